@@ -1,0 +1,1 @@
+//! Receive Twenty CRM's webhooks.
