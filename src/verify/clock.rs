@@ -1,0 +1,70 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use super::Timestamp;
+
+/// Where the verifier takes the present time from.
+///
+/// [`SystemClock`] is the default. Tests use [`FixedClock`]; a target without a system clock implements this trait.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present time.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+}
+
+/// A clock that stands still until it is set: for tests, and for verifying what was recorded long ago.
+///
+/// Clones show the same time, so keep one to move it.
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::verify::{FixedClock, Timestamp, Verifier, Secret};
+///
+/// let clock = FixedClock::at(Timestamp::from_millis(1_790_932_471_733));
+/// let verifier = Verifier::builder().secret(Secret::new("secret")?).clock(clock.clone()).build()?;
+/// clock.advance(Duration::from_secs(60));
+/// # let _ = verifier;
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FixedClock(Arc<AtomicU64>);
+
+impl FixedClock {
+    /// A clock that shows `time`.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(time.as_millis())))
+    }
+
+    /// Shows `time` from now on.
+    pub fn set(&self, time: Timestamp) {
+        self.0.store(time.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Moves forward.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().saturating_add(by));
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,120 @@
+use std::{error::Error, fmt};
+
+/// Why a delivery did not verify.
+///
+/// Carries no secret, signature or body, so it may be logged. Ask [`kind`](Self::kind) for what to do about it; the sender is
+/// told nothing but a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyError {
+    kind: VerifyErrorKind,
+}
+
+impl VerifyError {
+    /// What was wrong.
+    #[must_use]
+    pub const fn kind(&self) -> VerifyErrorKind {
+        self.kind
+    }
+}
+
+impl From<VerifyErrorKind> for VerifyError {
+    fn from(kind: VerifyErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.message())
+    }
+}
+
+impl Error for VerifyError {}
+
+/// What was wrong with a delivery that did not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VerifyErrorKind {
+    /// Neither signature nor timestamp: Twenty sends no signature headers when the webhook has no secret.
+    Unsigned,
+    /// A timestamp without a signature.
+    MissingSignature,
+    /// A signature without a timestamp.
+    MissingTimestamp,
+    /// The signature header more than once.
+    RepeatedSignature,
+    /// The timestamp header more than once.
+    RepeatedTimestamp,
+    /// A signature that is not 64 lower-case hexadecimal digits.
+    MalformedSignature,
+    /// A timestamp that is not 1 to 20 ASCII digits, or does not fit 64 bits.
+    MalformedTimestamp,
+    /// Ten digits: seconds since 1970, where Twenty sends milliseconds.
+    TimestampInSeconds,
+    /// Signed longer ago than the tolerance: a replay, a delay on the way, or a clock that is off.
+    TooOld,
+    /// Signed further ahead than the tolerance: a clock that is off.
+    FromTheFuture,
+    /// The body is longer than the limit. An authentic event may be lost; raise the limit.
+    BodyTooLong,
+    /// No secret gives this signature: a forgery, a body changed on the way, or not this webhook's secret.
+    SignatureMismatch,
+}
+
+impl VerifyErrorKind {
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Unsigned => {
+                "unsigned: neither signature nor timestamp header (a webhook without a secret sends none)"
+            }
+            Self::MissingSignature => "timestamp header without a signature header",
+            Self::MissingTimestamp => "signature header without a timestamp header",
+            Self::RepeatedSignature => "signature header more than once",
+            Self::RepeatedTimestamp => "timestamp header more than once",
+            Self::MalformedSignature => "signature header is not 64 lower-case hexadecimal digits",
+            Self::MalformedTimestamp => "timestamp header is not decimal milliseconds since 1970",
+            Self::TimestampInSeconds => "timestamp header is in seconds, expected milliseconds since 1970",
+            Self::TooOld => "signed longer ago than the tolerance allows",
+            Self::FromTheFuture => "signed further in the future than the tolerance allows",
+            Self::BodyTooLong => "body longer than the limit",
+            Self::SignatureMismatch => "no secret gives this signature for this timestamp and body",
+        }
+    }
+}
+
+/// Why a verifier or signer could not be set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The secret is empty or has nothing but white space.
+    BlankSecret,
+    /// No secret was given.
+    NoSecret,
+    /// More than [`Keys::MAX_SECRETS`](super::Keys::MAX_SECRETS) secrets under one id.
+    TooManySecrets,
+    /// Both [`keys`](super::VerifierBuilder::keys) and [`secret`](super::VerifierBuilder::secret) were given.
+    KeysAndSecrets,
+    /// The header prefix is empty or has characters that no header name has.
+    InvalidHeaderPrefix,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BlankSecret => "the webhook secret is empty or blank",
+            Self::NoSecret => "no webhook secret given",
+            Self::TooManySecrets => "more than 8 secrets under one id",
+            Self::KeysAndSecrets => "give either keys or single secrets, not both",
+            Self::InvalidHeaderPrefix => "the header prefix is not made of header name characters",
+        })
+    }
+}
+
+impl Error for ConfigError {}
+
+/// For `Verifier::new(secret)?` with a [`Secret`](super::Secret) already at hand, which cannot fail.
+impl From<std::convert::Infallible> for ConfigError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

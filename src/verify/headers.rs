@@ -1,0 +1,283 @@
+use std::{fmt, sync::Arc};
+
+use super::{ConfigError, Timestamp, VerifyErrorKind};
+
+/// The three header names under one prefix, in lower case.
+#[derive(Clone, Debug)]
+pub(super) struct HeaderNames {
+    signature: Box<str>,
+    timestamp: Box<str>,
+    nonce: Box<str>,
+}
+
+impl HeaderNames {
+    pub(super) const DEFAULT_PREFIX: &str = "x-twenty-webhook";
+
+    pub(super) fn new(prefix: &str) -> Result<Self, ConfigError> {
+        // RFC 9110, 5.6.2: a field name is a token.
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if prefix.is_empty() || !prefix.bytes().all(is_token) {
+            return Err(ConfigError::InvalidHeaderPrefix);
+        }
+        Ok(Self::with_suffixes(&prefix.to_ascii_lowercase()))
+    }
+
+    fn with_suffixes(prefix: &str) -> Self {
+        let name = |suffix: &str| format!("{prefix}-{suffix}").into_boxed_str();
+        Self { signature: name("signature"), timestamp: name("timestamp"), nonce: name("nonce") }
+    }
+}
+
+impl Default for HeaderNames {
+    fn default() -> Self {
+        Self::with_suffixes(Self::DEFAULT_PREFIX)
+    }
+}
+
+/// The headers of a signed delivery, parsed and well-formed: what a [`Verification`](super::Verification) starts from.
+///
+/// Made by [`Verifier::headers`](super::Verifier::headers) from what was received, or by a [`Signer`](super::Signer). Well-formed does
+/// not mean true: nothing is verified yet.
+#[derive(Clone)]
+pub struct SignatureHeaders {
+    names: Arc<HeaderNames>,
+    timestamp: TimestampHeader,
+    signature: [u8; 32],
+    nonce: Option<[u8; 16]>,
+}
+
+impl SignatureHeaders {
+    pub(super) fn new(
+        names: Arc<HeaderNames>,
+        timestamp: TimestampHeader,
+        signature: [u8; 32],
+        nonce: [u8; 16],
+    ) -> Self {
+        Self { names, timestamp, signature, nonce: Some(nonce) }
+    }
+
+    /// Signature and timestamp must each be there exactly once and well-formed. The nonce never refuses: it is not signed.
+    pub(super) fn parse<N, V>(
+        names: &Arc<HeaderNames>,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, VerifyErrorKind>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut timestamp = None;
+        let mut signature = None;
+        let mut nonce = None;
+        for (name, value) in headers {
+            let name = name.as_ref();
+            if name.eq_ignore_ascii_case(names.signature.as_bytes()) {
+                if signature.replace(parse_signature(value.as_ref())).is_some() {
+                    return Err(VerifyErrorKind::RepeatedSignature);
+                }
+            } else if name.eq_ignore_ascii_case(names.timestamp.as_bytes()) {
+                if timestamp.replace(TimestampHeader::parse(value.as_ref())).is_some() {
+                    return Err(VerifyErrorKind::RepeatedTimestamp);
+                }
+            } else if name.eq_ignore_ascii_case(names.nonce.as_bytes()) {
+                nonce = parse_lower_hex(value.as_ref());
+            }
+        }
+        match (timestamp, signature) {
+            (None, None) => Err(VerifyErrorKind::Unsigned),
+            (Some(_), None) => Err(VerifyErrorKind::MissingSignature),
+            (None, Some(_)) => Err(VerifyErrorKind::MissingTimestamp),
+            (Some(timestamp), Some(signature)) => {
+                Ok(Self { names: Arc::clone(names), timestamp: timestamp?, signature: signature?, nonce })
+            }
+        }
+    }
+
+    /// When the delivery claims to have been signed.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp.value
+    }
+
+    /// The headers as (name, value) pairs, to put on a request.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let pair = |name: &str, value: String| (name.to_owned(), value);
+        let nonce = self.nonce.map(|nonce| pair(&self.names.nonce, hex_text(&nonce)));
+        let timestamp = String::from_utf8_lossy(self.timestamp.text()).into_owned();
+        [pair(&self.names.timestamp, timestamp), pair(&self.names.signature, hex_text(&self.signature))]
+            .into_iter()
+            .chain(nonce)
+            .collect()
+    }
+
+    pub(super) fn timestamp_text(&self) -> &[u8] {
+        self.timestamp.text()
+    }
+
+    pub(super) const fn signature(&self) -> &[u8; 32] {
+        &self.signature
+    }
+
+    pub(super) const fn nonce(&self) -> Option<[u8; 16]> {
+        self.nonce
+    }
+}
+
+/// Shows no signature: with a wrong secret configured, a received one is a valid credential.
+impl fmt::Debug for SignatureHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignatureHeaders").field("timestamp", &self.timestamp()).finish_non_exhaustive()
+    }
+}
+
+/// A timestamp and the text it was sent as. The text is what is signed, so `007` and `7` must stay apart.
+#[derive(Clone, Copy)]
+pub(super) struct TimestampHeader {
+    value: Timestamp,
+    text: [u8; Self::MAX_DIGITS],
+    len: u8,
+}
+
+impl TimestampHeader {
+    /// The digits of `u64::MAX`.
+    const MAX_DIGITS: usize = 20;
+
+    fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
+        let malformed = VerifyErrorKind::MalformedTimestamp;
+        let mut buffer = [0; Self::MAX_DIGITS];
+        buffer.get_mut(..text.len()).ok_or(malformed)?.copy_from_slice(text);
+        let len = u8::try_from(text.len()).map_err(|_| malformed)?;
+        if text.is_empty() {
+            return Err(malformed);
+        }
+        let mut millis = 0_u64;
+        for byte in text {
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9).ok_or(malformed)?;
+            millis = millis.checked_mul(10).and_then(|m| m.checked_add(digit.into())).ok_or(malformed)?;
+        }
+        if len == 10 {
+            return Err(VerifyErrorKind::TimestampInSeconds);
+        }
+        Ok(Self { value: Timestamp::from_millis(millis), text: buffer, len })
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        self.text.get(..self.len.into()).unwrap_or_default()
+    }
+}
+
+impl From<Timestamp> for TimestampHeader {
+    fn from(value: Timestamp) -> Self {
+        let digits = value.to_string();
+        let mut text = [0; Self::MAX_DIGITS];
+        text.iter_mut().zip(digits.bytes()).for_each(|(to, digit)| *to = digit);
+        // At most `MAX_DIGITS`, so the length always fits.
+        Self { value, text, len: u8::try_from(digits.len()).unwrap_or_default() }
+    }
+}
+
+fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> {
+    parse_lower_hex(text).ok_or(VerifyErrorKind::MalformedSignature)
+}
+
+/// Twenty writes lower case; `hex` would take upper case too.
+fn parse_lower_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    if text.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn hex_text(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNATURE: &str = "db637a878ed8ead21bf94f9127a53221bdf62d33d84522f53ebe55851df42aaf";
+
+    fn parse(headers: &[(&str, &str)]) -> Result<SignatureHeaders, VerifyErrorKind> {
+        SignatureHeaders::parse(&Arc::default(), headers.iter().copied())
+    }
+
+    fn with_timestamp(text: &str) -> Result<SignatureHeaders, VerifyErrorKind> {
+        parse(&[("x-twenty-webhook-timestamp", text), ("x-twenty-webhook-signature", SIGNATURE)])
+    }
+
+    fn with_signature(text: &str) -> Result<SignatureHeaders, VerifyErrorKind> {
+        parse(&[("x-twenty-webhook-timestamp", "1790932471733"), ("x-twenty-webhook-signature", text)])
+    }
+
+    #[test]
+    fn names_are_compared_without_case_and_the_text_is_kept() {
+        let headers =
+            parse(&[("X-Twenty-Webhook-SIGNATURE", SIGNATURE), ("x-TWENTY-webhook-timestamp", "0001790932471733")])
+                .unwrap();
+        assert_eq!(headers.timestamp(), Timestamp::from_millis(1_790_932_471_733));
+        assert_eq!(headers.timestamp_text(), b"0001790932471733");
+        assert_eq!(headers.nonce(), None);
+    }
+
+    #[test]
+    fn pairs_are_what_was_parsed() {
+        let pairs = [
+            ("x-twenty-webhook-timestamp", "1790932471733"),
+            ("x-twenty-webhook-signature", SIGNATURE),
+            ("x-twenty-webhook-nonce", "a51703b453420b6b21218bb3ccb37571"),
+        ];
+        let written = parse(&pairs).unwrap().pairs();
+        assert!(written.iter().map(|(n, v)| (n.as_str(), v.as_str())).eq(pairs));
+    }
+
+    #[test]
+    fn odd_timestamps() {
+        for text in
+            ["", "+1790932471733", "-1", " 1790932471733", "1790932471733 ", "17909324717330000000000", "1e12", "٣"]
+        {
+            assert_eq!(with_timestamp(text).unwrap_err(), VerifyErrorKind::MalformedTimestamp, "{text:?}");
+        }
+        assert_eq!(with_timestamp("18446744073709551616").unwrap_err(), VerifyErrorKind::MalformedTimestamp);
+        assert_eq!(with_timestamp("18446744073709551615").unwrap().timestamp(), Timestamp::from_millis(u64::MAX));
+        assert_eq!(with_timestamp("1790932471").unwrap_err(), VerifyErrorKind::TimestampInSeconds);
+    }
+
+    #[test]
+    fn odd_signatures() {
+        let long = format!("{SIGNATURE}0");
+        let prefixed = format!("sha256={SIGNATURE}");
+        for text in ["", &SIGNATURE[1..], &long, &prefixed, &SIGNATURE.to_uppercase(), &SIGNATURE.replace('d', "g")] {
+            assert_eq!(with_signature(text).unwrap_err(), VerifyErrorKind::MalformedSignature, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn presence() {
+        let timestamp = ("x-twenty-webhook-timestamp", "1790932471733");
+        let signature = ("x-twenty-webhook-signature", SIGNATURE);
+        assert_eq!(parse(&[("host", "x")]).unwrap_err(), VerifyErrorKind::Unsigned);
+        assert_eq!(parse(&[timestamp]).unwrap_err(), VerifyErrorKind::MissingSignature);
+        assert_eq!(parse(&[signature]).unwrap_err(), VerifyErrorKind::MissingTimestamp);
+        assert_eq!(parse(&[timestamp, signature, signature]).unwrap_err(), VerifyErrorKind::RepeatedSignature);
+        assert_eq!(parse(&[timestamp, signature, timestamp]).unwrap_err(), VerifyErrorKind::RepeatedTimestamp);
+    }
+
+    #[test]
+    fn an_odd_nonce_is_no_reason_to_refuse() {
+        for nonce in ["", "xyz", "A51703B453420B6B21218BB3CCB37571"] {
+            let headers = parse(&[
+                ("x-twenty-webhook-timestamp", "1790932471733"),
+                ("x-twenty-webhook-signature", SIGNATURE),
+                ("x-twenty-webhook-nonce", nonce),
+            ]);
+            assert_eq!(headers.unwrap().nonce(), None, "{nonce:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use std::{fmt, sync::Arc};
+
+use super::{ConfigError, Secret};
+
+/// The secrets that one webhook (or tenant) may sign with, under a stable id.
+///
+/// One secret is the rule. Several make a rotation: Twenty signs deliveries that were already queued with the *old* secret
+/// (it travels inside the job), so keep the previous one listed for a while after a change. The order is the order of
+/// trying; put the current secret first.
+///
+/// The id names the webhook or tenant in logs and in [`Verified::keys_id`](super::Verified::keys_id). Choose it, and keep it when
+/// secrets change. Never put a secret into it.
+///
+/// ```
+/// use twenty_webhook::verify::{Keys, Secret};
+///
+/// let keys = Keys::new("acme", [Secret::new("current")?, Secret::new("previous")?])?;
+/// assert_eq!(keys.id(), "acme");
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Keys {
+    id: Arc<str>,
+    secrets: Arc<[Secret]>,
+}
+
+impl Keys {
+    /// The most secrets that one id may have.
+    pub const MAX_SECRETS: usize = 8;
+
+    /// Puts 1 to [`Keys::MAX_SECRETS`] secrets under an id.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoSecret`] or [`ConfigError::TooManySecrets`].
+    pub fn new(id: impl Into<Arc<str>>, secrets: impl IntoIterator<Item = Secret>) -> Result<Self, ConfigError> {
+        let secrets: Arc<[Secret]> = secrets.into_iter().take(Self::MAX_SECRETS + 1).collect();
+        match secrets.len() {
+            0 => Err(ConfigError::NoSecret),
+            1..=Self::MAX_SECRETS => Ok(Self { id: id.into(), secrets }),
+            _ => Err(ConfigError::TooManySecrets),
+        }
+    }
+
+    /// The id that these secrets were put under.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) const DEFAULT_ID: &str = "default";
+
+    pub(super) fn single(secret: Secret) -> Self {
+        Self { id: Self::DEFAULT_ID.into(), secrets: [secret].into() }
+    }
+
+    pub(super) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
+    pub(super) fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("id", &self.id).field("secrets", &self.secrets.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_to_eight_secrets() {
+        let secrets = |n: usize| (0..n).map(|i| Secret::new(format!("secret {i}")).unwrap());
+        assert_eq!(Keys::new("a", secrets(0)).unwrap_err(), ConfigError::NoSecret);
+        assert_eq!(Keys::new("a", secrets(9)).unwrap_err(), ConfigError::TooManySecrets);
+        assert_eq!(Keys::new("a", secrets(8)).unwrap().secrets().len(), 8);
+        assert_eq!(format!("{:?}", Keys::new("a", secrets(1)).unwrap()), r#"Keys { id: "a", secrets: 1 }"#);
+    }
+}

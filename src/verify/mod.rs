@@ -1,0 +1,47 @@
+//! Bytes, time and keys: decides whether a delivery came from your Twenty workspace.
+//!
+//! This ring knows no framework. It takes header pairs and body bytes, and gives back [`Verified`]: evidence that these exact
+//! bytes were signed with one of your secrets, recently. Nothing else can make a `Verified`.
+//!
+//! ```
+//! use twenty_webhook::verify::{Signer, Verifier};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let verifier = Verifier::new("the secret from Twenty's settings")?;
+//! # let body = r#"{"eventName":"person.created"}"#;
+//! # let signed = Signer::new("the secret from Twenty's settings")?.sign(body);
+//! # let headers = signed.pairs();
+//! // headers: any iterator of (name, value), `&http::HeaderMap` for one; body: the raw bytes, never a parsed and re-written form
+//! let verified = verifier.verify(headers, body)?;
+//! assert_eq!(verified.body(), body);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is signed
+//!
+//! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the secret's text as UTF-8 bytes: a
+//! generated secret looks like hexadecimal, but is *not* decoded. Source: `call-webhook.job.ts` in Twenty's server, unchanged in
+//! every version that signs (since January 2025).
+
+mod clock;
+mod error;
+mod headers;
+mod keys;
+mod secret;
+mod signer;
+mod timestamp;
+mod verification;
+mod verified;
+mod verifier;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use error::{ConfigError, VerifyError, VerifyErrorKind};
+pub use headers::SignatureHeaders;
+pub use keys::Keys;
+pub use secret::Secret;
+pub use signer::Signer;
+pub use timestamp::Timestamp;
+pub use verification::Verification;
+pub use verified::Verified;
+pub use verifier::{Verifier, VerifierBuilder};

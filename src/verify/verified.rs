@@ -1,0 +1,89 @@
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use super::Timestamp;
+
+/// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
+///
+/// Only a verification that succeeded makes one, so whoever holds it needs no check of their own. The middleware puts it
+/// into the request's extensions; it is also an extractor.
+///
+/// Cloning shares the body. `Debug` shows lengths and ids, no content.
+#[derive(Clone)]
+pub struct Verified {
+    body: Bytes,
+    timestamp: Timestamp,
+    fresh_until: Timestamp,
+    keys_id: Arc<str>,
+    secret_index: usize,
+    nonce: Option<[u8; 16]>,
+}
+
+impl Verified {
+    pub(super) const fn new(
+        body: Bytes,
+        timestamp: Timestamp,
+        fresh_until: Timestamp,
+        keys_id: Arc<str>,
+        secret_index: usize,
+        nonce: Option<[u8; 16]>,
+    ) -> Self {
+        Self { body, timestamp, fresh_until, keys_id, secret_index, nonce }
+    }
+
+    /// The body, byte for byte as it was signed.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body without the evidence: to hand it over to a queue, for one.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        self.body
+    }
+
+    /// When Twenty sent the delivery, by Twenty's clock.
+    #[must_use]
+    pub const fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// Until when a copy of this delivery would verify again: the timestamp plus the tolerance.
+    #[must_use]
+    pub const fn fresh_until(&self) -> Timestamp {
+        self.fresh_until
+    }
+
+    /// The id of the [`Keys`](super::Keys) that signed.
+    #[must_use]
+    pub fn keys_id(&self) -> &str {
+        &self.keys_id
+    }
+
+    /// Which of the secrets signed, counted from 0 in the order they were given. Above 0, an older secret is still in use.
+    #[must_use]
+    pub const fn secret_index(&self) -> usize {
+        self.secret_index
+    }
+
+    /// The nonce header, when it was there and well-formed. It is **not signed**: whoever replays a delivery can change it, so
+    /// it proves nothing and identifies nothing.
+    #[must_use]
+    pub const fn unsigned_nonce(&self) -> Option<[u8; 16]> {
+        self.nonce
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("body_len", &self.body.len())
+            .field("timestamp", &self.timestamp)
+            .field("fresh_until", &self.fresh_until)
+            .field("keys_id", &self.keys_id)
+            .field("secret_index", &self.secret_index)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    Clock, ConfigError, Keys, Secret, SignatureHeaders, SystemClock, Verification, Verified, VerifyError,
+    VerifyErrorKind, headers::HeaderNames,
+};
+
+/// Decides whether a delivery came from your Twenty workspace.
+///
+/// Cheap to clone; a clone shares everything.
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::verify::{Secret, Verifier};
+///
+/// let verifier = Verifier::builder()
+///     .secret(Secret::new("current")?)
+///     .secret(Secret::new("previous")?) // rotation: deliveries already queued are still signed with the old one
+///     .tolerance(Duration::from_secs(120))
+///     .body_limit(8 << 20)
+///     .build()?;
+/// # let _ = verifier;
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: Keys,
+    names: Arc<HeaderNames>,
+    tolerance: Duration,
+    body_limit: usize,
+    clock: Box<dyn Clock>,
+}
+
+impl Verifier {
+    /// How far a timestamp may be from the present, to either side, unless
+    /// [configured](VerifierBuilder::tolerance): 5 minutes.
+    pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+    /// The longest body, in bytes, unless [configured](VerifierBuilder::body_limit): 2 MiB. Twenty itself caps a delivery at
+    /// 50 MiB (`outbound-http-default-max-payload-size-bytes`); typical ones have 1 to 5 kB.
+    pub const DEFAULT_BODY_LIMIT: usize = 2 << 20;
+
+    /// A verifier with one secret and the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BlankSecret`] for a `&str` or `String` that is empty or blank. With a [`Secret`] it does not fail.
+    pub fn new<S: TryInto<Secret>>(secret: S) -> Result<Self, S::Error> {
+        let secret = secret.try_into()?;
+        Ok(VerifierBuilder::default().finish(Keys::single(secret), Arc::default()))
+    }
+
+    /// A verifier with several secrets, or other than the default limits.
+    pub fn builder() -> VerifierBuilder {
+        VerifierBuilder::default()
+    }
+
+    /// Verifies a delivery whose body is at hand.
+    ///
+    /// `headers` are the request's (name, value) pairs, all of them: `&http::HeaderMap`, actix-web's `headers().iter()`, or
+    /// `[("x-twenty-webhook-timestamp", "…"), …]`. `body` is exactly what was received; parse it afterwards, from
+    /// [`Verified::body`].
+    ///
+    /// Does not allocate when the body is `Bytes` or a `Vec<u8>` without spare capacity.
+    ///
+    /// # Errors
+    ///
+    /// Any [`VerifyErrorKind`].
+    pub fn verify<N, V>(
+        &self,
+        headers: impl IntoIterator<Item = (N, V)>,
+        body: impl Into<Bytes>,
+    ) -> Result<Verified, VerifyError>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut verification = self.begin(self.headers(headers)?)?;
+        verification.update(body)?;
+        verification.finalize()
+    }
+
+    /// Finds and parses the signature headers among `headers`: the first and cheapest step.
+    ///
+    /// # Errors
+    ///
+    /// The kinds from [`Unsigned`](VerifyErrorKind::Unsigned) to [`TimestampInSeconds`](VerifyErrorKind::TimestampInSeconds).
+    pub fn headers<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Result<SignatureHeaders, VerifyError>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        Ok(SignatureHeaders::parse(&self.inner.names, headers)?)
+    }
+
+    /// Checks the age, then starts hashing. For a body that arrives in chunks:
+    ///
+    /// ```
+    /// # use twenty_webhook::verify::{Signer, Verifier};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let verifier = Verifier::new("secret")?;
+    /// # let headers = Signer::new("secret")?.sign("{}").pairs();
+    /// # let chunks = ["{", "}"];
+    /// let mut verification = verifier.begin(verifier.headers(headers)?)?;
+    /// for chunk in chunks {
+    ///     verification.update(chunk)?; // refuses as soon as the body is too long
+    /// }
+    /// let verified = verification.finalize()?;
+    /// # assert_eq!(verified.body(), "{}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
+    pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
+        let Inner { keys, tolerance, body_limit, clock, .. } = &*self.inner;
+        let now = clock.now();
+        let sent = headers.timestamp();
+        if now.saturating_since(sent) > *tolerance {
+            return Err(VerifyErrorKind::TooOld.into());
+        }
+        if sent.saturating_since(now) > *tolerance {
+            return Err(VerifyErrorKind::FromTheFuture.into());
+        }
+        let fresh_until = sent.saturating_add(*tolerance);
+        Ok(Verification::begin(headers, fresh_until, keys.clone(), *body_limit)?)
+    }
+
+    /// The longest body that this verifier takes, in bytes.
+    #[must_use]
+    pub fn body_limit(&self) -> usize {
+        self.inner.body_limit
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { keys, names: _, tolerance, body_limit, clock } = &*self.inner;
+        f.debug_struct("Verifier")
+            .field("keys", keys)
+            .field("tolerance", tolerance)
+            .field("body_limit", body_limit)
+            .field("clock", clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Verifier`].
+#[derive(Debug)]
+#[must_use = "call `build`"]
+pub struct VerifierBuilder {
+    keys: Option<Keys>,
+    secrets: Vec<Secret>,
+    tolerance: Duration,
+    body_limit: usize,
+    clock: Box<dyn Clock>,
+    header_prefix: Option<String>,
+}
+
+impl Default for VerifierBuilder {
+    fn default() -> Self {
+        Self {
+            keys: None,
+            secrets: Vec::new(),
+            tolerance: Verifier::DEFAULT_TOLERANCE,
+            body_limit: Verifier::DEFAULT_BODY_LIMIT,
+            clock: Box::new(SystemClock),
+            header_prefix: None,
+        }
+    }
+}
+
+impl VerifierBuilder {
+    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the id `default`.
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// One more secret that may have signed. Call it again for a rotation, the current secret first.
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// How far a timestamp may be from the present, to either side. Default: [`Verifier::DEFAULT_TOLERANCE`].
+    pub const fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// The longest body, in bytes. Default: [`Verifier::DEFAULT_BODY_LIMIT`]. A longer delivery is refused and, since Twenty
+    /// does not retry, lost.
+    pub const fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// Where the present time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// What the three headers' names begin with, without the last hyphen. Default: `X-Twenty-Webhook`. For forks of Twenty that
+    /// send `X-Their-Brand-Webhook-Signature` and so on.
+    pub fn header_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.header_prefix = Some(prefix.into());
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: no secret, too many, both `keys` and `secret`, or a prefix that is none.
+    pub fn build(mut self) -> Result<Verifier, ConfigError> {
+        let secrets = std::mem::take(&mut self.secrets);
+        let keys = match (self.keys.take(), secrets.is_empty()) {
+            (Some(keys), true) => keys,
+            (Some(_), false) => return Err(ConfigError::KeysAndSecrets),
+            (None, _) => Keys::new(Keys::DEFAULT_ID, secrets)?,
+        };
+        let names = self.header_prefix.take().map(|prefix| HeaderNames::new(&prefix)).transpose()?;
+        Ok(self.finish(keys, names.map(Arc::new).unwrap_or_default()))
+    }
+
+    fn finish(self, keys: Keys, names: Arc<HeaderNames>) -> Verifier {
+        let Self { tolerance, body_limit, clock, .. } = self;
+        Verifier { inner: Arc::new(Inner { keys, names, tolerance, body_limit, clock }) }
+    }
+}
