@@ -14,4 +14,8 @@
     )
 )]
 
+pub mod event;
 pub mod verify;
+
+pub use event::WebhookEvent;
+pub use verify::{Verified, Verifier};

@@ -1,0 +1,99 @@
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::{Id, select};
+
+select! {
+    /// Through what a change was made.
+    ActorSource {
+        /// Created from an e-mail.
+        Email = "EMAIL",
+        /// Created from a calendar.
+        Calendar = "CALENDAR",
+        /// By a workflow.
+        Workflow = "WORKFLOW",
+        /// By an AI agent.
+        Agent = "AGENT",
+        /// Through the API.
+        Api = "API",
+        /// By an import.
+        Import = "IMPORT",
+        /// By hand.
+        Manual = "MANUAL",
+        /// By Twenty itself.
+        System = "SYSTEM",
+        /// Through a webhook.
+        Webhook = "WEBHOOK",
+        /// By an application.
+        Application = "APPLICATION",
+    }
+}
+
+/// Who created or changed a record (`ACTOR`).
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Actor {
+    /// Through what.
+    pub source: Option<ActorSource>,
+    /// The member of the workspace, if one did it.
+    pub workspace_member_id: Option<Id>,
+    /// The name at that time; may be empty.
+    pub name: Option<String>,
+    /// More about the source.
+    pub context: Option<ActorContext>,
+}
+
+/// What Twenty adds to the source of an [`Actor`].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ActorContext {
+    /// The provider of an e-mail or calendar account.
+    pub provider: Option<String>,
+    /// The application.
+    pub application_id: Option<Id>,
+    /// The AI agent.
+    pub agent_id: Option<Id>,
+}
+
+super::no_content_in_debug!(Actor, ActorContext);
+
+/// An object; or text, as the official documentation has it, which becomes the name.
+impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Members {
+            source: Option<ActorSource>,
+            workspace_member_id: Option<Id>,
+            name: Option<String>,
+            context: Option<ActorContext>,
+        }
+
+        struct ActorVisitor;
+
+        impl<'de> Visitor<'de> for ActorVisitor {
+            type Value = Actor;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an actor")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Actor, A::Error> {
+                let Members { source, workspace_member_id, name, context } =
+                    Members::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Actor { source, workspace_member_id, name, context })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Actor, E> {
+                Ok(Actor { name: Some(text.to_owned()), ..Actor::default() })
+            }
+        }
+
+        deserializer.deserialize_any(ActorVisitor)
+    }
+}

@@ -1,0 +1,85 @@
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
+
+/// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals arrive as text.
+///
+/// Keeps text as it was sent, so nothing is rounded.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Decimal(Box<str>);
+
+impl Decimal {
+    /// The digits, as they were sent. A JSON number is written in its shortest form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The nearest floating-point number.
+    #[must_use]
+    pub fn to_f64(&self) -> f64 {
+        self.0.parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+super::no_content_in_debug!(Decimal);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DecimalVisitor;
+
+        impl Visitor<'_> for DecimalVisitor {
+            type Value = Decimal;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or a number as text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Decimal, E> {
+                if !text.parse::<f64>().is_ok_and(f64::is_finite) {
+                    return Err(E::invalid_value(Unexpected::Other("text"), &self));
+                }
+                Ok(Decimal(text.into()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Decimal, E> {
+                Ok(Decimal(number.to_string().into()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Decimal, E> {
+                Ok(Decimal(number.to_string().into()))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Decimal, E> {
+                Ok(Decimal(number.to_string().into()))
+            }
+        }
+
+        deserializer.deserialize_any(DecimalVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_numbers() {
+        for (json, text) in [(r#""0.3333333333""#, "0.3333333333"), ("-2.5", "-2.5"), ("7", "7"), ("-7", "-7")] {
+            assert_eq!(serde_json::from_str::<Decimal>(json).unwrap().as_str(), text);
+        }
+        assert!((serde_json::from_str::<Decimal>(r#""2.5""#).unwrap().to_f64() - 2.5).abs() < f64::EPSILON);
+        for json in [r#""""#, r#""abc""#, r#""NaN""#, "true", "[]"] {
+            assert!(serde_json::from_str::<Decimal>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de::Visitor};
+use uuid::Uuid;
+
+/// The id of a record, workspace, webhook or user.
+///
+/// Twenty's are UUIDs, kept inline; any other text is kept as it is. Shown and compared as the text that was sent.
+///
+/// ```
+/// use twenty_webhook::event::field::Id;
+///
+/// let id = Id::from("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01");
+/// assert!(id.as_uuid().is_some());
+/// assert!(id == "2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01");
+/// assert_eq!(Id::from("abc12345").to_string(), "abc12345");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(Repr);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Repr {
+    /// Written as 36 characters in lower case, so that it shows as it was sent.
+    Uuid(Uuid),
+    Text(Box<str>),
+}
+
+impl Id {
+    /// The UUID; `None` when the id is some other text.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Option<Uuid> {
+        match self.0 {
+            Repr::Uuid(uuid) => Some(uuid),
+            Repr::Text(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Id {
+    fn from(text: &str) -> Self {
+        let is_canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
+        match Uuid::try_parse(text) {
+            Ok(uuid) if is_canonical => Self(Repr::Uuid(uuid)),
+            _ => Self(Repr::Text(text.into())),
+        }
+    }
+}
+
+impl From<Uuid> for Id {
+    fn from(uuid: Uuid) -> Self {
+        Self(Repr::Uuid(uuid))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Uuid(uuid) => uuid.fmt(f),
+            Repr::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Uuid(uuid) => uuid.fmt(f),
+            Repr::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl PartialEq<str> for Id {
+    fn eq(&self, other: &str) -> bool {
+        match &self.0 {
+            Repr::Uuid(uuid) => *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *other,
+            Repr::Text(text) => **text == *other,
+        }
+    }
+}
+
+impl PartialEq<&str> for Id {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+
+        impl Visitor<'_> for IdVisitor {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(text.into())
+            }
+        }
+
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_show_as_they_were_sent() {
+        for text in [
+            "2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01",
+            "2E6F6A2F-2F7E-4B0D-9A3B-5B6D1D2C9F01",
+            "2e6f6a2f2f7e4b0d9a3b5b6d1d2c9f01",
+            "{2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f}",
+            "abc12345",
+            "",
+        ] {
+            assert_eq!(Id::from(text).to_string(), text);
+            assert!(Id::from(text) == text);
+        }
+        assert_eq!(size_of::<Option<Id>>(), 24, "a UUID is kept inline");
+    }
+}

@@ -1,0 +1,38 @@
+//! The values inside records: ids, composite fields, open selects.
+//!
+//! All are as tolerant as Twenty is varied: every member is optional, `null` reads as absent, numbers may come as text.
+//! The names are Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
+
+mod actor;
+mod address;
+mod currency;
+mod date;
+mod decimal;
+mod id;
+mod people;
+mod rich_text;
+mod select;
+mod web;
+
+pub use actor::{Actor, ActorContext, ActorSource};
+pub use address::Address;
+pub use currency::Currency;
+pub use date::Date;
+pub use decimal::Decimal;
+pub use id::Id;
+pub use people::{Emails, FullName, PhoneNumber, Phones};
+pub use rich_text::RichText;
+pub(in crate::event) use select::select;
+pub use web::{FileRef, Link, Links};
+
+/// `Debug` that shows no content: records hold people's data, and logs are no place for it.
+macro_rules! no_content_in_debug {
+    ($($Name:ident),*) => {
+        $(impl ::std::fmt::Debug for $Name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($Name)).finish_non_exhaustive()
+            }
+        })*
+    };
+}
+use no_content_in_debug;

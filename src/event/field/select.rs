@@ -1,0 +1,41 @@
+/// Makes an enum of the options that Twenty ships with. Admins edit them, so others are kept as text.
+macro_rules! select {
+    ($(#[$doc:meta])* $Name:ident { $($(#[$option_doc:meta])* $Option:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $Name {
+            $($(#[$option_doc])* $Option,)*
+            /// Any other option, as it was sent.
+            Other(Box<str>),
+        }
+
+        impl $Name {
+            /// The option as Twenty writes it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$Option => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<&str> for $Name {
+            fn from(text: &str) -> Self {
+                match text {
+                    $($text => Self::$Option,)*
+                    other => Self::Other(other.into()),
+                }
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $Name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Ok((&*$crate::event::raw::Text::deserialize(deserializer)?.0).into())
+            }
+        }
+    };
+}
+
+pub(in crate::event) use select;

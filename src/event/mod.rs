@@ -1,0 +1,100 @@
+//! What happened: the typed event inside a verified delivery.
+//!
+//! [`WebhookEvent`] is the type that handlers take. It takes any event by default and reads well in a `match`:
+//!
+//! ```
+//! use twenty_webhook::event::{Action, Record, WebhookEvent};
+//!
+//! fn on_event(event: WebhookEvent) -> String {
+//!     match &event.record {
+//!         Record::Person(person) if *event.name.action() == Action::Created => {
+//!             format!("a new person: {}", person.display_name().unwrap_or_default())
+//!         }
+//!         Record::Company(company) if event.changed("domainName") => {
+//!             format!("{} has moved", company.name.as_deref().unwrap_or("a company"))
+//!         }
+//!         // an object of your own, or one that this crate does not type yet
+//!         Record::Custom(record) if record.object() == "subscription" => {
+//!             format!("plan: {}", record.get("plan").and_then(|plan| plan.as_text()).unwrap_or_default())
+//!         }
+//!         Record::Metadata(change) => format!("the data model changed: {:?}", change.metadata_name()),
+//!         _ => format!("nothing to do for {}", event.name),
+//!     }
+//! }
+//! # let signed = |body: &'static str| {
+//! #     use twenty_webhook::verify::*;
+//! #     let headers = Signer::new("s").unwrap().sign(body).pairs();
+//! #     WebhookEvent::from_verified(Verifier::new("s").unwrap().verify(headers, body).unwrap()).unwrap()
+//! # };
+//! # assert_eq!(
+//! #     on_event(signed(r#"{"eventName":"person.created","record":{"name":{"firstName":"Ada","lastName":"Lovelace"}}}"#)),
+//! #     "a new person: Ada Lovelace"
+//! # );
+//! # assert_eq!(
+//! #     on_event(signed(r#"{"eventName":"company.updated","record":{"name":"Acme"},"updatedFields":["domainName"]}"#)),
+//! #     "Acme has moved"
+//! # );
+//! # assert_eq!(on_event(signed(r#"{"eventName":"subscription.created","record":{"plan":"PRO"}}"#)), "plan: PRO");
+//! # assert_eq!(on_event(signed(r#"{"eventName":"rocket.archived","record":{}}"#)), "nothing to do for rocket.archived");
+//! # assert_eq!(
+//! #     on_event(signed(r#"{"eventName":"metadata.view.created","event":{"metadataName":"view"}}"#)),
+//! #     r#"the data model changed: Some("view")"#
+//! # );
+//! ```
+//!
+//! # One object only
+//!
+//! `WebhookEvent<Person>` takes a person's events and refuses all others by name; it never turns a company into an empty person.
+//!
+//! # Your own objects
+//!
+//! Any type that implements [`serde::Deserialize`] can be the record. Give it the object's name with serde's own attribute, and
+//! events of other objects are refused as with the standard types. Make fields `Option`: Twenty sends `null` for what
+//! is empty, leaves fields out of deleted records, and admins remove fields.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use twenty_webhook::event::{EventErrorKind, WebhookEvent, field::Currency};
+//!
+//! #[derive(Deserialize)]
+//! #[serde(rename = "subscription", rename_all = "camelCase")] // the object's `nameSingular`, and Twenty's field names
+//! struct Subscription {
+//!     plan: Option<String>,
+//!     mrr: Option<Currency>,
+//! }
+//! # let signed = |body: &'static str| {
+//! #     use twenty_webhook::verify::*;
+//! #     let headers = Signer::new("s").unwrap().sign(body).pairs();
+//! #     Verifier::new("s").unwrap().verify(headers, body).unwrap()
+//! # };
+//! # let subscription_created = signed(r#"{"eventName":"subscription.created","record":{"plan":"PRO","mrr":null}}"#);
+//! # let company_created = signed(r#"{"eventName":"company.created","record":{"name":"Acme"}}"#);
+//!
+//! let event = WebhookEvent::<Subscription>::from_verified(subscription_created)?;
+//! assert_eq!(event.record.plan.as_deref(), Some("PRO"));
+//!
+//! let refused = WebhookEvent::<Subscription>::from_verified(company_created).unwrap_err();
+//! assert_eq!(refused.kind(), EventErrorKind::WrongObject);
+//! # Ok::<(), twenty_webhook::event::EventError>(())
+//! ```
+//!
+//! # What is odd
+//!
+//! A member of a type that nobody expected never loses the event: it reads as absent,
+//! [`WebhookEvent::unexpected`] tells where and what it was, and [`WebhookEvent::raw_record`] still has it. Members that nobody
+//! knows are left alone.
+
+mod error;
+pub mod field;
+mod name;
+mod raw;
+pub mod record;
+mod webhook_event;
+mod wire;
+
+pub use error::{EventError, EventErrorKind};
+pub use name::{Action, EventName};
+pub use raw::{JsonType, RawJson};
+pub use record::{FromRecord, Record};
+pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
+pub(crate) use wire::Heading;

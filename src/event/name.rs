@@ -1,0 +1,172 @@
+use std::fmt;
+
+/// The name of an event, such as `person.created` or `metadata.fieldMetadata.updated`.
+///
+/// Open: objects and actions that nobody has heard of are kept as text, never an error.
+///
+/// ```
+/// use twenty_webhook::event::{Action, EventName};
+///
+/// let name = EventName::new("rocket.archived");
+/// assert_eq!(name.object(), "rocket");
+/// assert_eq!(name.action(), &Action::Other("archived".into()));
+/// assert!(name == "rocket.archived");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EventName {
+    text: Box<str>,
+    /// Where the last dot is; the end when there is none.
+    dot: usize,
+    action: Action,
+}
+
+impl EventName {
+    /// Splits a name at its last dot: the object before it, the action after it.
+    #[must_use]
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        let (dot, action) = match text.rsplit_once('.') {
+            Some((object, action)) => (object.len(), Action::new(action)),
+            None => (text.len(), Action::new("")),
+        };
+        Self { text, dot, action }
+    }
+
+    /// From the names of 2024, the action first: `create.person`.
+    pub(super) fn from_event_type(text: &str) -> Self {
+        match text.split_once('.') {
+            Some(("create", object)) => Self::new(format!("{object}.created")),
+            Some(("update", object)) => Self::new(format!("{object}.updated")),
+            Some(("delete", object)) => Self::new(format!("{object}.deleted")),
+            Some(("destroy", object)) => Self::new(format!("{object}.destroyed")),
+            _ => Self::new(text),
+        }
+    }
+
+    /// The whole name. Empty when the delivery had none, which no released Twenty does.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The object's name in the singular: `person`. Of a metadata event, `metadata.` and its kind: `metadata.fieldMetadata`.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        self.text.get(..self.dot).unwrap_or_default()
+    }
+
+    /// What happened to it.
+    #[must_use]
+    pub const fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The kind of a metadata event, such as `fieldMetadata`; `None` for a record's event.
+    #[must_use]
+    pub fn metadata_name(&self) -> Option<&str> {
+        self.object().strip_prefix("metadata.")
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl fmt::Debug for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl PartialEq<str> for EventName {
+    fn eq(&self, other: &str) -> bool {
+        *self.text == *other
+    }
+}
+
+impl PartialEq<&str> for EventName {
+    fn eq(&self, other: &&str) -> bool {
+        *self.text == **other
+    }
+}
+
+/// What happened to a record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// It was created.
+    Created,
+    /// It was changed; [`WebhookEvent::updated_fields`](super::WebhookEvent::updated_fields) says where.
+    Updated,
+    /// It was put into the trash (soft delete).
+    Deleted,
+    /// It was removed for good. The record is what it was before.
+    Destroyed,
+    /// It was taken out of the trash.
+    Restored,
+    /// Anything else, as text. Empty when the name had no action.
+    Other(Box<str>),
+}
+
+impl Action {
+    fn new(text: &str) -> Self {
+        match text {
+            "created" => Self::Created,
+            "updated" => Self::Updated,
+            "deleted" => Self::Deleted,
+            "destroyed" => Self::Destroyed,
+            "restored" => Self::Restored,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// As it stands in the event's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Destroyed => "destroyed",
+            Self::Restored => "restored",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_at_the_last_dot() {
+        for (text, object, action) in [
+            ("person.created", "person", "created"),
+            ("metadata.fieldMetadata.updated", "metadata.fieldMetadata", "updated"),
+            ("rocket.archived", "rocket", "archived"),
+            ("person", "person", ""),
+            (".", "", ""),
+            ("", "", ""),
+        ] {
+            let name = EventName::new(text);
+            assert_eq!((name.object(), name.action().as_str()), (object, action), "{text:?}");
+            assert_eq!(name.to_string(), text);
+        }
+        assert_eq!(EventName::new("metadata.view.created").metadata_name(), Some("view"));
+        assert_eq!(EventName::new("person.created").metadata_name(), None);
+    }
+
+    #[test]
+    fn the_names_of_2024_are_turned_around() {
+        assert_eq!(EventName::from_event_type("create.person"), EventName::new("person.created"));
+        assert_eq!(EventName::from_event_type("odd"), EventName::new("odd"));
+    }
+}

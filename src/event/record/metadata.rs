@@ -1,0 +1,113 @@
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::value::RawValue;
+
+use super::{FromRecord, Payload, custom};
+use crate::event::{Action, EventError, EventName, RawJson, field::Id};
+
+/// A change of the workspace's data model or settings: of an object, a field, a view, a role and so on.
+///
+/// Sent since 2026, to webhooks that subscribed to everything (`*.*`) too. The values are rows of Twenty's own configuration,
+/// which differ by kind and release, so they are kept as they were sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataEvent {
+    metadata_name: Option<Box<str>>,
+    action: Action,
+    raw: RawJson,
+}
+
+/// One field that a metadata update changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldChange {
+    /// The field's name.
+    pub field: String,
+    /// Its value before.
+    pub before: Option<RawJson>,
+    /// Its value now.
+    pub after: Option<RawJson>,
+}
+
+impl MetadataEvent {
+    pub(super) fn new(name: &EventName, raw: RawJson) -> Self {
+        Self { metadata_name: name.metadata_name().map(Into::into), action: name.action().clone(), raw }
+    }
+
+    /// The kind of what changed: `fieldMetadata`, `view`, `role`.
+    #[must_use]
+    pub fn metadata_name(&self) -> Option<&str> {
+        self.metadata_name.as_deref()
+    }
+
+    /// Whether it was created, updated or deleted.
+    #[must_use]
+    pub const fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The id of what changed.
+    #[must_use]
+    pub fn record_id(&self) -> Option<Id> {
+        self.raw.get("recordId")?.parse().ok()
+    }
+
+    /// What it was before: an update's or a deletion's.
+    #[must_use]
+    pub fn before(&self) -> Option<RawJson> {
+        self.property("before")
+    }
+
+    /// What it is now: a creation's or an update's.
+    #[must_use]
+    pub fn after(&self) -> Option<RawJson> {
+        self.property("after")
+    }
+
+    /// The fields that an update changed, each with its value before and now.
+    #[must_use]
+    pub fn diff(&self) -> Vec<FieldChange> {
+        let members = self.property("diff").map(|diff| diff.members()).unwrap_or_default();
+        members
+            .into_iter()
+            .map(|(field, change)| FieldChange { field, before: change.get("before"), after: change.get("after") })
+            .collect()
+    }
+
+    /// The names of the fields that an update changed.
+    #[must_use]
+    pub fn updated_fields(&self) -> Vec<String> {
+        self.property("updatedFields").and_then(|fields| fields.parse().ok()).unwrap_or_default()
+    }
+
+    /// The whole `event` member as it was sent.
+    #[must_use]
+    pub const fn raw(&self) -> &RawJson {
+        &self.raw
+    }
+
+    /// What people call it: its label in the singular, its label or its name.
+    #[must_use]
+    pub fn display_name(&self) -> Option<String> {
+        let row = self.after().or_else(|| self.before())?;
+        let label = ["labelSingular", "label"].into_iter().find_map(|key| row.get(key)?.as_text());
+        label.or_else(|| custom::display_name(&row))
+    }
+
+    fn property(&self, key: &str) -> Option<RawJson> {
+        self.raw.get("properties")?.get(key)
+    }
+}
+
+impl FromRecord for MetadataEvent {
+    fn check_object(name: &EventName) -> Result<(), EventError> {
+        match name.metadata_name() {
+            Some(_) => Ok(()),
+            None => Err(EventError::wrong_object("metadata", name.as_str())),
+        }
+    }
+
+    fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
+        Self::check_object(payload.name).map_err(|_| D::Error::custom("another object"))?;
+        let raw = RawJson::slice_of(payload.base, <&'de RawValue>::deserialize(from)?);
+        Ok(Self::new(payload.name, raw))
+    }
+}

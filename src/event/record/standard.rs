@@ -1,0 +1,98 @@
+/// Makes the type of a standard object: the fields that all objects have, and its own.
+///
+/// Twenty's name of a field is the Rust name in camelCase.
+macro_rules! standard_object {
+    (
+        $(#[$doc:meta])*
+        $Name:ident = $object:tt { $($(#[$field_doc:meta])* $field:ident: $Type:ty,)* }
+        display_name: $display_name:expr
+    ) => {
+        standard_object! { @type
+            [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")] [pub]
+            $(#[$doc])* $Name { $($(#[$field_doc])* $field: $Type,)* }
+        }
+        standard_object! { @impl $Name = $object { $($field: $Type,)* } display_name: $display_name }
+    };
+
+    // The official page shows members that no server sends. They are read too, and merged into those that are sent.
+    (
+        $(#[$doc:meta])*
+        $Name:ident = $object:tt { $($(#[$field_doc:meta])* $field:ident: $Type:ty,)* }
+        display_name: $display_name:expr,
+        documented { $($extra:ident: $Extra:ty),* } merged by $merge:path
+    ) => {
+        standard_object! { @type [] [pub] $(#[$doc])* $Name { $($(#[$field_doc])* $field: $Type,)* } }
+        standard_object! { @impl $Name = $object { $($field: $Type,)* } display_name: $display_name }
+
+        impl<'de> ::serde::Deserialize<'de> for $Name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                standard_object! { @type
+                    [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")] [pub(crate)]
+                    Documented { $($field: $Type,)* $($extra: $Extra,)* }
+                }
+                let Documented {
+                    id, created_at, updated_at, deleted_at, created_by, updated_by, position, $($field,)* $($extra,)*
+                } = Documented::deserialize(deserializer)?;
+                let mut sent =
+                    Self { id, created_at, updated_at, deleted_at, created_by, updated_by, position, $($field,)* };
+                $merge(&mut sent, $($extra),*);
+                Ok(sent)
+            }
+        }
+    };
+
+    (
+        @type [$($attribute:meta),*] [$vis:vis]
+        $(#[$doc:meta])* $Name:ident { $($(#[$field_doc:meta])* $field:ident: $Type:ty,)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Default, PartialEq)]
+        $(#[$attribute])*
+        #[non_exhaustive]
+        $vis struct $Name {
+            /// The record's id.
+            $vis id: Option<Id>,
+            /// When it was created.
+            $vis created_at: Option<jiff::Timestamp>,
+            /// When it was last changed. Order changes by it: deliveries arrive in any order.
+            $vis updated_at: Option<jiff::Timestamp>,
+            /// When it was put into the trash; `None` when it is not there.
+            $vis deleted_at: Option<jiff::Timestamp>,
+            /// Who created it.
+            $vis created_by: Option<Actor>,
+            /// Who last changed it (since January 2026).
+            $vis updated_by: Option<Actor>,
+            /// Its place among the others in a list.
+            $vis position: Option<f64>,
+            $($(#[$field_doc])* $vis $field: Option<$Type>,)*
+        }
+    };
+
+    (@impl $Name:ident = $object:tt { $($field:ident: $Type:ty,)* } display_name: $display_name:expr) => {
+        impl $Name {
+            /// The object's name in the singular, as Twenty has it.
+            pub const OBJECT: &'static str = $object;
+
+            /// What people call it.
+            #[must_use]
+            pub fn display_name(&self) -> Option<String> {
+                let display_name: fn(&Self) -> Option<String> = $display_name;
+                display_name(self).filter(|name| !name.is_empty())
+            }
+
+            /// Names and types of its own fields, for the table in the docs.
+            #[cfg(test)]
+            pub(super) const FIELDS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), stringify!($Type)),)*];
+        }
+
+        /// Shows the id, no content.
+        impl ::std::fmt::Debug for $Name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($Name)).field("id", &self.id).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(super) use standard_object;

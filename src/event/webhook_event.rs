@@ -1,0 +1,139 @@
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{
+    EventError, EventName, FromRecord, RawJson, Record,
+    field::Id,
+    wire::{self, About, Envelope},
+};
+use crate::verify::Verified;
+
+pub use super::wire::{ObjectMetadata, UnexpectedMember};
+
+/// A verified event of Twenty's, and the extractor that yields it.
+///
+/// By default the record is a [`Record`], which takes every authentic delivery. Name a type to take one object only:
+/// `WebhookEvent<Person>`, or a type of your own; see [the module](super).
+///
+/// There is no way to make one from bytes that were not verified. In a handler it answers for you when the delivery is not what
+/// was asked for: 400 when the body is no JSON, 422 when it does not fit `T` or is about another object, 500 when the
+/// middleware is missing.
+///
+/// `Debug` shows name and ids, not the record.
+#[non_exhaustive]
+pub struct WebhookEvent<T = Record> {
+    /// What happened to what: `person.created`.
+    pub name: EventName,
+    /// The record as it is now; as it was before, when it was destroyed. Deleted records may have nothing but their id.
+    pub record: T,
+    /// The names of the fields that an update touched. `None` when the delivery does not say, as for a created record.
+    ///
+    /// Of a relation, current versions list both names (`company`, `companyId`), those of 2025 only the second:
+    /// ask with [`changed`](Self::changed).
+    pub updated_fields: Option<Vec<String>>,
+    /// The record's object. Metadata events have none.
+    pub object_metadata: Option<ObjectMetadata>,
+    /// The workspace that sent it.
+    pub workspace_id: Option<Id>,
+    /// The webhook that it was sent for.
+    pub webhook_id: Option<Id>,
+    /// When the event was put up for delivery. All events of one batch share it; it says nothing about the order of changes.
+    /// Order by the record's `updated_at`.
+    pub event_date: Option<jiff::Timestamp>,
+    /// The user who caused it, if a logged-in user did (since autumn 2025).
+    pub user_id: Option<Id>,
+    /// The same user, as a member of the workspace.
+    pub workspace_member_id: Option<Id>,
+    /// The API key that caused it. Sent with metadata events only.
+    pub api_key_id: Option<Id>,
+    /// The application that caused it. Twenty has the name for it but was not yet seen to send it.
+    pub application_id: Option<Id>,
+    unexpected: Vec<UnexpectedMember>,
+    verified: Verified,
+}
+
+impl<T: FromRecord> WebhookEvent<T> {
+    /// Reads the event in a verified delivery.
+    ///
+    /// In a handler the extractor does this. Call it where deliveries are verified in one place and handled in another.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no JSON at all.
+    pub fn from_verified(verified: Verified) -> Result<Self, EventError> {
+        let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
+        #[cfg(feature = "tracing")]
+        for member in &unexpected {
+            tracing::warn!(event.name = %name, path = member.path, found = %member.found, "member of an unexpected type");
+        }
+        let About { updated_fields, object_metadata, workspace_id, webhook_id, event_date, .. } = about;
+        let About { user_id, workspace_member_id, api_key_id, application_id, .. } = about;
+        Ok(Self {
+            name,
+            record,
+            updated_fields,
+            object_metadata,
+            workspace_id,
+            webhook_id,
+            event_date,
+            user_id,
+            workspace_member_id,
+            api_key_id,
+            application_id,
+            unexpected,
+            verified,
+        })
+    }
+}
+
+impl<T> WebhookEvent<T> {
+    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do: `company` or `companyId`.
+    ///
+    /// `false` when the delivery lists no fields.
+    #[must_use]
+    pub fn changed(&self, field: &str) -> bool {
+        let relation = field.strip_suffix("Id").unwrap_or(field);
+        self.updated_fields.iter().flatten().any(|listed| listed.strip_suffix("Id").unwrap_or(listed) == relation)
+    }
+
+    /// The members that were not of the type that was expected there. They read as absent.
+    #[must_use]
+    pub fn unexpected(&self) -> &[UnexpectedMember] {
+        &self.unexpected
+    }
+
+    /// The record as it was sent, custom fields included: `event.raw_record()?.get("intro")`. Shares the body's memory.
+    ///
+    /// `None` for a metadata event.
+    #[must_use]
+    pub fn raw_record(&self) -> Option<RawJson> {
+        let body = RawJson::of_body(self.body().clone());
+        body.get("record").or_else(|| body.get("data"))
+    }
+
+    /// The whole delivery as it was sent.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        self.verified.body()
+    }
+
+    /// The evidence that this delivery is authentic.
+    #[must_use]
+    pub const fn verified(&self) -> &Verified {
+        &self.verified
+    }
+}
+
+impl<T> fmt::Debug for WebhookEvent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookEvent")
+            .field("name", &self.name)
+            .field("workspace_id", &self.workspace_id)
+            .field("webhook_id", &self.webhook_id)
+            .field("event_date", &self.event_date)
+            .field("updated_fields", &self.updated_fields)
+            .field("verified", &self.verified)
+            .finish_non_exhaustive()
+    }
+}
