@@ -14,8 +14,18 @@
     )
 )]
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod event;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub mod receiver;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod verify;
 
 pub use event::WebhookEvent;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub use receiver::Receiver;
 pub use verify::{Verified, Verifier};

@@ -97,4 +97,5 @@ pub use name::{Action, EventName};
 pub use raw::{JsonType, RawJson};
 pub use record::{FromRecord, Record};
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
+#[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use wire::Heading;

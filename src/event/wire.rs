@@ -76,6 +76,7 @@ pub(crate) struct Heading {
 
 impl Heading {
     /// Reads no further than it must. Of a body that is no JSON object, what was found until then.
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
     pub(crate) fn read(body: &[u8]) -> Self {
         let mut heading = Self::default();
         let _ = HeadingVisitor { heading: &mut heading, all: true }

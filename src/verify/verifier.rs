@@ -121,7 +121,13 @@ impl Verifier {
     ///
     /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
-        let Inner { keys, tolerance, body_limit, clock, .. } = &*self.inner;
+        self.check_age(&headers)?;
+        self.start(headers)
+    }
+
+    /// Refuses what was signed too long ago, or too far ahead.
+    pub(crate) fn check_age(&self, headers: &SignatureHeaders) -> Result<(), VerifyError> {
+        let Inner { tolerance, clock, .. } = &*self.inner;
         let now = clock.now();
         let sent = headers.timestamp();
         if now.saturating_since(sent) > *tolerance {
@@ -130,7 +136,13 @@ impl Verifier {
         if sent.saturating_since(now) > *tolerance {
             return Err(VerifyErrorKind::FromTheFuture.into());
         }
-        let fresh_until = sent.saturating_add(*tolerance);
+        Ok(())
+    }
+
+    /// Starts hashing for headers whose age was checked.
+    pub(crate) fn start(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
+        let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
+        let fresh_until = headers.timestamp().saturating_add(*tolerance);
         Ok(Verification::begin(headers, fresh_until, keys.clone(), *body_limit)?)
     }
 

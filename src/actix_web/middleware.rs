@@ -1,0 +1,116 @@
+use std::{
+    future::{Future, Ready, poll_fn, ready},
+    pin::{Pin, pin},
+    rc::Rc,
+};
+
+use ::actix_web::{
+    Error, HttpMessage as _, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    http::{
+        StatusCode, Version,
+        header::{HeaderName, HeaderValue},
+    },
+    web::{JsonConfig, PayloadConfig},
+};
+use futures_core::Stream as _;
+
+use crate::{
+    receiver::{Reading, Receiver, Refusal},
+    verify::Verified,
+};
+
+/// Lets only verified deliveries through; see [the module](super).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct WebhookMiddleware {
+    receiver: Receiver,
+}
+
+impl WebhookMiddleware {
+    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver with the defaults.
+    pub fn new(receiver: impl Into<Receiver>) -> Self {
+        Self { receiver: receiver.into() }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for WebhookMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = WebhookMiddlewareService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(WebhookMiddlewareService { service: Rc::new(service), receiver: self.receiver.clone() }))
+    }
+}
+
+/// The service that [`WebhookMiddleware`] makes.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WebhookMiddlewareService<S> {
+    service: Rc<S>,
+    receiver: Receiver,
+}
+
+impl<S, B> Service<ServiceRequest> for WebhookMiddlewareService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
+
+    forward_ready!(service);
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let service = Rc::clone(&self.service);
+        let receiver = self.receiver.clone();
+        Box::pin(async move {
+            let mut payload = pin!(request.take_payload());
+            let mut reading = Reading::begin(receiver.clone(), request.headers(), 0);
+            match poll_fn(|cx| reading.poll(cx, |cx| payload.as_mut().poll_next(cx))).await {
+                Ok(verified) => {
+                    give_back(&mut request, verified);
+                    Ok(service.call(request).await?.map_into_left_body())
+                }
+                Err(refusal) => Ok(refuse(request, &receiver, &refusal).map_into_right_body()),
+            }
+        })
+    }
+}
+
+/// actix-web's own limit for `Bytes` and `String`, unless configured, in bytes. That of `Json` is higher.
+const DEFAULT_PAYLOAD_LIMIT: usize = 256 << 10;
+
+fn give_back(request: &mut ServiceRequest, verified: Verified) {
+    let len = verified.body().len();
+    if len > DEFAULT_PAYLOAD_LIMIT {
+        let mut config = Extensions::new();
+        config.insert(request.app_data::<PayloadConfig>().cloned().unwrap_or_default().limit(len));
+        config.insert(request.app_data::<JsonConfig>().cloned().unwrap_or_default().limit(len));
+        request.add_data_container(Rc::new(config));
+    }
+    request.set_payload(Payload::from(verified.body().clone()));
+    request.extensions_mut().insert(verified);
+}
+
+fn refuse(request: ServiceRequest, receiver: &Receiver, refusal: &Refusal) -> ServiceResponse<BoxBody> {
+    let (status, headers, body) = receiver.respond(refusal).into_parts(request.version() < Version::HTTP_2);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::with_body(status, BoxBody::new(body));
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response.extensions_mut().insert(*refusal);
+    request.into_response(response)
+}

@@ -1,0 +1,74 @@
+//! Extractors for axum. The middleware is [`WebhookLayer`](crate::tower::WebhookLayer).
+//!
+//! [`WebhookEvent`] and [`Verified`] are handler arguments. They read what the layer verified and nothing else, so they need no state
+//! and go together with any other extractor:
+//!
+//! ```
+//! use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+//! use twenty_webhook::{
+//!     Verified, WebhookEvent, event::record::Person, receiver::Receiver, tower::WebhookLayer, verify::Verifier,
+//! };
+//!
+//! async fn on_person(State(greeting): State<String>, event: WebhookEvent<Person>) -> StatusCode {
+//!     println!("{greeting}, {}", event.record.display_name().unwrap_or_default());
+//!     StatusCode::OK
+//! }
+//!
+//! async fn on_bytes(verified: Verified, body: Bytes) {
+//!     assert_eq!(verified.body(), &body);
+//! }
+//!
+//! let layer = WebhookLayer::new(Receiver::new(Verifier::new("secret")?));
+//! let app: Router = Router::new()
+//!     .route("/people", post(on_person))
+//!     .route("/bytes", post(on_bytes))
+//!     .layer(layer)
+//!     .with_state("hello".to_owned());
+//! # let _ = app;
+//! # Ok::<(), twenty_webhook::verify::ConfigError>(())
+//! ```
+//!
+//! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's limit allows; axum's own
+//! limit is lifted.
+
+use axum::{
+    body::Body,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    event::{FromRecord, WebhookEvent},
+    receiver::WebhookRejection,
+    verify::Verified,
+};
+
+/// Refuses with [`WebhookRejection::MissingMiddleware`] where nothing was verified.
+impl<S: Sync> FromRequestParts<S> for Verified {
+    type Rejection = WebhookRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, WebhookRejection> {
+        parts.extensions.get().cloned().ok_or(WebhookRejection::MissingMiddleware)
+    }
+}
+
+/// Refuses with a [`WebhookRejection`].
+impl<S: Sync, T: FromRecord> FromRequestParts<S> for WebhookEvent<T> {
+    type Rejection = WebhookRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, WebhookRejection> {
+        Ok(Self::from_verified(Verified::from_request_parts(parts, state).await?)?)
+    }
+}
+
+/// The status alone; the rejection rides in the response's extensions.
+impl IntoResponse for WebhookRejection {
+    fn into_response(self) -> Response {
+        self.log();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,229 @@
+//! What a delivery that is not handled is answered: the status table in [`super`].
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+
+use crate::{
+    event::{EventError, EventErrorKind},
+    verify::{VerifyError, VerifyErrorKind},
+};
+
+/// Why the middleware refused a request. The handler did not run.
+///
+/// Rides in the response's extensions, for what lies outside of the middleware: metrics, logs. Carries no secret, signature or
+/// body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    kind: RefusalKind,
+}
+
+impl Refusal {
+    /// What was wrong.
+    #[must_use]
+    pub const fn kind(&self) -> RefusalKind {
+        self.kind
+    }
+
+    /// The status that the table in [`receiver`](super) gives it.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        use VerifyErrorKind as Verify;
+        match self.kind {
+            RefusalKind::Verify(
+                Verify::MissingSignature
+                | Verify::MissingTimestamp
+                | Verify::RepeatedSignature
+                | Verify::RepeatedTimestamp
+                | Verify::MalformedSignature
+                | Verify::MalformedTimestamp
+                | Verify::TimestampInSeconds,
+            )
+            | RefusalKind::BodyBrokenOff => 400,
+            RefusalKind::Verify(
+                Verify::Unsigned | Verify::TooOld | Verify::FromTheFuture | Verify::SignatureMismatch,
+            )
+            | RefusalKind::OtherWorkspace
+            | RefusalKind::OtherWebhook => 401,
+            RefusalKind::BodyTimeout => 408,
+            RefusalKind::Verify(Verify::BodyTooLong) => 413,
+            RefusalKind::ContentEncoding => 415,
+            RefusalKind::Overloaded => 503,
+        }
+    }
+}
+
+impl From<RefusalKind> for Refusal {
+    fn from(kind: RefusalKind) -> Self {
+        Self { kind }
+    }
+}
+
+impl From<VerifyErrorKind> for Refusal {
+    fn from(kind: VerifyErrorKind) -> Self {
+        RefusalKind::Verify(kind).into()
+    }
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        error.kind().into()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RefusalKind::Verify(kind) => VerifyError::from(kind).fmt(f),
+            RefusalKind::ContentEncoding => f.write_str("body is encoded, Twenty sends it plain"),
+            RefusalKind::BodyBrokenOff => f.write_str("body broke off"),
+            RefusalKind::BodyTimeout => f.write_str("body did not end within its deadline"),
+            RefusalKind::OtherWorkspace => f.write_str("authentic, but of another workspace than expected"),
+            RefusalKind::OtherWebhook => f.write_str("authentic, but of another webhook than expected"),
+            RefusalKind::Overloaded => f.write_str("too many unverified bytes held at once"),
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// What was wrong with a request that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// It did not verify.
+    Verify(VerifyErrorKind),
+    /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body, and the signature cannot match.
+    ContentEncoding,
+    /// The body ended with an error.
+    BodyBrokenOff,
+    /// The body did not end in time.
+    BodyTimeout,
+    /// Authentic, but of a workspace that was not [expected](super::Receiver::expect_workspace).
+    OtherWorkspace,
+    /// Authentic, but of a webhook that was not [expected](super::Receiver::expect_webhook).
+    OtherWebhook,
+    /// The [budget](super::Receiver::unverified_budget) for unverified bytes is used up.
+    Overloaded,
+}
+
+/// What to answer to a refused request. By default the status of the table and nothing else.
+///
+/// ```
+/// use twenty_webhook::receiver::{Receiver, RefusalResponse};
+/// # use twenty_webhook::verify::Verifier;
+/// # let verifier = Verifier::new("secret")?;
+///
+/// // hide that there is a receiver from those who cannot sign
+/// let receiver = Receiver::new(verifier).respond_with(|refusal| match refusal.status() {
+///     401 => RefusalResponse::new(404).body("text/plain", "not found"),
+///     status => RefusalResponse::new(status),
+/// });
+/// # let _ = receiver;
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct RefusalResponse {
+    status: u16,
+    content_type: Option<&'static str>,
+    body: Bytes,
+}
+
+impl RefusalResponse {
+    /// An answer with this status and no body. What HTTP demands with the status is added: `WWW-Authenticate` with 401,
+    /// `Accept-Encoding` with 415, `Connection: close` with 408.
+    ///
+    /// A number that is no final status (200 to 599) is answered as 500.
+    pub const fn new(status: u16) -> Self {
+        let status = if matches!(status, 200..=599) { status } else { 500 };
+        Self { status, content_type: None, body: Bytes::new() }
+    }
+
+    /// With a body. Whoever sent the request will read it: say nothing that helps a forger.
+    pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.content_type = Some(content_type);
+        self.body = body.into();
+        self
+    }
+}
+
+impl RefusalResponse {
+    /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol has one, as
+    /// HTTP/1 does.
+    pub(crate) fn into_parts(
+        self,
+        has_connection_header: bool,
+    ) -> (u16, impl Iterator<Item = (&'static str, &'static str)>, Bytes) {
+        let demanded = match self.status {
+            401 => Some(("www-authenticate", "Twenty-Webhook")),
+            408 if has_connection_header => Some(("connection", "close")),
+            415 => Some(("accept-encoding", "identity")),
+            _ => None,
+        };
+        let content_type = self.content_type.map(|content_type| ("content-type", content_type));
+        (self.status, demanded.into_iter().chain(content_type), self.body)
+    }
+}
+
+/// Why an extractor gave the handler nothing, although the delivery is authentic.
+///
+/// Answers with an empty body and rides in the response's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WebhookRejection {
+    /// The route is not wrapped in the middleware, so nothing was verified.
+    MissingMiddleware,
+    /// The verified body is not the event that the handler asks for.
+    Event(EventError),
+}
+
+impl WebhookRejection {
+    /// The status that the table in [`receiver`](super) gives it.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::MissingMiddleware => 500,
+            Self::Event(error) => match error.kind() {
+                EventErrorKind::NotJson => 400,
+                EventErrorKind::Mismatch | EventErrorKind::WrongObject => 422,
+            },
+        }
+    }
+}
+
+#[cfg(any(feature = "actix-web", feature = "axum"))]
+impl WebhookRejection {
+    pub(crate) fn log(&self) {
+        #[cfg(feature = "tracing")]
+        match self {
+            Self::MissingMiddleware => tracing::error!("{self}"),
+            // Authentic, and lost for this handler: Twenty does not send it again.
+            Self::Event(_) => tracing::warn!(status = self.status(), "rejected a verified delivery: {self}"),
+        }
+    }
+}
+
+impl From<EventError> for WebhookRejection {
+    fn from(error: EventError) -> Self {
+        Self::Event(error)
+    }
+}
+
+impl fmt::Display for WebhookRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingMiddleware => {
+                f.write_str("nothing verified this request: is the webhook middleware on the route?")
+            }
+            Self::Event(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for WebhookRejection {
+    // The event's error is told by `Display`, so what comes next is its source, of which it has none.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        None
+    }
+}

@@ -1,0 +1,100 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::time::{Sleep, sleep};
+
+use super::{Receiver, Refusal, RefusalKind, intake::Intake};
+use crate::verify::Verified;
+
+/// How much of a refused body is read and thrown away, in bytes: a sender that is still writing does not read the answer, and
+/// closing the connection on it would reset it.
+const DRAIN_LIMIT: usize = 64 << 10;
+
+/// How many frames are taken before the runtime gets a turn: a body that is always ready must not starve the others.
+const FRAMES_PER_POLL: usize = 128;
+
+/// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    receiver: Receiver,
+    /// Gone once there is a verdict.
+    intake: Option<Intake>,
+    /// Once there is one, the rest of the body is thrown away.
+    refusal: Option<Refusal>,
+    left_to_drain: usize,
+    /// Made when the body lets us wait for the first time.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reading {
+    /// Checks the request's head. `at_least`: see [`Receiver::begin`].
+    pub(crate) fn begin<N, V, H>(receiver: Receiver, headers: H, at_least: u64) -> Self
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+        H: IntoIterator<Item = (N, V)> + Clone,
+    {
+        let begun = receiver.begin(headers.clone(), at_least);
+        // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
+        let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
+        let (intake, refusal, left_to_drain) = match begun {
+            Ok(intake) => (Some(intake), None, DRAIN_LIMIT),
+            Err(refusal) => (None, Some(refusal), if is_waiting() { 0 } else { DRAIN_LIMIT }),
+        };
+        Self { receiver, intake, refusal, left_to_drain, deadline: None }
+    }
+
+    /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
+    pub(crate) fn poll<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
+    ) -> Poll<Result<Verified, Refusal>> {
+        for _ in 0..FRAMES_PER_POLL {
+            match self.refusal {
+                Some(refusal) if self.left_to_drain == 0 => return Poll::Ready(Err(refusal)),
+                _ => {}
+            }
+            match next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => self.take(chunk),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
+                Poll::Ready(None) => return Poll::Ready(self.finish()),
+                Poll::Pending => return self.poll_deadline(cx),
+            }
+        }
+        cx.waker().wake_by_ref();
+        self.poll_deadline(cx)
+    }
+
+    fn take(&mut self, chunk: Bytes) {
+        match &mut self.intake {
+            Some(intake) => {
+                if let Err(refusal) = intake.push(chunk) {
+                    self.intake = None;
+                    self.refusal = Some(refusal);
+                }
+            }
+            None => self.left_to_drain = self.left_to_drain.saturating_sub(chunk.len()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<Verified, Refusal> {
+        match self.intake.take() {
+            Some(intake) => intake.finish(),
+            None => Err(self.give_up(RefusalKind::BodyBrokenOff)),
+        }
+    }
+
+    /// A refusal that is already there goes first.
+    fn give_up(&self, kind: RefusalKind) -> Refusal {
+        self.refusal.unwrap_or_else(|| kind.into())
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Verified, Refusal>> {
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.receiver.deadline())));
+        deadline.as_mut().poll(cx).map(|()| Err(self.give_up(RefusalKind::BodyTimeout)))
+    }
+}

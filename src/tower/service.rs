@@ -1,0 +1,45 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ResponseBody, ResponseFuture, VerifiedBody};
+use crate::receiver::{Reading, Receiver};
+
+/// Lets only verified deliveries through to the inner service; made by [`WebhookLayer`](super::WebhookLayer).
+#[derive(Clone, Debug)]
+pub struct WebhookService<S> {
+    inner: S,
+    receiver: Receiver,
+}
+
+impl<S> WebhookService<S> {
+    /// Wraps a service.
+    pub fn new(inner: S, receiver: impl Into<Receiver>) -> Self {
+        Self { inner, receiver: receiver.into() }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for WebhookService<S>
+where
+    S: Service<Request<VerifiedBody>, Response = Response<R>> + Clone,
+    B: Body,
+    R: Body<Data: From<Bytes>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    /// Always ready. The inner service is asked when there is something for it: a verified delivery.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let reading = Reading::begin(self.receiver.clone(), &head.headers, body.size_hint().lower());
+        ResponseFuture::new(head, body, reading, self.receiver.clone(), self.inner.clone())
+    }
+}
