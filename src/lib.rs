@@ -1,6 +1,47 @@
-//! Receive Twenty CRM's webhooks.
+//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged and stale deliveries never reach it.
+//!
+//! | you have | you use | feature |
+//! |---|---|---|
+//! | axum | [`tower::WebhookLayer`], and [`WebhookEvent`] as a handler argument: see [`axum`] | `axum` |
+//! | actix-web | [`actix_web::WebhookMiddleware`], and [`WebhookEvent`] as a handler argument | `actix-web` |
+//! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
+//! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
+//!
+//! No feature is on by default; `tracing` adds log lines that say what was refused and why.
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use axum::{Router, http::StatusCode, routing::post};
+//! use twenty_webhook::{Receiver, Verifier, WebhookEvent, tower::WebhookLayer};
+//!
+//! async fn on_event(event: WebhookEvent) -> StatusCode {
+//!     println!("{}: {}", event.name, event.record.display_name().unwrap_or_default());
+//!     StatusCode::OK
+//! }
+//!
+//! let receiver = Receiver::new(Verifier::new("the secret from Twenty's settings")?);
+//! let app: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver)));
+//! # let _ = app;
+//! # }
+//! # Ok::<(), twenty_webhook::verify::ConfigError>(())
+//! ```
+//!
+//! # How it is built
+//!
+//! Three rings, each knowing only those inside of it:
+//!
+//! 1. [`verify`]: bytes, time and keys. Makes [`Verified`], the evidence that all else asks for.
+//! 2. [`event`]: the typed event in verified bytes. [`receiver`]: the policy and the status table that every adapter runs.
+//! 3. [`tower`], [`axum`] and [`actix_web`]: requests into calls, outcomes into responses.
+//!
+//! # What it does not do
+//!
+//! It neither calls Twenty's API nor orders events. It does not deduplicate yet: a captured delivery verifies again while it
+//! is fresh, and Twenty sends some events twice, so handlers must be idempotent.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Some links lead to what a feature turns on.
+#![cfg_attr(not(all(feature = "actix-web", feature = "axum")), allow(rustdoc::broken_intra_doc_links))]
 // Nothing on a request's path may panic.
 #![cfg_attr(
     not(test),
@@ -29,3 +70,8 @@ pub use event::WebhookEvent;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub use receiver::Receiver;
 pub use verify::{Verified, Verifier};
+
+// The README's examples are tests.
+#[cfg(all(doctest, feature = "actix-web", feature = "axum"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

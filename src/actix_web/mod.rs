@@ -2,7 +2,8 @@
 //!
 //! [`WebhookMiddleware`] goes around a resource, a scope or a whole app. Requests that verify go on, with their payload whole; all others
 //! are answered as the table in [`receiver`](crate::receiver) says, with `Ok(response)`, so that middleware outside (`Logger`, CORS) sees
-//! an ordinary response. [`WebhookEvent`] and [`Verified`] are handler arguments.
+//! an ordinary response. [`WebhookEvent`](crate::WebhookEvent) and [`Verified`](crate::Verified) are
+//! handler arguments.
 //!
 //! ```
 //! use actix_web::{App, HttpResponse, web};

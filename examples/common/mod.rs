@@ -1,0 +1,60 @@
+//! What the example receivers share: the secret from the environment, and the line that they print.
+
+use std::process::exit;
+
+use twenty_webhook::{
+    Verifier, WebhookEvent,
+    verify::{ConfigError, Secret},
+};
+
+/// A verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation, `TWENTY_WEBHOOK_PREVIOUS_SECRET`.
+///
+/// Ends the program when there is none: a receiver without a secret would have to refuse everything.
+pub(crate) fn verifier_from_env() -> Verifier {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let build = || -> Result<Verifier, ConfigError> {
+        let mut builder = Verifier::builder().secret(Secret::new(variable("TWENTY_WEBHOOK_SECRET"))?);
+        if let Ok(previous) = Secret::new(variable("TWENTY_WEBHOOK_PREVIOUS_SECRET")) {
+            builder = builder.secret(previous);
+        }
+        builder.build()
+    };
+    build().unwrap_or_else(|error| {
+        eprintln!(
+            "TWENTY_WEBHOOK_SECRET: {error}. Twenty shows the secret under Settings > APIs & Webhooks, on the webhook's page."
+        );
+        exit(2)
+    })
+}
+
+pub(crate) fn listen_addr() -> String {
+    std::env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned())
+}
+
+/// `<event name> <record id or -> <display name or ->`
+pub(crate) fn print(event: &WebhookEvent) {
+    let id = event.record.id().map_or("-".to_owned(), |id| id.to_string());
+    let display_name = event.record.display_name().unwrap_or_else(|| "-".to_owned());
+    println!("{}", escaped(&format!("{} {id} {display_name}", event.name)));
+}
+
+/// Without control characters, so that no record can forge a line of its own.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// Until the program is asked to end, by Ctrl-C or by SIGTERM.
+pub(crate) async fn shutdown_signal() {
+    let ctrl_c = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened to");
+        tokio::select! {
+            _ = ctrl_c => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = ctrl_c.await;
+}
