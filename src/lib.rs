@@ -1,1 +1,3 @@
 //! Receive Twenty CRM's webhooks.
+
+pub mod deduplicate;
