@@ -97,14 +97,12 @@ impl RedisStore {
     }
 
     /// A store on the server at `url`, yet to be connected.
-    #[must_use]
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Address::Server(url.to_owned()))
     }
 
     /// A store in the Redis Cluster that the nodes at `urls` belong to, yet to be connected. The other nodes are found
     /// through them.
-    #[must_use]
     pub fn cluster<I>(urls: I) -> RedisStoreBuilder
     where
         I: IntoIterator<Item: Into<String>>,

@@ -135,7 +135,7 @@ impl Table {
     ) -> Result<bool, Full> {
         match self.find(key, now) {
             Some((place, slot)) if slot.token == token => {
-                self.change(place, State::Completed, expires)
+                self.change(place, State::Completed, expires);
             }
             Some(_) => return Ok(false),
             None => self.insert(key, token, State::Completed, now, expires)?,
