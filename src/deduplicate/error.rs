@@ -41,7 +41,7 @@ pub enum StoreErrorKind {
     Refused,
     /// No room, as every entry is a claim that is running. Nothing happened.
     Full,
-    /// The store answered with something that it never filed: another program writes under the same names.
+    /// The answer makes no sense: another program writes under the same names, or this is no such store.
     Unexpected,
 }
 
