@@ -34,10 +34,10 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// # Cost
 ///
 /// At most 80 bytes an entry. The address range is reserved at once; the system backs it with memory as entries are
-/// added, and it is not given back. No operation allocates in the table, moves it or walks through it: one operation looks
-/// at the entries of one hash bucket, one on average and hardly ever more than ten, and at most 20 more to give up expired
-/// ones, no matter how many entries there are. One lock guards the table, held for that long and never across an `await`,
-/// so that the capacity is exact and the entry completed first is the first of all.
+/// added, and does not get it back. Afterwards the table is never enlarged, moved or walked through: an operation looks at
+/// the entries of one hash bucket, one on average and hardly ever more than ten, and at most 20 more to give up expired
+/// ones, no matter how many entries there are. One lock guards the table, held for that long and never across an `await`;
+/// that there is only one makes the capacity exact, and the entry that is forgotten the first of all.
 ///
 /// Expired entries are given up in the order in which they were filed. If leases or times to live within one store differ
 /// a lot, one that expired early can keep its place until those before it are gone; it is free all the same.
@@ -166,4 +166,24 @@ fn end(now: u64, duration: Duration) -> u64 {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_under_the_lock_is_survived() {
+        let store = MemoryStore::new(10);
+        let panicked =
+            catch_unwind(AssertUnwindSafe(|| store.with(|_, _| panic!("poisons the lock"))));
+        assert!(panicked.is_err());
+        assert!(store.table.is_poisoned());
+        let claim = Claim::new(ClaimKey::new("", "", [0; 32]));
+        assert!(!store.with(|table, now| table.renew(claim.key(), *claim.token(), now, now)));
+        assert_eq!(store.forgotten(), 0);
+        assert_eq!(format!("{store:?}"), "MemoryStore { entries: 0, capacity: 10, forgotten: 0 }");
+    }
 }

@@ -53,6 +53,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///     Ok(())
 /// }
 /// ```
+#[doc(alias = "idempotency")]
 pub trait ClaimStore: Debug + Send + Sync + 'static {
     /// Claims `key` for as long as `lease`, if it is free.
     ///

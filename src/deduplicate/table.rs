@@ -349,3 +349,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
