@@ -128,12 +128,6 @@ impl Table {
         assert_eq!(used + unused, self.slots.len());
         assert!(self.slots.len() <= self.capacity);
     }
-
-    fn steps_of(&mut self, operation: impl FnOnce(&mut Self)) -> usize {
-        self.steps = 0;
-        operation(self);
-        self.steps
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -239,26 +233,25 @@ fn most_steps(entries: u64) -> usize {
     const LEASE: u64 = 1_000;
     const TTL: u64 = 1_000_000_000;
     let mut table = Table::new(usize::try_from(entries).unwrap());
-    let (slots, mut most) = (table.slots.as_ptr(), 0);
-    for number in 0..entries + entries / 4 {
-        let (key, token) = (key(number), token(usize::try_from(number).unwrap()));
-        most = most.max(table.steps_of(|table| {
-            assert_eq!(table.claim(key, token, number, number + LEASE), Ok(None))
-        }));
+    let (slots, token) = (table.slots.as_ptr(), token(1));
+    let mut most = 0;
+    let mut claim = |table: &mut Table, number: u64, now: u64| {
+        table.steps = 0;
+        assert_eq!(table.claim(key(number), token, now, now + LEASE), Ok(None));
+        most = most.max(table.steps);
         // one in eight crashes
-        if number % 8 != 0 {
-            most = most.max(table.steps_of(|table| {
-                assert_eq!(table.complete(key, token, number, number + TTL), Ok(true))
-            }));
+        if !number.is_multiple_of(8) {
+            table.steps = 0;
+            assert_eq!(table.complete(key(number), token, now, now + TTL), Ok(true));
+            most = most.max(table.steps);
         }
+    };
+    for number in 0..entries + entries / 4 {
+        claim(&mut table, number, number);
     }
     assert!(table.forgotten() > 0, "it was full");
-    let late = 2 * TTL;
     for number in 0..1_000 {
-        let key = key(u64::MAX - number);
-        most = most.max(table.steps_of(|table| {
-            assert_eq!(table.claim(key, token(0), late, late + LEASE), Ok(None))
-        }));
+        claim(&mut table, 2 * entries + number, 2 * TTL);
     }
     assert_eq!(table.slots.as_ptr(), slots, "the slots stay where they are");
     most
