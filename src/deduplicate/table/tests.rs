@@ -269,6 +269,18 @@ fn no_operation_takes_longer_in_a_larger_table() {
 }
 
 #[test]
+fn expired_entries_leave_before_their_room_is_needed() {
+    let mut table = Table::new(100_000);
+    for now in 0..10_000 {
+        assert_eq!(table.claim(key(now), token(1), now, now + 10), Ok(None));
+        if now % 2 == 0 {
+            assert_eq!(table.complete(key(now), token(1), now, now + 100), Ok(true));
+        }
+    }
+    assert!(table.slots.len() < 100, "{} slots used for about 55 entries", table.slots.len());
+}
+
+#[test]
 fn eighty_bytes_an_entry() {
     for capacity in [1_000_000, 1 << 20, (1 << 20) + 1, 100_000, 1] {
         let table = Table::new(capacity);
