@@ -69,8 +69,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 ///
 /// A tokio runtime with time and I/O enabled must be running, and the one that the store was connected in must go on.
 ///
-/// For `rediss://` addresses, turn on TLS in the `redis` crate: `redis = { version = "1", default-features = false,
-/// features = ["tokio-rustls-comp", "tls-rustls-webpki-roots"] }` in your `Cargo.toml`.
+/// `rediss://` addresses need TLS, which is a feature of the `redis` crate for you to choose, such as `redis = { version =
+/// "1", default-features = false, features = ["tokio-native-tls-comp"] }` in your `Cargo.toml`.
 ///
 /// # What it stores
 ///
