@@ -59,6 +59,7 @@
 pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+pub mod deduplicate;
 pub mod event;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;

@@ -1,0 +1,199 @@
+//! What is claimed, and the proof of having claimed it.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest, Sha256};
+
+/// Names one delivery to a [`ClaimStore`](super::ClaimStore): 32 opaque bytes, the same for every copy of the delivery.
+///
+/// A key is a SHA-256 digest, so it tells nothing of what went into it, and its size does not depend on it.
+/// [`Debug`](fmt::Debug) shows the first four bytes only: enough to find a key in a log or in Redis.
+///
+/// ```
+/// use twenty_webhook::deduplicate::ClaimKey;
+///
+/// let digest = [7; 32]; // the SHA-256 of the verified body
+/// let key = ClaimKey::new("twenty", "tenant-1", digest);
+/// assert_eq!(key, ClaimKey::new("twenty", "tenant-1", digest));
+/// assert_ne!(key, ClaimKey::new("twenty", "tenant-2", digest), "a tenant cannot claim another's delivery");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimKey([u8; 32]);
+
+impl ClaimKey {
+    /// The key of a body: SHA-256 over `namespace`, `keys_id` and `body_digest`, each preceded by its length as a
+    /// big-endian `u64`.
+    ///
+    /// `namespace` keeps apart receivers that share a store, `keys_id` those who sign: it names the keys that verified
+    /// the body, so that nobody can claim the identical body of somebody else.
+    #[must_use]
+    pub fn new(namespace: &str, keys_id: &str, body_digest: [u8; 32]) -> Self {
+        let mut hasher = Sha256::new();
+        hash_part(&mut hasher, namespace.as_bytes());
+        hash_part(&mut hasher, keys_id.as_bytes());
+        hash_part(&mut hasher, &body_digest);
+        Self(hasher.finalize().into())
+    }
+
+    /// A key of the caller's choice, from any number of parts, such as the webhook's id, the event's name, the record's id
+    /// and the time of its last change.
+    ///
+    /// Parts do not run into each other: `["ab", "c"]` and `["a", "bc"]` are different keys. No choice of parts gives the
+    /// key that [`ClaimKey::new`] gives.
+    ///
+    /// ```
+    /// use twenty_webhook::deduplicate::ClaimKey;
+    ///
+    /// let key = ClaimKey::from_parts("twenty", "tenant-1", ["person.updated", "2fa1…", "2026-01-31T12:00:00Z"]);
+    /// # let _ = key;
+    /// ```
+    #[must_use]
+    pub fn from_parts<I>(namespace: &str, keys_id: &str, parts: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<[u8]>>,
+    {
+        let mut hasher = Sha256::new();
+        // `new` starts with the length of a namespace, and none is this long
+        hasher.update(u64::MAX.to_be_bytes());
+        hash_part(&mut hasher, namespace.as_bytes());
+        hash_part(&mut hasher, keys_id.as_bytes());
+        for part in parts {
+            hash_part(&mut hasher, part.as_ref());
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// The bytes, for a [`ClaimStore`](super::ClaimStore) to file the claim under.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+fn hash_part(hasher: &mut Sha256, part: &[u8]) {
+    hasher.update((part.len() as u64).to_be_bytes());
+    hasher.update(part);
+}
+
+impl fmt::Debug for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "ClaimKey({a:02x}{b:02x}{c:02x}{d:02x}…)")
+    }
+}
+
+/// One handler's claim of a key, told from every other claim of that key by a random token.
+///
+/// A [`ClaimStore`](super::ClaimStore) hands it out in [`ClaimOutcome::Fresh`] and takes it back in `renew`, `complete`
+/// and `release`. It cannot be cloned: one handler, one claim. Dropping it does nothing, the lease then runs out.
+///
+/// [`Debug`](fmt::Debug) shows the key as [`ClaimKey`] does, and not the token.
+#[must_use = "a claim that is neither completed nor released blocks its key until the lease runs out"]
+#[derive(PartialEq, Eq)]
+pub struct Claim {
+    key: ClaimKey,
+    token: [u8; 16],
+}
+
+impl Claim {
+    /// A claim of `key` with a new token: for those who write a [`ClaimStore`](super::ClaimStore).
+    ///
+    /// This alone claims nothing; a store must file it first.
+    pub fn new(key: ClaimKey) -> Self {
+        Self { key, token: token() }
+    }
+
+    /// What is claimed.
+    #[must_use]
+    pub fn key(&self) -> ClaimKey {
+        self.key
+    }
+
+    /// What tells this claim from others of the same key, for a [`ClaimStore`](super::ClaimStore) to file and compare.
+    #[must_use]
+    pub fn token(&self) -> &[u8; 16] {
+        &self.token
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// A token need only be unique, across every process that shares a store: nobody outside can present one. So a keyed hash
+/// of a counter will do, with two keys that the standard library draws from the system, and it costs no system call.
+fn token() -> [u8; 16] {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let [low, high] = KEYS.each_ref().map(|key| key.hash_one(count));
+    ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
+}
+
+/// What [`ClaimStore::claim`](super::ClaimStore::claim) found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// Nobody holds the key: it is the caller's now. Handle the delivery, then complete or release.
+    Fresh(Claim),
+    /// The key is claimed and the lease has not run out: the delivery is being handled.
+    Running,
+    /// The delivery was handled, and its time to live has not run out.
+    Completed,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// From Python: `hashlib.sha256(struct.pack(">Q", 6) + b"twenty" + …)`.
+    #[test]
+    fn keys_are_what_the_docs_say() {
+        let key = ClaimKey::new("twenty", "tenant", [0xab; 32]);
+        assert_eq!(hex(key), "3932c81630b73b68e78c7197365196abaa4170e9235895b212fb964e1a6e5f26");
+        let key = ClaimKey::from_parts("twenty", "tenant", ["a", "bc"]);
+        assert_eq!(hex(key), "5b9ffaead36bb94d47f0fd5f8b018eb61cf81f75cfd4273b6a1b6464745d0688");
+    }
+
+    fn hex(key: ClaimKey) -> String {
+        key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn parts_never_collide() {
+        let digest = [b'd'; 32];
+        let keys = [
+            ClaimKey::new("a", "bc", digest),
+            ClaimKey::new("ab", "c", digest),
+            ClaimKey::new("", "abc", digest),
+            ClaimKey::from_parts("a", "bc", [digest]),
+            ClaimKey::from_parts("a", "bc", [&digest[..16], &digest[16..]]),
+            ClaimKey::from_parts("a", "bc", [&digest[..], &[]]),
+            ClaimKey::from_parts("a", "bc", [[]; 0]),
+            ClaimKey::from_parts("a", "bc", [[]; 1]),
+        ];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+    }
+
+    #[test]
+    fn debug_shows_four_bytes_of_the_key_and_no_token() {
+        let key = ClaimKey([0x5a; 32]);
+        assert_eq!(format!("{key:?}"), "ClaimKey(5a5a5a5a…)");
+        let claim = Claim { key, token: [0x7e; 16] };
+        assert_eq!(format!("{claim:?}"), "Claim { key: ClaimKey(5a5a5a5a…), .. }");
+    }
+
+    #[test]
+    fn tokens_differ() {
+        let threads: Vec<_> =
+            (0..4).map(|_| std::thread::spawn(|| (0..10_000).map(|_| token()).collect::<Vec<_>>())).collect();
+        let tokens: HashSet<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(tokens.len(), 40_000);
+    }
+}

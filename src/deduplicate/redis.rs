@@ -1,0 +1,437 @@
+//! A store in Redis.
+
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::cluster::{ClusterClient, ClusterConfig};
+use ::redis::cluster_async::ClusterConnection;
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind};
+use tokio::time::timeout;
+
+use super::store::clamp;
+use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKind, StoreFuture};
+
+const DEFAULT_PREFIX: &str = "twenty-webhook:";
+const DEFAULT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long one attempt to connect may take, in the background of the commands that wait for it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a peer may stay silent, though there is something to acknowledge, before its connection counts as lost. The
+/// system's own patience is a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A [`ClaimStore`] in Redis or Valkey, for receivers in several processes or on several machines.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use twenty_webhook::deduplicate::{RedisStore, StoreError};
+///
+/// # async fn example() -> Result<(), StoreError> {
+/// let store = RedisStore::connect("redis://:password@redis.internal:6379/0").await?;
+///
+/// let store = RedisStore::cluster(["redis://node-1.internal", "redis://node-2.internal"])
+///     .prefix("staging:twenty-webhook:")
+///     .deadline(Duration::from_millis(200))
+///     .connect()
+///     .await?;
+/// # let _ = store;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What the server must be
+///
+/// - **Redis 7.0 or newer, or Valkey 7.2 or newer**: a claim is one `SET … NX GET PX`, which tells free, running and
+///   completed apart in one round trip, and older servers refuse it.
+/// - **`maxmemory-policy noeviction`**. Any other policy throws keys away when memory runs out, without a word: deliveries
+///   would be handled twice. With `noeviction` a claim is refused instead, which the receiver hears of and can act on.
+/// - Allowed to run `SET`, `GET`, `DEL`, `PEXPIRE`, `EVAL` and `EVALSHA` on keys under the prefix.
+///
+/// # What it cannot promise
+///
+/// Redis replicates after it has answered. A **failover can lose a claim** that was just filed, and a server that was
+/// restarted loses what it had not written to disk: the delivery counts as new if it comes again. If the handler is still
+/// running then, it completes the delivery none the less; see [`ClaimStore`].
+///
+/// # Connection
+///
+/// All commands share one connection (in a cluster, one to each node), made again when it breaks. A command that finds it
+/// broken is sent once more; the token tells a claim that was filed the first time from somebody else's. Each call ends
+/// within the deadline, waiting for a connection included. When it passes, the command is not taken back: it may have been
+/// carried out, or be carried out when a stalled server goes on. A claim that nobody knows of lasts until its lease ends.
+///
+/// A tokio runtime with time and I/O enabled must be running, and the one that the store was connected in must go on.
+///
+/// `rediss://` addresses need TLS, which is a feature of the `redis` crate for you to choose, such as `redis = { version =
+/// "1", default-features = false, features = ["tokio-native-tls-comp"] }` in your `Cargo.toml`.
+///
+/// # What it stores
+///
+/// One string for each key: its name is the prefix and 64 hexadecimal digits, its value `r` (running) or `c` (completed)
+/// and the 16 bytes of the token, and it expires by itself. Leases and times to live are rounded up to whole milliseconds;
+/// they begin when the server carries the command out, on its clock. An entry takes about 260 bytes of the server's memory
+/// with the default prefix (measured, Redis 7.0).
+pub struct RedisStore {
+    connection: Connection,
+    prefix: String,
+    deadline: Duration,
+}
+
+impl RedisStore {
+    /// Connects to the server at `url`, with the defaults of [`builder`](Self::builder).
+    ///
+    /// The form is `redis://[user][:password]@host[:port][/database]`, or `unix:///path/to/socket`.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisStoreBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::builder(url).connect().await
+    }
+
+    /// A store on the server at `url`, yet to be connected.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(Address::Server(url.to_owned()))
+    }
+
+    /// A store in the Redis Cluster that the nodes at `urls` belong to, yet to be connected. The other nodes are found
+    /// through them.
+    pub fn cluster<I>(urls: I) -> RedisStoreBuilder
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        RedisStoreBuilder::new(Address::Cluster(urls.into_iter().map(Into::into).collect()))
+    }
+
+    fn name(&self, key: ClaimKey) -> String {
+        self.prefix.clone() + &hex::encode(key.as_bytes())
+    }
+
+    /// Runs `script` on the claim; it answers 1 or 0.
+    async fn run(&self, script: &Script, claim: &Claim, time: Option<u64>) -> Result<bool, StoreError> {
+        let name = self.name(claim.key());
+        let command = |how, script: &str| {
+            let mut command = ::redis::cmd(how);
+            command.arg(script).arg(1).arg(&name).arg(claim.token()).arg(time);
+            command
+        };
+        self.within_deadline(async {
+            match self.ask(&command("EVALSHA", &script.hash)).await {
+                // first use, or the server was restarted: EVAL also files the script for the next time
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    self.ask(&command("EVAL", script.code)).await
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        match self.connection.ask(command).await {
+            // the connection broke since the last command, maybe long ago, and is being made again
+            Err(error) if error.is_io_error() => self.connection.ask(command).await,
+            answer => answer,
+        }
+    }
+
+    async fn within_deadline<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
+        match timeout(self.deadline, answer).await {
+            Ok(answer) => answer.map_err(store_error),
+            Err(_) => Err(StoreErrorKind::Timeout.into()),
+        }
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.prefix)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClaimStore for RedisStore {
+    fn claim(&self, key: ClaimKey, lease: Duration) -> StoreFuture<'_, ClaimOutcome> {
+        Box::pin(async move {
+            let claim = Claim::new(key);
+            let mut command = ::redis::cmd("SET");
+            command
+                .arg(self.name(key))
+                .arg(value(RUNNING, &claim))
+                .arg("NX")
+                .arg("GET")
+                .arg("PX")
+                .arg(milliseconds(lease));
+            let found: Option<Vec<u8>> = match self.within_deadline(self.ask(&command)).await {
+                Ok(found) => found,
+                Err(error) => return Err(error.with_claim(claim)),
+            };
+            match found.as_deref().and_then(<[u8]>::split_first) {
+                None if found.is_none() => Ok(ClaimOutcome::Fresh(claim)),
+                // sent twice, as the connection broke, and filed the first time
+                Some((&RUNNING, token)) if token == claim.token() => Ok(ClaimOutcome::Fresh(claim)),
+                Some((&RUNNING, _)) => Ok(ClaimOutcome::Running),
+                Some((&COMPLETED, _)) => Ok(ClaimOutcome::Completed),
+                _ => Err(StoreError::from(StoreErrorKind::Unexpected).with_claim(claim)),
+            }
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim, lease: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(self.run(&RENEW, claim, Some(milliseconds(lease))))
+    }
+
+    fn complete<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(self.run(&COMPLETE, claim, Some(milliseconds(ttl))))
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, bool> {
+        Box::pin(self.run(&RELEASE, claim, None))
+    }
+
+    fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let mut command = ::redis::cmd("DEL");
+            command.arg(self.name(key));
+            self.within_deadline(self.ask(&command)).await
+        })
+    }
+}
+
+const RUNNING: u8 = b'r';
+const COMPLETED: u8 = b'c';
+
+/// The state, then the token: what is stored under a key.
+fn value(state: u8, claim: &Claim) -> Vec<u8> {
+    let mut value = vec![state];
+    value.extend_from_slice(claim.token());
+    value
+}
+
+/// A script, and the SHA-1 of it that the server knows it by.
+struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        Self { code, hash: ::redis::Script::new(code).get_hash().to_owned() }
+    }
+}
+
+// KEYS[1] is the key's name, ARGV[1] the token, ARGV[2] a time in milliseconds.
+
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= 'r' .. ARGV[1] then return 0 end \
+         return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+    )
+});
+
+static COMPLETE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local held = redis.call('GET', KEYS[1]) \
+         if held and string.sub(held, 2) ~= ARGV[1] then return 0 end \
+         redis.call('SET', KEYS[1], 'c' .. ARGV[1], 'PX', ARGV[2]) \
+         return 1",
+    )
+});
+
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) ~= 'r' .. ARGV[1] then return 0 end \
+         return redis.call('DEL', KEYS[1])",
+    )
+});
+
+/// Rounded up: a lease is never shorter than asked for, and zero is an error to Redis.
+fn milliseconds(duration: Duration) -> u64 {
+    let milliseconds = clamp(duration).as_nanos().div_ceil(1_000_000);
+    u64::try_from(milliseconds).unwrap_or(u64::MAX)
+}
+
+fn store_error(error: RedisError) -> StoreError {
+    let kind = match error.kind() {
+        ErrorKind::Io if error.is_timeout() => StoreErrorKind::Timeout,
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => StoreErrorKind::Connection,
+        ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => StoreErrorKind::Refused,
+        ErrorKind::InvalidClientConfig => StoreErrorKind::Settings,
+        _ => StoreErrorKind::Unexpected,
+    };
+    // a server that does not know a command repeats its arguments, the key's name among them
+    if error.detail().is_some_and(|detail| detail.contains("with args beginning with")) {
+        StoreError::new(kind, "the server does not know the command")
+    } else {
+        StoreError::new(kind, error)
+    }
+}
+
+/// Settings of a [`RedisStore`] that is yet to be connected: see [`RedisStore::builder`] and [`RedisStore::cluster`].
+///
+/// [`Debug`](fmt::Debug) does not show the address, which may hold a password.
+#[must_use]
+#[derive(Clone)]
+pub struct RedisStoreBuilder {
+    address: Address,
+    prefix: String,
+    deadline: Duration,
+}
+
+#[derive(Clone)]
+enum Address {
+    Server(String),
+    Cluster(Vec<String>),
+}
+
+impl RedisStoreBuilder {
+    fn new(address: Address) -> Self {
+        Self { address, prefix: DEFAULT_PREFIX.to_owned(), deadline: DEFAULT_DEADLINE }
+    }
+
+    /// What the name of every key in Redis starts with; `twenty-webhook:` by default.
+    ///
+    /// Receivers share what they remember if they share the server, the database and the prefix. In a cluster, a prefix
+    /// with a `{tag}` would put every key on the same node.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long a call may take, waiting for a connection included; half a second by default.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Connects, within five seconds, and files a claim that expires at once: what is wrong with the server or with the
+    /// permission to use it shows now.
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in;
+    /// [`Timeout`](StoreErrorKind::Timeout), [`Connection`](StoreErrorKind::Connection) and
+    /// [`Refused`](StoreErrorKind::Refused) as from every call.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn connect(self) -> Result<RedisStore, StoreError> {
+        let deadline = self.deadline;
+        let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
+        let nobodys = Claim::new(ClaimKey::new("", "", [0; 32]));
+        let key = ClaimKey::from_parts("connect", "", [nobodys.token()]);
+        store.claim(key, Duration::ZERO).await?;
+        store.deadline = deadline;
+        Ok(store)
+    }
+
+    /// A store that connects when it is first used, for a receiver that must start while Redis is down.
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
+        let Self { address, prefix, deadline } = self;
+        let connection = Connection::open(address).map_err(store_error)?;
+        Ok(RedisStore { connection, prefix, deadline })
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connections that are made again when they break.
+enum Connection {
+    Server { client: Box<Client>, manager: Mutex<ConnectionManager> },
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    fn open(address: Address) -> RedisResult<Self> {
+        match address {
+            Address::Server(url) => {
+                let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp_settings()))?;
+                let manager = Mutex::new(manager(&client)?);
+                Ok(Self::Server { client: Box::new(client), manager })
+            }
+            Address::Cluster(urls) => {
+                let client = ClusterClient::builder(urls)
+                    .tcp_settings(tcp_settings())
+                    .connection_timeout(CONNECT_WITHIN)
+                    // redirections and elections are waited for, until the deadline of the call
+                    .overall_response_timeout(None)
+                    .retries(16)
+                    .min_retry_wait(5)
+                    .max_retry_wait(100)
+                    .build()?;
+                Ok(Self::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new())))
+            }
+        }
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        match self {
+            Self::Server { client, manager: current } => {
+                let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let answer = command.query_async(&mut connection).await;
+                // the manager tries again after a failure to connect, not after a failure to log in, which it repeats for ever
+                if let Err(error) = &answer
+                    && error.kind() == ErrorKind::AuthenticationFailed
+                {
+                    *current.lock().unwrap_or_else(PoisonError::into_inner) = manager(client)?;
+                }
+                answer
+            }
+            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+        }
+    }
+}
+
+/// Does not connect yet.
+fn manager(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        // a command waits for one attempt: while the server is down it fails at once instead of using up its deadline
+        .set_number_of_retries(0)
+        // each call has its own deadline
+        .set_response_timeout(None);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(SILENCE));
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_whole_milliseconds_rounded_up() {
+        assert_eq!(milliseconds(Duration::ZERO), 1);
+        assert_eq!(milliseconds(Duration::from_nanos(1)), 1);
+        assert_eq!(milliseconds(Duration::from_micros(1_001)), 2);
+        assert_eq!(milliseconds(Duration::from_secs(2)), 2_000);
+        assert_eq!(milliseconds(Duration::MAX), 3_153_600_000_000);
+    }
+}

@@ -1,0 +1,334 @@
+//! The entries of a [`MemoryStore`](super::MemoryStore): a hash table of fixed size whose every operation takes a bounded
+//! number of steps.
+//!
+//! Slots and buckets are reserved once and never moved, so that no claim pays for a growing table. A slot is in the chain
+//! of its bucket and in one of two queues, running and completed, each in the order of the last change. As long as all
+//! leases are equal, and all times to live, that is also the order in which entries expire: the front of a queue is the
+//! next to go. Expired entries are absent to every operation and lose their slot a few at a time.
+//!
+//! Times are nanoseconds since any fixed instant; the caller holds the clock.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+
+use super::ClaimKey;
+
+/// How many expired entries of each queue one operation gives up at most. It adds one, so a backlog shrinks.
+const RECLAIMED: usize = 2;
+
+/// How far from the front of a queue an expired entry is looked for when there is no room.
+const LOOK: usize = 8;
+
+pub(super) type Token = [u8; 16];
+
+/// A slot's place, counted from one; `None`, the end of a chain, is all zeros: the buckets come zeroed from the system.
+type Place = NonZeroU32;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Running,
+    Completed,
+}
+
+/// Every entry is running, so none can be given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Full;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    key: ClaimKey,
+    token: Token,
+    expires: u64,
+    state: State,
+    /// In the same bucket, or the next unused slot.
+    next: Option<Place>,
+    older: Option<Place>,
+    newer: Option<Place>,
+}
+
+#[derive(Default)]
+struct Queue {
+    oldest: Option<Place>,
+    newest: Option<Place>,
+}
+
+pub(super) struct Table {
+    /// Keyed, so that nobody who can choose bodies can fill one bucket.
+    hasher: RandomState,
+    buckets: Box<[Option<Place>]>,
+    slots: Vec<Slot>,
+    unused: Option<Place>,
+    running: Queue,
+    completed: Queue,
+    len: usize,
+    capacity: usize,
+    forgotten: u64,
+    #[cfg(test)]
+    steps: usize,
+}
+
+impl Table {
+    /// Places fit in 32 bits with room to spare, and reserving the slots cannot overflow.
+    const MAX_CAPACITY: usize = if usize::BITS < 64 { 1 << 22 } else { 1 << 28 };
+
+    pub(super) fn new(capacity: usize) -> Self {
+        let capacity = capacity.clamp(1, Self::MAX_CAPACITY);
+        Self {
+            hasher: RandomState::new(),
+            buckets: vec![None; capacity.next_power_of_two()].into_boxed_slice(),
+            slots: Vec::with_capacity(capacity),
+            unused: None,
+            running: Queue::default(),
+            completed: Queue::default(),
+            len: 0,
+            capacity,
+            forgotten: 0,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// `None` when the key was free and is now running.
+    pub(super) fn claim(&mut self, key: ClaimKey, token: Token, now: u64, expires: u64) -> Result<Option<State>, Full> {
+        self.reclaim(now);
+        if let Some((_, slot)) = self.find(key, now) {
+            return Ok(Some(slot.state));
+        }
+        self.insert(key, token, State::Running, now, expires)?;
+        Ok(None)
+    }
+
+    pub(super) fn renew(&mut self, key: ClaimKey, token: Token, now: u64, expires: u64) -> bool {
+        match self.find(key, now) {
+            Some((place, slot)) if slot.token == token && slot.state == State::Running => {
+                self.change(place, State::Running, expires);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn complete(&mut self, key: ClaimKey, token: Token, now: u64, expires: u64) -> Result<bool, Full> {
+        match self.find(key, now) {
+            Some((place, slot)) if slot.token == token => {
+                self.change(place, State::Completed, expires);
+            }
+            Some(_) => return Ok(false),
+            None => self.insert(key, token, State::Completed, now, expires)?,
+        }
+        Ok(true)
+    }
+
+    pub(super) fn release(&mut self, key: ClaimKey, token: Token, now: u64) -> bool {
+        match self.find(key, now) {
+            Some((place, slot)) if slot.token == token && slot.state == State::Running => {
+                self.remove(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: ClaimKey, now: u64) -> bool {
+        match self.find(key, now) {
+            Some((place, _)) => {
+                self.remove(place);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The entry of `key`. One that expired is removed, not found.
+    fn find(&mut self, key: ClaimKey, now: u64) -> Option<(Place, Slot)> {
+        let mut link = self.bucket(key).and_then(|bucket| *bucket);
+        while let Some(place) = link {
+            self.step();
+            let slot = *self.slot(place)?;
+            if slot.key == key {
+                if slot.expires <= now {
+                    self.remove(place);
+                    return None;
+                }
+                return Some((place, slot));
+            }
+            link = slot.next;
+        }
+        None
+    }
+
+    fn insert(&mut self, key: ClaimKey, token: Token, state: State, now: u64, expires: u64) -> Result<(), Full> {
+        if self.len == self.capacity {
+            self.make_room(now)?;
+        }
+        let next = self.bucket(key).and_then(|bucket| *bucket);
+        let slot = Slot { key, token, expires, state, next, older: None, newer: None };
+        let place = match self.unused {
+            Some(place) => {
+                let unused = self.slot(place).ok_or(Full)?;
+                self.unused = unused.next;
+                *self.slot(place).ok_or(Full)? = slot;
+                place
+            }
+            None => {
+                // room was reserved for as many slots as there can be entries: this neither allocates nor moves
+                self.slots.push(slot);
+                u32::try_from(self.slots.len()).ok().and_then(Place::new).ok_or(Full)?
+            }
+        };
+        if let Some(bucket) = self.bucket(key) {
+            *bucket = Some(place);
+        }
+        self.enqueue(place, state);
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Files an entry anew, as the newest of its queue.
+    fn change(&mut self, place: Place, state: State, expires: u64) {
+        self.dequeue(place);
+        if let Some(slot) = self.slot(place) {
+            slot.state = state;
+            slot.expires = expires;
+        }
+        self.enqueue(place, state);
+    }
+
+    fn remove(&mut self, place: Place) {
+        self.dequeue(place);
+        self.unchain(place);
+        let unused = self.unused.replace(place);
+        if let Some(slot) = self.slot(place) {
+            slot.next = unused;
+        }
+        self.len -= 1;
+    }
+
+    /// Gives up expired entries from the front of both queues.
+    fn reclaim(&mut self, now: u64) {
+        for state in [State::Running, State::Completed] {
+            for _ in 0..RECLAIMED {
+                match self.expired(state, now, 1) {
+                    Some(place) => self.remove(place),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Gives up one entry: an expired one, else the one that was completed first.
+    fn make_room(&mut self, now: u64) -> Result<(), Full> {
+        if let Some(place) =
+            self.expired(State::Running, now, LOOK).or_else(|| self.expired(State::Completed, now, LOOK))
+        {
+            self.remove(place);
+        } else {
+            let place = self.completed.oldest.ok_or(Full)?;
+            self.remove(place);
+            self.forgotten += 1;
+        }
+        Ok(())
+    }
+
+    /// The first expired entry among the oldest `look` of a queue.
+    fn expired(&mut self, state: State, now: u64, look: usize) -> Option<Place> {
+        let mut link = self.queue(state).oldest;
+        for _ in 0..look {
+            let place = link?;
+            self.step();
+            let slot = self.slot(place)?;
+            if slot.expires <= now {
+                return Some(place);
+            }
+            link = slot.newer;
+        }
+        None
+    }
+
+    fn unchain(&mut self, place: Place) {
+        let Some(&mut Slot { key, next, .. }) = self.slot(place) else { return };
+        let Some(bucket) = self.bucket(key) else { return };
+        if *bucket == Some(place) {
+            *bucket = next;
+            return;
+        }
+        let mut link = *bucket;
+        while let Some(before) = link {
+            self.step();
+            let Some(slot) = self.slot(before) else { return };
+            if slot.next == Some(place) {
+                slot.next = next;
+                return;
+            }
+            link = slot.next;
+        }
+    }
+
+    fn enqueue(&mut self, place: Place, state: State) {
+        let queue = self.queue(state);
+        let older = queue.newest.replace(place);
+        if older.is_none() {
+            queue.oldest = Some(place);
+        }
+        if let Some(slot) = self.slot(place) {
+            slot.older = older;
+            slot.newer = None;
+        }
+        if let Some(older) = older.and_then(|older| self.slot(older)) {
+            older.newer = Some(place);
+        }
+    }
+
+    fn dequeue(&mut self, place: Place) {
+        let Some(&mut Slot { state, older, newer, .. }) = self.slot(place) else { return };
+        match older.and_then(|older| self.slot(older)) {
+            Some(older) => older.newer = newer,
+            None => self.queue(state).oldest = newer,
+        }
+        match newer.and_then(|newer| self.slot(newer)) {
+            Some(newer) => newer.older = older,
+            None => self.queue(state).newest = older,
+        }
+    }
+
+    fn slot(&mut self, place: Place) -> Option<&mut Slot> {
+        self.slots.get_mut(place.get() as usize - 1)
+    }
+
+    fn bucket(&mut self, key: ClaimKey) -> Option<&mut Option<Place>> {
+        let mask = self.buckets.len() - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the mask takes the low bits")]
+        let hash = self.hasher.hash_one(key) as usize;
+        self.buckets.get_mut(hash & mask)
+    }
+
+    fn queue(&mut self, state: State) -> &mut Queue {
+        match state {
+            State::Running => &mut self.running,
+            State::Completed => &mut self.completed,
+        }
+    }
+
+    /// Counts, in tests, every entry that an operation looks at.
+    fn step(&mut self) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
