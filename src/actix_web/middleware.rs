@@ -1,5 +1,6 @@
 use std::{
-    future::{Future, Ready, poll_fn, ready},
+    cell::Cell,
+    future::{Ready, poll_fn, ready},
     pin::{Pin, pin},
     rc::Rc,
 };
@@ -9,15 +10,18 @@ use ::actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
-        StatusCode, Version,
+        Method, StatusCode, Uri, Version,
         header::{HeaderName, HeaderValue},
     },
+    rt,
+    test::TestRequest,
     web::{JsonConfig, PayloadConfig},
 };
 use futures_core::Stream as _;
+use tokio::time::Instant;
 
 use crate::{
-    receiver::{Reading, Receiver, Refusal},
+    receiver::{Delivered, Reading, Receiver, Refusal, WebhookRejection},
     verify::Verified,
 };
 
@@ -73,17 +77,88 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let receiver = self.receiver.clone();
+        let arrived = Instant::now();
         Box::pin(async move {
             let mut payload = pin!(request.take_payload());
-            let mut reading = Reading::begin(receiver.clone(), request.headers(), 0);
+            let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+            let mut reading = Reading::begin(receiver.clone(), target, request.headers(), 0);
             match poll_fn(|cx| reading.poll(cx, |cx| payload.as_mut().poll_next(cx))).await {
                 Ok(verified) => {
-                    give_back(&mut request, verified);
-                    Ok(service.call(request).await?.map_into_left_body())
+                    give_back(&mut request, verified.clone());
+                    deliver(receiver, service, request, verified, arrived).await
                 }
-                Err(refusal) => Ok(refuse(request, &receiver, &refusal).map_into_right_body()),
+                Err(refusal) => Ok(refuse(request, &receiver, refusal)),
             }
         })
+    }
+}
+
+/// All that happens to a verified delivery.
+async fn deliver<S, B>(
+    receiver: Receiver,
+    service: Rc<S>,
+    request: ServiceRequest,
+    verified: Verified,
+    arrived: Instant,
+) -> Result<ServiceResponse<EitherBody<B>>, Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    if receiver.is_plain() {
+        return Ok(service.call(request).await?.map_into_left_body());
+    }
+    let head = Head::of(&request);
+    // The handler takes the request out when it begins; what is left without one answers without it.
+    let request = Rc::new(Cell::new(Some(request)));
+    let for_handler = Rc::clone(&request);
+    let call = || async move {
+        match for_handler.take() {
+            Some(request) => service.call(request).await,
+            None => Err(WebhookRejection::MissingMiddleware.into()),
+        }
+    };
+    let status = |answer: &Result<ServiceResponse<B>, Error>| {
+        answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status).as_u16()
+    };
+    let delivering = receiver.clone();
+    let delivered =
+        receiver.supervise(arrived, |slot| delivering.deliver(verified, slot, call, status), rt::spawn).await;
+    Ok(match delivered {
+        Delivered::Handled(answer) => answer?.map_into_left_body(),
+        // The request is the handler's now, also when that has not begun.
+        Delivered::Acknowledged => head.into_request().into_response(HttpResponse::Accepted()).map_into_right_body(),
+        Delivered::Duplicate => {
+            let request = request.take().unwrap_or_else(|| head.into_request());
+            request.into_response(HttpResponse::Ok()).map_into_right_body()
+        }
+        Delivered::Refused(refusal) => {
+            let request = request.take().unwrap_or_else(|| head.into_request());
+            refuse(request, &receiver, refusal)
+        }
+    })
+}
+
+/// A request's head, for the response to a request that the handler has: a response needs a request, actix panics when a request
+/// is cloned before it was routed, and outer middleware such as `Logger` wants to know what was asked.
+struct Head {
+    method: Method,
+    uri: Uri,
+    version: Version,
+}
+
+impl Head {
+    fn of(request: &ServiceRequest) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), version: request.version() }
+    }
+
+    fn into_request(self) -> ServiceRequest {
+        let mut request = TestRequest::default().to_srv_request();
+        let head = request.head_mut();
+        head.method = self.method;
+        head.uri = self.uri;
+        head.version = self.version;
+        request
     }
 }
 
@@ -102,8 +177,8 @@ fn give_back(request: &mut ServiceRequest, verified: Verified) {
     request.extensions_mut().insert(verified);
 }
 
-fn refuse(request: ServiceRequest, receiver: &Receiver, refusal: &Refusal) -> ServiceResponse<BoxBody> {
-    let (status, headers, body) = receiver.respond(refusal).into_parts(request.version() < Version::HTTP_2);
+fn refuse<B>(request: ServiceRequest, receiver: &Receiver, refusal: Refusal) -> ServiceResponse<EitherBody<B>> {
+    let (status, headers, body) = receiver.respond(&refusal).into_parts(request.version() < Version::HTTP_2);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::with_body(status, BoxBody::new(body));
     for (name, value) in headers {
@@ -111,6 +186,6 @@ fn refuse(request: ServiceRequest, receiver: &Receiver, refusal: &Refusal) -> Se
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    response.extensions_mut().insert(*refusal);
-    request.into_response(response)
+    response.extensions_mut().insert(refusal);
+    request.into_response(response).map_into_right_body()
 }

@@ -192,7 +192,7 @@ impl Table {
             *bucket = Some(place);
         }
         self.enqueue(place, state);
-        self.len += 1;
+        self.len = self.len.saturating_add(1);
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Table {
         if let Some(slot) = self.slot(place) {
             slot.next = unused;
         }
-        self.len -= 1;
+        self.len = self.len.saturating_sub(1);
     }
 
     /// Gives up expired entries from the front of both queues.
@@ -237,7 +237,7 @@ impl Table {
         } else {
             let place = self.completed.oldest.ok_or(Full)?;
             self.remove(place);
-            self.forgotten += 1;
+            self.forgotten = self.forgotten.saturating_add(1);
         }
         Ok(())
     }
@@ -304,11 +304,11 @@ impl Table {
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
-        self.slots.get_mut(place.get() as usize - 1)
+        self.slots.get_mut((place.get() as usize).checked_sub(1)?)
     }
 
     fn bucket(&mut self, key: ClaimKey) -> Option<&mut Option<Place>> {
-        let mask = self.buckets.len() - 1;
+        let mask = self.buckets.len().saturating_sub(1);
         #[expect(clippy::cast_possible_truncation, reason = "the mask takes the low bits")]
         let hash = self.hasher.hash_one(key) as usize;
         self.buckets.get_mut(hash & mask)

@@ -9,11 +9,27 @@ pub(super) struct Intake {
     receiver: Receiver,
     verification: Verification,
     share: Share,
+    is_of_unknown_tenant: bool,
+    #[cfg(feature = "metrics")]
+    hashing: std::time::Duration,
 }
 
 impl Intake {
     pub(super) const fn new(receiver: Receiver, verification: Verification, share: Share) -> Self {
-        Self { receiver, verification, share }
+        Self {
+            receiver,
+            verification,
+            share,
+            is_of_unknown_tenant: false,
+            #[cfg(feature = "metrics")]
+            hashing: std::time::Duration::ZERO,
+        }
+    }
+
+    /// Goes through it all the same, and refuses it in the end.
+    pub(super) const fn of_unknown_tenant(mut self) -> Self {
+        self.is_of_unknown_tenant = true;
+        self
     }
 
     /// Takes the next chunk of the body.
@@ -21,12 +37,31 @@ impl Intake {
         if !self.share.grow(chunk.len()) {
             return Err(RefusalKind::Overloaded.into());
         }
-        Ok(self.verification.update(chunk)?)
+        #[cfg(feature = "metrics")]
+        let began = std::time::Instant::now();
+        self.verification.update(chunk)?;
+        #[cfg(feature = "metrics")]
+        {
+            self.hashing = self.hashing.saturating_add(began.elapsed());
+        }
+        Ok(())
     }
 
     /// Ends it.
     pub(super) fn finish(self) -> Result<Verified, Refusal> {
-        let verified = self.verification.finalize()?;
+        #[cfg(feature = "metrics")]
+        let began = std::time::Instant::now();
+        let verdict = self.verification.finalize();
+        if self.is_of_unknown_tenant {
+            return Err(RefusalKind::UnknownTenant.into());
+        }
+        let verified = verdict?;
+        #[cfg(feature = "metrics")]
+        super::telemetry::verified(
+            &verified,
+            self.receiver.verifier().now(),
+            self.hashing.saturating_add(began.elapsed()),
+        );
         self.receiver.check_expected(&verified)?;
         Ok(verified)
     }

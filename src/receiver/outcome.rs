@@ -44,12 +44,32 @@ impl Refusal {
                 Verify::Unsigned | Verify::TooOld | Verify::FromTheFuture | Verify::SignatureMismatch,
             )
             | RefusalKind::OtherWorkspace
-            | RefusalKind::OtherWebhook => 401,
+            | RefusalKind::OtherWebhook
+            | RefusalKind::UnknownTenant => 401,
             RefusalKind::BodyTimeout => 408,
+            RefusalKind::BeingHandled => 409,
             RefusalKind::Verify(Verify::BodyTooLong) => 413,
             RefusalKind::ContentEncoding => 415,
-            RefusalKind::Overloaded => 503,
+            RefusalKind::Overloaded
+            | RefusalKind::BackgroundFull
+            | RefusalKind::ResolverFailed
+            | RefusalKind::StoreFailed => 503,
         }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Refusal {
+    /// Whether it was refused after it was verified: then it is Twenty's, and lost.
+    pub(super) const fn is_of_authentic(&self) -> bool {
+        matches!(
+            self.kind,
+            RefusalKind::OtherWorkspace
+                | RefusalKind::OtherWebhook
+                | RefusalKind::BeingHandled
+                | RefusalKind::StoreFailed
+                | RefusalKind::BackgroundFull
+        )
     }
 }
 
@@ -80,7 +100,12 @@ impl fmt::Display for Refusal {
             RefusalKind::BodyTimeout => f.write_str("body did not end within its deadline"),
             RefusalKind::OtherWorkspace => f.write_str("authentic, but of another workspace than expected"),
             RefusalKind::OtherWebhook => f.write_str("authentic, but of another webhook than expected"),
+            RefusalKind::UnknownTenant => f.write_str("no tenant of that name"),
+            RefusalKind::ResolverFailed => f.write_str("the tenant's keys could not be found out"),
             RefusalKind::Overloaded => f.write_str("too many unverified bytes held at once"),
+            RefusalKind::BeingHandled => f.write_str("a copy is being handled, and another one waits for it"),
+            RefusalKind::StoreFailed => f.write_str("the claim store failed"),
+            RefusalKind::BackgroundFull => f.write_str("too many handlers in the background, or shutting down"),
         }
     }
 }
@@ -103,8 +128,51 @@ pub enum RefusalKind {
     OtherWorkspace,
     /// Authentic, but of a webhook that was not [expected](super::Receiver::expect_webhook).
     OtherWebhook,
+    /// The [resolver](super::Receiver::for_tenants) knows no such tenant.
+    UnknownTenant,
+    /// The [resolver](super::Receiver::for_tenants) failed, or took too long.
+    ResolverFailed,
     /// The [budget](super::Receiver::unverified_budget) for unverified bytes is used up.
     Overloaded,
+    /// Authentic, but a copy is being handled and another one waits for it already.
+    BeingHandled,
+    /// Authentic, but the claim store failed, under [`StoreFailure::Reject`](super::StoreFailure::Reject).
+    StoreFailed,
+    /// Authentic, but no more handlers may run in the background, or the receiver is [draining](super::Receiver::drain).
+    BackgroundFull,
+}
+
+impl RefusalKind {
+    /// A short name, for metrics.
+    #[cfg(feature = "metrics")]
+    pub(super) const fn label(self) -> &'static str {
+        use VerifyErrorKind as Verify;
+        match self {
+            Self::Verify(Verify::Unsigned) => "unsigned",
+            Self::Verify(Verify::MissingSignature) => "missing_signature",
+            Self::Verify(Verify::MissingTimestamp) => "missing_timestamp",
+            Self::Verify(Verify::RepeatedSignature) => "repeated_signature",
+            Self::Verify(Verify::RepeatedTimestamp) => "repeated_timestamp",
+            Self::Verify(Verify::MalformedSignature) => "malformed_signature",
+            Self::Verify(Verify::MalformedTimestamp) => "malformed_timestamp",
+            Self::Verify(Verify::TimestampInSeconds) => "timestamp_in_seconds",
+            Self::Verify(Verify::TooOld) => "too_old",
+            Self::Verify(Verify::FromTheFuture) => "from_the_future",
+            Self::Verify(Verify::BodyTooLong) => "body_too_long",
+            Self::Verify(Verify::SignatureMismatch) => "signature_mismatch",
+            Self::ContentEncoding => "content_encoding",
+            Self::BodyBrokenOff => "body_broken_off",
+            Self::BodyTimeout => "body_timeout",
+            Self::OtherWorkspace => "other_workspace",
+            Self::OtherWebhook => "other_webhook",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::ResolverFailed => "resolver_failed",
+            Self::Overloaded => "overloaded",
+            Self::BeingHandled => "being_handled",
+            Self::StoreFailed => "store_failed",
+            Self::BackgroundFull => "background_full",
+        }
+    }
 }
 
 /// What to answer to a refused request. By default the status of the table and nothing else.

@@ -1,13 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Refusal, RefusalKind, RefusalResponse,
+    Deduplicate, Outcome, Refusal, RefusalKind, RefusalResponse,
+    acknowledge::Acknowledge,
     budget::{Budget, Share},
     intake::Intake,
+    telemetry,
+    tenants::{Resolver, Resolving, TenantRequest},
+    throttle::Throttle,
 };
 use crate::{
     event::{Heading, field::Id},
-    verify::{Verified, Verifier, VerifyErrorKind},
+    verify::{Keys, SignatureHeaders, Verified, Verifier, VerifyErrorKind},
 };
 
 /// How deliveries are received: what the middleware of every framework runs.
@@ -38,10 +42,16 @@ struct Policy {
     webhooks: Vec<Id>,
     body_deadline: Duration,
     budget: Arc<Budget>,
-    respond: Arc<dyn Fn(&Refusal) -> RefusalResponse + Send + Sync>,
-    #[cfg(feature = "tracing")]
-    warnings: Arc<super::throttle::Throttle>,
+    respond: Arc<Respond>,
+    warnings: Arc<Throttle>,
+    deduplicate: Option<Arc<Deduplicate>>,
+    acknowledge: Option<Acknowledge>,
+    on_outcome: Option<Arc<OnOutcome>>,
+    resolver: Option<Resolver>,
 }
+
+type Respond = dyn Fn(&Refusal) -> RefusalResponse + Send + Sync;
+type OnOutcome = dyn Fn(&Outcome) + Send + Sync;
 
 impl Receiver {
     /// How long a body may take, unless [configured](Self::body_deadline): 5 seconds, after which Twenty gives up anyway.
@@ -49,6 +59,9 @@ impl Receiver {
 
     /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget): 64 MiB.
     pub const DEFAULT_UNVERIFIED_BUDGET: usize = 64 << 20;
+
+    /// How many handlers may run in the background, unless [configured](Self::background_limit): 1,000.
+    pub const DEFAULT_BACKGROUND_LIMIT: usize = 1_000;
 
     /// Takes what this verifier verifies.
     pub fn new(verifier: Verifier) -> Self {
@@ -59,10 +72,57 @@ impl Receiver {
             body_deadline: Self::DEFAULT_BODY_DEADLINE,
             budget: Budget::new(Self::DEFAULT_UNVERIFIED_BUDGET),
             respond: Arc::new(|refusal| RefusalResponse::new(refusal.status())),
-            #[cfg(feature = "tracing")]
-            warnings: Arc::new(super::throttle::Throttle::new()),
+            warnings: Arc::new(Throttle::new()),
+            deduplicate: None,
+            acknowledge: None,
+            on_outcome: None,
+            resolver: None,
         };
         Self { policy: Arc::new(policy) }
+    }
+
+    /// Handles each delivery once, although Twenty sends some twice and anybody who captured one can send it again.
+    ///
+    /// `deduplicate` is a [`ClaimStore`](crate::deduplicate::ClaimStore), or a [`Deduplicate`] where the defaults do not do. A
+    /// [`MemoryStore`](crate::deduplicate::MemoryStore) serves one process, a `RedisStore` several.
+    ///
+    /// A delivery is claimed before its handler runs. When the handler answers with a 2xx status, copies of it are answered
+    /// with 200 and not handled again, for a day. When it answers anything else, fails, panics or is cut off, the next copy is
+    /// handled. A copy that comes meanwhile waits for the outcome: it may be the only one that ever comes again. A third one is
+    /// answered with 409.
+    pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
+        self.policy_mut().deduplicate = Some(Arc::new(deduplicate.into()));
+        self
+    }
+
+    /// Answers in time, 202, and lets the handler finish in the background: Twenty gives up after 5 seconds and does not
+    /// send the delivery again, so let this be less, such as 4.
+    ///
+    /// Counts from the request's arrival. A client that hangs up no longer ends the handler. At most
+    /// [`background_limit`](Self::background_limit) run at once. What became of a delivery after its 202 is told to
+    /// [`on_outcome`](Self::on_outcome) only. At the end of the program, [`drain`](Self::drain).
+    ///
+    /// Handlers run on tasks of their own: on the tokio runtime with tower and axum, on the worker with actix-web.
+    pub fn acknowledge_within(mut self, within: Duration) -> Self {
+        self.policy_mut().acknowledge = Some(Acknowledge::new(within, Self::DEFAULT_BACKGROUND_LIMIT));
+        self
+    }
+
+    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within), which comes first. Default:
+    /// [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
+    pub fn background_limit(mut self, handlers: usize) -> Self {
+        if let Some(acknowledge) = &mut self.policy_mut().acknowledge {
+            *acknowledge = Acknowledge::new(acknowledge.within, handlers);
+        }
+        self
+    }
+
+    /// Tells what became of each verified delivery: after a 202, nobody else learns it.
+    ///
+    /// Called where the handler ran, so it should be quick and must not block.
+    pub fn on_outcome(mut self, on_outcome: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
+        self.policy_mut().on_outcome = Some(Arc::new(on_outcome));
+        self
     }
 
     /// Takes deliveries of this workspace only. Call it again for one more.
@@ -107,17 +167,21 @@ impl Receiver {
         Arc::make_mut(&mut self.policy)
     }
 
-    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding, declared length. Then the hash is
-    /// begun.
+    pub(super) fn with_resolver(mut self, resolver: Resolver) -> Self {
+        self.policy_mut().resolver = Some(resolver);
+        self
+    }
+
+    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding, declared length.
     ///
     /// `at_least`: how long the body will be at least, as far as the framework knows beyond the headers.
-    pub(super) fn begin<N, V, H>(&self, headers: H, at_least: u64) -> Result<Intake, Refusal>
+    pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureHeaders, Refusal>
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
         H: IntoIterator<Item = (N, V)> + Clone,
     {
-        let Policy { verifier, budget, .. } = &*self.policy;
+        let verifier = self.verifier();
         let signature = verifier.headers(headers.clone())?;
         verifier.check_age(&signature)?;
         let mut declared = at_least;
@@ -133,8 +197,33 @@ impl Receiver {
         if usize::try_from(declared).map_or(true, |declared| declared > verifier.body_limit()) {
             return Err(VerifyErrorKind::BodyTooLong.into());
         }
-        let verification = verifier.start(signature)?;
-        Ok(Intake::new(self.clone(), verification, Share::none_of(Arc::clone(budget))))
+        Ok(signature)
+    }
+
+    /// The lookup of the tenant's keys, where there are tenants. `target`: path and query.
+    pub(super) fn resolve<N, V, H>(&self, target: &str, headers: H) -> Option<Resolving>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+        H: IntoIterator<Item = (N, V)>,
+    {
+        self.policy.resolver.as_ref().map(|resolver| resolver.resolve(TenantRequest::new(target, headers)))
+    }
+
+    /// Begins to hash, with the verifier's own keys.
+    pub(super) fn begin(&self, signature: SignatureHeaders) -> Result<Intake, Refusal> {
+        Ok(Intake::new(self.clone(), self.verifier().start(signature, None)?, self.share()))
+    }
+
+    /// Begins to hash, with the tenant's keys. An unknown tenant is refused in the end only.
+    pub(super) fn begin_for_tenant(&self, signature: SignatureHeaders, keys: Option<Keys>) -> Result<Intake, Refusal> {
+        let is_known = keys.is_some();
+        let intake = Intake::new(self.clone(), self.verifier().start(signature, keys)?, self.share());
+        Ok(if is_known { intake } else { intake.of_unknown_tenant() })
+    }
+
+    fn share(&self) -> Share {
+        Share::none_of(Arc::clone(&self.policy.budget))
     }
 
     /// Whether an authentic delivery is one that was expected.
@@ -158,16 +247,33 @@ impl Receiver {
 
     /// What to answer to a refused request. Says so in the log.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
-        #[cfg(feature = "tracing")]
-        match refusal.kind() {
-            // An event is lost, and only a higher limit helps. But strangers can cause it too, so not each time.
-            RefusalKind::Verify(VerifyErrorKind::BodyTooLong) if self.policy.warnings.lets_through() => {
-                tracing::warn!(limit = self.policy.verifier.body_limit(), "refused a delivery: {refusal}");
-            }
-            // Strangers cause these at will.
-            _ => tracing::debug!(status = refusal.status(), "refused a delivery: {refusal}"),
-        }
+        telemetry::refused(refusal, self.policy.verifier.body_limit(), || self.policy.warnings.lets_through());
         (self.policy.respond)(refusal)
+    }
+
+    /// Whether something must be done between verification and handler, or after it.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Policy { deduplicate, acknowledge, on_outcome, .. } = &*self.policy;
+        let is_told = cfg!(any(feature = "metrics", feature = "tracing")) || on_outcome.is_some();
+        !is_told && deduplicate.is_none() && acknowledge.is_none()
+    }
+
+    pub(super) fn deduplication(&self) -> Option<&Arc<Deduplicate>> {
+        self.policy.deduplicate.as_ref()
+    }
+
+    pub(super) fn acknowledge(&self) -> Option<&Acknowledge> {
+        self.policy.acknowledge.as_ref()
+    }
+
+    pub(super) fn verifier(&self) -> &Verifier {
+        &self.policy.verifier
+    }
+
+    pub(super) fn tell(&self, outcome: &Outcome) {
+        if let Some(on_outcome) = &self.policy.on_outcome {
+            on_outcome(outcome);
+        }
     }
 
     pub(super) fn deadline(&self) -> Duration {
@@ -188,13 +294,18 @@ impl From<Verifier> for Receiver {
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { verifier, workspaces, webhooks, body_deadline, budget, .. } = &*self.policy;
+        let Policy {
+            verifier, workspaces, webhooks, body_deadline, budget, deduplicate, acknowledge, resolver, ..
+        } = &*self.policy;
         f.debug_struct("Receiver")
             .field("verifier", verifier)
             .field("workspaces", workspaces)
             .field("webhooks", webhooks)
             .field("body_deadline", body_deadline)
             .field("budget", budget)
+            .field("deduplicate", deduplicate)
+            .field("acknowledge", acknowledge)
+            .field("resolver", resolver)
             .finish_non_exhaustive()
     }
 }

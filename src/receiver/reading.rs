@@ -1,13 +1,13 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
-use super::{Receiver, Refusal, RefusalKind, intake::Intake};
-use crate::verify::Verified;
+use super::{Receiver, Refusal, RefusalKind, intake::Intake, telemetry, tenants::Resolving};
+use crate::verify::{SignatureHeaders, Verified};
 
 /// How much of a refused body is read and thrown away, in bytes: a sender that is still writing does not read the answer, and
 /// closing the connection on it would reset it.
@@ -17,9 +17,10 @@ const DRAIN_LIMIT: usize = 64 << 10;
 const FRAMES_PER_POLL: usize = 128;
 
 /// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
-#[derive(Debug)]
 pub(crate) struct Reading {
     receiver: Receiver,
+    /// The lookup of the tenant's keys, which comes first.
+    resolving: Option<(SignatureHeaders, Resolving)>,
     /// Gone once there is a verdict.
     intake: Option<Intake>,
     /// Once there is one, the rest of the body is thrown away.
@@ -30,21 +31,26 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Checks the request's head. `at_least`: see [`Receiver::begin`].
-    pub(crate) fn begin<N, V, H>(receiver: Receiver, headers: H, at_least: u64) -> Self
+    /// Checks the request's head. `target`: path and query; for `at_least` see [`Receiver::check_head`].
+    pub(crate) fn begin<N, V, H>(receiver: Receiver, target: &str, headers: H, at_least: u64) -> Self
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
         H: IntoIterator<Item = (N, V)> + Clone,
     {
-        let begun = receiver.begin(headers.clone(), at_least);
+        let begun = receiver.check_head(headers.clone(), at_least).and_then(|signature| {
+            match receiver.resolve(target, headers.clone()) {
+                Some(keys) => Ok((None, Some((signature, keys)))),
+                None => Ok((Some(receiver.begin(signature)?), None)),
+            }
+        });
         // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
-        let (intake, refusal, left_to_drain) = match begun {
-            Ok(intake) => (Some(intake), None, DRAIN_LIMIT),
-            Err(refusal) => (None, Some(refusal), if is_waiting() { 0 } else { DRAIN_LIMIT }),
+        let ((intake, resolving), refusal, left_to_drain) = match begun {
+            Ok(begun) => (begun, None, DRAIN_LIMIT),
+            Err(refusal) => ((None, None), Some(refusal), if is_waiting() { 0 } else { DRAIN_LIMIT }),
         };
-        Self { receiver, intake, refusal, left_to_drain, deadline: None }
+        Self { receiver, resolving, intake, refusal, left_to_drain, deadline: None }
     }
 
     /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
@@ -53,6 +59,9 @@ impl Reading {
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
     ) -> Poll<Result<Verified, Refusal>> {
+        if self.poll_resolving(cx).is_pending() {
+            return self.poll_deadline(cx, RefusalKind::ResolverFailed);
+        }
         for _ in 0..FRAMES_PER_POLL {
             match self.refusal {
                 Some(refusal) if self.left_to_drain == 0 => return Poll::Ready(Err(refusal)),
@@ -62,11 +71,29 @@ impl Reading {
                 Poll::Ready(Some(Ok(chunk))) => self.take(chunk),
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
                 Poll::Ready(None) => return Poll::Ready(self.finish()),
-                Poll::Pending => return self.poll_deadline(cx),
+                Poll::Pending => return self.poll_deadline(cx, RefusalKind::BodyTimeout),
             }
         }
         cx.waker().wake_by_ref();
-        self.poll_deadline(cx)
+        self.poll_deadline(cx, RefusalKind::BodyTimeout)
+    }
+
+    fn poll_resolving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((_, keys)) = &mut self.resolving else { return Poll::Ready(()) };
+        let found = ready!(keys.as_mut().poll(cx));
+        let Some((signature, _)) = self.resolving.take() else { return Poll::Ready(()) };
+        let intake = match found {
+            Ok(keys) => self.receiver.begin_for_tenant(signature, keys),
+            Err(error) => {
+                telemetry::resolver_failed(&*error);
+                Err(RefusalKind::ResolverFailed.into())
+            }
+        };
+        match intake {
+            Ok(intake) => self.intake = Some(intake),
+            Err(refusal) => self.refusal = Some(refusal),
+        }
+        Poll::Ready(())
     }
 
     fn take(&mut self, chunk: Bytes) {
@@ -93,8 +120,8 @@ impl Reading {
         self.refusal.unwrap_or_else(|| kind.into())
     }
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Verified, Refusal>> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, late: RefusalKind) -> Poll<Result<Verified, Refusal>> {
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.receiver.deadline())));
-        deadline.as_mut().poll(cx).map(|()| Err(self.give_up(RefusalKind::BodyTimeout)))
+        deadline.as_mut().poll(cx).map(|()| Err(self.give_up(late)))
     }
 }

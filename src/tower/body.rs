@@ -38,7 +38,7 @@ impl Body for VerifiedBody {
 }
 
 pin_project! {
-    /// The body of a response: the inner service's, or a refusal's.
+    /// The body of a response: the inner service's, or the middleware's own.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -51,7 +51,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        Refusal { body: VerifiedBody },
+        Own { body: VerifiedBody },
     }
 }
 
@@ -60,8 +60,8 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Inner { body } }
     }
 
-    pub(super) fn refusal(body: Bytes) -> Self {
-        Self { kind: Kind::Refusal { body: VerifiedBody::new(body) } }
+    pub(super) fn own(body: Bytes) -> Self {
+        Self { kind: Kind::Own { body: VerifiedBody::new(body) } }
     }
 }
 
@@ -72,7 +72,7 @@ impl<B: Body<Data: From<Bytes>>> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Inner { body } => body.poll_frame(cx),
-            KindProjection::Refusal { body } => Pin::new(body)
+            KindProjection::Own { body } => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.and_then(Result::ok).map(|f| Ok(f.map_data(Into::into)))),
         }
@@ -81,14 +81,14 @@ impl<B: Body<Data: From<Bytes>>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refusal { body } => body.is_end_stream(),
+            Kind::Own { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Refusal { body } => body.size_hint(),
+            Kind::Own { body } => body.size_hint(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    future::Future,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,11 +9,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::HeaderName, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{ResponseBody, VerifiedBody, body::poll_chunk};
 use crate::{
-    receiver::{Reading, Receiver, Refusal},
+    receiver::{Delivered, Reading, Receiver, Refusal},
     verify::Verified,
 };
 
@@ -24,20 +25,22 @@ pin_project! {
         S: Service<Request<VerifiedBody>>,
     {
         #[pin]
-        phase: Phase<S, B, S::Future>,
+        phase: Phase<S, B, S::Future, Result<S::Response, S::Error>>,
         receiver: Receiver,
     }
 }
 
 pin_project! {
     #[project = PhaseProjection]
-    enum Phase<S, B, F> {
+    enum Phase<S, B, F, A> {
         /// Reads the body.
-        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S> },
-        /// Waits until the inner service is ready.
+        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrived: Instant },
+        /// Nothing but verification was asked for. Waits until the inner service is ready,
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
-        /// Waits for the inner service's answer.
+        /// and for its answer.
         Call { #[pin] future: F },
+        /// All else.
+        Deliver { future: Pin<Box<dyn Future<Output = Delivered<A>> + Send>>, version: Version },
     }
 }
 
@@ -45,16 +48,17 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<VerifiedBody>>,
 {
-    pub(super) const fn new(head: Parts, body: B, reading: Reading, receiver: Receiver, inner: S) -> Self {
-        Self { phase: Phase::Read { body, reading, head: Some(head), inner: Some(inner) }, receiver }
+    pub(super) fn new(head: Parts, body: B, reading: Reading, receiver: Receiver, inner: S) -> Self {
+        let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrived: Instant::now() };
+        Self { phase, receiver }
     }
 }
 
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
-    S: Service<Request<VerifiedBody>, Response = Response<R>>,
+    S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,
     B: Body,
-    R: Body<Data: From<Bytes>>,
+    R: Body<Data: From<Bytes>> + Send + 'static,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
@@ -62,12 +66,19 @@ where
         let mut this = self.project();
         loop {
             let next = match this.phase.as_mut().project() {
-                PhaseProjection::Read { mut body, reading, head, inner } => {
+                PhaseProjection::Read { mut body, reading, head, inner, arrived } => {
                     let verdict = ready!(reading.poll(cx, |cx| poll_chunk(body.as_mut(), cx)));
                     let (Some(head), Some(inner)) = (head.take(), inner.take()) else { return Poll::Pending };
+                    let version = head.version;
                     match verdict {
-                        Ok(verified) => Phase::Ready { inner, request: Some(verified_request(head, verified)) },
-                        Err(refusal) => return Poll::Ready(Ok(refuse(this.receiver, &refusal, head.version))),
+                        Ok(verified) if this.receiver.is_plain() => {
+                            Phase::Ready { inner, request: Some(verified_request(head, verified)) }
+                        }
+                        Ok(verified) => {
+                            let future = deliver(this.receiver.clone(), inner, head, verified, *arrived);
+                            Phase::Deliver { future: Box::pin(future), version }
+                        }
+                        Err(refusal) => return Poll::Ready(Ok(refuse(this.receiver, refusal, version))),
                     }
                 }
                 PhaseProjection::Ready { inner, request } => {
@@ -79,10 +90,41 @@ where
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
+                PhaseProjection::Deliver { future, version } => {
+                    return Poll::Ready(match ready!(future.as_mut().poll(cx)) {
+                        Delivered::Handled(answer) => answer.map(|response| response.map(ResponseBody::inner)),
+                        Delivered::Duplicate => Ok(bare(StatusCode::OK)),
+                        Delivered::Acknowledged => Ok(bare(StatusCode::ACCEPTED)),
+                        Delivered::Refused(refusal) => Ok(refuse(this.receiver, refusal, *version)),
+                    });
+                }
             };
             this.phase.set(next);
         }
     }
+}
+
+/// All that happens to a verified delivery when more than verification is asked for.
+async fn deliver<S, R>(
+    receiver: Receiver,
+    mut inner: S,
+    head: Parts,
+    verified: Verified,
+    arrived: Instant,
+) -> Delivered<Result<Response<R>, S::Error>>
+where
+    S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,
+    R: Send + 'static,
+{
+    let request = verified_request(head, verified.clone());
+    let call = || async move {
+        poll_fn(|cx| inner.poll_ready(cx)).await?;
+        inner.call(request).await
+    };
+    let status =
+        |answer: &Result<Response<R>, S::Error>| answer.as_ref().map_or(500, |response| response.status().as_u16());
+    let deliver = receiver.clone();
+    receiver.supervise(arrived, |slot| deliver.deliver(verified, slot, call, status), tokio::spawn).await
 }
 
 fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {
@@ -95,16 +137,22 @@ fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {
     request
 }
 
-fn refuse<R>(receiver: &Receiver, refusal: &Refusal, version: Version) -> Response<ResponseBody<R>> {
-    let (status, headers, body) = receiver.respond(refusal).into_parts(version < Version::HTTP_2);
-    let mut response = Response::new(ResponseBody::refusal(body));
+fn bare<R>(status: StatusCode) -> Response<ResponseBody<R>> {
+    let mut response = Response::new(ResponseBody::own(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+fn refuse<R>(receiver: &Receiver, refusal: Refusal, version: Version) -> Response<ResponseBody<R>> {
+    let (status, headers, body) = receiver.respond(&refusal).into_parts(version < Version::HTTP_2);
+    let mut response = Response::new(ResponseBody::own(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    response.extensions_mut().insert(*refusal);
+    response.extensions_mut().insert(refusal);
     response
 }
 

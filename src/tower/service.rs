@@ -24,9 +24,9 @@ impl<S> WebhookService<S> {
 
 impl<S, B, R> Service<Request<B>> for WebhookService<S>
 where
-    S: Service<Request<VerifiedBody>, Response = Response<R>> + Clone,
+    S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Clone + Send + 'static,
     B: Body,
-    R: Body<Data: From<Bytes>>,
+    R: Body<Data: From<Bytes>> + Send + 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -39,7 +39,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let reading = Reading::begin(self.receiver.clone(), &head.headers, body.size_hint().lower());
+        let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let reading = Reading::begin(self.receiver.clone(), target, &head.headers, body.size_hint().lower());
         ResponseFuture::new(head, body, reading, self.receiver.clone(), self.inner.clone())
     }
 }

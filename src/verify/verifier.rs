@@ -122,7 +122,7 @@ impl Verifier {
     /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
         self.check_age(&headers)?;
-        self.start(headers)
+        self.start(headers, None)
     }
 
     /// Refuses what was signed too long ago, or too far ahead.
@@ -139,11 +139,18 @@ impl Verifier {
         Ok(())
     }
 
-    /// Starts hashing for headers whose age was checked.
-    pub(crate) fn start(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
+    /// Starts hashing for headers whose age was checked, with the verifier's own keys or others.
+    pub(crate) fn start(&self, headers: SignatureHeaders, others: Option<Keys>) -> Result<Verification, VerifyError> {
         let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
         let fresh_until = headers.timestamp().saturating_add(*tolerance);
-        Ok(Verification::begin(headers, fresh_until, keys.clone(), *body_limit)?)
+        let keys = others.unwrap_or_else(|| keys.clone());
+        Ok(Verification::begin(headers, fresh_until, keys, *body_limit)?)
+    }
+
+    /// The present time, by this verifier's clock.
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    pub(crate) fn now(&self) -> super::Timestamp {
+        self.inner.clock.now()
     }
 
     /// The longest body that this verifier takes, in bytes.

@@ -1,0 +1,136 @@
+use std::{fmt, pin::Pin, sync::Arc};
+
+use axum::{
+    extract::Request,
+    handler::Handler,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    event::{InvalidRoute, Routes},
+    receiver::WebhookRejection,
+    verify::Verified,
+};
+
+type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+type BoxedHandler<S> = Box<dyn Fn(Request, S) -> ResponseFuture + Send + Sync>;
+
+/// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
+///
+/// Handlers are ordinary axum handlers, with any extractors and state. The most exact pattern wins, whatever the order: the whole
+/// name, then `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to
+/// the fallback, or is answered with 200, since Twenty would not send it again anyway.
+///
+/// ```
+/// use axum::{Router, http::StatusCode, routing::post};
+/// use twenty_webhook::{
+///     Verifier, WebhookEvent,
+///     axum::EventRouter,
+///     event::record::{Company, MetadataEvent, Person},
+///     tower::WebhookLayer,
+/// };
+///
+/// async fn person_created(event: WebhookEvent<Person>) {}
+/// async fn company_changed(event: WebhookEvent<Company>) {}
+/// async fn gone(event: WebhookEvent) {}
+/// async fn schema_changed(event: WebhookEvent<MetadataEvent>) {}
+/// async fn ignore() -> StatusCode { StatusCode::OK }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let on_event = EventRouter::new()
+///     .on("person.created", person_created)
+///     .on("company.*", company_changed)
+///     .on("*.deleted", gone)
+///     .on("metadata.*.*", schema_changed)
+///     .fallback(ignore)
+///     .build()?;
+/// let layer = WebhookLayer::new(Verifier::new("secret")?);
+/// let app: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(layer));
+/// # let _ = app;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "call `build`"]
+pub struct EventRouter<S = ()> {
+    routes: Routes<BoxedHandler<S>>,
+}
+
+impl<S: Send + 'static> EventRouter<S> {
+    /// A router without handlers.
+    pub fn new() -> Self {
+        Self { routes: Routes::default() }
+    }
+
+    /// Calls `handler` for the events that `pattern` matches.
+    pub fn on<T: 'static>(mut self, pattern: &str, handler: impl Handler<T, S>) -> Self {
+        self.routes.on(pattern, boxed(handler));
+        self
+    }
+
+    /// Calls `handler` for the events that no pattern matches, and for deliveries without a name.
+    pub fn fallback<T: 'static>(mut self, handler: impl Handler<T, S>) -> Self {
+        self.routes.fallback(boxed(handler));
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRoute`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventHandler<S>, InvalidRoute> {
+        Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
+    }
+}
+
+fn boxed<S: 'static, T: 'static>(handler: impl Handler<T, S>) -> BoxedHandler<S> {
+    Box::new(move |request, state| Box::pin(handler.clone().call(request, state)))
+}
+
+impl<S: Send + 'static> Default for EventRouter<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for EventRouter<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventRouter").field("routes", &self.routes).finish()
+    }
+}
+
+/// What an [`EventRouter`] builds: an axum handler, mounted like any other, behind the layer.
+#[must_use]
+pub struct EventHandler<S = ()> {
+    routes: Arc<Routes<BoxedHandler<S>>>,
+}
+
+/// Tells this implementation of [`Handler`] from axum's own.
+#[derive(Debug)]
+pub struct ByEvent(());
+
+impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
+    type Future = ResponseFuture;
+
+    fn call(self, request: Request, state: S) -> ResponseFuture {
+        let Some(verified) = request.extensions().get::<Verified>() else {
+            return Box::pin(async { WebhookRejection::MissingMiddleware.into_response() });
+        };
+        match self.routes.find(verified) {
+            Some(handler) => handler(request, state),
+            None => Box::pin(async { Response::default() }),
+        }
+    }
+}
+
+impl<S> Clone for EventHandler<S> {
+    fn clone(&self) -> Self {
+        Self { routes: Arc::clone(&self.routes) }
+    }
+}
+
+impl<S> fmt::Debug for EventHandler<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventHandler").field("routes", &self.routes).finish()
+    }
+}

@@ -1,0 +1,162 @@
+use std::{
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{Delivered, Receiver, RefusalKind, telemetry};
+
+/// Handlers on tasks of their own, so that neither the sender's deadline nor its leaving ends them.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledge {
+    pub(super) within: Duration,
+    background: Arc<Background>,
+}
+
+#[derive(Debug)]
+struct Background {
+    limit: usize,
+    running: AtomicUsize,
+    is_draining: AtomicBool,
+    one_ended: Notify,
+}
+
+impl Acknowledge {
+    pub(super) fn new(within: Duration, limit: usize) -> Self {
+        let background = Background {
+            limit,
+            running: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            one_ended: Notify::new(),
+        };
+        Self { within, background: Arc::new(background) }
+    }
+
+    /// A place for one more handler; `None` when there is none left, or no more are taken.
+    fn slot(&self) -> Option<Slot> {
+        let Background { limit, running, is_draining, .. } = &*self.background;
+        let one_more = |running: usize| running.checked_add(1).filter(|running| running <= limit);
+        let before = running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        telemetry::in_background(before.saturating_add(1));
+        let slot = Slot { background: Arc::clone(&self.background), acknowledged: Arc::default() };
+        // Looked at after counting, so that `drain` either sees this one, or is seen.
+        (!is_draining.load(Ordering::SeqCst)).then_some(slot)
+    }
+}
+
+/// A handler's place in the background, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    background: Arc<Background>,
+    acknowledged: Arc<AtomicBool>,
+}
+
+impl Slot {
+    /// Whether the sender was answered before the handler was done.
+    pub(super) fn was_acknowledged(&self) -> bool {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let before = self.background.running.fetch_sub(1, Ordering::SeqCst);
+        telemetry::in_background(before.saturating_sub(1));
+        self.background.one_ended.notify_waiters();
+    }
+}
+
+/// What [`Receiver::drain`] left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many handlers were still running when the limit was reached. They end with the process, and Twenty does not send their
+    /// deliveries again.
+    pub abandoned: usize,
+}
+
+impl Receiver {
+    /// Waits until no handler is running in the background, but no longer than `limit`. From now on, new deliveries are refused with
+    /// 503.
+    ///
+    /// For the end of a program: stop taking requests, drain, exit. Only [`acknowledge_within`](Self::acknowledge_within) lets handlers
+    /// outlive their requests; without it there is nothing to wait for.
+    ///
+    /// - axum: await `axum::serve(…).with_graceful_shutdown(signal)`, then drain.
+    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since handlers live on the workers and
+    ///   die with them. Switch actix's own signals off with `disable_signals()`.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use twenty_webhook::Receiver;
+    /// # async fn end(receiver: Receiver, server: impl Future<Output = ()>) {
+    /// server.await;
+    /// let drained = receiver.drain(Duration::from_secs(30)).await;
+    /// if drained.abandoned > 0 {
+    ///     eprintln!("{} handlers did not end in time", drained.abandoned);
+    /// }
+    /// # }
+    /// ```
+    pub async fn drain(&self, limit: Duration) -> Drained {
+        let Some(Acknowledge { background, .. }) = self.acknowledge() else { return Drained { abandoned: 0 } };
+        background.is_draining.store(true, Ordering::SeqCst);
+        let idle = async {
+            loop {
+                let one_ended = background.one_ended.notified();
+                if background.running.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                one_ended.await;
+            }
+        };
+        // What is left is told by the count, however the wait ended.
+        let _ = timeout(limit, idle).await;
+        Drained { abandoned: background.running.load(Ordering::SeqCst) }
+    }
+
+    /// Waits for a delivery's handler. Under [`acknowledge_within`](Self::acknowledge_within), `spawn` puts it on a task of its own, and
+    /// the wait ends in time.
+    pub(crate) async fn supervise<W, R>(
+        &self,
+        arrived: Instant,
+        work: impl FnOnce(Option<Slot>) -> W,
+        spawn: impl FnOnce(W) -> JoinHandle<Delivered<R>>,
+    ) -> Delivered<R>
+    where
+        W: Future<Output = Delivered<R>>,
+    {
+        let Some(acknowledge) = self.acknowledge() else { return work(None).await };
+        let Some(slot) = acknowledge.slot() else { return Delivered::Refused(RefusalKind::BackgroundFull.into()) };
+        let acknowledged = Arc::clone(&slot.acknowledged);
+        let task = spawn(work(Some(slot)));
+        // A time too far ahead to be told is no deadline.
+        let Some(deadline) = arrived.checked_add(acknowledge.within) else { return joined(task.await) };
+        match timeout_at(deadline, task).await {
+            Ok(ended) => joined(ended),
+            Err(_) => {
+                acknowledged.store(true, Ordering::Relaxed);
+                Delivered::Acknowledged
+            }
+        }
+    }
+}
+
+/// A handler's panic goes on where it would have without the task.
+fn joined<R>(ended: Result<Delivered<R>, tokio::task::JoinError>) -> Delivered<R> {
+    match ended.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(delivered) => delivered,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // Cancelled: the runtime is being shut down.
+        Err(Err(_)) => Delivered::Refused(RefusalKind::BackgroundFull.into()),
+    }
+}

@@ -1,0 +1,384 @@
+use std::{
+    collections::HashSet,
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+
+use super::RefusalKind;
+use crate::{
+    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
+    event::WebhookEvent,
+    verify::{Timestamp, Verified},
+};
+
+/// How deliveries are handled once only; see [`Receiver::deduplicate`](super::Receiver::deduplicate).
+///
+/// A store alone makes one with the defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::{deduplicate::MemoryStore, receiver::{Deduplicate, StoreFailure}};
+///
+/// let deduplicate = Deduplicate::new(MemoryStore::new(100_000))
+///     .lease(Duration::from_secs(60))
+///     .remember_for(Duration::from_secs(7 * 24 * 60 * 60))
+///     .on_store_failure(StoreFailure::Reject);
+/// # let _ = deduplicate;
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Deduplicate {
+    store: Arc<dyn ClaimStore>,
+    /// Made at the store's first failure, and asked before it from then on.
+    stand_in: Arc<OnceLock<MemoryStore>>,
+    /// The keys that a duplicate waits for in this process.
+    waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
+    namespace: Arc<str>,
+    key_by: Option<Arc<KeyBy>>,
+    lease: Duration,
+    remember_for: Duration,
+    on_failure: StoreFailure,
+}
+
+type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
+
+/// What to do with a delivery when the [`ClaimStore`] fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, so that what arrives twice here is still
+    /// handled once; other machines do not know of it.
+    #[default]
+    Handle,
+    /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
+    Reject,
+}
+
+impl Deduplicate {
+    /// How long a claim lasts without renewal, unless [configured](Self::lease): 30 seconds.
+    pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+
+    /// How long a handled delivery is remembered, unless [configured](Self::remember_for): a day.
+    pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// How many entries the stand-in holds: about 8 MB.
+    const STAND_IN_CAPACITY: usize = 100_000;
+
+    /// How often a duplicate that waits asks again.
+    const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+    /// Remembers in this store.
+    pub fn new(store: impl ClaimStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            stand_in: Arc::default(),
+            waited_for: Arc::default(),
+            namespace: Arc::default(),
+            key_by: None,
+            lease: Self::DEFAULT_LEASE,
+            remember_for: Self::DEFAULT_REMEMBER_FOR,
+            on_failure: StoreFailure::default(),
+        }
+    }
+
+    /// Keeps apart receivers that share a store but do different things with the same delivery.
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How long a claim lasts without renewal. Renewed while the handler runs; after a crash, the next copy has to wait for its end.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How long a handled delivery is remembered, but never less than it stays fresh.
+    pub fn remember_for(mut self, time: Duration) -> Self {
+        self.remember_for = time;
+        self
+    }
+
+    /// What to do with a delivery when the store fails. By default it is handled.
+    pub fn on_store_failure(mut self, failure: StoreFailure) -> Self {
+        self.on_failure = failure;
+        self
+    }
+
+    /// What makes two deliveries the same, instead of the body. An empty list means: the body after all.
+    ///
+    /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
+    /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
+    ///
+    /// ```
+    /// # use twenty_webhook::{deduplicate::MemoryStore, event::WebhookEvent, receiver::Deduplicate};
+    /// # let store = MemoryStore::new(1);
+    /// let deduplicate = Deduplicate::new(store).key_by(|event: &WebhookEvent| {
+    ///     let record = event.raw_record();
+    ///     let text = |field| record.as_ref()?.get(field)?.as_text();
+    ///     match (&event.webhook_id, text("id"), text("updatedAt")) {
+    ///         (Some(webhook), Some(id), Some(updated_at)) => {
+    ///             vec![webhook.to_string(), event.name.to_string(), id, updated_at]
+    ///         }
+    ///         _ => Vec::new(),
+    ///     }
+    /// });
+    /// # let _ = deduplicate;
+    /// ```
+    pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Vec<String> + Send + Sync + 'static) -> Self {
+        self.key_by = Some(Arc::new(key_by));
+        self
+    }
+
+    fn key(&self, verified: &Verified) -> ClaimKey {
+        let parts =
+            self.key_by.as_ref().and_then(|key_by| Some(key_by(&WebhookEvent::from_verified(verified.clone()).ok()?)));
+        match parts {
+            Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
+            _ => ClaimKey::new(&self.namespace, verified.keys_id(), Sha256::digest(verified.body()).into()),
+        }
+    }
+
+    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
+    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified, now: Timestamp) -> Result<Held, Duplicate> {
+        let key = self.key(verified);
+        let mut waiting = None;
+        loop {
+            match self.try_claim(key).await {
+                Err(Duplicate::Running) if waiting.is_none() => {
+                    waiting = Some(Waiting::begin(&self.waited_for, key).ok_or(Duplicate::Running)?);
+                }
+                Err(Duplicate::Running) => {}
+                Ok(claims) => {
+                    let fresh_for = verified.fresh_until().saturating_since(now);
+                    let remember_for = self.remember_for.max(fresh_for);
+                    return Ok(Held { deduplicate: Arc::clone(self), claims, remember_for });
+                }
+                Err(duplicate) => return Err(duplicate),
+            }
+            sleep(Self::ASK_AGAIN).await;
+        }
+    }
+
+    async fn try_claim(&self, key: ClaimKey) -> Result<Vec<Claimed>, Duplicate> {
+        let mut claims = Vec::with_capacity(1);
+        if let Some(stand_in) = self.stand_in.get() {
+            // Full of running claims is the one way in which it fails; then it does not count.
+            match stand_in.claim(key, self.lease).await {
+                Ok(ClaimOutcome::Fresh(claim)) => claims.push(Claimed { store: Kept::InStandIn, claim }),
+                Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
+                Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
+                Err(_) => {}
+            }
+        }
+        let duplicate = match self.store.claim(key, self.lease).await {
+            Ok(ClaimOutcome::Fresh(claim)) => {
+                claims.push(Claimed { store: Kept::InStore, claim });
+                return Ok(claims);
+            }
+            Ok(ClaimOutcome::Running) => Duplicate::Running,
+            Ok(ClaimOutcome::Completed) => Duplicate::Handled,
+            Err(error) => {
+                self.say_failure("claim", &error);
+                let claim = error.into_claim();
+                match self.on_failure {
+                    StoreFailure::Handle => {
+                        // It may have landed, or the store may be back when the handler is done.
+                        claims.extend(claim.map(|claim| Claimed { store: Kept::InStore, claim }));
+                        if self.stand_in.get().is_none() {
+                            claims.extend(self.claim_in_new_stand_in(key).await?);
+                        }
+                        return Ok(claims);
+                    }
+                    StoreFailure::Reject => {
+                        claims.extend(claim.map(|claim| Claimed { store: Kept::InStore, claim }));
+                        Duplicate::Unknown
+                    }
+                }
+            }
+        };
+        for claimed in &claims {
+            // Not ours after all. What cannot be released runs out.
+            let _ = self.store_of(claimed).release(&claimed.claim).await;
+        }
+        Err(duplicate)
+    }
+
+    async fn claim_in_new_stand_in(&self, key: ClaimKey) -> Result<Option<Claimed>, Duplicate> {
+        match self.stand_in().claim(key, self.lease).await {
+            Ok(ClaimOutcome::Fresh(claim)) => Ok(Some(Claimed { store: Kept::InStandIn, claim })),
+            // Somebody was faster at making it.
+            Ok(ClaimOutcome::Running) => Err(Duplicate::Running),
+            Ok(ClaimOutcome::Completed) => Err(Duplicate::Handled),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn stand_in(&self) -> &MemoryStore {
+        self.stand_in.get_or_init(|| MemoryStore::new(Self::STAND_IN_CAPACITY))
+    }
+
+    fn store_of(&self, claimed: &Claimed) -> &dyn ClaimStore {
+        match claimed.store {
+            Kept::InStore => &*self.store,
+            Kept::InStandIn => self.stand_in(),
+        }
+    }
+
+    fn say_failure(&self, call: &'static str, error: &StoreError) {
+        super::telemetry::store_failed(call, error, self.on_failure);
+    }
+}
+
+impl<S: ClaimStore> From<S> for Deduplicate {
+    fn from(store: S) -> Self {
+        Self::new(store)
+    }
+}
+
+impl fmt::Debug for Deduplicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deduplicate")
+            .field("store", &self.store)
+            .field("namespace", &self.namespace)
+            .field("lease", &self.lease)
+            .field("remember_for", &self.remember_for)
+            .field("on_failure", &self.on_failure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a delivery need not, or cannot, be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duplicate {
+    /// It was handled.
+    Handled,
+    /// It is being handled, and another copy waits already.
+    Running,
+    /// The store failed, and unknown is not good enough.
+    Unknown,
+}
+
+impl Duplicate {
+    /// The refusal; `None` where the answer is that all is well.
+    pub(super) const fn refusal(self) -> Option<RefusalKind> {
+        match self {
+            Self::Handled => None,
+            Self::Running => Some(RefusalKind::BeingHandled),
+            Self::Unknown => Some(RefusalKind::StoreFailed),
+        }
+    }
+}
+
+/// The one duplicate a key that waits in this process.
+struct Waiting<'a> {
+    waited_for: &'a Mutex<HashSet<ClaimKey>>,
+    key: ClaimKey,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(waited_for: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
+        let is_first = waited_for.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        is_first.then_some(Self { waited_for, key })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.waited_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+/// A delivery that is ours to handle, for as long as this is held.
+///
+/// Dropped without an end, by a panic or because the client left, it is released: best effort, since that takes a runtime; else the
+/// lease runs out.
+pub(super) struct Held {
+    deduplicate: Arc<Deduplicate>,
+    /// In the store, in the stand-in, or in both.
+    claims: Vec<Claimed>,
+    remember_for: Duration,
+}
+
+struct Claimed {
+    store: Kept,
+    claim: Claim,
+}
+
+#[derive(Clone, Copy)]
+enum Kept {
+    InStore,
+    InStandIn,
+}
+
+impl Held {
+    /// Waits for `handler`, and renews the claims meanwhile.
+    pub(super) async fn renewed_during<R>(&self, handler: impl Future<Output = R>) -> R {
+        let mut handler = pin!(handler);
+        let mut renewal = pin!(self.keep_renewing());
+        poll_fn(|cx| match handler.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => renewal.as_mut().poll(cx).map(|never| match never {}),
+        })
+        .await
+    }
+
+    async fn keep_renewing(&self) -> std::convert::Infallible {
+        let lease = self.deduplicate.lease;
+        // Two may fail before the lease ends.
+        let interval = lease.checked_div(3).unwrap_or(lease).max(Duration::from_millis(10));
+        loop {
+            sleep(interval).await;
+            for claimed in &self.claims {
+                if let Err(error) = self.deduplicate.store_of(claimed).renew(&claimed.claim, lease).await {
+                    self.deduplicate.say_failure("renew", &error);
+                }
+            }
+        }
+    }
+
+    /// The delivery was handled: no copy of it is, from now on.
+    pub(super) async fn complete(mut self) {
+        for claimed in std::mem::take(&mut self.claims) {
+            match self.deduplicate.store_of(&claimed).complete(&claimed.claim, self.remember_for).await {
+                Ok(true) => {}
+                // The lease ran out, and another copy was taken up.
+                Ok(false) => super::telemetry::handled_twice(),
+                Err(error) => {
+                    self.deduplicate.say_failure("complete", &error);
+                    // At least this process will remember.
+                    let _ = self.deduplicate.stand_in().complete(&claimed.claim, self.remember_for).await;
+                }
+            }
+        }
+    }
+
+    /// The delivery was not handled: the next copy may be.
+    pub(super) async fn release(mut self) {
+        let claims = std::mem::take(&mut self.claims);
+        release_all(Arc::clone(&self.deduplicate), claims).await;
+    }
+}
+
+async fn release_all(deduplicate: Arc<Deduplicate>, claims: Vec<Claimed>) {
+    for claimed in claims {
+        if let Err(error) = deduplicate.store_of(&claimed).release(&claimed.claim).await {
+            deduplicate.say_failure("release", &error);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let claims = std::mem::take(&mut self.claims);
+        if let (false, Ok(runtime)) = (claims.is_empty(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(release_all(Arc::clone(&self.deduplicate), claims));
+        }
+    }
+}

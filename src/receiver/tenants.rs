@@ -1,0 +1,116 @@
+use std::{error::Error, fmt, pin::Pin, sync::Arc};
+
+use super::Receiver;
+use crate::verify::{ConfigError, Keys, Secret, VerifierBuilder};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type Resolving = Pin<Box<dyn Future<Output = Result<Option<Keys>, BoxError>> + Send>>;
+
+/// Finds the keys for a request; see [`Receiver::for_tenants`].
+#[derive(Clone)]
+pub(super) struct Resolver(Arc<dyn Fn(TenantRequest) -> Resolving + Send + Sync>);
+
+impl Resolver {
+    pub(super) fn resolve(&self, request: TenantRequest) -> Resolving {
+        (self.0)(request)
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<fn>")
+    }
+}
+
+/// What a tenant can be told by: the request without its body, which is not verified yet.
+#[derive(Clone)]
+pub struct TenantRequest {
+    path: String,
+    query: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl TenantRequest {
+    pub(super) fn new<N: AsRef<[u8]>, V: AsRef<[u8]>>(target: &str, headers: impl IntoIterator<Item = (N, V)>) -> Self {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        let owned =
+            |(name, value): (N, V)| (String::from_utf8_lossy(name.as_ref()).into_owned(), value.as_ref().to_vec());
+        Self { path: path.to_owned(), query, headers: headers.into_iter().map(owned).collect() }
+    }
+
+    /// The path as it was sent: `/webhooks/twenty/acme`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The last segment of the path: `acme`.
+    #[must_use]
+    pub fn last_segment(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What comes after the question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The first header of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.headers.iter();
+        headers.find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+}
+
+/// Shows the path. Query and headers can hold credentials.
+impl fmt::Debug for TenantRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantRequest").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Receiver {
+    /// Receives for many tenants, each with [`Keys`] of its own, which `resolve` finds.
+    ///
+    /// `verifier` has everything but secrets. `resolve` runs for requests that have well-formed, fresh signature headers,
+    /// before their body is read, and within the [body's deadline](Self::body_deadline). It may ask a database, and it may
+    /// answer differently each time, so secrets can change while the program runs. `None` is an unknown tenant: 401, like a wrong
+    /// signature, and only after as much work, so that tenants cannot be enumerated. An error or a late answer is a 503.
+    ///
+    /// Give each tenant's keys an id of its own: it tells tenants apart in logs and in deduplication.
+    ///
+    /// ```
+    /// use std::{collections::HashMap, sync::{Arc, RwLock}};
+    /// use twenty_webhook::{Receiver, verify::{Keys, Secret, Verifier}};
+    ///
+    /// let keys = Keys::new("acme", [Secret::new("acme's secret")?])?;
+    /// let tenants = Arc::new(RwLock::new(HashMap::from([("acme".to_owned(), keys)])));
+    /// let receiver = Receiver::for_tenants(Verifier::builder(), move |request| {
+    ///     let tenants = Arc::clone(&tenants);
+    ///     async move { Ok(tenants.read().map_err(|_| "poisoned")?.get(request.last_segment()).cloned()) }
+    /// })?;
+    /// # let _ = receiver;
+    /// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] when it was given secrets all the same.
+    pub fn for_tenants<F>(
+        verifier: VerifierBuilder,
+        resolve: impl Fn(TenantRequest) -> F + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError>
+    where
+        F: Future<Output = Result<Option<Keys>, BoxError>> + Send + 'static,
+    {
+        // What unknown tenants are verified with: just as much work, and its verdict does not count.
+        let nobody = Keys::new("", [Secret::new("nobody")?])?;
+        let receiver = Self::new(verifier.keys(nobody).build()?);
+        Ok(receiver.with_resolver(Resolver(Arc::new(move |request| Box::pin(resolve(request))))))
+    }
+}
