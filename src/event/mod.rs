@@ -17,7 +17,7 @@
 //!         Record::Custom(record) if record.object() == "subscription" => {
 //!             format!("plan: {}", record.get("plan").and_then(|plan| plan.as_text()).unwrap_or_default())
 //!         }
-//!         Record::Metadata(change) => format!("the data model changed: {:?}", change.metadata_name()),
+//!         Record::Metadata(change) => format!("the data model changed: {}", change.metadata_name()),
 //!         _ => format!("nothing to do for {}", event.name),
 //!     }
 //! }
@@ -38,7 +38,7 @@
 //! # assert_eq!(on_event(signed(r#"{"eventName":"rocket.archived","record":{}}"#)), "nothing to do for rocket.archived");
 //! # assert_eq!(
 //! #     on_event(signed(r#"{"eventName":"metadata.view.created","event":{"metadataName":"view"}}"#)),
-//! #     r#"the data model changed: Some("view")"#
+//! #     "the data model changed: view"
 //! # );
 //! ```
 //!

@@ -108,8 +108,7 @@ impl<T> WebhookEvent<T> {
     /// `None` for a metadata event.
     #[must_use]
     pub fn raw_record(&self) -> Option<RawJson> {
-        let body = RawJson::of_body(self.body().clone());
-        body.get("record").or_else(|| body.get("data"))
+        RawJson::of_body(self.body().clone()).find(|name| matches!(name, b"record" | b"data"))
     }
 
     /// The whole delivery as it was sent.

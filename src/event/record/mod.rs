@@ -8,10 +8,7 @@ mod metadata;
 mod objects;
 mod standard;
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 pub use custom::CustomRecord;
 pub use from_record::FromRecord;
@@ -90,14 +87,21 @@ macro_rules! each_standard_object {
 }
 
 impl Record {
+    fn raw(name: &EventName, raw: RawJson) -> Self {
+        match name.metadata_name() {
+            Some(metadata_name) => Self::Metadata(MetadataEvent::new(metadata_name, name.action(), raw)),
+            None => Self::Custom(CustomRecord::new(name.object(), raw)),
+        }
+    }
+
     /// The record's id; of a metadata event, the id of what was changed.
     #[must_use]
-    pub fn id(&self) -> Option<Cow<'_, Id>> {
+    pub fn id(&self) -> Option<Id> {
         each_standard_object!(
             self,
-            record => record.id.as_ref().map(Cow::Borrowed),
-            metadata event => event.record_id().map(Cow::Owned),
-            custom record => record.id().map(Cow::Owned),
+            record => record.id.clone(),
+            metadata event => event.record_id(),
+            custom record => record.id(),
         )
     }
 
@@ -114,8 +118,6 @@ impl Record {
 }
 
 impl FromRecord for Record {
-    const CAN_BE_RAW: bool = true;
-
     fn check_object(_: &EventName) -> Result<(), EventError> {
         Ok(())
     }
@@ -141,16 +143,11 @@ impl FromRecord for Record {
             Workflow::OBJECT => boxed(from).map(Self::Workflow),
             WorkflowVersion::OBJECT => boxed(from).map(Self::WorkflowVersion),
             WorkflowRun::OBJECT => boxed(from).map(Self::WorkflowRun),
-            _ => Self::keep_raw(payload, from),
+            _ => Ok(Self::raw(payload.name, payload.read_raw(from)?)),
         }
     }
 
-    fn keep_raw<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        let raw = RawJson::slice_of(payload.base, <&'de RawValue>::deserialize(from)?);
-        Ok(if payload.name.metadata_name().is_some() {
-            Self::Metadata(MetadataEvent::new(payload.name, raw))
-        } else {
-            Self::Custom(CustomRecord::new(payload.name.object(), raw))
-        })
+    fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {
+        Some(Self::raw(name, raw))
     }
 }
