@@ -87,6 +87,7 @@
 mod error;
 pub mod field;
 mod name;
+mod pattern;
 mod raw;
 pub mod record;
 mod webhook_event;
@@ -94,6 +95,9 @@ mod wire;
 
 pub use error::{EventError, EventErrorKind};
 pub use name::{Action, EventName};
+#[allow(unused_imports, reason = "for the event routers")]
+pub(crate) use pattern::PatternMap;
+pub use pattern::{EventPattern, InvalidPattern};
 pub use raw::{JsonType, RawJson};
 pub use record::{FromRecord, Record};
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
