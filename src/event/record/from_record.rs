@@ -61,7 +61,7 @@ mod sealed {
 
 impl<T: DeserializeOwned> FromRecord for T {
     fn check_object(name: &EventName) -> Result<(), EventError> {
-        let Some(expected) = struct_name::<T>() else { return Ok(()) };
+        let Some((expected, _)) = struct_shape::<T>() else { return Ok(()) };
         let names_its_object = expected.starts_with(|c: char| c.is_ascii_lowercase());
         let fits = if names_its_object { name.object() == expected } else { name.metadata_name().is_none() };
         if fits { Ok(()) } else { Err(EventError::wrong_object(expected, name.as_str())) }
@@ -74,10 +74,11 @@ impl<T: DeserializeOwned> FromRecord for T {
     }
 }
 
-/// The name under which `T` asks serde for a struct, also inside of an `Option` or a newtype. `None` when it asks for something else.
-fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
-    /// Answers every question with an error, but remembers a struct's name.
-    struct Ask<'a>(&'a mut Option<&'static str>);
+/// The name and the fields with which `T` asks serde for a struct, also inside of an `Option` or a newtype. `None` when it asks for
+/// something else.
+pub(super) fn struct_shape<T: DeserializeOwned>() -> Option<StructShape> {
+    /// Answers every question with an error, but remembers a struct's shape.
+    struct Ask<'a>(&'a mut Option<StructShape>);
 
     impl<'de> Deserializer<'de> for Ask<'_> {
         type Error = value::Error;
@@ -89,10 +90,10 @@ fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
         fn deserialize_struct<V: Visitor<'de>>(
             self,
             name: &'static str,
-            _: &'static [&'static str],
+            fields: &'static [&'static str],
             visitor: V,
         ) -> Result<V::Value, value::Error> {
-            *self.0 = Some(name);
+            *self.0 = Some((name, fields));
             self.deserialize_any(visitor)
         }
 
@@ -114,10 +115,12 @@ fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
         }
     }
 
-    let mut name = None;
-    let _ = T::deserialize(Ask(&mut name));
-    name
+    let mut shape = None;
+    let _ = T::deserialize(Ask(&mut shape));
+    shape
 }
+
+type StructShape = (&'static str, &'static [&'static str]);
 
 #[cfg(test)]
 mod tests {
@@ -135,6 +138,10 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Newtype(#[allow(dead_code)] Box<Named>);
+
+    fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
+        struct_shape::<T>().map(|(name, _)| name)
+    }
 
     #[test]
     fn structs_tell_their_name() {

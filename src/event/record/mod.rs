@@ -1,8 +1,15 @@
 //! The records inside events: one type for each standard object, and [`Record`] for all of them.
 //!
+//! # Fields
+//!
+//! Twenty's name of a field, and the Rust field that it is read into. All are `Option`s. Older and newer versions of Twenty have
+//! fewer and more; those that are not here are in [the raw record](super::WebhookEvent::raw_record).
+//!
 #![doc = include_str!("FIELDS.md")]
 
 mod custom;
+#[cfg(test)]
+mod fields;
 mod from_record;
 mod metadata;
 mod objects;
