@@ -88,7 +88,9 @@ impl fmt::Display for EventError {
                     path => write!(f, "`{path}` {what} (line {line}, column {column})"),
                 }
             }
-            Details::WrongObject { expected, found } => write!(f, "expected an event of `{expected}`, found `{found}`"),
+            Details::WrongObject { expected, found } => {
+                write!(f, "expected an event of `{expected}`, found `{}`", found.escape_debug())
+            }
         }
     }
 }

@@ -63,7 +63,8 @@ pub struct ObjectMetadata {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnexpectedMember {
-    /// Where it is, from the body's root: `record.emails.primaryEmail`.
+    /// Where it is, from the body's root: `record.emails.primaryEmail`. Ends in a question mark below a field that is no composite of
+    /// Twenty's, since keys may be data there.
     pub path: String,
     /// What was found there.
     pub found: JsonType,
