@@ -389,8 +389,7 @@ fn relations_have_two_names() {
 const PRIVATE: &str = "s3cr3t";
 
 #[track_caller]
-fn assert_private(shown: impl ToString) {
-    let shown = shown.to_string();
+fn assert_private(shown: &str) {
     assert!(!shown.is_empty() && !shown.contains(PRIVATE), "{shown}");
 }
 
@@ -412,10 +411,10 @@ fn nothing_private_is_shown() {
         value.as_object_mut().unwrap().remove("updatedFields");
         value.as_object_mut().unwrap().remove("objectMetadata");
         let event = event(value.to_string());
-        assert_private(format!("{event:?} {event:#?} {:?} {:?}", event.record, event.unexpected()));
-        assert_private(format!("{:?} {:?}", event.raw_record(), event.verified()));
+        assert_private(&format!("{event:?} {event:#?} {:?} {:?}", event.record, event.unexpected()));
+        assert_private(&format!("{:?} {:?}", event.raw_record(), event.verified()));
         match &event.record {
-            Record::Person(person) => assert_private(format!(
+            Record::Person(person) => assert_private(&format!(
                 "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
                 person,
                 person.name,
@@ -426,15 +425,15 @@ fn nothing_private_is_shown() {
                 person.created_by
             )),
             Record::Company(company) => {
-                assert_private(format!("{:?} {:?}", company.address, company.annual_recurring_revenue));
+                assert_private(&format!("{:?} {:?}", company.address, company.annual_recurring_revenue));
             }
-            Record::Note(note) => assert_private(format!("{:?}", note.body_v2)),
-            Record::Metadata(change) => assert_private(format!("{:?} {:?}", change.diff(), change.before())),
-            Record::Opportunity(deal) => assert_private(format!("{:?} {:?}", deal.stage, deal.company_id)),
+            Record::Note(note) => assert_private(&format!("{:?}", note.body_v2)),
+            Record::Metadata(change) => assert_private(&format!("{:?} {:?}", change.diff(), change.before())),
+            Record::Opportunity(deal) => assert_private(&format!("{:?} {:?}", deal.stage, deal.company_id)),
             _ => {}
         }
     }
-    assert_private(format!("{:?} {:?}", ActorSource::from(PRIVATE), Id::from(PRIVATE)));
+    assert_private(&format!("{:?} {:?}", ActorSource::from(PRIVATE), Id::from(PRIVATE)));
     let number: Decimal = serde_json::from_str(r#""1234567""#).unwrap();
     assert!(!format!("{number:?}").contains("123"));
 }
@@ -472,7 +471,7 @@ fn nothing_private_is_in_errors_and_paths() {
 
     let select = refusal::<Select>(person(&format!(r#"{{"select":"{PRIVATE}"}}"#)));
     assert_eq!(select.to_string(), "`record.select` does not fit the expected type (line 1, column 58)");
-    assert_private(format!("{select:?}"));
+    assert_private(&format!("{select:?}"));
 
     let keys = typed::<HashMap<String, u32>>(person(&format!(r#"{{"{PRIVATE}@example.com":"x"}}"#)));
     assert_eq!(unexpected(&keys), [("record.?", "a string".to_owned())]);

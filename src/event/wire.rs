@@ -185,6 +185,12 @@ fn read_repaired<T: FromRecord>(
 ) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
     let mut text = text.to_owned();
     let mut unexpected = Vec::new();
+    // The record as a whole is never taken out, it is what was asked for.
+    let is_payload = |key: &str| match key {
+        "record" | "data" => true,
+        "event" => name.metadata_name().is_some(),
+        _ => false,
+    };
     loop {
         let reader = Reader::<T> { body, text: &text, name_ahead: Some(name), keep_raw, record: PhantomData };
         let mut track = serde_path_to_error::Track::new();
@@ -197,8 +203,7 @@ fn read_repaired<T: FromRecord>(
         let path = member_path(&track.path());
         let can_go = match &*path {
             [] => false,
-            // The record as a whole is never taken out, it is what was asked for.
-            [key] => !matches!(&**key, "record" | "data") && !(key == "event" && name.metadata_name().is_some()),
+            [key] => !is_payload(key),
             _ => unexpected.len() < MAX_REPAIRS,
         };
         match if can_go { blank_out(&mut text, &path) } else { None } {

@@ -12,13 +12,13 @@ use twenty_webhook::{
 
 /// A file of `tests/data`.
 #[track_caller]
-pub fn data(name: &str) -> String {
+pub(crate) fn data(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
 }
 
 /// The body as a verified delivery.
 #[track_caller]
-pub fn verified(body: impl Into<Vec<u8>>) -> Verified {
+pub(crate) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     let body = body.into();
     let headers = Signer::new("secret").unwrap().sign(&body).pairs();
     Verifier::new("secret").unwrap().verify(headers, body).unwrap()
@@ -26,19 +26,19 @@ pub fn verified(body: impl Into<Vec<u8>>) -> Verified {
 
 /// What the default type makes of a body.
 #[track_caller]
-pub fn event(body: impl Into<Vec<u8>>) -> WebhookEvent {
+pub(crate) fn event(body: impl Into<Vec<u8>>) -> WebhookEvent {
     WebhookEvent::from_verified(verified(body)).unwrap()
 }
 
 /// What `T` makes of a body.
 #[track_caller]
-pub fn typed<T: FromRecord>(body: impl Into<Vec<u8>>) -> WebhookEvent<T> {
+pub(crate) fn typed<T: FromRecord>(body: impl Into<Vec<u8>>) -> WebhookEvent<T> {
     WebhookEvent::from_verified(verified(body)).unwrap()
 }
 
 /// Why `T` refuses a body.
 #[track_caller]
-pub fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
+pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
     WebhookEvent::<T>::from_verified(verified(body)).map(|_| ()).unwrap_err()
 }
 
@@ -54,12 +54,12 @@ macro_rules! record {
 }
 
 /// The members that were not as expected: path and type.
-pub fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
+pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
     event.unexpected().iter().map(|member| (member.path.as_str(), member.found.to_string())).collect()
 }
 
 /// The record's text.
 #[track_caller]
-pub fn raw_record(event: &WebhookEvent<Record>) -> String {
+pub(crate) fn raw_record(event: &WebhookEvent<Record>) -> String {
     event.raw_record().unwrap().as_str().to_owned()
 }

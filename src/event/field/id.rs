@@ -124,8 +124,9 @@ mod tests {
             "abc12345",
             "",
         ] {
-            assert_eq!(Id::from(text).to_string(), text);
-            assert!(Id::from(text) == text);
+            let id = Id::from(text);
+            assert_eq!(id.to_string(), text);
+            assert!(id == text);
         }
         assert_eq!(size_of::<Option<Id>>(), 24, "a UUID is kept inline");
     }
