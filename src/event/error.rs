@@ -1,6 +1,4 @@
-use std::{error::Error, fmt};
-
-use serde_json::error::Category;
+use std::{error::Error, fmt, str::Utf8Error};
 
 /// Why a verified delivery is not the event that was asked for.
 ///
@@ -12,9 +10,21 @@ pub struct EventError {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Details {
-    NotJson { line: usize, column: usize },
-    Mismatch { path: Box<str>, line: usize, column: usize, malformed: bool },
-    WrongObject { expected: &'static str, found: Box<str> },
+    NotJson {
+        line: usize,
+        column: usize,
+    },
+    /// The path is empty when it is the body as a whole.
+    Mismatch {
+        path: Box<str>,
+        is_missing: bool,
+        line: usize,
+        column: usize,
+    },
+    WrongObject {
+        expected: &'static str,
+        found: Box<str>,
+    },
 }
 
 /// What was wrong with a verified delivery.
@@ -34,9 +44,16 @@ impl EventError {
         Details::NotJson { line: error.line(), column: error.column() }.into()
     }
 
-    pub(super) fn mismatch(path: impl Into<Box<str>>, error: &serde_json::Error) -> Self {
-        let malformed = matches!(error.classify(), Category::Syntax | Category::Eof);
-        Details::Mismatch { path: path.into(), line: error.line(), column: error.column(), malformed }.into()
+    /// Of a body that is not even UTF-8, as JSON must be.
+    pub(super) fn not_utf8(body: &[u8], error: &Utf8Error) -> Self {
+        let valid = body.get(..error.valid_up_to()).unwrap_or_default();
+        let column = valid.iter().rev().take_while(|&&b| b != b'\n').count();
+        let line = valid.iter().filter(|&&b| b == b'\n').count();
+        Details::NotJson { line: line.saturating_add(1), column: column.saturating_add(1) }.into()
+    }
+
+    pub(super) fn mismatch(path: impl Into<Box<str>>, error: &serde_json::Error, is_missing: bool) -> Self {
+        Details::Mismatch { path: path.into(), is_missing, line: error.line(), column: error.column() }.into()
     }
 
     pub(super) fn wrong_object(expected: &'static str, found: impl Into<Box<str>>) -> Self {
@@ -64,11 +81,16 @@ impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.details {
             Details::NotJson { line, column } => write!(f, "verified body is not JSON (line {line}, column {column})"),
-            Details::Mismatch { path, line, column, malformed } => {
-                let what = if *malformed { "cannot be read" } else { "does not fit the expected type" };
-                write!(f, "`{path}` {what} (line {line}, column {column})")
+            Details::Mismatch { path, is_missing, line, column } => {
+                let what = if *is_missing { "is missing" } else { "does not fit the expected type" };
+                match &**path {
+                    "" => write!(f, "verified body {what} (line {line}, column {column})"),
+                    path => write!(f, "`{path}` {what} (line {line}, column {column})"),
+                }
             }
-            Details::WrongObject { expected, found } => write!(f, "expected an event of `{expected}`, found `{found}`"),
+            Details::WrongObject { expected, found } => {
+                write!(f, "expected an event of `{expected}`, found `{}`", found.escape_debug())
+            }
         }
     }
 }

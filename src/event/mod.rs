@@ -17,7 +17,7 @@
 //!         Record::Custom(record) if record.object() == "subscription" => {
 //!             format!("plan: {}", record.get("plan").and_then(|plan| plan.as_text()).unwrap_or_default())
 //!         }
-//!         Record::Metadata(change) => format!("the data model changed: {:?}", change.metadata_name()),
+//!         Record::Metadata(change) => format!("the data model changed: {}", change.metadata_name()),
 //!         _ => format!("nothing to do for {}", event.name),
 //!     }
 //! }
@@ -38,7 +38,7 @@
 //! # assert_eq!(on_event(signed(r#"{"eventName":"rocket.archived","record":{}}"#)), "nothing to do for rocket.archived");
 //! # assert_eq!(
 //! #     on_event(signed(r#"{"eventName":"metadata.view.created","event":{"metadataName":"view"}}"#)),
-//! #     r#"the data model changed: Some("view")"#
+//! #     "the data model changed: view"
 //! # );
 //! ```
 //!
@@ -87,6 +87,7 @@
 mod error;
 pub mod field;
 mod name;
+mod pattern;
 mod raw;
 pub mod record;
 mod webhook_event;
@@ -94,6 +95,9 @@ mod wire;
 
 pub use error::{EventError, EventErrorKind};
 pub use name::{Action, EventName};
+#[allow(unused_imports, reason = "for the event routers")]
+pub(crate) use pattern::PatternMap;
+pub use pattern::{EventPattern, InvalidPattern};
 pub use raw::{JsonType, RawJson};
 pub use record::{FromRecord, Record};
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};

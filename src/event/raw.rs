@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::{
@@ -20,15 +20,12 @@ impl RawJson {
         Self(body)
     }
 
-    /// The piece of `base` that `raw` is. Both come from one parse; should `raw` lie elsewhere, it is copied.
-    pub(super) fn slice_of(base: &Bytes, raw: &RawValue) -> Self {
-        let text = raw.get();
-        let start = (text.as_ptr() as usize).wrapping_sub(base.as_ptr() as usize);
-        let is_inside = start.checked_add(text.len()).is_some_and(|end| end <= base.len());
-        Self(if is_inside {
-            base.slice(start..start.saturating_add(text.len()))
-        } else {
-            Bytes::copy_from_slice(text.as_bytes())
+    /// The piece of `body` that `raw` is in `text`, which is `body` or a copy of it with other members blanked out. A `raw` from
+    /// elsewhere is copied.
+    pub(super) fn piece_of(body: &Bytes, text: &str, raw: &RawValue) -> Self {
+        Self(match range_in(text, raw.get()) {
+            Some(range) if range.end <= body.len() => body.slice(range),
+            _ => Bytes::copy_from_slice(raw.get().as_bytes()),
         })
     }
 
@@ -65,38 +62,48 @@ impl RawJson {
     /// A member of an object; `None` when there is none of that name, or this is no object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
+        self.find(|name| name == key.as_bytes())
+    }
+
+    /// The members of an object, in the order they were sent; empty for another type.
+    ///
+    /// Names that are no Unicode text (a lone surrogate escape) are given with replacement characters.
+    #[must_use]
+    pub fn members(&self) -> Vec<(String, Self)> {
+        let mut members = Vec::new();
+        each_member(self.as_str(), |name, value| {
+            members.push((String::from_utf8_lossy(name).into_owned(), self.piece(value)));
+            true
+        });
+        members
+    }
+
+    /// The first member of such a name.
+    pub(super) fn find(&self, is_name: impl Fn(&[u8]) -> bool) -> Option<Self> {
         let mut found = None;
-        self.each_member(|name, value| {
-            if name == key {
-                found = Some(Self::slice_of(&self.0, value));
+        each_member(self.as_str(), |name, value| {
+            if is_name(name) {
+                found = Some(self.piece(value));
             }
             found.is_none()
         });
         found
     }
 
-    /// The members of an object, in the order they were sent; empty for another type.
-    #[must_use]
-    pub fn members(&self) -> Vec<(String, Self)> {
-        let mut members = Vec::new();
-        self.each_member(|name, value| {
-            members.push((name.to_owned(), Self::slice_of(&self.0, value)));
-            true
-        });
-        members
+    fn piece(&self, raw: &RawValue) -> Self {
+        Self::piece_of(&self.0, self.as_str(), raw)
     }
+}
 
-    /// Calls `with` for each member until it answers `false`.
-    fn each_member(&self, with: impl FnMut(&str, &RawValue) -> bool) {
-        let mut deserializer = serde_json::Deserializer::from_str(self.as_str());
-        // An error is the early end, or no object: what was found until then is all there is.
-        let _ = Members(with).deserialize(&mut deserializer);
-    }
+/// Calls `with` for each member of an object, until it answers `false`. A text that is no object has no members.
+fn each_member<'a>(text: &'a str, with: impl FnMut(&[u8], &'a RawValue) -> bool) {
+    // An error is the early end, or no object: what was found until then is all there is.
+    let _ = Members(with).deserialize(&mut serde_json::Deserializer::from_str(text));
 }
 
 struct Members<F>(F);
 
-impl<'de, F: FnMut(&str, &RawValue) -> bool> DeserializeSeed<'de> for Members<F> {
+impl<'de, F: FnMut(&[u8], &'de RawValue) -> bool> DeserializeSeed<'de> for Members<F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -104,7 +111,7 @@ impl<'de, F: FnMut(&str, &RawValue) -> bool> DeserializeSeed<'de> for Members<F>
     }
 }
 
-impl<'de, F: FnMut(&str, &RawValue) -> bool> Visitor<'de> for Members<F> {
+impl<'de, F: FnMut(&[u8], &'de RawValue) -> bool> Visitor<'de> for Members<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,7 +119,7 @@ impl<'de, F: FnMut(&str, &RawValue) -> bool> Visitor<'de> for Members<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Text<'de>>()? {
+        while let Some(key) = map.next_key::<MemberName<'de>>()? {
             let value = map.next_value::<&'de RawValue>()?;
             if !(self.0)(&key.0, value) {
                 return Err(A::Error::custom("found"));
@@ -126,38 +133,56 @@ impl<'de, F: FnMut(&str, &RawValue) -> bool> Visitor<'de> for Members<F> {
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// `text` without the member at `path`, and what that member was; `None` when there is no such member.
-pub(super) fn without_member(text: &str, path: &[String]) -> Option<(String, JsonType)> {
-    let (key, rest) = path.split_first()?;
-    let mut removed = None;
-    let mut kept = String::with_capacity(text.len());
-    let members = Members(|name: &str, value: &RawValue| {
-        let nested = if name != key {
-            Some(Cow::Borrowed(value.get()))
-        } else if rest.is_empty() {
-            removed = Some(JsonType::of(value.get()));
-            None
-        } else {
-            match without_member(value.get(), rest) {
-                Some((nested, json_type)) => {
-                    removed = Some(json_type);
-                    Some(Cow::Owned(nested))
-                }
-                None => Some(Cow::Borrowed(value.get())),
-            }
-        };
-        if let (Some(value), Ok(name)) = (nested, serde_json::to_string(name)) {
-            let separator = if kept.is_empty() { '{' } else { ',' };
-            kept.extend([separator.encode_utf8(&mut [0; 4]), &*name, ":", &*value]);
-        }
-        true
-    });
-    members.deserialize(&mut serde_json::Deserializer::from_str(text)).ok()?;
-    if kept.is_empty() {
-        kept.push('{');
+/// A member's name, also one that is no Unicode text.
+#[derive(Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+
+/// Where `piece` lies in `text`; `None` when it lies elsewhere.
+fn range_in(text: &str, piece: &str) -> Option<Range<usize>> {
+    let start = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    let end = start.checked_add(piece.len())?;
+    (end <= text.len()).then_some(start..end)
+}
+
+/// Overwrites the first member at `path` with blanks, so that all else stays where it is. Says what the member was; `None` when
+/// there is no such member.
+pub(super) fn blank_out(text: &mut String, path: &[String]) -> Option<JsonType> {
+    let (last, parents) = path.split_last()?;
+    let mut object = text.trim_ascii_start();
+    for key in parents {
+        object = find_member(object, key)?.1.get();
     }
-    kept.push('}');
-    removed.map(|json_type| (kept, json_type))
+    let (before, value) = find_member(object, last)?;
+    let json_type = JsonType::of(value.get());
+    let end = range_in(text, value.get())?.end;
+    // With the comma that is no longer needed: the one before it, or the one after the first member.
+    let range = match before {
+        Some(before) => range_in(text, before.get())?.end..end,
+        None => {
+            let rest = text.get(end..)?.trim_ascii_start();
+            let comma = rest.strip_prefix(',').and_then(|rest| range_in(text, rest));
+            range_in(text, object)?.start.checked_add("{".len())?..comma.map_or(end, |rest| rest.start)
+        }
+    };
+    // Line breaks stay, for the line numbers in errors.
+    let blanks: String = text.get(range.clone())?.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
+    text.replace_range(range, &blanks);
+    Some(json_type)
+}
+
+/// The first member of that name, and the value of the member before it.
+fn find_member<'a>(object: &'a str, key: &str) -> Option<(Option<&'a RawValue>, &'a RawValue)> {
+    let mut before = None;
+    let mut found = None;
+    each_member(object, |name, value| {
+        if name == key.as_bytes() {
+            found = Some(value);
+        } else {
+            before = Some(value);
+        }
+        found.is_none()
+    });
+    Some((before, found?))
 }
 
 impl fmt::Debug for RawJson {

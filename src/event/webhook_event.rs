@@ -65,7 +65,12 @@ impl<T: FromRecord> WebhookEvent<T> {
         let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
         #[cfg(feature = "tracing")]
         for member in &unexpected {
-            tracing::warn!(event.name = %name, path = member.path, found = %member.found, "member of an unexpected type");
+            tracing::warn!(
+                event.name = name.as_str(),
+                path = member.path,
+                found = %member.found,
+                "member of an unexpected type"
+            );
         }
         let About { updated_fields, object_metadata, workspace_id, webhook_id, event_date, .. } = about;
         let About { user_id, workspace_member_id, api_key_id, application_id, .. } = about;
@@ -90,7 +95,7 @@ impl<T: FromRecord> WebhookEvent<T> {
 impl<T> WebhookEvent<T> {
     /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do: `company` or `companyId`.
     ///
-    /// `false` when the delivery lists no fields.
+    /// `false` when the delivery lists no fields. A metadata event lists its own: [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
     pub fn changed(&self, field: &str) -> bool {
         let relation = field.strip_suffix("Id").unwrap_or(field);
@@ -98,6 +103,8 @@ impl<T> WebhookEvent<T> {
     }
 
     /// The members that were not of the type that was expected there. They read as absent.
+    ///
+    /// A record with more than 64 of them is not taken apart: the default type keeps it raw, any other refuses it.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected
@@ -105,11 +112,10 @@ impl<T> WebhookEvent<T> {
 
     /// The record as it was sent, custom fields included: `event.raw_record()?.get("intro")`. Shares the body's memory.
     ///
-    /// `None` for a metadata event.
+    /// `None` for a metadata event, which has its own: [`MetadataEvent::raw`](super::record::MetadataEvent::raw).
     #[must_use]
     pub fn raw_record(&self) -> Option<RawJson> {
-        let body = RawJson::of_body(self.body().clone());
-        body.get("record").or_else(|| body.get("data"))
+        RawJson::of_body(self.body().clone()).find(|name| matches!(name, b"record" | b"data"))
     }
 
     /// The whole delivery as it was sent.

@@ -1,10 +1,13 @@
 //! From the verified bytes to the event's parts.
 //!
 //! One pass in the order in which Twenty writes: the name comes before the record, so the record is typed as it is met. When
-//! that pass fails, for whatever reason, the slow path finds out why: it looks the name up first, then takes out one
-//! unreadable member after the other, and reports them.
+//! that pass fails, for whatever reason, the slow path finds out why: it looks the name up first, then blanks out one
+//! unreadable member after the other, and reports them. Blanks keep every offset: pieces that are kept raw are pieces of the body
+//! itself, and an error's line and column are those of the body.
+//!
+//! Of members that are there twice, which Twenty's `JSON.stringify` cannot write, the first counts.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 use bytes::Bytes;
 use serde::{
@@ -15,13 +18,13 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
 use super::{
-    EventError, EventName, JsonType,
-    field::Id,
-    raw::{Text, check_is_json, without_member},
+    EventError, EventName, JsonType, RawJson,
+    field::{self, Id},
+    raw::{Text, blank_out, check_is_json},
     record::{FromRecord, Payload},
 };
 
-/// How many members the slow path takes out before it gives up on typing.
+/// How many members of a record the slow path takes out before it gives up on typing; more than any standard object has.
 const MAX_REPAIRS: usize = 64;
 
 /// A delivery, taken apart.
@@ -60,7 +63,8 @@ pub struct ObjectMetadata {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnexpectedMember {
-    /// Where it is, from the body's root: `record.emails.primaryEmail`.
+    /// Where it is, from the body's root: `record.emails.primaryEmail`. Ends in a question mark below a field that is no composite of
+    /// Twenty's, since keys may be data there.
     pub path: String,
     /// What was found there.
     pub found: JsonType,
@@ -123,8 +127,8 @@ impl<'de> Visitor<'de> for HeadingVisitor<'_> {
                         heading.name = Some(name_at(&key, &text.0));
                     }
                 }
-                Key::WorkspaceId => heading.workspace_id = id(map.next_value()?),
-                Key::WebhookId => heading.webhook_id = id(map.next_value()?),
+                Key::WorkspaceId if heading.workspace_id.is_none() => heading.workspace_id = id(map.next_value()?),
+                Key::WebhookId if heading.webhook_id.is_none() => heading.webhook_id = id(map.next_value()?),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
             let complete = !all || heading.workspace_id.is_some() && heading.webhook_id.is_some();
@@ -146,10 +150,11 @@ fn name_at(key: &Key, text: &str) -> EventName {
 
 /// Reads a delivery.
 pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return Err(EventError::not_json(&serde_json::Error::custom("not UTF-8")));
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => return Err(EventError::not_utf8(body, &error)),
     };
-    let reader = Reader::<T> { base: body, name_ahead: None, keep_raw: false, record: PhantomData };
+    let reader = Reader::<T> { body, text, name_ahead: None, keep_raw: false, record: PhantomData };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match reader.deserialize(&mut deserializer).and_then(|envelope| deserializer.end().map(|()| envelope)) {
         Ok(envelope) => Ok((envelope, Vec::new())),
@@ -157,25 +162,38 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
     }
 }
 
-/// Reads what [`read`] could not, without the members that are in the way.
+/// Reads what [`read`] could not: typed but without the members that are in the way; else with the record kept raw; else as one
+/// raw piece. Only a type that keeps anything goes beyond the first.
 #[cold]
 fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
     check_is_json(text).map_err(|error| EventError::not_json(&error))?;
     let name = Heading::read_name(body).unwrap_or_else(|| EventName::new(""));
     T::check_object(&name)?;
-    if T::CAN_BE_RAW && JsonType::of(text) != JsonType::Object {
-        let payload = Payload { name: &name, base: body };
-        let record = T::keep_raw(payload, &mut serde_json::Deserializer::from_str(text));
-        let record = record.map_err(|error| EventError::mismatch(printable(&[]), &error))?;
-        return Ok((Envelope { name, record, about: About::default() }, Vec::new()));
-    }
+    read_repaired(body, text, &name, false)
+        .or_else(|error| read_repaired(body, text, &name, true).map_err(|_| error))
+        .or_else(|error| {
+            let record = T::keep_raw(&name, RawJson::of_body(body.clone())).ok_or(error)?;
+            Ok((Envelope { name, record, about: About::default() }, Vec::new()))
+        })
+}
 
-    let mut base = body.clone();
-    let mut text = Cow::Borrowed(text);
+/// Reads `text`, blanking out one unreadable member after the other.
+fn read_repaired<T: FromRecord>(
+    body: &Bytes,
+    text: &str,
+    name: &EventName,
+    keep_raw: bool,
+) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
+    let mut text = text.to_owned();
     let mut unexpected = Vec::new();
-    let mut keep_raw = false;
+    // The record as a whole is never taken out, it is what was asked for.
+    let is_payload = |key: &str| match key {
+        "record" | "data" => true,
+        "event" => name.metadata_name().is_some(),
+        _ => false,
+    };
     loop {
-        let reader = Reader::<T> { base: &base, name_ahead: Some(&name), keep_raw, record: PhantomData };
+        let reader = Reader::<T> { body, text: &text, name_ahead: Some(name), keep_raw, record: PhantomData };
         let mut track = serde_path_to_error::Track::new();
         let mut deserializer = serde_json::Deserializer::from_str(&text);
         let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
@@ -184,27 +202,16 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
             Err(error) => error,
         };
         let path = member_path(&track.path());
-        // The record as a whole is never taken out, it is what was asked for: the default type keeps it raw instead.
         let can_go = match &*path {
             [] => false,
             [key] => !is_payload(key),
             _ => unexpected.len() < MAX_REPAIRS,
         };
-        match if can_go { without_member(&text, &path) } else { None } {
-            Some((without, found)) => {
-                unexpected.push(UnexpectedMember { path: printable(&path), found });
-                // Pieces that are kept raw must lie in the text that is read.
-                base = Bytes::from(without.clone());
-                text = Cow::Owned(without);
-            }
-            None if T::CAN_BE_RAW && !keep_raw => keep_raw = true,
-            None => return Err(EventError::mismatch(printable(&path), &error)),
+        match if can_go { blank_out(&mut text, &path) } else { None } {
+            Some(found) => unexpected.push(UnexpectedMember { path: printable(&path), found }),
+            None => return Err(mismatch(path, &error, &unexpected)),
         }
     }
-}
-
-fn is_payload(key: &str) -> bool {
-    matches!(key, "record" | "data" | "event")
 }
 
 /// The object members on the way to an error, no further than the first array: an array with one odd element is odd as a whole.
@@ -217,11 +224,33 @@ fn member_path(path: &serde_path_to_error::Path) -> Vec<String> {
         .collect()
 }
 
-/// A path for logs. A key that is no plain name may hold data (a JSON field keyed by e-mail address), so it is not shown.
+/// Says where the error is: for a missing field, which field that is, and whether it is missing because it was taken out.
+fn mismatch(mut path: Vec<String>, error: &serde_json::Error, unexpected: &[UnexpectedMember]) -> EventError {
+    let words = error.to_string();
+    // serde has no other way to tell. The name comes from the type that was asked for.
+    let missing = words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
+    if let Some(field) = missing {
+        if path.is_empty() {
+            path.push("record".to_owned());
+        }
+        path.push(field.to_owned());
+    }
+    let path = printable(&path);
+    let is_missing = missing.is_some() && !unexpected.iter().any(|member| member.path == path);
+    EventError::mismatch(path, error, is_missing)
+}
+
+/// A path for logs: the envelope's member, the record's field, and below that what the composite fields consist of. Other keys
+/// may be data (a JSON field keyed by e-mail address), so the path ends there with a question mark.
 fn printable(path: &[String]) -> String {
     let is_plain = |key: &str| key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let keys: Vec<_> = path.iter().map(|key| if is_plain(key) { key } else { "?" }).collect();
-    if keys.is_empty() { "the body".to_owned() } else { keys.join(".") }
+    let is_known = |depth, key: &str| depth < 2 && is_plain(key) || field::COMPOSITE_MEMBERS.contains(&key);
+    let known = path.iter().enumerate().take_while(|(depth, key)| is_known(*depth, key)).map(|(_, key)| &**key);
+    let mut keys: Vec<_> = known.collect();
+    if keys.len() < path.len() {
+        keys.push("?");
+    }
+    keys.join(".")
 }
 
 #[derive(Deserialize)]
@@ -252,8 +281,10 @@ enum Key {
 
 /// Reads an envelope and the record in it.
 struct Reader<'a, T> {
-    /// The bytes that are read, for pieces to be kept without a copy.
-    base: &'a Bytes,
+    /// The delivery, for pieces to be kept without a copy.
+    body: &'a Bytes,
+    /// The text that is read: the body, perhaps with blanks.
+    text: &'a str,
     /// Looked up beforehand on the slow path, for a record that comes before the name.
     name_ahead: Option<&'a EventName>,
     /// Keeps the record raw, whatever it is.
@@ -263,13 +294,16 @@ struct Reader<'a, T> {
 
 impl<T: FromRecord> Reader<'_, T> {
     fn read<'de, D: Deserializer<'de>>(&self, name: &EventName, from: D) -> Result<T, D::Error> {
-        let payload = Payload { name, base: self.base };
-        if self.keep_raw { T::keep_raw(payload, from) } else { T::read(payload, from) }
+        let payload = Payload { name, body: self.body, text: self.text };
+        if !self.keep_raw {
+            return T::read(payload, from);
+        }
+        T::keep_raw(name, payload.read_raw(from)?).ok_or_else(|| D::Error::custom("a type that keeps no raw record"))
     }
 
-    /// Reads `text` apart from the pass over the body.
-    fn read_text<E: serde::de::Error>(&self, name: &EventName, text: &str) -> Result<T, E> {
-        self.read(name, &mut serde_json::Deserializer::from_str(text)).map_err(E::custom)
+    /// Reads `piece` apart from the pass over the body.
+    fn read_piece<E: serde::de::Error>(&self, name: &EventName, piece: &str) -> Result<T, E> {
+        self.read(name, &mut serde_json::Deserializer::from_str(piece)).map_err(E::custom)
     }
 }
 
@@ -299,43 +333,46 @@ impl<'de, T: FromRecord> Visitor<'de> for Reader<'_, T> {
                 Key::EventName | Key::EventType if name.is_none() => {
                     name = map.next_value::<Option<Text<'de>>>()?.map(|text| name_at(&key, &text.0));
                 }
-                Key::Event => {
-                    let raw = map.next_value::<&'de RawValue>()?;
-                    match JsonType::of(raw.get()) {
-                        JsonType::Object if record.is_none() => {
-                            let name = name.as_ref().or(self.name_ahead).ok_or_else(no_name_yet)?;
-                            record = Some(self.read_text(name, raw.get())?);
-                        }
-                        JsonType::String if name.is_none() => {
-                            let text = serde_json::from_str::<Text<'_>>(raw.get()).map_err(A::Error::custom)?;
-                            name = Some(name_at(&key, &text.0));
-                        }
-                        _ => {}
+                Key::Event if name.is_none() => {
+                    let event = map.next_value_seed(EventSeed { reader: &self })?;
+                    name = event.name;
+                    record = record.or(event.payload);
+                }
+                Key::Record | Key::Data | Key::Event if record.is_none() => match name.as_ref().or(self.name_ahead) {
+                    Some(name) if !matches!(key, Key::Event) || name.metadata_name().is_some() => {
+                        record = Some(map.next_value_seed(RecordSeed { reader: &self, name })?);
                     }
-                }
-                Key::Record | Key::Data if record.is_none() => {
-                    let name = name.as_ref().or(self.name_ahead).ok_or_else(no_name_yet)?;
-                    record = Some(map.next_value_seed(RecordSeed { reader: &self, name })?);
-                }
-                Key::ObjectMetadata => about.object_metadata = map.next_value()?,
-                Key::WorkspaceId => about.workspace_id = map.next_value()?,
-                Key::WebhookId => about.webhook_id = map.next_value()?,
-                Key::EventDate | Key::Timestamp if about.event_date.is_none() => about.event_date = map.next_value()?,
-                Key::UserId => about.user_id = map.next_value()?,
-                Key::WorkspaceMemberId => about.workspace_member_id = map.next_value()?,
-                Key::ApiKeyId => about.api_key_id = map.next_value()?,
-                Key::ApplicationId => about.application_id = map.next_value()?,
-                Key::UpdatedFields => about.updated_fields = map.next_value()?,
+                    Some(_) => drop(map.next_value::<IgnoredAny>()?),
+                    None => return Err(no_name_yet()),
+                },
+                Key::ObjectMetadata => first(&mut about.object_metadata, &mut map)?,
+                Key::WorkspaceId => first(&mut about.workspace_id, &mut map)?,
+                Key::WebhookId => first(&mut about.webhook_id, &mut map)?,
+                Key::EventDate | Key::Timestamp => first(&mut about.event_date, &mut map)?,
+                Key::UserId => first(&mut about.user_id, &mut map)?,
+                Key::WorkspaceMemberId => first(&mut about.workspace_member_id, &mut map)?,
+                Key::ApiKeyId => first(&mut about.api_key_id, &mut map)?,
+                Key::ApplicationId => first(&mut about.application_id, &mut map)?,
+                Key::UpdatedFields => first(&mut about.updated_fields, &mut map)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let name = name.unwrap_or_else(|| EventName::new(""));
         let record = match record {
             Some(record) => record,
-            None => self.read_text(&name, "{}")?,
+            None => self.read_piece(&name, "{}")?,
         };
         Ok(Envelope { name, record, about })
     }
+}
+
+/// Reads a value into its place, unless an earlier member was there first.
+fn first<'de, V: Deserialize<'de>, A: MapAccess<'de>>(place: &mut Option<V>, map: &mut A) -> Result<(), A::Error> {
+    let value = map.next_value()?;
+    if place.is_none() {
+        *place = value;
+    }
+    Ok(())
 }
 
 struct RecordSeed<'a, 'b, T> {
@@ -348,5 +385,35 @@ impl<'de, T: FromRecord> DeserializeSeed<'de> for RecordSeed<'_, '_, T> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
         self.reader.read(self.name, deserializer)
+    }
+}
+
+/// The member `event` where the name is not known yet: the name itself, or a metadata event's payload.
+struct EventSeed<'a, 'b, T> {
+    reader: &'a Reader<'b, T>,
+}
+
+struct EventMember<T> {
+    name: Option<EventName>,
+    payload: Option<T>,
+}
+
+impl<'de, T: FromRecord> DeserializeSeed<'de> for EventSeed<'_, '_, T> {
+    type Value = EventMember<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<EventMember<T>, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        match JsonType::of(raw.get()) {
+            JsonType::String | JsonType::Null => {
+                let text: Option<Text<'_>> = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+                Ok(EventMember { name: text.map(|text| EventName::new(&*text.0)), payload: None })
+            }
+            _ => match self.reader.name_ahead {
+                Some(name) if name.metadata_name().is_some() => {
+                    Ok(EventMember { name: None, payload: Some(self.reader.read_piece(name, raw.get())?) })
+                }
+                _ => Err(D::Error::custom("neither a name nor the payload of a metadata event")),
+            },
+        }
     }
 }

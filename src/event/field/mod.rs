@@ -25,6 +25,41 @@ pub use rich_text::RichText;
 pub(in crate::event) use select::select;
 pub use web::{FileRef, Link, Links};
 
+/// The names of what the composite fields consist of, as against keys that may be data.
+pub(super) const COMPOSITE_MEMBERS: &[&str] = &[
+    "additionalEmails",
+    "additionalPhones",
+    "addressCity",
+    "addressCountry",
+    "addressLat",
+    "addressLng",
+    "addressPostcode",
+    "addressState",
+    "addressStreet1",
+    "addressStreet2",
+    "addressStreet3",
+    "agentId",
+    "amountMicros",
+    "applicationId",
+    "blocknote",
+    "context",
+    "currencyCode",
+    "firstName",
+    "lastName",
+    "markdown",
+    "name",
+    "primaryEmail",
+    "primaryLinkLabel",
+    "primaryLinkUrl",
+    "primaryPhoneCallingCode",
+    "primaryPhoneCountryCode",
+    "primaryPhoneNumber",
+    "provider",
+    "secondaryLinks",
+    "source",
+    "workspaceMemberId",
+];
+
 /// `Debug` that shows no content: records hold people's data, and logs are no place for it.
 macro_rules! no_content_in_debug {
     ($($Name:ident),*) => {

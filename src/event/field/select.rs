@@ -2,7 +2,7 @@
 macro_rules! select {
     ($(#[$doc:meta])* $Name:ident { $($(#[$option_doc:meta])* $Option:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $Name {
             $($(#[$option_doc])* $Option,)*
@@ -18,6 +18,16 @@ macro_rules! select {
                     $(Self::$Option => $text,)*
                     Self::Other(text) => text,
                 }
+            }
+        }
+
+        /// Shows the options above, no other text.
+        impl ::std::fmt::Debug for $Name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(match self {
+                    $(Self::$Option => stringify!($Option),)*
+                    Self::Other(_) => "Other(..)",
+                })
             }
         }
 

@@ -1,25 +1,23 @@
 use bytes::Bytes;
 use serde::{
-    Deserializer,
+    Deserialize, Deserializer,
     de::{DeserializeOwned, Error, Visitor, value},
     forward_to_deserialize_any,
 };
+use serde_json::value::RawValue;
 
 use super::{MetadataEvent, Record};
-use crate::event::{EventError, EventName};
+use crate::event::{EventError, EventName, RawJson};
 
 /// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], and any type that implements
 /// [`serde::Deserialize`].
 ///
 /// A struct whose serde name begins with a lower-case letter names its object so: `#[serde(rename = "subscription")]`. It takes
-/// that object's events only. A struct without such a name takes the records of any object, but no metadata events.
+/// that object's events only. A struct without such a name takes the records of any object, but no metadata events. All other
+/// types take any event: maps, enums, `serde_json::Value`, also a struct with `#[serde(flatten)]`, of which serde tells no name.
 ///
 /// Sealed: implement `Deserialize`.
 pub trait FromRecord: sealed::Sealed + Sized {
-    /// Whether [`keep_raw`](Self::keep_raw) never fails.
-    #[doc(hidden)]
-    const CAN_BE_RAW: bool = false;
-
     /// Refuses an event of another object.
     #[doc(hidden)]
     fn check_object(name: &EventName) -> Result<(), EventError>;
@@ -28,10 +26,10 @@ pub trait FromRecord: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error>;
 
-    /// Keeps the record as it is, whatever it is.
+    /// Keeps a record as it is, whatever it is. `None` for a type that cannot.
     #[doc(hidden)]
-    fn keep_raw<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        Self::read(payload, from)
+    fn keep_raw(_name: &EventName, _raw: RawJson) -> Option<Self> {
+        None
     }
 }
 
@@ -40,8 +38,16 @@ pub trait FromRecord: sealed::Sealed + Sized {
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     pub(in crate::event) name: &'a EventName,
-    /// The bytes that are being read.
-    pub(in crate::event) base: &'a Bytes,
+    /// The delivery, and its text as it is read: see [`RawJson::piece_of`].
+    pub(in crate::event) body: &'a Bytes,
+    pub(in crate::event) text: &'a str,
+}
+
+impl Payload<'_> {
+    /// Reads the record as a raw piece of the delivery.
+    pub(in crate::event) fn read_raw<'de, D: Deserializer<'de>>(self, from: D) -> Result<RawJson, D::Error> {
+        Ok(RawJson::piece_of(self.body, self.text, <&'de RawValue>::deserialize(from)?))
+    }
 }
 
 mod sealed {
@@ -55,7 +61,7 @@ mod sealed {
 
 impl<T: DeserializeOwned> FromRecord for T {
     fn check_object(name: &EventName) -> Result<(), EventError> {
-        let Some(expected) = struct_name::<T>() else { return Ok(()) };
+        let Some((expected, _)) = struct_shape::<T>() else { return Ok(()) };
         let names_its_object = expected.starts_with(|c: char| c.is_ascii_lowercase());
         let fits = if names_its_object { name.object() == expected } else { name.metadata_name().is_none() };
         if fits { Ok(()) } else { Err(EventError::wrong_object(expected, name.as_str())) }
@@ -68,10 +74,11 @@ impl<T: DeserializeOwned> FromRecord for T {
     }
 }
 
-/// The name under which `T` asks serde for a struct, also inside of an `Option` or a newtype. `None` when it asks for something else.
-fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
-    /// Answers every question with an error, but remembers a struct's name.
-    struct Ask<'a>(&'a mut Option<&'static str>);
+/// The name and the fields with which `T` asks serde for a struct, also inside of an `Option` or a newtype. `None` when it asks for
+/// something else.
+pub(super) fn struct_shape<T: DeserializeOwned>() -> Option<StructShape> {
+    /// Answers every question with an error, but remembers a struct's shape.
+    struct Ask<'a>(&'a mut Option<StructShape>);
 
     impl<'de> Deserializer<'de> for Ask<'_> {
         type Error = value::Error;
@@ -83,10 +90,10 @@ fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
         fn deserialize_struct<V: Visitor<'de>>(
             self,
             name: &'static str,
-            _: &'static [&'static str],
+            fields: &'static [&'static str],
             visitor: V,
         ) -> Result<V::Value, value::Error> {
-            *self.0 = Some(name);
+            *self.0 = Some((name, fields));
             self.deserialize_any(visitor)
         }
 
@@ -108,10 +115,12 @@ fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
         }
     }
 
-    let mut name = None;
-    let _ = T::deserialize(Ask(&mut name));
-    name
+    let mut shape = None;
+    let _ = T::deserialize(Ask(&mut shape));
+    shape
 }
+
+type StructShape = (&'static str, &'static [&'static str]);
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +138,10 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Newtype(#[allow(dead_code)] Box<Named>);
+
+    fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
+        struct_shape::<T>().map(|(name, _)| name)
+    }
 
     #[test]
     fn structs_tell_their_name() {

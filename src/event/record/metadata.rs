@@ -1,5 +1,4 @@
-use serde::{Deserialize, Deserializer, de::Error};
-use serde_json::value::RawValue;
+use serde::{Deserializer, de::Error};
 
 use super::{FromRecord, Payload, custom};
 use crate::event::{Action, EventError, EventName, RawJson, field::Id};
@@ -10,7 +9,7 @@ use crate::event::{Action, EventError, EventName, RawJson, field::Id};
 /// which differ by kind and release, so they are kept as they were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataEvent {
-    metadata_name: Option<Box<str>>,
+    metadata_name: Box<str>,
     action: Action,
     raw: RawJson,
 }
@@ -28,14 +27,14 @@ pub struct FieldChange {
 }
 
 impl MetadataEvent {
-    pub(super) fn new(name: &EventName, raw: RawJson) -> Self {
-        Self { metadata_name: name.metadata_name().map(Into::into), action: name.action().clone(), raw }
+    pub(super) fn new(metadata_name: &str, action: &Action, raw: RawJson) -> Self {
+        Self { metadata_name: metadata_name.into(), action: action.clone(), raw }
     }
 
     /// The kind of what changed: `fieldMetadata`, `view`, `role`.
     #[must_use]
-    pub fn metadata_name(&self) -> Option<&str> {
-        self.metadata_name.as_deref()
+    pub fn metadata_name(&self) -> &str {
+        &self.metadata_name
     }
 
     /// Whether it was created, updated or deleted.
@@ -106,8 +105,10 @@ impl FromRecord for MetadataEvent {
     }
 
     fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        Self::check_object(payload.name).map_err(|_| D::Error::custom("another object"))?;
-        let raw = RawJson::slice_of(payload.base, <&'de RawValue>::deserialize(from)?);
-        Ok(Self::new(payload.name, raw))
+        Self::keep_raw(payload.name, payload.read_raw(from)?).ok_or_else(|| D::Error::custom("another object"))
+    }
+
+    fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {
+        Some(Self::new(name.metadata_name()?, name.action(), raw))
     }
 }

@@ -1,17 +1,21 @@
 //! The records inside events: one type for each standard object, and [`Record`] for all of them.
 //!
+//! # Fields
+//!
+//! Twenty's name of a field, and the Rust field that it is read into. All are `Option`s. Older and newer versions of Twenty have
+//! fewer and more; those that are not here are in [the raw record](super::WebhookEvent::raw_record).
+//!
 #![doc = include_str!("FIELDS.md")]
 
 mod custom;
+#[cfg(test)]
+mod fields;
 mod from_record;
 mod metadata;
 mod objects;
 mod standard;
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 pub use custom::CustomRecord;
 pub use from_record::FromRecord;
@@ -90,14 +94,21 @@ macro_rules! each_standard_object {
 }
 
 impl Record {
+    fn raw(name: &EventName, raw: RawJson) -> Self {
+        match name.metadata_name() {
+            Some(metadata_name) => Self::Metadata(MetadataEvent::new(metadata_name, name.action(), raw)),
+            None => Self::Custom(CustomRecord::new(name.object(), raw)),
+        }
+    }
+
     /// The record's id; of a metadata event, the id of what was changed.
     #[must_use]
-    pub fn id(&self) -> Option<Cow<'_, Id>> {
+    pub fn id(&self) -> Option<Id> {
         each_standard_object!(
             self,
-            record => record.id.as_ref().map(Cow::Borrowed),
-            metadata event => event.record_id().map(Cow::Owned),
-            custom record => record.id().map(Cow::Owned),
+            record => record.id.clone(),
+            metadata event => event.record_id(),
+            custom record => record.id(),
         )
     }
 
@@ -114,8 +125,6 @@ impl Record {
 }
 
 impl FromRecord for Record {
-    const CAN_BE_RAW: bool = true;
-
     fn check_object(_: &EventName) -> Result<(), EventError> {
         Ok(())
     }
@@ -141,16 +150,11 @@ impl FromRecord for Record {
             Workflow::OBJECT => boxed(from).map(Self::Workflow),
             WorkflowVersion::OBJECT => boxed(from).map(Self::WorkflowVersion),
             WorkflowRun::OBJECT => boxed(from).map(Self::WorkflowRun),
-            _ => Self::keep_raw(payload, from),
+            _ => Ok(Self::raw(payload.name, payload.read_raw(from)?)),
         }
     }
 
-    fn keep_raw<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        let raw = RawJson::slice_of(payload.base, <&'de RawValue>::deserialize(from)?);
-        Ok(if payload.name.metadata_name().is_some() {
-            Self::Metadata(MetadataEvent::new(payload.name, raw))
-        } else {
-            Self::Custom(CustomRecord::new(payload.name.object(), raw))
-        })
+    fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {
+        Some(Self::raw(name, raw))
     }
 }

@@ -80,10 +80,20 @@ macro_rules! standard_object {
                 display_name(self).filter(|name| !name.is_empty())
             }
 
-            /// Names and types of its own fields, for the table in the docs.
+            /// Name and type of each field, and whether it is there.
             #[cfg(test)]
-            pub(super) const FIELDS: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($field), stringify!($Type)),)*];
+            pub(super) fn fields(&self) -> Vec<(&'static str, &'static str, bool)> {
+                vec![
+                    ("id", "Id", self.id.is_some()),
+                    ("created_at", "jiff::Timestamp", self.created_at.is_some()),
+                    ("updated_at", "jiff::Timestamp", self.updated_at.is_some()),
+                    ("deleted_at", "jiff::Timestamp", self.deleted_at.is_some()),
+                    ("created_by", "Actor", self.created_by.is_some()),
+                    ("updated_by", "Actor", self.updated_by.is_some()),
+                    ("position", "f64", self.position.is_some()),
+                    $((stringify!($field), stringify!($Type), self.$field.is_some()),)*
+                ]
+            }
         }
 
         /// Shows the id, no content.

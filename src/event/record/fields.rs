@@ -1,0 +1,104 @@
+//! Holds the table in the docs and the types together.
+
+use std::{fmt::Write as _, path::Path};
+
+use serde::de::DeserializeOwned;
+
+use super::{from_record::struct_shape, *};
+
+struct Object {
+    rust_name: &'static str,
+    name: &'static str,
+    /// As declared: Rust name, type.
+    fields: Vec<(&'static str, &'static str)>,
+    /// What serde looks for.
+    read: &'static [&'static str],
+    /// The Rust names of the fields that are there, when Twenty sends all of them.
+    present: Vec<&'static str>,
+}
+
+macro_rules! objects {
+    ($($Name:ident)*) => {
+        [$({
+            let fields = $Name::default().fields();
+            let sent: $Name = sent(&fields);
+            Object {
+                rust_name: stringify!($Name),
+                name: $Name::OBJECT,
+                present: sent.fields().into_iter().filter(|field| field.2).map(|field| field.0).collect(),
+                fields: fields.into_iter().map(|(name, r#type, _)| (name, r#type)).collect(),
+                read: struct_shape::<$Name>().unwrap().1,
+            }
+        }),*]
+    };
+}
+
+fn objects() -> [Object; 15] {
+    objects! {
+        Person Company Opportunity Note NoteTarget Task TaskTarget Attachment WorkspaceMember CalendarEvent
+        CalendarEventParticipant Message Workflow WorkflowVersion WorkflowRun
+    }
+}
+
+/// A record with all its fields, under Twenty's names.
+fn sent<T: DeserializeOwned>(fields: &[(&str, &str, bool)]) -> T {
+    let members: Vec<_> =
+        fields.iter().map(|(name, r#type, _)| format!("{:?}:{}", camel_case(name), value(r#type))).collect();
+    serde_json::from_str(&format!("{{{}}}", members.join(","))).unwrap()
+}
+
+fn value(r#type: &str) -> &'static str {
+    match r#type {
+        "bool" => "true",
+        "f64" => "-12.5",
+        "jiff::Timestamp" => r#""2026-10-02T09:14:31.512Z""#,
+        "Decimal" => r#""40.7322""#,
+        "Vec<FileRef>" | "Vec<WorkflowStatus>" => "[]",
+        "Actor" | "Address" | "Currency" | "Emails" | "FullName" | "Links" | "Phones" | "RichText" => "{}",
+        // text, ids and selects
+        _ => r#""text""#,
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut parts = name.trim_start_matches("r#").split('_');
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
+}
+
+#[test]
+fn every_field_is_read_under_twentys_name() {
+    for object in objects() {
+        let declared: Vec<_> = object.fields.iter().map(|field| field.0).collect();
+        assert_eq!(object.present, declared, "{}", object.name);
+
+        let mut read: Vec<_> = declared.into_iter().map(camel_case).collect();
+        if object.name == "person" {
+            read.extend(["firstName", "lastName", "email"].map(str::to_owned));
+        }
+        assert_eq!(object.read, read, "{}", object.name);
+    }
+}
+
+#[test]
+fn the_table_shows_the_fields() {
+    let mut table = "| object | field | in Rust | type |\n|---|---|---|---|\n".to_owned();
+    let mut row = |object: &str, (name, r#type): (&str, &str)| {
+        writeln!(table, "| {object} | `{}` | `{name}` | `{type}` |", camel_case(name)).unwrap();
+    };
+    let [person, ..] = objects();
+    let (common, _) = person.fields.split_at(7);
+    common.iter().for_each(|&field| row("every object", field));
+    for object in objects() {
+        let (same, own) = object.fields.split_at(7);
+        assert_eq!(same, common);
+        own.iter().for_each(|&field| row(&format!("[`{}`]({})", object.name, object.rust_name), field));
+    }
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/event/record/FIELDS.md");
+    if std::env::var_os("UPDATE_FIELDS").is_some() {
+        std::fs::write(&file, &table).unwrap();
+    }
+    let shown = std::fs::read_to_string(file).unwrap();
+    assert_eq!(shown, table, "run the tests with UPDATE_FIELDS=1");
+}
