@@ -1,6 +1,6 @@
 use std::{
     future::{Future, Ready, poll_fn, ready},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
 };
 
@@ -9,7 +9,7 @@ use ::actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
-        StatusCode, Version,
+        ConnectionType, StatusCode, Version,
         header::{HeaderName, HeaderValue},
     },
     web::{JsonConfig, PayloadConfig},
@@ -74,14 +74,14 @@ where
         let service = Rc::clone(&self.service);
         let receiver = self.receiver.clone();
         Box::pin(async move {
-            let mut payload = pin!(request.take_payload());
+            let mut payload = request.take_payload();
             let mut reading = Reading::begin(receiver.clone(), request.headers(), 0);
-            match poll_fn(|cx| reading.poll(cx, |cx| payload.as_mut().poll_next(cx))).await {
+            match poll_fn(|cx| reading.poll(cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified);
                     Ok(service.call(request).await?.map_into_left_body())
                 }
-                Err(refusal) => Ok(refuse(request, &receiver, &refusal).map_into_right_body()),
+                Err(refusal) => Ok(refuse(request, payload, &receiver, &refusal).map_into_right_body()),
             }
         })
     }
@@ -102,15 +102,30 @@ fn give_back(request: &mut ServiceRequest, verified: Verified) {
     request.extensions_mut().insert(verified);
 }
 
-fn refuse(request: ServiceRequest, receiver: &Receiver, refusal: &Refusal) -> ServiceResponse<BoxBody> {
+/// What is left of a refused request's body. While it lives, actix knows that there is more to come and closes the connection
+/// after the answer; had it been dropped, actix would read on for as long as chunks come.
+struct Unread {
+    _payload: Payload,
+}
+
+fn refuse(
+    request: ServiceRequest,
+    payload: Payload,
+    receiver: &Receiver,
+    refusal: &Refusal,
+) -> ServiceResponse<BoxBody> {
     let (status, headers, body) = receiver.respond(refusal).into_parts(request.version() < Version::HTTP_2);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::with_body(status, BoxBody::new(body));
     for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if name == "connection" {
+            // actix writes this header itself.
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        } else if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
     response.extensions_mut().insert(*refusal);
+    response.extensions_mut().insert(Unread { _payload: payload });
     request.into_response(response)
 }
