@@ -60,47 +60,59 @@ impl Setup {
             Self::Bare => None,
         }
     }
-}
 
-/// What the client does.
-#[derive(Clone)]
-enum Step {
-    Send(Vec<u8>),
-    /// Ends its side of the connection.
-    Finish,
-}
-
-#[derive(Clone)]
-struct Case {
-    name: &'static str,
-    setup: Setup,
-    steps: Vec<Step>,
-    status: u16,
-}
-
-impl From<Request> for Vec<Step> {
-    fn from(request: Request) -> Self {
-        vec![Step::Send(request.bytes())]
+    /// An honest delivery, and what it is answered.
+    fn next(self) -> (Vec<u8>, u16) {
+        let (name, status) = match self {
+            Self::Poor => ("company.deleted.2025-partial.json", 200),
+            Self::Bare => ("person.created.json", 500),
+            _ => ("person.created.json", 200),
+        };
+        (delivery(data(name)).with("x-case", "next").bytes(), status)
     }
 }
 
-/// The delivery's body is cut off after `len` bytes, and the connection half-closed.
-fn broken_off(name: &'static str, request: Request, len: usize) -> (&'static str, Vec<Step>) {
-    let mut bytes = request.with("x-case", name).bytes();
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    bytes.truncate(head + len);
-    (name, vec![Step::Send(bytes), Step::Finish])
+/// What the client does with its side of the connection.
+enum Script {
+    /// Writes a request.
+    Whole(Vec<u8>),
+    /// Writes a request byte by byte.
+    Trickle(Vec<u8>),
+    /// Writes a part of a request, then nothing.
+    Stall(Vec<u8>),
+    /// Writes a part of a request, then closes its side.
+    BreakOff(Vec<u8>),
 }
 
-/// The delivery's body stops coming after `len` bytes.
-fn stalled(name: &'static str, request: Request, len: usize) -> (&'static str, Vec<Step>) {
-    let (name, mut steps) = broken_off(name, request, len);
-    steps.pop();
-    (name, steps)
+struct Case {
+    name: &'static str,
+    setup: Setup,
+    script: Script,
+    status: u16,
 }
 
-fn request(name: &'static str, request: Request) -> (&'static str, Vec<Step>) {
-    (name, request.with("x-case", name).into())
+fn request(name: &'static str, request: Request) -> (&'static str, Script) {
+    (name, Script::Whole(request.with("x-case", name).bytes()))
+}
+
+fn trickled(name: &'static str, request: Request) -> (&'static str, Script) {
+    (name, Script::Trickle(request.with("x-case", name).bytes()))
+}
+
+/// No more than `len` bytes of the body come.
+fn stalled(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
+    (name, Script::Stall(cut(&request.with("x-case", name), len)))
+}
+
+/// No more than `len` bytes of the body come, and the connection is half-closed.
+fn broken_off(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
+    (name, Script::BreakOff(cut(&request.with("x-case", name), len)))
+}
+
+fn cut(request: &Request, len: usize) -> Vec<u8> {
+    let mut bytes = request.bytes();
+    bytes.truncate(request.head_bytes().len() + len);
+    bytes
 }
 
 /// The table. A request that is answered with 200 reaches the handler, any other does not.
@@ -119,10 +131,8 @@ fn cases() -> Vec<Case> {
         headers.into_iter().fold(unsigned(&event), |request, (name, value)| request.with(&name, value))
     };
     let signature = "0".repeat(64);
-    let one_byte_at_a_time = delivery(&event).with("x-case", "one byte at a time").bytes();
-    let one_byte_at_a_time = one_byte_at_a_time.into_iter().map(|byte| Step::Send(vec![byte])).collect();
 
-    let table: [(Setup, u16, Vec<(&'static str, Vec<Step>)>); 24] = [
+    let table = vec![
         (
             Setup::Plain,
             200,
@@ -146,7 +156,7 @@ fn cases() -> Vec<Case> {
                 request("identity encoding", delivery(&event).with("content-encoding", "Identity")),
                 request("in chunks", delivery(&event).chunked(100)),
                 request("in chunks of one byte", delivery(&event).chunked(1)),
-                ("one byte at a time", one_byte_at_a_time),
+                trickled("one byte at a time", delivery(&event)),
                 request("exactly at the limit", delivery(&at_the_limit)),
                 request("in chunks, exactly at the limit", delivery(&at_the_limit).chunked(1000)),
                 request("asking whether to continue", delivery(&event).with("expect", "100-continue")),
@@ -229,12 +239,12 @@ fn cases() -> Vec<Case> {
                 ),
                 stalled(
                     "declared more than there is",
-                    { delivery(vec![b' '; 64 << 10]).changed("content-length", i64::MAX.to_string()) },
+                    delivery(vec![b' '; 64 << 10]).changed("content-length", i64::MAX.to_string()),
                     64 << 10,
                 ),
                 stalled(
                     "declared 50 MiB, asking whether to continue",
-                    { delivery("").changed("content-length", "52428800").with("expect", "100-continue") },
+                    delivery("").changed("content-length", "52428800").with("expect", "100-continue"),
                     0,
                 ),
             ],
@@ -324,7 +334,7 @@ fn cases() -> Vec<Case> {
         (Setup::Bare, 405, vec![request("another method", unsigned("").line("GET /webhooks/twenty HTTP/1.1"))]),
         (Setup::Impatient, 200, vec![request("in time, in chunks", delivery(&event).chunked(500))]),
     ];
-    let case = |setup, status| move |(name, steps)| Case { name, setup, steps, status };
+    let case = |setup, status| move |(name, script)| Case { name, setup, script, status };
     table.into_iter().flat_map(|(setup, status, cases)| cases.into_iter().map(case(setup, status))).collect()
 }
 
@@ -361,12 +371,44 @@ async fn play<S: Server>(start: impl AsyncFn(Setup, Handled) -> S) {
 
 async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result<(), String> {
     let mut connection = Connection::open(address).await;
-    for step in &case.steps {
-        match step {
-            Step::Send(bytes) => connection.send(bytes).await,
-            Step::Finish => connection.finish().await,
+    match &case.script {
+        Script::Whole(bytes) | Script::Stall(bytes) => connection.send(bytes).await,
+        Script::Trickle(bytes) => {
+            for byte in bytes {
+                connection.send([*byte]).await;
+            }
+        }
+        Script::BreakOff(bytes) => {
+            connection.send(bytes).await;
+            connection.finish().await;
         }
     }
+    let is_closing = judge(&mut connection, case, handled).await?;
+    if let Script::Whole(bytes) | Script::Trickle(bytes) = &case.script {
+        let (next, status) = case.setup.next();
+        connection.send(&next).await;
+        judge_next(&mut connection, is_closing, status).await?;
+        // Once more, with the next request close behind.
+        handled.lock().unwrap().remove(case.name);
+        let mut connection = Connection::open(address).await;
+        connection.send([bytes.as_slice(), &next].concat()).await;
+        judge(&mut connection, case, handled).await?;
+        judge_next(&mut connection, is_closing, status).await?;
+    }
+    Ok(())
+}
+
+/// What comes next on a connection is read as a request of its own, unless the connection was said to close.
+async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) -> Result<(), String> {
+    match connection.answer().await {
+        None if is_closing => Ok(()),
+        Some(answer) if answer.status == status => Ok(()),
+        answer => Err(format!("expected {status} next, closing {is_closing}: {answer:?}")),
+    }
+}
+
+/// Judges the answer; yields whether the connection is to close after it.
+async fn judge(connection: &mut Connection, case: &Case, handled: &Handled) -> Result<bool, String> {
     let answer = connection.answer().await.ok_or("closed without an answer")?;
     let wrong = |what: &str| Err(format!("{what}: {answer:?}"));
     let is_success = case.status == 200;
@@ -395,7 +437,7 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
     if answer.status == 408 && !connection.is_closed().await {
         return wrong("not closed");
     }
-    Ok(())
+    Ok(answer.header("connection") == Some("close") || case.name == "HTTP/1.0")
 }
 
 trait Server {
