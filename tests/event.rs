@@ -1,5 +1,6 @@
 //! Every body that Twenty sends, sent or documents, field by field.
 
+#[path = "support/event.rs"]
 mod support;
 
 use support::{data, event, refusal, typed, unexpected};

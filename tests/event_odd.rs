@@ -1,6 +1,7 @@
 //! Bodies that no server sends, or not yet: whatever is valid JSON reaches the default type with nothing lost, and nothing of it
 //! reaches a log.
 
+#[path = "support/event.rs"]
 mod support;
 
 use std::collections::HashMap;

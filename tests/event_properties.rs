@@ -1,5 +1,6 @@
 //! Generated records of every standard object: whatever is odd in them, the rest is read, and nothing is lost.
 
+#[path = "support/event.rs"]
 mod support;
 
 use proptest::{prelude::*, sample::select};

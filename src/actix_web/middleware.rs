@@ -1,7 +1,7 @@
 use std::{
     cell::Cell,
     future::{Ready, poll_fn, ready},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
 };
 
@@ -10,7 +10,7 @@ use ::actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
-        Method, StatusCode, Uri, Version,
+        ConnectionType, Method, StatusCode, Uri, Version,
         header::{HeaderName, HeaderValue},
     },
     rt,
@@ -79,15 +79,15 @@ where
         let receiver = self.receiver.clone();
         let arrived = Instant::now();
         Box::pin(async move {
-            let mut payload = pin!(request.take_payload());
+            let mut payload = request.take_payload();
             let target = request.uri().path_and_query().map_or("", |target| target.as_str());
             let mut reading = Reading::begin(receiver.clone(), target, request.headers(), 0);
-            match poll_fn(|cx| reading.poll(cx, |cx| payload.as_mut().poll_next(cx))).await {
+            match poll_fn(|cx| reading.poll(cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified.clone());
                     deliver(receiver, service, request, verified, arrived).await
                 }
-                Err(refusal) => Ok(refuse(request, &receiver, refusal)),
+                Err(refusal) => Ok(refuse(request, Unread(payload), &receiver, refusal)),
             }
         })
     }
@@ -134,7 +134,7 @@ where
         }
         Delivered::Refused(refusal) => {
             let request = request.take().unwrap_or_else(|| head.into_request());
-            refuse(request, &receiver, refusal)
+            refuse(request, Unread(Payload::None), &receiver, refusal)
         }
     })
 }
@@ -177,15 +177,28 @@ fn give_back(request: &mut ServiceRequest, verified: Verified) {
     request.extensions_mut().insert(verified);
 }
 
-fn refuse<B>(request: ServiceRequest, receiver: &Receiver, refusal: Refusal) -> ServiceResponse<EitherBody<B>> {
+/// What is left of a refused request's body. While it lives, actix knows that there is more to come and closes the connection
+/// after the answer; had it been dropped, actix would read on for as long as chunks come.
+struct Unread(#[expect(dead_code, reason = "kept alive")] Payload);
+
+fn refuse<B>(
+    request: ServiceRequest,
+    unread: Unread,
+    receiver: &Receiver,
+    refusal: Refusal,
+) -> ServiceResponse<EitherBody<B>> {
     let (status, headers, body) = receiver.respond(&refusal).into_parts(request.version() < Version::HTTP_2);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::with_body(status, BoxBody::new(body));
     for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if name == "connection" {
+            // actix writes this header itself.
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        } else if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
     response.extensions_mut().insert(refusal);
+    response.extensions_mut().insert(unread);
     request.into_response(response).map_into_right_body()
 }

@@ -115,8 +115,9 @@ impl Reading {
         }
     }
 
-    /// A refusal that is already there goes first.
-    fn give_up(&self, kind: RefusalKind) -> Refusal {
+    /// Lets go of what was read. A refusal that is already there goes first.
+    fn give_up(&mut self, kind: RefusalKind) -> Refusal {
+        self.intake = None;
         self.refusal.unwrap_or_else(|| kind.into())
     }
 

@@ -1,65 +1,105 @@
-//! What the tests of events share.
+//! What several tests share.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#[cfg(feature = "tower")]
+pub mod bodies;
+#[cfg(any(feature = "actix-web", feature = "axum"))]
+pub mod http1;
 
 use std::path::Path;
 
-use twenty_webhook::{
-    WebhookEvent,
-    event::{EventError, FromRecord, Record},
-    verify::{Signer, Verified, Verifier},
-};
+use bytes::Bytes;
+use serde::Deserialize;
+use twenty_webhook::verify::{FixedClock, Secret, Signer, Timestamp, Verifier, VerifierBuilder};
+
+/// The secret that the test vectors are signed with.
+pub const SECRET: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f";
+
+/// When it is, in tests: the first vector's timestamp.
+pub const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
+
+pub const TIMESTAMP: &str = "x-twenty-webhook-timestamp";
+pub const SIGNATURE: &str = "x-twenty-webhook-signature";
+pub const NONCE: &str = "x-twenty-webhook-nonce";
 
 /// A file of `tests/data`.
 #[track_caller]
-pub(crate) fn data(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+pub fn data(name: &str) -> Bytes {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// The body as a verified delivery.
+/// A delivery as a sender like Twenty's signed it; see `tests/data/vectors.json`.
+#[derive(Deserialize)]
+pub struct Vector {
+    pub name: String,
+    pub secret: String,
+    pub timestamp: String,
+    pub signature: String,
+    pub nonce: String,
+    #[serde(rename = "bodyBytes")]
+    pub body_len: usize,
+}
+
+impl Vector {
+    pub fn body(&self) -> Bytes {
+        data(&format!("{}.json", self.name))
+    }
+
+    pub fn signed_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp.parse().unwrap())
+    }
+
+    pub fn headers(&self) -> [(&'static str, &str); 3] {
+        [(TIMESTAMP, &self.timestamp), (SIGNATURE, &self.signature), (NONCE, &self.nonce)]
+    }
+}
+
+pub fn vectors() -> Vec<Vector> {
+    serde_json::from_slice(&data("vectors.json")).unwrap()
+}
+
+/// The vector of this name.
 #[track_caller]
-pub(crate) fn verified(body: impl Into<Vec<u8>>) -> Verified {
-    let body = body.into();
-    let headers = Signer::new("secret").unwrap().sign(&body).pairs();
-    Verifier::new("secret").unwrap().verify(headers, body).unwrap()
+pub fn vector(name: &str) -> Vector {
+    vectors().into_iter().find(|vector| vector.name == name).unwrap()
 }
 
-/// What the default type makes of a body.
 #[track_caller]
-pub(crate) fn event(body: impl Into<Vec<u8>>) -> WebhookEvent {
-    WebhookEvent::from_verified(verified(body)).unwrap()
+pub fn secret(text: &str) -> Secret {
+    Secret::new(text).unwrap()
 }
 
-/// What `T` makes of a body.
+/// A clock that stands at [`NOW`].
+pub fn clock() -> FixedClock {
+    FixedClock::at(NOW)
+}
+
+/// Set up with [`SECRET`] and a clock that stands at [`NOW`].
+pub fn builder() -> VerifierBuilder {
+    Verifier::builder().secret(secret(SECRET)).clock(clock())
+}
+
+/// Verifies what [`signed`] signs.
+pub fn verifier() -> Verifier {
+    builder().build().unwrap()
+}
+
+/// The headers of this body, signed with [`SECRET`] at [`NOW`].
+pub fn signed(body: impl AsRef<[u8]>) -> Vec<(String, String)> {
+    signed_at(NOW, body)
+}
+
+/// The headers of this body, signed with [`SECRET`].
+pub fn signed_at(timestamp: Timestamp, body: impl AsRef<[u8]>) -> Vec<(String, String)> {
+    Signer::new(SECRET).unwrap().sign_at(timestamp, body).pairs()
+}
+
+/// An event's body of exactly this many bytes.
 #[track_caller]
-pub(crate) fn typed<T: FromRecord>(body: impl Into<Vec<u8>>) -> WebhookEvent<T> {
-    WebhookEvent::from_verified(verified(body)).unwrap()
-}
-
-/// Why `T` refuses a body.
-#[track_caller]
-pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
-    WebhookEvent::<T>::from_verified(verified(body)).map(|_| ()).unwrap_err()
-}
-
-/// The standard object inside, whichever the pattern names: `record!(event, Record::Person)`.
-#[macro_export]
-macro_rules! record {
-    ($event:expr, Record::$Object:ident) => {
-        match &$event.record {
-            Record::$Object(record) => record,
-            other => panic!("{other:?}"),
-        }
-    };
-}
-
-/// The members that were not as expected: path and type.
-pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
-    event.unexpected().iter().map(|member| (member.path.as_str(), member.found.to_string())).collect()
-}
-
-/// The record's text.
-#[track_caller]
-pub(crate) fn raw_record(event: &WebhookEvent<Record>) -> String {
-    event.raw_record().unwrap().as_str().to_owned()
+pub fn event_of(len: usize) -> Bytes {
+    const HEAD: &str = r#"{"eventName":"note.created","record":{"title":""#;
+    const TAIL: &str = r#""}}"#;
+    let filler = len.checked_sub(HEAD.len() + TAIL.len()).expect("long enough for an event");
+    [HEAD, &"x".repeat(filler), TAIL].concat().into()
 }

@@ -1,0 +1,65 @@
+//! What the tests of events share.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::Path;
+
+use twenty_webhook::{
+    WebhookEvent,
+    event::{EventError, FromRecord, Record},
+    verify::{Signer, Verified, Verifier},
+};
+
+/// A file of `tests/data`.
+#[track_caller]
+pub(crate) fn data(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+}
+
+/// The body as a verified delivery.
+#[track_caller]
+pub(crate) fn verified(body: impl Into<Vec<u8>>) -> Verified {
+    let body = body.into();
+    let headers = Signer::new("secret").unwrap().sign(&body).pairs();
+    Verifier::new("secret").unwrap().verify(headers, body).unwrap()
+}
+
+/// What the default type makes of a body.
+#[track_caller]
+pub(crate) fn event(body: impl Into<Vec<u8>>) -> WebhookEvent {
+    WebhookEvent::from_verified(verified(body)).unwrap()
+}
+
+/// What `T` makes of a body.
+#[track_caller]
+pub(crate) fn typed<T: FromRecord>(body: impl Into<Vec<u8>>) -> WebhookEvent<T> {
+    WebhookEvent::from_verified(verified(body)).unwrap()
+}
+
+/// Why `T` refuses a body.
+#[track_caller]
+pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
+    WebhookEvent::<T>::from_verified(verified(body)).map(|_| ()).unwrap_err()
+}
+
+/// The standard object inside, whichever the pattern names: `record!(event, Record::Person)`.
+#[macro_export]
+macro_rules! record {
+    ($event:expr, Record::$Object:ident) => {
+        match &$event.record {
+            Record::$Object(record) => record,
+            other => panic!("{other:?}"),
+        }
+    };
+}
+
+/// The members that were not as expected: path and type.
+pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
+    event.unexpected().iter().map(|member| (member.path.as_str(), member.found.to_string())).collect()
+}
+
+/// The record's text.
+#[track_caller]
+pub(crate) fn raw_record(event: &WebhookEvent<Record>) -> String {
+    event.raw_record().unwrap().as_str().to_owned()
+}

@@ -1,0 +1,195 @@
+//! HTTP/1 written by hand over a socket, so that odd requests can be sent. Every wait is bounded.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{SIGNATURE, TIMESTAMP, signed};
+
+/// How long anything may take before a test fails instead of hanging.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits, but not for ever.
+#[track_caller]
+pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move { timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long at {caller}")) }
+}
+
+/// A request to be written.
+#[derive(Clone)]
+pub struct Request {
+    line: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+/// A delivery as Twenty sends it, signed at [`NOW`](super::NOW).
+pub fn delivery(body: impl AsRef<[u8]>) -> Request {
+    signed(&body).into_iter().fold(unsigned(body), |request, (name, value)| request.with(&name, value))
+}
+
+/// A delivery of a webhook that has no secret.
+pub fn unsigned(body: impl AsRef<[u8]>) -> Request {
+    let body = body.as_ref().to_vec();
+    Request { line: "POST /webhooks/twenty HTTP/1.1".into(), headers: Vec::new(), body: body.clone() }
+        .with("host", "localhost")
+        .with("content-type", "application/json")
+        .with("content-length", body.len().to_string())
+}
+
+impl Request {
+    pub fn line(mut self, line: &str) -> Self {
+        self.line = line.into();
+        self
+    }
+
+    /// One more header.
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// This header instead of the one of that name.
+    pub fn changed(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.without(name).with(name, value)
+    }
+
+    pub fn signature(self, value: impl AsRef<[u8]>) -> Self {
+        self.changed(SIGNATURE, value)
+    }
+
+    pub fn timestamp(self, value: impl AsRef<[u8]>) -> Self {
+        self.changed(TIMESTAMP, value)
+    }
+
+    /// Another body, the headers as they are.
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    /// The body in chunks of this size, without a declared length.
+    pub fn chunked(self, size: usize) -> Self {
+        let mut body = Vec::new();
+        for chunk in self.body.chunks(size) {
+            body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            body.extend_from_slice(chunk);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"0\r\n\r\n");
+        self.without("content-length").with("transfer-encoding", "chunked").body(body)
+    }
+
+    pub fn head_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{}\r\n", self.line).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        [self.head_bytes(), self.body.clone()].concat()
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The only header of this name.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} more than once");
+        value
+    }
+}
+
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = soon(TcpStream::connect(address)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Writes. A server that has answered and hung up already is no error: the answer will tell.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = soon(self.stream.get_mut().write_all(bytes.as_ref())).await;
+    }
+
+    /// Says that nothing more will be written, and goes on reading.
+    pub async fn finish(&mut self) {
+        let _ = soon(self.stream.get_mut().shutdown()).await;
+    }
+
+    /// The next answer, interim ones (1xx) included; `None` when the connection was closed instead.
+    pub async fn answer_or_interim(&mut self) -> Option<Answer> {
+        soon(self.read_answer()).await
+    }
+
+    /// The next final answer; `None` when the connection was closed instead.
+    pub async fn answer(&mut self) -> Option<Answer> {
+        loop {
+            match self.answer_or_interim().await {
+                Some(answer) if answer.status < 200 => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether the server closes the connection, with nothing more to say.
+    pub async fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset closes as well.
+        let _ = soon(self.stream.read_to_end(&mut rest)).await;
+        rest.is_empty()
+    }
+
+    async fn read_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).await.ok()?;
+        line.strip_suffix("\r\n").map(str::to_owned)
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let line = self.read_line().await?;
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        let mut headers = Vec::new();
+        while let Some(line) = self.read_line().await.filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').expect("a header");
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        match answer.header("content-length").map(|length| length.parse().unwrap()) {
+            Some(length) => {
+                answer.body = vec![0; length];
+                self.stream.read_exact(&mut answer.body).await.ok()?;
+            }
+            None if status < 200 || status == 204 => {}
+            None => panic!("an answer without a length: {answer:?}"),
+        }
+        Some(answer)
+    }
+}
