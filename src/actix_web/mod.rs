@@ -36,5 +36,7 @@
 
 mod extract;
 mod middleware;
+mod router;
 
 pub use middleware::{WebhookMiddleware, WebhookMiddlewareService};
+pub use router::{EventHandler, EventRouter};

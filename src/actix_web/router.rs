@@ -1,12 +1,11 @@
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use ::actix_web::{
-    FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder, ResponseError as _,
-    web::Payload,
+    FromRequest, Handler, HttpMessage as _, HttpRequest, HttpResponse, Responder, ResponseError as _, web::Payload,
 };
 
 use crate::{
-    event::{InvalidRoute, Routes},
+    event::{InvalidPattern, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -85,8 +84,8 @@ impl EventRouter {
     ///
     /// # Errors
     ///
-    /// [`InvalidRoute`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventHandler, InvalidRoute> {
+    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventHandler, InvalidPattern> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
 }

@@ -31,6 +31,8 @@
 //! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's limit allows; axum's own
 //! limit is lifted.
 
+mod router;
+
 use axum::{
     body::Body,
     extract::FromRequestParts,
@@ -43,6 +45,8 @@ use crate::{
     receiver::WebhookRejection,
     verify::Verified,
 };
+
+pub use router::{ByEvent, EventHandler, EventRouter};
 
 /// Refuses with [`WebhookRejection::MissingMiddleware`] where nothing was verified.
 impl<S: Sync> FromRequestParts<S> for Verified {

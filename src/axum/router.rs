@@ -7,7 +7,7 @@ use axum::{
 };
 
 use crate::{
-    event::{InvalidRoute, Routes},
+    event::{InvalidPattern, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -77,8 +77,8 @@ impl<S: Send + 'static> EventRouter<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidRoute`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventHandler<S>, InvalidRoute> {
+    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventHandler<S>, InvalidPattern> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
 }

@@ -90,16 +90,18 @@ mod name;
 mod pattern;
 mod raw;
 pub mod record;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+mod routes;
 mod webhook_event;
 mod wire;
 
 pub use error::{EventError, EventErrorKind};
 pub use name::{Action, EventName};
-#[allow(unused_imports, reason = "for the event routers")]
-pub(crate) use pattern::PatternMap;
 pub use pattern::{EventPattern, InvalidPattern};
 pub use raw::{JsonType, RawJson};
 pub use record::{FromRecord, Record};
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) use routes::Routes;
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use wire::Heading;

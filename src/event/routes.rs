@@ -1,27 +1,22 @@
-use std::{error::Error, fmt};
+use std::fmt;
 
-use super::{
-    EventPattern, Heading,
-    pattern::PatternMap,
-};
+use super::{EventPattern, Heading, InvalidPattern, pattern::PatternMap};
 use crate::verify::Verified;
 
 /// Handlers by event pattern, and one for the rest: what every framework's event router is made of.
 pub(crate) struct Routes<T> {
     by_pattern: PatternMap<T>,
     fallback: Option<T>,
-    invalid: Option<InvalidRoute>,
+    /// The first pattern that was refused.
+    invalid: Option<InvalidPattern>,
 }
 
 impl<T> Routes<T> {
     /// Adds a handler. What is wrong with the pattern is told by [`build`](Self::build).
     pub(crate) fn on(&mut self, pattern: &str, handler: T) {
-        let inserted = match pattern.parse::<EventPattern>() {
-            Ok(parsed) => self.by_pattern.insert(parsed, handler).map_err(|_| Reason::Repeated),
-            Err(_) => Err(Reason::Malformed),
-        };
-        if let Err(reason) = inserted {
-            self.invalid.get_or_insert_with(|| InvalidRoute { pattern: pattern.into(), reason });
+        let inserted = pattern.parse::<EventPattern>().and_then(|pattern| self.by_pattern.insert(&pattern, handler));
+        if let Err(invalid) = inserted {
+            self.invalid.get_or_insert(invalid);
         }
     }
 
@@ -30,11 +25,8 @@ impl<T> Routes<T> {
         self.fallback = Some(handler);
     }
 
-    pub(crate) fn build(self) -> Result<Self, InvalidRoute> {
-        match self.invalid {
-            Some(invalid) => Err(invalid),
-            None => Ok(self),
-        }
+    pub(crate) fn build(mut self) -> Result<Self, InvalidPattern> {
+        self.invalid.take().map_or(Ok(self), Err)
     }
 
     /// The handler for a delivery. Its name is read, its record is not.
@@ -43,7 +35,7 @@ impl<T> Routes<T> {
         let found = name.as_ref().and_then(|name| self.by_pattern.get(name)).or(self.fallback.as_ref());
         #[cfg(feature = "tracing")]
         if found.is_none() {
-            tracing::debug!(event.name = name.as_ref().map(super::EventName::as_str), "no handler and no fallback");
+            tracing::debug!(event.name = ?name, "no handler and no fallback");
         }
         found
     }
@@ -51,48 +43,12 @@ impl<T> Routes<T> {
 
 impl<T> Default for Routes<T> {
     fn default() -> Self {
-        Self { by_pattern: PatternMap::default(), fallback: None, invalid: None }
+        Self { by_pattern: PatternMap::new(), fallback: None, invalid: None }
     }
 }
 
-/// Shows the number of handlers.
 impl<T> fmt::Debug for Routes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes")
-            .field("handlers", &self.by_pattern.len())
-            .field("fallback", &self.fallback.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Routes").field("has_fallback", &self.fallback.is_some()).finish_non_exhaustive()
     }
 }
-
-/// Why an event router could not be built: a pattern that is malformed or was given twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidRoute {
-    pattern: Box<str>,
-    reason: Reason,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    Malformed,
-    Repeated,
-}
-
-impl InvalidRoute {
-    /// The pattern.
-    #[must_use]
-    pub fn pattern(&self) -> &str {
-        &self.pattern
-    }
-}
-
-impl fmt::Display for InvalidRoute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.reason {
-            Reason::Malformed => write!(f, "`{}` is no event pattern such as `person.created` or `*.deleted`", self.pattern),
-            Reason::Repeated => write!(f, "the event pattern `{}` was given twice", self.pattern),
-        }
-    }
-}
-
-impl Error for InvalidRoute {}

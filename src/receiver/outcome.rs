@@ -260,7 +260,6 @@ impl WebhookRejection {
     }
 }
 
-#[cfg(any(feature = "actix-web", feature = "axum"))]
 impl WebhookRejection {
     pub(crate) fn log(&self) {
         #[cfg(feature = "tracing")]

@@ -97,9 +97,11 @@
 mod body;
 mod future;
 mod layer;
+mod router;
 mod service;
 
 pub use body::{ResponseBody, VerifiedBody};
 pub use future::ResponseFuture;
 pub use layer::WebhookLayer;
+pub use router::{EventRouter, EventService};
 pub use service::WebhookService;

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::{
-    event::{InvalidRoute, Routes},
+    event::{InvalidPattern, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -76,8 +76,8 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
     ///
     /// # Errors
     ///
-    /// [`InvalidRoute`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventService<B, R, E>, InvalidRoute> {
+    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventService<B, R, E>, InvalidPattern> {
         Ok(EventService { routes: Arc::new(self.routes.build()?) })
     }
 }
@@ -129,7 +129,8 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
             let rejection = WebhookRejection::MissingMiddleware;
             rejection.log();
             let mut response = Response::<R>::default();
-            *response.status_mut() = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            *response.status_mut() =
+                StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             response.extensions_mut().insert(rejection);
             return Box::pin(async { Ok(response) });
         };
