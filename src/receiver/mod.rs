@@ -35,7 +35,7 @@ mod throttle;
 
 pub use acknowledge::Drained;
 pub use deduplicate::{Deduplicate, StoreFailure};
-pub(crate) use deliver::Delivered;
+pub(crate) use deliver::{Delivered, Delivery};
 pub use deliver::{Outcome, OutcomeKind};
 pub use outcome::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
 pub use policy::Receiver;
