@@ -282,7 +282,8 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn begin(waited_for: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
         let is_first = waited_for.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        is_first.then_some(Self { waited_for, key })
+        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
+        is_first.then(|| Self { waited_for, key })
     }
 }
 
