@@ -136,6 +136,31 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// With a handler that asks for a person, behind the middleware and, at `/bare`, without it.
+    pub async fn serve_persons(self, receiver: Receiver) -> Server {
+        type Event = twenty_webhook::WebhookEvent<twenty_webhook::event::record::Person>;
+        let (_, calls) = mpsc::unbounded_channel();
+        let (address, running) = if self.is_actix() {
+            use ::actix_web::{App, HttpResponse, web};
+            let app = move || {
+                let on_event = |_: Event| async { HttpResponse::Ok() };
+                let wrapped = web::resource("/webhooks/twenty")
+                    .wrap(twenty_webhook::actix_web::WebhookMiddleware::new(receiver.clone()))
+                    .route(web::post().to(on_event));
+                App::new().service(wrapped).route("/bare", web::post().to(on_event))
+            };
+            actix::run!(app, 1)
+        } else {
+            use ::axum::{Router, routing::post};
+            let on_event = |_: Event| async {};
+            let wrapped = post(on_event).layer(twenty_webhook::tower::WebhookLayer::new(receiver));
+            run_axum(Router::new().route("/webhooks/twenty", wrapped).route("/bare", post(on_event))).await
+        };
+        Server { address, calls: Calls(calls), running }
+    }
+}
+
 impl Server {
     /// Sends and awaits the answer.
     pub async fn post(&self, request: Request) -> Answer {
@@ -250,6 +275,10 @@ async fn axum(receiver: Receiver, handler: Handler) -> (SocketAddr, Running) {
         .route("/webhooks/twenty/{tenant}", post(on_event))
         .layer(WebhookLayer::new(receiver))
         .with_state(handler);
+    run_axum(app).await
+}
+
+async fn run_axum(app: ::axum::Router) -> (SocketAddr, Running) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, is_asked) = oneshot::channel();
@@ -265,7 +294,7 @@ async fn axum(receiver: Receiver, handler: Handler) -> (SocketAddr, Running) {
 }
 
 mod actix {
-    use ::actix_web::{App, HttpResponse, HttpServer, http::StatusCode, middleware::Logger, web};
+    use ::actix_web::{App, HttpResponse, http::StatusCode, middleware::Logger, web};
     use twenty_webhook::{Verified, actix_web::WebhookMiddleware};
 
     use super::*;
@@ -277,13 +306,16 @@ mod actix {
 
     macro_rules! run {
         ($app:expr, $workers:expr) => {{
-            let server = HttpServer::new($app).workers($workers).disable_signals().bind("127.0.0.1:0").unwrap();
+            let server =
+                ::actix_web::HttpServer::new($app).workers($workers).disable_signals().bind("127.0.0.1:0").unwrap();
             let address = server.addrs()[0];
             let server = server.run();
             let handle = server.handle();
             (address, Running::Actix { handle, task: tokio::spawn(async move { server.await.unwrap() }) })
         }};
     }
+
+    pub(super) use run;
 
     pub(super) fn at_app(receiver: Receiver, handler: Handler, workers: usize) -> (SocketAddr, Running) {
         let handler = web::Data::from(Arc::new(handler));
