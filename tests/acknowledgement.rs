@@ -385,7 +385,7 @@ mod draining {
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);
         let call = server.calls.next().await;
         server.stop().await;
-        call.is_cut_off().await;
+        call.cut_off().await;
         expect(&mut outcomes, OutcomeKind::Aborted, true).await;
         assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
     }
@@ -428,7 +428,7 @@ async fn middleware_outside_of_actix_sees_the_request() {
                 "/webhooks/twenty",
                 web::post().to(|| async {
                     sleep(SHORT * 3).await;
-                    HttpResponse::Ok()
+                    HttpResponse::Ok().finish()
                 }),
             )
             .wrap(WebhookMiddleware::new(receiver.clone()))

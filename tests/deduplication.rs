@@ -124,7 +124,7 @@ async fn what_was_cut_off_is_handled_again() {
             assert_eq!(server.post(signed_anew(&body)).await.status, 200);
             expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
         } else {
-            call.is_cut_off().await;
+            call.cut_off().await;
             expect(&mut outcomes, [OutcomeKind::Aborted]).await;
             assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
             expect(&mut outcomes, [OutcomeKind::Handled]).await;
@@ -185,9 +185,9 @@ async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
                 let call = server.calls.next().await;
                 let second = waiting(server, &body, outcomes).await;
                 if is_panic {
-                    call.panic()
+                    call.panic();
                 } else {
-                    call.answer(500)
+                    call.answer(500);
                 }
                 soon(first).await.unwrap();
                 expect(outcomes, [if is_panic { OutcomeKind::Aborted } else { FAILED }]).await;

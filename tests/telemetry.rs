@@ -155,7 +155,7 @@ impl Run {
         let client = Leaving::send(server.address, delivery(titled("leaves"))).await;
         let call = server.calls.next().await;
         client.leave(Leave::Reset);
-        call.is_cut_off().await;
+        call.cut_off().await;
         let panics = post(server.address, delivery(titled("panics")));
         server.calls.next().await.panic();
         soon(panics).await.unwrap();

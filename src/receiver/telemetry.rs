@@ -1,6 +1,6 @@
 //! What is said in logs and metrics: no secret, signature, body or personal data, and nothing that strangers could flood.
 
-#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(unused_variables, reason = "said nowhere"))]
+#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "said nowhere"))]
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;

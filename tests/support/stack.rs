@@ -43,7 +43,7 @@ impl Call {
     }
 
     /// Until the handler was dropped without an end.
-    pub async fn is_cut_off(mut self) {
+    pub async fn cut_off(mut self) {
         soon(self.act.closed()).await;
     }
 
@@ -144,7 +144,7 @@ impl Stack {
         let (address, running) = if self.is_actix() {
             use ::actix_web::{App, HttpResponse, web};
             let app = move || {
-                let on_event = |_: Event| async { HttpResponse::Ok() };
+                let on_event = |_: Event| async { HttpResponse::Ok().finish() };
                 let wrapped = web::resource("/webhooks/twenty")
                     .wrap(twenty_webhook::actix_web::WebhookMiddleware::new(receiver.clone()))
                     .route(web::post().to(on_event));
