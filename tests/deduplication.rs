@@ -570,3 +570,67 @@ mod store_failures {
         .await;
     }
 }
+
+/// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease is what is left.
+mod without_a_runtime {
+    use std::{convert::Infallible, future::pending, pin::pin, task::Context};
+
+    use http::{HeaderName, Request, Response};
+    use http_body_util::Full;
+    use tokio::runtime::{Builder, Runtime};
+    use tower::{Layer, ServiceExt, service_fn};
+    use twenty_webhook::tower::{ResponseBody, VerifiedBody, WebhookLayer};
+
+    use super::*;
+
+    type Body = Full<bytes::Bytes>;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn handled_for_ever(
+        receiver: Receiver,
+    ) -> impl Future<Output = Result<Response<ResponseBody<Body>>, Infallible>> + Send {
+        let service = service_fn(|_: Request<VerifiedBody>| pending::<Result<Response<Body>, Infallible>>());
+        let body = event("for ever");
+        let mut request = Request::post("/").body(Body::from(body.clone())).unwrap();
+        for (name, value) in support::signed(body) {
+            request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
+        }
+        WebhookLayer::new(receiver).layer(service).oneshot(request)
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_outside() {
+        let store = ScriptedStore::new();
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
+        {
+            let mut future = pin!(handled_for_ever(receiver));
+            let entered = runtime();
+            let guard = entered.enter();
+            assert!(future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+            drop(guard);
+            drop(entered);
+        }
+        runtime().block_on(async {
+            expect(&mut outcomes, [OutcomeKind::Aborted]).await;
+            let found = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+            assert_eq!(found, ClaimOutcome::Running, "until the lease ends");
+        });
+    }
+
+    #[test]
+    fn a_background_that_ends_with_its_runtime() {
+        let receiver = receiver(never_expiring(ScriptedStore::new())).acknowledge_within(Duration::ZERO);
+        let (receiver, mut outcomes) = Outcomes::of(receiver);
+        let ends = runtime();
+        assert_eq!(ends.block_on(handled_for_ever(receiver.clone())).unwrap().status(), 202);
+        drop(ends);
+        runtime().block_on(async {
+            let outcome = outcomes.next().await;
+            assert_eq!((outcome.kind, outcome.acknowledged), (OutcomeKind::Aborted, true));
+            assert_eq!(receiver.drain(Duration::MAX).await.abandoned, 0);
+        });
+    }
+}

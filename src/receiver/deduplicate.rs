@@ -75,7 +75,7 @@ impl Deduplicate {
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-    /// Remembers in this store.
+    /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -89,19 +89,22 @@ impl Deduplicate {
         }
     }
 
-    /// Keeps apart receivers that share a store but do different things with the same delivery.
+    /// Keeps apart receivers that share a store but do different things with the same delivery. Default: the empty one.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// How long a claim lasts without renewal. Renewed while the handler runs; after a crash, the next copy has to wait for its end.
+    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`].
+    ///
+    /// It is renewed each third of it, and at most every 10 ms, while the handler runs. After a crash the next copy has to wait for its
+    /// end.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long a handled delivery is remembered, but never less than it stays fresh.
+    /// How long a handled delivery is remembered, but never less than it stays fresh. Default: [`Self::DEFAULT_REMEMBER_FOR`].
     pub fn remember_for(mut self, time: Duration) -> Self {
         self.remember_for = time;
         self

@@ -116,8 +116,8 @@ impl Receiver {
         self
     }
 
-    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within). Default:
-    /// [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
+    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within), copies that wait for one included.
+    /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;

@@ -41,7 +41,7 @@ impl TenantRequest {
         Self { path: path.to_owned(), query, headers: headers.into_iter().map(owned).collect() }
     }
 
-    /// The path as it was sent: `/webhooks/twenty/acme`.
+    /// The path as it was sent, escapes and all: `/webhooks/twenty/acme`. Inside of axum's `nest`, without what `nest` takes off.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
