@@ -1,4 +1,9 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Deduplicate, Outcome, Refusal, RefusalKind, RefusalResponse,
@@ -119,7 +124,7 @@ impl Receiver {
 
     /// Tells what became of each verified delivery: after a 202, nobody else learns it.
     ///
-    /// Called where the handler ran, so it should be quick and must not block.
+    /// Called where the handler ran, so it should be quick and must not block. Its panics are caught.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
         self.policy_mut().on_outcome = Some(Arc::new(on_outcome));
         self
@@ -272,7 +277,8 @@ impl Receiver {
 
     pub(super) fn tell(&self, outcome: &Outcome) {
         if let Some(on_outcome) = &self.policy.on_outcome {
-            on_outcome(outcome);
+            // Called while a handler's panic unwinds, too: a second one would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| on_outcome(outcome)));
         }
     }
 
