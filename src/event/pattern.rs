@@ -152,10 +152,6 @@ impl Error for InvalidPattern {}
 
 /// Values by pattern; the most exact pattern wins, in whatever order they came.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(any(feature = "actix-web", feature = "tower", test)),
-    expect(dead_code, reason = "for the event routers")
-)]
 pub(crate) struct PatternMap<T> {
     /// Its pattern for everything is `*.*`, which is for metadata events too.
     records: ScopeMap<T>,
