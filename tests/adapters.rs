@@ -154,6 +154,12 @@ fn cases() -> Vec<Case> {
                     delivery(&event).with("x-note", b"caf\xc3\xa9 \xff"),
                 ),
                 request("identity encoding", delivery(&event).with("content-encoding", "Identity")),
+                request("identity twice", delivery(&event).with("content-encoding", "identity, , identity")),
+                request("an empty list of encodings", delivery(&event).with("content-encoding", "")),
+                request(
+                    "with an absolute target",
+                    delivery(&event).line("POST http://localhost/webhooks/twenty HTTP/1.1"),
+                ),
                 request("in chunks", delivery(&event).chunked(100)),
                 request("in chunks of one byte", delivery(&event).chunked(1)),
                 trickled("one byte at a time", delivery(&event)),
@@ -223,6 +229,17 @@ fn cases() -> Vec<Case> {
                 request("verified, but no JSON", delivery("not JSON")),
                 request("verified, but empty", delivery("")),
                 request("verified, but cut off", delivery(&event[..100])),
+            ],
+        ),
+        // Framed as HTTP forbids: the servers themselves refuse.
+        (
+            Setup::Plain,
+            400,
+            vec![
+                request("two lengths", delivery(&event).with("content-length", "15")),
+                request("a length with a sign", delivery(&event).changed("content-length", "+1577")),
+                request("a length beyond all numbers", delivery(&event).changed("content-length", "9".repeat(30))),
+                request("chunks in HTTP/1.0", delivery(&event).chunked(9).line("POST /webhooks/twenty HTTP/1.0")),
             ],
         ),
         (

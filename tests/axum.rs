@@ -326,6 +326,27 @@ mod clients_that_leave {
     }
 }
 
+/// Hyper asks for the body when it is read for the first time; who is refused by the head alone is never asked.
+#[tokio::test]
+async fn only_an_honest_head_is_told_to_continue() {
+    let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {})).layer(layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let event = data("person.created.json");
+    let asking = |request: http1::Request| request.with("expect", "100-continue");
+
+    let mut honest = Connection::open(address).await;
+    honest.send(asking(http1::delivery(&event)).head_bytes()).await;
+    assert_eq!(honest.answer_or_interim().await.unwrap().status, 100);
+    honest.send(&event).await;
+    assert_eq!(honest.answer_or_interim().await.unwrap().status, 200);
+
+    let mut stranger = Connection::open(address).await;
+    stranger.send(asking(http1::unsigned(&event)).head_bytes()).await;
+    assert_eq!(stranger.answer_or_interim().await.unwrap().status, 401);
+}
+
 #[tokio::test]
 async fn the_clones_of_a_router_share_the_budget() {
     let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {}));
