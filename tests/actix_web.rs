@@ -377,6 +377,18 @@ mod servers {
         server.stop().await;
     }
 
+    /// Actix writes the connection header itself, so it has to be told; also when the body was read to its end.
+    #[tokio::test]
+    async fn close_after_408_whatever_was_refused() {
+        let server = serve(Receiver::new(verifier()).respond_with(|_| RefusalResponse::new(408)), 1);
+        let mut connection = Connection::open(server.address).await;
+        connection.send(http1::unsigned("{}").bytes()).await;
+        let answer = connection.answer().await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+        assert!(connection.is_closed().await);
+        server.stop().await;
+    }
+
     /// Nothing of the receiver survives the server.
     #[tokio::test]
     async fn leave_nothing_behind() {
