@@ -50,7 +50,7 @@ impl Setup {
         let receiver = Receiver::new(builder().body_limit(LIMIT).build().unwrap());
         match self {
             Self::Plain | Self::Persons => Some(receiver),
-            Self::Impatient => Some(receiver.body_deadline(Duration::from_millis(100))),
+            Self::Impatient => Some(receiver.body_deadline(Duration::from_millis(500))),
             Self::Expecting => Some(
                 receiver
                     .expect_workspace("3b8e6458-5fc1-4e63-8563-008ccddaa6db")
