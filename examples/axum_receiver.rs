@@ -1,8 +1,10 @@
-//! Receives Twenty's webhooks with axum, and prints a line for each event.
+//! Receives Twenty's webhooks with axum: each event once, acknowledged in time, a line for each.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum --example axum_receiver
 
 mod common;
+
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -10,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::net::TcpListener;
-use twenty_webhook::{Receiver, WebhookEvent, tower::WebhookLayer};
+use twenty_webhook::{Receiver, WebhookEvent, deduplicate::MemoryStore, tower::WebhookLayer};
 
 async fn on_event(event: WebhookEvent) -> StatusCode {
     common::print(&event);
@@ -25,8 +27,13 @@ fn app(receiver: Receiver) -> Router {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let receiver = Receiver::new(common::verifier_from_env());
+    let receiver = Receiver::new(common::verifier_from_env())
+        .deduplicate(MemoryStore::new(100_000))
+        .acknowledge_within(Duration::from_secs(4));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app(receiver)).with_graceful_shutdown(common::shutdown_signal()).await
+    axum::serve(listener, app(receiver.clone())).with_graceful_shutdown(common::shutdown_signal()).await?;
+    // No request is open any more; handlers that were acknowledged early may still run.
+    common::drain(&receiver).await;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged and stale deliveries never reach it.
+//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged, stale and repeated deliveries never
+//! reach it; genuine ones do, once, and Twenty gets its answer in time.
 //!
 //! | you have | you use | feature |
 //! |---|---|---|
@@ -7,19 +8,23 @@
 //! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
-//! No feature is on by default; `tracing` adds log lines that say what was refused and why.
+//! No feature is on by default. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
+//! and never what a delivery contained.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
+//! use std::time::Duration;
 //! use axum::{Router, http::StatusCode, routing::post};
-//! use twenty_webhook::{Receiver, Verifier, WebhookEvent, tower::WebhookLayer};
+//! use twenty_webhook::{Receiver, Verifier, WebhookEvent, deduplicate::MemoryStore, tower::WebhookLayer};
 //!
 //! async fn on_event(event: WebhookEvent) -> StatusCode {
 //!     println!("{}: {}", event.name, event.record.display_name().unwrap_or_default());
 //!     StatusCode::OK
 //! }
 //!
-//! let receiver = Receiver::new(Verifier::new("the secret from Twenty's settings")?);
+//! let receiver = Receiver::new(Verifier::new("the secret from Twenty's settings")?)
+//!     .deduplicate(MemoryStore::new(100_000))
+//!     .acknowledge_within(Duration::from_secs(4));
 //! let app: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver)));
 //! # let _ = app;
 //! # }
@@ -31,13 +36,13 @@
 //! Three rings, each knowing only those inside of it:
 //!
 //! 1. [`verify`]: bytes, time and keys. Makes [`Verified`], the evidence that all else asks for.
-//! 2. [`event`]: the typed event in verified bytes. [`receiver`]: the policy and the status table that every adapter runs.
+//! 2. [`event`]: the typed event in verified bytes. [`deduplicate`]: claims, and the stores that keep them. [`receiver`]: the policy and
+//!    the status table that every adapter runs.
 //! 3. [`tower`], [`axum`] and [`actix_web`]: requests into calls, outcomes into responses.
 //!
 //! # What it does not do
 //!
-//! It neither calls Twenty's API nor orders events. It does not deduplicate yet: a captured delivery verifies again while it
-//! is fresh, and Twenty sends some events twice, so handlers must be idempotent.
+//! It neither calls Twenty's API nor orders events.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Some links lead to what a feature turns on.

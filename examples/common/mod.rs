@@ -1,9 +1,10 @@
-//! What the example receivers share: the secret from the environment, and the line that they print.
+//! What the example receivers share: the secret from the environment, the line that they print, and their end.
+#![allow(dead_code, reason = "each example uses a part")]
 
-use std::process::exit;
+use std::{process::exit, time::Duration};
 
 use twenty_webhook::{
-    Verifier, WebhookEvent,
+    Receiver, Verifier, WebhookEvent,
     verify::{ConfigError, Secret},
 };
 
@@ -38,6 +39,11 @@ pub(crate) fn print(event: &WebhookEvent) {
     println!("{}", escaped(&format!("{} {id} {display_name}", event.name)));
 }
 
+/// `<who> <what or ->`
+pub(crate) fn say(who: &str, what: Option<String>) {
+    println!("{}", escaped(&format!("{who} {}", what.unwrap_or_else(|| "-".to_owned()))));
+}
+
 /// Without control characters, so that no record can forge a line of its own.
 fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
@@ -57,4 +63,12 @@ pub(crate) async fn shutdown_signal() {
     }
     #[cfg(not(unix))]
     let _ = ctrl_c.await;
+}
+
+/// Waits for the handlers in the background.
+pub(crate) async fn drain(receiver: &Receiver) {
+    let drained = receiver.drain(Duration::from_secs(30)).await;
+    if drained.abandoned > 0 {
+        eprintln!("{} handlers did not end in time", drained.abandoned);
+    }
 }
