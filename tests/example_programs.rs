@@ -8,7 +8,7 @@ mod program;
 #[allow(dead_code, reason = "each test uses a part")]
 mod server;
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, ops::Range};
 
 use client::Connection;
 use program::Program;
@@ -108,7 +108,17 @@ async fn metrics() {
     assert!(program.terminate().success());
 }
 
-/// Lines of the whole page that are about an event, from both workers.
+async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
+    let signer = Signer::new(SECRET).unwrap();
+    let mut connection = Connection::open(address).await.unwrap();
+    for number in numbers.flat_map(|number| [number, number]) {
+        let body = body(number);
+        let status = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await.unwrap();
+        assert_eq!(status, 200);
+    }
+}
+
+/// The ids of the events that were worked on.
 fn worked_on(workers: &[&Program]) -> Vec<String> {
     let lines = workers.iter().flat_map(|worker| worker.lines());
     lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
@@ -124,19 +134,11 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
     let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
     let mut receiver = start(&["receive"]);
     let address = receiver.address();
+    // Each delivery twice, the second one as a copy. The workers begin when half of the events wait for them.
+    enqueue(address, 0..EVENTS / 2).await;
     let mut killed = start(&["work", "killed"]);
     let mut survivor = start(&["work", "survivor"]);
-
-    // Each delivery twice, the second one as a copy.
-    let sending = tokio::spawn(async move {
-        let signer = Signer::new(SECRET).unwrap();
-        let mut connection = Connection::open(address).await.unwrap();
-        for number in (0..EVENTS).flat_map(|number| [number, number]) {
-            let body = body(number);
-            let status = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await.unwrap();
-            assert_eq!(status, 200);
-        }
-    });
+    let enqueuing = tokio::spawn(enqueue(address, EVENTS / 2..EVENTS));
 
     // Half-way, while it holds events that it has not done: frozen until that is so, for it takes them and is done in no time.
     let holds = || {
@@ -155,7 +157,7 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
     });
     let abandoned = holds();
     killed.kill();
-    sending.await.unwrap();
+    enqueuing.await.unwrap();
 
     let stream_is_empty = || redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0;
     until("all is done", stream_is_empty);
