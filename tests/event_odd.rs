@@ -377,6 +377,21 @@ fn other_types() {
 }
 
 #[test]
+fn what_people_call_a_custom_record() {
+    for (record, called) in [
+        (r#"{"name":"Pro","title":"Plan"}"#, Some("Pro")),
+        (r#"{"name":"","title":"Plan"}"#, Some("Plan")),
+        (r#"{"name":{"firstName":"Ada","lastName":""},"title":"Plan"}"#, Some("Ada")),
+        (r#"{"name":5,"title":"Plan"}"#, Some("Plan")),
+        (r#"{"name":null,"title":""}"#, None),
+        ("[]", None),
+    ] {
+        let event = event(format!(r#"{{"eventName":"rocket.created","record":{record}}}"#));
+        assert_eq!(event.record.display_name().as_deref(), called, "{record}");
+    }
+}
+
+#[test]
 fn relations_have_two_names() {
     let changed = |listed: &str, asked| {
         event(format!(r#"{{"eventName":"person.updated","record":{{}},"updatedFields":{listed}}}"#)).changed(asked)

@@ -152,7 +152,6 @@ impl Error for InvalidPattern {}
 
 /// Values by pattern; the most exact pattern wins, in whatever order they came.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the event routers")]
 pub(crate) struct PatternMap<T> {
     /// Its pattern for everything is `*.*`, which is for metadata events too.
     records: ScopeMap<T>,
@@ -168,7 +167,10 @@ struct ScopeMap<T> {
     all: Option<T>,
 }
 
-#[allow(dead_code, reason = "for the event routers")]
+#[cfg_attr(
+    not(any(feature = "actix-web", feature = "tower", test)),
+    expect(dead_code, reason = "for the event routers")
+)]
 impl<T> PatternMap<T> {
     pub(crate) fn new() -> Self {
         Self { records: ScopeMap::new(), metadata: ScopeMap::new() }

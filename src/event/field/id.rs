@@ -121,12 +121,17 @@ mod tests {
             "2E6F6A2F-2F7E-4B0D-9A3B-5B6D1D2C9F01",
             "2e6f6a2f2f7e4b0d9a3b5b6d1d2c9f01",
             "{2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f}",
+            "2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f0g",
+            "2e6f6a2f-2f7e-4b0d9-a3b-5b6d1d2c9f01",
+            "2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f0\u{e9}",
             "abc12345",
             "",
         ] {
             let id = Id::from(text);
             assert_eq!(id.to_string(), text);
             assert!(id == text);
+            let is_canonical = Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text);
+            assert_eq!(id.as_uuid().is_some(), is_canonical, "{text}");
         }
         assert_eq!(size_of::<Option<Id>>(), 24, "a UUID is kept inline");
     }
