@@ -707,6 +707,92 @@ mod budget {
     }
 }
 
+mod anything {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BODY: &[u8] = b"{\"eventName\":\"person.created\"}";
+
+    fn header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
+        let names = [
+            support::TIMESTAMP,
+            support::SIGNATURE,
+            support::NONCE,
+            "content-length",
+            "content-encoding",
+            "expect",
+            "transfer-encoding",
+            "x-other",
+        ];
+        let value = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..70),
+            any::<u64>().prop_map(|number| number.to_string().into_bytes()),
+            "[0-9a-f]{64}".prop_map(String::into_bytes),
+            "identity|gzip|100-continue|chunked".prop_map(String::into_bytes),
+        ];
+        (proptest::sample::select(names.to_vec()), value)
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => proptest::collection::vec(any::<u8>(), 0..20).prop_map(chunk),
+            1 => Just(chunk("")),
+            1 => Just(Step::Trailers),
+            1 => Just(Step::Break),
+            1 => Just(Step::Stall),
+        ]
+    }
+
+    /// What is signed, cut in two, between trailers and empty frames.
+    fn honest(cut: usize, steps: usize) -> Vec<Step> {
+        let nothing = || [Step::Trailers, chunk("")].into_iter().cycle().take(steps);
+        nothing().chain([chunk(&BODY[..cut])]).chain(nothing()).chain([chunk(&BODY[cut..])]).chain(nothing()).collect()
+    }
+
+    fn played(request: Request<Scripted>) -> StatusCode {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let small = Receiver::new(builder().body_limit(100).build().unwrap()).unverified_budget(200);
+        runtime.block_on(answer(small, request)).status()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+        /// Any headers, any body, any length claimed: an answer of the table, never the handler's.
+        #[test]
+        fn unsigned_is_refused_and_never_panics(
+            headers in proptest::collection::vec(header(), 0..6),
+            steps in proptest::collection::vec(step(), 0..12),
+            (lower, length) in (any::<u64>(), any::<Option<u64>>()),
+        ) {
+            let body = scripted(steps).claiming(length.map_or(0, |upper| lower.min(upper)), length);
+            let mut request = unsigned(body);
+            for (name, value) in headers {
+                if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                    request.headers_mut().append(name, value);
+                }
+            }
+            let status = played(request).as_u16();
+            prop_assert!([400, 401, 408, 413, 415, 503].contains(&status), "{}", status);
+        }
+
+        /// However it is cut, whatever else it says.
+        #[test]
+        fn honest_is_accepted(
+            cut in 0..=BODY.len(),
+            steps in 0_usize..200,
+            (name, value) in ("[a-z]{1,10}", proptest::collection::vec(any::<u8>(), 0..70)),
+        ) {
+            let mut request = delivery(BODY, scripted(honest(cut, steps)));
+            if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(format!("x-{name}")), http::HeaderValue::from_bytes(&value)) {
+                request.headers_mut().append(name, value);
+            }
+            prop_assert_eq!(played(request), StatusCode::OK);
+        }
+    }
+}
+
 mod nested {
     use super::*;
 

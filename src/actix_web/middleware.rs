@@ -15,7 +15,7 @@ use ::actix_web::{
     },
     rt,
     test::TestRequest,
-    web::{JsonConfig, PayloadConfig},
+    web::{Data, JsonConfig, PayloadConfig},
 };
 use futures_core::Stream as _;
 use tokio::time::Instant;
@@ -166,15 +166,28 @@ impl Head {
 const DEFAULT_PAYLOAD_LIMIT: usize = 256 << 10;
 
 fn give_back(request: &mut ServiceRequest, verified: Verified) {
-    let len = verified.body().len();
-    if len > DEFAULT_PAYLOAD_LIMIT {
-        let mut config = Extensions::new();
-        config.insert(request.app_data::<PayloadConfig>().cloned().unwrap_or_default().limit(len));
-        config.insert(request.app_data::<JsonConfig>().cloned().unwrap_or_default().limit(len));
-        request.add_data_container(Rc::new(config));
-    }
+    lift_limits(request, verified.body().len());
     request.set_payload(Payload::from(verified.body().clone()));
     request.extensions_mut().insert(verified);
+}
+
+/// The verifier has decided what is too long; actix-web's own limits must not decide again. With the default ones, a short body
+/// has nothing to fear.
+fn lift_limits(request: &mut ServiceRequest, len: usize) {
+    let (payload, json) = (configured::<PayloadConfig>(request), configured::<JsonConfig>(request));
+    if payload.is_none() && json.is_none() && len <= DEFAULT_PAYLOAD_LIMIT {
+        return;
+    }
+    let mut config = Extensions::new();
+    config.insert(payload.unwrap_or_default().limit(len));
+    config.insert(json.unwrap_or_default().limit(len));
+    request.add_data_container(Rc::new(config));
+}
+
+/// An extractor's configuration, found as actix-web finds it.
+fn configured<T: Clone + 'static>(request: &ServiceRequest) -> Option<T> {
+    let shared = || request.app_data::<Data<T>>().map(|config| &***config);
+    request.app_data().or_else(shared).cloned()
 }
 
 /// What is left of a refused request's body. While it lives, actix knows that there is more to come and closes the connection

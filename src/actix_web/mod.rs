@@ -27,8 +27,9 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Behind the middleware, `web::Bytes`, `String` and `web::Json` still find the body, as long as the verifier's limit allows: for a
-//! body longer than actix's default limit, `PayloadConfig` and `JsonConfig` are raised for this request.
+//! Behind the middleware, `web::Bytes`, `String` and `web::Json` still find the body, as long as the verifier's limit allows. A
+//! `PayloadConfig` or `JsonConfig` that is set outside of the middleware keeps its say in all but the limit; one that is set inside
+//! (on a resource, with the middleware around the app) has its own limit, too.
 //!
 //! Two things about actix-web itself. `Option<WebhookEvent>` as an argument turns *every* failure into `None`; the middleware has verified
 //! the request all the same. And actix panics when a clone of the `HttpRequest` is kept across a call of the inner service, so keep none in

@@ -192,7 +192,7 @@ impl Receiver {
         let mut declared = at_least;
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
-            if name.eq_ignore_ascii_case(b"content-encoding") && !value.eq_ignore_ascii_case(b"identity") {
+            if name.eq_ignore_ascii_case(b"content-encoding") && !is_plain(value) {
                 return Err(RefusalKind::ContentEncoding.into());
             }
             if name.eq_ignore_ascii_case(b"content-length") {
@@ -285,6 +285,12 @@ impl Receiver {
     pub(super) fn deadline(&self) -> Duration {
         self.policy.body_deadline
     }
+}
+
+/// A list of codings may have empty members (RFC 9110, 5.6.1), which mean nothing.
+fn is_plain(codings: &[u8]) -> bool {
+    let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// What no number is, the body itself will tell.

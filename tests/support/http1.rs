@@ -30,7 +30,7 @@ pub struct Request {
 
 /// A delivery as Twenty sends it, signed at [`NOW`](super::NOW).
 pub fn delivery(body: impl AsRef<[u8]>) -> Request {
-    signed(&body).into_iter().fold(unsigned(body), |request, (name, value)| request.with(&name, value))
+    unsigned(&body).with_all(signed(body))
 }
 
 /// A delivery of a webhook that has no secret.
@@ -51,6 +51,16 @@ impl Request {
     /// One more header.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub fn with_all(self, headers: Vec<(String, String)>) -> Self {
+        headers.into_iter().fold(self, |request, (name, value)| request.with(&name, value))
+    }
+
+    /// The headers' names in upper case.
+    pub fn in_capitals(mut self) -> Self {
+        self.headers.iter_mut().for_each(|(name, _)| name.make_ascii_uppercase());
         self
     }
 

@@ -1,0 +1,154 @@
+//! How often memory is taken, and how much. In a file of its own, since the counter replaces the allocator.
+
+mod support;
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use support::{NOW, SECRET, builder, data, secret, signed, vector, verifier};
+use twenty_webhook::verify::{Keys, Signer, Verifier};
+
+mod verify {
+    use super::*;
+
+    #[test]
+    fn takes_no_memory() {
+        let vector = vector("person.created");
+        let (verifier, body) = (verifier(), vector.body());
+        let mut is_ok = false;
+        let taken = measure(|| is_ok = verifier.verify(vector.headers(), body).is_ok());
+        assert!(is_ok);
+        assert_eq!(taken.count_total, 0);
+    }
+
+    #[test]
+    fn takes_none_for_a_vector_that_is_full() {
+        let (verifier, headers) = (verifier(), signed("{}"));
+        let body = Vec::from("{}");
+        let mut is_ok = false;
+        let taken = measure(|| is_ok = verifier.verify(headers.iter().map(|(n, v)| (n, v)), body).is_ok());
+        assert!(is_ok);
+        assert_eq!(taken.count_total, 0);
+    }
+
+    #[test]
+    fn takes_none_to_try_several_secrets_or_to_refuse() {
+        let secrets = (0..8).map(|i| secret(&format!("secret {i}")));
+        let verifier =
+            Verifier::builder().keys(Keys::new("id", secrets).unwrap()).clock(support::clock()).build().unwrap();
+        let last = Signer::new("secret 7").unwrap().sign_at(NOW, "{}").pairs();
+        let other = signed("{}");
+        for (headers, verifies) in [(&last, true), (&other, false)] {
+            let body = Bytes::from_static(b"{}");
+            let mut is_ok = false;
+            let taken = measure(|| is_ok = verifier.verify(headers.iter().map(|(n, v)| (n, v)), body).is_ok());
+            assert_eq!(is_ok, verifies);
+            assert_eq!(taken.count_total, 0);
+        }
+    }
+
+    /// A buffer that doubles: while it grows, the old one and the new one are there.
+    #[test]
+    fn takes_what_came_and_little_more() {
+        const LEN: usize = 2 << 20;
+        let verifier = verifier();
+        let headers = Signer::new(SECRET).unwrap().sign_at(NOW, vec![b'x'; LEN]);
+        let taken = measure(|| {
+            let mut verification = verifier.begin(headers).unwrap();
+            for _ in 0..LEN {
+                verification.update(Bytes::from_static(b"x")).unwrap();
+            }
+            assert_eq!(verification.finalize().unwrap().body().len(), LEN);
+        });
+        assert!(taken.bytes_max <= 2 * LEN as u64, "{taken:?}");
+        assert!(taken.count_total < 100, "{taken:?}");
+    }
+
+    /// However long the body is said to be.
+    #[test]
+    fn takes_none_for_what_did_not_come() {
+        let verifier = builder().body_limit(usize::MAX).build().unwrap();
+        let headers = Signer::new(SECRET).unwrap().sign_at(NOW, data("person.created.json"));
+        let taken = measure(|| {
+            let mut verification = verifier.begin(headers).unwrap();
+            verification.update(Bytes::from_static(b"{")).unwrap();
+            assert!(verification.finalize().is_err());
+        });
+        assert_eq!(taken.count_total, 0);
+    }
+}
+
+#[cfg(feature = "tower")]
+mod layer {
+    use std::{
+        convert::Infallible,
+        future::ready,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use support::bodies::{chunk, delivery, scripted, unsigned};
+    use tower::{Layer, Service, service_fn};
+    use twenty_webhook::tower::{VerifiedBody, WebhookLayer};
+
+    use super::*;
+
+    /// How often the layer takes memory for a request; the inner service takes none.
+    fn taken<B: http_body::Body>(request: Request<B>, status: u16) -> u64 {
+        let inner = |_: Request<VerifiedBody>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+        let mut service = WebhookLayer::new(verifier()).layer(service_fn(inner));
+        let mut answered = 0;
+        let taken = measure(|| {
+            let answer = pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(Ok(answer)) = answer else { panic!("pending") };
+            answered = answer.status().as_u16();
+        });
+        assert_eq!(answered, status);
+        taken.count_total
+    }
+
+    /// A body that shares its memory, as those of servers do.
+    fn shared() -> Bytes {
+        let body = data("person.created.json");
+        drop(body.clone());
+        body
+    }
+
+    /// `Verified` in its box; with axum, what lifts axum's limit in another.
+    const BOXES: u64 = if cfg!(feature = "axum") { 2 } else { 1 };
+
+    #[test]
+    fn takes_memory_for_what_it_adds_to_the_extensions() {
+        let mut request = delivery(shared(), Full::new(shared()));
+        request.extensions_mut().insert("another's");
+        assert_eq!(taken(request, 200), BOXES);
+    }
+
+    #[test]
+    fn takes_memory_for_the_extensions_where_there_are_none() {
+        assert_eq!(taken(delivery(shared(), Full::new(shared())), 200), BOXES + 2);
+    }
+
+    /// The answer's header map (2) and value, its extensions (2) and the refusal in its box.
+    #[test]
+    fn takes_memory_for_the_answer_to_a_refused_request() {
+        assert_eq!(taken(unsigned(Full::new(shared())), 401), 6);
+    }
+
+    /// Two mebibytes, a byte at a time.
+    #[test]
+    fn takes_what_came_and_little_more() {
+        const LEN: usize = 2 << 20;
+        let body = scripted(std::iter::repeat_n(chunk("x"), LEN));
+        let inner = |request: Request<VerifiedBody>| {
+            assert_eq!(http_body::Body::size_hint(request.body()).exact(), Some(LEN as u64));
+            ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let request = delivery(vec![b'x'; LEN], body);
+        let mut service = WebhookLayer::new(verifier()).layer(service_fn(inner));
+        let taken = measure(|| assert!(runtime.block_on(service.call(request)).unwrap().status().is_success()));
+        assert!(taken.bytes_max < 2 * LEN as u64 + 10_000, "{taken:?}");
+    }
+}
