@@ -22,10 +22,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use twenty_webhook::{
     Receiver, WebhookEvent,
     deduplicate::MemoryStore,
@@ -92,21 +89,28 @@ fn app(receiver: Receiver) -> Router {
         .route("/health", get(StatusCode::OK))
 }
 
-async fn read_again_on(mut hangup: Signal, tenants: Tenants) {
-    while hangup.recv().await.is_some() {
-        match tenants.read_again() {
-            Ok(count) => eprintln!("{count} tenants"),
-            Err(error) => eprintln!("all stays as it was: {error}"),
+#[cfg(unix)]
+fn read_again_on_hangup(tenants: Tenants) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match tenants.read_again() {
+                Ok(count) => eprintln!("{count} tenants"),
+                Err(error) => eprintln!("all stays as it was: {error}"),
+            }
         }
-    }
+    });
+    Ok(())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let file = std::env::var("TENANTS_FILE").map_err(|_| "TENANTS_FILE: a line for each tenant, `name secret`")?;
     let tenants = Tenants::read(file)?;
-    // Before anything is served: until there is somebody to take it, the signal ends the program.
-    tokio::spawn(read_again_on(signal(SignalKind::hangup())?, tenants.clone()));
+    // Before anything is served: the signal ends a program that does not listen to it.
+    #[cfg(unix)]
+    read_again_on_hangup(tenants.clone())?;
     // Copies are told by the tenant's keys and the body, so that what one tenant sends does not count as sent by another.
     let receiver = Receiver::for_tenants(Verifier::builder(), move |request| tenants.clone().keys_of(request))?
         .deduplicate(MemoryStore::new(100_000))

@@ -3,7 +3,8 @@
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,metrics --example metrics
 //!     curl http://127.0.0.1:3000/metrics
 //!
-//! In earnest, let nobody but Prometheus reach `/metrics`.
+//! Any exporter of the `metrics` crate will do; this is `metrics-exporter-prometheus`, of which `default-features = false` leaves no
+//! server of its own. In earnest, let nobody but Prometheus reach `/metrics`.
 
 mod common;
 

@@ -5,6 +5,8 @@
 //!     cargo run --features axum,redis --example redis_stream -- work worker-1
 //!     cargo run --features axum,redis --example redis_stream -- work worker-2
 //!
+//! It speaks to Redis with the `redis` crate, features `connection-manager`, `streams` and `tokio-comp`.
+//!
 //! Twenty does not send again what was refused, so Redis must not be down, nor forget: run it with `appendonly yes`, `noeviction`
 //! and a replica. Each event is worked on **at least once**: again if a worker dies after the work and before it said so. An
 //! event that nobody manages to work on is moved to the stream `twenty:gave-up`, so that it is neither lost nor in the way.
@@ -114,14 +116,14 @@ async fn enqueue(State(mut redis): State<ConnectionManager>, headers: HeaderMap,
 // The workers.
 
 /// What a worker does with an event.
-fn handle(event: &WebhookEvent) -> Result<(), BoxError> {
+async fn handle(event: &WebhookEvent) -> Result<(), BoxError> {
     common::print(event);
     Ok(())
 }
 
 async fn work(name: &str) -> Result<(), BoxError> {
-    let milliseconds = env::var("RECLAIM_AFTER_MS").unwrap_or_else(|_| "30000".to_owned()).parse()?;
-    let mut worker = Worker { name, verifier: verifier_of_any_age()?, redis: connect(2 * WAIT)?, milliseconds };
+    let reclaim_after = env::var("RECLAIM_AFTER_MS").unwrap_or_else(|_| "30000".to_owned()).parse()?;
+    let mut worker = Worker { name, verifier: verifier_of_any_age()?, redis: connect(2 * WAIT)?, reclaim_after };
     let stop = tokio::spawn(common::shutdown_signal());
     while !stop.is_finished() {
         if let Err(error) = worker.work_until(|| stop.is_finished()).await {
@@ -134,7 +136,8 @@ async fn work(name: &str) -> Result<(), BoxError> {
 }
 
 /// Whoever can write to Redis could write an event of their own, and a `WebhookEvent` is made of verified bytes only: so the signature is
-/// verified again, with the same secrets. Not the age: the receiver looked at it, and in the stream events may grow as old as they like.
+/// verified again, with the same secrets; keep a previous one until nothing that it signed is left. Not the age: the receiver looked at
+/// it, and in the stream events may grow as old as they like.
 fn verifier_of_any_age() -> Result<Verifier, ConfigError> {
     let variables = ["TWENTY_WEBHOOK_SECRET", "TWENTY_WEBHOOK_PREVIOUS_SECRET"];
     let secrets = variables.iter().filter_map(|name| Secret::new(env::var(name).ok()?).ok());
@@ -145,8 +148,8 @@ struct Worker<'a> {
     name: &'a str,
     verifier: Verifier,
     redis: ConnectionManager,
-    /// After how long an entry counts as abandoned. Longer than a batch takes.
-    milliseconds: usize,
+    /// After how many milliseconds an entry counts as abandoned. Longer than a batch takes.
+    reclaim_after: usize,
 }
 
 impl Worker<'_> {
@@ -154,7 +157,7 @@ impl Worker<'_> {
         let created: RedisResult<()> = self.redis.xgroup_create_mkstream(STREAM, GROUP, "0").await;
         created.or_else(|error| if error.code() == Some("BUSYGROUP") { Ok(()) } else { Err(error) })?;
         while !is_over() {
-            for entry in self.abandoned().await? {
+            while let Some(entry) = self.abandoned().await? {
                 match self.attempts(&entry).await? {
                     attempts if attempts > ATTEMPTS => self.give_up(&entry).await?,
                     _ => self.attempt(&entry).await?,
@@ -175,15 +178,17 @@ impl Worker<'_> {
         Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
     }
 
-    /// Entries that a worker took long ago and did not get done: it failed, or died. They are ours now.
-    async fn abandoned(&mut self) -> RedisResult<Vec<StreamId>> {
-        let options = StreamAutoClaimOptions::default().count(BATCH);
+    /// An entry that a worker took long ago and did not get done: it failed, or died. It is ours now.
+    ///
+    /// Only one, for taking it counts as an attempt: one that kills its worker must not use up the attempts of others.
+    async fn abandoned(&mut self) -> RedisResult<Option<StreamId>> {
+        let options = StreamAutoClaimOptions::default().count(1);
         let reply: StreamAutoClaimReply =
-            self.redis.xautoclaim_options(STREAM, GROUP, self.name, self.milliseconds, "0", options).await?;
-        Ok(reply.claimed)
+            self.redis.xautoclaim_options(STREAM, GROUP, self.name, self.reclaim_after, "0", options).await?;
+        Ok(reply.claimed.into_iter().next())
     }
 
-    /// How often an entry was taken, this time included.
+    /// How often an entry was taken, this time included, and also by workers that it killed.
     async fn attempts(&mut self, entry: &StreamId) -> RedisResult<usize> {
         let reply: StreamPendingCountReply = self.redis.xpending_count(STREAM, GROUP, &entry.id, &entry.id, 1).await?;
         Ok(reply.ids.first().map_or(0, |pending| pending.times_delivered))
@@ -191,14 +196,15 @@ impl Worker<'_> {
 
     /// One that fails stays with us until it counts as abandoned, and the others go on.
     async fn attempt(&mut self, entry: &StreamId) -> RedisResult<()> {
-        match self.event(entry).and_then(|event| handle(&event)) {
+        let done = match self.event(entry) {
+            Ok(event) => handle(&event).await,
+            Err(error) => Err(error),
+        };
+        match done {
             Ok(()) => {
-                redis::pipe()
-                    .atomic()
-                    .xack(STREAM, GROUP, &[&entry.id])
-                    .xdel(STREAM, &[&entry.id])
-                    .exec_async(&mut self.redis)
-                    .await
+                let mut forget = redis::pipe();
+                forget.atomic().xack(STREAM, GROUP, &[&entry.id]).xdel(STREAM, &[&entry.id]);
+                forget.exec_async(&mut self.redis).await
             }
             Err(error) => {
                 self.say(entry, error);
@@ -208,17 +214,14 @@ impl Worker<'_> {
     }
 
     fn event(&self, entry: &StreamId) -> Result<WebhookEvent, BoxError> {
-        let fields = || entry.map.iter().filter_map(|(name, value)| Some((name.as_str(), bytes(value)?)));
-        let body = fields().find(|(name, _)| *name == "body").ok_or("no body")?.1;
-        Ok(WebhookEvent::from_verified(self.verifier.verify(fields(), body.to_vec())?)?)
+        let (_, body) = fields(entry).find(|(name, _)| *name == "body").ok_or("no body")?;
+        Ok(WebhookEvent::from_verified(self.verifier.verify(fields(entry), body.to_vec())?)?)
     }
 
     async fn give_up(&mut self, entry: &StreamId) -> RedisResult<()> {
-        let fields: Vec<_> =
-            entry.map.iter().filter_map(|(name, value)| Some((name.as_str(), bytes(value)?))).collect();
         redis::pipe()
             .atomic()
-            .xadd(GAVE_UP, "*", &fields)
+            .xadd(GAVE_UP, "*", &fields(entry).collect::<Vec<_>>())
             .xack(STREAM, GROUP, &[&entry.id])
             .xdel(STREAM, &[&entry.id])
             .exec_async(&mut self.redis)
@@ -232,6 +235,9 @@ impl Worker<'_> {
     }
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
-    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
+fn fields(entry: &StreamId) -> impl Iterator<Item = (&str, &[u8])> {
+    entry.map.iter().filter_map(|(name, value)| match value {
+        Value::BulkString(bytes) => Some((name.as_str(), bytes.as_slice())),
+        _ => None,
+    })
 }

@@ -1,4 +1,7 @@
 //! The larger examples as their users run them: built, in processes of their own, over sockets, ended by signals.
+//!
+//! `cargo test --all-features` builds them as well; to run this file alone, `cargo build --all-features --examples` comes first. They are
+//! driven from here and not by a script, for the tests look into Redis and stop a worker at the moment that matters.
 
 #[path = "support/client.rs"]
 mod client;
@@ -205,18 +208,24 @@ async fn a_queue_with_an_entry_that_nobody_can_work_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_queue_that_is_down_is_no_success() {
+async fn a_queue_that_is_down_is_no_success_and_comes_back() {
     let mut redis = Server::start(&[]);
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
     let address = receiver.address();
+    let mut worker = Program::start("redis_stream", &["work", "worker"], &variables);
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(0)).await, 200);
+    worker.until("it has done the first", |worker| worker.lines().len() == 1);
+
     redis.kill();
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 503);
     redis.restart();
-    // Its connections are broken, and nothing has been sent since: it makes them again at once.
+    // All connections are broken, and the group of workers is gone with the stream.
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 200);
-    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap(), 1);
+    worker.until("it has done the second", |worker| worker.lines().len() == 2);
+
+    assert!(worker.terminate().success());
     assert!(receiver.terminate().success());
-    assert!(!receiver.log().contains(SECRET));
+    assert_eq!(worked_on(&[&worker]), [id(0), id(1)]);
+    assert!(!format!("{}{}", receiver.log(), worker.log()).contains(SECRET));
 }

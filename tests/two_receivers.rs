@@ -115,7 +115,7 @@ async fn run(fate: Fate, title: &str) {
     for receiver in &mut receivers {
         assert!(receiver.terminate().success(), "{}", receiver.log());
     }
-    let handled = Handled::count(bodies, &receivers, away, fate);
+    let handled = Handled::count(bodies, &receivers, away.as_ref(), fate);
     let report = Report { title, load: &load, answers, handled, took };
     println!("{report}");
     report.check(connections);
@@ -315,13 +315,13 @@ impl Reason {
 }
 
 impl Handled {
-    fn count(bodies: usize, receivers: &[Program; 2], away: Option<Away>, fate: Fate) -> Self {
+    fn count(bodies: usize, receivers: &[Program; 2], away: Option<&Away>, fate: Fate) -> Self {
         let numbers: BTreeMap<_, _> = (0..bodies).map(|number| (id(number), number)).collect();
         let mut handlings: Vec<Vec<Handling>> = vec![Vec::new(); bodies];
         for (receiver, program) in receivers.iter().enumerate() {
             for (line, text) in program.lines().iter().enumerate() {
                 let number = numbers[text.split(' ').nth(1).unwrap()];
-                let when = match &away {
+                let when = match away {
                     Some(away) if line >= away.back[receiver] => When::After,
                     Some(away) if line >= away.gone[receiver] => When::Away,
                     _ => When::Before,
