@@ -118,22 +118,28 @@ mod layer {
     /// `Verified` in its box; with axum, what lifts axum's limit in another.
     const BOXES: u64 = if cfg!(feature = "axum") { 2 } else { 1 };
 
+    /// With something to tell, the delivery in its box.
+    const TOLD: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
+
+    /// A counter's label.
+    const COUNTED: u64 = if cfg!(feature = "metrics") { 1 } else { 0 };
+
     #[test]
     fn takes_memory_for_what_it_adds_to_the_extensions() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
-        assert_eq!(taken(request, 200), BOXES);
+        assert_eq!(taken(request, 200), BOXES + TOLD + COUNTED);
     }
 
     #[test]
     fn takes_memory_for_the_extensions_where_there_are_none() {
-        assert_eq!(taken(delivery(shared(), Full::new(shared())), 200), BOXES + 2);
+        assert_eq!(taken(delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
     }
 
     /// The answer's header map (2) and value, its extensions (2) and the refusal in its box.
     #[test]
     fn takes_memory_for_the_answer_to_a_refused_request() {
-        assert_eq!(taken(unsigned(Full::new(shared())), 401), 6);
+        assert_eq!(taken(unsigned(Full::new(shared())), 401), 6 + COUNTED);
     }
 
     /// Two mebibytes, a byte at a time.

@@ -1,6 +1,7 @@
 use std::{
     cell::Cell,
     future::{Ready, poll_fn, ready},
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
 };
@@ -121,9 +122,7 @@ where
     let status = |answer: &Result<ServiceResponse<B>, Error>| {
         answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status).as_u16()
     };
-    let delivering = receiver.clone();
-    let delivered =
-        receiver.supervise(arrived, |slot| delivering.deliver(verified, slot, call, status), rt::spawn).await;
+    let delivered = receiver.deliver(verified, arrived, |delivery| delivery.run(call, status), rt::spawn).await;
     Ok(match delivered {
         Delivered::Handled(answer) => answer?.map_into_left_body(),
         // The request is the handler's now, also when that has not begun.
@@ -145,11 +144,17 @@ struct Head {
     method: Method,
     uri: Uri,
     version: Version,
+    peer: Option<SocketAddr>,
 }
 
 impl Head {
     fn of(request: &ServiceRequest) -> Self {
-        Self { method: request.method().clone(), uri: request.uri().clone(), version: request.version() }
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            peer: request.peer_addr(),
+        }
     }
 
     fn into_request(self) -> ServiceRequest {
@@ -158,6 +163,7 @@ impl Head {
         head.method = self.method;
         head.uri = self.uri;
         head.version = self.version;
+        head.peer_addr = self.peer;
         request
     }
 }

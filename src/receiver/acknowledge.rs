@@ -9,11 +9,12 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Delivered, Receiver, RefusalKind, telemetry};
+use super::{Delivered, Delivery, Receiver, RefusalKind, telemetry};
+use crate::verify::Verified;
 
 /// Handlers on tasks of their own, so that neither the sender's deadline nor its leaving ends them.
 #[derive(Clone, Debug)]
@@ -45,8 +46,8 @@ impl Acknowledge {
     fn slot(&self) -> Option<Slot> {
         let Background { limit, running, is_draining, .. } = &*self.background;
         let one_more = |running: usize| running.checked_add(1).filter(|running| running <= limit);
-        let before = running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
-        telemetry::in_background(before.saturating_add(1));
+        running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
+        telemetry::in_background(1);
         let slot = Slot { background: Arc::clone(&self.background), acknowledged: Arc::default() };
         // Looked at after counting, so that `drain` either sees this one, or is seen.
         (!is_draining.load(Ordering::SeqCst)).then_some(slot)
@@ -69,8 +70,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let before = self.background.running.fetch_sub(1, Ordering::SeqCst);
-        telemetry::in_background(before.saturating_sub(1));
+        self.background.running.fetch_sub(1, Ordering::SeqCst);
+        telemetry::in_background(-1);
         self.background.one_ended.notify_waiters();
     }
 }
@@ -124,21 +125,23 @@ impl Receiver {
         Drained { abandoned: background.running.load(Ordering::SeqCst) }
     }
 
-    /// Waits for a delivery's handler. Under [`acknowledge_within`](Self::acknowledge_within), `spawn` puts it on a task of its own, and
-    /// the wait ends in time.
-    pub(crate) async fn supervise<W, R>(
+    /// Takes a verified delivery to its handler: `work` does. Under [`acknowledge_within`](Self::acknowledge_within), `spawn` puts it on
+    /// a task of its own, and the wait ends in time.
+    pub(crate) async fn deliver<W, R>(
         &self,
+        verified: Verified,
         arrived: Instant,
-        work: impl FnOnce(Option<Slot>) -> W,
+        work: impl FnOnce(Delivery) -> W,
         spawn: impl FnOnce(W) -> JoinHandle<Delivered<R>>,
     ) -> Delivered<R>
     where
         W: Future<Output = Delivered<R>>,
     {
-        let Some(acknowledge) = self.acknowledge() else { return work(None).await };
-        let Some(slot) = acknowledge.slot() else { return Delivered::Refused(RefusalKind::BackgroundFull.into()) };
+        let delivery = Delivery::begin(self.clone(), verified);
+        let Some(acknowledge) = self.acknowledge() else { return work(delivery).await };
+        let Some(slot) = acknowledge.slot() else { return delivery.refuse(RefusalKind::BackgroundFull) };
         let acknowledged = Arc::clone(&slot.acknowledged);
-        let task = spawn(work(Some(slot)));
+        let task = spawn(work(delivery.in_background(slot)));
         // A time too far ahead to be told is no deadline.
         let Some(deadline) = arrived.checked_add(acknowledge.within) else { return joined(task.await) };
         match timeout_at(deadline, task).await {
@@ -152,8 +155,8 @@ impl Receiver {
 }
 
 /// A handler's panic goes on where it would have without the task.
-fn joined<R>(ended: Result<Delivered<R>, tokio::task::JoinError>) -> Delivered<R> {
-    match ended.map_err(tokio::task::JoinError::try_into_panic) {
+fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
+    match ended.map_err(JoinError::try_into_panic) {
         Ok(delivered) => delivered,
         Err(Ok(panic)) => resume_unwind(panic),
         // Cancelled: the runtime is being shut down.

@@ -1,15 +1,16 @@
 use std::{
     collections::HashSet,
+    convert::Infallible,
     fmt,
     future::poll_fn,
     pin::pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
 
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 
 use super::RefusalKind;
 use crate::{
@@ -36,8 +37,9 @@ use crate::{
 #[must_use]
 pub struct Deduplicate {
     store: Arc<dyn ClaimStore>,
-    /// Made at the store's first failure, and asked before it from then on.
-    stand_in: Arc<OnceLock<MemoryStore>>,
+    /// What is being handled in this process, and what the store failed to remember. Asked before the store, so a failure that comes
+    /// while a handler runs does not let a copy through.
+    stand_in: Arc<MemoryStore>,
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
     namespace: Arc<str>,
@@ -67,7 +69,7 @@ impl Deduplicate {
     /// How long a handled delivery is remembered, unless [configured](Self::remember_for): a day.
     pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How many entries the stand-in holds: about 8 MB.
+    /// How many entries the stand-in holds: about 8 MB once it is full.
     const STAND_IN_CAPACITY: usize = 100_000;
 
     /// How often a duplicate that waits asks again.
@@ -77,7 +79,7 @@ impl Deduplicate {
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
             store: Arc::new(store),
-            stand_in: Arc::default(),
+            stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
             namespace: Arc::default(),
             key_by: None,
@@ -155,10 +157,10 @@ impl Deduplicate {
                     waiting = Some(Waiting::begin(&self.waited_for, key).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
-                Ok(claims) => {
+                Ok(mut held) => {
                     let fresh_for = verified.fresh_until().saturating_since(now);
-                    let remember_for = self.remember_for.max(fresh_for);
-                    return Ok(Held { deduplicate: Arc::clone(self), claims, remember_for });
+                    held.remember_for = self.remember_for.max(fresh_for);
+                    return Ok(held);
                 }
                 Err(duplicate) => return Err(duplicate),
             }
@@ -166,68 +168,63 @@ impl Deduplicate {
         }
     }
 
-    async fn try_claim(&self, key: ClaimKey) -> Result<Vec<Claimed>, Duplicate> {
-        let mut claims = Vec::with_capacity(1);
-        if let Some(stand_in) = self.stand_in.get() {
+    async fn try_claim(self: &Arc<Self>, key: ClaimKey) -> Result<Held, Duplicate> {
+        let in_stand_in = match self.stand_in.claim(key, self.lease).await {
+            Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
+            Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
+            Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
             // Full of running claims is the one way in which it fails; then it does not count.
-            match stand_in.claim(key, self.lease).await {
-                Ok(ClaimOutcome::Fresh(claim)) => claims.push(Claimed { store: Kept::InStandIn, claim }),
-                Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
-                Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
-                Err(_) => {}
-            }
-        }
+            Err(_) => None,
+        };
+        // From here on it is given back, should this be cancelled.
+        let mut held = Held::new(Arc::clone(self), in_stand_in);
         let duplicate = match self.store.claim(key, self.lease).await {
             Ok(ClaimOutcome::Fresh(claim)) => {
-                claims.push(Claimed { store: Kept::InStore, claim });
-                return Ok(claims);
+                held.claims.in_store = Some(claim);
+                return Ok(held);
             }
             Ok(ClaimOutcome::Running) => Duplicate::Running,
             Ok(ClaimOutcome::Completed) => Duplicate::Handled,
             Err(error) => {
                 self.say_failure("claim", &error);
-                let claim = error.into_claim();
-                match self.on_failure {
-                    StoreFailure::Handle => {
-                        // It may have landed, or the store may be back when the handler is done.
-                        claims.extend(claim.map(|claim| Claimed { store: Kept::InStore, claim }));
-                        if self.stand_in.get().is_none() {
-                            claims.extend(self.claim_in_new_stand_in(key).await?);
-                        }
-                        return Ok(claims);
-                    }
-                    StoreFailure::Reject => {
-                        claims.extend(claim.map(|claim| Claimed { store: Kept::InStore, claim }));
-                        Duplicate::Unknown
-                    }
+                // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.
+                held.claims.in_store = Some(error.into_claim().unwrap_or_else(|| Claim::new(key)));
+                if self.on_failure == StoreFailure::Handle {
+                    return Ok(held);
                 }
+                Duplicate::Unknown
             }
         };
-        for claimed in &claims {
-            // Not ours after all. What cannot be released runs out.
-            let _ = self.store_of(claimed).release(&claimed.claim).await;
-        }
+        held.release().await;
         Err(duplicate)
     }
 
-    async fn claim_in_new_stand_in(&self, key: ClaimKey) -> Result<Option<Claimed>, Duplicate> {
-        match self.stand_in().claim(key, self.lease).await {
-            Ok(ClaimOutcome::Fresh(claim)) => Ok(Some(Claimed { store: Kept::InStandIn, claim })),
-            // Somebody was faster at making it.
-            Ok(ClaimOutcome::Running) => Err(Duplicate::Running),
-            Ok(ClaimOutcome::Completed) => Err(Duplicate::Handled),
-            Err(_) => Ok(None),
+    /// Ends what was claimed: completes it when the delivery was handled, to be remembered for so long, else releases it.
+    async fn settle(&self, claims: &Claims, handled: Option<Duration>) {
+        let Claims { in_store, in_stand_in } = claims;
+        if let (Some(remember_for), Some(claim)) = (handled, in_store) {
+            match self.store.complete(claim, remember_for).await {
+                Ok(true) => {}
+                // The lease ran out, and another copy was taken up.
+                Ok(false) => super::telemetry::handled_twice(),
+                Err(error) => {
+                    self.say_failure("complete", &error);
+                    // At least this process will remember.
+                    let claim = in_stand_in.as_ref().unwrap_or(claim);
+                    if let Ok(false) = self.stand_in.complete(claim, remember_for).await {
+                        super::telemetry::handled_twice();
+                    }
+                    return;
+                }
+            }
+        } else if let Some(claim) = in_store
+            && let Err(error) = self.store.release(claim).await
+        {
+            self.say_failure("release", &error);
         }
-    }
-
-    fn stand_in(&self) -> &MemoryStore {
-        self.stand_in.get_or_init(|| MemoryStore::new(Self::STAND_IN_CAPACITY))
-    }
-
-    fn store_of(&self, claimed: &Claimed) -> &dyn ClaimStore {
-        match claimed.store {
-            Kept::InStore => &*self.store,
-            Kept::InStandIn => self.stand_in(),
+        if let Some(claim) = in_stand_in {
+            // Never fails.
+            let _ = self.stand_in.release(claim).await;
         }
     }
 
@@ -285,7 +282,8 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn begin(waited_for: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
         let is_first = waited_for.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        is_first.then_some(Self { waited_for, key })
+        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
+        is_first.then(|| Self { waited_for, key })
     }
 }
 
@@ -298,26 +296,27 @@ impl Drop for Waiting<'_> {
 /// A delivery that is ours to handle, for as long as this is held.
 ///
 /// Dropped without an end, by a panic or because the client left, it is released: best effort, since that takes a runtime; else the
-/// lease runs out.
+/// lease runs out. Dropped while the end is being told to the store, it is told again.
 pub(super) struct Held {
     deduplicate: Arc<Deduplicate>,
-    /// In the store, in the stand-in, or in both.
-    claims: Vec<Claimed>,
+    claims: Claims,
     remember_for: Duration,
+    /// For how long to remember that it was.
+    handled: Option<Duration>,
 }
 
-struct Claimed {
-    store: Kept,
-    claim: Claim,
-}
-
-#[derive(Clone, Copy)]
-enum Kept {
-    InStore,
-    InStandIn,
+#[derive(Default)]
+struct Claims {
+    in_store: Option<Claim>,
+    in_stand_in: Option<Claim>,
 }
 
 impl Held {
+    fn new(deduplicate: Arc<Deduplicate>, in_stand_in: Option<Claim>) -> Self {
+        let remember_for = deduplicate.remember_for;
+        Self { deduplicate, claims: Claims { in_store: None, in_stand_in }, remember_for, handled: None }
+    }
+
     /// Waits for `handler`, and renews the claims meanwhile.
     pub(super) async fn renewed_during<R>(&self, handler: impl Future<Output = R>) -> R {
         let mut handler = pin!(handler);
@@ -329,56 +328,51 @@ impl Held {
         .await
     }
 
-    async fn keep_renewing(&self) -> std::convert::Infallible {
-        let lease = self.deduplicate.lease;
+    async fn keep_renewing(&self) -> Infallible {
+        let Deduplicate { store, stand_in, lease, .. } = &*self.deduplicate;
         // Two may fail before the lease ends.
-        let interval = lease.checked_div(3).unwrap_or(lease).max(Duration::from_millis(10));
+        let interval = lease.checked_div(3).unwrap_or(*lease).max(Duration::from_millis(10));
         loop {
             sleep(interval).await;
-            for claimed in &self.claims {
-                if let Err(error) = self.deduplicate.store_of(claimed).renew(&claimed.claim, lease).await {
-                    self.deduplicate.say_failure("renew", &error);
-                }
+            if let Some(claim) = &self.claims.in_stand_in {
+                // Never fails.
+                let _ = stand_in.renew(claim, *lease).await;
+            }
+            if let Some(claim) = &self.claims.in_store
+                && let Err(error) = store.renew(claim, *lease).await
+            {
+                self.deduplicate.say_failure("renew", &error);
             }
         }
     }
 
     /// The delivery was handled: no copy of it is, from now on.
     pub(super) async fn complete(mut self) {
-        for claimed in std::mem::take(&mut self.claims) {
-            match self.deduplicate.store_of(&claimed).complete(&claimed.claim, self.remember_for).await {
-                Ok(true) => {}
-                // The lease ran out, and another copy was taken up.
-                Ok(false) => super::telemetry::handled_twice(),
-                Err(error) => {
-                    self.deduplicate.say_failure("complete", &error);
-                    // At least this process will remember.
-                    let _ = self.deduplicate.stand_in().complete(&claimed.claim, self.remember_for).await;
-                }
-            }
-        }
+        self.handled = Some(self.remember_for);
+        self.settle().await;
     }
 
     /// The delivery was not handled: the next copy may be.
     pub(super) async fn release(mut self) {
-        let claims = std::mem::take(&mut self.claims);
-        release_all(Arc::clone(&self.deduplicate), claims).await;
+        self.settle().await;
     }
-}
 
-async fn release_all(deduplicate: Arc<Deduplicate>, claims: Vec<Claimed>) {
-    for claimed in claims {
-        if let Err(error) = deduplicate.store_of(&claimed).release(&claimed.claim).await {
-            deduplicate.say_failure("release", &error);
-        }
+    async fn settle(&mut self) {
+        self.deduplicate.settle(&self.claims, self.handled).await;
+        self.claims = Claims::default();
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let claims = std::mem::take(&mut self.claims);
-        if let (false, Ok(runtime)) = (claims.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(release_all(Arc::clone(&self.deduplicate), claims));
+        let Self { deduplicate, claims, handled, .. } = self;
+        let (claims, handled) = (std::mem::take(claims), *handled);
+        if claims.in_store.is_none() && claims.in_stand_in.is_none() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let deduplicate = Arc::clone(deduplicate);
+            runtime.spawn(async move { deduplicate.settle(&claims, handled).await });
         }
     }
 }

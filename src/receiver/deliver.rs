@@ -2,7 +2,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Receiver, Refusal, RefusalKind, acknowledge::Slot, telemetry};
+use super::{
+    Receiver, Refusal, RefusalKind,
+    acknowledge::Slot,
+    telemetry::{self, Span},
+};
 use crate::verify::Verified;
 
 /// How a verified delivery ended, to be turned into a response.
@@ -47,7 +51,8 @@ pub enum OutcomeKind {
     Aborted,
     /// A copy was handled before, so this one was not.
     Duplicate,
-    /// It was refused after it was verified.
+    /// It was refused after it was verified, because a copy [is being handled](RefusalKind::BeingHandled), the store
+    /// [failed](RefusalKind::StoreFailed) or the background [is full](RefusalKind::BackgroundFull).
     Refused(RefusalKind),
 }
 
@@ -65,35 +70,63 @@ impl OutcomeKind {
     }
 }
 
-impl Receiver {
-    /// Takes a verified delivery through deduplication to its handler.
+/// A verified delivery on its way to its handler. What became of it is told when this is dropped: once, however that came about.
+pub(crate) struct Delivery {
+    receiver: Receiver,
+    verified: Verified,
+    began: Instant,
+    slot: Option<Slot>,
+    span: Span,
+    kind: OutcomeKind,
+}
+
+impl Delivery {
+    pub(super) fn begin(receiver: Receiver, verified: Verified) -> Self {
+        let span = telemetry::span(&verified, receiver.verifier().now());
+        Self { receiver, verified, began: Instant::now(), slot: None, span, kind: OutcomeKind::Aborted }
+    }
+
+    pub(super) fn in_background(mut self, slot: Slot) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    pub(super) fn refuse<R>(mut self, kind: RefusalKind) -> Delivered<R> {
+        self.kind = OutcomeKind::Refused(kind);
+        Delivered::Refused(kind.into())
+    }
+
+    fn duplicate<R>(mut self) -> Delivered<R> {
+        self.kind = OutcomeKind::Duplicate;
+        Delivered::Duplicate
+    }
+
+    fn answered(&mut self, status: u16) -> OutcomeKind {
+        self.kind = match status {
+            200..=299 => OutcomeKind::Handled,
+            _ => OutcomeKind::Failed { status },
+        };
+        self.kind
+    }
+
+    /// Takes it through deduplication to its handler.
     ///
     /// `call` begins the handler, and is called at most once. `status` tells the status of what it answered.
-    pub(crate) fn deliver<R, F: Future<Output = R>>(
-        self,
-        verified: Verified,
-        slot: Option<Slot>,
+    pub(crate) fn run<R, F: Future<Output = R>>(
+        mut self,
         call: impl FnOnce() -> F,
         status: impl FnOnce(&R) -> u16,
     ) -> impl Future<Output = Delivered<R>> {
-        let receiver = self;
-        let span = telemetry::span(&verified, receiver.verifier().now());
-        telemetry::in_span(span, async move {
-            let mut report = Report {
-                receiver: receiver.clone(),
-                verified: verified.clone(),
-                began: Instant::now(),
-                slot,
-                kind: OutcomeKind::Aborted,
-            };
-            let held = match receiver.deduplication() {
+        telemetry::in_span(self.span.clone(), async move {
+            let held = match self.receiver.deduplication() {
                 None => None,
-                Some(deduplicate) => match deduplicate.claim(&verified, receiver.verifier().now()).await {
+                Some(deduplicate) => match deduplicate.claim(&self.verified, self.receiver.verifier().now()).await {
                     Ok(held) => Some(held),
                     Err(duplicate) => {
-                        let refusal = duplicate.refusal();
-                        report.kind = refusal.map_or(OutcomeKind::Duplicate, OutcomeKind::Refused);
-                        return refusal.map_or(Delivered::Duplicate, |kind| Delivered::Refused(kind.into()));
+                        return match duplicate.refusal() {
+                            None => self.duplicate(),
+                            Some(kind) => self.refuse(kind),
+                        };
                     }
                 },
             };
@@ -101,29 +134,17 @@ impl Receiver {
                 Some(held) => held.renewed_during(call()).await,
                 None => call().await,
             };
-            let status = status(&answer);
-            let has_succeeded = matches!(status, 200..=299);
-            report.kind = if has_succeeded { OutcomeKind::Handled } else { OutcomeKind::Failed { status } };
-            match held {
-                Some(held) if has_succeeded => held.complete().await,
-                Some(held) => held.release().await,
-                None => {}
+            match (self.answered(status(&answer)), held) {
+                (OutcomeKind::Handled, Some(held)) => held.complete().await,
+                (_, Some(held)) => held.release().await,
+                (_, None) => {}
             }
             Delivered::Handled(answer)
         })
     }
 }
 
-/// Tells the outcome once, however it came about.
-struct Report {
-    receiver: Receiver,
-    verified: Verified,
-    began: Instant,
-    slot: Option<Slot>,
-    kind: OutcomeKind,
-}
-
-impl Drop for Report {
+impl Drop for Delivery {
     fn drop(&mut self) {
         let outcome = Outcome {
             kind: self.kind,
@@ -131,7 +152,7 @@ impl Drop for Report {
             duration: self.began.elapsed(),
             verified: self.verified.clone(),
         };
-        telemetry::ended(&outcome);
+        telemetry::ended(&outcome, &self.span);
         self.receiver.tell(&outcome);
     }
 }

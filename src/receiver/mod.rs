@@ -20,6 +20,49 @@
 //!
 //! A refusal's body is empty and its reason is told to nobody but you: as [`Refusal`] or [`WebhookRejection`] in the response's
 //! extensions, and by `tracing`.
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, for the recorder that your program installs:
+//!
+//! | name | kind | labels | what |
+//! |---|---|---|---|
+//! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
+//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, by [`OutcomeKind`]: `handled`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded after a copy had been taken up elsewhere |
+//! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
+//! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
+//! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
+//! | `twenty_webhook_verification_seconds` | histogram | | time spent hashing and comparing, not waiting |
+//! | `twenty_webhook_handler_seconds` | histogram | `outcome` | from verification to the handler's end, the wait for a copy included: `handled`, `failed`, `aborted` |
+//! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
+//!
+//! There are no other labels, so neither tenants nor strangers can make the number of series grow.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level; `RUST_LOG=twenty_webhook=debug`
+//! shows everything.
+//!
+//! Each verified delivery has a span `delivery`, at info, until its handler is done, in the background too:
+//!
+//! | field | what |
+//! |---|---|
+//! | `event.name` | `person.created`, quoted |
+//! | `keys.id` | id of the [`Keys`](crate::verify::Keys) that it was verified with |
+//! | `secret.index` | which of their secrets: 0 is the first |
+//! | `body.len` | in bytes |
+//! | `age_ms` | from signature to verification |
+//! | `outcome` | `handled`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `status` | what the handler answered, if it failed |
+//! | `duration_ms` | from verification to the end |
+//!
+//! | level | what |
+//! |---|---|
+//! | error | the claim store failed; an extractor is used without the middleware |
+//! | warn | a verified delivery was not handled: its handler failed or was aborted, no extractor took it, it was refused; or a member of it has an unexpected type |
+//! | warn, each at most every ten seconds | an unverified one was refused for a reason that lies here: too long, budget used up, no answer from the resolver |
+//! | debug | all else: what strangers can cause at will |
 
 mod acknowledge;
 mod budget;
@@ -35,7 +78,7 @@ mod throttle;
 
 pub use acknowledge::Drained;
 pub use deduplicate::{Deduplicate, StoreFailure};
-pub(crate) use deliver::Delivered;
+pub(crate) use deliver::{Delivered, Delivery};
 pub use deliver::{Outcome, OutcomeKind};
 pub use outcome::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
 pub use policy::Receiver;

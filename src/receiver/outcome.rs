@@ -60,13 +60,12 @@ impl Refusal {
 
 #[cfg(feature = "tracing")]
 impl Refusal {
-    /// Whether it was refused after it was verified: then it is Twenty's, and lost.
+    /// Whether it was refused after it was verified: then it is Twenty's, and lost. Not when a copy waits.
     pub(super) const fn is_of_authentic(&self) -> bool {
         matches!(
             self.kind,
             RefusalKind::OtherWorkspace
                 | RefusalKind::OtherWebhook
-                | RefusalKind::BeingHandled
                 | RefusalKind::StoreFailed
                 | RefusalKind::BackgroundFull
         )

@@ -12,7 +12,7 @@ use super::{
     intake::Intake,
     telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
-    throttle::Throttle,
+    throttle::Warnings,
 };
 use crate::{
     event::{Heading, field::Id},
@@ -48,9 +48,10 @@ struct Policy {
     body_deadline: Duration,
     budget: Arc<Budget>,
     respond: Arc<Respond>,
-    warnings: Arc<Throttle>,
+    warnings: Arc<Warnings>,
     deduplicate: Option<Arc<Deduplicate>>,
     acknowledge: Option<Acknowledge>,
+    background_limit: usize,
     on_outcome: Option<Arc<OnOutcome>>,
     resolver: Option<Resolver>,
 }
@@ -77,9 +78,10 @@ impl Receiver {
             body_deadline: Self::DEFAULT_BODY_DEADLINE,
             budget: Budget::new(Self::DEFAULT_UNVERIFIED_BUDGET),
             respond: Arc::new(|refusal| RefusalResponse::new(refusal.status())),
-            warnings: Arc::new(Throttle::new()),
+            warnings: Arc::new(Warnings::new()),
             deduplicate: None,
             acknowledge: None,
+            background_limit: Self::DEFAULT_BACKGROUND_LIMIT,
             on_outcome: None,
             resolver: None,
         };
@@ -109,22 +111,26 @@ impl Receiver {
     ///
     /// Handlers run on tasks of their own: on the tokio runtime with tower and axum, on the worker with actix-web.
     pub fn acknowledge_within(mut self, within: Duration) -> Self {
-        self.policy_mut().acknowledge = Some(Acknowledge::new(within, Self::DEFAULT_BACKGROUND_LIMIT));
+        let policy = self.policy_mut();
+        policy.acknowledge = Some(Acknowledge::new(within, policy.background_limit));
         self
     }
 
-    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within), which comes first. Default:
+    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within). Default:
     /// [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
     pub fn background_limit(mut self, handlers: usize) -> Self {
-        if let Some(acknowledge) = &mut self.policy_mut().acknowledge {
-            *acknowledge = Acknowledge::new(acknowledge.within, handlers);
-        }
+        let policy = self.policy_mut();
+        policy.background_limit = handlers;
+        policy.acknowledge =
+            policy.acknowledge.take().map(|acknowledge| Acknowledge::new(acknowledge.within, handlers));
         self
     }
 
-    /// Tells what became of each verified delivery: after a 202, nobody else learns it.
+    /// Tells what became of each verified delivery, once: after a 202, nobody else learns it.
     ///
-    /// Called where the handler ran, so it should be quick and must not block. Its panics are caught.
+    /// Called where the handler ran, so it should be quick and must not block. A panic in it goes no further. Deliveries of
+    /// another [workspace](Self::expect_workspace) or [webhook](Self::expect_webhook) than expected are refused like unverified
+    /// ones, and not told.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
         self.policy_mut().on_outcome = Some(Arc::new(on_outcome));
         self
@@ -252,8 +258,13 @@ impl Receiver {
 
     /// What to answer to a refused request. Says so in the log.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
-        telemetry::refused(refusal, self.policy.verifier.body_limit(), || self.policy.warnings.lets_through());
+        telemetry::refused(refusal, || self.is_warning_due(refusal.kind()));
         (self.policy.respond)(refusal)
+    }
+
+    /// Whether to warn of a refusal that strangers can cause: not each time.
+    pub(super) fn is_warning_due(&self, kind: RefusalKind) -> bool {
+        self.policy.warnings.is_due(kind)
     }
 
     /// Whether something must be done between verification and handler, or after it.
@@ -277,7 +288,7 @@ impl Receiver {
 
     pub(super) fn tell(&self, outcome: &Outcome) {
         if let Some(on_outcome) = &self.policy.on_outcome {
-            // Called while a handler's panic unwinds, too: a second one would abort the process.
+            // This runs on drop, where a panic may be under way, and a second one would end the process. The panic hook has told it.
             let _ = catch_unwind(AssertUnwindSafe(|| on_outcome(outcome)));
         }
     }

@@ -85,8 +85,9 @@ impl Reading {
         let intake = match found {
             Ok(keys) => self.receiver.begin_for_tenant(signature, keys),
             Err(error) => {
-                telemetry::resolver_failed(&*error);
-                Err(RefusalKind::ResolverFailed.into())
+                let kind = RefusalKind::ResolverFailed;
+                telemetry::resolver_failed(&*error, || self.receiver.is_warning_due(kind));
+                Err(kind.into())
             }
         };
         match intake {

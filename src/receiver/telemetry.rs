@@ -5,7 +5,7 @@
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use std::time::Duration;
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::OutcomeKind;
 use super::{Outcome, Refusal, StoreFailure};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 };
 
 #[cfg(not(feature = "tracing"))]
+#[derive(Clone)]
 pub(super) struct Span;
 #[cfg(feature = "tracing")]
 pub(super) use tracing::Span;
@@ -54,16 +55,15 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// A request was refused before it was verified, or after. `is_loud`: this time a warning is due, where one can be.
-pub(super) fn refused(refusal: &Refusal, body_limit: usize, is_loud: impl FnOnce() -> bool) {
+/// A request was refused before it was verified, or after. `is_warning_due`: strangers can cause it, but not each time.
+pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
     if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "refused a verified delivery: {refusal}");
-    } else if refusal.status() == 413 && is_loud() {
-        // An event may be lost, and only a higher limit helps. But strangers can cause it too, so not each time.
-        tracing::warn!(body_limit, "refused a delivery: {refusal}");
+    } else if is_warning_due() {
+        tracing::warn!(status = refusal.status(), "refused a delivery: {refusal}");
     } else {
         // Strangers cause these at will.
         tracing::debug!(status = refusal.status(), "refused a delivery: {refusal}");
@@ -79,16 +79,18 @@ pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
     metrics::histogram!("twenty_webhook_verification_seconds").record(hashing);
 }
 
-/// A verified delivery came to its end. Called within its span.
-pub(super) fn ended(outcome: &Outcome) {
+/// A verified delivery came to its end.
+pub(super) fn ended(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "metrics")]
     {
-        metrics::counter!("twenty_webhook_deliveries_total", "outcome" => outcome.kind.label()).increment(1);
-        metrics::histogram!("twenty_webhook_handler_seconds").record(outcome.duration);
+        let label = outcome.kind.label();
+        metrics::counter!("twenty_webhook_deliveries_total", "outcome" => label).increment(1);
+        if matches!(outcome.kind, OutcomeKind::Handled | OutcomeKind::Failed { .. } | OutcomeKind::Aborted) {
+            metrics::histogram!("twenty_webhook_handler_seconds", "outcome" => label).record(outcome.duration);
+        }
     }
     #[cfg(feature = "tracing")]
-    {
-        let span = tracing::Span::current();
+    span.in_scope(|| {
         span.record("outcome", outcome.kind.label());
         span.record("duration_ms", millis(outcome.duration));
         if let OutcomeKind::Failed { status } = outcome.kind {
@@ -103,13 +105,17 @@ pub(super) fn ended(outcome: &Outcome) {
                 tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
             }
         }
-    }
+    });
 }
 
-/// The tenant's keys could not be found out.
-pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync)) {
+/// The tenant's keys could not be found out. What the error says is quoted, so that it cannot forge a line.
+pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), is_warning_due: impl FnOnce() -> bool) {
     #[cfg(feature = "tracing")]
-    tracing::error!("cannot tell the tenant's keys: {error}");
+    if is_warning_due() {
+        tracing::warn!(error = error.to_string(), "the tenant's keys could not be found out");
+    } else {
+        tracing::debug!(error = error.to_string(), "the tenant's keys could not be found out");
+    }
 }
 
 /// The claim store failed.
@@ -131,10 +137,11 @@ pub(super) fn handled_twice() {
     tracing::warn!("the claim's lease ran out before the handler was done: a copy may have been handled too");
 }
 
-/// So many handlers are in the background now.
-pub(super) fn in_background(running: usize) {
+/// So many handlers more, or less, are in the background.
+pub(super) fn in_background(more: i8) {
+    // Not `set`: of two that are told at once, the older could come last.
     #[cfg(feature = "metrics")]
-    metrics::gauge!("twenty_webhook_background_handlers").set(u32::try_from(running).unwrap_or(u32::MAX));
+    metrics::gauge!("twenty_webhook_background_handlers").increment(more);
 }
 
 #[cfg(feature = "tracing")]

@@ -123,8 +123,7 @@ where
     };
     let status =
         |answer: &Result<Response<R>, S::Error>| answer.as_ref().map_or(500, |response| response.status().as_u16());
-    let deliver = receiver.clone();
-    receiver.supervise(arrived, |slot| deliver.deliver(verified, slot, call, status), tokio::spawn).await
+    receiver.deliver(verified, arrived, |delivery| delivery.run(call, status), tokio::spawn).await
 }
 
 fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {

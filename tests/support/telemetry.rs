@@ -1,0 +1,125 @@
+//! Recorders of metrics and of log lines.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Kind, name, labels.
+pub type Series = (&'static str, String, Vec<(String, String)>);
+
+/// Every series with its value: a counter's or gauge's own, or how many a histogram has.
+#[derive(Clone, Default)]
+pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>);
+
+#[derive(Default)]
+struct Number(Mutex<f64>);
+
+impl Recorded {
+    pub fn series(&self) -> BTreeMap<Series, f64> {
+        let series = self.0.lock().unwrap();
+        series.iter().map(|(series, number)| (series.clone(), *number.0.lock().unwrap())).collect()
+    }
+
+    fn number(&self, kind: &'static str, key: &Key) -> Arc<Number> {
+        let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
+        Arc::clone(self.0.lock().unwrap().entry((kind, key.name().to_owned(), labels)).or_default())
+    }
+}
+
+impl CounterFn for Number {
+    fn increment(&self, value: u64) {
+        *self.0.lock().unwrap() += f64::from(u32::try_from(value).unwrap());
+    }
+
+    fn absolute(&self, _: u64) {
+        unimplemented!()
+    }
+}
+
+impl GaugeFn for Number {
+    fn increment(&self, value: f64) {
+        *self.0.lock().unwrap() += value;
+    }
+
+    fn decrement(&self, value: f64) {
+        *self.0.lock().unwrap() -= value;
+    }
+
+    fn set(&self, value: f64) {
+        *self.0.lock().unwrap() = value;
+    }
+}
+
+impl HistogramFn for Number {
+    fn record(&self, value: f64) {
+        assert!(value >= 0.0);
+        *self.0.lock().unwrap() += 1.0;
+    }
+}
+
+impl Recorder for Recorded {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.number("counter", key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.number("gauge", key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.number("histogram", key))
+    }
+}
+
+/// What was written.
+#[derive(Clone, Default)]
+pub struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Takes out what was written so far, a JSON object a line.
+    pub fn take_json(&self) -> Vec<Value> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Written {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}

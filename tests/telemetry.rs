@@ -1,0 +1,501 @@
+//! What is said in logs and metrics over a run of every kind of request, in axum and in actix-web.
+#![cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
+
+#[path = "support/scripted_store.rs"]
+mod scripted_store;
+#[path = "support/stack.rs"]
+mod stack;
+mod support;
+#[path = "support/telemetry.rs"]
+mod telemetry;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
+
+use scripted_store::{Fault, Op, ScriptedStore};
+use serde_json::Value;
+use stack::{Leave, Leaving, Server, Stack, event, post};
+use support::{
+    NONCE, NOW, SIGNATURE, TIMESTAMP, clock,
+    http1::{Connection, Request, soon, unsigned},
+};
+use telemetry::{Recorded, Series, Written};
+use tokio::time::sleep;
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt::{self, format::FmtSpan},
+    layer::SubscriberExt as _,
+};
+use twenty_webhook::{
+    Receiver,
+    deduplicate::{ClaimOutcome, ClaimStore},
+    receiver::{Deduplicate, StoreFailure},
+    verify::{Keys, Secret, Signer, Verifier, VerifierBuilder},
+};
+
+/// What must never be said. Each occurs in what is sent, or is configured.
+const SECRET: &str = "marker-secret";
+const OTHER_SECRET: &str = "marker-other-secret";
+const TITLE: &str = "marker-title Ada Lovelace ada@example.com";
+const FIELD: &str = "marker-field";
+const TOKEN: &str = "marker-token";
+const HEADER: &str = "marker-header";
+
+/// What an event's name, or a resolver's error, might try.
+const FORGERY: &str = "\nERROR forged: all is lost\u{1b}[2J\r";
+
+/// Everything that was told.
+struct Told {
+    /// By the name of the act.
+    logs: BTreeMap<&'static str, Vec<Value>>,
+    plain: String,
+    metrics: BTreeMap<Series, f64>,
+    signatures: BTreeSet<String>,
+}
+
+static TOLD: LazyLock<Told> = LazyLock::new(|| {
+    let (recorded, json, plain) = (Recorded::default(), Written::default(), Written::default());
+    metrics::set_global_recorder(recorded.clone()).map_err(|_| "a recorder").unwrap();
+    let ours = || {
+        Targets::new().with_target("twenty_webhook", LevelFilter::TRACE).with_target("telemetry", LevelFilter::TRACE)
+    };
+    let subscriber = tracing_subscriber::registry()
+        .with(fmt::layer().json().with_span_events(FmtSpan::FULL).with_writer(json.clone()).with_filter(ours()))
+        .with(
+            fmt::layer()
+                .with_ansi(false)
+                .with_span_events(FmtSpan::FULL)
+                .with_writer(plain.clone())
+                .with_filter(ours()),
+        );
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let mut run = Run { json, logs: BTreeMap::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        for stack in [Stack::Axum, Stack::ActixApp] {
+            run.everything(stack).await;
+        }
+        run.in_the_background().await;
+    });
+    let signatures = std::mem::take(&mut *SIGNATURES.lock().unwrap());
+    Told { logs: run.logs, plain: plain.text(), metrics: recorded.series(), signatures }
+});
+
+static SIGNATURES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn builder() -> VerifierBuilder {
+    Verifier::builder().clock(clock()).body_limit(4 << 10)
+}
+
+fn receiver() -> Receiver {
+    let keys = Keys::new("the keys", [OTHER_SECRET, SECRET].map(|text| Secret::new(text).unwrap())).unwrap();
+    Receiver::new(builder().keys(keys).build().unwrap())
+}
+
+/// A delivery full of markers.
+fn delivery(body: impl AsRef<[u8]>) -> Request {
+    let headers = Signer::new(SECRET).unwrap().sign_at(NOW, &body).pairs();
+    let request = unsigned(body)
+        .line(&format!("POST /webhooks/twenty?token={TOKEN} HTTP/1.1"))
+        .with("authorization", HEADER)
+        .with("user-agent", HEADER);
+    headers.into_iter().fold(request, |request, (name, value)| {
+        if name == SIGNATURE {
+            SIGNATURES.lock().unwrap().insert(value.clone());
+        }
+        request.with(&name, value)
+    })
+}
+
+fn titled(note: &str) -> String {
+    event(&format!("{TITLE} {note}"))
+}
+
+struct Run {
+    json: Written,
+    logs: BTreeMap<&'static str, Vec<Value>>,
+}
+
+impl Run {
+    /// What was logged since the last act.
+    fn end_of(&mut self, act: &'static str) {
+        let lines = self.json.take_json();
+        self.logs.entry(act).or_default().extend(lines);
+    }
+
+    async fn everything(&mut self, stack: Stack) {
+        let mut server = stack.serve(receiver()).await;
+        self.good_and_bad(&mut server).await;
+        server.stop().await;
+        self.strangers(stack).await;
+        self.copies(stack).await;
+        self.store_failures(stack).await;
+        self.tenants(stack).await;
+        self.authentic_refusals(stack).await;
+        self.extractors(stack).await;
+        self.acknowledged(stack).await;
+    }
+
+    async fn good_and_bad(&mut self, server: &mut Server) {
+        assert_eq!(server.post_handled(delivery(titled("good")), 200).await, 200);
+        let odd = format!(
+            r#"{{"eventName":"person.created","eventDate":"{TITLE}","record":{{"{FIELD}":{{"a":"{TITLE}"}},"name":"{TITLE}"}}}}"#
+        );
+        assert_eq!(server.post_handled(delivery(odd), 200).await, 200);
+        assert_eq!(server.post_handled(delivery(TITLE), 200).await, 200);
+        let forging = serde_json::json!({ "eventName": format!("note.created{FORGERY}"), "record": {} });
+        assert_eq!(server.post_handled(delivery(forging.to_string()), 200).await, 200);
+        self.end_of("good");
+        assert_eq!(server.post_handled(delivery(titled("bad")), 500).await, 500);
+        let client = Leaving::send(server.address, delivery(titled("leaves"))).await;
+        let call = server.calls.next().await;
+        client.leave(Leave::Reset);
+        call.is_cut_off().await;
+        let panics = post(server.address, delivery(titled("panics")));
+        server.calls.next().await.panic();
+        soon(panics).await.unwrap();
+        self.end_of("failed");
+    }
+
+    async fn strangers(&mut self, stack: Stack) {
+        let server = stack.serve(receiver().body_deadline(Duration::from_millis(50))).await;
+        let signed = || delivery(titled("strange"));
+        let forged = "f".repeat(64);
+        let refused = [
+            (unsigned(titled("unsigned")), 401),
+            (signed().without(SIGNATURE), 400),
+            (signed().without(TIMESTAMP), 400),
+            (signed().with(SIGNATURE, HEADER), 400),
+            (signed().with(TIMESTAMP, HEADER), 400),
+            (signed().signature(HEADER), 400),
+            (signed().timestamp(HEADER), 400),
+            (signed().timestamp("1790932471"), 400),
+            (signed().timestamp("1000000000000"), 401),
+            (signed().timestamp("9999999999999"), 401),
+            (signed().signature(&forged), 401),
+            (signed().body(titled("another")), 401),
+            (signed().with("content-encoding", HEADER), 415),
+            (signed().changed(NONCE, HEADER).signature(&forged), 401),
+        ];
+        for (request, status) in refused {
+            // So that a shorter body than declared is not waited for.
+            let len = request.bytes().len() - request.head_bytes().len();
+            assert_eq!(server.post(request.changed("content-length", len.to_string())).await.status, status);
+        }
+        let mut breaks_off = Connection::open(server.address).await;
+        breaks_off.send(&signed().bytes()[..signed().bytes().len() - 1]).await;
+        breaks_off.finish().await;
+        let _ = breaks_off.answer().await;
+        let mut stalls = Connection::open(server.address).await;
+        stalls.send(signed().head_bytes()).await;
+        assert_eq!(stalls.answer().await.unwrap().status, 408);
+        self.end_of("strangers");
+        for _ in 0..5 {
+            assert_eq!(server.post(delivery(titled(&"x".repeat(5000)))).await.status, 413);
+        }
+        server.stop().await;
+        self.end_of("too long");
+        let server = stack.serve(receiver().unverified_budget(10)).await;
+        for _ in 0..5 {
+            assert_eq!(server.post(signed()).await.status, 503);
+        }
+        server.stop().await;
+        self.end_of("overloaded");
+    }
+
+    async fn copies(&mut self, stack: Stack) {
+        let mut server = stack.serve(receiver().deduplicate(ScriptedStore::new())).await;
+        let copy = || delivery(titled("copy"));
+        let first = post(server.address, copy());
+        let call = server.calls.next().await;
+        let copies = [post(server.address, copy()), post(server.address, copy())];
+        soon(async {
+            while !copies.iter().any(tokio::task::JoinHandle::is_finished) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        call.answer(200);
+        assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+        for copy in copies {
+            assert!(matches!(soon(copy).await.unwrap().unwrap().status, 200 | 409));
+        }
+        server.stop().await;
+        self.end_of("copies");
+    }
+
+    async fn store_failures(&mut self, stack: Stack) {
+        let store = ScriptedStore::new();
+        let deduplicate = Deduplicate::new(store.clone()).lease(Duration::from_millis(30));
+        let mut server = stack.serve(receiver().deduplicate(deduplicate)).await;
+        store.fail_all();
+        let failing = post(server.address, delivery(titled("store fails")));
+        let call = server.calls.next().await;
+        soon(async {
+            while store.asked(Op::Renew) == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        call.answer(500);
+        soon(failing).await.unwrap();
+        assert_eq!(server.post_handled(delivery(titled("store fails")), 200).await, 200);
+        server.stop().await;
+
+        let rejecting = Deduplicate::new(store.clone()).on_store_failure(StoreFailure::Reject);
+        let server = stack.serve(receiver().deduplicate(rejecting)).await;
+        store.fail(Op::Claim, Fault::LoseAnswer);
+        assert_eq!(server.post(delivery(titled("rejected"))).await.status, 503);
+        server.stop().await;
+        self.end_of("store failures");
+
+        let store = ScriptedStore::new();
+        let mut server = stack.serve(receiver().deduplicate(store.clone())).await;
+        let twice = post(server.address, delivery(titled("twice")));
+        let call = server.calls.next().await;
+        store.forget(store.last_key()).await.unwrap();
+        let other = store.claim_elsewhere(store.last_key(), Duration::from_secs(60)).await;
+        assert!(matches!(other, ClaimOutcome::Fresh(_)));
+        call.answer(200);
+        assert_eq!(soon(twice).await.unwrap().unwrap().status, 200);
+        server.stop().await;
+        self.end_of("twice");
+    }
+
+    async fn tenants(&mut self, stack: Stack) {
+        let resolve = |request: twenty_webhook::receiver::TenantRequest| async move {
+            if request.header("x-fails").is_some() {
+                Err(format!("the database said {FORGERY}").into())
+            } else {
+                Ok(None)
+            }
+        };
+        let server = stack.serve(Receiver::for_tenants(builder(), resolve).unwrap()).await;
+        assert_eq!(server.post(delivery(titled("nobody's"))).await.status, 401);
+        self.end_of("strangers");
+        for _ in 0..5 {
+            assert_eq!(server.post(delivery(titled("nobody's")).with("x-fails", "")).await.status, 503);
+        }
+        server.stop().await;
+        self.end_of("resolver");
+    }
+
+    async fn authentic_refusals(&mut self, stack: Stack) {
+        let id = "3b8e6458-5fc1-4e63-8563-008ccddaa6db";
+        for receiver in [receiver().expect_workspace(id), receiver().expect_webhook(id)] {
+            let server = stack.serve(receiver).await;
+            assert_eq!(server.post(delivery(titled("another's"))).await.status, 401);
+            server.stop().await;
+        }
+        let server = stack.serve(receiver().acknowledge_within(Duration::ZERO).background_limit(0)).await;
+        assert_eq!(server.post(delivery(titled("full"))).await.status, 503);
+        server.stop().await;
+        self.end_of("authentic refusals");
+    }
+
+    /// Extractors that want a person, behind the middleware and without it.
+    async fn extractors(&mut self, stack: Stack) {
+        let typed = stack.serve_persons(receiver()).await;
+        let wrong = [
+            (titled("no person"), 422),
+            (TITLE.to_owned(), 400),
+            (format!(r#"{{"eventName":"person.created","record":"{TITLE}"}}"#), 422),
+            (format!(r#"{{"eventName":"person.created","record":{{"emails":"{TITLE}","{FIELD}":1}}}}"#), 200),
+        ];
+        for (body, status) in wrong {
+            assert_eq!(soon(post(typed.address, delivery(body))).await.unwrap().unwrap().status, status);
+        }
+        let bare = delivery(titled("bare")).line("POST /bare HTTP/1.1");
+        assert_eq!(soon(post(typed.address, bare)).await.unwrap().unwrap().status, 500);
+        typed.stop().await;
+        self.end_of("extractors");
+    }
+
+    async fn acknowledged(&mut self, stack: Stack) {
+        let receiver = receiver().acknowledge_within(Duration::from_millis(20));
+        let mut server = stack.serve(receiver.clone()).await;
+        for status in [200, 500] {
+            assert_eq!(server.post(delivery(titled("late"))).await.status, 202);
+            server.calls.next().await.answer(status);
+        }
+        assert_eq!(soon(receiver.drain(Duration::from_secs(20))).await.abandoned, 0);
+        server.stop().await;
+        self.end_of("acknowledged");
+    }
+
+    /// What runs in the background keeps the span that it was called in.
+    async fn in_the_background(&mut self) {
+        use http::{Request, Response};
+        use http_body_util::Full;
+        use tower::{Layer, ServiceExt, service_fn};
+        use tracing::Instrument;
+        use twenty_webhook::tower::{VerifiedBody, WebhookLayer};
+
+        let receiver = receiver().acknowledge_within(Duration::ZERO);
+        let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: Request<VerifiedBody>| async {
+            sleep(Duration::from_millis(20)).await;
+            tracing::info!(target: "telemetry", "in the handler");
+            Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+        }));
+        let body = titled("spans");
+        let mut request = Request::post("/").body(Full::<bytes::Bytes>::from(body.clone())).unwrap();
+        for (name, value) in Signer::new(SECRET).unwrap().sign_at(NOW, body).pairs() {
+            request.headers_mut().insert(http::HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
+        }
+        let outer = tracing::info_span!(target: "telemetry", "outer");
+        assert_eq!(service.oneshot(request).instrument(outer).await.unwrap().status(), 202);
+        assert_eq!(soon(receiver.drain(Duration::from_secs(20))).await.abandoned, 0);
+        self.end_of("in the background");
+    }
+}
+
+impl Told {
+    /// The events of an act, span events excluded.
+    fn events(&self, act: &str) -> impl Iterator<Item = (&str, &str)> {
+        const OF_SPANS: [&str; 4] = ["new", "enter", "exit", "close"];
+        let lines = self.logs[act]
+            .iter()
+            .map(|line| (line["level"].as_str().unwrap(), line["fields"]["message"].as_str().unwrap_or_default()));
+        lines.filter(|(_, message)| !OF_SPANS.contains(message))
+    }
+
+    fn levels(&self, act: &str) -> BTreeMap<&str, usize> {
+        let mut levels = BTreeMap::new();
+        for (level, _) in self.events(act) {
+            *levels.entry(level).or_default() += 1;
+        }
+        levels
+    }
+}
+
+#[test]
+fn no_secret_signature_body_or_query_is_logged() {
+    let json = serde_json::to_string(&TOLD.logs.values().collect::<Vec<_>>()).unwrap();
+    assert!(json.len() > 10_000 && TOLD.plain.len() > 10_000 && TOLD.signatures.len() > 10);
+    let metrics = format!("{:?}", TOLD.metrics);
+    for (what, text) in [("JSON", &json), ("plain", &TOLD.plain), ("metrics", &metrics)] {
+        for marker in ["marker", "Lovelace", "example.com"].into_iter().chain(TOLD.signatures.iter().map(|s| &s[..16]))
+        {
+            let found = text.find(marker).map(|at| &text[at.saturating_sub(300)..(at + 100).min(text.len())]);
+            assert_eq!(found, None, "{marker} in {what}");
+        }
+    }
+}
+
+#[test]
+fn no_name_and_no_error_forges_a_line() {
+    assert!(TOLD.plain.contains("all is lost"), "it was logged");
+    for line in TOLD.plain.lines() {
+        let is_one = line.starts_with("20") && line.contains("twenty_webhook") | line.contains("telemetry");
+        assert!(is_one, "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn strangers_cannot_flood_the_log() {
+    assert_eq!(TOLD.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    // One for each receiver and period.
+    for act in ["too long", "overloaded", "resolver"] {
+        assert_eq!(TOLD.levels(act).get("WARN"), Some(&2), "{act}: {:?}", TOLD.events(act).collect::<Vec<_>>());
+        assert_eq!(TOLD.levels(act).get("ERROR"), None);
+    }
+    assert_eq!(TOLD.levels("copies").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    assert_eq!(TOLD.levels("good").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+}
+
+#[test]
+fn what_is_lost_is_logged_loudly() {
+    // For each of two stacks. A failed handler, a client that left, a panic.
+    assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
+    assert_eq!(TOLD.levels("twice")["WARN"], 2);
+    assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 3);
+    assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
+    // Three that were rejected, and failed therefore, and an odd member; one without the middleware.
+    assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
+    assert_eq!(TOLD.levels("extractors")["ERROR"], 2);
+    let messages: BTreeSet<_> = TOLD.events("store failures").map(|(_, message)| message).collect();
+    assert!(messages.contains("refused by the claim store"), "{messages:?}");
+}
+
+#[test]
+fn what_runs_in_the_background_keeps_its_span() {
+    let lines = &TOLD.logs["in the background"];
+    let said = lines.iter().find(|line| line["fields"]["message"] == "in the handler").expect("logged");
+    let names: Vec<_> = said["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["outer", "delivery"]);
+    let acknowledged = &TOLD.logs["acknowledged"];
+    let told = acknowledged.iter().filter(|line| line["fields"]["acknowledged"] == true);
+    assert_eq!(told.filter(|line| line["span"]["outcome"] == "failed").count(), 2);
+}
+
+/// The rows of a table in the docs of `receiver`, found by its head; each cell's code in backticks, or its words.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let docs = include_str!("../src/receiver/mod.rs");
+    let rows = docs.lines().skip_while(|line| !line.contains(head)).skip(2);
+    let rows = rows.map_while(|line| line.strip_prefix("//! | "));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// What stands in backticks.
+fn codes(cell: &str) -> BTreeSet<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn metrics_are_those_of_the_table() {
+    let mut documented = BTreeSet::new();
+    for row in table("| name | kind | labels | what |") {
+        let [name, kind, labels, what, ..] = &row[..] else { panic!("{row:?}") };
+        let (name, labels) = (codes(name).into_iter().collect::<String>(), codes(labels));
+        documented.insert((name.clone(), kind.clone(), labels.iter().map(ToString::to_string).collect::<Vec<_>>()));
+        // The values of a label, too, unless they are those of `RefusalKind`.
+        let values: BTreeSet<_> = codes(what).into_iter().filter(|code| !code.contains("Receiver")).collect();
+        let found = TOLD.metrics.keys().filter(|(_, found, _)| *found == name);
+        let found: BTreeSet<_> = found.flat_map(|(_, _, labels)| labels).map(|(_, value)| &**value).collect();
+        if labels.contains("kind") {
+            assert!(
+                values.iter().filter(|value| !value.contains("Kind")).all(|value| found.contains(value)),
+                "{found:?}"
+            );
+            assert_eq!(found.len(), 23, "one for each `RefusalKind`: {found:?}");
+        } else if !labels.is_empty() {
+            assert_eq!(found, values.into_iter().filter(|value| !value.contains("Kind")).collect(), "{name}");
+        }
+    }
+    let emitted: BTreeSet<_> = TOLD
+        .metrics
+        .keys()
+        .map(|(kind, name, labels)| {
+            (name.clone(), (*kind).to_owned(), labels.iter().map(|(label, _)| label.clone()).collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(emitted, documented);
+    let background = ("gauge", "twenty_webhook_background_handlers".to_owned(), Vec::new());
+    assert_eq!(TOLD.metrics[&background], 0.0, "all have ended");
+}
+
+#[test]
+fn fields_of_the_span_are_those_of_the_table() {
+    let documented: BTreeSet<_> =
+        table("| field | what |").iter().map(|row| codes(&row[0]).into_iter().collect::<String>()).collect();
+    let closed = TOLD.logs.values().flatten().filter(|line| line["fields"]["message"] == "close");
+    let closed: Vec<_> = closed.filter(|line| line["span"]["name"] == "delivery").collect();
+    let fields = closed.iter().flat_map(|line| line["span"].as_object().unwrap().keys());
+    let found: BTreeSet<String> = fields.filter(|field| *field != "name").cloned().collect();
+    assert_eq!(found, documented);
+    let good = closed.iter().find(|line| line["span"]["outcome"] == "handled").unwrap();
+    let span = &good["span"];
+    assert_eq!((&span["event.name"], &span["keys.id"]), (&Value::from("\"note.created\""), &Value::from("the keys")));
+    assert_eq!((&span["secret.index"], &span["age_ms"]), (&Value::from(1), &Value::from(0)));
+    assert_eq!(span["body.len"], titled("good").len());
+    let outcomes: BTreeSet<_> = closed.iter().map(|line| line["span"]["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused"]));
+    assert!(closed.iter().all(|line| line["span"]["duration_ms"].is_u64()));
+    assert!(closed.iter().any(|line| line["span"]["status"] == 500));
+}
