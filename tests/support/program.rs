@@ -1,0 +1,119 @@
+//! The example programs, each in a process of its own, on loopback, ended by its own process id.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long a program may take to do as it is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Program {
+    name: String,
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Program {
+    /// Starts an example with arguments and variables. It listens on a port of the system's choice, if it listens.
+    pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("twenty-webhook-{name}-{}-{count}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let process = Command::new(executable(name))
+            .args(arguments)
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(File::create(directory.join("output")).unwrap())
+            .stderr(File::create(directory.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { name: name.to_owned(), process, directory }
+    }
+
+    /// Where it listens, once it says so.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        let mut found = None;
+        self.until("it listens", |program| {
+            let log = program.log();
+            let rest = log.split_once("listening on http://").and_then(|(_, rest)| rest.split_once('/'));
+            found = rest.map(|(address, _)| address.parse().unwrap());
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// The lines that it has printed so far, whole ones only.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let output = self.read("output");
+        let (whole, _) = output.rsplit_once('\n').unwrap_or_default();
+        if whole.is_empty() { Vec::new() } else { whole.split('\n').map(str::to_owned).collect() }
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        self.read("log")
+    }
+
+    fn read(&self, file: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory.join(file)).unwrap()).into_owned()
+    }
+
+    /// Waits until `done`, as long as the program runs.
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(self.process.try_wait().unwrap().is_none(), "{} ended before {what}: {}", self.name, self.log());
+            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}: {}: {}", self.name, self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// `-HUP`, `-STOP`, `-CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Ends it without a goodbye. What it printed stays.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("-TERM");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "{} does not end: {}", self.name, self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Beside the tests' own: `target/debug/deps/test-…`, `target/debug/examples/name`.
+fn executable(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(path.exists(), "build it first: cargo build --all-features --example {name}");
+    path
+}
