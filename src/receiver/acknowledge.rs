@@ -48,7 +48,7 @@ impl Acknowledge {
         let one_more = |running: usize| running.checked_add(1).filter(|running| running <= limit);
         running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
         telemetry::in_background(1);
-        let slot = Slot { background: Arc::clone(&self.background), acknowledged: Arc::default() };
+        let slot = Slot { background: Arc::clone(&self.background), is_decided: Arc::default() };
         // Looked at after counting, so that `drain` either sees this one, or is seen.
         (!is_draining.load(Ordering::SeqCst)).then_some(slot)
     }
@@ -58,13 +58,14 @@ impl Acknowledge {
 #[derive(Debug)]
 pub(crate) struct Slot {
     background: Arc<Background>,
-    acknowledged: Arc<AtomicBool>,
+    /// Whether one has come already of the two that race: the outcome and the 202.
+    is_decided: Arc<AtomicBool>,
 }
 
 impl Slot {
-    /// Whether the sender was answered before the handler was done.
+    /// Whether the sender was answered before the handler was done. Asked once, when it is done: no 202 follows.
     pub(super) fn was_acknowledged(&self) -> bool {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.is_decided.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -140,16 +141,15 @@ impl Receiver {
         let delivery = Delivery::begin(self.clone(), verified);
         let Some(acknowledge) = self.acknowledge() else { return work(delivery).await };
         let Some(slot) = acknowledge.slot() else { return delivery.refuse(RefusalKind::BackgroundFull) };
-        let acknowledged = Arc::clone(&slot.acknowledged);
-        let task = spawn(work(delivery.in_background(slot)));
+        let is_decided = Arc::clone(&slot.is_decided);
+        let mut task = spawn(work(delivery.in_background(slot)));
         // A time too far ahead to be told is no deadline.
         let Some(deadline) = arrived.checked_add(acknowledge.within) else { return joined(task.await) };
-        match timeout_at(deadline, task).await {
+        match timeout_at(deadline, &mut task).await {
             Ok(ended) => joined(ended),
-            Err(_) => {
-                acknowledged.store(true, Ordering::Relaxed);
-                Delivered::Acknowledged
-            }
+            // It ended at this very moment.
+            Err(_) if is_decided.swap(true, Ordering::Relaxed) => joined(task.await),
+            Err(_) => Delivered::Acknowledged,
         }
     }
 }

@@ -34,7 +34,7 @@
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
 //! | `twenty_webhook_verification_seconds` | histogram | | time spent hashing and comparing, not waiting |
-//! | `twenty_webhook_handler_seconds` | histogram | `outcome` | from verification to the handler's end, the wait for a copy included: `handled`, `failed`, `aborted` |
+//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither duplicates nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
 //! There are no other labels, so neither tenants nor strangers can make the number of series grow.

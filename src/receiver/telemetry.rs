@@ -83,10 +83,9 @@ pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
 pub(super) fn ended(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "metrics")]
     {
-        let label = outcome.kind.label();
-        metrics::counter!("twenty_webhook_deliveries_total", "outcome" => label).increment(1);
+        metrics::counter!("twenty_webhook_deliveries_total", "outcome" => outcome.kind.label()).increment(1);
         if matches!(outcome.kind, OutcomeKind::Handled | OutcomeKind::Failed { .. } | OutcomeKind::Aborted) {
-            metrics::histogram!("twenty_webhook_handler_seconds", "outcome" => label).record(outcome.duration);
+            metrics::histogram!("twenty_webhook_handler_seconds").record(outcome.duration);
         }
     }
     #[cfg(feature = "tracing")]
