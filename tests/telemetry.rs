@@ -163,7 +163,7 @@ impl Run {
     }
 
     async fn strangers(&mut self, stack: Stack) {
-        let server = stack.serve(receiver().body_deadline(Duration::from_millis(50))).await;
+        let server = stack.serve(receiver().body_deadline(Duration::from_millis(200))).await;
         let signed = || delivery(titled("strange"));
         let forged = "f".repeat(64);
         let refused = [

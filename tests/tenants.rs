@@ -83,14 +83,15 @@ async fn everywhere(
     receiver: impl Fn(&Tenants) -> Receiver,
     scenario: impl AsyncFn(&Tenants, &mut Server, &mut Outcomes),
 ) {
-    for stack in Stack::ALL {
+    Stack::each(async |stack| {
         let tenants = Tenants::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(&tenants));
         let mut server = stack.serve(receiver).await;
         scenario(&tenants, &mut server, &mut outcomes).await;
         server.calls.assert_none();
         server.stop().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -114,6 +114,12 @@ impl Calls {
 impl Stack {
     pub const ALL: [Self; 4] = [Self::Axum, Self::ActixApp, Self::ActixScope, Self::ActixResource];
 
+    /// Plays on each stack, on all at once.
+    pub async fn each(play: impl AsyncFn(Self)) {
+        let [axum, app, scope, resource] = Self::ALL;
+        tokio::join!(play(axum), play(app), play(scope), play(resource));
+    }
+
     pub fn is_actix(self) -> bool {
         self != Self::Axum
     }
