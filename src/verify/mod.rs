@@ -25,6 +25,7 @@
 //! every version that signs (since January 2025).
 
 mod clock;
+mod diagnosis;
 mod error;
 mod headers;
 mod keys;
@@ -36,6 +37,7 @@ mod verified;
 mod verifier;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
 pub use keys::Keys;
