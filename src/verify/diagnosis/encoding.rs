@@ -59,16 +59,17 @@ pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
-        let escaped = after.split_at_checked(2).filter(|_| first == b'%');
-        let byte = match escaped.and_then(|(digits, after)| Some((hex_decode(digits)?.pop()?, after))) {
-            Some((byte, after)) => {
+        let byte = match first {
+            b'%' => after.split_at_checked(2).and_then(|(digits, after)| {
+                let mut byte = [0];
+                hex::decode_to_slice(digits, &mut byte).ok()?;
                 rest = after;
-                byte
-            }
-            None if first == b'+' && plus => b' ',
-            None => first,
+                byte.first().copied()
+            }),
+            b'+' if plus => Some(b' '),
+            _ => None,
         };
-        bytes.push(byte);
+        bytes.push(byte.unwrap_or(first));
     }
     bytes
 }

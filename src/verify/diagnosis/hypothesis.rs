@@ -285,9 +285,7 @@ impl Body {
             Self::Ended(end) => [received, end.as_bytes()].concat(),
             Self::WithMark => [Self::MARK, received].concat(),
             Self::WithLineFeeds => line_feeds(received),
-            Self::WithCarriageReturns => {
-                line_feeds(received).split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..])
-            }
+            Self::WithCarriageReturns => carriage_returns(received),
             Self::Rewritten(style, _) => style.rewrite(text()?).into_bytes(),
             Self::Reordered => Style::JAVASCRIPT.rewrite(&json::reorder(text()?)?).into_bytes(),
             Self::Spaced => Style::PYTHON.rewrite(text()?).into_bytes(),
@@ -333,6 +331,17 @@ fn line_feeds(text: &[u8]) -> Vec<u8> {
     let followed_by = text.iter().skip(1).map(Some).chain([None]);
     let is_kept = |(byte, next): &(&u8, Option<&u8>)| !(**byte == b'\r' && *next == Some(&b'\n'));
     text.iter().zip(followed_by).filter(is_kept).map(|(byte, _)| *byte).collect()
+}
+
+fn carriage_returns(text: &[u8]) -> Vec<u8> {
+    let mut written = Vec::with_capacity(text.len());
+    for byte in line_feeds(text) {
+        if byte == b'\n' {
+            written.push(b'\r');
+        }
+        written.push(byte);
+    }
+    written
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -259,6 +259,9 @@ const ENVELOPES: [&[&str]; 2] = [
     &["event", "data", "timestamp"],
 ];
 
+/// What has more members is no envelope. Without a limit, the members' list could be a multiple of the body.
+const MAX_MEMBERS: usize = 64;
+
 /// Puts an envelope's members into Twenty's order. `None` when they are in it, or this is no envelope.
 pub(super) fn reorder(text: &str) -> Option<String> {
     let Members(mut members) = serde_json::from_str(text).ok()?;
@@ -302,6 +305,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
         while let Some(member) = map.next_entry()? {
+            if members.len() == MAX_MEMBERS {
+                return Err(A::Error::custom("no envelope"));
+            }
             members.push(member);
         }
         Ok(members)

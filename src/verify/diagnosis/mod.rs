@@ -85,8 +85,7 @@ impl Verifier {
     /// # Cost
     ///
     /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses until one explains
-    /// the signature. None is over more than six times the body's length, and no more than a few copies of that size are held at a time. A hostile
-    /// capture cannot make it more. So it is quick enough for a person who waits, and too slow for each forged request.
+    /// the signature. None is over more than six times the body's length, and only one such text is held at a time. A hostile capture cannot make it more. So it is quick enough for a person who waits, and too slow for each forged request.
     ///
     /// # Security
     ///
