@@ -23,6 +23,11 @@
 //! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the secret's text as UTF-8 bytes: a
 //! generated secret looks like hexadecimal, but is *not* decoded. Source: `call-webhook.job.ts` in Twenty's server, unchanged in
 //! every version that signs (since January 2025).
+//!
+//! # When a delivery does not verify
+//!
+//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a newline
+//! behind the secret, a body that was parsed and written again, a proxy that renames headers, and what to do about it.
 
 mod clock;
 mod diagnosis;

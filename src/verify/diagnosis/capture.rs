@@ -4,25 +4,26 @@ use super::{
     super::headers::{HeaderNames, TimestampHeader, parse_signature},
     Cause, Header,
     encoding::{base64_decode, hex_decode},
+    hypothesis::Proof,
 };
 use crate::verify::{Timestamp, VerifyErrorKind};
 
 /// The headers that a diagnosis looks at.
 pub(super) struct Capture<'a> {
-    pub(super) signature: Found<'a>,
-    pub(super) timestamp: Found<'a>,
+    signature: Found<'a>,
+    timestamp: Found<'a>,
     nonce: Found<'a>,
-    all: Vec<Header<'a>>,
+    all: &'a [Header<'a>],
 }
 
 impl<'a> Capture<'a> {
-    pub(super) fn new(names: &HeaderNames, headers: &[Header<'a>]) -> Self {
+    pub(super) fn new(names: &HeaderNames, headers: &'a [Header<'a>]) -> Self {
         let find = |expected, role| Found::new(headers, expected, role);
         Self {
             signature: find(names.signature(), "signature"),
             timestamp: find(names.timestamp(), "timestamp"),
             nonce: find(names.nonce(), "nonce"),
-            all: headers.to_vec(),
+            all: headers,
         }
     }
 
@@ -33,12 +34,13 @@ impl<'a> Capture<'a> {
         Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
     }
 
-    /// Whether a MAC can have told anything: both headers are there and well-formed enough.
+    /// Whether a MAC can have told anything: one signature and one timestamp, both well-formed enough.
     pub(super) fn is_comparable(&self) -> bool {
         self.signature.is_meant()
             && self.timestamp.is_meant()
             && !self.signatures().is_empty()
-            && matches!(self.timestamp_cause(), None | Some(Cause::RepeatedTimestamp))
+            && !self.has_several_signatures()
+            && self.timestamp_cause().is_none()
     }
 
     /// The signatures that may be meant, decoded.
@@ -61,11 +63,11 @@ impl<'a> Capture<'a> {
         Some(value.trim_ascii())
     }
 
-    /// What is wrong with the headers. `proven` is the signature whose MAC was found, if any: only it says that headers of quite
-    /// other names are meant.
-    pub(super) fn causes(&self, proven: Option<Signature>) -> Vec<Cause> {
-        let is_there = |found: &Found<'_>| found.is_meant() || (proven.is_some() && found.likeness.is_some());
-        let (signature, timestamp) = (is_there(&self.signature), is_there(&self.timestamp));
+    /// What is wrong with the headers. Only a proof says that headers of quite other names are meant.
+    pub(super) fn causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
+        let is_there = |found: &Found<'_>, is_proven| found.is_meant() || (is_proven && found.likeness.is_some());
+        let signature = is_there(&self.signature, proof.is_some());
+        let timestamp = is_there(&self.timestamp, proof.is_some_and(|proof| proof.is_timestamp_signed));
         let missing = match (signature, timestamp) {
             (false, false) => Some(Cause::Unsigned),
             (false, true) => Some(Cause::MissingSignature),
@@ -76,7 +78,7 @@ impl<'a> Capture<'a> {
         let renamed = found.into_iter().find_map(|(is_there, found)| found.renamed().filter(|_| is_there));
         let mut causes: Vec<Cause> = missing.into_iter().chain(renamed).collect();
         if signature {
-            causes.extend(self.signature_causes(proven));
+            causes.extend(self.signature_causes(proof));
         }
         if timestamp {
             causes.extend(self.timestamp_cause());
@@ -84,16 +86,20 @@ impl<'a> Capture<'a> {
         causes
     }
 
-    fn signature_causes(&self, proven: Option<Signature>) -> Vec<Cause> {
-        if self.signature.is_repeated(|part| Signature::parse(part).is_some()) {
-            return [Cause::RepeatedSignature]
-                .into_iter()
-                .chain(proven.into_iter().flat_map(Signature::causes))
-                .collect();
+    fn signature_causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
+        let written = proof.map(|proof| proof.signature.causes()).unwrap_or_default();
+        let is_well_formed = || self.signature.values.first().is_some_and(|value| parse_signature(value).is_ok());
+        if self.has_several_signatures() {
+            [vec![Cause::RepeatedSignature], written].concat()
+        } else if written.is_empty() && !is_well_formed() {
+            vec![Cause::MalformedSignature]
+        } else {
+            written
         }
-        let written = proven.map(Signature::causes).unwrap_or_default();
-        let is_well_formed = self.signature.values.first().is_some_and(|value| parse_signature(value).is_ok());
-        if written.is_empty() && !is_well_formed { vec![Cause::MalformedSignature] } else { written }
+    }
+
+    fn has_several_signatures(&self) -> bool {
+        self.signature.is_repeated(|part| Signature::parse(part).is_some())
     }
 
     fn timestamp_cause(&self) -> Option<Cause> {
@@ -139,7 +145,7 @@ impl Likeness {
 }
 
 /// The headers most like an expected one. All have the same likeness.
-pub(super) struct Found<'a> {
+struct Found<'a> {
     likeness: Option<Likeness>,
     name: &'a [u8],
     /// The first few.

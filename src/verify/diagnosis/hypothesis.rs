@@ -98,6 +98,7 @@ pub(super) struct Evidence<'a> {
 /// A signature whose MAC was found, and what had to be supposed for it.
 pub(super) struct Proof {
     pub(super) signature: Signature,
+    pub(super) is_timestamp_signed: bool,
     pub(super) causes: Vec<Cause>,
 }
 
@@ -116,8 +117,8 @@ impl<'a> Evidence<'a> {
 
     /// Whether a secret of these keys signed in the ordinary way.
     pub(super) fn explain_by_others(&self, keys: &Keys) -> Option<Proof> {
-        let Proof { signature, .. } = self.test(&AS_TWENTY, keys.secrets())?;
-        Some(Proof { signature, causes: vec![Cause::OtherKeys { id: keys.shared_id() }] })
+        let proof = self.test(&AS_TWENTY, keys.secrets())?;
+        Some(Proof { causes: vec![Cause::OtherKeys { id: keys.shared_id() }], ..proof })
     }
 
     fn test(&self, hypothesis: &Hypothesis, secrets: &[Secret]) -> Option<Proof> {
@@ -129,7 +130,7 @@ impl<'a> Evidence<'a> {
             self.is_signature(&mac.chain_update(&before).chain_update(&signed).finalize().into_bytes())
         })?;
         let causes = [key.cause(), time.cause(), join.cause(), body.cause()].into_iter().flatten().collect();
-        Some(Proof { signature, causes })
+        Some(Proof { signature, is_timestamp_signed: !matches!(join, Join::BodyAlone), causes })
     }
 
     /// In constant time: whoever sent the capture may also see how long its diagnosis takes.

@@ -32,7 +32,8 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// What [`Verifier::verify`] says to this delivery. It names the first thing it comes upon; the [causes](Self::causes) say what is behind it.
+    /// What [`Verifier::verify`] says to this delivery. It names the first thing it comes upon; the [causes](Self::causes) say what is
+    /// behind it.
     ///
     /// # Errors
     ///
@@ -41,7 +42,9 @@ impl Diagnosis {
         self.verdict
     }
 
-    /// All causes that were found, the most likely first. Empty when the delivery verifies, and only then.
+    /// What was found, the first to look at first. Empty when the delivery verifies, and only then.
+    ///
+    /// Several hold at the same time: mend them all. [`Cause::Unexplained`] comes last.
     #[must_use]
     pub fn causes(&self) -> &[Cause] {
         &self.causes
@@ -84,8 +87,9 @@ impl Verifier {
     ///
     /// # Cost
     ///
-    /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses until one explains
-    /// the signature. None is over more than six times the body's length, and only one such text is held at a time. A hostile capture cannot make it more. So it is quick enough for a person who waits, and too slow for each forged request.
+    /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses until one
+    /// explains the signature. Each is over at most about six times the body's length, and only one such text is held at a time, whatever
+    /// was captured. So it is quick enough for a person who waits, and too slow for every forged request.
     ///
     /// # Security
     ///
@@ -98,7 +102,9 @@ impl Verifier {
         self.diagnose_among(headers, body, &[])
     }
 
-    /// Like [`diagnose`](Self::diagnose), and also tells when a secret of other webhooks or tenants signed. That is one more HMAC for each of theirs.
+    /// Like [`diagnose`](Self::diagnose), and also tells when a secret of another webhook or tenant signed.
+    ///
+    /// Computes one more HMAC for each secret of the others.
     ///
     /// ```
     /// use twenty_webhook::verify::{Cause, Keys, Secret, Signer, Verifier};
@@ -141,14 +147,16 @@ impl Verifier {
             let by_others = || others.iter().find_map(|keys| evidence.explain_by_others(keys));
             evidence.explain(self.keys().secrets()).or_else(by_others)
         });
-        let mut causes = capture.causes(proof.as_ref().map(|proof| proof.signature));
+        let mut causes = capture.causes(proof.as_ref());
         let limit = self.body_limit();
         let too_long = (body.len() > limit).then_some(Cause::BodyTooLong { received: body.len(), limit });
         match proof {
-            Some(Proof { causes: proven, .. }) => {
+            Some(Proof { causes: proven, is_timestamp_signed, .. }) => {
                 causes.extend(proven);
                 causes.extend(too_long);
-                causes.extend(self.untimely(verdict, capture));
+                if is_timestamp_signed {
+                    causes.extend(self.untimely(verdict, capture));
+                }
             }
             None => {
                 causes.extend(too_long);
@@ -158,7 +166,7 @@ impl Verifier {
         causes
     }
 
-    /// How far off the timestamp is. Only asked when it was signed.
+    /// How far off the timestamp is, which was signed.
     fn untimely(&self, verdict: VerifyErrorKind, capture: &Capture<'_>) -> Option<Cause> {
         let (now, sent) = (self.now(), capture.timestamp()?);
         let (age, ahead) = (now.saturating_since(sent), sent.saturating_since(now));
