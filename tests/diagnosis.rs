@@ -1007,6 +1007,40 @@ mod report {
     }
 }
 
+/// Bodies made to blow up when they are written anew: six times, in a buffer that doubles.
+#[test]
+fn memory_is_bounded_by_the_body() {
+    const LEN: usize = 20_000;
+    let mut capture = Capture::of("person.created");
+    for part in [
+        "\n",
+        "\"",
+        "\u{1}",
+        "\"\u{1}",
+        "é",
+        "9e20,",
+        ",",
+        "{\"\":0,",
+        "\"\":0,",
+        "[",
+        "%41",
+        "QUJD",
+        "{\"eventName\":",
+    ] {
+        for start in ["", "\"", "{"] {
+            capture.body = format!("{start}{}", part.repeat(LEN / part.len())).into();
+            let verifier = Verifier::new(&*capture.secret).unwrap();
+            let mut diagnosis = None;
+            let used = allocation_counter::measure(|| {
+                diagnosis =
+                    Some(verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body));
+            });
+            assert_eq!(diagnosis.unwrap().causes(), [Cause::Unexplained], "{start}{part}");
+            assert!(used.bytes_max < 13 * LEN as u64, "{} bytes for {start}{part}", used.bytes_max);
+        }
+    }
+}
+
 /// Whether only a signature that matches can show it.
 fn is_proven(cause: &Cause) -> bool {
     !matches!(
