@@ -732,6 +732,30 @@ mod body {
     }
 
     #[test]
+    fn is_not_blamed_where_nothing_could_match() {
+        shows(&[Cause::Unsigned], |capture| {
+            capture.headers.clear();
+            capture.add_header("content-length", "1");
+        });
+        proves(&[Cause::MalformedTimestamp], |capture| {
+            *capture.header(TIMESTAMP) = "soon".into();
+            capture.body.clear();
+        });
+    }
+
+    #[test]
+    fn altered_in_several_ways() {
+        let mut capture = Capture::of("person.created");
+        capture.add_header("content-length", "1");
+        capture.body = sorted(&serde_json::from_slice(&capture.body).unwrap()).into();
+        proves_of(&rewritten(Rewriting::Order), &capture);
+        capture.add_header("content-encoding", "gzip");
+        proves_of(&[Cause::BodyDecompressed { coding: "gzip" }], &capture);
+        capture.body.clear();
+        proves_of(&[Cause::BodyEmpty], &capture);
+    }
+
+    #[test]
     fn compressed() {
         shows(&[Cause::BodyCompressed { coding: "gzip" }], |capture| capture.body = b"\x1f\x8b\x08\0\0\0\0\0\0".into());
         shows(&[Cause::BodyCompressed { coding: "zstd" }], |capture| capture.body = b"\x28\xb5\x2f\xfd\0\0".into());

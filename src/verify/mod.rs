@@ -26,8 +26,8 @@
 //!
 //! # When a delivery does not verify
 //!
-//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a newline
-//! behind the secret, a body that was parsed and written again, a proxy that renames headers, and what to do about it.
+//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a
+//! newline behind the secret, a body that was parsed and written again, a proxy that renames headers. And what to do about it.
 
 mod clock;
 mod diagnosis;

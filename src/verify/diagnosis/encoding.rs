@@ -1,5 +1,5 @@
-//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so that a hypothesis which does
-//! not apply is simply not tried.
+//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so that a hypothesis
+//! which does not apply is simply not tried.
 
 /// Decodes base64 of either alphabet, padded or not.
 pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {

@@ -40,8 +40,8 @@ const fn body(body: Body) -> Hypothesis {
     Hypothesis { body, ..AS_TWENTY }
 }
 
-/// All that is tried, one MAC each for every secret. Where two explain the same signature, the first one is named: so the simpler
-/// goes before the more far-fetched. `Verifier::diagnose` documents how many there are.
+/// All that is tried, one MAC each for every secret. Where two explain the same signature, the first one is named: so
+/// the simpler goes before the more far-fetched. `Verifier::diagnose` documents how many there are.
 const HYPOTHESES: [Hypothesis; 42] = [
     AS_TWENTY,
     key(Key::Trimmed),

@@ -1,7 +1,7 @@
 //! Why a captured delivery does not verify: a table of hypotheses, each tried on the capture.
 //!
-//! `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain facts when no hypothesis holds, and
-//! `cause` says what to tell and to advise.
+//! `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain facts when no
+//! hypothesis holds, and `cause` says what to tell and to advise.
 
 mod capture;
 mod cause;
@@ -23,7 +23,8 @@ use super::{Keys, Verifier, VerifyError, VerifyErrorKind};
 
 /// Why a delivery does not verify, and what to do about it. Made by [`Verifier::diagnose`].
 ///
-/// `Display` is a short report for a terminal. Neither it nor `Debug` shows a secret, a signature or any part of the body.
+/// `Display` is a short report for a terminal. Neither it nor `Debug` shows a secret, a signature or any part of the
+/// body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Diagnosis {
@@ -32,8 +33,8 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// What [`Verifier::verify`] says to this delivery. It names the first thing it comes upon; the [causes](Self::causes) say what is
-    /// behind it.
+    /// What [`Verifier::verify`] says to this delivery. It names the first thing it comes upon; the
+    /// [causes](Self::causes) say what is behind it.
     ///
     /// # Errors
     ///
@@ -67,8 +68,9 @@ impl fmt::Display for Diagnosis {
 impl Verifier {
     /// Tells why a captured delivery does not verify: for an operator's tools and tests, not for the path of requests.
     ///
-    /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The present is that of this verifier's
-    /// [clock](super::VerifierBuilder::clock): set a [`FixedClock`](super::FixedClock) to the time of the capture to judge it as of then.
+    /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The present is that of this
+    /// verifier's [clock](super::VerifierBuilder::clock): set a [`FixedClock`](super::FixedClock) to the time of the
+    /// capture to judge it as of then.
     ///
     /// ```
     /// use twenty_webhook::verify::{Cause, Signer, Verifier};
@@ -87,9 +89,10 @@ impl Verifier {
     ///
     /// # Cost
     ///
-    /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses until one
-    /// explains the signature. Each is over at most about six times the body's length, and memory stays below 13 times of it, whatever was
-    /// captured. So it is quick enough for a person who waits, and too slow for every forged request.
+    /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses
+    /// until one explains the signature. Each is over at most about six times the body's length, and memory stays
+    /// below 13 times of it, whatever was captured. So it is quick enough for a person who waits, and too slow for
+    /// every forged request.
     ///
     /// # Security
     ///
