@@ -22,6 +22,18 @@ impl HeaderNames {
         Ok(Self::with_suffixes(&prefix.to_ascii_lowercase()))
     }
 
+    pub(super) fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    pub(super) fn timestamp(&self) -> &str {
+        &self.timestamp
+    }
+
+    pub(super) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
     fn with_suffixes(prefix: &str) -> Self {
         let name = |suffix: &str| format!("{prefix}-{suffix}").into_boxed_str();
         Self { signature: name("signature"), timestamp: name("timestamp"), nonce: name("nonce") }
@@ -142,7 +154,7 @@ impl TimestampHeader {
     /// The digits of `u64::MAX`.
     const MAX_DIGITS: usize = 20;
 
-    fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
         let malformed = VerifyErrorKind::MalformedTimestamp;
         let mut buffer = [0; Self::MAX_DIGITS];
         buffer.get_mut(..text.len()).ok_or(malformed)?.copy_from_slice(text);
@@ -176,7 +188,7 @@ impl From<Timestamp> for TimestampHeader {
     }
 }
 
-fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> {
+pub(super) fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> {
     parse_lower_hex(text).ok_or(VerifyErrorKind::MalformedSignature)
 }
 
@@ -190,7 +202,7 @@ fn parse_lower_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn hex_text(bytes: &[u8]) -> String {
+pub(super) fn hex_text(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])

@@ -23,8 +23,14 @@
 //! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the secret's text as UTF-8 bytes: a
 //! generated secret looks like hexadecimal, but is *not* decoded. Source: `call-webhook.job.ts` in Twenty's server, unchanged in
 //! every version that signs (since January 2025).
+//!
+//! # When a delivery does not verify
+//!
+//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a
+//! newline behind the secret, a body that was parsed and written again, a proxy that renames headers. And what to do about it.
 
 mod clock;
+mod diagnosis;
 mod error;
 mod headers;
 mod keys;
@@ -36,6 +42,7 @@ mod verified;
 mod verifier;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
 pub use keys::Keys;

@@ -148,9 +148,20 @@ impl Verifier {
     }
 
     /// The present time, by this verifier's clock.
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
     pub(crate) fn now(&self) -> super::Timestamp {
         self.inner.clock.now()
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    pub(super) fn names(&self) -> &HeaderNames {
+        &self.inner.names
+    }
+
+    pub(super) fn tolerance(&self) -> Duration {
+        self.inner.tolerance
     }
 
     /// The longest body that this verifier takes, in bytes.

@@ -1,0 +1,247 @@
+//! What a captured delivery's headers show: read leniently where verification is strict.
+
+use super::{
+    super::headers::{HeaderNames, TimestampHeader, parse_signature},
+    Cause, Header,
+    encoding::{base64_decode, hex_decode},
+    hypothesis::Proof,
+};
+use crate::verify::{Timestamp, VerifyErrorKind};
+
+/// The headers that a diagnosis looks at.
+pub(super) struct Capture<'a> {
+    signature: Found<'a>,
+    timestamp: Found<'a>,
+    nonce: Found<'a>,
+    all: &'a [Header<'a>],
+}
+
+impl<'a> Capture<'a> {
+    pub(super) fn new(names: &HeaderNames, headers: &'a [Header<'a>]) -> Self {
+        let find = |expected, role| Found::new(headers, expected, role);
+        Self {
+            signature: find(names.signature(), "signature"),
+            timestamp: find(names.timestamp(), "timestamp"),
+            nonce: find(names.nonce(), "nonce"),
+            all: headers,
+        }
+    }
+
+    /// The time that the timestamp tells, in whichever unit.
+    pub(super) fn timestamp(&self) -> Option<Timestamp> {
+        let text = str::from_utf8(self.timestamp_text()?).ok()?;
+        let number: u64 = text.parse().ok()?;
+        Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
+    }
+
+    /// Whether a MAC can have told anything: one signature and one timestamp, both well-formed enough.
+    pub(super) fn is_comparable(&self) -> bool {
+        self.signature.is_meant()
+            && self.timestamp.is_meant()
+            && !self.signatures().is_empty()
+            && !self.has_several_signatures()
+            && self.timestamp_cause().is_none()
+    }
+
+    /// The signatures that may be meant, decoded.
+    pub(super) fn signatures(&self) -> Vec<Signature> {
+        self.signature.values.iter().flat_map(|value| Signature::candidates(value)).collect()
+    }
+
+    /// The timestamp's text, which is what is signed.
+    pub(super) fn timestamp_text(&self) -> Option<&'a [u8]> {
+        Some(parts(self.timestamp.values.first()?).next().unwrap_or_default())
+    }
+
+    pub(super) fn nonce_text(&self) -> Option<&'a [u8]> {
+        self.nonce.values.first().map(|value| value.trim_ascii())
+    }
+
+    /// The value of another header, by its name in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let (_, value) = self.all.iter().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(value.trim_ascii())
+    }
+
+    /// What is wrong with the headers. Only a proof says that headers of quite other names are meant.
+    pub(super) fn causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
+        let is_there = |found: &Found<'_>, is_proven| found.is_meant() || (is_proven && found.likeness.is_some());
+        let signature = is_there(&self.signature, proof.is_some());
+        let timestamp = is_there(&self.timestamp, proof.is_some_and(|proof| proof.is_timestamp_signed));
+        let missing = match (signature, timestamp) {
+            (false, false) => Some(Cause::Unsigned),
+            (false, true) => Some(Cause::MissingSignature),
+            (true, false) => Some(Cause::MissingTimestamp),
+            (true, true) => None,
+        };
+        let found = [(signature, &self.signature), (timestamp, &self.timestamp)];
+        let renamed = found.into_iter().find_map(|(is_there, found)| found.renamed().filter(|_| is_there));
+        let mut causes: Vec<Cause> = missing.into_iter().chain(renamed).collect();
+        if signature {
+            causes.extend(self.signature_causes(proof));
+        }
+        if timestamp {
+            causes.extend(self.timestamp_cause());
+        }
+        causes
+    }
+
+    fn signature_causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
+        let written = proof.map(|proof| proof.signature.causes()).unwrap_or_default();
+        let is_well_formed = || self.signature.values.first().is_some_and(|value| parse_signature(value).is_ok());
+        if self.has_several_signatures() {
+            [vec![Cause::RepeatedSignature], written].concat()
+        } else if written.is_empty() && !is_well_formed() {
+            vec![Cause::MalformedSignature]
+        } else {
+            written
+        }
+    }
+
+    fn has_several_signatures(&self) -> bool {
+        self.signature.is_repeated(|part| Signature::parse(part).is_some())
+    }
+
+    fn timestamp_cause(&self) -> Option<Cause> {
+        if self.timestamp.is_repeated(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit)) {
+            return Some(Cause::RepeatedTimestamp);
+        }
+        match TimestampHeader::parse(self.timestamp.values.first()?).err()? {
+            VerifyErrorKind::TimestampInSeconds => Some(Cause::TimestampInSeconds),
+            _ => Some(Cause::MalformedTimestamp),
+        }
+    }
+}
+
+/// How much a header's name is like the expected one, the most first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Likeness {
+    Exact,
+    /// The same but for underscores, or as CGI names it.
+    Respelled,
+    /// `x-other-webhook-signature`.
+    OtherBrand,
+    /// `x-other-signature`.
+    OtherPrefix,
+}
+
+impl Likeness {
+    fn of(name: &[u8], expected: &str, role: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case(expected.as_bytes()) {
+            return Some(Self::Exact);
+        }
+        let spelled =
+            |name: &[u8]| name.to_ascii_lowercase().iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
+        let (name, expected): (Vec<u8>, Vec<u8>) = (spelled(name), spelled(expected.as_bytes()));
+        let prefix = name.strip_suffix(role.as_bytes())?;
+        if name == expected || name.strip_prefix(b"http-") == Some(&expected) {
+            Some(Self::Respelled)
+        } else if prefix.ends_with(b"webhook-") {
+            Some(Self::OtherBrand)
+        } else {
+            (prefix.is_empty() || prefix.ends_with(b"-")).then_some(Self::OtherPrefix)
+        }
+    }
+}
+
+/// The headers most like an expected one. All have the same likeness.
+struct Found<'a> {
+    likeness: Option<Likeness>,
+    name: &'a [u8],
+    /// The first few.
+    values: Vec<&'a [u8]>,
+}
+
+impl<'a> Found<'a> {
+    /// More copies of a header, or more parts of a value, than anybody's proxy adds.
+    const MAX_VALUES: usize = 4;
+
+    fn new(headers: &[Header<'a>], expected: &str, role: &str) -> Self {
+        let liked =
+            || headers.iter().filter_map(|(name, value)| Some((Likeness::of(name, expected, role)?, *name, *value)));
+        let best = liked().map(|(likeness, ..)| likeness).min();
+        let (names, values): (Vec<_>, _) = liked()
+            .filter(|(likeness, ..)| Some(*likeness) == best)
+            .map(|(_, name, value)| (name, value))
+            .take(Self::MAX_VALUES)
+            .unzip();
+        Self { likeness: best, name: names.first().copied().unwrap_or_default(), values }
+    }
+
+    /// Whether the name alone says that this header is meant.
+    fn is_meant(&self) -> bool {
+        matches!(self.likeness, Some(Likeness::Exact | Likeness::Respelled))
+    }
+
+    fn renamed(&self) -> Option<Cause> {
+        let found = || self.name.escape_ascii().map(char::from).take(Cause::MAX_NAME).collect();
+        match self.likeness? {
+            Likeness::Exact => None,
+            Likeness::Respelled => Some(Cause::HeadersRenamed { found: found() }),
+            Likeness::OtherBrand | Likeness::OtherPrefix => Some(Cause::OtherHeaderPrefix { found: found() }),
+        }
+    }
+
+    /// More than one header, or several values joined by commas, as a proxy may join them.
+    fn is_repeated(&self, is_value: impl Fn(&[u8]) -> bool) -> bool {
+        let is_joined = |value: &&[u8]| value.contains(&b',') && parts(value).all(&is_value);
+        self.values.len() > 1 || self.values.iter().any(is_joined)
+    }
+}
+
+fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).take(Found::MAX_VALUES)
+}
+
+/// A signature, and how it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Signature {
+    pub(super) mac: [u8; 32],
+    prefix: Option<&'static str>,
+    digits: Digits,
+}
+
+#[derive(Clone, Copy)]
+enum Digits {
+    LowerHex,
+    UpperHex,
+    Base64,
+}
+
+impl Signature {
+    /// What other services write before their signatures.
+    const PREFIXES: [&str; 6] = ["sha256=", "sha256:", "hmac-sha256=", "v1=", "v1,", "v1:"];
+
+    /// The value as a whole, and what commas may have joined.
+    fn candidates(value: &[u8]) -> impl Iterator<Item = Self> {
+        let whole = Self::parse(value.trim_ascii());
+        let parts = parts(value).filter(move |_| whole.is_none()).filter_map(Self::parse);
+        whole.into_iter().chain(parts)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let starts_with = |prefix: &&str| {
+            text.split_at_checked(prefix.len()).is_some_and(|(start, _)| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        let prefix = Self::PREFIXES.into_iter().find(starts_with);
+        let text = text.get(prefix.map_or(0, str::len)..)?.trim_ascii();
+        let (mac, digits) = match hex_decode(text).and_then(|mac| mac.try_into().ok()) {
+            Some(mac) if text.iter().any(u8::is_ascii_uppercase) => (mac, Digits::UpperHex),
+            Some(mac) => (mac, Digits::LowerHex),
+            // Checked first, so that a long value is not decoded for nothing.
+            None if text.len() <= 44 => (base64_decode(text)?.try_into().ok()?, Digits::Base64),
+            None => return None,
+        };
+        Some(Self { mac, prefix, digits })
+    }
+
+    fn causes(self) -> Vec<Cause> {
+        let prefix = self.prefix.map(|prefix| Cause::SignaturePrefixed { prefix });
+        let digits = match self.digits {
+            Digits::LowerHex => None,
+            Digits::UpperHex => Some(Cause::SignatureUpperCase),
+            Digits::Base64 => Some(Cause::SignatureBase64),
+        };
+        prefix.into_iter().chain(digits).collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! Plain facts about a delivery whose signature no hypothesis explains.
+
+use serde::de::IgnoredAny;
+
+use super::{Capture, Cause, Rewriting, json};
+
+/// What is known to keep a signature from matching; failing that, that nothing is.
+pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let is_comparable = capture.is_comparable();
+    if is_comparable {
+        causes.extend(ALTERATIONS.iter().find_map(|is_altered| is_altered(capture, body)));
+    }
+    let is_explained = !is_comparable || !causes.is_empty();
+    causes.extend(tool_by_user_agent(capture).or_else(|| documented_sample(body)).map(|tool| Cause::TestTool { tool }));
+    if !is_explained {
+        causes.push(Cause::Unexplained);
+    }
+    causes
+}
+
+type Alteration = fn(&Capture<'_>, &[u8]) -> Option<Cause>;
+
+/// Facts which show that the body is not the one that was sent. The first one will do: the others follow from it.
+const ALTERATIONS: [Alteration; 4] = [empty, compression, order, length];
+
+fn empty(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
+    body.is_empty().then_some(Cause::BodyEmpty)
+}
+
+fn compression(capture: &Capture<'_>, body: &[u8]) -> Option<Cause> {
+    const CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "br", "zstd"];
+    const MAGIC: [(&[u8], &str); 2] = [(b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    if let Some((_, coding)) = MAGIC.into_iter().find(|(magic, _)| body.starts_with(magic)) {
+        return Some(Cause::BodyCompressed { coding });
+    }
+    let declared = capture.header("content-encoding")?;
+    let coding = CODINGS.into_iter().find(|coding| declared.eq_ignore_ascii_case(coding.as_bytes()))?;
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    Some(if is_json { Cause::BodyDecompressed { coding } } else { Cause::BodyCompressed { coding } })
+}
+
+fn order(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
+    json::reorder(str::from_utf8(body).ok()?)?;
+    Some(Cause::BodyRewritten { what: Rewriting::Order })
+}
+
+fn length(capture: &Capture<'_>, body: &[u8]) -> Option<Cause> {
+    let declared: u64 = str::from_utf8(capture.header("content-length")?).ok()?.parse().ok()?;
+    let received = body.len();
+    (u64::try_from(received) != Ok(declared)).then_some(Cause::BodyLengthChanged { declared, received })
+}
+
+/// Twenty's user agent is axios.
+fn tool_by_user_agent(capture: &Capture<'_>) -> Option<&'static str> {
+    const TOOLS: [(&str, &str); 11] = [
+        ("curl/", "curl"),
+        ("Wget/", "Wget"),
+        ("HTTPie/", "HTTPie"),
+        ("PostmanRuntime/", "Postman"),
+        ("insomnia/", "Insomnia"),
+        ("bruno-runtime/", "Bruno"),
+        ("Thunder Client", "Thunder Client"),
+        ("vscode-restclient", "REST Client of VS Code"),
+        ("IntelliJ HTTP Client", "IntelliJ's HTTP client"),
+        ("python-requests/", "Python's requests"),
+        ("python-httpx/", "Python's httpx"),
+    ];
+    let user_agent = capture.header("user-agent")?;
+    let is_from =
+        |start: &str| user_agent.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()));
+    TOOLS.into_iter().find_map(|(start, tool)| is_from(start).then_some(tool))
+}
+
+/// No server sends the documentation's sample, but people try their receivers with it.
+fn documented_sample(body: &[u8]) -> Option<&'static str> {
+    const IN_SAMPLE: [&str; 2] = ["\"abc12345\"", "\"alice@example.com\""];
+    let has = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
+    IN_SAMPLE.into_iter().all(has).then_some("it is the sample of Twenty's documentation")
+}

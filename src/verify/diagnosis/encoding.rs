@@ -1,0 +1,169 @@
+//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so that a hypothesis
+//! which does not apply is simply not tried.
+
+/// Decodes base64 of either alphabet, padded or not.
+pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    let mut bytes = Vec::with_capacity(text.len());
+    for group in text.chunks(4) {
+        let mut bits = 0_u32;
+        for position in 0..4 {
+            let sextet = group.get(position).map_or(Some(0), |digit| sextet(*digit))?;
+            bits = bits << 6 | sextet;
+        }
+        // Two digits make one byte, three make two. One digit makes none, so no encoder writes it.
+        let whole = group.len().checked_sub(1).filter(|whole| *whole > 0)?;
+        bytes.extend(bits.to_be_bytes().iter().skip(1).take(whole));
+    }
+    Some(bytes)
+}
+
+fn sextet(digit: u8) -> Option<u32> {
+    let value = match digit {
+        b'A'..=b'Z' => digit.checked_sub(b'A'),
+        b'a'..=b'z' => digit.checked_sub(b'a').and_then(|letter| letter.checked_add(26)),
+        b'0'..=b'9' => digit.checked_sub(b'0').and_then(|letter| letter.checked_add(52)),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    };
+    value.map(u32::from)
+}
+
+/// Encodes as base64, standard alphabet, padded.
+pub(super) fn base64_encode(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
+    for group in bytes.chunks(3) {
+        let byte = |position: usize| u32::from(group.get(position).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (position, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let sextet = usize::try_from(bits >> shift & 63).ok().and_then(|sextet| ALPHABET.get(sextet));
+            text.push(sextet.filter(|_| position <= group.len()).map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+/// Decodes hexadecimal of either case.
+pub(super) fn hex_decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; text.len() / 2];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Undoes percent encoding, and a plus sign for a space when `plus` says so. What is no escape stays as it is.
+pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let byte = match first {
+            b'%' => after.split_at_checked(2).and_then(|(digits, after)| {
+                let mut byte = [0];
+                hex::decode_to_slice(digits, &mut byte).ok()?;
+                rest = after;
+                byte.first().copied()
+            }),
+            b'+' if plus => Some(b' '),
+            _ => None,
+        };
+        bytes.push(byte.unwrap_or(first));
+    }
+    bytes
+}
+
+/// The value of the first field of an HTML form. A body that was taken for a form has no `=`, or only one at its end.
+pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
+    let field = form.split(|byte| *byte == b'&').next().unwrap_or_default();
+    let value = match field.iter().position(|byte| *byte == b'=').and_then(|at| field.split_at_checked(at)) {
+        Some((name, b"=")) => name,
+        Some((_, value)) => value.get(1..).unwrap_or_default(),
+        None => field,
+    };
+    percent_decode(value, true)
+}
+
+/// What 0x80 to 0x9F mean in Windows-1252, as browsers read it. All other bytes mean the same as in Latin-1.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
+    '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// Reads bytes as Windows-1252, and as Latin-1 with it.
+pub(super) fn from_windows_1252(bytes: &[u8]) -> String {
+    let char_of = |byte: u8| {
+        let special = byte.checked_sub(0x80).and_then(|index| WINDOWS_1252.get(usize::from(index)));
+        special.copied().unwrap_or(char::from(byte))
+    };
+    bytes.iter().map(|byte| char_of(*byte)).collect()
+}
+
+/// Writes text as Windows-1252. `None` when it has other characters.
+pub(super) fn to_windows_1252(text: &str) -> Option<Vec<u8>> {
+    let byte_of = |char: char| {
+        let special =
+            || u8::try_from(WINDOWS_1252.iter().position(|special| *special == char)?).ok()?.checked_add(0x80);
+        u8::try_from(char).ok().or_else(special)
+    };
+    text.chars().map(byte_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64() {
+        // RFC 4648, section 10.
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64_encode(bytes.as_bytes()), text);
+            assert_eq!(base64_decode(text.as_bytes()).as_deref(), Some(bytes.as_bytes()), "{text}");
+            assert_eq!(base64_decode(text.trim_end_matches('=').as_bytes()).as_deref(), Some(bytes.as_bytes()));
+        }
+        assert_eq!(base64_decode(b"-_+/"), Some(vec![0xfb, 0xff, 0xbf]));
+        for text in ["A", "AAAAA", "A*==", "AA=A", "A A=", "===="] {
+            assert_eq!(base64_decode(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal() {
+        assert_eq!(hex_decode(b"00fFA0"), Some(vec![0, 0xff, 0xa0]));
+        assert_eq!(hex_decode(b"0"), None);
+        assert_eq!(hex_decode(b"0g"), None);
+    }
+
+    #[test]
+    fn percent() {
+        assert_eq!(percent_decode(b"%7B+%c3%A9%", false), "{+é%".as_bytes());
+        assert_eq!(percent_decode(b"%7+%g0%4", true), b"%7 %g0%4");
+    }
+
+    #[test]
+    fn form() {
+        assert_eq!(form_value(b"payload=%7B+%7D&more=1"), b"{ }");
+        assert_eq!(form_value(b"%7B%7D="), b"{}");
+        assert_eq!(form_value(b"%7B%7D"), b"{}");
+        assert_eq!(form_value(b"="), b"");
+        assert_eq!(form_value(b""), b"");
+    }
+
+    #[test]
+    fn windows_1252() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(to_windows_1252(&from_windows_1252(&all)), Some(all));
+        assert_eq!(from_windows_1252(b"\x80\x9f\xe9"), "€Ÿé");
+        assert_eq!(to_windows_1252("\u{80}"), Some(vec![0x80]), "Latin-1");
+        assert_eq!(to_windows_1252("🚀"), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! What may have been signed, and with which key, instead of what should have been.
+
+use std::borrow::Cow;
+
+use hmac::{KeyInit, Mac};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{
+    super::{Keys, Secret, headers::hex_text, secret::HmacSha256},
+    Cause, Rewriting, SecretEncoding,
+    capture::{Capture, Signature},
+    encoding::{
+        base64_decode, base64_encode, form_value, from_windows_1252, hex_decode, percent_decode, to_windows_1252,
+    },
+    json::{self, Style},
+};
+
+/// How a signature came about. Where it departs from [`AS_TWENTY`] is the cause.
+#[derive(Clone, Copy)]
+struct Hypothesis {
+    key: Key,
+    time: Time,
+    join: Join,
+    body: Body,
+}
+
+const AS_TWENTY: Hypothesis =
+    Hypothesis { key: Key::AsGiven, time: Time::AsSent, join: Join::With(":"), body: Body::AsReceived };
+
+const fn key(key: Key) -> Hypothesis {
+    Hypothesis { key, ..AS_TWENTY }
+}
+
+const fn text(time: Time, join: Join) -> Hypothesis {
+    Hypothesis { time, join, ..AS_TWENTY }
+}
+
+const fn body(body: Body) -> Hypothesis {
+    Hypothesis { body, ..AS_TWENTY }
+}
+
+/// All that is tried, one MAC each for every secret. Where two explain the same signature, the first one is named: so
+/// the simpler goes before the more far-fetched. `Verifier::diagnose` documents how many there are.
+const HYPOTHESES: [Hypothesis; 42] = [
+    AS_TWENTY,
+    key(Key::Trimmed),
+    key(Key::Unquoted),
+    key(Key::Padded("", "\n")),
+    key(Key::Padded("", "\r\n")),
+    key(Key::Padded("", " ")),
+    key(Key::Padded(" ", "")),
+    key(Key::Decoded(SecretEncoding::Hex)),
+    key(Key::Decoded(SecretEncoding::Base64)),
+    key(Key::Encoded(SecretEncoding::Hex)),
+    key(Key::Encoded(SecretEncoding::Base64)),
+    text(Time::Millis, Join::With(":")),
+    text(Time::Seconds, Join::With(":")),
+    text(Time::Seconds, Join::With(".")),
+    text(Time::Seconds, Join::With("")),
+    text(Time::AsSent, Join::With(".")),
+    text(Time::AsSent, Join::With("")),
+    text(Time::AsSent, Join::With("\n")),
+    text(Time::AsSent, Join::With("|")),
+    text(Time::AsSent, Join::With("-")),
+    text(Time::AsSent, Join::WithNonce),
+    text(Time::AsSent, Join::BodyAlone),
+    body(Body::Ended("\n")),
+    body(Body::Ended("\r\n")),
+    body(Body::WithoutEnd),
+    body(Body::WithoutMark),
+    body(Body::WithMark),
+    body(Body::WithLineFeeds),
+    body(Body::WithCarriageReturns),
+    body(Body::Rewritten(Style::ONLY_SPACES, Rewriting::Spaces)),
+    body(Body::Rewritten(Style::ONLY_STRINGS, Rewriting::Escapes)),
+    body(Body::Rewritten(Style::ONLY_NUMBERS, Rewriting::Numbers)),
+    body(Body::Rewritten(Style::JAVASCRIPT, Rewriting::Several)),
+    body(Body::Reordered),
+    body(Body::Spaced),
+    body(Body::Stringified),
+    body(Body::Parsed),
+    body(Body::Utf8Of1252),
+    body(Body::Utf8For1252),
+    body(Body::PercentDecoded),
+    body(Body::FormDecoded),
+    body(Body::Base64Decoded),
+];
+
+/// What the hypotheses are tried on.
+pub(super) struct Evidence<'a> {
+    signatures: Vec<Signature>,
+    timestamp: Option<&'a [u8]>,
+    nonce: Option<&'a [u8]>,
+    body: &'a [u8],
+}
+
+/// A signature whose MAC was found, and what had to be supposed for it.
+pub(super) struct Proof {
+    pub(super) signature: Signature,
+    pub(super) is_timestamp_signed: bool,
+    pub(super) causes: Vec<Cause>,
+}
+
+impl<'a> Evidence<'a> {
+    /// `None` when there is no signature, so that nothing is hashed for nothing.
+    pub(super) fn new(capture: &Capture<'a>, body: &'a [u8]) -> Option<Self> {
+        let signatures = capture.signatures();
+        let (timestamp, nonce) = (capture.timestamp_text(), capture.nonce_text());
+        (!signatures.is_empty()).then_some(Self { signatures, timestamp, nonce, body })
+    }
+
+    /// The first hypothesis under which one of the secrets gives one of the signatures.
+    pub(super) fn explain(&self, secrets: &[Secret]) -> Option<Proof> {
+        HYPOTHESES.iter().find_map(|hypothesis| self.test(hypothesis, secrets))
+    }
+
+    /// Whether a secret of these keys signed in the ordinary way.
+    pub(super) fn explain_by_others(&self, keys: &Keys) -> Option<Proof> {
+        let proof = self.test(&AS_TWENTY, keys.secrets())?;
+        Some(Proof { causes: vec![Cause::OtherKeys { id: keys.shared_id() }], ..proof })
+    }
+
+    fn test(&self, hypothesis: &Hypothesis, secrets: &[Secret]) -> Option<Proof> {
+        let Hypothesis { key, time, join, body } = hypothesis;
+        let signed = body.signed(self.body)?;
+        let before = join.before_body(time.signed(self.timestamp), self.nonce)?;
+        let signature = secrets.iter().find_map(|secret| {
+            let mac = HmacSha256::new_from_slice(&key.used(secret.expose_secret())?).ok()?;
+            self.is_signature(&mac.chain_update(&before).chain_update(&signed).finalize().into_bytes())
+        })?;
+        let causes = [key.cause(), time.cause(), join.cause(), body.cause()].into_iter().flatten().collect();
+        Some(Proof { signature, is_timestamp_signed: !matches!(join, Join::BodyAlone), causes })
+    }
+
+    /// In constant time: whoever sent the capture may also see how long its diagnosis takes.
+    fn is_signature(&self, mac: &[u8]) -> Option<Signature> {
+        self.signatures.iter().copied().find(|signature| signature.mac.ct_eq(mac).into())
+    }
+}
+
+/// What was made of the configured secret before it became the key.
+#[derive(Clone, Copy)]
+enum Key {
+    AsGiven,
+    Trimmed,
+    Unquoted,
+    /// With this before and after it.
+    Padded(&'static str, &'static str),
+    Decoded(SecretEncoding),
+    Encoded(SecretEncoding),
+}
+
+impl Key {
+    /// The key; `None` when the secret does not have it in it to be meant like this.
+    fn used(self, secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let trimmed = secret.trim_matches(|c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c));
+        let changed = |text: &str| (text != secret).then(|| text.as_bytes().to_vec());
+        let key = match self {
+            Self::AsGiven => secret.as_bytes().to_vec(),
+            Self::Trimmed => changed(trimmed)?,
+            Self::Unquoted => {
+                let unquoted = |quote: char| trimmed.strip_prefix(quote)?.strip_suffix(quote);
+                changed(['"', '\'', '`'].into_iter().find_map(unquoted)?)?
+            }
+            Self::Padded(before, after) => [before, secret, after].concat().into_bytes(),
+            Self::Decoded(SecretEncoding::Hex) => hex_decode(secret.as_bytes())?,
+            Self::Decoded(SecretEncoding::Base64) => base64_decode(secret.as_bytes())?,
+            Self::Encoded(SecretEncoding::Hex) => hex_text(secret.as_bytes()).into_bytes(),
+            Self::Encoded(SecretEncoding::Base64) => base64_encode(secret.as_bytes()).into_bytes(),
+        };
+        Some(Zeroizing::new(key)).filter(|key| !key.is_empty())
+    }
+
+    const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::AsGiven => None,
+            Self::Trimmed => Some(Cause::SecretPadded),
+            Self::Unquoted => Some(Cause::SecretQuoted),
+            Self::Padded(..) => Some(Cause::SecretTrimmed),
+            Self::Decoded(encoding) => Some(Cause::SecretEncoded { encoding }),
+            Self::Encoded(encoding) => Some(Cause::SecretDecoded { encoding }),
+        }
+    }
+}
+
+/// What was made of the timestamp header's text.
+#[derive(Clone, Copy)]
+enum Time {
+    AsSent,
+    /// Signed in seconds, sent in milliseconds.
+    Seconds,
+    /// Signed in milliseconds, sent in seconds.
+    Millis,
+}
+
+impl Time {
+    fn signed(self, sent: Option<&[u8]>) -> Option<Cow<'_, [u8]>> {
+        let sent = sent?;
+        match (self, sent.len()) {
+            (Self::AsSent, _) => Some(sent.into()),
+            (Self::Seconds, 13) => sent.get(..10).map(Cow::from),
+            (Self::Millis, 10) => Some([sent, b"000"].concat().into()),
+            (Self::Seconds | Self::Millis, _) => None,
+        }
+    }
+
+    const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Seconds => Some(Cause::SignedInSeconds),
+            // Seconds in the header are named whatever was signed.
+            Self::AsSent | Self::Millis => None,
+        }
+    }
+}
+
+/// What stands before the body in the signed text.
+#[derive(Clone, Copy)]
+enum Join {
+    With(&'static str),
+    WithNonce,
+    BodyAlone,
+}
+
+impl Join {
+    fn before_body(self, time: Option<Cow<'_, [u8]>>, nonce: Option<&[u8]>) -> Option<Vec<u8>> {
+        match self {
+            Self::With(separator) => Some([&*time?, separator.as_bytes()].concat()),
+            Self::WithNonce => Some([&*time?, nonce?, b""].join(&b':')),
+            Self::BodyAlone => Some(Vec::new()),
+        }
+    }
+
+    fn cause(self) -> Option<Cause> {
+        match self {
+            Self::With(":") => None,
+            Self::With(separator) => Some(Cause::SignedWithSeparator { separator }),
+            Self::WithNonce => Some(Cause::SignedWithNonce),
+            Self::BodyAlone => Some(Cause::SignedWithoutTimestamp),
+        }
+    }
+}
+
+/// What body was signed, judging by the one that was received.
+#[derive(Clone, Copy)]
+enum Body {
+    AsReceived,
+    /// With this line end.
+    Ended(&'static str),
+    WithoutEnd,
+    WithMark,
+    WithoutMark,
+    WithLineFeeds,
+    WithCarriageReturns,
+    Rewritten(Style, Rewriting),
+    Reordered,
+    Spaced,
+    Stringified,
+    Parsed,
+    /// UTF-8, and each of its bytes was taken for a character.
+    Utf8Of1252,
+    /// UTF-8, and each of its characters was written as one byte.
+    Utf8For1252,
+    PercentDecoded,
+    FormDecoded,
+    Base64Decoded,
+}
+
+impl Body {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+
+    /// The body that was signed; `None` when that would be the same as the received one, or cannot be.
+    fn signed(self, received: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if let Self::AsReceived = self {
+            return Some(received.into());
+        }
+        self.other_than(received).filter(|signed| **signed != *received)
+    }
+
+    fn other_than(self, received: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let text = || std::str::from_utf8(received).ok();
+        let bytes = match self {
+            Self::AsReceived => return None,
+            Self::WithoutEnd => return Some(trim_line_ends(received).into()),
+            Self::WithoutMark => return received.strip_prefix(Self::MARK).map(Cow::from),
+            Self::Ended(end) => [received, end.as_bytes()].concat(),
+            Self::WithMark => [Self::MARK, received].concat(),
+            Self::WithLineFeeds => line_feeds(received),
+            Self::WithCarriageReturns => carriage_returns(received),
+            Self::Rewritten(style, _) => style.rewrite(text()?).into_bytes(),
+            Self::Reordered => Style::JAVASCRIPT.rewrite(&json::reorder(text()?)?).into_bytes(),
+            Self::Spaced => Style::PYTHON.rewrite(text()?).into_bytes(),
+            Self::Stringified => json::stringify(text()?).into_bytes(),
+            Self::Parsed => serde_json::from_slice::<String>(received).ok()?.into_bytes(),
+            Self::Utf8Of1252 => to_windows_1252(text()?)?,
+            Self::Utf8For1252 => from_windows_1252(received).into_bytes(),
+            Self::PercentDecoded => percent_decode(received, false),
+            Self::FormDecoded => form_value(received),
+            Self::Base64Decoded => base64_decode(received)?,
+        };
+        Some(bytes.into())
+    }
+
+    const fn cause(self) -> Option<Cause> {
+        Some(match self {
+            Self::AsReceived => return None,
+            Self::Ended(_) => Cause::NewlineCut,
+            Self::WithoutEnd => Cause::NewlineAdded,
+            Self::WithMark => Cause::ByteOrderMarkCut,
+            Self::WithoutMark => Cause::ByteOrderMarkAdded,
+            Self::WithLineFeeds | Self::WithCarriageReturns => Cause::LineEndsChanged,
+            Self::Rewritten(_, what) => Cause::BodyRewritten { what },
+            Self::Reordered => Cause::BodyRewritten { what: Rewriting::Order },
+            Self::Spaced => Cause::SignedWithSpaces,
+            Self::Stringified => Cause::SignedStringifiedTwice,
+            Self::Parsed => Cause::BodyStringifiedTwice,
+            Self::Utf8Of1252 | Self::Utf8For1252 => Cause::CharactersReencoded,
+            Self::PercentDecoded | Self::FormDecoded => Cause::BodyPercentEncoded,
+            Self::Base64Decoded => Cause::BodyBase64,
+        })
+    }
+}
+
+fn trim_line_ends(mut text: &[u8]) -> &[u8] {
+    while let Some(rest) = text.strip_suffix(b"\n").or_else(|| text.strip_suffix(b"\r")) {
+        text = rest;
+    }
+    text
+}
+
+fn line_feeds(text: &[u8]) -> Vec<u8> {
+    let followed_by = text.iter().skip(1).map(Some).chain([None]);
+    let is_kept = |(byte, next): &(&u8, Option<&u8>)| !(**byte == b'\r' && *next == Some(&b'\n'));
+    text.iter().zip(followed_by).filter(is_kept).map(|(byte, _)| *byte).collect()
+}
+
+fn carriage_returns(text: &[u8]) -> Vec<u8> {
+    let mut written = Vec::with_capacity(text.len());
+    for byte in line_feeds(text) {
+        if byte == b'\n' {
+            written.push(b'\r');
+        }
+        written.push(byte);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends() {
+        assert_eq!(trim_line_ends(b"a\n\r\n\n"), b"a");
+        assert_eq!(line_feeds(b"\r\na\r\nb\rc\nd\r"), b"\na\nb\rc\nd\r");
+        let signed = |body: Body, received: &'static str| body.signed(received.as_bytes());
+        assert_eq!(signed(Body::WithCarriageReturns, "a\nb\r\nc").as_deref(), Some(&b"a\r\nb\r\nc"[..]));
+        assert_eq!(signed(Body::WithCarriageReturns, "a\r\nb"), None);
+        assert_eq!(signed(Body::WithLineFeeds, "a\nb"), None);
+    }
+
+    #[test]
+    fn a_secret_is_not_taken_for_what_it_cannot_be() {
+        let used = |key: Key, secret: &str| key.used(secret).map(|key| String::from_utf8_lossy(&key).into_owned());
+        assert_eq!(used(Key::Trimmed, "a b"), None);
+        assert_eq!(used(Key::Trimmed, "\u{feff} a b\r\n\0").as_deref(), Some("a b"));
+        assert_eq!(used(Key::Unquoted, "\"a\"\n").as_deref(), Some("a"));
+        assert_eq!(used(Key::Unquoted, "\"a'"), None);
+        assert_eq!(used(Key::Unquoted, "\"\""), None, "an empty key signs for everybody");
+        assert_eq!(used(Key::Decoded(SecretEncoding::Hex), "616").as_deref(), None);
+        assert_eq!(used(Key::Encoded(SecretEncoding::Hex), "a\u{ff}").as_deref(), Some("61c3bf"));
+    }
+}
