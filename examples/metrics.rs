@@ -4,7 +4,7 @@
 //!     curl http://127.0.0.1:3000/metrics
 //!
 //! Any exporter of the `metrics` crate will do; this is `metrics-exporter-prometheus`, of which `default-features = false` leaves no
-//! server of its own. In earnest, let nobody but Prometheus reach `/metrics`.
+//! server of its own. In production, let nobody but Prometheus reach `/metrics`.
 
 mod common;
 

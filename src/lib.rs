@@ -1,5 +1,5 @@
-//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged, stale and repeated deliveries never
-//! reach it; genuine ones do, once, and Twenty gets its answer in time.
+//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged and stale deliveries never reach it; with
+//! [`Receiver::deduplicate`] repeated ones do not either, and with [`Receiver::acknowledge_within`] Twenty gets its answer in time.
 //!
 //! | you have | you use | feature |
 //! |---|---|---|

@@ -500,3 +500,20 @@ fn names_are_escaped_where_they_are_shown() {
     assert_eq!(refused.to_string(), r"expected an event of `person`, found `a\nb.c`");
     assert_eq!(JsonType::Null.to_string(), "null");
 }
+
+/// As many as anybody likes: each costs a pass over the body, so there is an end to it.
+#[test]
+fn odd_members_that_are_there_a_thousand_times() {
+    let body = format!(r#"{{"eventName":"person.created","record":{{"id":"a"}}{}}}"#, r#","userId":1"#.repeat(1000));
+    let event = event(body.as_str());
+    assert_eq!(event.name, "person.created");
+    assert_eq!(event.body(), body.as_bytes());
+    assert!(event.unexpected().len() <= 64, "{}", event.unexpected().len());
+}
+
+#[test]
+fn what_comes_after_the_first_does_not_count_however_odd() {
+    let event = event(r#"{"eventName":"person.created","userId":"a","userId":5,"record":{}}"#);
+    assert_eq!(event.user_id.as_ref().map(ToString::to_string).as_deref(), Some("a"));
+    assert_eq!(unexpected(&event), []);
+}

@@ -30,7 +30,8 @@ use tokio::{sync::oneshot, task::yield_now, time::advance};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use twenty_webhook::{
     Receiver, Verified,
-    receiver::{Refusal, RefusalKind, RefusalResponse},
+    deduplicate::MemoryStore,
+    receiver::{Deduplicate, Refusal, RefusalKind, RefusalResponse},
     tower::{ResponseBody, VerifiedBody, WebhookLayer},
     verify::VerifyErrorKind,
 };
@@ -830,4 +831,58 @@ async fn many_at_once() {
     }
     running.join_all().await;
     assert_eq!(handled.load(Relaxed), 100);
+}
+
+/// Twenty writes UUIDs in lower case; who sets the receiver up may not.
+#[tokio::test]
+async fn an_expected_id_is_the_same_in_upper_case() {
+    let receiver = receiver().expect_workspace("3B8E6458-5FC1-4E63-8563-008CCDDAA6DB");
+    let body = data("person.created.json");
+    assert_eq!(answer(receiver, delivery(&body, whole(body.clone()))).await.status(), StatusCode::OK);
+}
+
+/// Reading from a sender that waits for `100 Continue` would ask it to write.
+#[tokio::test]
+async fn a_resolver_that_fails_asks_nobody_to_write() {
+    let builder = twenty_webhook::Verifier::builder().clock(support::clock());
+    let receiver = Receiver::for_tenants(builder, |_| async { Err("down".into()) }).unwrap();
+    let body = scripted([chunk("{}")]);
+    let taken = body.taken();
+    let mut request = delivery("{}", body);
+    request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
+    assert_eq!(answer(receiver, request).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(taken.load(Relaxed), 0);
+}
+
+/// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim has to be renewed all the same.
+#[tokio::test]
+async fn a_handler_that_uses_up_its_budget_keeps_its_claim() {
+    const LEASE: Duration = Duration::from_millis(600);
+    let (runs, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let inner = {
+        let (runs, is_over) = (Arc::clone(&runs), Arc::clone(&is_over));
+        service_fn(move |_: Request<VerifiedBody>| {
+            runs.fetch_add(1, Relaxed);
+            let is_over = Arc::clone(&is_over);
+            async move {
+                while !is_over.load(Relaxed) {
+                    tokio::task::consume_budget().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }
+        })
+    };
+    let receiver = receiver().deduplicate(Deduplicate::new(MemoryStore::new(10)).lease(LEASE));
+    let service = WebhookLayer::new(receiver).layer(inner);
+    let send = || tokio::spawn(service.clone().oneshot(delivery("{}", whole("{}"))));
+    let first = send();
+    tokio::time::sleep(3 * LEASE).await;
+    let copy = send();
+    tokio::time::sleep(LEASE / 2).await;
+    assert_eq!(runs.load(Relaxed), 1);
+    is_over.store(true, Relaxed);
+    for answered in [first, copy] {
+        assert_eq!(answered.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(runs.load(Relaxed), 1);
 }

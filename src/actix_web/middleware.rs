@@ -106,7 +106,7 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    if receiver.is_plain() {
+    if receiver.only_verifies() {
         return Ok(service.call(request).await?.map_into_left_body());
     }
     let head = Head::of(&request);

@@ -31,7 +31,35 @@
 //! `PayloadConfig` or `JsonConfig` that is set outside of the middleware keeps its say in all but the limit; one that is set inside
 //! (on a resource, with the middleware around the app) has its own limit, too.
 //!
-//! Two things about actix-web itself. `Option<WebhookEvent>` as an argument turns *every* failure into `None`; the middleware has verified
+//! For a handler for each kind of event, see [`EventRouter`].
+//!
+//! # Shutting down
+//!
+//! Under [`acknowledge_within`](crate::Receiver::acknowledge_within) handlers outlive their requests, but not the worker that they run on. So
+//! drain *before* the server stops; after `server.await` it is too late, and nothing is left to wait for:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use actix_web::{HttpServer, App, rt};
+//! # use twenty_webhook::Receiver;
+//! # async fn serve(receiver: Receiver, signal: impl Future<Output = ()> + 'static) -> std::io::Result<()> {
+//! # let app = || App::new();
+//! let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:3000")?.run();
+//! let handle = server.handle();
+//! rt::spawn(async move {
+//!     signal.await;
+//!     handle.pause().await; // no new connections
+//!     let drained = receiver.drain(Duration::from_secs(30)).await;
+//!     handle.stop(true).await;
+//! #   let _ = drained;
+//! });
+//! server.await
+//! # }
+//! ```
+//!
+//! # actix-web itself
+//!
+//! Two things about it. `Option<WebhookEvent>` as an argument turns *every* failure into `None`; the middleware has verified
 //! the request all the same. And actix panics when a clone of the `HttpRequest` is kept across a call of the inner service, so keep none in
 //! middleware outside of this one.
 

@@ -52,6 +52,9 @@
 //! events of other objects are refused as with the standard types. Make fields `Option`: Twenty sends `null` for what
 //! is empty, leaves fields out of deleted records, and admins remove fields.
 //!
+//! The name must begin with a lower-case letter, as Twenty's do. A struct with `#[serde(flatten)]`, a map, an enum and
+//! [`serde_json::Value`] tell serde no name, and take any event: look at `event.name.object()` there, or route by it.
+//!
 //! ```
 //! use serde::Deserialize;
 //! use twenty_webhook::event::{EventErrorKind, WebhookEvent, field::Currency};
@@ -78,7 +81,7 @@
 //! # Ok::<(), twenty_webhook::event::EventError>(())
 //! ```
 //!
-//! # What is odd
+//! # Members of unexpected types
 //!
 //! A member of a type that nobody expected never loses the event: it reads as absent,
 //! [`WebhookEvent::unexpected`] tells where and what it was, and [`WebhookEvent::raw_record`] still has it. Members that nobody

@@ -62,16 +62,22 @@ impl<T: FromRecord> WebhookEvent<T> {
     ///
     /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no JSON at all.
     pub fn from_verified(verified: Verified) -> Result<Self, EventError> {
-        let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
+        let event = Self::read(verified)?;
         #[cfg(feature = "tracing")]
-        for member in &unexpected {
+        for member in &event.unexpected {
             tracing::warn!(
-                event.name = name.as_str(),
+                event.name = event.name.as_str(),
                 path = member.path,
                 found = %member.found,
                 "member of an unexpected type"
             );
         }
+        Ok(event)
+    }
+
+    /// The same, without a word to the log.
+    pub(crate) fn read(verified: Verified) -> Result<Self, EventError> {
+        let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
         let About { updated_fields, object_metadata, workspace_id, webhook_id, event_date, .. } = about;
         let About { user_id, workspace_member_id, api_key_id, application_id, .. } = about;
         Ok(Self {

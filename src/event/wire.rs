@@ -24,7 +24,7 @@ use super::{
     record::{FromRecord, Payload},
 };
 
-/// How many members of a record the slow path takes out before it gives up on typing; more than any standard object has.
+/// How many members the slow path takes out before it gives up on typing: more than any standard object and its envelope have.
 const MAX_REPAIRS: usize = 64;
 
 /// A delivery, taken apart.
@@ -205,9 +205,9 @@ fn read_repaired<T: FromRecord>(
         let can_go = match &*path {
             [] => false,
             [key] => !is_payload(key),
-            _ => unexpected.len() < MAX_REPAIRS,
+            _ => true,
         };
-        match if can_go { blank_out(&mut text, &path) } else { None } {
+        match if can_go && unexpected.len() < MAX_REPAIRS { blank_out(&mut text, &path) } else { None } {
             Some(found) => unexpected.push(UnexpectedMember { path: printable(&path), found }),
             None => return Err(mismatch(path, &error, &unexpected)),
         }
@@ -368,9 +368,9 @@ impl<'de, T: FromRecord> Visitor<'de> for Reader<'_, T> {
 
 /// Reads a value into its place, unless an earlier member was there first.
 fn first<'de, V: Deserialize<'de>, A: MapAccess<'de>>(place: &mut Option<V>, map: &mut A) -> Result<(), A::Error> {
-    let value = map.next_value()?;
-    if place.is_none() {
-        *place = value;
+    match place {
+        None => *place = map.next_value()?,
+        Some(_) => drop(map.next_value::<IgnoredAny>()?),
     }
     Ok(())
 }

@@ -82,14 +82,15 @@ impl Drop for Slot {
 #[must_use]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many handlers were still running when the limit was reached. They end with the process, and Twenty does not send their
+    /// How many handlers were still running when the limit was reached. Those that were cut off before, with their worker or runtime, do
+    /// not count: `on_outcome` was told `Aborted` of each. They end with the process, and Twenty does not send their
     /// deliveries again.
     pub abandoned: usize,
 }
 
 impl Receiver {
     /// Waits until no handler is running in the background, but no longer than `limit`. From now on, new deliveries are refused with
-    /// 503.
+    /// 503, under [`acknowledge_within`](Self::acknowledge_within).
     ///
     /// For the end of a program: stop taking requests, drain, exit. Only [`acknowledge_within`](Self::acknowledge_within) lets handlers
     /// outlive their requests; without it there is nothing to wait for.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::{runtime::Handle, time::sleep};
+use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
 use super::RefusalKind;
 use crate::{
@@ -53,6 +53,7 @@ type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 
 /// What to do with a delivery when the [`ClaimStore`] fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreFailure {
     /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, so that what arrives twice here is still
     /// handled once; other machines do not know of it.
@@ -89,7 +90,8 @@ impl Deduplicate {
         }
     }
 
-    /// Keeps apart receivers that share a store but do different things with the same delivery. Default: the empty one.
+    /// Keeps apart receivers that share a store: those that do different things with the same delivery, and those whose secrets differ but
+    /// whose keys have the same id, as all have that [`Verifier::new`](crate::Verifier::new) makes. Default: the empty one.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.namespace = namespace.into();
         self
@@ -142,8 +144,7 @@ impl Deduplicate {
     }
 
     fn key(&self, verified: &Verified) -> ClaimKey {
-        let parts =
-            self.key_by.as_ref().and_then(|key_by| Some(key_by(&WebhookEvent::from_verified(verified.clone()).ok()?)));
+        let parts = self.key_by.as_ref().and_then(|key_by| Some(key_by(&WebhookEvent::read(verified.clone()).ok()?)));
         match parts {
             Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
             _ => ClaimKey::new(&self.namespace, verified.keys_id(), Sha256::digest(verified.body()).into()),
@@ -323,7 +324,8 @@ impl Held {
     /// Waits for `handler`, and renews the claims meanwhile.
     pub(super) async fn renewed_during<R>(&self, handler: impl Future<Output = R>) -> R {
         let mut handler = pin!(handler);
-        let mut renewal = pin!(self.keep_renewing());
+        // Polled after the handler, which may have used up the task's budget; the renewal has to go on all the same.
+        let mut renewal = pin!(unconstrained(self.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer),
             Poll::Pending => renewal.as_mut().poll(cx).map(|never| match never {}),

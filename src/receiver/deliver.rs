@@ -152,6 +152,9 @@ impl Drop for Delivery {
             duration: self.began.elapsed(),
             verified: self.verified.clone(),
         };
+        if let OutcomeKind::Refused(kind) = outcome.kind {
+            telemetry::refused_after_all(&kind.into(), &self.span);
+        }
         telemetry::ended(&outcome, &self.span);
         self.receiver.tell(&outcome);
     }

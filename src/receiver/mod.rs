@@ -16,6 +16,8 @@
 //! | verified, but not what the extractor's type asks for, or of another object | 422 |
 //! | extractor without the middleware | 500 |
 //!
+//! Whatever the method: the middleware comes before a route's 405, so an unsigned `GET` is a 401.
+//!
 //! `Twenty-Webhook` is a scheme name of this crate's own, since HTTP wants one with each 401; it is not registered.
 //!
 //! A refusal's body is empty and its reason is told to nobody but you: as [`Refusal`] or [`WebhookRejection`] in the response's
@@ -28,7 +30,7 @@
 //! | name | kind | labels | what |
 //! |---|---|---|---|
 //! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
-//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, by [`OutcomeKind`]: `handled`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded after a copy had been taken up elsewhere |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |

@@ -142,6 +142,11 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Whether a verified delivery ends so: then it is told with its [`Outcome`](super::Outcome), whoever still waits for the answer.
+    pub(super) const fn is_an_outcome(self) -> bool {
+        matches!(self, Self::BeingHandled | Self::StoreFailed | Self::BackgroundFull)
+    }
+
     /// A short name, for metrics.
     #[cfg(feature = "metrics")]
     pub(super) const fn label(self) -> &'static str {

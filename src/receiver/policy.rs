@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use uuid::Uuid;
+
 use super::{
     Deduplicate, Outcome, Refusal, RefusalKind, RefusalResponse,
     acknowledge::Acknowledge,
@@ -21,7 +23,8 @@ use crate::{
 
 /// How deliveries are received: what the middleware of every framework runs.
 ///
-/// Cheap to clone; clones share the budget. In actix-web, make it outside of the closure that makes the `App`s, and clone it
+/// Cheap to clone; clones share all that they keep: the store, the handlers in the background, the budget. So keep one for
+/// [`drain`](Self::drain). In actix-web, make it outside of the closure that makes the `App`s, and clone it
 /// into each.
 ///
 /// ```
@@ -130,7 +133,7 @@ impl Receiver {
     ///
     /// Called where the handler ran, so it should be quick and must not block. A panic in it goes no further. Deliveries of
     /// another [workspace](Self::expect_workspace) or [webhook](Self::expect_webhook) than expected are refused like unverified
-    /// ones, and not told.
+    /// ones, and this is not called.
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
         self.policy_mut().on_outcome = Some(Arc::new(on_outcome));
         self
@@ -138,19 +141,19 @@ impl Receiver {
 
     /// Takes deliveries of this workspace only. Call it again for one more.
     ///
-    /// For a secret that several workspaces share. Authentic deliveries of others, and such that name no workspace, are refused
+    /// For a secret that several workspaces share. Authentic deliveries of others, and those that name none, are refused
     /// with 401.
     pub fn expect_workspace(mut self, id: impl Into<Id>) -> Self {
-        self.policy_mut().workspaces.push(id.into());
+        self.policy_mut().workspaces.push(as_twenty_writes(&id.into()));
         self
     }
 
     /// Takes deliveries of this webhook only. Call it again for one more.
     ///
-    /// For a secret that several webhooks share. Authentic deliveries of others, and such that name no webhook, are refused
+    /// For a secret that several webhooks share. Authentic deliveries of others, and those that name none, are refused
     /// with 401.
     pub fn expect_webhook(mut self, id: impl Into<Id>) -> Self {
-        self.policy_mut().webhooks.push(id.into());
+        self.policy_mut().webhooks.push(as_twenty_writes(&id.into()));
         self
     }
 
@@ -162,7 +165,9 @@ impl Receiver {
 
     /// How many unverified bytes all requests together may hold. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`]. Beyond it 503.
     ///
-    /// It bounds the memory that strangers can fill: without it, each connection could hold a body as long as the limit.
+    /// It bounds the memory that strangers can fill: without it, each connection could hold a body as long as the limit. It counts the
+    /// bytes of bodies; the buffers that hold them can take up to twice as much. Keep it well above the body limit, which no body reaches
+    /// otherwise.
     pub fn unverified_budget(mut self, bytes: usize) -> Self {
         self.policy_mut().budget = Budget::new(bytes);
         self
@@ -258,7 +263,9 @@ impl Receiver {
 
     /// What to answer to a refused request. Says so in the log.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
-        telemetry::refused(refusal, || self.is_warning_due(refusal.kind()));
+        if !refusal.kind().is_an_outcome() {
+            telemetry::refused(refusal, || self.is_warning_due(refusal.kind()));
+        }
         (self.policy.respond)(refusal)
     }
 
@@ -267,8 +274,8 @@ impl Receiver {
         self.policy.warnings.is_due(kind)
     }
 
-    /// Whether something must be done between verification and handler, or after it.
-    pub(crate) fn is_plain(&self) -> bool {
+    /// Whether nothing is to be done between verification and handler, nor after it.
+    pub(crate) fn only_verifies(&self) -> bool {
         let Policy { deduplicate, acknowledge, on_outcome, .. } = &*self.policy;
         let is_told = cfg!(any(feature = "metrics", feature = "tracing")) || on_outcome.is_some();
         !is_told && deduplicate.is_none() && acknowledge.is_none()
@@ -302,6 +309,11 @@ impl Receiver {
 fn is_plain(codings: &[u8]) -> bool {
     let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// A UUID in lower case, with hyphens.
+fn as_twenty_writes(id: &Id) -> Id {
+    Uuid::try_parse(&id.to_string()).map_or_else(|_| id.clone(), Id::from)
 }
 
 /// What no number is, the body itself will tell.

@@ -46,10 +46,11 @@ impl Reading {
         });
         // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
-        let ((intake, resolving), refusal, left_to_drain) = match begun {
-            Ok(begun) => (begun, None, DRAIN_LIMIT),
-            Err(refusal) => ((None, None), Some(refusal), if is_waiting() { 0 } else { DRAIN_LIMIT }),
+        let ((intake, resolving), refusal) = match begun {
+            Ok(begun) => (begun, None),
+            Err(refusal) => ((None, None), Some(refusal)),
         };
+        let left_to_drain = if intake.is_none() && is_waiting() { 0 } else { DRAIN_LIMIT };
         Self { receiver, resolving, intake, refusal, left_to_drain, deadline: None }
     }
 
@@ -91,7 +92,10 @@ impl Reading {
             }
         };
         match intake {
-            Ok(intake) => self.intake = Some(intake),
+            Ok(intake) => {
+                self.intake = Some(intake);
+                self.left_to_drain = DRAIN_LIMIT;
+            }
             Err(refusal) => self.refusal = Some(refusal),
         }
         Poll::Ready(())

@@ -70,6 +70,13 @@ pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) 
     }
 }
 
+/// A verified delivery was refused on its way to the handler.
+pub(super) fn refused_after_all(refusal: &Refusal, span: &Span) {
+    #[cfg(feature = "tracing")]
+    let _in_span = span.enter();
+    refused(refusal, || false);
+}
+
 /// A delivery verified, and hashing it took so long.
 #[cfg(feature = "metrics")]
 pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
@@ -96,9 +103,9 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
             span.record("status", status);
         }
         match outcome.kind {
-            OutcomeKind::Handled | OutcomeKind::Duplicate | OutcomeKind::Refused(_) => {
-                tracing::debug!("{}", outcome.kind.label());
-            }
+            OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
+            // Told as a refusal.
+            OutcomeKind::Refused(_) => {}
             // Lost, unless a copy comes.
             OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
                 tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
@@ -123,7 +130,8 @@ pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFa
     metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1);
     #[cfg(feature = "tracing")]
     {
-        let source = std::error::Error::source(error).map(tracing::field::display);
+        // As text, so that it is quoted and cannot forge a line.
+        let source = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(call, source, ?then, "{error}");
     }
 }

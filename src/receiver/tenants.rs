@@ -1,4 +1,10 @@
-use std::{error::Error, fmt, pin::Pin, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    pin::Pin,
+    sync::Arc,
+};
 
 use super::Receiver;
 use crate::verify::{ConfigError, Keys, Secret, VerifierBuilder};
@@ -22,7 +28,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// What a tenant can be told by: the request without its body, which is not verified yet.
+/// What identifies a tenant: the request without its body, which is not verified yet.
 #[derive(Clone)]
 pub struct TenantRequest {
     path: String,
@@ -80,7 +86,8 @@ impl Receiver {
     /// `verifier` has everything but secrets. `resolve` runs for requests that have well-formed, fresh signature headers,
     /// before their body is read, and within the [body's deadline](Self::body_deadline). It may ask a database, and it may
     /// answer differently each time, so secrets can change while the program runs. `None` is an unknown tenant: 401, like a wrong
-    /// signature, and only after as much work, so that tenants cannot be enumerated. An error or a late answer is a 503.
+    /// signature, and only after the work that one secret makes, so that tenants cannot be enumerated. (A wrong signature for a tenant with
+    /// several secrets takes longer: whoever measures can tell that one is rotating.) An error or a late answer is a 503.
     ///
     /// Give each tenant's keys an id of its own: it tells tenants apart in logs and in deduplication.
     ///
@@ -108,8 +115,9 @@ impl Receiver {
     where
         F: Future<Output = Result<Option<Keys>, BoxError>> + Send + 'static,
     {
-        // What unknown tenants are verified with: just as much work, and its verdict does not count.
-        let nobody = Keys::new("", [Secret::new("nobody")?])?;
+        // What unknown tenants are verified with: as much work as one secret makes. Its verdict does not count, and nobody knows it.
+        let unknown = || RandomState::new().hash_one(());
+        let nobody = Keys::new("", [Secret::new(format!("{:x}{:x}", unknown(), unknown()))?])?;
         let receiver = Self::new(verifier.keys(nobody).build()?);
         Ok(receiver.with_resolver(Resolver(Arc::new(move |request| Box::pin(resolve(request))))))
     }

@@ -71,7 +71,7 @@ where
                     let (Some(head), Some(inner)) = (head.take(), inner.take()) else { return Poll::Pending };
                     let version = head.version;
                     match verdict {
-                        Ok(verified) if this.receiver.is_plain() => {
+                        Ok(verified) if this.receiver.only_verifies() => {
                             Phase::Ready { inner, request: Some(verified_request(head, verified)) }
                         }
                         Ok(verified) => {

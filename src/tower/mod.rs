@@ -69,9 +69,9 @@
 //! use twenty_webhook::{Verified, WebhookEvent, tower::{VerifiedBody, WebhookLayer}, verify::Verifier};
 //!
 //! async fn on_event(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, Infallible> {
-//!     let event = request.extensions().get::<Verified>().cloned().map(WebhookEvent::<twenty_webhook::event::Record>::from_verified);
-//!     if let Some(Ok(event)) = event {
-//!         println!("{}", event.name);
+//!     if let Some(verified) = request.extensions().get::<Verified>() {
+//!         let event: Result<WebhookEvent, _> = WebhookEvent::from_verified(verified.clone());
+//!         println!("{event:?}");
 //!     }
 //!     Ok(Response::default())
 //! }
@@ -91,6 +91,8 @@
 //! The service is always ready: it reserves nothing of the inner service for a request that is not verified yet, so a stranger who
 //! sends slowly does not use up an inner `concurrency_limit`. After verification a clone of the inner service is made ready and
 //! called. A limit *outside* of the layer does count unverified requests.
+//!
+//! For a service for each kind of event, see [`EventRouter`]; for the end of the program, [`Receiver::drain`](crate::Receiver::drain).
 //!
 //! Trailers are not signed, so they do not reach the inner service.
 

@@ -25,7 +25,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The most secrets that one id may have.
+    /// The most secrets that one id may have. Each beyond the first costs another hash over the whole body when the ones before
+    /// it do not match, as with every forgery: list no more than you need.
     pub const MAX_SECRETS: usize = 8;
 
     /// Puts 1 to [`Keys::MAX_SECRETS`] secrets under an id.

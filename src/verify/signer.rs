@@ -6,7 +6,7 @@ use std::{
 use hmac::Mac;
 
 use super::{
-    Clock, Secret, SignatureHeaders, SystemClock, Timestamp,
+    Clock, ConfigError, Secret, SignatureHeaders, SystemClock, Timestamp,
     headers::{HeaderNames, TimestampHeader},
 };
 
@@ -34,9 +34,18 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankSecret`](super::ConfigError::BlankSecret) for a text that is empty or blank.
+    /// [`ConfigError::BlankSecret`] for a text that is empty or blank.
     pub fn new<S: TryInto<Secret>>(secret: S) -> Result<Self, S::Error> {
         Ok(Self { secret: secret.try_into()?, names: Arc::default() })
+    }
+
+    /// What the three headers' names begin with; see [`VerifierBuilder::header_prefix`](super::VerifierBuilder::header_prefix).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidHeaderPrefix`].
+    pub fn header_prefix(self, prefix: &str) -> Result<Self, ConfigError> {
+        Ok(Self { names: Arc::new(HeaderNames::new(prefix)?), ..self })
     }
 
     /// Signs as of now.

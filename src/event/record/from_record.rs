@@ -17,6 +17,10 @@ use crate::event::{EventError, EventName, RawJson};
 /// types take any event: maps, enums, `serde_json::Value`, also a struct with `#[serde(flatten)]`, of which serde tells no name.
 ///
 /// Sealed: implement `Deserialize`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the record of a `WebhookEvent`",
+    note = "derive `serde::Deserialize` for it, without borrowed fields"
+)]
 pub trait FromRecord: sealed::Sealed + Sized {
     /// Refuses an event of another object.
     #[doc(hidden)]
