@@ -425,6 +425,33 @@ mod store_failures {
     }
 
     #[tokio::test]
+    async fn what_was_handled_before_the_store_failed_is_not_handled_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("handled before");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.fail_all();
+            for _ in 0..2 {
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    /// The store knows best, while it answers: it may have been told to forget.
+    #[tokio::test]
+    async fn what_the_store_forgot_is_handled_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("forgotten");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            assert!(store.forget(store.last_key()).await.unwrap());
+            assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_store_that_is_back_learns_what_was_handled_meanwhile() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail_all();
@@ -494,9 +521,10 @@ mod store_failures {
             store.mend();
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             store.fail(Op::Claim, Fault::Refuse);
-            assert_eq!(server.post(delivery(&body)).await.status, 503, "nobody knows for sure");
+            assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "nobody knows for sure");
             let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
-            expect(outcomes, [OutcomeKind::Handled, unknown]).await;
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
         })
         .await;
     }

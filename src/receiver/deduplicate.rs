@@ -40,6 +40,9 @@ pub struct Deduplicate {
     /// What is being handled in this process, and what the store failed to remember. Asked before the store, so a failure that comes
     /// while a handler runs does not let a copy through.
     stand_in: Arc<MemoryStore>,
+    /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
+    /// was told to forget, it knows best.
+    told: Arc<MemoryStore>,
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
     namespace: Arc<str>,
@@ -56,7 +59,7 @@ type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 #[non_exhaustive]
 pub enum StoreFailure {
     /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, so that what arrives twice here is still
-    /// handled once; other machines do not know of it.
+    /// handled once, also when the first came before the failure; other machines do not know of it.
     #[default]
     Handle,
     /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
@@ -81,6 +84,7 @@ impl Deduplicate {
         Self {
             store: Arc::new(store),
             stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
+            told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
             namespace: Arc::default(),
             key_by: None,
@@ -193,6 +197,11 @@ impl Deduplicate {
                 self.say_failure("claim", &error);
                 // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.
                 held.claims.in_store = Some(error.into_claim().unwrap_or_else(|| Claim::new(key)));
+                if self.was_told(key).await {
+                    // The store may have lost it, so it is told again; if that fails, too, the stand-in remembers.
+                    held.complete().await;
+                    return Err(Duplicate::Handled);
+                }
                 if self.on_failure == StoreFailure::Handle {
                     return Ok(held);
                 }
@@ -203,12 +212,25 @@ impl Deduplicate {
         Err(duplicate)
     }
 
+    /// Whether this process told the store that it handled this.
+    async fn was_told(&self, key: ClaimKey) -> bool {
+        match self.told.claim(key, self.lease).await {
+            Ok(ClaimOutcome::Completed) => true,
+            Ok(ClaimOutcome::Fresh(claim)) => {
+                // Only asked.
+                let _ = self.told.release(&claim).await;
+                false
+            }
+            Ok(ClaimOutcome::Running) | Err(_) => false,
+        }
+    }
+
     /// Ends what was claimed: completes it when the delivery was handled, to be remembered for so long, else releases it.
     async fn settle(&self, claims: &Claims, handled: Option<Duration>) {
         let Claims { in_store, in_stand_in } = claims;
         if let (Some(remember_for), Some(claim)) = (handled, in_store) {
             match self.store.complete(claim, remember_for).await {
-                Ok(true) => {}
+                Ok(true) => drop(self.told.complete(claim, remember_for).await),
                 // The lease ran out, and another copy was taken up.
                 Ok(false) => super::telemetry::handled_twice(),
                 Err(error) => {
