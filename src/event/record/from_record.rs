@@ -141,7 +141,7 @@ mod tests {
     struct Unnamed {}
 
     #[derive(Deserialize)]
-    struct Newtype(#[allow(dead_code)] Box<Named>);
+    struct Newtype(#[expect(dead_code, reason = "asked for its name only")] Box<Named>);
 
     fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
         struct_shape::<T>().map(|(name, _)| name)
