@@ -33,7 +33,7 @@ use tracing_subscriber::{
 use twenty_webhook::{
     Receiver,
     deduplicate::{ClaimOutcome, ClaimStore},
-    receiver::{Deduplicate, StoreFailure},
+    receiver::{Deduplicate, OutcomeKind, RefusalKind, StoreFailure},
     verify::{Keys, Secret, Signer, Verifier, VerifierBuilder},
 };
 
@@ -295,6 +295,18 @@ impl Run {
         let server = stack.serve(receiver().acknowledge_within(Duration::ZERO).background_limit(0)).await;
         assert_eq!(server.post(delivery(titled("full"))).await.status, 503);
         server.stop().await;
+        // Refused when the sender has its 202 already: told all the same, once.
+        let store = ScriptedStore::new();
+        store.fail(Op::Claim, Fault::Refuse);
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let refusing = receiver()
+            .deduplicate(Deduplicate::new(store).on_store_failure(StoreFailure::Reject))
+            .acknowledge_within(Duration::ZERO)
+            .on_outcome(move |outcome| tell.send(outcome.kind).unwrap());
+        let server = stack.serve(refusing).await;
+        assert!(matches!(server.post(delivery(titled("late"))).await.status, 202 | 503));
+        assert_eq!(soon(told.recv()).await, Some(OutcomeKind::Refused(RefusalKind::StoreFailed)));
+        server.stop().await;
         self.end_of("authentic refusals");
     }
 
@@ -414,7 +426,7 @@ fn what_is_lost_is_logged_loudly() {
     // For each of two stacks. A failed handler, a client that left, a panic.
     assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
     assert_eq!(TOLD.levels("twice")["WARN"], 2);
-    assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 3);
+    assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
     // Three that were rejected, and failed therefore, and an odd member; one without the middleware.
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
