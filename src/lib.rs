@@ -9,7 +9,7 @@
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
 //! No feature is on by default. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
-//! and never what a delivery contained.
+//! and never the content of a delivery.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -30,6 +30,9 @@
 //! # }
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
+//!
+//! Each framework's module has an `EventRouter`, for a handler for each kind of event. [`verify::Signer`] signs as Twenty does, for your tests;
+//! [`Verifier::diagnose`] tells why a captured delivery does not verify.
 //!
 //! # How it is built
 //!
