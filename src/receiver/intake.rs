@@ -6,7 +6,6 @@ use crate::verify::{Verification, Verified};
 /// A delivery on its way in: its head was not refused, its body is being hashed.
 #[derive(Debug)]
 pub(super) struct Intake {
-    receiver: Receiver,
     verification: Verification,
     share: Share,
     is_of_unknown_tenant: bool,
@@ -15,9 +14,8 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) const fn new(receiver: Receiver, verification: Verification, share: Share) -> Self {
+    pub(super) const fn new(verification: Verification, share: Share) -> Self {
         Self {
-            receiver,
             verification,
             share,
             is_of_unknown_tenant: false,
@@ -47,8 +45,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Ends it.
-    pub(super) fn finish(self) -> Result<Verified, Refusal> {
+    /// Ends it, as the receiver expects.
+    pub(super) fn finish(self, receiver: &Receiver) -> Result<Verified, Refusal> {
         #[cfg(feature = "metrics")]
         let began = std::time::Instant::now();
         let verdict = self.verification.finalize();
@@ -57,12 +55,8 @@ impl Intake {
         }
         let verified = verdict?;
         #[cfg(feature = "metrics")]
-        super::telemetry::verified(
-            &verified,
-            self.receiver.verifier().now(),
-            self.hashing.saturating_add(began.elapsed()),
-        );
-        self.receiver.check_expected(&verified)?;
+        super::telemetry::verified(&verified, receiver.verifier().now(), self.hashing.saturating_add(began.elapsed()));
+        receiver.check_expected(&verified)?;
         Ok(verified)
     }
 }

@@ -228,13 +228,13 @@ impl Receiver {
 
     /// Begins to hash, with the verifier's own keys.
     pub(super) fn begin(&self, signature: SignatureHeaders) -> Result<Intake, Refusal> {
-        Ok(Intake::new(self.clone(), self.verifier().start(signature, None)?, self.share()))
+        Ok(Intake::new(self.verifier().start(signature, None)?, self.share()))
     }
 
     /// Begins to hash, with the tenant's keys. An unknown tenant is refused in the end only.
     pub(super) fn begin_for_tenant(&self, signature: SignatureHeaders, keys: Option<Keys>) -> Result<Intake, Refusal> {
         let is_known = keys.is_some();
-        let intake = Intake::new(self.clone(), self.verifier().start(signature, keys)?, self.share());
+        let intake = Intake::new(self.verifier().start(signature, keys)?, self.share());
         Ok(if is_known { intake } else { intake.of_unknown_tenant() })
     }
 

@@ -115,7 +115,7 @@ impl Reading {
 
     fn finish(&mut self) -> Result<Verified, Refusal> {
         match self.intake.take() {
-            Some(intake) => intake.finish(),
+            Some(intake) => intake.finish(&self.receiver),
             None => Err(self.give_up(RefusalKind::BodyBrokenOff)),
         }
     }

@@ -2,12 +2,14 @@
 
 #![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "said nowhere"))]
 
-#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[cfg(feature = "metrics")]
 use std::time::Duration;
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 use super::OutcomeKind;
 use super::{Outcome, Refusal, StoreFailure};
+#[cfg(feature = "tracing")]
+use crate::verify::whole_millis;
 use crate::{
     deduplicate::StoreError,
     verify::{Timestamp, Verified},
@@ -31,7 +33,7 @@ pub(super) fn span(verified: &Verified, now: Timestamp) -> Span {
             keys.id = verified.keys_id(),
             secret.index = verified.secret_index(),
             body.len = verified.body().len(),
-            age_ms = millis(now.saturating_since(verified.timestamp())),
+            age_ms = whole_millis(now.saturating_since(verified.timestamp())),
             outcome = Empty,
             status = Empty,
             duration_ms = Empty,
@@ -98,7 +100,7 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "tracing")]
     span.in_scope(|| {
         span.record("outcome", outcome.kind.label());
-        span.record("duration_ms", millis(outcome.duration));
+        span.record("duration_ms", whole_millis(outcome.duration));
         if let OutcomeKind::Failed { status } = outcome.kind {
             span.record("status", status);
         }
@@ -149,9 +151,4 @@ pub(super) fn in_background(more: i8) {
     // Not `set`: of two that are told at once, the older could come last.
     #[cfg(feature = "metrics")]
     metrics::gauge!("twenty_webhook_background_handlers").increment(more);
-}
-
-#[cfg(feature = "tracing")]
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

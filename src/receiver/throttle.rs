@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::RefusalKind;
-use crate::verify::VerifyErrorKind;
+use crate::verify::{VerifyErrorKind, whole_millis};
 
 /// The warnings that strangers can cause, each with a throttle of its own, so that one cannot hide another.
 #[derive(Debug)]
@@ -46,9 +46,8 @@ impl Throttle {
     }
 
     fn lets_through(&self) -> bool {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let now = millis(self.start.elapsed());
-        let after = |next: u64| (next <= now).then(|| now.saturating_add(millis(Self::PERIOD)));
+        let now = whole_millis(self.start.elapsed());
+        let after = |next: u64| (next <= now).then(|| now.saturating_add(whole_millis(Self::PERIOD)));
         self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).is_ok()
     }
 }

@@ -114,9 +114,9 @@ impl SignatureHeaders {
     #[must_use]
     pub fn pairs(&self) -> Vec<(String, String)> {
         let pair = |name: &str, value: String| (name.to_owned(), value);
-        let nonce = self.nonce.map(|nonce| pair(&self.names.nonce, hex_text(&nonce)));
+        let nonce = self.nonce.map(|nonce| pair(&self.names.nonce, hex::encode(nonce)));
         let timestamp = String::from_utf8_lossy(self.timestamp.text()).into_owned();
-        [pair(&self.names.timestamp, timestamp), pair(&self.names.signature, hex_text(&self.signature))]
+        [pair(&self.names.timestamp, timestamp), pair(&self.names.signature, hex::encode(self.signature))]
             .into_iter()
             .chain(nonce)
             .collect()
@@ -200,14 +200,6 @@ fn parse_lower_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
-}
-
-pub(super) fn hex_text(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 #[cfg(test)]

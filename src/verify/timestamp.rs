@@ -39,7 +39,8 @@ impl Timestamp {
     }
 }
 
-fn whole_millis(duration: Duration) -> u64 {
+/// Whole milliseconds, or as many as there can be.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    super::{Keys, Secret, headers::hex_text, secret::HmacSha256},
+    super::{Keys, Secret, secret::HmacSha256},
     Cause, Rewriting, SecretEncoding,
     capture::{Capture, Signature},
     encoding::{
@@ -166,7 +166,7 @@ impl Key {
             Self::Padded(before, after) => [before, secret, after].concat().into_bytes(),
             Self::Decoded(SecretEncoding::Hex) => hex_decode(secret.as_bytes())?,
             Self::Decoded(SecretEncoding::Base64) => base64_decode(secret.as_bytes())?,
-            Self::Encoded(SecretEncoding::Hex) => hex_text(secret.as_bytes()).into_bytes(),
+            Self::Encoded(SecretEncoding::Hex) => hex::encode(secret.as_bytes()).into_bytes(),
             Self::Encoded(SecretEncoding::Base64) => base64_encode(secret.as_bytes()).into_bytes(),
         };
         Some(Zeroizing::new(key)).filter(|key| !key.is_empty())
