@@ -439,6 +439,22 @@ mod store_failures {
     }
 
     /// The store knows best, while it answers: it may have been told to forget.
+    /// Many at once: none is refused because another one is just being looked up.
+    #[tokio::test]
+    async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
+        everywhere(never_expiring, async |_, server, outcomes| {
+            let body = event("copies at once");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            let copies: Vec<_> = (0..60).map(|_| post(server.address, signed_anew(&body))).collect();
+            for copy in copies {
+                assert_eq!(soon(copy).await.unwrap().unwrap().status, 200);
+            }
+            let duplicates = [OutcomeKind::Duplicate; 60];
+            expect(outcomes, [OutcomeKind::Handled].into_iter().chain(duplicates).collect::<Vec<_>>()).await;
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn what_the_store_forgot_is_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {

@@ -45,6 +45,8 @@ pub struct Deduplicate {
     told: Arc<MemoryStore>,
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
+    /// The keys that the store is being asked about: perhaps handled long ago.
+    asked_for: Arc<Mutex<HashSet<ClaimKey>>>,
     namespace: Arc<str>,
     key_by: Option<Arc<KeyBy>>,
     lease: Duration,
@@ -79,6 +81,9 @@ impl Deduplicate {
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+    /// How soon a copy asks again while the store is being asked for another one.
+    const ASK_NEXT: Duration = Duration::from_millis(5);
+
     /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
@@ -86,6 +91,7 @@ impl Deduplicate {
             stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
+            asked_for: Arc::default(),
             namespace: Arc::default(),
             key_by: None,
             lease: Self::DEFAULT_LEASE,
@@ -160,9 +166,16 @@ impl Deduplicate {
         let key = self.key(verified);
         let mut waiting = None;
         loop {
-            match self.try_claim(key).await {
+            // One copy asks at a time. While it does, nothing is known to run, so there is nothing to wait for, nor to refuse.
+            let Some(asking) = Listed::enter(&self.asked_for, key) else {
+                sleep(Self::ASK_NEXT).await;
+                continue;
+            };
+            let claimed = self.try_claim(key).await;
+            drop(asking);
+            match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
-                    waiting = Some(Waiting::begin(&self.waited_for, key).ok_or(Duplicate::Running)?);
+                    waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
                 Ok(mut held) => {
@@ -299,23 +312,23 @@ impl Duplicate {
     }
 }
 
-/// The one duplicate a key that waits in this process.
-struct Waiting<'a> {
-    waited_for: &'a Mutex<HashSet<ClaimKey>>,
+/// The one copy a key that is on a list of this process, until it is dropped.
+struct Listed<'a> {
+    list: &'a Mutex<HashSet<ClaimKey>>,
     key: ClaimKey,
 }
 
-impl<'a> Waiting<'a> {
-    fn begin(waited_for: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
-        let is_first = waited_for.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+impl<'a> Listed<'a> {
+    fn enter(list: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
+        let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
-        is_first.then(|| Self { waited_for, key })
+        is_first.then(|| Self { list, key })
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.waited_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 
