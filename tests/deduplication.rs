@@ -442,7 +442,8 @@ mod store_failures {
     /// Many at once: none is refused because another one is just being looked up.
     #[tokio::test]
     async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
-        everywhere(never_expiring, async |_, server, outcomes| {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            store.go_far_away();
             let body = event("copies at once");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             let copies: Vec<_> = (0..60).map(|_| post(server.address, signed_anew(&body))).collect();
