@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use serde_json::json;
 use support::{data, event, typed, unexpected};
 use twenty_webhook::{
-    Verifier, WebhookEvent,
+    Verifier,
     event::{Action, FromRecord, RawJson, Record, record::*},
-    testing::{Delivery, Forgery, SetError},
+    testing::{Delivery, Forgery, SetError, SignedDelivery},
     verify::{FixedClock, Secret, Signer, Timestamp, VerifyErrorKind},
 };
 
@@ -299,7 +299,7 @@ fn verify_error(forgery: Forgery) -> VerifyErrorKind {
 fn what_is_signed_verifies_and_what_is_forged_does_not() {
     let odd = ["{}", "[]", "", "not JSON", r#"{"a":true}"#].map(Delivery::from_body);
     for delivery in Delivery::samples().chain(odd) {
-        let verify = |signed: twenty_webhook::testing::SignedDelivery| {
+        let verify = |signed: SignedDelivery| {
             verifier().verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind())
         };
         let verified = verify(delivery.sign_at(&signer(), NOW)).unwrap();
@@ -316,9 +316,8 @@ fn what_is_signed_verifies_and_what_is_forged_does_not() {
 fn signed_now_is_fresh_now() {
     let verifier = Verifier::new("secret").unwrap();
     let delivery = Delivery::sample("person.created");
-    let verify = |signed: twenty_webhook::testing::SignedDelivery| {
-        verifier.verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind())
-    };
+    let verify =
+        |signed: SignedDelivery| verifier.verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind());
     assert!(verify(delivery.sign(&signer())).is_ok());
     for &forgery in Forgery::ALL {
         assert_eq!(verify(delivery.forge(forgery, &signer())).unwrap_err(), verify_error(forgery));
@@ -381,7 +380,7 @@ fn debug_shows_no_content() {
 async fn axum_takes_samples_and_refuses_forgeries() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt;
-    use twenty_webhook::tower::WebhookLayer;
+    use twenty_webhook::{WebhookEvent, tower::WebhookLayer};
 
     async fn on_event(event: WebhookEvent) -> String {
         event.name.to_string()
@@ -415,7 +414,7 @@ fn a_request_has_an_address() {
 #[tokio::test]
 async fn actix_takes_samples_and_refuses_forgeries() {
     use actix_web::{App, test, web};
-    use twenty_webhook::actix_web::WebhookMiddleware;
+    use twenty_webhook::{WebhookEvent, actix_web::WebhookMiddleware};
 
     async fn on_event(event: WebhookEvent) -> String {
         event.name.to_string()
