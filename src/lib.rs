@@ -32,7 +32,7 @@
 //! ```
 //!
 //! Each framework's module has an `EventRouter`, for a handler for each kind of event. [`testing`] has deliveries as Twenty sends them, for your
-//! tests; [`Verifier::diagnose`] tells why a captured one does not verify.
+//! tests; [`Verifier::diagnose`] tells why a captured one does not verify. When something is wrong, [`troubleshooting`] goes by what you see.
 //!
 //! # How it is built
 //!
@@ -76,6 +76,8 @@ pub mod receiver;
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(any(doc, test))]
+pub mod troubleshooting;
 pub mod verify;
 
 pub use event::WebhookEvent;
