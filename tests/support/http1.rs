@@ -203,3 +203,27 @@ impl Connection {
         Some(answer)
     }
 }
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug)]
+pub enum Leave {
+    Fin,
+    Reset,
+}
+
+/// A client that sends a request, or a part of one, and will not wait for the answer.
+pub struct Leaving(TcpStream);
+
+impl Leaving {
+    pub async fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
+        let mut stream = soon(TcpStream::connect(address)).await.unwrap();
+        soon(stream.write_all(bytes.as_ref())).await.unwrap();
+        Self(stream)
+    }
+
+    pub fn leave(self, how: Leave) {
+        if let Leave::Reset = how {
+            self.0.set_zero_linger().unwrap();
+        }
+    }
+}

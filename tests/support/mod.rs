@@ -3,8 +3,12 @@
 
 #[cfg(feature = "tower")]
 pub mod bodies;
+#[cfg(unix)]
+pub mod child;
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 pub mod http1;
+#[cfg(all(unix, feature = "actix-web", feature = "axum"))]
+pub mod target;
 
 use std::path::Path;
 
