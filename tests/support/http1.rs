@@ -82,6 +82,12 @@ impl Request {
         self.changed(TIMESTAMP, value)
     }
 
+    /// The value of the header of this name.
+    #[track_caller]
+    pub fn get(&self, name: &str) -> Vec<u8> {
+        self.headers.iter().find(|(n, _)| n == name).expect(name).1.clone()
+    }
+
     /// Another body, the headers as they are.
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
@@ -147,6 +153,16 @@ impl Connection {
     /// Writes. A server that has answered and hung up already is no error: the answer will tell.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = soon(self.stream.get_mut().write_all(bytes.as_ref())).await;
+    }
+
+    /// Writes, if the server still reads, until there is an answer to be read.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let (reading, mut writing) = self.stream.get_mut().split();
+        tokio::select! {
+            biased;
+            _ = reading.readable() => false,
+            written = writing.write_all(bytes.as_ref()) => written.is_ok(),
+        }
     }
 
     /// Says that nothing more will be written, and goes on reading.

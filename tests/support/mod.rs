@@ -5,9 +5,11 @@
 pub mod bodies;
 #[cfg(unix)]
 pub mod child;
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
+pub mod honest;
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 pub mod http1;
-#[cfg(all(unix, feature = "actix-web", feature = "axum"))]
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod target;
 
 use std::path::Path;

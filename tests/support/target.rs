@@ -6,6 +6,8 @@
 //! | `DEDUPLICATE` | capacity of its `MemoryStore` |
 //! | `REDIS_URL` | deduplicates there instead |
 //! | `ACKNOWLEDGE_MS`, `BODY_DEADLINE_MS`, `BUDGET` | the receiver's settings of these names |
+//! | `CONCURRENCY_LIMIT` | tower's, inside of the receiver: in axum only |
+//! | `HTTP2` | if set, actix-web speaks it, too, as axum always does |
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
@@ -95,6 +97,19 @@ impl Target {
         let mut number = || parts.next().unwrap().parse().unwrap();
         let (tasks, handlers) = (number(), number());
         State { tasks, handlers, budget: parts.next().unwrap().to_owned(), files: self.child.files() }
+    }
+
+    /// What it holds when nobody wants anything of it.
+    pub async fn settled_for_good(&self) -> State {
+        let mut state = self.state().await;
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            let next = self.state().await;
+            if next == state {
+                return state;
+            }
+            state = next;
+        }
     }
 
     /// Waits until it holds no more than before.
@@ -235,13 +250,18 @@ async fn serve_axum() {
         http::StatusCode,
         routing::{get, post},
     };
+    use tower::limit::ConcurrencyLimitLayer;
     use twenty_webhook::tower::WebhookLayer;
 
     let receiver = receiver();
     let for_state = receiver.clone();
-    let on_event = async |event| StatusCode::from_u16(handle(event).await).unwrap();
+    let on_event = post(async |event| StatusCode::from_u16(handle(event).await).unwrap());
+    let on_event = match variable("CONCURRENCY_LIMIT") {
+        Some(limit) => on_event.layer(ConcurrencyLimitLayer::new(limit)),
+        None => on_event,
+    };
     let app = Router::new()
-        .route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver.clone())))
+        .route("/webhooks/twenty", on_event.layer(WebhookLayer::new(receiver.clone())))
         .route("/state", get(async move || state(&for_state, Handle::current().metrics().num_alive_tasks())));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let terminated = terminated();
@@ -269,7 +289,10 @@ async fn serve_actix() {
         };
         App::new().service(resource).route("/state", web::get().to(state))
     };
-    let server = HttpServer::new(app).workers(2).disable_signals().bind("127.0.0.1:0").unwrap();
+    let server = HttpServer::new(app).workers(2).disable_signals();
+    let address = "127.0.0.1:0";
+    let server =
+        if env::var_os("HTTP2").is_some() { server.bind_auto_h2c(address) } else { server.bind(address) }.unwrap();
     let terminated = terminated();
     say(&server.addrs()[0].to_string());
     let server = server.run();
