@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How long the calm is watched, before an attack.
-const CALM: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_millis(500);
 
 /// Sends one delivery after the other until told to stop, each over a connection of its own. All must be answered 200.
 pub struct Honest {
