@@ -6,12 +6,16 @@
 //! prints how honest deliveries fared. They must all be answered; how fast is told and not judged.
 #![cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 
+#[path = "support/program.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
+mod program;
 mod support;
 
 use std::{fs, net::SocketAddr, time::Duration};
 
+use program::Program;
 use support::{
-    SIGNATURE,
+    SECRET, SIGNATURE,
     honest::Attacked,
     http1::{Connection, Request},
     target::{self, FRAMEWORKS, Target, delivery, event},
@@ -104,6 +108,65 @@ async fn stalled_bodies_do_not_use_up_an_inner_concurrency_limit() {
         assert_eq!(count(&statuses, 408), 50, "{statuses:?}");
     };
     Attacked::by(&target, "axum: stalled bodies, with room for one handler", 16 << 10, attack).await;
+}
+
+/// Connections that send nothing, a part of a head, or all of it but the last byte, a byte now and then. Whether they are closed, and
+/// nothing of them is left, is for the server to say; how it is told to, is shown here.
+async fn slow_heads(address: SocketAddr, count: usize) -> Vec<Connection> {
+    let head = delivery("{}").head_bytes();
+    let parts = [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\n", &head[..100], &head[..head.len() - 1]];
+    let mut connections = Vec::new();
+    for part in parts.into_iter().cycle().take(count) {
+        let mut connection = Connection::open(address).await;
+        connection.send(part).await;
+        connections.push(connection);
+    }
+    connections
+}
+
+/// Whether each is answered 400 or 408 or with nothing, and closed.
+async fn are_closed(connections: Vec<Connection>) -> bool {
+    let mut closing = JoinSet::new();
+    for mut connection in connections {
+        closing.spawn(async move {
+            let answer = connection.answer().await.map(|answer| answer.status);
+            matches!(answer, None | Some(400 | 408)) && connection.is_closed().await
+        });
+    }
+    closing.join_all().await.into_iter().all(|is_closed| is_closed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_in_actix_web() {
+    let _guard = ONE_AT_A_TIME.lock().await;
+    let target = Target::start(&[("FRAMEWORK", "actix-web"), ("CLIENT_REQUEST_TIMEOUT_MS", "1000")]);
+    let attack = async {
+        assert!(are_closed(slow_heads(target.address, attackers(1_000)).await).await);
+    };
+    Attacked::by(&target, "actix-web: slow heads on 1000 connections", 64 << 10, attack).await;
+}
+
+/// `axum::serve` has no deadline for heads, so the example that has one is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_in_axum() {
+    let _guard = ONE_AT_A_TIME.lock().await;
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("HEAD_WITHIN_MS", "1000")];
+    let mut program = Program::start("header_deadline", &[], &variables);
+    let address = program.address();
+    let before = program.files();
+    let honest = async || {
+        let mut connection = Connection::open(address).await;
+        connection.send(delivery(event(0, "well", 1_000)).bytes()).await;
+        connection.answer().await.unwrap().status
+    };
+    assert_eq!(honest().await, 200);
+    // Twice as many as it takes at once: the others wait until there is a place.
+    let slow = slow_heads(address, attackers(1_000)).await;
+    let closed = tokio::spawn(are_closed(slow));
+    assert_eq!(honest().await, 200);
+    assert!(closed.await.unwrap());
+    program.until("no connection is left", |program| program.files() <= before);
+    assert!(program.terminate().success());
 }
 
 /// Connections that have sent all of a forged body but its last byte, and wait.

@@ -7,6 +7,7 @@
 //! | `REDIS_URL` | deduplicates there instead |
 //! | `ACKNOWLEDGE_MS`, `BODY_DEADLINE_MS`, `BUDGET` | the receiver's settings of these names |
 //! | `CONCURRENCY_LIMIT` | tower's, inside of the receiver: in axum only |
+//! | `CLIENT_REQUEST_TIMEOUT_MS` | of actix-web, instead of its 5 seconds |
 //! | `HTTP2` | if set, actix-web speaks it, too, as axum always does |
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
@@ -289,7 +290,8 @@ async fn serve_actix() {
         };
         App::new().service(resource).route("/state", web::get().to(state))
     };
-    let server = HttpServer::new(app).workers(2).disable_signals();
+    let head_within = Duration::from_millis(variable("CLIENT_REQUEST_TIMEOUT_MS").unwrap_or(5_000));
+    let server = HttpServer::new(app).workers(2).client_request_timeout(head_within).disable_signals();
     let address = "127.0.0.1:0";
     let server =
         if env::var_os("HTTP2").is_some() { server.bind_auto_h2c(address) } else { server.bind(address) }.unwrap();
