@@ -33,7 +33,7 @@ fn receiver() {
 }
 
 /// How long one that is not stopped goes on.
-const DURATION: Duration = Duration::from_secs(2);
+const DURATION: Duration = Duration::from_secs(1);
 
 const CONNECTIONS: usize = 8;
 
@@ -242,7 +242,7 @@ fn goaway(mut frames: &[u8]) -> Option<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_frames() {
     for framework in FRAMEWORKS {
-        let target = Target::start(&[("FRAMEWORK", framework), ("HTTP2", "1"), ("BODY_DEADLINE_MS", "1000")]);
+        let target = Target::start(&[("FRAMEWORK", framework), ("HTTP2", "1"), ("BODY_DEADLINE_MS", "500")]);
         for attack in ATTACKS {
             let attacks = async {
                 let mut attacks = JoinSet::new();
