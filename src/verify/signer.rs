@@ -74,3 +74,21 @@ fn nonce() -> [u8; 16] {
     let half = || u128::from(RandomState::new().hash_one(()));
     (half() << 64 | half()).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn nonces_differ_in_each_half() {
+        let (high, low): (HashSet<_>, HashSet<_>) = (0..1_000)
+            .map(|_| {
+                let nonce = nonce();
+                (nonce[..8].to_vec(), nonce[8..].to_vec())
+            })
+            .unzip();
+        assert_eq!((high.len(), low.len()), (1_000, 1_000));
+    }
+}
