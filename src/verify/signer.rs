@@ -82,6 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_begin_with_the_prefix() {
+        let signer = Signer::new("secret").unwrap().header_prefix("X-Acme-Webhook").unwrap();
+        let pairs = signer.sign("{}").pairs();
+        assert_eq!(pairs.len(), 3);
+        assert!(pairs.iter().all(|(name, _)| name.starts_with("x-acme-webhook-")), "{pairs:?}");
+    }
+
+    #[test]
     fn nonces_differ_in_each_half() {
         let (high, low): (HashSet<_>, HashSet<_>) = (0..1_000)
             .map(|_| {
