@@ -242,20 +242,20 @@ impl Deduplicate {
     async fn settle(&self, claims: &Claims, handled: Option<Duration>) {
         let Claims { in_store, in_stand_in } = claims;
         if let (Some(remember_for), Some(claim)) = (handled, in_store) {
-            match self.store.complete(claim, remember_for).await {
-                Ok(true) => drop(self.told.complete(claim, remember_for).await),
-                // The lease ran out, and another copy was taken up.
-                Ok(false) => super::telemetry::handled_twice(),
-                Err(error) => {
-                    self.say_failure("complete", &error);
-                    // At least this process will remember.
-                    let claim = in_stand_in.as_ref().unwrap_or(claim);
-                    if let Ok(false) = self.stand_in.complete(claim, remember_for).await {
-                        super::telemetry::handled_twice();
-                    }
-                    return;
-                }
+            let told = self.store.complete(claim, remember_for).await;
+            if let Err(error) = &told {
+                self.say_failure("complete", error);
             }
+            if !matches!(told, Ok(true)) {
+                // Or the claim was lost, and another copy taken up, whose end nobody knows. At least this process will remember.
+                let claim = in_stand_in.as_ref().unwrap_or(claim);
+                let here = self.stand_in.complete(claim, remember_for).await;
+                if matches!(told, Ok(false)) || matches!(here, Ok(false)) {
+                    super::telemetry::handled_twice();
+                }
+                return;
+            }
+            drop(self.told.complete(claim, remember_for).await);
         } else if let Some(claim) = in_store
             && let Err(error) = self.store.release(claim).await
         {
