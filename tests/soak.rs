@@ -101,9 +101,7 @@ async fn soak(framework: &'static str, duration: Duration, rate: u64) -> Report 
     let computed = target.child.computed();
     let memory = target.child.memory();
     assert!(target.terminate().success());
-    // The program's end ends its lines as well.
-    sleep(Duration::from_millis(200)).await;
-    load.ledger().take_down(target.child.said());
+    load.ledger().take_down(target.child.last_words());
     let ledger = std::mem::take(&mut *load.ledger());
     Report { framework, took, computed, memory, before, after, samples, ledger }
 }
