@@ -1,6 +1,7 @@
 //! Senders who take their time: receivers in processes of their own go on answering honest deliveries, their memory stays
 //! bounded, and nothing is left of the attack.
 //!
+//!     cargo build --all-features --example header_deadline
 //!     cargo test --all-features --test attacks_slow -- --nocapture --test-threads 1
 //!
 //! prints how honest deliveries fared. They must all be answered; how fast is told and not judged.
