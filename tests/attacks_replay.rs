@@ -12,13 +12,14 @@ mod support;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use support::{
-    honest::Attacked,
+    honest::{Attacked, attackers},
     http1::Connection,
     target::{self, FRAMEWORKS, Target, delivery, event},
 };
 use tokio::{task::JoinSet, time::Instant};
 
-const CONNECTIONS: usize = 100;
+/// More than there may be handlers in the background.
+const CONNECTIONS: usize = 1_200;
 
 /// How long it goes on.
 const DURATION: Duration = Duration::from_secs(2);
@@ -55,7 +56,7 @@ async fn replayed(framework: &str, store: (&str, &str)) {
         let captured = delivery(event(CAPTURED + place, does, 1_500)).bytes();
         let attack = async {
             let mut attacks = JoinSet::new();
-            for _ in 0..CONNECTIONS {
+            for _ in 0..attackers(CONNECTIONS) {
                 attacks.spawn(replay(target.address, captured.clone()));
             }
             let mut answers: BTreeMap<Option<u16>, usize> = BTreeMap::new();
@@ -66,7 +67,7 @@ async fn replayed(framework: &str, store: (&str, &str)) {
             assert!(answers.keys().all(|answer| matches!(answer, Some(200 | 409 | 500))), "{answers:?}");
         };
         let title = format!("{framework}, {}: a delivery is replayed whose handler does {does}", store.0);
-        Attacked::by(&target, &title, 64 << 10, attack).await;
+        Attacked::by(&target, &title, 128 << 10, attack).await;
         let line = format!("handled {}", CAPTURED + place);
         let mut target = target;
         assert!(target.terminate().success());

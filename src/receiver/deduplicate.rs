@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
-use super::RefusalKind;
+use super::{RefusalKind, lookups::Lookups};
 use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
     event::WebhookEvent,
@@ -46,7 +46,7 @@ pub struct Deduplicate {
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
-    asked_for: Arc<Mutex<HashSet<ClaimKey>>>,
+    lookups: Lookups,
     namespace: Arc<str>,
     key_by: Option<Arc<KeyBy>>,
     lease: Duration,
@@ -81,9 +81,6 @@ impl Deduplicate {
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-    /// How soon a copy asks again while the store is being asked for another one.
-    const ASK_NEXT: Duration = Duration::from_millis(5);
-
     /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
@@ -91,7 +88,7 @@ impl Deduplicate {
             stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
-            asked_for: Arc::default(),
+            lookups: Lookups::default(),
             namespace: Arc::default(),
             key_by: None,
             lease: Self::DEFAULT_LEASE,
@@ -166,13 +163,8 @@ impl Deduplicate {
         let key = self.key(verified);
         let mut waiting = None;
         loop {
-            // One copy asks at a time. While it does, nothing is known to run, so there is nothing to wait for, nor to refuse.
-            let Some(asking) = Listed::enter(&self.asked_for, key) else {
-                sleep(Self::ASK_NEXT).await;
-                continue;
-            };
-            let claimed = self.try_claim(key).await;
-            drop(asking);
+            // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
+            let claimed = self.lookups.share(key, || self.try_claim(key)).await;
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
                     waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
