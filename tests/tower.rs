@@ -501,21 +501,6 @@ mod refusals {
         }
     }
 
-    #[test]
-    fn each_has_its_message() {
-        for (kind, message) in [
-            (RefusalKind::Verify(VerifyErrorKind::TooOld), "signed longer ago than the tolerance allows"),
-            (RefusalKind::ContentEncoding, "body is encoded, Twenty sends it plain"),
-            (RefusalKind::BodyBrokenOff, "body broke off"),
-            (RefusalKind::BodyTimeout, "body did not end within its deadline"),
-            (RefusalKind::OtherWorkspace, "authentic, but of another workspace than expected"),
-            (RefusalKind::OtherWebhook, "authentic, but of another webhook than expected"),
-            (RefusalKind::Overloaded, "too many unverified bytes held at once"),
-        ] {
-            assert_eq!(Refusal::from(kind).to_string(), message);
-        }
-    }
-
     /// What HTTP demands goes with the status that is sent, not with the one of the table.
     #[tokio::test(start_paused = true)]
     async fn are_answered_as_the_user_says() {
