@@ -301,7 +301,8 @@ fn of_adapters(shown: &mut Shown) {
     shown.of("axum::EventRouter", &router());
     shown.of("axum::EventHandler", &router().build().unwrap());
     let router = || {
-        actix_web::EventRouter::new().on("note.created", |_: WebhookEvent| async { ::actix_web::HttpResponse::Ok() })
+        actix_web::EventRouter::new()
+            .on("note.created", |_: WebhookEvent| async { ::actix_web::HttpResponse::Ok().finish() })
     };
     shown.of("actix_web::EventRouter", &router());
     shown.of("actix_web::EventHandler", &router().build().unwrap());
