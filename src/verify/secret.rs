@@ -87,18 +87,4 @@ impl TryFrom<&str> for Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blank_secrets_are_refused() {
-        for text in ["", " ", "\n", "\t \r\n", "\0", "\u{a0}"] {
-            assert_eq!(Secret::new(text).unwrap_err(), ConfigError::BlankSecret, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_text_is_kept_as_it_is() {
-        assert_eq!(Secret::new(" pässword\n").unwrap().expose_secret(), " pässword\n");
-    }
-}
+mod tests;
