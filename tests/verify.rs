@@ -13,8 +13,8 @@ use support::{
     verifier,
 };
 use twenty_webhook::verify::{
-    ConfigError, FixedClock, Keys, Secret, Signer, SystemClock, Timestamp, Verification, Verified, Verifier,
-    VerifierBuilder, VerifyErrorKind,
+    ConfigError, FixedClock, Keys, Secret, Signer, Timestamp, Verification, Verified, Verifier, VerifierBuilder,
+    VerifyErrorKind,
 };
 
 /// HMAC-SHA256 in lower-case hexadecimal, composed here once more: an oracle apart from the crate's own composition.
