@@ -16,6 +16,7 @@ use twenty_webhook::{
     deduplicate::*,
     event::{field::*, record::*, *},
     receiver::*,
+    testing::*,
     tower,
     verify::*,
 };
@@ -136,6 +137,11 @@ table! {
     "axum::EventRouter" axum::EventRouter: threads;
     "axum::EventHandler" axum::EventHandler: threads;
     "axum::ByEvent" axum::ByEvent: threads panics;
+    "testing::Delivery" Delivery: threads panics;
+    "testing::SignedDelivery" SignedDelivery: threads panics;
+    "testing::Forgery" Forgery: threads panics;
+    "testing::UnknownForgery" UnknownForgery: threads panics;
+    "testing::SetError" SetError: threads;
     "actix_web::WebhookMiddleware" actix_web::WebhookMiddleware: threads;
     "actix_web::EventRouter" actix_web::EventRouter: threads;
     "actix_web::EventHandler" actix_web::EventHandler: threads;

@@ -4,13 +4,14 @@
 #[path = "support/source.rs"]
 mod source;
 
-use std::{error::Error, io};
+use std::{collections::HashMap, error::Error, io};
 
 use twenty_webhook::{
     WebhookEvent,
     deduplicate::{StoreError, StoreErrorKind},
     event::{EventPattern, record::Person},
     receiver::{Refusal, RefusalKind, WebhookRejection},
+    testing::{Delivery, Forgery},
     tower::EventRouter,
     verify::{ConfigError, Signer, Verifier, VerifyError, VerifyErrorKind},
 };
@@ -33,6 +34,7 @@ fn cases() -> Vec<Case> {
     cases.extend(events());
     cases.extend(receiver());
     cases.extend(stores());
+    cases.extend(testing());
     cases
 }
 
@@ -146,19 +148,61 @@ fn stores() -> Vec<Case> {
     kinds.into_iter().flat_map(errors).collect()
 }
 
+fn testing() -> Vec<Case> {
+    let set = |body: &'static str, path: &str| Delivery::from_body(body).set(path, HashMap::from([([0], 0)]));
+    let keyless = |path: &str| Delivery::from_body(r#"{"a":"b"}"#).set(path, 0).unwrap_err();
+    let mut cases = Vec::new();
+    for (error, message) in [
+        (Delivery::from_body("{").set("a", 0).unwrap_err(), "the body is not JSON"),
+        (Delivery::from_body("[]").set("a", 0).unwrap_err(), "the body is an array, not an object"),
+        (keyless("a..b"), "the path has an empty name in it"),
+        (keyless("b.c"), "there is no `b`"),
+        (keyless("a.c"), "`a` is a string, not an object"),
+        (set("{}", "a").unwrap_err(), "the value cannot be written as JSON"),
+    ] {
+        let variant = format!("{error:?}");
+        cases.push(Case {
+            of: "SetError",
+            variant: source::identifier(&variant).to_owned(),
+            error: Box::new(error),
+            message,
+        });
+    }
+    let unknown = "replayed".parse::<Forgery>().unwrap_err();
+    let message = "no such forgery; there are tampered, stale, unsigned, wrong-secret";
+    cases.push(case("UnknownForgery", unknown, unknown, message));
+    cases
+}
+
 #[test]
 fn every_variant_has_its_message() {
     let cases = cases();
     for Case { of, variant, error, message } in &cases {
         assert_eq!(error.to_string(), *message, "{of}::{variant}");
     }
-    for of in ["VerifyErrorKind", "ConfigError", "EventErrorKind", "WebhookRejection", "RefusalKind", "StoreErrorKind"]
-    {
+    for of in [
+        "VerifyErrorKind",
+        "ConfigError",
+        "EventErrorKind",
+        "WebhookRejection",
+        "RefusalKind",
+        "StoreErrorKind",
+        "SetError",
+    ] {
         let covered = cases.iter().filter(|case| case.of == of).map(|case| case.variant.as_str());
         source::assert_covers(covered, &source::variants(of));
     }
-    let types =
-        ["ConfigError", "EventError", "InvalidPattern", "Refusal", "StoreError", "VerifyError", "WebhookRejection"];
+    let types = [
+        "ConfigError",
+        "EventError",
+        "InvalidPattern",
+        "Refusal",
+        "SetError",
+        "StoreError",
+        "UnknownForgery",
+        "VerifyError",
+        "WebhookRejection",
+    ];
     source::assert_covers(types, &source::error_types());
 }
 
@@ -177,7 +221,7 @@ fn no_source_is_told_twice() {
             sources += 1;
         }
     }
-    assert_eq!(sources, source::variants("StoreErrorKind").len(), "only errors of stores have one");
+    assert_eq!(sources, source::variants("StoreErrorKind").len() + 1, "those of stores, and a value that is no JSON");
 }
 
 /// Each can follow a colon in a line of a log.

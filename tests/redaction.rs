@@ -26,6 +26,7 @@ use twenty_webhook::{
     deduplicate::*,
     event::{field::*, record::*, *},
     receiver::*,
+    testing::*,
     tower::{EventRouter, EventService, ResponseBody, VerifiedBody, WebhookLayer},
     verify::*,
 };
@@ -309,6 +310,15 @@ fn of_adapters(shown: &mut Shown) {
     shown.of("actix_web::WebhookMiddleware", &actix_web::WebhookMiddleware::new(verifier()));
 }
 
+fn of_testing(shown: &mut Shown) {
+    let delivery = Delivery::from_body(BODY);
+    shown.of("testing::Delivery", &delivery);
+    shown.of("testing::SignedDelivery", &delivery.sign_at(&Signer::new(secret()).unwrap(), NOW));
+    shown.of("testing::Forgery", &Forgery::Tampered);
+    shown.of("testing::UnknownForgery", &MARKER.parse::<Forgery>().unwrap_err());
+    shown.of("testing::SetError", &delivery.set("record.title.name", MARKER).unwrap_err());
+}
+
 #[tokio::test]
 async fn every_type_shows_nothing_of_it() {
     let (mut shown, noted) = (Shown::default(), Noted::default());
@@ -317,6 +327,7 @@ async fn every_type_shows_nothing_of_it() {
     of_deduplicate(&mut shown).await;
     of_receiver(&mut shown, &noted).await;
     of_adapters(&mut shown);
+    of_testing(&mut shown);
     for (name, text) in noted.0.lock().unwrap().drain(..) {
         shown.0.entry(name.to_owned()).or_default().push_str(&text);
     }
