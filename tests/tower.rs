@@ -296,7 +296,7 @@ mod bodies {
             let taken = body.taken();
             let answer = answer(receiver(), delivery("abcdef", body)).await;
             assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
-            assert_eq!(taken.load(std::sync::atomic::Ordering::Relaxed), 1_001);
+            assert_eq!(taken.load(Relaxed), 1_001);
         }
     }
 
@@ -510,21 +510,6 @@ mod refusals {
             (receiver().unverified_budget(1000), plain(), Overloaded),
         ] {
             assert_eq!(refusal(&answer(receiver, request).await), kind);
-        }
-    }
-
-    #[test]
-    fn each_has_its_message() {
-        for (kind, message) in [
-            (RefusalKind::Verify(VerifyErrorKind::TooOld), "signed longer ago than the tolerance allows"),
-            (RefusalKind::ContentEncoding, "body is encoded, Twenty sends it plain"),
-            (RefusalKind::BodyBrokenOff, "body broke off"),
-            (RefusalKind::BodyTimeout, "body did not end within its deadline"),
-            (RefusalKind::OtherWorkspace, "authentic, but of another workspace than expected"),
-            (RefusalKind::OtherWebhook, "authentic, but of another webhook than expected"),
-            (RefusalKind::Overloaded, "too many unverified bytes held at once"),
-        ] {
-            assert_eq!(Refusal::from(kind).to_string(), message);
         }
     }
 
