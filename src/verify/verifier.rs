@@ -282,3 +282,14 @@ impl VerifierBuilder {
         Verifier { inner: Arc::new(Inner { keys, names, tolerance, body_limit, clock }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_the_docs_say() {
+        assert_eq!(Verifier::DEFAULT_TOLERANCE.as_secs(), 300);
+        assert_eq!(Verifier::DEFAULT_BODY_LIMIT, 2_097_152);
+    }
+}
