@@ -71,6 +71,7 @@ pub mod deduplicate;
 pub mod event;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;
+pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod verify;

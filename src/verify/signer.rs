@@ -48,6 +48,11 @@ impl Signer {
         Ok(Self { names: Arc::new(HeaderNames::new(prefix)?), ..self })
     }
 
+    /// The same, but with a key that is no secret's: for forgeries.
+    pub(crate) fn with_nobodys_secret(&self) -> Self {
+        Self { secret: Secret::nobodys(), names: Arc::clone(&self.names) }
+    }
+
     /// Signs as of now.
     #[must_use]
     pub fn sign(&self, body: impl AsRef<[u8]>) -> SignatureHeaders {
