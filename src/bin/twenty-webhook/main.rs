@@ -10,6 +10,7 @@ mod listen;
 mod output;
 mod replay;
 mod secrets;
+mod send;
 mod sign;
 mod tally;
 mod target;
@@ -48,6 +49,7 @@ Exit codes:
 
 Examples:
   twenty-webhook listen
+  twenty-webhook send person.created --to http://127.0.0.1:3000/webhooks/twenty
   twenty-webhook listen --forward-to http://localhost:8080/webhooks/twenty --save captures
   twenty-webhook verify captures/000001-9c56cc51b374.http
   twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty";
@@ -55,6 +57,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Listen(listen::Listen),
+    Send(send::Send),
     Verify(verify::Verify),
     Replay(replay::Replay),
     Sign(sign::Sign),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
     color.apply();
     let done = match command {
         Command::Listen(listen) => listen.run(),
+        Command::Send(send) => send.run(),
         Command::Verify(verify) => verify.run(),
         Command::Replay(replay) => replay.run(),
         Command::Sign(sign) => sign.run(),
