@@ -25,11 +25,14 @@ const MANY: u64 = 50;
 pub(crate) type Ready = (HeaderMap, Bytes);
 
 /// Posts deliveries to an address and tells how it went. Each is made when its turn has come: its timestamp should be fresh.
+///
+/// `hint`: what to do about a 401.
 pub(crate) fn post(
     target: &Target,
     concurrency: NonZeroUsize,
     count: u64,
     deliveries: impl Iterator<Item = Result<Ready, Failure>>,
+    hint: Option<&str>,
 ) -> Result<ExitCode, Failure> {
     let client = Client::new(target.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -37,7 +40,7 @@ pub(crate) fn post(
     let began = Instant::now();
     let tally = runtime.block_on(post_all(&client, concurrency, progress_bar(count), deliveries))?;
     let code = if tally.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) };
-    output::print(&tally.summary(began.elapsed()))?;
+    output::print(&tally.summary(began.elapsed(), hint))?;
     Ok(code)
 }
 

@@ -107,6 +107,36 @@ pub(crate) fn complain(error: &impl fmt::Display) {
     note(&format!("{} {}", styled(style::BAD, "error:"), harmless(&error.to_string())));
 }
 
+/// On lines of a readable length, each with its end: the first after `first`, the others as far to the right.
+pub(crate) fn wrapped(first: &str, text: &str) -> String {
+    const WIDTH: usize = 96;
+    let indent = first.chars().count();
+    let mut lines = first.to_owned();
+    let mut column = indent;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            lines += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines += word;
+        column += length;
+    }
+    lines + "\n"
+}
+
+/// The beginning of a text that may be as long as a body. On one line, and harmless.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        None => harmless_line(text).into_owned(),
+        Some((end, _)) => format!("{}…", harmless_line(text.get(..end).unwrap_or_default())),
+    }
+}
+
 /// On one line: without characters that begin a line, move a cursor, colour, or turn the reading direction. So no record can
 /// forge a line of its own.
 pub(crate) fn harmless_line(text: &str) -> Cow<'_, str> {
@@ -158,6 +188,26 @@ mod tests {
         let expected = "Ada\\u{a}2026 verified\\u{d}\\u{9}\\u{1b}[31m\\u{9b}2J\\u{7f}\\u{202e}\\u{2028}é🙂";
         assert_eq!(harmless_line(text), expected);
         assert_eq!(harmless("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn lines_are_wrapped_between_words() {
+        assert_eq!(wrapped("1. ", "short"), "1. short\n");
+        let text = "word ".repeat(40);
+        let lines = wrapped("1. ", text.trim());
+        assert_eq!(lines.split_whitespace().count(), 41);
+        assert!(lines.lines().all(|line| line.len() <= 96 && !line.ends_with(' ')), "{lines}");
+        assert!(lines.lines().skip(1).all(|line| line.starts_with("   word")), "{lines}");
+        let long = "x".repeat(200);
+        assert_eq!(wrapped("", &format!("{long} b")), format!("{long}\nb\n"), "a word stays whole");
+    }
+
+    #[test]
+    fn long_texts_are_shortened() {
+        let hundred = "é".repeat(100);
+        assert_eq!(shortened(&hundred), hundred);
+        assert_eq!(shortened(&format!("{hundred}é")), format!("{hundred}…"));
+        assert_eq!(shortened("a\nb"), "a\\u{a}b");
     }
 
     #[test]

@@ -50,7 +50,12 @@ impl Replay {
         let captures = self.captures.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let count = captures.len() as u64;
         let deliveries = captures.into_iter().map(|capture| ready(capture, signer.as_ref()));
-        batch::post(&self.to, NonZeroUsize::MIN, count, deliveries)
+        let hint = if self.resign {
+            "compare the secrets"
+        } else {
+            "receivers refuse what was signed more than 5 minutes ago: --resign signs it as of now"
+        };
+        batch::post(&self.to, NonZeroUsize::MIN, count, deliveries, Some(hint))
     }
 }
 

@@ -91,7 +91,8 @@ impl Send {
             };
             Ok::<Ready, Failure>((header_map(signed.headers())?, signed.body().clone()))
         });
-        batch::post(&self.to, self.concurrency, count, deliveries)
+        let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
+        batch::post(&self.to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
     }
 
     /// One of the deliveries. A file's goes as it is, when it is the only one.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
     client::{Answer, PostError},
-    output::{style, styled},
+    output::{style, styled, wrapped},
     time::told_for,
 };
 
@@ -42,17 +42,20 @@ impl Tally {
     }
 
     /// For a person, with line ends.
-    pub(crate) fn summary(mut self, took: Duration) -> String {
+    ///
+    /// `hint`: what to do about a 401.
+    pub(crate) fn summary(mut self, took: Duration, hint: Option<&str>) -> String {
         self.latencies.sort_unstable();
-        let mut summary = if let (1, Some(latency)) = (self.total, self.latencies.first()) {
-            let status = self.answers.keys().next().map_or("", |label| label);
-            format!("{} in {}\n", styled(self.style(status), status), told_for(*latency))
-        } else {
-            self.table(took)
+        let mut summary = match (self.total, self.latencies.first(), self.answers.keys().next()) {
+            (1, Some(latency), Some(status)) => {
+                format!("{} in {}\n", styled(Self::style(status), status), told_for(*latency))
+            }
+            // What follows is all there is to tell.
+            (1, ..) => String::new(),
+            _ => self.table(took),
         };
-        if self.answers.contains_key("401") {
-            summary +=
-                "401: the signature was not accepted; `twenty-webhook listen` in the receiver's place says why\n";
+        if let (Some(hint), true) = (hint, self.answers.contains_key("401")) {
+            summary += &wrapped("401: ", &format!("the signature was not accepted; {hint}"));
         }
         if self.answers.keys().any(|label| label.starts_with('3')) {
             summary += "3xx: Twenty follows a redirect, but after 301, 302 and 303 without the body\n";
@@ -67,7 +70,7 @@ impl Tally {
         let mut table = format!("{} deliveries in {}\n", self.total, told_for(took));
         for (label, count) in &self.answers {
             let padded = format_args!("{label:<20}").to_string();
-            table += &format!("  {}{count:>8}\n", styled(self.style(label), padded));
+            table += &format!("  {}{count:>8}\n", styled(Self::style(label), padded));
         }
         if !self.latencies.is_empty() {
             table += &format!("latency  {}\n", Percentiles(&self.latencies));
@@ -75,7 +78,7 @@ impl Tally {
         table
     }
 
-    fn style(&self, label: &str) -> anstyle::Style {
+    fn style(label: &str) -> anstyle::Style {
         if label.starts_with('2') { style::GOOD } else { style::BAD }
     }
 }
@@ -125,7 +128,7 @@ mod tests {
         tally.add(answered(200));
         tally.add(Err(PostError::TooLate));
         assert!(!tally.is_success());
-        let summary = tally.summary(Duration::from_secs(5));
+        let summary = tally.summary(Duration::from_secs(5), None);
         assert!(summary.contains("2 deliveries in 5.00 s") && summary.contains("no answer in time"), "{summary}");
     }
 }

@@ -5,13 +5,13 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    verify::{FixedClock, Timestamp},
+    verify::{Diagnosis, FixedClock, Timestamp, VerifyError},
 };
 
 use crate::{
     capture::Capture,
     input,
-    output::{self, Failure, harmless, harmless_line, style, styled},
+    output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
     secrets::{SecretOptions, verifier_for},
     time::{self, Moment},
 };
@@ -57,12 +57,8 @@ impl Verify {
 
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let diagnosis = verifier.diagnose(headers.clone(), &capture.body);
-        let mut report = harmless(&diagnosis.to_string()).into_owned();
-        let style = if diagnosis.verdict().is_ok() { style::GOOD } else { style::BAD };
-        if let Some((verdict, rest)) = report.split_once(':') {
-            report = format!("{}:{rest}", styled(style, verdict));
-        }
-        report += &format!("\njudged as of {}{reason}\n", time::told(now));
+        let mut report = told(&diagnosis);
+        report += &wrapped("judged as of ", &format!("{}{reason}", time::told(now)));
         let verified = verifier.verify(headers, capture.body.clone());
         if let Ok(verified) = &verified {
             report += &tell(verified);
@@ -91,6 +87,19 @@ impl Verify {
     }
 }
 
+/// The verdict in its colour, and what is to be done about it.
+fn told(diagnosis: &Diagnosis) -> String {
+    let mut told = match diagnosis.verdict() {
+        Ok(()) => format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies")),
+        Err(kind) => format!("{}: {}\n", styled(style::BAD, "does not verify"), VerifyError::from(kind)),
+    };
+    for (cause, number) in diagnosis.causes().iter().zip(1..) {
+        let name = wrapped(&format!("{number}. "), &harmless_line(&cause.to_string()));
+        told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", cause.advice()));
+    }
+    told
+}
+
 /// The time to judge by, and why it is that.
 fn present(as_of: Option<Moment>, capture: &Capture) -> (Timestamp, &'static str) {
     if let Some(moment) = as_of {
@@ -117,7 +126,7 @@ fn tell(verified: &Verified) -> String {
     match WebhookEvent::<twenty_webhook::event::Record>::from_verified(verified.clone()) {
         Ok(event) => {
             let name = event.record.display_name().unwrap_or_else(|| "-".to_owned());
-            signed + &format!("{}  {}\n", harmless_line(event.name.as_str()), harmless_line(&name))
+            signed + &format!("{}  {}\n", shortened(event.name.as_str()), shortened(&name))
         }
         Err(error) => signed + &format!("{}\n", harmless_line(&error.to_string())),
     }

@@ -139,7 +139,7 @@ impl Listen {
 /// Where to send deliveries, on standard error: standard output has deliveries only.
 fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>) {
     let url = format!("http://{address}/webhooks/twenty");
-    note(&format!("listening on {}", styled(style::STRONG, &url)));
+    note(&styled(style::STRONG, format_args!("listening on {url}")));
     if let Some(client) = forward {
         note(&format!("forwarding to {}", client.target()));
     }

@@ -8,7 +8,7 @@ use twenty_webhook::{event::Record, verify::Diagnosis};
 use super::observe::Accepted;
 use crate::{
     client::{Answer, PostError},
-    output::{harmless_json, harmless_line, style, styled},
+    output::{harmless_json, harmless_line, shortened, style, styled, wrapped},
 };
 
 /// A delivery; the members of a JSON line.
@@ -134,8 +134,9 @@ impl Report {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
         }
         for (Cause { cause, advice }, number) in self.causes.iter().zip(1..) {
-            let cause = styled(style::ODD, harmless_line(cause));
-            line += &format!("    {number}. {cause}\n       {}\n", harmless_line(advice));
+            let cause = wrapped(&format!("    {number}. "), &harmless_line(cause));
+            line += &format!("{}\n", styled(style::ODD, cause.trim_end()));
+            line += &wrapped("       ", &harmless_line(advice));
         }
         line
     }
@@ -145,11 +146,11 @@ impl Report {
         let names = [&self.event, &self.display_name];
         for (name, style) in names.into_iter().zip([style::STRONG, anstyle::Style::new()]) {
             let name = name.as_deref().filter(|name| !name.is_empty()).unwrap_or("-");
-            *line += &format!("  {}", styled(style, harmless_line(name)));
+            *line += &format!("  {}", styled(style, shortened(name)));
         }
         if !self.updated_fields.is_empty() {
             let fields = self.updated_fields.join(", ");
-            *line += &styled(style::FAINT, format_args!("  changed: {}", harmless_line(&fields)));
+            *line += &styled(style::FAINT, format_args!("  changed: {}", shortened(&fields)));
         }
         if self.repetition > 0 {
             *line += &styled(style::ODD, format_args!("  repeated, came {} before", times(self.repetition)));
