@@ -58,11 +58,11 @@ impl Verify {
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let diagnosis = verifier.diagnose(headers.clone(), &capture.body);
         let mut report = told(&diagnosis);
-        report += &wrapped("judged as of ", &format!("{}{reason}", time::told(now)));
         let verified = verifier.verify(headers, capture.body.clone());
         if let Ok(verified) = &verified {
             report += &tell(verified);
         }
+        report += &format!("judged as of {}{reason}\n", time::told(now));
         output::print(&report)?;
         Ok(if verified.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
@@ -106,15 +106,12 @@ fn present(as_of: Option<Moment>, capture: &Capture) -> (Timestamp, &'static str
         return (moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" });
     }
     if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
-        return (captured_at, ", when it was captured; --as-of now judges as of the present");
+        return (captured_at, ", when it was captured; for the present, --as-of now");
     }
     let signed_at = capture.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TIMESTAMP));
     let signed_at = signed_at.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
     match signed_at {
-        Some(millis) => (
-            Timestamp::from_millis(millis),
-            ", its own timestamp, since nothing says when it was captured; --as-of now judges as of the present",
-        ),
+        Some(millis) => (Timestamp::from_millis(millis), ", its own timestamp; for the present, --as-of now"),
         None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
     }
 }
