@@ -5,12 +5,16 @@ mod support;
 
 use std::collections::HashSet;
 
-use serde_json::json;
-use support::{data, event, typed, unexpected};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+};
+use serde_json::{Value, json};
+use support::{data, event, objects, typed, unexpected};
 use twenty_webhook::{
-    Verifier, WebhookEvent,
+    Verifier,
     event::{Action, FromRecord, RawJson, Record, record::*},
-    testing::{Delivery, Forgery, SetError},
+    testing::{Delivery, Forgery, SetError, SignedDelivery},
     verify::{FixedClock, Secret, Signer, Timestamp, VerifyErrorKind},
 };
 
@@ -53,11 +57,8 @@ fn of<'a>(table: &[(&str, &'a [&'a str])], object: &str) -> &'a [&'a str] {
 
 /// The fields that the docs list for an object, in the order in which Twenty sends them.
 fn fields(object: &str) -> Vec<String> {
-    let table = include_str!("../src/event/record/FIELDS.md");
-    let rows = table.lines().skip(2).map(|row| row.split('|').map(|cell| cell.trim()).collect::<Vec<_>>());
-    rows.filter(|row| row[1] == "every object" || row[1].starts_with(&format!("[`{object}`]")))
-        .map(|row| row[2].trim_matches('`').to_owned())
-        .collect()
+    let (_, fields) = objects().into_iter().find(|(name, _)| name == object).unwrap();
+    fields.into_iter().map(|(name, _)| name).collect()
 }
 
 #[track_caller]
@@ -206,7 +207,7 @@ fn samples_are_compact_and_always_the_same() {
         let name = delivery.name().to_string();
         assert_eq!(delivery, Delivery::sample(name.as_str()), "{name}");
         // Parsed and written again, sorted: as long, if there was no white space.
-        let value: serde_json::Value = serde_json::from_slice(delivery.body()).unwrap();
+        let value: Value = serde_json::from_slice(delivery.body()).unwrap();
         assert_eq!(value.to_string().len(), delivery.body().len(), "{name}");
         assert!(names.insert(name));
     }
@@ -240,7 +241,7 @@ fn a_delivery_is_made_of_anything() {
 #[test]
 fn setting_changes_one_member_and_nothing_else() {
     let body = r#"{ "b" : {"x":1.0,"y":{"z":"\u00e9"}} , "a":[], "e": { },"b":2}"#;
-    let set = |path: &str, value: serde_json::Value| {
+    let set = |path: &str, value: Value| {
         let delivery = Delivery::from_body(body).set(path, value).unwrap();
         String::from_utf8(delivery.body().to_vec()).unwrap()
     };
@@ -253,6 +254,47 @@ fn setting_changes_one_member_and_nothing_else() {
 
     let renamed = Delivery::sample("person.created").set("eventName", "company.created").unwrap();
     assert!(*renamed.name() == *"company.created");
+}
+
+/// What `set` should do, on a parsed value.
+fn set_in(value: &mut Value, path: &[&str], new: Value) -> bool {
+    match (path, value.as_object_mut()) {
+        ([name], Some(object)) => {
+            object.insert((*name).to_owned(), new);
+            true
+        }
+        ([name, rest @ ..], Some(object)) => object.get_mut(*name).is_some_and(|member| set_in(member, rest, new)),
+        _ => false,
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![Just("\"}"), Just("{"), Just("é,]"), Just("")];
+    let scalar = prop_oneof![any::<i64>().prop_map(Value::from), text.prop_map(Value::from), Just(Value::Null)];
+    scalar.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::from),
+            btree_map("[a-c]", inner, 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn setting_is_what_it_is_on_a_parsed_value(
+        mut old in value(),
+        is_pretty: bool,
+        path in vec("[a-d]", 1..4),
+        new in value(),
+    ) {
+        let body = if is_pretty { serde_json::to_string_pretty(&old) } else { serde_json::to_string(&old) }.unwrap();
+        let set = Delivery::from_body(body).set(&path.join("."), &new).map(|delivery| {
+            serde_json::from_slice::<Value>(delivery.body()).unwrap()
+        });
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let is_possible = set_in(&mut old, &path, new);
+        prop_assert_eq!(set.ok(), is_possible.then_some(old));
+    }
 }
 
 #[test]
@@ -299,7 +341,7 @@ fn verify_error(forgery: Forgery) -> VerifyErrorKind {
 fn what_is_signed_verifies_and_what_is_forged_does_not() {
     let odd = ["{}", "[]", "", "not JSON", r#"{"a":true}"#].map(Delivery::from_body);
     for delivery in Delivery::samples().chain(odd) {
-        let verify = |signed: twenty_webhook::testing::SignedDelivery| {
+        let verify = |signed: SignedDelivery| {
             verifier().verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind())
         };
         let verified = verify(delivery.sign_at(&signer(), NOW)).unwrap();
@@ -316,9 +358,8 @@ fn what_is_signed_verifies_and_what_is_forged_does_not() {
 fn signed_now_is_fresh_now() {
     let verifier = Verifier::new("secret").unwrap();
     let delivery = Delivery::sample("person.created");
-    let verify = |signed: twenty_webhook::testing::SignedDelivery| {
-        verifier.verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind())
-    };
+    let verify =
+        |signed: SignedDelivery| verifier.verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind());
     assert!(verify(delivery.sign(&signer())).is_ok());
     for &forgery in Forgery::ALL {
         assert_eq!(verify(delivery.forge(forgery, &signer())).unwrap_err(), verify_error(forgery));
@@ -381,7 +422,7 @@ fn debug_shows_no_content() {
 async fn axum_takes_samples_and_refuses_forgeries() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt;
-    use twenty_webhook::tower::WebhookLayer;
+    use twenty_webhook::{WebhookEvent, tower::WebhookLayer};
 
     async fn on_event(event: WebhookEvent) -> String {
         event.name.to_string()
@@ -415,7 +456,7 @@ fn a_request_has_an_address() {
 #[tokio::test]
 async fn actix_takes_samples_and_refuses_forgeries() {
     use actix_web::{App, test, web};
-    use twenty_webhook::actix_web::WebhookMiddleware;
+    use twenty_webhook::{WebhookEvent, actix_web::WebhookMiddleware};
 
     async fn on_event(event: WebhookEvent) -> String {
         event.name.to_string()

@@ -26,7 +26,7 @@ use crate::{
 /// ```
 ///
 /// `Debug` shows name and length, no content.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Delivery {
     name: EventName,
     body: Bytes,
