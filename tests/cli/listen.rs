@@ -267,14 +267,14 @@ fn does_not_forward_to_itself() {
 
 #[test]
 fn ends_when_asked_to() {
-    for signal in ["-TERM", "-INT"] {
+    for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
         let (mut program, url) = listen(&[]);
         assert_eq!(send(&url, &ada()), 0);
-        // A connection without a request, and one with half of one.
-        let _idle = TcpStream::connect(program.address()).unwrap();
+        let mut open = TcpStream::connect(program.address()).unwrap();
+        open.write_all(half_a_request).unwrap();
         lines(&mut program, 1);
         program.signal(signal);
-        assert_eq!(program.terminate().code(), Some(0), "{signal}");
+        assert_eq!(program.wait().code(), Some(0), "{signal}");
     }
 }
 

@@ -106,7 +106,7 @@ impl Listen {
         greet(address, forward.as_ref(), shown_secret.as_deref());
 
         let (deliveries, printer) = Printer::start(verifier.clone(), captures, self.format);
-        let app = observe::app(verifier, forward, deliveries);
+        let app = observe::app(verifier, forward, deliveries.clone());
         let (closed, printed) = (printer.closed, printer.thread);
         let (stopping, stopped) = oneshot::channel();
         let stop = async move {
@@ -127,7 +127,8 @@ impl Listen {
             }
             () = late => {}
         }
-        // The last sender is gone with the server, so the printer ends once all is shown.
+        // A connection that is still open keeps its sender, so the printer is told. It may have ended by itself.
+        let _ = deliveries.send(None).await;
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),

@@ -52,7 +52,7 @@ pub(super) struct Accepted {
 }
 
 /// Receives at any path.
-pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sender<Observed>) -> Router {
+pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sender<Option<Observed>>) -> Router {
     let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
     Router::new().fallback_service(receive).layer(from_fn_with_state(deliveries, observe))
 }
@@ -74,7 +74,7 @@ async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event
 }
 
 /// On a task of its own, so that a sender who leaves early is shown as well.
-async fn observe(State(deliveries): State<Sender<Observed>>, request: Request, next: Next) -> Response {
+async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
@@ -92,7 +92,7 @@ async fn observe(State(deliveries): State<Sender<Observed>>, request: Request, n
         };
         let (body, status) = (kept.take_whole(), response.status().as_u16());
         // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.
-        let _ = deliveries.send(Observed { at, target, headers, body, status, verdict }).await;
+        let _ = deliveries.send(Some(Observed { at, target, headers, body, status, verdict })).await;
         response
     });
     observed.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())

@@ -22,7 +22,7 @@ use crate::{capture::Capture, output};
 const QUEUE: usize = 64;
 
 pub(super) struct Printer {
-    /// Ends when the thread does: once no sender is left, or nobody reads.
+    /// Ends when the thread does: once it gets a `None`, or nobody reads.
     pub(super) closed: oneshot::Receiver<()>,
     pub(super) thread: thread::JoinHandle<io::Result<()>>,
 }
@@ -32,14 +32,14 @@ impl Printer {
         verifier: Verifier,
         mut captures: Option<Captures>,
         format: Format,
-    ) -> (Sender<Observed>, Self) {
+    ) -> (Sender<Option<Observed>>, Self) {
         let (sender, mut deliveries) = mpsc::channel(QUEUE);
         let (closing, closed) = oneshot::channel();
         let thread = thread::spawn(move || {
             // Dropped with the thread, however it ends.
             let _closing: oneshot::Sender<()> = closing;
             let mut repetitions = Repetitions::default();
-            while let Some(observed) = deliveries.blocking_recv() {
+            while let Some(Some(observed)) = deliveries.blocking_recv() {
                 let report = report(&observed, &verifier, &mut repetitions, captures.as_mut());
                 output::write_out(&match format {
                     Format::Pretty => report.pretty(),
