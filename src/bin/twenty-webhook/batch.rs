@@ -78,7 +78,7 @@ async fn post_all(
 /// On standard error, if that is a terminal.
 fn progress_bar(count: u64) -> ProgressBar {
     let target = if count < MANY { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}");
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {eta} left");
     let bar = ProgressBar::with_draw_target(Some(count), target);
     bar.enable_steady_tick(Duration::from_millis(200));
     match style {

@@ -28,7 +28,15 @@ use crate::output::{Color, Failure};
 #[command(version, after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
     /// When to colour: `always`, `never`, or `auto`, which is on a terminal and unless `NO_COLOR` is set
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        display_order = 100
+    )]
     color: Color,
 
     #[command(subcommand)]
@@ -40,7 +48,7 @@ Secrets:
   --secret-file FILE     other users of this machine see what the file's mode lets them see
   TWENTY_WEBHOOK_SECRET  other users do not see it; your own programs do
   --secret SECRET        everybody sees it in the list of processes, and your shell remembers it
-  `listen` and `verify` accept the secret in TWENTY_WEBHOOK_PREVIOUS_SECRET beside it, for a rotation.
+  During a rotation, `listen` and `verify` also accept that of TWENTY_WEBHOOK_PREVIOUS_SECRET.
 
 Exit codes:
   0  all went well

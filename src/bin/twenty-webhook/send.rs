@@ -34,10 +34,10 @@ Events: created, updated, deleted, restored and destroyed of every standard obje
 your own, such as subscription.updated; and of the data model, such as metadata.fieldMetadata.updated.
 
 Examples:
-  twenty-webhook send person.created --to http://localhost:3000/webhooks/twenty
-  twenty-webhook send person.updated --set record.jobTitle=CTO --to http://localhost:3000/webhooks/twenty
-  twenty-webhook send company.created --count 1000 --to http://localhost:3000/webhooks/twenty
-  twenty-webhook send person.created --forge tampered --to http://localhost:3000/webhooks/twenty";
+  twenty-webhook send person.created --to http://localhost:3000/
+  twenty-webhook send person.updated --set record.jobTitle=CTO --to http://localhost:3000/
+  twenty-webhook send company.created --count 1000 --to http://localhost:3000/
+  twenty-webhook send person.created --forge tampered --to http://localhost:3000/";
 
 /// Post sample deliveries, signed as Twenty signs them.
 ///

@@ -28,8 +28,8 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Every path is received; refused deliveries are answered as the crate's receivers do, and forwarded to nobody. It ends on
-Ctrl-C and SIGTERM.
+Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
+Ctrl-C and SIGTERM end it.
 
 Examples:
   twenty-webhook listen
