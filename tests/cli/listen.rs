@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use twenty_webhook::{testing::Delivery, verify::Signer};
 
-use super::{SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream};
+use super::{Directory, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream};
 
 fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
@@ -72,40 +72,77 @@ fn shows_a_json_object_a_line() {
 fn says_why_a_delivery_is_refused() {
     let (mut program, url) = listen(&[]);
     assert_eq!(post(&url, &Signer::new(format!("{SECRET} ")).unwrap(), ada().body()), 1);
-    let shown = lines(&mut program, 3);
+    assert_eq!(send(&url, &ada()), 0);
+    let shown = lines(&mut program, 5);
+    // What a forger sent first does not make it a repetition.
+    assert!(shown[4].contains("verified") && !shown[4].contains("repeated"), "{shown:?}");
     assert_eq!(told(&shown[0]), "401  refused   no secret gives this signature for this timestamp and body");
     assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
 
-/// Status and shown line of a request written by hand.
+/// Status and shown lines of a request written by hand, with nothing behind it.
 #[track_caller]
-fn raw(request: &[u8], more: usize) -> (u16, Vec<String>) {
-    let (mut program, _) = listen(&[]);
+fn raw(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    let (mut program, _) = listen(arguments);
     let mut stream = TcpStream::connect(program.address()).unwrap();
     stream.write_all(request).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
     let mut status = String::new();
     BufReader::new(&stream).read_line(&mut status).unwrap();
-    let lines = lines(&mut program, more);
+    let lines = lines(&mut program, count);
     (status.split(' ').nth(1).unwrap().parse().unwrap(), lines)
+}
+
+/// The headers of a body that was signed now.
+fn signed(body: &str) -> String {
+    let pairs = Signer::new(SECRET).unwrap().sign(body).pairs();
+    pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
 #[test]
 fn answers_as_the_receivers_do() {
-    let (status, shown) = raw(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
+    let (status, shown) = raw(&[], b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
     assert_eq!(status, 401);
     assert!(shown[1].contains("neither a signature nor a timestamp header"), "{shown:?}");
 
-    let now = Signer::new(SECRET).unwrap().sign("{}").pairs();
-    let headers: String = now.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let (status, shown) = raw(format!("POST / HTTP/1.1\r\n{headers}content-length: 9999999\r\n\r\n").as_bytes(), 1);
-    assert_eq!(status, 413);
-    // Its body was not read, so there is nothing to diagnose.
-    assert_eq!(told(&shown[0]), "413  refused   body longer than the limit");
-
-    let (status, shown) = raw(format!("PUT / HTTP/1.1\r\n{headers}content-length: 2\r\n\r\n{{}}").as_bytes(), 1);
+    let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
+    let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
     assert_eq!(told(&shown[0]), "405  refused   verified, but it is no POST");
+}
+
+#[test]
+fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
+    let directory = Directory::new();
+    let captures = directory.path("");
+    let post = |headers: &str, length: usize, sent: usize| {
+        let body = "x".repeat(sent);
+        let request = format!("POST / HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
+        let (status, shown) = raw(&["--save", &captures], request.as_bytes(), 1);
+        assert_eq!(shown.len(), 1, "{shown:?}");
+        (status, told(&shown[0]).to_owned())
+    };
+    let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
+    assert_eq!(post(&signed("x"), 100, 50), expected(400, "body broke off"));
+    assert_eq!(post(&signed("x"), 9_999_999, 1), expected(413, "body longer than the limit"));
+    // Of what is refused for its head, only so much is read.
+    let (status, shown) = post("", 200_000, 150_000);
+    assert!(status == 401 && !shown.contains("saved"), "{shown}");
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 0);
+}
+
+#[test]
+fn a_sender_who_leaves_is_shown_all_the_same() {
+    let upstream = Upstream::start(200, Duration::from_secs(1));
+    let (mut program, _) = listen(&["--forward-to", &upstream.url]);
+    let mut stream = TcpStream::connect(program.address()).unwrap();
+    let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
+    stream.write_all(request.as_bytes()).unwrap();
+    program.until("it forwards", |_| upstream.requests().len() == 1);
+    drop(stream);
+    let shown = lines(&mut program, 1);
+    assert!(shown[0].contains("  200  verified  -  -  forwarded: 200 in "), "{shown:?}");
 }
 
 #[test]

@@ -16,7 +16,12 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 use program::Program;
@@ -24,6 +29,9 @@ use twenty_webhook::{testing::Delivery, verify::Signer};
 
 const SECRET: &str = "dev-secret";
 const TOOL: &str = env!("CARGO_BIN_EXE_twenty-webhook");
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a command that came to its end has left.
 #[derive(Debug)]
@@ -52,7 +60,14 @@ fn run_with(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Don
         .unwrap();
     // It may end without reading it.
     let _ = process.stdin.take().unwrap().write_all(input);
-    let done = process.wait_with_output().unwrap();
+    let id = process.id().to_string();
+    let (sender, receiver) = mpsc::channel();
+    let waiting = thread::spawn(move || sender.send(process.wait_with_output().unwrap()));
+    let done = receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &id]).status();
+        panic!("{arguments:?} does not end");
+    });
+    waiting.join().unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = done.status.code().unwrap_or_else(|| panic!("{arguments:?} was ended by a signal: {done:?}"));
     let done = Done { code, output: text(done.stdout), log: text(done.stderr) };

@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    panic::resume_unwind,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::{
     client::Client,
@@ -52,11 +53,10 @@ async fn post_all(
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     let mut under_way = JoinSet::new();
-    let mut answered = |answer| {
-        if let Ok(answer) = answer {
-            tally.add(answer);
-            progress.inc(1);
-        }
+    let mut answered = |answer: Result<_, JoinError>| {
+        // No task is aborted, so this could only be a panic.
+        tally.add(answer.unwrap_or_else(|error| resume_unwind(error.into_panic())));
+        progress.inc(1);
     };
     for delivery in deliveries {
         if under_way.len() >= concurrency.get()

@@ -31,6 +31,9 @@ const EXAMPLES: &str = "\
 Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
 Ctrl-C and SIGTERM end it.
 
+The members of a JSON object: time, status, verified; of a verified delivery event, recordId, displayName, updatedFields, \
+repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture.
+
 Examples:
   twenty-webhook listen
   twenty-webhook listen --secret-file secret.txt --forward-to http://localhost:8080/webhooks/twenty
