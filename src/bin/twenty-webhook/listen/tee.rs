@@ -53,14 +53,14 @@ impl HttpBody for Tee {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let is_at_end = frame.is_none() || self.body.is_end_stream();
-        self.kept.update(|state| {
-            match &frame {
-                Some(Ok(frame)) => state.bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-                Some(Err(_)) => return,
-                None => {}
+        self.kept.update(|state| match &frame {
+            Some(Ok(frame)) => {
+                state.bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+                state.is_whole = self.body.is_end_stream();
             }
-            state.is_whole = is_at_end;
+            // Broken off.
+            Some(Err(_)) => {}
+            None => state.is_whole = true,
         });
         Poll::Ready(frame)
     }
