@@ -156,6 +156,9 @@ fn a_record_is_what_the_action_made_of_it() {
                 ["createdAt", "updatedAt", "deletedAt"].map(|field| record.get(field).unwrap().as_text());
             assert_eq!(created_at == updated_at, action == "created", "{name}");
             assert_eq!(deleted_at.is_some(), matches!(action, "deleted" | "destroyed"), "{name}");
+            let source = record.get("createdBy").unwrap().get("source").unwrap().as_text();
+            assert_eq!(event.user_id.is_some(), source.as_deref() == Some("MANUAL"), "{name}");
+            assert_eq!(event.workspace_member_id.is_some(), event.user_id.is_some(), "{name}");
 
             let updated = event.updated_fields.as_deref();
             match event.name.action() {

@@ -81,7 +81,8 @@ impl Delivery {
     /// With another value at a dotted path: `record.name.firstName`. The last member is added if it is missing; all else stays as
     /// it is, to the byte.
     ///
-    /// Two deliveries that differ in anything are two to [deduplication](crate::deduplicate); `eventDate` is in all that Twenty sends.
+    /// [Deduplication](crate::deduplicate) takes deliveries that differ in anything for different ones, unless it is told otherwise. A member
+    /// that all events have is `eventDate`.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;

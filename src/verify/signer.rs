@@ -10,7 +10,8 @@ use super::{
     headers::{HeaderNames, TimestampHeader},
 };
 
-/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty server.
+/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty server. Whole deliveries to sign are in
+/// [`testing`](crate::testing).
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier};
