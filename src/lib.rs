@@ -31,8 +31,8 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Each framework's module has an `EventRouter`, for a handler for each kind of event. [`verify::Signer`] signs as Twenty does, for your tests;
-//! [`Verifier::diagnose`] tells why a captured delivery does not verify.
+//! Each framework's module has an `EventRouter`, for a handler for each kind of event. [`testing`] has deliveries as Twenty sends them, for your
+//! tests; [`Verifier::diagnose`] tells why a captured one does not verify. When something is wrong, [`troubleshooting`] goes by what you see.
 //!
 //! # How it is built
 //!
@@ -42,6 +42,8 @@
 //! 2. [`event`]: the typed event in verified bytes. [`deduplicate`]: claims, and the stores that keep them. [`receiver`]: the policy and
 //!    the status table that every adapter runs.
 //! 3. [`tower`], [`axum`] and [`actix_web`]: requests into calls, outcomes into responses.
+//!
+//! [`testing`] stands outside: it makes what they take.
 //!
 //! # What it does not do
 //!
@@ -71,8 +73,11 @@ pub mod deduplicate;
 pub mod event;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;
+pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(any(doc, test))]
+pub mod troubleshooting;
 pub mod verify;
 
 pub use event::WebhookEvent;

@@ -103,7 +103,7 @@ async fn a_client_that_leaves_does_not_end_the_handler() {
         everywhere(
             || receiver(LONG),
             async |server, outcomes, _| {
-                let client = Leaving::send(server.address, delivery(event("leaves"))).await;
+                let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
                 let call = server.calls.next().await;
                 client.leave(leave);
                 // Long enough for the server to see it, see `what_was_cut_off_is_handled_again`.

@@ -115,7 +115,7 @@ async fn what_was_cut_off_is_handled_again() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
         let body = event("cut off");
-        let client = Leaving::send(server.address, delivery(&body)).await;
+        let client = Leaving::send(server.address, delivery(&body).bytes()).await;
         let call = server.calls.next().await;
         client.leave(leave);
         if stack.is_actix() && matches!(leave, Leave::Fin) {
@@ -214,8 +214,8 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
             let first = post(server.address, delivery(&body));
             let call = server.calls.next().await;
             let copies = [
-                Leaving::send(server.address, signed_anew(&body)).await,
-                Leaving::send(server.address, delivery(&body)).await,
+                Leaving::send(server.address, signed_anew(&body).bytes()).await,
+                Leaving::send(server.address, delivery(&body).bytes()).await,
             ];
             // So the other one waits,
             expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
@@ -601,7 +601,7 @@ mod store_failures {
     async fn who_leaves_during_the_completion_does_not_undo_it() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail(Op::Complete, Fault::Hang);
-            let client = Leaving::send(server.address, delivery(event("leaves late"))).await;
+            let client = Leaving::send(server.address, delivery(event("leaves late")).bytes()).await;
             server.calls.next().await.answer(200);
             soon(async {
                 while store.asked(Op::Complete) == 0 {
@@ -612,7 +612,7 @@ mod store_failures {
             store.mend();
             client.leave(Leave::Reset);
             expect(outcomes, [OutcomeKind::Handled]).await;
-            assert_eq!(server.post(delivery(event("leaves late"))).await.status, 200);
+            assert_eq!(server.post(delivery(event("leaves late")).bytes()).await.status, 200);
             expect(outcomes, [OutcomeKind::Duplicate]).await;
         })
         .await;

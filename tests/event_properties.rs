@@ -4,7 +4,7 @@
 mod support;
 
 use proptest::{prelude::*, sample::select};
-use support::{event, raw_record, unexpected};
+use support::{event, objects, raw_record, unexpected};
 
 /// A member of a record, as it is sent and as it should be read.
 #[derive(Clone, Debug)]
@@ -15,27 +15,6 @@ struct Member {
     read: Option<String>,
     /// Where it is odd, below the record, and what is there.
     odd: Vec<(String, String)>,
-}
-
-/// The objects of the table in the docs, each with the names and types of its fields.
-fn objects() -> Vec<(String, Vec<(String, String)>)> {
-    let table = include_str!("../src/event/record/FIELDS.md");
-    let mut common = Vec::new();
-    let mut objects: Vec<(String, Vec<(String, String)>)> = Vec::new();
-    for row in table.lines().skip(2) {
-        let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        let [_, object, name, _, r#type, _] = cells[..] else { panic!("{row}") };
-        let field = (name.replace('`', ""), r#type.replace('`', ""));
-        let Some(object) = object.strip_prefix("[`").and_then(|object| object.split_once('`')) else {
-            common.push(field);
-            continue;
-        };
-        match objects.last_mut() {
-            Some((last, fields)) if last == object.0 => fields.push(field),
-            _ => objects.push((object.0.to_owned(), common.iter().cloned().chain([field]).collect())),
-        }
-    }
-    objects
 }
 
 /// The members of a composite field; none for any other type.

@@ -4,14 +4,16 @@
 
 #![cfg(all(unix, feature = "actix-web", feature = "axum"))]
 
+#[path = "support/child.rs"]
+mod child;
+
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{self, Receiver},
     time::Duration,
 };
 
+use child::{Child, is_child, say};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use twenty_webhook::{Verifier, WebhookEvent, verify::Signer};
 
@@ -31,18 +33,6 @@ async fn slow(_: WebhookEvent) -> &'static str {
     "all right"
 }
 
-/// A line for the parent, apart from what the test harness prints.
-fn say(line: &str) {
-    println!("child: {line}");
-}
-
-/// Set for the programs that the tests start.
-const IS_PROGRAM: &str = "IS_PROGRAM_OF_SHUTDOWN_TEST";
-
-fn is_program() -> bool {
-    std::env::var_os(IS_PROGRAM).is_some()
-}
-
 /// Not a test of its own: the program that the others start.
 #[test]
 #[ignore = "run by the tests beside it, in a process of its own"]
@@ -50,7 +40,7 @@ fn axum_program() {
     use axum::{Router, routing::post};
     use twenty_webhook::tower::WebhookLayer;
 
-    if !is_program() {
+    if !is_child() {
         return;
     }
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -74,7 +64,7 @@ fn actix_program() {
     use actix_web::{App, HttpServer, rt, web};
     use twenty_webhook::actix_web::WebhookMiddleware;
 
-    if !is_program() {
+    if !is_child() {
         return;
     }
     rt::System::new().block_on(async {
@@ -96,49 +86,6 @@ fn actix_program() {
     });
 }
 
-/// The program under test, and what it says.
-struct Program {
-    child: Child,
-    said: Receiver<String>,
-}
-
-impl Program {
-    fn start(test: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env(IS_PROGRAM, "1")
-            .args(["--ignored", "--exact", "--nocapture", test])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (says, said) = mpsc::channel();
-        std::thread::spawn(move || {
-            // The harness may have begun a line of its own.
-            let of_child =
-                lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("child: ")?.1.to_owned()));
-            of_child.for_each(|line| drop(says.send(line)));
-        });
-        Self { child, said }
-    }
-
-    #[track_caller]
-    fn next(&mut self) -> String {
-        self.said.recv_timeout(Duration::from_secs(60)).unwrap()
-    }
-
-    fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn send(address: SocketAddr) -> TcpStream {
     let body = r#"{"eventName":"person.created","record":{}}"#;
     let mut request = format!("POST / HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n", body.len());
@@ -151,14 +98,14 @@ fn send(address: SocketAddr) -> TcpStream {
 }
 
 fn a_slow_handler_finishes(test: &str) {
-    let mut program = Program::start(test);
+    let mut program = Child::start(test, &[]);
     let stream = send(program.next().parse().unwrap());
     assert_eq!(program.next(), "begun");
     drop(stream);
-    program.terminate();
+    program.signal("-TERM");
     assert_eq!(program.next(), "done");
     assert_eq!(program.next(), "abandoned 0");
-    assert!(program.child.wait().unwrap().success());
+    assert!(program.end().success());
 }
 
 #[test]

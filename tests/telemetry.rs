@@ -152,7 +152,7 @@ impl Run {
         assert_eq!(server.post_handled(delivery(forging.to_string()), 200).await, 200);
         self.end_of("good");
         assert_eq!(server.post_handled(delivery(titled("bad")), 500).await, 500);
-        let client = Leaving::send(server.address, delivery(titled("leaves"))).await;
+        let client = Leaving::send(server.address, delivery(titled("leaves")).bytes()).await;
         let call = server.calls.next().await;
         client.leave(Leave::Reset);
         call.cut_off().await;

@@ -31,7 +31,7 @@
 //! `PayloadConfig` or `JsonConfig` that is set outside of the middleware keeps its say in all but the limit; one that is set inside
 //! (on a resource, with the middleware around the app) has its own limit, too.
 //!
-//! For a handler for each kind of event, see [`EventRouter`].
+//! For a handler for each kind of event, see [`EventRouter`]; for tests of your handlers, [`testing`](crate::testing).
 //!
 //! # Shutting down
 //!

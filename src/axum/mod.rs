@@ -28,8 +28,8 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! For a handler for each kind of event, see [`EventRouter`]; for the end of the program, [`Receiver::drain`](crate::Receiver::drain). To take
-//! what is refused, too, ask for `Result<WebhookEvent, WebhookRejection>`.
+//! For a handler for each kind of event, see [`EventRouter`]; for the end of the program, [`Receiver::drain`](crate::Receiver::drain); for tests of
+//! your handlers, [`testing`](crate::testing). To take what is refused, too, ask for `Result<WebhookEvent, WebhookRejection>`.
 //!
 //! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's limit allows; axum's own
 //! limit is lifted.

@@ -102,9 +102,9 @@ pub use error::{EventError, EventErrorKind};
 pub use name::{Action, EventName};
 pub use pattern::{EventPattern, InvalidPattern};
 pub use raw::{JsonType, RawJson};
+pub(crate) use raw::{check_is_json, find_member, range_in};
 pub use record::{FromRecord, Record};
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use routes::Routes;
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
-#[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use wire::Heading;

@@ -138,7 +138,7 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 struct MemberName<'a>(#[serde(borrow)] Cow<'a, [u8]>);
 
 /// Where `piece` lies in `text`; `None` when it lies elsewhere.
-fn range_in(text: &str, piece: &str) -> Option<Range<usize>> {
+pub(crate) fn range_in(text: &str, piece: &str) -> Option<Range<usize>> {
     let start = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     let end = start.checked_add(piece.len())?;
     (end <= text.len()).then_some(start..end)
@@ -171,7 +171,7 @@ pub(super) fn blank_out(text: &mut String, path: &[String]) -> Option<JsonType> 
 }
 
 /// The first member of that name, and the value of the member before it.
-fn find_member<'a>(object: &'a str, key: &str) -> Option<(Option<&'a RawValue>, &'a RawValue)> {
+pub(crate) fn find_member<'a>(object: &'a str, key: &str) -> Option<(Option<&'a RawValue>, &'a RawValue)> {
     let mut before = None;
     let mut found = None;
     each_member(object, |name, value| {
@@ -218,7 +218,7 @@ pub enum JsonType {
 
 impl JsonType {
     /// Of a valid JSON text, told by its first character.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         match text.trim_start().as_bytes().first() {
             Some(b'n') | None => Self::Null,
             Some(b't' | b'f') => Self::Bool,
@@ -244,6 +244,6 @@ impl fmt::Display for JsonType {
 }
 
 /// Whether a text is JSON at all: any depth, and lone surrogate escapes allowed.
-pub(super) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
+pub(crate) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }

@@ -3,15 +3,20 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+/// How long a body may be to count as short. Nearly all of Twenty's are: a person takes less than 2 KiB.
+const SHORT: usize = 16 << 10;
+
 /// How many unverified bytes may be held at once, over all requests.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicUsize,
+    /// What only short bodies may use: a few strangers with long ones must not keep out what Twenty sends.
+    kept_for_short: usize,
 }
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes) })
+        Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short: bytes / 2 })
     }
 }
 
@@ -29,10 +34,12 @@ impl Share {
 
     /// Takes `bytes` more; `false`, and nothing taken, when they are not left.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let take = |left: usize| left.checked_sub(bytes);
+        let held = self.bytes.saturating_add(bytes);
+        let keep = if held > SHORT { self.budget.kept_for_short } else { 0 };
+        let take = |left: usize| left.checked_sub(bytes).filter(|left| *left >= keep);
         let taken = self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
         if taken {
-            self.bytes = self.bytes.saturating_add(bytes);
+            self.bytes = held;
         }
         taken
     }
@@ -61,5 +68,21 @@ mod tests {
         assert!(second.grow(6));
         drop(second);
         assert_eq!(budget.left.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn half_is_kept_for_short_bodies() {
+        let budget = Budget::new(4 * SHORT);
+        let share = || Share::none_of(Arc::clone(&budget));
+        let [mut long, mut another] = [share(), share()];
+        assert!(long.grow(SHORT));
+        // From here on it is long.
+        assert!(long.grow(SHORT));
+        assert!(!long.grow(1));
+        assert!(another.grow(SHORT));
+        assert!(!another.grow(1));
+        assert!(share().grow(SHORT));
+        drop(long);
+        assert!(another.grow(SHORT));
     }
 }

@@ -119,7 +119,7 @@ pub enum RefusalKind {
     Verify(VerifyErrorKind),
     /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body, and the signature cannot match.
     ContentEncoding,
-    /// The body ended with an error.
+    /// The body ended with an error, or came with more than 1,000 chunks of nothing.
     BodyBrokenOff,
     /// The body did not end in time.
     BodyTimeout,

@@ -166,8 +166,9 @@ impl Receiver {
     /// How many unverified bytes all requests together may hold. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`]. Beyond it 503.
     ///
     /// It bounds the memory that strangers can fill: without it, each connection could hold a body as long as the limit. It counts the
-    /// bytes of bodies; the buffers that hold them can take up to twice as much. Keep it well above the body limit, which no body reaches
-    /// otherwise.
+    /// bytes of bodies; the buffers that hold them can take up to twice as much. Half of it is kept for bodies of up to 16 KiB, as nearly
+    /// all of Twenty's are, so that a few strangers with long ones cannot keep them out. Keep that half well above the body limit, which
+    /// no body reaches otherwise.
     pub fn unverified_budget(mut self, bytes: usize) -> Self {
         self.policy_mut().budget = Budget::new(bytes);
         self

@@ -16,6 +16,9 @@ const DRAIN_LIMIT: usize = 64 << 10;
 /// How many frames are taken before the runtime gets a turn: a body that is always ready must not starve the others.
 const FRAMES_PER_POLL: usize = 128;
 
+/// How many chunks of a body may be empty. They count against no other limit, and a server may gather more of them than are taken here.
+const EMPTY_CHUNKS: usize = 1_000;
+
 /// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
 pub(crate) struct Reading {
     receiver: Receiver,
@@ -26,6 +29,7 @@ pub(crate) struct Reading {
     /// Once there is one, the rest of the body is thrown away.
     refusal: Option<Refusal>,
     left_to_drain: usize,
+    empty_chunks: usize,
     /// Made when the body lets us wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -51,7 +55,7 @@ impl Reading {
             Err(refusal) => ((None, None), Some(refusal)),
         };
         let left_to_drain = if intake.is_none() && is_waiting() { 0 } else { DRAIN_LIMIT };
-        Self { receiver, resolving, intake, refusal, left_to_drain, deadline: None }
+        Self { receiver, resolving, intake, refusal, left_to_drain, empty_chunks: 0, deadline: None }
     }
 
     /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
@@ -69,7 +73,15 @@ impl Reading {
                 _ => {}
             }
             match next(cx) {
-                Poll::Ready(Some(Ok(chunk))) => self.take(chunk),
+                Poll::Ready(Some(Ok(chunk))) => {
+                    if chunk.is_empty() {
+                        self.empty_chunks = self.empty_chunks.saturating_add(1);
+                        if self.empty_chunks > EMPTY_CHUNKS {
+                            return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff)));
+                        }
+                    }
+                    self.take(chunk);
+                }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
                 Poll::Ready(None) => return Poll::Ready(self.finish()),
                 Poll::Pending => return self.poll_deadline(cx, RefusalKind::BodyTimeout),

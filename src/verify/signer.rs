@@ -10,7 +10,8 @@ use super::{
     headers::{HeaderNames, TimestampHeader},
 };
 
-/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty server.
+/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty server. Whole deliveries to sign are in
+/// [`testing`](crate::testing).
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier};
@@ -46,6 +47,11 @@ impl Signer {
     /// [`ConfigError::InvalidHeaderPrefix`].
     pub fn header_prefix(self, prefix: &str) -> Result<Self, ConfigError> {
         Ok(Self { names: Arc::new(HeaderNames::new(prefix)?), ..self })
+    }
+
+    /// The same, but with a key that is no secret's: for forgeries.
+    pub(crate) fn with_nobodys_secret(&self) -> Self {
+        Self { secret: Secret::nobodys(), names: Arc::clone(&self.names) }
     }
 
     /// Signs as of now.

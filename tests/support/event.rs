@@ -63,3 +63,24 @@ pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
 pub(crate) fn raw_record(event: &WebhookEvent<Record>) -> String {
     event.raw_record().unwrap().as_str().to_owned()
 }
+
+/// The objects of the table in the docs, each with the names and types of its fields.
+pub(crate) fn objects() -> Vec<(String, Vec<(String, String)>)> {
+    let table = include_str!("../../src/event/record/FIELDS.md");
+    let mut common = Vec::new();
+    let mut objects: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for row in table.lines().skip(2) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, object, name, _, r#type, _] = cells[..] else { panic!("{row}") };
+        let field = (name.replace('`', ""), r#type.replace('`', ""));
+        let Some(object) = object.strip_prefix("[`").and_then(|object| object.split_once('`')) else {
+            common.push(field);
+            continue;
+        };
+        match objects.last_mut() {
+            Some((last, fields)) if last == object.0 => fields.push(field),
+            _ => objects.push((object.0.to_owned(), common.iter().cloned().chain([field]).collect())),
+        }
+    }
+    objects
+}

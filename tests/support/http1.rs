@@ -82,6 +82,12 @@ impl Request {
         self.changed(TIMESTAMP, value)
     }
 
+    /// The value of the header of this name.
+    #[track_caller]
+    pub fn get(&self, name: &str) -> Vec<u8> {
+        self.headers.iter().find(|(n, _)| n == name).expect(name).1.clone()
+    }
+
     /// Another body, the headers as they are.
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
@@ -149,6 +155,16 @@ impl Connection {
         let _ = soon(self.stream.get_mut().write_all(bytes.as_ref())).await;
     }
 
+    /// Writes, if the server still reads, until there is an answer to be read.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let (reading, mut writing) = self.stream.get_mut().split();
+        tokio::select! {
+            biased;
+            _ = reading.readable() => false,
+            written = writing.write_all(bytes.as_ref()) => written.is_ok(),
+        }
+    }
+
     /// Says that nothing more will be written, and goes on reading.
     pub async fn finish(&mut self) {
         let _ = soon(self.stream.get_mut().shutdown()).await;
@@ -201,5 +217,29 @@ impl Connection {
             None => panic!("an answer without a length: {answer:?}"),
         }
         Some(answer)
+    }
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug)]
+pub enum Leave {
+    Fin,
+    Reset,
+}
+
+/// A client that sends a request, or a part of one, and will not wait for the answer.
+pub struct Leaving(TcpStream);
+
+impl Leaving {
+    pub async fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
+        let mut stream = soon(TcpStream::connect(address)).await.unwrap();
+        soon(stream.write_all(bytes.as_ref())).await.unwrap();
+        Self(stream)
+    }
+
+    pub fn leave(self, how: Leave) {
+        if let Leave::Reset = how {
+            self.0.set_zero_linger().unwrap();
+        }
     }
 }

@@ -3,8 +3,14 @@
 
 #[cfg(feature = "tower")]
 pub mod bodies;
+#[cfg(unix)]
+pub mod child;
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
+pub mod honest;
 #[cfg(any(feature = "actix-web", feature = "axum"))]
 pub mod http1;
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
+pub mod target;
 
 use std::path::Path;
 

@@ -88,6 +88,11 @@ impl Program {
         self.process.wait().unwrap();
     }
 
+    /// How many files and sockets it has open.
+    pub(crate) fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
     /// Asks it to end, and waits for that.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");

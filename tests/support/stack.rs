@@ -6,8 +6,7 @@ use std::{future::pending, net::SocketAddr, panic::resume_unwind, sync::Arc, tim
 
 use bytes::Bytes;
 use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
@@ -19,6 +18,8 @@ use crate::support::{
     http1::{Answer, Connection, Request, soon, unsigned},
     signed_at,
 };
+
+pub use crate::support::http1::{Leave, Leaving};
 
 /// What the handler does when it is told to.
 #[derive(Clone, Copy, Debug)]
@@ -202,30 +203,6 @@ pub fn post(address: SocketAddr, request: Request) -> JoinHandle<Option<Answer>>
         connection.send(request.bytes()).await;
         connection.answer().await
     })
-}
-
-/// How a client leaves.
-#[derive(Clone, Copy, Debug)]
-pub enum Leave {
-    Fin,
-    Reset,
-}
-
-/// A client that sends a request, and will not wait for the answer.
-pub struct Leaving(TcpStream);
-
-impl Leaving {
-    pub async fn send(address: SocketAddr, request: Request) -> Self {
-        let mut stream = soon(TcpStream::connect(address)).await.unwrap();
-        soon(stream.write_all(&request.bytes())).await.unwrap();
-        Self(stream)
-    }
-
-    pub fn leave(self, how: Leave) {
-        if let Leave::Reset = how {
-            self.0.set_zero_linger().unwrap();
-        }
-    }
 }
 
 /// The body of an event that is told from others by its title.

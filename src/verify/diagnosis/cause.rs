@@ -111,12 +111,12 @@ pub enum Cause {
     BodyEmpty,
     /// The body is compressed.
     BodyCompressed {
-        /// How, as in `Content-SecretEncoding`.
+        /// How, as in `Content-Encoding`.
         coding: &'static str,
     },
     /// The headers say that the body is compressed, but it is JSON.
     BodyDecompressed {
-        /// How it was compressed, as in `Content-SecretEncoding`.
+        /// How it was compressed, as in `Content-Encoding`.
         coding: &'static str,
     },
     /// The body is not as long as its `Content-Length`.

@@ -1,0 +1,91 @@
+use std::{error::Error, fmt, str::FromStr, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Delivery, SignedDelivery};
+use crate::verify::{Signer, Timestamp};
+
+/// A way in which a delivery is not what it should be. Each must be refused.
+///
+/// As text, for a command line or a table of cases: `tampered`, `stale`, `unsigned`, `wrong-secret`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Forgery {
+    /// A digit of the body was changed after it was signed. It is as valid as JSON as before.
+    Tampered,
+    /// Truly signed, but [an hour ago](Self::STALE_BY): a replay. Any tolerance below that refuses it.
+    Stale,
+    /// Without the signature's headers, as from a webhook that has no secret.
+    Unsigned,
+    /// Signed with another secret.
+    WrongSecret,
+}
+
+impl Forgery {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Tampered, Self::Stale, Self::Unsigned, Self::WrongSecret];
+
+    /// How long ago a [stale](Self::Stale) delivery was signed.
+    pub const STALE_BY: Duration = Duration::from_secs(60 * 60);
+
+    /// Its name: `wrong-secret`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tampered => "tampered",
+            Self::Stale => "stale",
+            Self::Unsigned => "unsigned",
+            Self::WrongSecret => "wrong-secret",
+        }
+    }
+
+    pub(super) fn of(self, delivery: &Delivery, signer: &Signer, now: Timestamp) -> SignedDelivery {
+        match self {
+            Self::Tampered => delivery.sign_at(signer, now).with_body(tampered(delivery.body())),
+            Self::Stale => delivery.sign_at(signer, now.saturating_sub(Self::STALE_BY)),
+            Self::Unsigned => SignedDelivery::new(delivery.body().clone(), Vec::new()),
+            Self::WrongSecret => delivery.sign_at(&signer.with_nobodys_secret(), now),
+        }
+    }
+}
+
+/// With another last digit: any digit may stand where one stands in JSON, if it is not zero. With a space more where there is
+/// none.
+fn tampered(body: &[u8]) -> Bytes {
+    let mut body = body.to_vec();
+    match body.iter_mut().rfind(|byte| byte.is_ascii_digit()) {
+        Some(digit) => *digit = if *digit == b'1' { b'2' } else { b'1' },
+        None => body.push(b' '),
+    }
+    body.into()
+}
+
+impl fmt::Display for Forgery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Forgery {
+    type Err = UnknownForgery;
+
+    fn from_str(text: &str) -> Result<Self, UnknownForgery> {
+        Self::ALL.iter().copied().find(|forgery| forgery.as_str() == text).ok_or(UnknownForgery(()))
+    }
+}
+
+/// No [`Forgery`] has such a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownForgery(());
+
+impl fmt::Display for UnknownForgery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such forgery; there are")?;
+        for (index, forgery) in Forgery::ALL.iter().enumerate() {
+            write!(f, "{}{forgery}", if index == 0 { " " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for UnknownForgery {}

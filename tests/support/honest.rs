@@ -1,0 +1,122 @@
+//! Honest deliveries to a receiver, in a calm and under attack.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use super::{
+    http1::Connection,
+    target::{Target, delivery, event},
+};
+
+/// How long the calm is watched, before an attack.
+const CALM: Duration = Duration::from_millis(500);
+
+/// Sends one delivery after the other until told to stop, each over a connection of its own. All must be answered 200.
+pub struct Honest {
+    is_over: Arc<AtomicBool>,
+    task: JoinHandle<Vec<Duration>>,
+}
+
+impl Honest {
+    pub fn begin(address: SocketAddr) -> Self {
+        // A number of its own for each event in this program.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let task = tokio::spawn(async move {
+            let mut took = Vec::new();
+            while !until.load(Ordering::Relaxed) || took.is_empty() {
+                let request = delivery(event(NUMBER.fetch_add(1, Ordering::Relaxed), "well", 1_500));
+                let start = Instant::now();
+                let mut connection = Connection::open(address).await;
+                connection.send(request.bytes()).await;
+                let answer = connection.answer().await.expect("an answer");
+                assert_eq!(answer.status, 200, "an honest delivery");
+                took.push(start.elapsed());
+                sleep(Duration::from_millis(10)).await;
+            }
+            took
+        });
+        Self { is_over, task }
+    }
+
+    pub async fn end(self) -> Vec<Duration> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// Deliveries and memory in the calm before an attack, under it, and after it.
+pub struct Attacked {
+    title: String,
+    calm: Vec<Duration>,
+    attacked: Vec<Duration>,
+    /// In KiB: before, the most under attack, and after.
+    memory: [u64; 3],
+}
+
+impl Attacked {
+    /// Attacks for as long as `attack` takes, while honest deliveries come. Afterwards nothing may be left of it but memory that the
+    /// allocator keeps, and never may it have grown by more than `memory` KiB.
+    pub async fn by(target: &Target, title: &str, memory: u64, attack: impl Future<Output = ()>) -> Self {
+        let calm = Honest::begin(target.address);
+        sleep(CALM).await;
+        let calm = calm.end().await;
+        let before = target.settled_for_good().await;
+        let memory_before = target.child.memory();
+
+        let honest = Honest::begin(target.address);
+        let mut most = memory_before;
+        {
+            let mut attack = std::pin::pin!(attack);
+            loop {
+                tokio::select! {
+                    () = &mut attack => break,
+                    () = sleep(Duration::from_millis(20)) => most = most.max(target.child.memory()),
+                }
+            }
+        }
+        let attacked = honest.end().await;
+        target.settled(&before).await;
+        let this =
+            Self { title: title.to_owned(), calm, attacked, memory: [memory_before, most, target.child.memory()] };
+        println!("{this}");
+        assert!(most <= memory_before + memory, "memory grew from {memory_before} to {most} KiB");
+        this
+    }
+}
+
+impl fmt::Display for Attacked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let half = |took: &[Duration]| {
+            let mut took = took.to_vec();
+            took.sort_unstable();
+            took[took.len() / 2]
+        };
+        let slowest = |took: &[Duration]| took.iter().max().copied().unwrap();
+        let Self { title, calm, attacked, memory: [before, most, after] } = self;
+        write!(
+            f,
+            "{title}: {} honest deliveries answered, half of them within {:.1} times of what {} took in the calm ({:?}), \
+             all within {:?}; memory {before}, at most {most}, then {after} KiB",
+            attacked.len(),
+            half(attacked).as_secs_f64() / half(calm).as_secs_f64(),
+            calm.len(),
+            half(calm),
+            slowest(attacked),
+        )
+    }
+}
