@@ -19,7 +19,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, "DejaV
 }
 """
 
-WIDTH, LABEL, VALUE, ROW = 780, 300, 100, 26
+WIDTH, LABEL, VALUE, ROW = 810, 335, 90, 26
 
 
 def bars(title, note, panels):

@@ -130,6 +130,13 @@ impl Redis {
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    /// How many keys it holds.
+    pub fn keys(&self) -> u64 {
+        let client = redis::Client::open(self.url()).expect("an address");
+        let mut connection = client.get_connection().expect("connected");
+        redis::cmd("DBSIZE").query(&mut connection).expect("answered")
+    }
 }
 
 impl Drop for Redis {
