@@ -69,6 +69,7 @@ pub mod actix_web;
 pub mod axum;
 pub mod deduplicate;
 pub mod event;
+mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;
 #[cfg(feature = "tower")]

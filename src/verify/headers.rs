@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{ConfigError, Timestamp, VerifyErrorKind};
+use crate::lower_hex;
 
 /// The three header names under one prefix, in lower case.
 #[derive(Clone, Debug)]
@@ -82,15 +83,17 @@ impl SignatureHeaders {
         let mut nonce = None;
         for (name, value) in headers {
             let name = name.as_ref();
-            if name.eq_ignore_ascii_case(names.signature.as_bytes()) {
+            // Servers give them in lower case.
+            let is = |expected: &str| name == expected.as_bytes() || name.eq_ignore_ascii_case(expected.as_bytes());
+            if is(&names.signature) {
                 if signature.replace(parse_signature(value.as_ref())).is_some() {
                     return Err(VerifyErrorKind::RepeatedSignature);
                 }
-            } else if name.eq_ignore_ascii_case(names.timestamp.as_bytes()) {
+            } else if is(&names.timestamp) {
                 if timestamp.replace(TimestampHeader::parse(value.as_ref())).is_some() {
                     return Err(VerifyErrorKind::RepeatedTimestamp);
                 }
-            } else if name.eq_ignore_ascii_case(names.nonce.as_bytes()) {
+            } else if is(&names.nonce) {
                 nonce = parse_lower_hex(value.as_ref());
             }
         }
@@ -162,11 +165,15 @@ impl TimestampHeader {
         if text.is_empty() {
             return Err(malformed);
         }
-        let mut millis = 0_u64;
-        for byte in text {
-            let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9).ok_or(malformed)?;
-            millis = millis.checked_mul(10).and_then(|m| m.checked_add(digit.into())).ok_or(malformed)?;
+        if !text.iter().all(u8::is_ascii_digit) {
+            return Err(malformed);
         }
+        // All but the last of the most digits always fit.
+        let (first, last) = text.split_at(text.len().min(Self::MAX_DIGITS - 1));
+        let value = |digit: &u8| u64::from(digit & 0xf);
+        let millis = first.iter().fold(0_u64, |millis, digit| millis.wrapping_mul(10).wrapping_add(value(digit)));
+        let millis = last.iter().try_fold(millis, |millis, digit| millis.checked_mul(10)?.checked_add(value(digit)));
+        let millis = millis.ok_or(malformed)?;
         if len == 10 {
             return Err(VerifyErrorKind::TimestampInSeconds);
         }
@@ -192,14 +199,11 @@ pub(super) fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> 
     parse_lower_hex(text).ok_or(VerifyErrorKind::MalformedSignature)
 }
 
-/// Twenty writes lower case; `hex` would take upper case too.
 fn parse_lower_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    if text.iter().any(u8::is_ascii_uppercase) {
-        return None;
+    match text.as_chunks() {
+        (pairs, []) => lower_hex::decode(pairs.try_into().ok()?),
+        _ => None,
     }
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

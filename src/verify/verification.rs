@@ -27,9 +27,7 @@ impl Verification {
         keys: Keys,
         body_limit: usize,
     ) -> Result<Self, VerifyErrorKind> {
-        // `Keys` has at least one secret; without any, nothing could match.
-        let first = keys.secrets().first().ok_or(VerifyErrorKind::SignatureMismatch)?;
-        let mac = first.begin(headers.timestamp_text());
+        let mac = begin_mac(&headers, &keys)?;
         Ok(Self { headers, fresh_until, keys, mac, body: ReceivedBody::default(), body_limit })
     }
 
@@ -66,18 +64,46 @@ impl Verification {
     pub fn finalize(self) -> Result<Verified, VerifyError> {
         let Self { headers, fresh_until, keys, mac, body, .. } = self;
         let body = body.into_bytes();
-        let matches = |mac: HmacSha256| -> bool { mac.finalize().into_bytes().ct_eq(headers.signature()).into() };
-        let secret_index = if matches(mac) {
-            0
-        } else {
-            let mut others = keys.secrets().iter().enumerate().skip(1);
-            others
-                .find(|(_, secret)| matches(secret.begin(headers.timestamp_text()).chain_update(&body)))
-                .map(|(index, _)| index)
-                .ok_or(VerifyErrorKind::SignatureMismatch)?
-        };
-        Ok(Verified::new(body, headers.timestamp(), fresh_until, keys.shared_id(), secret_index, headers.nonce()))
+        Ok(verdict(&headers, fresh_until, &keys, mac, body)?)
     }
+}
+
+/// Verifies a whole body, whose length was checked.
+pub(super) fn verify_whole(
+    headers: &SignatureHeaders,
+    fresh_until: Timestamp,
+    keys: &Keys,
+    body: Bytes,
+) -> Result<Verified, VerifyErrorKind> {
+    let mac = begin_mac(headers, keys)?.chain_update(&body);
+    verdict(headers, fresh_until, keys, mac, body)
+}
+
+fn begin_mac(headers: &SignatureHeaders, keys: &Keys) -> Result<HmacSha256, VerifyErrorKind> {
+    // `Keys` has at least one secret; without any, nothing could match.
+    let first = keys.secrets().first().ok_or(VerifyErrorKind::SignatureMismatch)?;
+    Ok(first.begin(headers.timestamp_text()))
+}
+
+/// Compares, given the first secret's MAC.
+fn verdict(
+    headers: &SignatureHeaders,
+    fresh_until: Timestamp,
+    keys: &Keys,
+    mac: HmacSha256,
+    body: Bytes,
+) -> Result<Verified, VerifyErrorKind> {
+    let matches = |mac: HmacSha256| -> bool { mac.finalize().into_bytes().ct_eq(headers.signature()).into() };
+    let secret_index = if matches(mac) {
+        0
+    } else {
+        let mut others = keys.secrets().iter().enumerate().skip(1);
+        others
+            .find(|(_, secret)| matches(secret.begin(headers.timestamp_text()).chain_update(&body)))
+            .map(|(index, _)| index)
+            .ok_or(VerifyErrorKind::SignatureMismatch)?
+    };
+    Ok(Verified::new(body, headers.timestamp(), fresh_until, keys.shared_id(), secret_index, headers.nonce()))
 }
 
 impl fmt::Debug for Verification {

@@ -3,8 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Clock, ConfigError, Keys, Secret, SignatureHeaders, SystemClock, Verification, Verified, VerifyError,
-    VerifyErrorKind, headers::HeaderNames,
+    Clock, ConfigError, Keys, Secret, SignatureHeaders, SystemClock, Timestamp, Verification, Verified, VerifyError,
+    VerifyErrorKind, headers::HeaderNames, verification::verify_whole,
 };
 
 /// Decides whether a delivery came from your Twenty workspace.
@@ -81,9 +81,15 @@ impl Verifier {
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        let mut verification = self.begin(self.headers(headers)?)?;
-        verification.update(body)?;
-        verification.finalize()
+        let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
+        let headers = self.headers(headers)?;
+        self.check_age(&headers)?;
+        let body = body.into();
+        if body.len() > *body_limit {
+            return Err(VerifyErrorKind::BodyTooLong.into());
+        }
+        // As `begin`, `update` and `finalize` do, without what it takes to wait for chunks.
+        Ok(verify_whole(&headers, fresh_until(&headers, *tolerance), keys, body)?)
     }
 
     /// Finds and parses the signature headers among `headers`: the first and cheapest step.
@@ -142,13 +148,13 @@ impl Verifier {
     /// Starts hashing for headers whose age was checked, with the verifier's own keys or others.
     pub(crate) fn start(&self, headers: SignatureHeaders, others: Option<Keys>) -> Result<Verification, VerifyError> {
         let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
-        let fresh_until = headers.timestamp().saturating_add(*tolerance);
+        let fresh_until = fresh_until(&headers, *tolerance);
         let keys = others.unwrap_or_else(|| keys.clone());
         Ok(Verification::begin(headers, fresh_until, keys, *body_limit)?)
     }
 
     /// The present time, by this verifier's clock.
-    pub(crate) fn now(&self) -> super::Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }
 
@@ -169,6 +175,10 @@ impl Verifier {
     pub fn body_limit(&self) -> usize {
         self.inner.body_limit
     }
+}
+
+fn fresh_until(headers: &SignatureHeaders, tolerance: Duration) -> Timestamp {
+    headers.timestamp().saturating_add(tolerance)
 }
 
 impl fmt::Debug for Verifier {
