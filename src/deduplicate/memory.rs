@@ -144,6 +144,10 @@ impl ClaimStore for MemoryStore {
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool> {
         Box::pin(async move { Ok(self.with(|table, now| table.forget(key, now))) })
     }
+
+    fn is_in_process(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for MemoryStore {

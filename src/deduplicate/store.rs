@@ -95,6 +95,12 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// As [`claim`](Self::claim): whether the key was freed is open. It is safe to call this again.
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
+
+    /// Whether the store lives in this process. Then it is as good as the memory that a [`Receiver`](crate::Receiver) keeps beside a store for
+    /// the time when that cannot be reached, and the receiver keeps none. `false` unless a store says otherwise.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 }
 
 impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
@@ -116,6 +122,10 @@ impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
 
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool> {
         (**self).forget(key)
+    }
+
+    fn is_in_process(&self) -> bool {
+        (**self).is_in_process()
     }
 }
 

@@ -37,12 +37,8 @@ use crate::{
 #[must_use]
 pub struct Deduplicate {
     store: Arc<dyn ClaimStore>,
-    /// What is being handled in this process, and what the store failed to remember. Asked before the store, so a failure that comes
-    /// while a handler runs does not let a copy through.
-    stand_in: Arc<MemoryStore>,
-    /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
-    /// was told to forget, it knows best.
-    told: Arc<MemoryStore>,
+    /// For when the store cannot be reached. `None` when it lives in this process anyway.
+    own: Option<Arc<OwnMemory>>,
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
@@ -52,6 +48,25 @@ pub struct Deduplicate {
     lease: Duration,
     remember_for: Duration,
     on_failure: StoreFailure,
+}
+
+/// What this process knows without asking the store.
+struct OwnMemory {
+    /// What is being handled in this process, and what the store failed to remember. Asked before the store, so a failure that comes
+    /// while a handler runs does not let a copy through.
+    stand_in: MemoryStore,
+    /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
+    /// was told to forget, it knows best.
+    told: MemoryStore,
+}
+
+impl OwnMemory {
+    /// How many entries each of them holds: about 8 MB once it is full.
+    const CAPACITY: usize = 100_000;
+
+    fn new() -> Self {
+        Self { stand_in: MemoryStore::new(Self::CAPACITY), told: MemoryStore::new(Self::CAPACITY) }
+    }
 }
 
 type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
@@ -75,9 +90,6 @@ impl Deduplicate {
     /// How long a handled delivery is remembered, unless [configured](Self::remember_for): a day.
     pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How many entries the stand-in holds: about 8 MB once it is full.
-    const STAND_IN_CAPACITY: usize = 100_000;
-
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -87,9 +99,8 @@ impl Deduplicate {
     /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
+            own: (!store.is_in_process()).then(|| Arc::new(OwnMemory::new())),
             store: Arc::new(store),
-            stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
-            told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
             asked_for: Arc::default(),
             namespace: Arc::default(),
@@ -190,12 +201,15 @@ impl Deduplicate {
     }
 
     async fn try_claim(self: &Arc<Self>, key: ClaimKey) -> Result<Held, Duplicate> {
-        let in_stand_in = match self.stand_in.claim(key, self.lease).await {
-            Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
-            Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
-            Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
-            // Full of running claims is the one way in which it fails; then it does not count.
-            Err(_) => None,
+        let in_stand_in = match &self.own {
+            Some(own) => match own.stand_in.claim(key, self.lease).await {
+                Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
+                Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
+                Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
+                // Full of running claims is the one way in which it fails; then it does not count.
+                Err(_) => None,
+            },
+            None => None,
         };
         // From here on it is given back, should this be cancelled.
         let mut held = Held::new(Arc::clone(self), in_stand_in);
@@ -227,11 +241,12 @@ impl Deduplicate {
 
     /// Whether this process told the store that it handled this.
     async fn was_told(&self, key: ClaimKey) -> bool {
-        match self.told.claim(key, self.lease).await {
+        let Some(own) = &self.own else { return false };
+        match own.told.claim(key, self.lease).await {
             Ok(ClaimOutcome::Completed) => true,
             Ok(ClaimOutcome::Fresh(claim)) => {
                 // Only asked.
-                let _ = self.told.release(&claim).await;
+                let _ = own.told.release(&claim).await;
                 false
             }
             Ok(ClaimOutcome::Running) | Err(_) => false,
@@ -243,14 +258,21 @@ impl Deduplicate {
         let Claims { in_store, in_stand_in } = claims;
         if let (Some(remember_for), Some(claim)) = (handled, in_store) {
             match self.store.complete(claim, remember_for).await {
-                Ok(true) => drop(self.told.complete(claim, remember_for).await),
+                Ok(true) => {
+                    if let Some(own) = &self.own {
+                        // Full at worst.
+                        let _ = own.told.complete(claim, remember_for).await;
+                    }
+                }
                 // The lease ran out, and another copy was taken up.
                 Ok(false) => super::telemetry::handled_twice(),
                 Err(error) => {
                     self.say_failure("complete", &error);
                     // At least this process will remember.
                     let claim = in_stand_in.as_ref().unwrap_or(claim);
-                    if let Ok(false) = self.stand_in.complete(claim, remember_for).await {
+                    if let Some(own) = &self.own
+                        && let Ok(false) = own.stand_in.complete(claim, remember_for).await
+                    {
                         super::telemetry::handled_twice();
                     }
                     return;
@@ -261,9 +283,9 @@ impl Deduplicate {
         {
             self.say_failure("release", &error);
         }
-        if let Some(claim) = in_stand_in {
+        if let (Some(claim), Some(own)) = (in_stand_in, &self.own) {
             // Never fails.
-            let _ = self.stand_in.release(claim).await;
+            let _ = own.stand_in.release(claim).await;
         }
     }
 
@@ -369,14 +391,14 @@ impl Held {
     }
 
     async fn keep_renewing(&self) -> Infallible {
-        let Deduplicate { store, stand_in, lease, .. } = &*self.deduplicate;
+        let Deduplicate { store, own, lease, .. } = &*self.deduplicate;
         // Two may fail before the lease ends.
         let interval = lease.checked_div(3).unwrap_or(*lease).max(Duration::from_millis(10));
         loop {
             sleep(interval).await;
-            if let Some(claim) = &self.claims.in_stand_in {
+            if let (Some(claim), Some(own)) = (&self.claims.in_stand_in, own) {
                 // Never fails.
-                let _ = stand_in.renew(claim, *lease).await;
+                let _ = own.stand_in.renew(claim, *lease).await;
             }
             if let Some(claim) = &self.claims.in_store
                 && let Err(error) = store.renew(claim, *lease).await
