@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
-use super::{Reader, behind_plain};
+use super::{Reader, scan::behind_plain};
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     let mut reader = Reader::new(text);
