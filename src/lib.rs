@@ -71,6 +71,7 @@ pub mod actix_web;
 pub mod axum;
 pub mod deduplicate;
 pub mod event;
+mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;
 pub mod testing;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     EventError, EventName, FromRecord, RawJson, Record,
-    field::Id,
+    field::{Id, Time},
     wire::{self, About, Envelope},
 };
 use crate::verify::Verified;
@@ -104,7 +104,7 @@ impl<T: FromRecord> WebhookEvent<T> {
             object_metadata,
             workspace_id,
             webhook_id,
-            event_date,
+            event_date: event_date.map(|Time(time)| time),
             user_id,
             workspace_member_id,
             api_key_id,
