@@ -123,3 +123,6 @@ impl ReceivedBody {
         if self.gathered.is_empty() { self.only } else { self.gathered.freeze() }
     }
 }
+
+#[cfg(test)]
+mod tests;

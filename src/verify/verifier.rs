@@ -184,6 +184,20 @@ impl fmt::Debug for Verifier {
 }
 
 /// Builds a [`Verifier`].
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::verify::{Secret, Verifier};
+///
+/// let verifier = Verifier::builder()
+///     .secret(Secret::new("the current secret")?)
+///     .secret(Secret::new("the previous one")?)
+///     .tolerance(Duration::from_secs(60))
+///     .body_limit(8 << 20)
+///     .build()?;
+/// assert_eq!(verifier.body_limit(), 8 << 20);
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct VerifierBuilder {
