@@ -612,7 +612,7 @@ mod store_failures {
             store.mend();
             client.leave(Leave::Reset);
             expect(outcomes, [OutcomeKind::Handled]).await;
-            assert_eq!(server.post(delivery(event("leaves late")).bytes()).await.status, 200);
+            assert_eq!(server.post(delivery(event("leaves late"))).await.status, 200);
             expect(outcomes, [OutcomeKind::Duplicate]).await;
         })
         .await;

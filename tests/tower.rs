@@ -296,7 +296,7 @@ mod bodies {
             let taken = body.taken();
             let answer = answer(receiver(), delivery("abcdef", body)).await;
             assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
-            assert_eq!(taken.load(Ordering::Relaxed), 1_001);
+            assert_eq!(taken.load(Relaxed), 1_001);
         }
     }
 
