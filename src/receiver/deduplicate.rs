@@ -166,13 +166,19 @@ impl Deduplicate {
         let key = self.key(verified);
         let mut waiting = None;
         loop {
-            // One copy asks at a time. While it does, nothing is known to run, so there is nothing to wait for, nor to refuse.
-            let Some(asking) = Listed::enter(&self.asked_for, key) else {
-                sleep(Self::ASK_NEXT).await;
-                continue;
+            let claimed = match self.try_in_process(key).await {
+                Some(claimed) => claimed,
+                None => {
+                    // One copy asks at a time. While it does, nothing is known to run, so there is nothing to wait for, nor to refuse.
+                    let Some(asking) = Listed::enter(&self.asked_for, key) else {
+                        sleep(Self::ASK_NEXT).await;
+                        continue;
+                    };
+                    let claimed = self.try_claim(key).await;
+                    drop(asking);
+                    claimed
+                }
             };
-            let claimed = self.try_claim(key).await;
-            drop(asking);
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
                     waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
@@ -186,6 +192,29 @@ impl Deduplicate {
                 Err(duplicate) => return Err(duplicate),
             }
             sleep(Self::ASK_AGAIN).await;
+        }
+    }
+
+    /// Asks a store in this process alone. `None` when the store is elsewhere or failed, or when the stand-in has to be asked since it holds
+    /// what the store once failed to take.
+    async fn try_in_process(self: &Arc<Self>, key: ClaimKey) -> Option<Result<Held, Duplicate>> {
+        if !self.store.is_in_process() || !self.stand_in.is_empty() {
+            return None;
+        }
+        match self.store.claim(key, self.lease).await.ok()? {
+            ClaimOutcome::Fresh(claim) => {
+                let mut held = Held::new(Arc::clone(self), None);
+                held.claims.in_store = Some(claim);
+                // Looked at once more after claiming: a copy for which the store has no room goes to the stand-in first and then asks the store
+                // once more, so that one of the two sees the other.
+                if !self.stand_in.is_empty() {
+                    held.release().await;
+                    return None;
+                }
+                Some(Ok(held))
+            }
+            ClaimOutcome::Running => Some(Err(Duplicate::Running)),
+            ClaimOutcome::Completed => Some(Err(Duplicate::Handled)),
         }
     }
 
@@ -243,6 +272,7 @@ impl Deduplicate {
         let Claims { in_store, in_stand_in } = claims;
         if let (Some(remember_for), Some(claim)) = (handled, in_store) {
             match self.store.complete(claim, remember_for).await {
+                Ok(true) if self.store.is_in_process() => {}
                 Ok(true) => drop(self.told.complete(claim, remember_for).await),
                 // The lease ran out, and another copy was taken up.
                 Ok(false) => super::telemetry::handled_twice(),
