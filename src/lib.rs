@@ -9,7 +9,7 @@
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
 //! No feature is on by default. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
-//! and never the content of a delivery.
+//! and never the content of a delivery. `cli` is the command-line tool `twenty-webhook`, of no use to a library.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -71,6 +71,7 @@ pub mod actix_web;
 pub mod axum;
 pub mod deduplicate;
 pub mod event;
+mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;
 pub mod testing;

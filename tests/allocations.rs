@@ -77,6 +77,85 @@ mod verify {
     }
 }
 
+mod event {
+    use serde::Deserialize;
+    use twenty_webhook::{
+        WebhookEvent,
+        event::{FromRecord, Record, record::Person},
+    };
+
+    use super::*;
+
+    /// How often an event takes memory, when its delivery is verified.
+    fn taken<T: FromRecord>(name: &str) -> u64 {
+        let body = data(&format!("{name}.json"));
+        let verified = verifier().verify(signed(&body), body).unwrap();
+        // From now on its memory is shared, as in a handler.
+        let _shared = verified.clone();
+        let mut is_ok = false;
+        let taken = measure(|| is_ok = WebhookEvent::<T>::from_verified(verified).is_ok());
+        assert!(is_ok);
+        taken.count_total
+    }
+
+    #[derive(Deserialize)]
+    struct NoFields {}
+
+    #[test]
+    fn takes_memory_for_its_name_and_its_objects_name() {
+        assert_eq!(taken::<NoFields>("person.created"), 2);
+    }
+
+    /// Each text that is not empty, and each list.
+    #[test]
+    fn takes_memory_for_the_texts_of_a_record() {
+        assert_eq!(taken::<Person>("person.created"), 25);
+        assert_eq!(taken::<Record>("person.created"), 25 + 1, "and its box");
+    }
+
+    /// What is kept raw shares the body's memory, and the record has its object's name once more.
+    #[test]
+    fn takes_little_for_what_is_kept_raw() {
+        assert_eq!(taken::<Record>("subscription.created"), 3);
+    }
+}
+
+mod claims {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use twenty_webhook::deduplicate::{ClaimKey, ClaimOutcome, ClaimStore, MemoryStore};
+
+    use super::*;
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("pending"),
+        }
+    }
+
+    /// A claim and its completion: a box for the future of each, and nothing in the store.
+    #[test]
+    fn take_memory_for_their_futures() {
+        let store = MemoryStore::new(100);
+        let day = Duration::from_secs(24 * 60 * 60);
+        let mut handle = |number: u8| {
+            let Ok(ClaimOutcome::Fresh(claim)) = now(store.claim(ClaimKey::new("", "", [number; 32]), day)) else {
+                panic!("not fresh");
+            };
+            now(store.complete(&claim, day)).unwrap();
+        };
+        handle(0);
+        // Also those that take the place of others.
+        let taken = measure(|| (1..=200).for_each(&mut handle));
+        assert_eq!(taken.count_total, 2 * 200);
+    }
+}
+
 #[cfg(feature = "tower")]
 mod layer {
     use std::{

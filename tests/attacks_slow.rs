@@ -1,6 +1,7 @@
 //! Senders who take their time: receivers in processes of their own go on answering honest deliveries, their memory stays
 //! bounded, and nothing is left of the attack.
 //!
+//!     cargo build --all-features --example header_deadline
 //!     cargo test --all-features --test attacks_slow -- --nocapture --test-threads 1
 //!
 //! prints how honest deliveries fared. They must all be answered; how fast is told and not judged.
@@ -11,12 +12,12 @@
 mod program;
 mod support;
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use program::Program;
 use support::{
     SECRET, SIGNATURE,
-    honest::Attacked,
+    honest::{Attacked, attackers},
     http1::{Connection, Request},
     target::{self, FRAMEWORKS, Target, delivery, event},
 };
@@ -32,14 +33,6 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 #[ignore = "run by the tests beside it, in a process of its own"]
 fn receiver() {
     target::serve();
-}
-
-/// As many attackers, or half as many as the process may have files.
-fn attackers(wanted: usize) -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap();
-    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let files: usize = files.split_whitespace().nth(3).unwrap().parse().unwrap();
-    wanted.min(files / 2)
 }
 
 /// Well-formed and fresh, so it is not refused before its body was read; but whoever sends it cannot sign.

@@ -464,7 +464,27 @@ mod store_failures {
         .await;
     }
 
-    /// The store knows best, while it answers: it may have been told to forget.
+    /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver elsewhere that died.
+    #[tokio::test]
+    async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("claimed elsewhere");
+            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+            let lease = Duration::from_millis(300);
+            let elsewhere = store.claim_elsewhere(store.last_key(), lease).await;
+            assert!(matches!(elsewhere, ClaimOutcome::Fresh(_)));
+            store.fail(Op::Claim, Fault::Refuse);
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            // While it refuses, and when the claim has run out.
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            sleep(2 * lease).await;
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(outcomes, [FAILED, OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
     /// Many at once: none is refused because another one is just being looked up.
     #[tokio::test]
     async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
@@ -482,6 +502,7 @@ mod store_failures {
         .await;
     }
 
+    /// The store knows best, while it answers: it may have been told to forget.
     #[tokio::test]
     async fn what_the_store_forgot_is_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {

@@ -432,6 +432,15 @@ mod signed_text {
             capture.resign(SECRET, |time, body| [time, b":", nonce.as_bytes(), b":", body].concat());
         });
     }
+
+    #[test]
+    fn with_the_nonce_beside_another() {
+        proves(&[Cause::SignedWithNonce], |capture| {
+            capture.headers.insert(0, ("x-other-webhook-nonce".to_owned(), "another".to_owned()));
+            let nonce = capture.value(NONCE).to_owned();
+            capture.resign(SECRET, |time, body| [time, b":", nonce.as_bytes(), b":", body].concat());
+        });
+    }
 }
 
 mod secrets {

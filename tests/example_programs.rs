@@ -6,6 +6,7 @@
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/program.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
 mod program;
 #[path = "support/redis.rs"]
 #[allow(dead_code, reason = "each test uses a part")]

@@ -438,13 +438,12 @@ mod deadline {
             let is_exhausted = Arc::new(AtomicBool::new(false));
             let exhausted = Arc::clone(&is_exhausted);
             // As good as endless, but a test that fails is to end.
-            let endless = iter::repeat_n(chunk("x"), 10_000_000).chain(iter::from_fn(move || {
+            let body = iter::repeat_n(chunk(" "), 10_000_000).chain(iter::from_fn(move || {
                 exhausted.store(true, Relaxed);
                 None
             }));
-            let request = tokio::spawn(answer(receiver(), request.map(|()| scripted(endless))));
-            // Not for long: less comes than is drained of a refused body.
-            for _ in 0..5 {
+            let request = tokio::spawn(answer(receiver(), request.map(|()| scripted(body))));
+            for _ in 0..3 {
                 yield_now().await;
             }
             assert!(!request.is_finished());
@@ -511,21 +510,6 @@ mod refusals {
             (receiver().unverified_budget(1000), plain(), Overloaded),
         ] {
             assert_eq!(refusal(&answer(receiver, request).await), kind);
-        }
-    }
-
-    #[test]
-    fn each_has_its_message() {
-        for (kind, message) in [
-            (RefusalKind::Verify(VerifyErrorKind::TooOld), "signed longer ago than the tolerance allows"),
-            (RefusalKind::ContentEncoding, "body is encoded, Twenty sends it plain"),
-            (RefusalKind::BodyBrokenOff, "body broke off"),
-            (RefusalKind::BodyTimeout, "body did not end within its deadline"),
-            (RefusalKind::OtherWorkspace, "authentic, but of another workspace than expected"),
-            (RefusalKind::OtherWebhook, "authentic, but of another webhook than expected"),
-            (RefusalKind::Overloaded, "too many unverified bytes held at once"),
-        ] {
-            assert_eq!(Refusal::from(kind).to_string(), message);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Two receivers that share one Redis, under load, while it is well, killed, or frozen: nothing refused, nothing lost,
-//! and what is handled twice is counted and explained.
+//! Two receivers that share one Redis, under load, while it is well, killed, frozen, slow, or answers with errors: nothing refused,
+//! nothing lost, and what is handled twice is counted and explained.
 //!
 //!     cargo build --release --all-features --example redis_receiver
 //!     DELIVERIES=100000 CONNECTIONS=256 cargo test --release --all-features --test two_receivers -- --ignored --nocapture
@@ -13,6 +13,8 @@ mod client;
 #[path = "support/program.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod program;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/redis.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod server;
@@ -30,6 +32,7 @@ use std::{
 
 use client::Connection;
 use program::Program;
+use proxy::{Mode, Proxy};
 use server::Server;
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 use twenty_webhook::verify::Signer;
@@ -55,6 +58,28 @@ enum Fate {
     Restored,
     /// SIGSTOP, SIGCONT.
     Frozen,
+    /// Each answer takes 100 ms: less than the store's deadline, so nothing may be handled twice.
+    Slow,
+    /// Each answer takes 800 ms: more than the deadline.
+    TooSlow,
+    /// No memory left, and told to evict nothing.
+    OutOfMemory,
+    /// Made the replica of a server that does not exist: it refuses to write.
+    ReadOnly,
+    /// Answers everything with an error.
+    Answers(&'static str),
+}
+
+impl Fate {
+    /// Whether Redis is to answer as it should, all the time.
+    fn is_well(self) -> bool {
+        matches!(self, Self::Well | Self::WellAndCopiesAtOnce | Self::Slow)
+    }
+
+    /// Whether what Redis was told before is still there in the end, but not that the last deliveries before were completed.
+    fn forgets_the_last(self) -> bool {
+        matches!(self, Self::Restored | Self::TooSlow | Self::OutOfMemory | Self::ReadOnly | Self::Answers(_))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,6 +112,43 @@ async fn redis_is_frozen_and_goes_on() {
     run(Fate::Frozen, "Redis is frozen, and goes on").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_slow() {
+    run(Fate::Slow, "Redis answers after 100 ms").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_too_slow() {
+    run(Fate::TooSlow, "Redis answers after 800 ms, beyond the deadline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_out_of_memory() {
+    run(Fate::OutOfMemory, "Redis is out of memory, and gets some").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_read_only() {
+    run(Fate::ReadOnly, "Redis is read-only, and then is not").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_loading() {
+    run(Fate::Answers("-LOADING Redis is loading the dataset in memory"), "Redis is loading").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
+async fn redis_is_busy() {
+    let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    run(Fate::Answers(busy), "Redis is busy with a script").await;
+}
+
 async fn run(fate: Fate, title: &str) {
     // One after the other: each is to have the machine to itself.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -97,7 +159,8 @@ async fn run(fate: Fate, title: &str) {
     let connections = variable("CONNECTIONS", 32);
     let options: &[&str] = if fate == Fate::Restored { &["--appendonly", "yes"] } else { &[] };
     let mut redis = Server::start(options);
-    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
+    let proxy = Proxy::start(redis.port()).await;
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &proxy.url())];
     let mut receivers = [0, 1].map(|_| Program::start("redis_receiver", &[], &variables));
     let addresses = receivers.each_mut().map(Program::address);
 
@@ -106,7 +169,7 @@ async fn run(fate: Fate, title: &str) {
     let sending = tokio::spawn(Arc::clone(&load).send(addresses, connections));
     let away = match fate {
         Fate::Well | Fate::WellAndCopiesAtOnce => None,
-        _ => Some(befall(fate, &load, &mut redis, &receivers).await),
+        _ => Some(befall(fate, &load, &mut redis, &proxy, &receivers).await),
     };
     let answers = sending.await.unwrap();
     let took = start.elapsed();
@@ -123,24 +186,39 @@ async fn run(fate: Fate, title: &str) {
 
 /// Waits for a third of the deliveries, then takes Redis away for a while. How many lines each receiver had printed when it went, and when
 /// it had been back for a while.
-async fn befall(fate: Fate, load: &Load, redis: &mut Server, receivers: &[Program; 2]) -> Away {
+async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, receivers: &[Program; 2]) -> Away {
     while load.sent() < load.order.len() / 3 {
         sleep(Duration::from_millis(5)).await;
     }
-    // Frozen first, so that nothing is claimed or completed between the count and the kill.
-    redis.freeze();
+    // Held back first, so that nothing is claimed or completed between the count and what befalls.
+    proxy.hold().await;
     let gone = receivers.each_ref().map(|receiver| receiver.lines().len());
-    if fate != Fate::Frozen {
-        redis.kill();
+    let tell = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
+    match fate {
+        Fate::Well | Fate::WellAndCopiesAtOnce => {}
+        Fate::Emptied | Fate::Restored => redis.kill(),
+        Fate::Frozen => redis.freeze(),
+        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
+        Fate::ReadOnly => tell(redis, &["REPLICAOF", "127.0.0.1", &server::free_port().to_string()]),
+        Fate::Slow | Fate::TooSlow | Fate::Answers(_) => {}
     }
+    proxy.set(match fate {
+        Fate::Slow => Mode::Delay(Duration::from_millis(100)),
+        Fate::TooSlow => Mode::Delay(Duration::from_millis(800)),
+        Fate::Answers(line) => Mode::Answer(line),
+        _ => Mode::Pass,
+    });
     let away = Instant::now();
     while away.elapsed() < AWAY && load.sent() < load.order.len() * 2 / 3 {
         sleep(Duration::from_millis(5)).await;
     }
-    if fate == Fate::Frozen {
-        redis.thaw();
-    } else {
-        redis.restart();
+    match fate {
+        Fate::Well | Fate::WellAndCopiesAtOnce => {}
+        Fate::Emptied | Fate::Restored => redis.restart(),
+        Fate::Frozen => redis.thaw(),
+        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory", "0"]),
+        Fate::ReadOnly => tell(redis, &["REPLICAOF", "NO", "ONE"]),
+        Fate::Slow | Fate::TooSlow | Fate::Answers(_) => proxy.set(Mode::Pass),
     }
     sleep(FOUND_AGAIN).await;
     let back = receivers.each_ref().map(|receiver| receiver.lines().len());
@@ -294,7 +372,7 @@ enum Reason {
     HandledApart,
     /// Redis had lost what it remembered.
     RedisForgot,
-    /// Handled when Redis went, so that it could not be told: it found a claim in its file that ran out in the end.
+    /// Handled when Redis went, so that it could not be told: it has still the claim, which ran out in the end.
     NotCompleted,
     /// A mistake of ours.
     None,
@@ -305,10 +383,11 @@ impl Reason {
     fn of(first: Handling, again: Handling, fate: Fate) -> Self {
         let is_elsewhere = first.1 != again.1;
         match (first.0, again.0) {
+            _ if fate.is_well() => Self::None,
             (When::Before, When::Away) => Self::RedisWasAway,
             (When::Away, When::Away | When::After) if is_elsewhere => Self::HandledApart,
             (When::Before, When::After) if fate == Fate::Emptied => Self::RedisForgot,
-            (When::Before, When::After) if fate == Fate::Restored && is_elsewhere => Self::NotCompleted,
+            (When::Before, When::After) if fate.forgets_the_last() && is_elsewhere => Self::NotCompleted,
             _ => Self::None,
         }
     }

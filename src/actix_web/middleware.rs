@@ -27,6 +27,25 @@ use crate::{
 };
 
 /// Lets only verified deliveries through; see [the module](super).
+///
+/// ```
+/// use std::time::Duration;
+/// use actix_web::{App, HttpResponse, web};
+/// use twenty_webhook::{Receiver, Verifier, WebhookEvent, actix_web::WebhookMiddleware};
+///
+/// async fn on_event(event: WebhookEvent) -> HttpResponse {
+///     HttpResponse::Ok().finish()
+/// }
+///
+/// // Once, outside of the closure that each worker runs: what it bounds and remembers is shared.
+/// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_secs(4));
+/// let app = move || {
+///     let resource = web::resource("/webhooks/twenty").wrap(WebhookMiddleware::new(receiver.clone()));
+///     App::new().service(resource.route(web::post().to(on_event)))
+/// };
+/// # let _ = app;
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct WebhookMiddleware {

@@ -195,5 +195,8 @@ mod tests {
             (0..4).map(|_| std::thread::spawn(|| (0..10_000).map(|_| token()).collect::<Vec<_>>())).collect();
         let tokens: HashSet<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(tokens.len(), 40_000);
+        for half in [0..8, 8..16] {
+            assert_eq!(tokens.iter().map(|token| &token[half.clone()]).collect::<HashSet<_>>().len(), 40_000);
+        }
     }
 }

@@ -111,17 +111,6 @@ mod tests {
     use crate::deduplicate::ClaimKey;
 
     #[test]
-    fn texts() {
-        let text = |kind: StoreErrorKind| StoreError::from(kind).to_string();
-        assert_eq!(text(StoreErrorKind::Settings), "the settings of the claim store cannot be used");
-        assert_eq!(text(StoreErrorKind::Timeout), "no answer from the claim store within the deadline");
-        assert_eq!(text(StoreErrorKind::Connection), "no connection to the claim store");
-        assert_eq!(text(StoreErrorKind::Refused), "refused by the claim store");
-        assert_eq!(text(StoreErrorKind::Full), "the claim store is full of running claims");
-        assert_eq!(text(StoreErrorKind::Unexpected), "unexpected answer from the claim store");
-    }
-
-    #[test]
     fn keeps_source_and_claim() {
         let key = ClaimKey::new("", "", [0; 32]);
         let error = StoreError::new(StoreErrorKind::Timeout, "why").with_claim(Claim::new(key));

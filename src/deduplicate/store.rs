@@ -136,3 +136,15 @@ pub(super) fn clamp(duration: Duration) -> Duration {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     duration.clamp(Duration::from_millis(1), CENTURY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_millisecond_to_a_hundred_years() {
+        assert_eq!(clamp(Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(clamp(Duration::from_micros(1_500)), Duration::from_micros(1_500));
+        assert_eq!(clamp(Duration::MAX), Duration::from_secs(3_153_600_000));
+    }
+}

@@ -89,6 +89,7 @@
 
 mod error;
 pub mod field;
+mod json;
 mod name;
 mod pattern;
 mod raw;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     EventError, EventName, FromRecord, RawJson, Record,
-    field::Id,
+    field::{Id, Time},
     wire::{self, About, Envelope},
 };
 use crate::verify::Verified;
@@ -21,6 +21,23 @@ pub use super::wire::{ObjectMetadata, UnexpectedMember};
 /// middleware is missing.
 ///
 /// `Debug` shows name and ids, not the record.
+///
+/// ```
+/// use twenty_webhook::{Verifier, WebhookEvent, event::record::Person, verify::Signer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let body = r#"{"eventName":"person.updated","record":{"name":{"firstName":"Ada"},"intro":"Hello"},"updatedFields":["intro"]}"#;
+/// # let headers = Signer::new("secret")?.sign(body).pairs();
+/// # let verified = Verifier::new("secret")?.verify(headers, body)?;
+/// let event: WebhookEvent<Person> = WebhookEvent::from_verified(verified)?;
+/// assert_eq!(event.name, "person.updated");
+/// assert_eq!(event.record.display_name().as_deref(), Some("Ada"));
+/// assert!(event.changed("intro"));
+/// let intro = event.raw_record().and_then(|record| record.get("intro")?.as_text()); // a field of your own
+/// assert_eq!(intro.as_deref(), Some("Hello"));
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub struct WebhookEvent<T = Record> {
     /// What happened to what: `person.created`.
@@ -87,7 +104,7 @@ impl<T: FromRecord> WebhookEvent<T> {
             object_metadata,
             workspace_id,
             webhook_id,
-            event_date,
+            event_date: event_date.map(|Time(time)| time),
             user_id,
             workspace_member_id,
             api_key_id,

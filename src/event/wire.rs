@@ -19,7 +19,8 @@ use serde_path_to_error::Segment;
 
 use super::{
     EventError, EventName, JsonType, RawJson,
-    field::{self, Id},
+    field::{self, Id, Time},
+    json,
     raw::{Text, blank_out, check_is_json},
     record::{FromRecord, Payload},
 };
@@ -41,7 +42,7 @@ pub(super) struct About {
     pub(super) object_metadata: Option<ObjectMetadata>,
     pub(super) workspace_id: Option<Id>,
     pub(super) webhook_id: Option<Id>,
-    pub(super) event_date: Option<jiff::Timestamp>,
+    pub(super) event_date: Option<Time>,
     pub(super) user_id: Option<Id>,
     pub(super) workspace_member_id: Option<Id>,
     pub(super) api_key_id: Option<Id>,
@@ -155,10 +156,10 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
         Err(error) => return Err(EventError::not_utf8(body, &error)),
     };
     let reader = Reader::<T> { body, text, name_ahead: None, keep_raw: false, record: PhantomData };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    match reader.deserialize(&mut deserializer).and_then(|envelope| deserializer.end().map(|()| envelope)) {
-        Ok(envelope) => Ok((envelope, Vec::new())),
-        Err(_) => read_slowly(body, text),
+    let mut json = json::Reader::new(text);
+    match reader.deserialize(&mut json) {
+        Ok(envelope) if json.is_at_end() => Ok((envelope, Vec::new())),
+        _ => read_slowly(body, text),
     }
 }
 

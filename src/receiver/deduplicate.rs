@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
-use super::RefusalKind;
+use super::{RefusalKind, lookups::Lookups};
 use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
     event::WebhookEvent,
@@ -46,7 +46,7 @@ pub struct Deduplicate {
     /// The keys that a duplicate waits for in this process.
     waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
-    asked_for: Arc<Mutex<HashSet<ClaimKey>>>,
+    lookups: Lookups,
     namespace: Arc<str>,
     key_by: Option<Arc<KeyBy>>,
     lease: Duration,
@@ -81,9 +81,6 @@ impl Deduplicate {
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-    /// How soon a copy asks again while the store is being asked for another one.
-    const ASK_NEXT: Duration = Duration::from_millis(5);
-
     /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
@@ -91,7 +88,7 @@ impl Deduplicate {
             stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
-            asked_for: Arc::default(),
+            lookups: Lookups::default(),
             namespace: Arc::default(),
             key_by: None,
             lease: Self::DEFAULT_LEASE,
@@ -168,16 +165,8 @@ impl Deduplicate {
         loop {
             let claimed = match self.try_in_process(key).await {
                 Some(claimed) => claimed,
-                None => {
-                    // One copy asks at a time. While it does, nothing is known to run, so there is nothing to wait for, nor to refuse.
-                    let Some(asking) = Listed::enter(&self.asked_for, key) else {
-                        sleep(Self::ASK_NEXT).await;
-                        continue;
-                    };
-                    let claimed = self.try_claim(key).await;
-                    drop(asking);
-                    claimed
-                }
+                // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
+                None => self.lookups.share(key, || self.try_claim(key)).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
@@ -271,20 +260,21 @@ impl Deduplicate {
     async fn settle(&self, claims: &Claims, handled: Option<Duration>) {
         let Claims { in_store, in_stand_in } = claims;
         if let (Some(remember_for), Some(claim)) = (handled, in_store) {
-            match self.store.complete(claim, remember_for).await {
-                Ok(true) if self.store.is_in_process() => {}
-                Ok(true) => drop(self.told.complete(claim, remember_for).await),
-                // The lease ran out, and another copy was taken up.
-                Ok(false) => super::telemetry::handled_twice(),
-                Err(error) => {
-                    self.say_failure("complete", &error);
-                    // At least this process will remember.
-                    let claim = in_stand_in.as_ref().unwrap_or(claim);
-                    if let Ok(false) = self.stand_in.complete(claim, remember_for).await {
-                        super::telemetry::handled_twice();
-                    }
-                    return;
+            let told = self.store.complete(claim, remember_for).await;
+            if let Err(error) = &told {
+                self.say_failure("complete", error);
+            }
+            if !matches!(told, Ok(true)) {
+                // Or the claim was lost, and another copy taken up, whose end nobody knows. At least this process will remember.
+                let claim = in_stand_in.as_ref().unwrap_or(claim);
+                let here = self.stand_in.complete(claim, remember_for).await;
+                if matches!(told, Ok(false)) || matches!(here, Ok(false)) {
+                    super::telemetry::handled_twice();
                 }
+                return;
+            }
+            if !self.store.is_in_process() {
+                drop(self.told.complete(claim, remember_for).await);
             }
         } else if let Some(claim) = in_store
             && let Err(error) = self.store.release(claim).await

@@ -20,6 +20,7 @@ use crate::{
 
 pin_project! {
     /// What [`WebhookService`](super::WebhookService) answers.
+    #[must_use = "a future does nothing unless it is polled"]
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<VerifiedBody>>,

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{ConfigError, Timestamp, VerifyErrorKind};
+use crate::lower_hex;
 
 /// The three header names under one prefix, in lower case.
 #[derive(Clone, Debug)]
@@ -225,30 +226,9 @@ pub(super) fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> 
     parse_lower_hex(text).ok_or(VerifyErrorKind::MalformedSignature)
 }
 
-/// Twenty writes lower case; `hex` would take upper case too. Nothing branches on a digit, so that all are read at once, in a seventh of the
-/// instructions that `hex` needs.
 fn parse_lower_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let (pairs, []) = text.as_chunks::<2>() else { return None };
-    let mut digits: [[u8; 2]; N] = pairs.try_into().ok()?;
-    let mut all = 0;
-    for digit in digits.as_flattened_mut() {
-        *digit = lower_hex_digit(*digit);
-        all |= *digit;
-    }
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(digits) {
-        *byte = (high << 4) | low;
-    }
-    (all <= 0xf).then_some(bytes)
-}
-
-/// What a digit stands for; above 15 for what is none.
-fn lower_hex_digit(digit: u8) -> u8 {
-    let number = digit.wrapping_sub(b'0');
-    let letter = digit.wrapping_sub(b'a');
-    let number = if number < 10 { number } else { 0xff };
-    let letter = if letter < 6 { letter.wrapping_add(10) } else { 0xff };
-    number & letter
+    let (digits, []) = text.as_chunks::<2>() else { return None };
+    lower_hex::decode(digits.try_into().ok()?)
 }
 
 #[cfg(test)]
@@ -309,17 +289,6 @@ mod tests {
         let prefixed = format!("sha256={SIGNATURE}");
         for text in ["", &SIGNATURE[1..], &long, &prefixed, &SIGNATURE.to_uppercase(), &SIGNATURE.replace('d', "g")] {
             assert_eq!(with_signature(text).unwrap_err(), VerifyErrorKind::MalformedSignature, "{text:?}");
-        }
-    }
-
-    /// Each byte as each digit.
-    #[test]
-    fn sixteen_digits() {
-        for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..4).map(move |at| (byte, at))) {
-            let mut text = *b"07f9";
-            text[at] = byte;
-            let expected = (!byte.is_ascii_uppercase()).then(|| hex::decode(text).ok()).flatten();
-            assert_eq!(parse_lower_hex::<2>(&text).map(Vec::from), expected, "{byte} at {at}");
         }
     }
 

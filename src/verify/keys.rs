@@ -114,7 +114,8 @@ mod tests {
         let secrets = |n: usize| (0..n).map(|i| Secret::new(format!("secret {i}")).unwrap());
         assert_eq!(Keys::new("a", secrets(0)).unwrap_err(), ConfigError::NoSecret);
         assert_eq!(Keys::new("a", secrets(9)).unwrap_err(), ConfigError::TooManySecrets);
-        assert_eq!(Keys::new("a", secrets(8)).unwrap().secrets().len(), 8);
+        let keys = Keys::new("a", secrets(8)).unwrap();
+        assert_eq!((keys.id(), keys.secrets().len()), ("a", 8));
         assert_eq!(format!("{:?}", Keys::new("a", secrets(1)).unwrap()), r#"Keys { id: "a", secrets: 1 }"#);
     }
 }

@@ -74,3 +74,29 @@ fn nonce() -> [u8; 16] {
     let half = || u128::from(RandomState::new().hash_one(()));
     (half() << 64 | half()).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_begin_with_the_prefix() {
+        let signer = Signer::new("secret").unwrap().header_prefix("X-Acme-Webhook").unwrap();
+        let pairs = signer.sign("{}").pairs();
+        assert_eq!(pairs.len(), 3);
+        assert!(pairs.iter().all(|(name, _)| name.starts_with("x-acme-webhook-")), "{pairs:?}");
+    }
+
+    #[test]
+    fn nonces_differ_in_each_half() {
+        let (high, low): (HashSet<_>, HashSet<_>) = (0..1_000)
+            .map(|_| {
+                let nonce = nonce();
+                (nonce[..8].to_vec(), nonce[8..].to_vec())
+            })
+            .unzip();
+        assert_eq!((high.len(), low.len()), (1_000, 1_000));
+    }
+}

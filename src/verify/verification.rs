@@ -85,3 +85,6 @@ impl fmt::Debug for Verification {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,23 @@ use super::{Timestamp, headers::SignatureValues};
 /// into the request's extensions; it is also an extractor.
 ///
 /// Cloning shares the body. `Debug` shows lengths and ids, no content.
+///
+/// ```
+/// use twenty_webhook::{Verified, Verifier, verify::Signer};
+///
+/// /// Needs no check: nobody can call it with bytes that were not verified.
+/// fn enqueue(verified: Verified) -> (String, bytes::Bytes) {
+///     (verified.keys_id().to_owned(), verified.into_body())
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let headers = Signer::new("secret")?.sign("{}").pairs();
+/// let verified = Verifier::new("secret")?.verify(headers, "{}")?;
+/// assert_eq!(verified.secret_index(), 0);
+/// assert_eq!(enqueue(verified), ("default".to_owned(), "{}".into()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Verified {
     body: Bytes,

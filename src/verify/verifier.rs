@@ -204,6 +204,20 @@ impl fmt::Debug for Verifier {
 }
 
 /// Builds a [`Verifier`].
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::verify::{Secret, Verifier};
+///
+/// let verifier = Verifier::builder()
+///     .secret(Secret::new("the current secret")?)
+///     .secret(Secret::new("the previous one")?)
+///     .tolerance(Duration::from_secs(60))
+///     .body_limit(8 << 20)
+///     .build()?;
+/// assert_eq!(verifier.body_limit(), 8 << 20);
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "call `build`"]
 pub struct VerifierBuilder {
@@ -286,5 +300,16 @@ impl VerifierBuilder {
     fn finish(self, keys: Keys, names: Arc<HeaderNames>) -> Verifier {
         let Self { tolerance, body_limit, clock, .. } = self;
         Verifier { inner: Arc::new(Inner { keys, names, tolerance, body_limit, clock }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_what_the_docs_say() {
+        assert_eq!(Verifier::DEFAULT_TOLERANCE.as_secs(), 300);
+        assert_eq!(Verifier::DEFAULT_BODY_LIMIT, 2_097_152);
     }
 }

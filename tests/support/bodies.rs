@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     pin::Pin,
     sync::{
         Arc,
@@ -34,6 +35,14 @@ pub fn chunk(bytes: impl Into<Bytes>) -> Step {
 /// What a body ends with that breaks.
 #[derive(Debug)]
 pub struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// A body that does one step after another. It never says beforehand that it is at its end.
 pub struct Scripted {

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     process::{Child as Process, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver, TryIter},
+    sync::mpsc::{self, Iter, Receiver, TryIter},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -62,6 +62,11 @@ impl Child {
     /// What it has said, and nobody has taken yet.
     pub fn said(&self) -> TryIter<'_, String> {
         self.said.try_iter()
+    }
+
+    /// All that it has said to its end, and nobody has taken yet. Waits for that end.
+    pub fn last_words(&self) -> Iter<'_, String> {
+        self.said.iter()
     }
 
     /// `-TERM`, `-STOP`, `-CONT`.

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
-    fmt,
+    fmt, fs,
     net::SocketAddr,
     sync::{
         Arc,
@@ -23,6 +23,14 @@ use super::{
 
 /// How long the calm is watched, before an attack.
 const CALM: Duration = Duration::from_millis(500);
+
+/// As many attackers, or half as many as the process may have files.
+pub fn attackers(wanted: usize) -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let files: usize = files.split_whitespace().nth(3).unwrap().parse().unwrap();
+    wanted.min(files / 2)
+}
 
 /// Sends one delivery after the other until told to stop, each over a connection of its own. All must be answered 200.
 pub struct Honest {

@@ -83,7 +83,12 @@ pub fn clock() -> FixedClock {
 
 /// Set up with [`SECRET`] and a clock that stands at [`NOW`].
 pub fn builder() -> VerifierBuilder {
-    Verifier::builder().secret(secret(SECRET)).clock(clock())
+    builder_with(clock())
+}
+
+/// Set up with [`SECRET`] and this clock.
+pub fn builder_with(clock: FixedClock) -> VerifierBuilder {
+    Verifier::builder().secret(secret(SECRET)).clock(clock)
 }
 
 /// Verifies what [`signed`] signs.

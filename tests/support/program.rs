@@ -1,9 +1,9 @@
-//! The example programs, each in a process of its own, on loopback, ended by its own process id.
+//! Programs, each in a process of its own, on loopback, ended by its own process id.
 
 use std::{
     fs::{self, File},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
@@ -22,12 +22,20 @@ pub(crate) struct Program {
 impl Program {
     /// Starts an example with arguments and variables. It listens on a port of the system's choice, if it listens.
     pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_executable(&executable(name), arguments, variables)
+    }
+
+    /// Starts any program.
+    pub(crate) fn start_executable(path: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = path.file_name().unwrap().to_string_lossy();
         let directory = std::env::temp_dir().join(format!("twenty-webhook-{name}-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let process = Command::new(executable(name))
+        let process = Command::new(path)
             .args(arguments)
+            .env_remove("TWENTY_WEBHOOK_SECRET")
+            .env_remove("TWENTY_WEBHOOK_PREVIOUS_SECRET")
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
@@ -35,7 +43,7 @@ impl Program {
             .stderr(File::create(directory.join("log")).unwrap())
             .spawn()
             .unwrap();
-        Self { name: name.to_owned(), process, directory }
+        Self { name: name.into_owned(), process, directory }
     }
 
     /// Where it listens, once it says so.
@@ -96,6 +104,11 @@ impl Program {
     /// Asks it to end, and waits for that.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
+        self.wait()
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {

@@ -1,6 +1,6 @@
 //! One handler behind every framework: what it is called with comes out of a channel, and what it does is told it by the test.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part of it")]
 
 use std::{future::pending, net::SocketAddr, panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -98,6 +98,11 @@ impl Calls {
         soon(self.0.recv()).await.expect("a handler")
     }
 
+    /// The next call of the handler; `None` once its server has ended.
+    pub async fn next_if_any(&mut self) -> Option<Call> {
+        soon(self.0.recv()).await
+    }
+
     /// Nothing was called that was not taken out by `next`.
     #[track_caller]
     pub fn assert_none(&mut self) {
@@ -183,12 +188,19 @@ impl Server {
 
     /// Ends it at once.
     pub async fn stop(self) {
-        match self.running {
-            Running::Axum { task, .. } => {
+        self.running.stop().await;
+    }
+}
+
+impl Running {
+    /// Ends it at once.
+    pub async fn stop(self) {
+        match self {
+            Self::Axum { task, .. } => {
                 task.abort();
                 let _ = task.await;
             }
-            Running::Actix { handle, task } => {
+            Self::Actix { handle, task } => {
                 soon(handle.stop(false)).await;
                 soon(task).await.unwrap();
             }

@@ -9,7 +9,9 @@ use serde::{
 use crate::event::raw::Text;
 
 /// A day (`DATE`). Sent as `2027-01-01`, or by the servers of early 2025 as that day's midnight, `2027-01-01T00:00:00.000Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// `Debug` does not show it, as it may be somebody's birthday; `Display` does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(civil::Date);
 
 impl Date {
@@ -19,6 +21,8 @@ impl Date {
         self.0
     }
 }
+
+super::no_content_in_debug!(Date);
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de::Visitor};
 use uuid::Uuid;
 
+use crate::lower_hex;
+
 /// The id of a record, workspace, webhook or user.
 ///
 /// Twenty's are UUIDs, kept inline; any other text is kept as it is. Shown and compared as the text that was sent.
@@ -42,12 +44,22 @@ impl From<&str> for Id {
     }
 }
 
-/// A UUID that is written as its `Display` does: five groups of digits in lower case.
+/// A UUID that is written as its `Display` does: five groups of digits in lower case. `uuid` takes capitals and three other forms, too,
+/// and its time.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
-    // `uuid` takes capitals and three other forms too.
-    let has_capitals = |text: &[u8; 36]| text.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase());
-    let in_groups = <&[u8; 36]>::try_from(text.as_bytes()).ok()?;
-    if has_capitals(in_groups) { None } else { Uuid::try_parse_ascii(in_groups).ok() }
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let [.., b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, _, _, _, _, _, _, _, _] = text
+    else {
+        return None;
+    };
+    let mut digits = [0; 32];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    let (pairs, _) = digits.as_chunks();
+    lower_hex::decode(pairs.try_into().ok()?).map(Uuid::from_bytes)
 }
 
 impl From<Uuid> for Id {

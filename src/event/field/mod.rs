@@ -12,6 +12,7 @@ mod id;
 mod people;
 mod rich_text;
 mod select;
+mod time;
 mod web;
 
 pub use actor::{Actor, ActorContext, ActorSource};
@@ -23,6 +24,7 @@ pub use id::Id;
 pub use people::{Emails, FullName, PhoneNumber, Phones};
 pub use rich_text::RichText;
 pub(in crate::event) use select::select;
+pub(super) use time::{Time, time};
 pub use web::{FileRef, Link, Links};
 
 /// The names of what the composite fields consist of, as against keys that may be data.

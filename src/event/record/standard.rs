@@ -8,7 +8,8 @@ macro_rules! standard_object {
         display_name: $display_name:expr
     ) => {
         standard_object! { @type
-            [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")] [pub]
+            [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")]
+            [serde(default, deserialize_with = "crate::event::field::time")] [pub]
             $(#[$doc])* $Name { $($(#[$field_doc])* $field: $Type,)* }
         }
         standard_object! { @impl $Name = $object { $($field: $Type,)* } display_name: $display_name }
@@ -21,13 +22,14 @@ macro_rules! standard_object {
         display_name: $display_name:expr,
         documented { $($extra:ident: $Extra:ty),* } merged by $merge:path
     ) => {
-        standard_object! { @type [] [pub] $(#[$doc])* $Name { $($(#[$field_doc])* $field: $Type,)* } }
+        standard_object! { @type [] [] [pub] $(#[$doc])* $Name { $($(#[$field_doc])* $field: $Type,)* } }
         standard_object! { @impl $Name = $object { $($field: $Type,)* } display_name: $display_name }
 
         impl<'de> ::serde::Deserialize<'de> for $Name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 standard_object! { @type
-                    [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")] [pub(crate)]
+                    [derive(::serde::Deserialize), serde(rename = $object, rename_all = "camelCase")]
+                    [serde(default, deserialize_with = "crate::event::field::time")] [pub(crate)]
                     Documented { $($field: $Type,)* $($extra: $Extra,)* }
                 }
                 let Documented {
@@ -42,7 +44,7 @@ macro_rules! standard_object {
     };
 
     (
-        @type [$($attribute:meta),*] [$vis:vis]
+        @type [$($attribute:meta),*] [$($time:meta)?] [$vis:vis]
         $(#[$doc:meta])* $Name:ident { $($(#[$field_doc:meta])* $field:ident: $Type:ty,)* }
     ) => {
         $(#[$doc])*
@@ -53,10 +55,13 @@ macro_rules! standard_object {
             /// The record's id.
             $vis id: Option<Id>,
             /// When it was created.
+            $(#[$time])?
             $vis created_at: Option<jiff::Timestamp>,
             /// When it was last changed. Order changes by it: deliveries arrive in any order.
+            $(#[$time])?
             $vis updated_at: Option<jiff::Timestamp>,
             /// When it was put into the trash; `None` when it is not there.
+            $(#[$time])?
             $vis deleted_at: Option<jiff::Timestamp>,
             /// Who created it.
             $vis created_by: Option<Actor>,

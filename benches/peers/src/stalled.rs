@@ -1,0 +1,63 @@
+//! Memory that strangers can hold: connections that each declare 2 MiB, send 16 KiB, and say no more.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    delivery::{self, SECRET},
+    process::{self, Server},
+    serve::PATH,
+};
+
+const ROUTES: [&str; 4] = ["axum-bytes", "axum-layer", "actix-bytes", "actix-layer"];
+const CONNECTIONS: usize = 1_000;
+const DECLARED: usize = 2 << 20;
+const SENT: usize = 16 << 10;
+const ROUNDS: usize = 5;
+
+pub fn run() -> Value {
+    process::pin(process::SENDER);
+    process::allow_connections();
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        eprintln!("stalled: round {} of {ROUNDS}", round + 1);
+        rounds.push(
+            ROUTES.into_iter().map(|route| (route.to_owned(), json!(bytes_a_connection(route)))).collect::<Value>(),
+        );
+    }
+    json!({ "connections": CONNECTIONS, "declared": DECLARED, "sent": SENT, "rounds": rounds })
+}
+
+/// What a stalled connection adds to the server's memory at its peak.
+fn bytes_a_connection(route: &str) -> f64 {
+    let server = Server::start(route, "");
+    let before = server.process.rss();
+    let signature = delivery::twenty(SECRET, b"").into_iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {DECLARED}\r\n{}\r\n",
+        signature.collect::<String>()
+    );
+    let stalled: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).expect("connected");
+            stream.write_all(head.as_bytes()).expect("written");
+            stream.write_all(&[b' '; SENT]).expect("written");
+            stream
+        })
+        .collect();
+    // until the server has read it all and waits for more; well before it loses patience
+    let mut peak = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = server.process.peak_rss();
+        if now == peak {
+            break;
+        }
+        peak = now;
+    }
+    drop(stalled);
+    (peak - before) as f64 / CONNECTIONS as f64
+}

@@ -1,0 +1,42 @@
+//! A [`MemoryStore`] that remembers as much as it can.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use twenty_webhook::deduplicate::{ClaimKey, ClaimOutcome, ClaimStore, MemoryStore};
+
+const LEASE: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The deliveries from 0 on, each of them handled.
+pub fn full_store(remembered: usize) -> MemoryStore {
+    let store = MemoryStore::new(remembered);
+    (0..remembered as u64).for_each(|number| handle(&store, key(number)));
+    store
+}
+
+pub fn key(number: u64) -> ClaimKey {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&number.to_be_bytes());
+    ClaimKey::new("", "default", digest)
+}
+
+pub fn handle(store: &MemoryStore, key: ClaimKey) {
+    let Ok(ClaimOutcome::Fresh(claim)) = now(store.claim(key, LEASE)) else { panic!("not fresh") };
+    assert!(now(store.complete(&claim, DAY)).unwrap());
+}
+
+pub fn meet_copy(store: &MemoryStore, key: ClaimKey) {
+    assert_eq!(now(store.claim(key, LEASE)).unwrap(), ClaimOutcome::Completed);
+}
+
+/// The store never waits.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a store in memory waits for nothing"),
+    }
+}

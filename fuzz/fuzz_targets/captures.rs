@@ -1,0 +1,81 @@
+//! Any captured delivery: its diagnosis agrees with verification, explains what it claims to, and tells no secret.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use twenty_webhook::verify::{Cause, Keys, Secret, Verifier};
+use twenty_webhook_fuzz::{
+    SECRETS, builder,
+    delivery::{Delivery, SIGNATURE, TIMESTAMP},
+    hex, mac,
+};
+
+/// Of a webhook that the verifier does not receive.
+const OTHER_SECRET: &str = "9c27d05b1e4f8a36";
+
+/// In the seeds' bodies, and nowhere else.
+const PRIVATE: &str = "Ada Lovelace";
+
+static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| builder().body_limit(1_024).build().expect("two secrets"));
+static OTHERS: LazyLock<[Keys; 1]> =
+    LazyLock::new(|| [Keys::new("another", Secret::new(OTHER_SECRET)).expect("one secret")]);
+
+// A letter, for how it was signed; then the delivery.
+fuzz_target!(|text: &[u8]| {
+    let Some((way, text)) = text.split_first() else { return };
+    let mut delivery = Delivery::parse(text);
+    let signature = sign(*way, &delivery);
+    delivery.fill_in(&signature, &mac(SECRETS[1].as_bytes(), &[&delivery.timestamp(), b":", &delivery.body]));
+    let headers = || delivery.headers.iter().map(|(name, value)| (name, value));
+
+    let diagnosis = VERIFIER.diagnose_among(headers(), &delivery.body, &*OTHERS);
+    let verdict = VERIFIER.verify(headers(), delivery.body.clone());
+    assert_eq!(diagnosis.verdict(), verdict.map(drop).map_err(|error| error.kind()));
+    assert_eq!(diagnosis.causes().is_empty(), diagnosis.verdict().is_ok());
+    let unexplained = diagnosis.causes().iter().position(|cause| matches!(cause, Cause::Unexplained));
+    assert!(unexplained.is_none_or(|at| at + 1 == diagnosis.causes().len()));
+    assert_eq!(VERIFIER.diagnose_among(headers(), &delivery.body, &*OTHERS), diagnosis);
+
+    let is_plain = |name, is_value: &dyn Fn(&[u8]) -> bool| {
+        let values: Vec<_> = delivery.values(name).collect();
+        matches!(values[..], [value] if is_value(value))
+    };
+    let is_time = |value: &[u8]| value.len() == 13 && value.iter().all(u8::is_ascii_digit);
+    if is_plain(SIGNATURE, &|value| value == hex(&signature).as_bytes()) && is_plain(TIMESTAMP, &is_time) {
+        assert_eq!(unexplained, None, "{diagnosis}");
+    }
+
+    // A header's name is told. Nothing else that was sent is.
+    let report = format!("{diagnosis}\n{diagnosis:?}");
+    for private in [SECRETS[0], SECRETS[1], OTHER_SECRET, PRIVATE, &hex(&signature)] {
+        let is_name = delivery.headers.iter().any(|(name, _)| contains(name, private.as_bytes()));
+        assert!(is_name || !report.contains(private), "{report}");
+    }
+});
+
+/// In ways that the diagnosis knows, and perhaps one that it does not.
+fn sign(way: u8, delivery: &Delivery) -> [u8; 32] {
+    let (secret, time, body) = (SECRETS[0].as_bytes(), &*delivery.timestamp(), &*delivery.body);
+    match way {
+        b'a' => mac(OTHER_SECRET.as_bytes(), &[time, b":", body]),
+        b'b' => mac(secret, &[body]),
+        b'c' => mac(&[secret, b"\n"].concat(), &[time, b":", body]),
+        b'd' => mac(secret, &[time, b".", body]),
+        b'e' => mac(secret, &[time, b":", body, b"\n"]),
+        b'f' => mac(secret, &[time, b":", without_line_ends(body)]),
+        b'g' => mac(secret, &[time, b":\xef\xbb\xbf", body]),
+        b'h' => mac(secret, &[time.get(..10).unwrap_or(time), b":", body]),
+        b'i' => mac(hex(secret).as_bytes(), &[time, b":", body]),
+        _ => mac(secret, &[time, b":", body]),
+    }
+}
+
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+fn contains(text: &[u8], piece: &[u8]) -> bool {
+    text.windows(piece.len()).any(|window| window == piece)
+}

@@ -1,0 +1,166 @@
+//! Any bytes, signed: the default event takes all JSON and keeps it, and typed events are what they say.
+#![no_main]
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use serde::{Deserialize, de::IgnoredAny};
+use twenty_webhook::{
+    WebhookEvent,
+    event::{
+        EventErrorKind, EventName, JsonType, RawJson, Record,
+        field::Currency,
+        record::{Company, MetadataEvent, Person},
+    },
+};
+use twenty_webhook_fuzz::{json, pattern::most_exact, route::Router, verified};
+
+const PATTERNS: [&str; 9] = [
+    "person.created",
+    "person.*",
+    "*.created",
+    "company.deleted",
+    "metadata.view.created",
+    "metadata.view.*",
+    "metadata.*.created",
+    "metadata.*.*",
+    "*.*",
+];
+
+static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new(PATTERNS).expect("valid"));
+
+#[derive(Deserialize)]
+#[serde(rename = "subscription", rename_all = "camelCase")]
+#[allow(dead_code, reason = "read for the reading's sake")]
+struct Subscription {
+    plan: Option<String>,
+    mrr: Option<Currency>,
+    seats: u32,
+    raw: Option<RawJson>,
+}
+
+fuzz_target!(|body: &[u8]| {
+    let delivery = verified(body);
+    let routed = ROUTER.route(delivery.clone());
+    let event = WebhookEvent::<Record>::from_verified(delivery.clone());
+
+    let text = str::from_utf8(body).ok().filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    let (text, event) = match (text, event) {
+        (Some(text), Ok(event)) => (text, event),
+        (None, Err(error)) => {
+            assert_eq!(error.kind(), EventErrorKind::NotJson);
+            let typed = [
+                WebhookEvent::<Person>::from_verified(delivery.clone()).map(drop).unwrap_err(),
+                WebhookEvent::<MetadataEvent>::from_verified(delivery.clone()).map(drop).unwrap_err(),
+                WebhookEvent::<serde_json::Value>::from_verified(delivery).map(drop).unwrap_err(),
+            ];
+            assert_eq!(typed.map(|error| error.kind()), [EventErrorKind::NotJson; 3]);
+            return;
+        }
+        (text, event) => panic!("JSON: {}, taken: {}", text.is_some(), event.is_ok()),
+    };
+    assert_eq!(event.body(), body);
+    let members = json::members(text);
+
+    // The name, and the handler that it leads to.
+    let is_name = |name: &str| matches!(name, r#""eventName""# | r#""event""# | r#""eventType""#);
+    if members.iter().all(|(name, _)| !name.contains('\\'))
+        && let Some((r#""eventName""#, value)) = members.iter().find(|(name, _)| is_name(name))
+        && let Some(name) = json::string(value)
+    {
+        assert_eq!(event.name, &*name);
+    }
+    assert_eq!(routed, most_exact(&PATTERNS, event.name.as_str()), "{:?}", event.name);
+
+    // The record as it was sent.
+    let is_record = |name: &str| matches!(json::string(name).as_deref(), Some("record" | "data"));
+    let record = members.iter().find(|(name, _)| is_record(name)).map(|(_, value)| *value);
+    let raw = event.raw_record();
+    assert_eq!(raw.as_ref().map(RawJson::as_str), record);
+    if let Some((raw, text)) = raw.as_ref().zip(record) {
+        check_members(raw, text);
+    }
+    check_record(&event);
+    for member in event.unexpected() {
+        assert!(!member.path.is_empty() && member.path.len() < 400);
+    }
+
+    // Typed events are of their object, and say the same.
+    let person = WebhookEvent::<Person>::from_verified(delivery.clone());
+    match (&person, &event.record) {
+        (Ok(person), Record::Person(record)) => {
+            assert_eq!(person.record, **record);
+            assert_eq!(person.unexpected(), event.unexpected());
+        }
+        (Err(error), _) => assert_ne!(error.kind(), EventErrorKind::NotJson),
+        (Ok(_), other) => panic!("a person and {}", variant(other)),
+    }
+    assert_eq!(person.is_ok(), matches!(event.record, Record::Person(_)));
+    if let Ok(company) = WebhookEvent::<Company>::from_verified(delivery.clone()) {
+        assert_eq!(Record::Company(Box::new(company.record)), event.record);
+    }
+    let metadata = WebhookEvent::<MetadataEvent>::from_verified(delivery.clone());
+    assert_eq!(metadata.is_ok(), event.name.metadata_name().is_some());
+    if let Ok(subscription) = WebhookEvent::<Subscription>::from_verified(delivery.clone()) {
+        assert_eq!(subscription.name.object(), "subscription");
+    }
+    for error in [
+        WebhookEvent::<serde_json::Value>::from_verified(delivery.clone()).map(drop).err(),
+        WebhookEvent::<HashMap<String, RawJson>>::from_verified(delivery.clone()).map(drop).err(),
+        WebhookEvent::<Option<Vec<EventNameLike>>>::from_verified(delivery).map(drop).err(),
+    ] {
+        assert!(error.is_none_or(|error| error.kind() == EventErrorKind::Mismatch));
+    }
+});
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "read for the reading's sake")]
+enum EventNameLike {
+    Text(String),
+    Parts { object: String, action: i8 },
+}
+
+/// Each member of a raw object is the piece of text that was sent.
+fn check_members(raw: &RawJson, text: &str) {
+    let expected = json::members(text);
+    let found = raw.members();
+    assert_eq!(found.len(), expected.len());
+    for ((name, value), (written, sent)) in found.iter().zip(&expected) {
+        assert_eq!(value.as_str(), *sent);
+        let json_type = match sent.as_bytes()[0] {
+            b'n' => JsonType::Null,
+            b't' | b'f' => JsonType::Bool,
+            b'"' => JsonType::String,
+            b'[' => JsonType::Array,
+            b'{' => JsonType::Object,
+            _ => JsonType::Number,
+        };
+        assert_eq!(value.json_type(), json_type);
+        assert_eq!(value.as_text(), json::string(sent));
+        if let Some(written) = json::string(written) {
+            assert_eq!(*name, written);
+            let first = expected.iter().find(|(other, _)| json::string(other).as_deref() == Some(&*written));
+            assert_eq!(raw.get(name).as_ref().map(RawJson::as_str), first.map(|(_, value)| *value));
+        }
+    }
+}
+
+/// Calls what a handler may call.
+fn check_record(event: &WebhookEvent<Record>) {
+    let _ = (event.record.id(), event.record.display_name(), format!("{event:?}"), event.changed("name"));
+    match &event.record {
+        Record::Custom(record) => {
+            assert_eq!(record.object(), event.name.object());
+            let _ = record.get("name");
+        }
+        Record::Metadata(change) => {
+            assert_eq!(Some(change.metadata_name()), event.name.metadata_name());
+            let _ = (change.updated_fields(), change.record_id());
+        }
+        _ => assert_eq!(EventName::new(format!("{}.x", event.name.object())).object(), event.name.object()),
+    }
+}
+
+fn variant(record: &Record) -> String {
+    format!("{record:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}

@@ -1,0 +1,60 @@
+//! A second reader of JSON, for texts that serde_json has found valid: it knows where values begin and end, and nothing else.
+
+/// The members of an object, each with its name as it is written, quotes included. Empty for any other value.
+pub fn members(text: &str) -> Vec<(&str, &str)> {
+    let mut members = Vec::new();
+    let Some(mut rest) = skip_blanks(text).strip_prefix('{') else { return members };
+    loop {
+        rest = skip_blanks(rest);
+        if rest.starts_with('}') {
+            return members;
+        }
+        let (name, after) = rest.split_at(value_len(rest));
+        let after = skip_blanks(after).strip_prefix(':').expect("valid JSON has a colon here");
+        let after = skip_blanks(after);
+        let (value, after) = after.split_at(value_len(after));
+        members.push((name, value));
+        let after = skip_blanks(after);
+        rest = after.strip_prefix(',').unwrap_or(after);
+    }
+}
+
+/// The text of a JSON string; `None` for another value, and for one with a lone surrogate.
+pub fn string(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
+}
+
+fn skip_blanks(text: &str) -> &str {
+    text.trim_start_matches([' ', '\t', '\n', '\r'])
+}
+
+/// The length of the value that `text` begins with.
+fn value_len(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            if !in_string && depth == 0 {
+                return at + 1;
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 1 => return at + 1,
+            b'}' | b']' if depth > 1 => depth -= 1,
+            // The end of a number, `true`, `false` or `null`.
+            b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}

@@ -1,0 +1,88 @@
+//! Posts deliveries, a number of them at once.
+
+use std::{
+    num::NonZeroUsize,
+    panic::resume_unwind,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::{
+    client::Client,
+    output::{self, Failure},
+    tally::Tally,
+    target::Target,
+};
+
+/// From how many deliveries on there is a progress bar.
+const MANY: u64 = 50;
+
+/// A delivery, ready to be sent.
+pub(crate) type Ready = (HeaderMap, Bytes);
+
+/// Posts deliveries to an address and tells how it went. Each is made when its turn has come: its timestamp should be fresh.
+///
+/// `hint`: what to do about a 401.
+pub(crate) fn post(
+    target: &Target,
+    concurrency: NonZeroUsize,
+    count: u64,
+    deliveries: impl Iterator<Item = Result<Ready, Failure>>,
+    hint: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let client = Client::new(target.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::about("the runtime", &error))?;
+    let began = Instant::now();
+    let tally = runtime.block_on(post_all(&client, concurrency, progress_bar(count), deliveries))?;
+    let code = if tally.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    output::print(&tally.summary(began.elapsed(), hint))?;
+    Ok(code)
+}
+
+async fn post_all(
+    client: &Client,
+    concurrency: NonZeroUsize,
+    progress: ProgressBar,
+    deliveries: impl Iterator<Item = Result<Ready, Failure>>,
+) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    let mut under_way = JoinSet::new();
+    let mut answered = |answer: Result<_, JoinError>| {
+        // No task is aborted, so this could only be a panic.
+        tally.add(answer.unwrap_or_else(|error| resume_unwind(error.into_panic())));
+        progress.inc(1);
+    };
+    for delivery in deliveries {
+        if under_way.len() >= concurrency.get()
+            && let Some(answer) = under_way.join_next().await
+        {
+            answered(answer);
+        }
+        let (headers, body) = delivery?;
+        let client = client.clone();
+        under_way.spawn(async move { client.post(&headers, body).await });
+    }
+    while let Some(answer) = under_way.join_next().await {
+        answered(answer);
+    }
+    progress.finish_and_clear();
+    Ok(tally)
+}
+
+/// On standard error, if that is a terminal.
+fn progress_bar(count: u64) -> ProgressBar {
+    let target = if count < MANY { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {eta} left");
+    let bar = ProgressBar::with_draw_target(Some(count), target);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,328 @@
+//! A captured delivery in one file: an HTTP/1.1 request with its headers, a blank line, and the body's raw bytes.
+//!
+//! ```text
+//! POST /webhooks/twenty HTTP/1.1
+//! captured-at: 2026-10-02T09:14:31.801Z
+//! content-type: application/json
+//! x-twenty-webhook-timestamp: 1790932471733
+//! x-twenty-webhook-signature: db637a878ed8…
+//! content-length: 1153
+//!
+//! {"targetUrl":"…
+//! ```
+//!
+//! What other tools write down of a request is read as well: lines that end with a line feed alone, a byte order mark in front,
+//! and neither request line nor `content-length`.
+
+use std::fmt;
+
+/// When it was captured, in the file only.
+const CAPTURED_AT: &str = "captured-at";
+
+/// Who else may know them has no need to, and no receiver asks for them.
+const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// What was said about how the body came, which is no longer true of the file.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A captured delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Capture {
+    /// All but those about the file: when it was captured, how long its body is.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// As it was received.
+    pub(crate) body: Vec<u8>,
+    /// When it was received, if the file says so.
+    pub(crate) captured_at: Option<jiff::Timestamp>,
+}
+
+impl Capture {
+    /// The file of a delivery that was received now.
+    ///
+    /// `target`: path and query. Credentials among the headers are left out.
+    pub(crate) fn write<N: AsRef<str>, V: AsRef<[u8]>>(
+        target: &str,
+        headers: impl IntoIterator<Item = (N, V)>,
+        body: &[u8],
+        captured_at: jiff::Timestamp,
+    ) -> Vec<u8> {
+        let mut file = format!("POST {target} HTTP/1.1\r\n{CAPTURED_AT}: {captured_at}\r\n").into_bytes();
+        let left_out = |name: &str| {
+            let mut all = CREDENTIALS.iter().chain(&FRAMING).chain([&CAPTURED_AT]);
+            all.any(|left_out| name.eq_ignore_ascii_case(left_out))
+        };
+        for (name, value) in headers {
+            if !left_out(name.as_ref()) {
+                file.extend([name.as_ref().as_bytes(), b": ", value.as_ref(), b"\r\n"].concat());
+            }
+        }
+        file.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        file.extend_from_slice(body);
+        file
+    }
+
+    /// Whether a file begins as a capture does, and not as a body: JSON begins neither with a request line nor with a header.
+    pub(crate) fn is_one(file: &[u8]) -> bool {
+        let (line, _) = next_line(without_mark(file)).unwrap_or_default();
+        is_request_line(line) || header(line).is_some()
+    }
+
+    /// Reads a file.
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, Malformed> {
+        let mut rest = without_mark(file);
+        let mut capture = Self { headers: Vec::new(), body: Vec::new(), captured_at: None };
+        let mut declared = None;
+        for number in 1.. {
+            let (line, after) = next_line(rest).ok_or(Malformed::NoBlankLine)?;
+            rest = after;
+            if line.is_empty() {
+                break;
+            }
+            if number == 1 && is_request_line(line) {
+                continue;
+            }
+            let malformed = Malformed::Line(number);
+            let (name, value) = header(line).ok_or(malformed)?;
+            let text = || std::str::from_utf8(value).map_err(|_| malformed);
+            if name.eq_ignore_ascii_case(CAPTURED_AT) {
+                capture.captured_at = Some(text()?.parse().map_err(|_| malformed)?);
+            } else if name.eq_ignore_ascii_case("content-length") {
+                // `parse` alone takes a sign as well.
+                let digits = Some(text()?).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let length = digits.and_then(|text| text.parse().ok()).ok_or(malformed)?;
+                if declared.replace(length).is_some_and(|before| before != length) {
+                    return Err(malformed);
+                }
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                return Err(Malformed::Chunked);
+            } else {
+                capture.headers.push((name.to_owned(), value.to_vec()));
+            }
+        }
+        capture.body = body(rest, declared)?.to_vec();
+        Ok(capture)
+    }
+}
+
+/// The body's bytes, of as many as the head declares. A line break that an editor put behind them does not count.
+fn body(rest: &[u8], declared: Option<usize>) -> Result<&[u8], Malformed> {
+    let Some(declared) = declared else { return Ok(rest) };
+    let other_length = Malformed::Length { declared, found: rest.len() };
+    let (body, behind) = rest.split_at_checked(declared).ok_or(other_length)?;
+    if matches!(behind, b"" | b"\n" | b"\r\n") { Ok(body) } else { Err(other_length) }
+}
+
+fn without_mark(file: &[u8]) -> &[u8] {
+    file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file)
+}
+
+/// A line without its end, and what comes after it.
+fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b'\n')?;
+    let (line, rest) = (text.get(..end)?, text.get(end.checked_add(1)?..)?);
+    Some((line.strip_suffix(b"\r").unwrap_or(line), rest))
+}
+
+/// `POST /webhooks/twenty HTTP/1.1`
+fn is_request_line(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ');
+    let is_method = words.next().is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase));
+    let has_target = words.next().is_some_and(|target| !target.is_empty());
+    let has_version = words.next().is_some_and(|version| version.starts_with(b"HTTP/"));
+    is_method && has_target && has_version && words.next().is_none()
+}
+
+/// Name and value, without the white space around it.
+fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, value) = (line.get(..colon)?, line.get(colon.checked_add(1)?..)?);
+    let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(is_token))?;
+    let value = value.trim_ascii();
+    // What HTTP allows in a value: neither line breaks nor other control characters.
+    let is_value = value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+    is_value.then_some((name, value))
+}
+
+/// A character of a header's name (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Why a file is no capture. Does not show its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// The line of this number is neither a header nor blank.
+    Line(usize),
+    /// The end came before the body.
+    NoBlankLine,
+    /// The body is not as long as the head declares.
+    Length { declared: usize, found: usize },
+    /// The body is in chunks, with their lengths among the bytes.
+    Chunked,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number} is not a header that makes sense, and no blank line came before it"),
+            Self::NoBlankLine => f.write_str("the headers do not end: a blank line and the body are missing"),
+            Self::Length { declared, found } => write!(
+                f,
+                "content-length says {declared} bytes, and {found} follow the blank line: \
+                 the body was cut, or changed by an editor"
+            ),
+            Self::Chunked => f.write_str(
+                "transfer-encoding: put the body there as the receiver saw it, without chunk lengths, and remove this header",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: jiff::Timestamp = jiff::Timestamp::constant(1_790_932_471, 801_000_000);
+
+    fn written(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
+        Capture::write("/webhooks/twenty?token=a", headers.iter().copied(), body, AT)
+    }
+
+    fn read(file: impl AsRef<[u8]>) -> Capture {
+        assert!(Capture::is_one(file.as_ref()));
+        Capture::parse(file.as_ref()).unwrap()
+    }
+
+    fn headers(pairs: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect()
+    }
+
+    #[test]
+    fn any_bytes_come_back_as_they_were() {
+        let every_byte: Vec<u8> = (0..=255).collect();
+        let bodies: [&[u8]; 9] =
+            [b"", b"{}", b"{}\n", b"{}\r\n\r\n", b"\n", b"\r\n\r\nx", BYTE_ORDER_MARK, b"\xff\xfe\0", &every_byte];
+        for body in bodies {
+            let pairs: [(&str, &[u8]); 3] = [("x-odd", b"\xe9\xff:,\t;"), ("X-Empty", b""), ("x-odd", b"again")];
+            let capture = read(written(&pairs, body));
+            assert_eq!(capture, Capture { headers: headers(&pairs), body: body.to_vec(), captured_at: Some(AT) });
+        }
+    }
+
+    #[test]
+    fn a_person_can_read_it() {
+        let file = written(&[("content-type", b"application/json")], b"{}");
+        let expected = "POST /webhooks/twenty?token=a HTTP/1.1\r\ncaptured-at: 2026-10-02T09:14:31.801Z\r\n\
+                        content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(String::from_utf8(file).unwrap(), expected);
+    }
+
+    #[test]
+    fn neither_credentials_nor_what_is_no_longer_true_are_kept() {
+        let file = written(
+            &[
+                ("Authorization", b"Bearer a"),
+                ("cookie", b"b"),
+                ("Proxy-Authorization", b"c"),
+                ("transfer-encoding", b"chunked"),
+                ("Content-Length", b"99"),
+                ("captured-at", b"1970-01-01T00:00:00Z"),
+                ("host", b"localhost"),
+            ],
+            b"{}",
+        );
+        let capture = read(file);
+        assert_eq!(capture.headers, headers(&[("host", b"localhost")]));
+        assert_eq!(capture.captured_at, Some(AT));
+    }
+
+    #[test]
+    fn what_other_tools_write_is_read() {
+        let expected = headers(&[("Host", b"a:1"), ("x", b"y")]);
+        for file in [
+            "POST / HTTP/1.1\r\nHost: a:1\r\nx: y\r\n\r\n{}\r\n",
+            "POST / HTTP/1.1\nHost: a:1\nx:y\n\n{}\r\n",
+            "\u{feff}POST / HTTP/2\nHost: a:1\nx: y \n\n{}\r\n",
+            "Host: a:1\nx: y\n\n{}\r\n",
+        ] {
+            assert_eq!(read(file), Capture { headers: expected.clone(), body: b"{}\r\n".to_vec(), captured_at: None });
+        }
+        // As long as it is declared, and the line break of an editor behind it.
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(read(format!("content-length: 3\n\n{{}}\n{end}")).body, b"{}\n");
+        }
+        assert_eq!(read("content-length: 2\ncontent-length: 2\n\n{}").body, b"{}");
+    }
+
+    #[test]
+    fn a_body_is_no_capture() {
+        for body in [
+            "",
+            "{",
+            "{}",
+            "{\n\"a\": 1\n}\n",
+            "[]",
+            "\"a: b\"\n",
+            " a: b\n",
+            "\n",
+            ": b\n",
+            "a b: c\n",
+            "a:b",
+            "POST / HTTP/1.1",
+            "post / HTTP/1.1\n",
+            "POST  HTTP/1.1\n",
+            "POST / HTTP/1.1 x\n",
+            "HTTP/1.1 200 OK\n",
+        ] {
+            assert!(!Capture::is_one(body.as_bytes()), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let length = |declared, found| Malformed::Length { declared, found };
+        for (file, expected) in [
+            ("POST / HTTP/1.1\n", Malformed::NoBlankLine),
+            ("POST / HTTP/1.1\na: b\n", Malformed::NoBlankLine),
+            ("POST / HTTP/1.1\na: b\n{}", Malformed::NoBlankLine),
+            ("POST / HTTP/1.1\na: b\n{}\n", Malformed::Line(3)),
+            ("a: b\nPOST / HTTP/1.1\n\n", Malformed::Line(2)),
+            ("a: b\n folded\n\n", Malformed::Line(2)),
+            ("a: b\nc: \u{1b}[31m\n\n", Malformed::Line(2)),
+            ("a: b\nc: d\re\n\n", Malformed::Line(2)),
+            ("captured-at: yesterday\n\n", Malformed::Line(1)),
+            ("content-length: -2\n\n{}", Malformed::Line(1)),
+            ("content-length: +2\n\n{}", Malformed::Line(1)),
+            ("content-length:\n\n{}", Malformed::Line(1)),
+            ("content-length: 99999999999999999999\n\n{}", Malformed::Line(1)),
+            ("content-length: 2\ncontent-length: 3\n\n{}", Malformed::Line(2)),
+            ("content-length: 3\n\n{}", length(3, 2)),
+            ("content-length: 18446744073709551615\n\n{}", length(usize::MAX, 2)),
+            ("content-length: 2\n\n{}\n\n", length(2, 4)),
+            ("content-length: 2\n\n{} ", length(2, 3)),
+            ("transfer-encoding: chunked\n\n2\r\n{}\r\n0\r\n\r\n", Malformed::Chunked),
+        ] {
+            assert_eq!(Capture::parse(file.as_bytes()), Err(expected), "{file:?}");
+        }
+    }
+
+    /// Every beginning of a capture, and each with a byte changed: an error or a capture, and never a panic.
+    #[test]
+    fn mutilated_files() {
+        let file = written(&[("host", b"localhost"), ("x-odd", b"\xff")], b"{\"a\":1}");
+        for end in 0..file.len() {
+            assert!(Capture::parse(&file[..end]).is_err(), "{end}");
+        }
+        for at in 0..file.len() {
+            for byte in [0, b'\n', b'\r', b':', b' ', 0xff] {
+                let mut changed = file.clone();
+                changed[at] = byte;
+                let _ = (Capture::is_one(&changed), Capture::parse(&changed));
+            }
+        }
+    }
+}

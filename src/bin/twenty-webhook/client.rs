@@ -1,0 +1,213 @@
+//! Posts deliveries.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+    time::{Duration, Instant},
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, uri::Scheme};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::time::timeout;
+
+use crate::{
+    output::{Failure, chain},
+    target::Target,
+};
+
+/// How long Twenty waits.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much of an answer's body is read, so that the connection can be used again. Nobody looks at it.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+/// Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub(crate) struct Client {
+    connections: Connections,
+    target: Target,
+}
+
+/// Without TLS no certificates are looked for, so that `http://` works where there are none.
+#[derive(Clone)]
+enum Connections {
+    Plain(legacy::Client<HttpConnector, Full<Bytes>>),
+    Tls(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+}
+
+impl Connections {
+    fn to(target: &Target) -> Result<Self, Failure> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let builder = legacy::Client::builder(TokioExecutor::new());
+        if target.uri().scheme() == Some(&Scheme::HTTP) {
+            return Ok(Self::Plain(builder.build(connector)));
+        }
+        connector.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
+            Failure::about("https needs the certificate authorities of this machine, and there are none", &error)
+        })?;
+        Ok(Self::Tls(builder.build(tls.https_only().enable_http1().wrap_connector(connector))))
+    }
+
+    fn request(&self, request: Request<Full<Bytes>>) -> legacy::ResponseFuture {
+        match self {
+            Self::Plain(client) => client.request(request),
+            Self::Tls(client) => client.request(request),
+        }
+    }
+}
+
+/// What was answered, and after how long.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) latency: Duration,
+}
+
+impl Answer {
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+}
+
+impl Client {
+    /// Posts to this address.
+    pub(crate) fn new(target: Target) -> Result<Self, Failure> {
+        Ok(Self { connections: Connections::to(&target)?, target })
+    }
+
+    /// Posts these bytes with these headers, but for those that the connection decides about.
+    pub(crate) async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.uri().clone();
+        *request.headers_mut() = end_to_end(headers);
+        let began = Instant::now();
+        let exchange = async {
+            let response = self.connections.request(request).await?;
+            let status = response.status().as_u16();
+            // A longer answer, or one that breaks off, has a status all the same.
+            let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+            Ok(status)
+        };
+        match timeout(TIMEOUT, exchange).await {
+            Ok(Ok(status)) => Ok(Answer { status, latency: began.elapsed() }),
+            Ok(Err(error)) => Err(PostError::Failed(error)),
+            Err(_) => Err(PostError::TooLate),
+        }
+    }
+
+    pub(crate) const fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// Headers from (name, value) pairs; those that HTTP does not allow are an error.
+pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pairs: impl IntoIterator<Item = (N, V)>,
+) -> Result<HeaderMap, Failure> {
+    let pair = |(name, value): (N, V)| -> Result<_, axum::http::Error> {
+        Ok((HeaderName::from_bytes(name.as_ref())?, HeaderValue::from_bytes(value.as_ref())?))
+    };
+    let pairs: Result<_, _> = pairs.into_iter().map(pair).collect();
+    pairs.map_err(|error| Failure::about("a header cannot be sent", &error))
+}
+
+/// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and length.
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<&str> = named.flat_map(|names| names.split(',')).map(str::trim).collect();
+    let of_the_connection = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let stays = |name: &HeaderName| {
+        !of_the_connection.contains(&name.as_str())
+            && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
+    };
+    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum PostError {
+    Failed(legacy::Error),
+    TooLate,
+}
+
+impl PostError {
+    /// In a word or two, to count by.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLate => "no answer in time",
+            Self::Failed(_) if self.io_kind() == Some(ErrorKind::ConnectionRefused) => "connection refused",
+            Self::Failed(error) if error.is_connect() => "no connection",
+            Self::Failed(_) => "broken off",
+        }
+    }
+
+    fn io_kind(&self) -> Option<ErrorKind> {
+        let Self::Failed(error) = self else { return None };
+        let mut next: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return Some(error.kind());
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLate => write!(f, "no answer within {} s, after which Twenty gives up", TIMEOUT.as_secs()),
+            Self::Failed(_) if self.io_kind() == Some(ErrorKind::ConnectionRefused) => {
+                f.write_str("connection refused: nothing listens there")
+            }
+            Self::Failed(error) => f.write_str(&chain(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_connection_stays_behind() {
+        let headers = header_map([
+            ("connection", "keep-alive, X-Once"),
+            ("x-once", "a"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a"),
+            ("content-type", "application/json"),
+            ("x-twice", "b"),
+            ("x-twice", "c"),
+        ])
+        .unwrap();
+        let left = end_to_end(&headers);
+        let left: Vec<_> = left.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(left, [("content-type", "application/json"), ("x-twice", "b"), ("x-twice", "c")]);
+    }
+}

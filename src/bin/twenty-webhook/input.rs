@@ -1,0 +1,43 @@
+//! Files that are named on the command line.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::output::{Failure, harmless_line};
+
+/// What no delivery exceeds: Twenty itself stops at 50 MiB.
+const LIMIT: u64 = 64 << 20;
+
+/// `-`
+pub(crate) fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// As it is called in a message.
+pub(crate) fn name(file: &Path) -> String {
+    if is_standard_input(file) {
+        return "standard input".to_owned();
+    }
+    harmless_line(&file.display().to_string()).into_owned()
+}
+
+/// The whole content; of standard input for `-`.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        if is_standard_input(file) {
+            io::stdin().lock().take(LIMIT + 1).read_to_end(&mut content)?;
+        } else {
+            File::open(file)?.take(LIMIT + 1).read_to_end(&mut content)?;
+        }
+        Ok(content)
+    };
+    let content = read().map_err(|error| Failure::about(name(file), &error))?;
+    if content.len() as u64 > LIMIT {
+        return Err(Failure::new(format!("{} is longer than {} MiB: no delivery is", name(file), LIMIT >> 20)));
+    }
+    Ok(content)
+}

@@ -1,0 +1,187 @@
+//! `listen`: receives deliveries and shows them.
+
+mod observe;
+mod printer;
+mod repetition;
+mod report;
+mod save;
+mod tee;
+
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+
+use self::{printer::Printer, save::Captures};
+use crate::{
+    client::Client,
+    output::{Failure, harmless_line, note, style, styled},
+    secrets::{self, SecretOptions},
+    target::Target,
+};
+
+const EXAMPLES: &str = "\
+Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
+Ctrl-C and SIGTERM end it.
+
+The members of a JSON object: time, status, verified; of a verified delivery event, recordId, displayName, updatedFields, \
+repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture.
+
+Examples:
+  twenty-webhook listen
+  twenty-webhook listen --secret-file secret.txt --forward-to http://localhost:8080/webhooks/twenty
+  twenty-webhook listen --save captures --format json | jq .event";
+
+/// Receive deliveries, verify them and show each one as it comes.
+///
+/// Without a secret it makes one and says where to put it.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Listen {
+    /// Address to listen on; port 0 lets the system choose one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
+    addr: String,
+
+    /// Post verified deliveries on to this address, byte for byte, and answer what it answers
+    #[arg(long, value_name = "URL")]
+    forward_to: Option<Target>,
+
+    /// Write every delivery into a file of this directory, refused ones too; `verify` and `replay` read them
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+
+    /// How many captures the directory may hold; the oldest ones are removed
+    #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
+    keep: NonZeroUsize,
+
+    /// How to show a delivery
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    #[command(flatten)]
+    secret: SecretOptions,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// A line for people to read; under a refused one, why
+    #[default]
+    Pretty,
+    /// A JSON object on a line
+    Json,
+}
+
+/// How long open requests may take after the program was asked to end: as long as Twenty waits, and a little more.
+const GRACE: Duration = Duration::from_secs(6);
+
+impl Listen {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(self.listen())
+    }
+
+    async fn listen(self) -> Result<ExitCode, Failure> {
+        let given = self.secret.find()?;
+        let is_new = given.is_none();
+        let secret = given.map_or_else(secrets::generate, Ok)?;
+        let shown_secret = is_new.then(|| secret.expose_secret().to_owned());
+        let verifier = secrets::verifier_for(secret)?.build();
+        let verifier = verifier.map_err(|error| Failure::about("the secret", &error))?;
+
+        let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
+        let listener = TcpListener::bind(&self.addr).await.map_err(|error| cannot_listen(&self.addr, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen(&self.addr, &error))?;
+        let forward = match self.forward_to {
+            Some(target) if target.is_local(address.port()) => {
+                return Err(Failure::new(format!(
+                    "--forward-to {target} is where this listens itself: choose another port"
+                )));
+            }
+            target => target.map(Client::new).transpose()?,
+        };
+        greet(address, forward.as_ref(), shown_secret.as_deref());
+
+        let (deliveries, printer) = Printer::start(verifier.clone(), captures, self.format);
+        let app = observe::app(verifier, forward, deliveries.clone());
+        let (closed, printed) = (printer.closed, printer.thread);
+        let (stopping, stopped) = oneshot::channel();
+        let stop = async move {
+            tokio::select! {
+                () = asked_to_end() => {}
+                // Nobody reads what is shown.
+                _ = closed => {}
+            }
+            let _ = stopping.send(());
+        };
+        let late = async {
+            let _ = stopped.await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = axum::serve(listener, app).with_graceful_shutdown(stop) => {
+                served.map_err(|error| Failure::about("the listener", &error))?;
+            }
+            () = late => {}
+        }
+        // A connection that is still open keeps its sender, so the printer is told. It may have ended by itself.
+        let _ = deliveries.send(None).await;
+        let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
+        match printed {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Where to send deliveries, on standard error: standard output has deliveries only.
+fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>) {
+    let url = format!("http://{address}/webhooks/twenty");
+    note(&styled(style::STRONG, format_args!("listening on {url}")));
+    if let Some(client) = forward {
+        note(&format!("forwarding to {}", client.target()));
+    }
+    if let Some(secret) = new_secret {
+        note(&format!(
+            "no secret was given, so here is a new one: {}\n\
+             put it into Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
+             {} send person.created --to {url} --secret {secret}",
+            styled(style::STRONG, secret),
+            harmless_line(&program()),
+        ));
+    }
+}
+
+/// As it was called, so that the command works where this one did.
+fn program() -> String {
+    std::env::args_os().next().map_or("twenty-webhook".into(), |name| name.to_string_lossy().into_owned())
+}
+
+fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "; another program listens there, so choose another one: --addr 127.0.0.1:0",
+        ErrorKind::InvalidInput => "; it should be HOST:PORT, such as 127.0.0.1:3000",
+        _ => "",
+    };
+    Failure::new(format!("cannot listen on {address}: {error}{advice}"))
+}
+
+/// By Ctrl-C or by SIGTERM.
+async fn asked_to_end() {
+    let ctrl_c = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = ctrl_c => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = ctrl_c.await;
+}

@@ -1,0 +1,99 @@
+//! Watches the crate's own middleware at work: it decides and answers, this tells the printer what came of it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+use twenty_webhook::{
+    Verifier, WebhookEvent,
+    receiver::{Refusal, WebhookRejection},
+    tower::WebhookLayer,
+};
+
+use super::tee::Tee;
+use crate::{
+    client::{Answer, Client, PostError},
+    time,
+};
+
+/// A delivery that was answered.
+pub(super) struct Observed {
+    pub(super) at: jiff::Timestamp,
+    /// Path and query.
+    pub(super) target: String,
+    pub(super) headers: HeaderMap,
+    /// If it was read to its end.
+    pub(super) body: Option<Bytes>,
+    pub(super) status: u16,
+    pub(super) verdict: Verdict,
+}
+
+pub(super) enum Verdict {
+    Accepted(Arc<Accepted>),
+    /// Verified, but no event.
+    Rejected(WebhookRejection),
+    Refused(Refusal),
+    /// Verified, but not posted.
+    WrongMethod,
+}
+
+/// A verified event, and what became of it elsewhere.
+pub(super) struct Accepted {
+    pub(super) event: WebhookEvent,
+    pub(super) forwarded: Option<Result<Answer, PostError>>,
+}
+
+/// Receives at any path.
+pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sender<Option<Observed>>) -> Router {
+    let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
+    Router::new().fallback_service(receive).layer(from_fn_with_state(deliveries, observe))
+}
+
+async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event: WebhookEvent) -> Response {
+    let forwarded = match forward {
+        Some(client) => Some(client.post(&headers, event.body().clone()).await),
+        None => None,
+    };
+    let status = match &forwarded {
+        None => StatusCode::OK,
+        Some(Ok(answer)) => StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY),
+        Some(Err(PostError::TooLate)) => StatusCode::GATEWAY_TIMEOUT,
+        Some(Err(PostError::Failed(_))) => StatusCode::BAD_GATEWAY,
+    };
+    let mut response = status.into_response();
+    response.extensions_mut().insert(Arc::new(Accepted { event, forwarded }));
+    response
+}
+
+/// On a task of its own, so that a sender who leaves early is shown as well.
+async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Request, next: Next) -> Response {
+    let at = time::now();
+    let observed = tokio::spawn(async move {
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let headers = request.headers().clone();
+        let (head, body) = request.into_parts();
+        let (body, kept) = Tee::new(body);
+        let mut response = next.run(Request::from_parts(head, axum::body::Body::new(body))).await;
+        let extensions = response.extensions_mut();
+        let verdict = if let Some(refusal) = extensions.remove::<Refusal>() {
+            Verdict::Refused(refusal)
+        } else if let Some(rejection) = extensions.remove::<WebhookRejection>() {
+            Verdict::Rejected(rejection)
+        } else {
+            extensions.remove::<Arc<Accepted>>().map_or(Verdict::WrongMethod, Verdict::Accepted)
+        };
+        let (body, status) = (kept.take_whole(), response.status().as_u16());
+        // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.
+        let _ = deliveries.send(Some(Observed { at, target, headers, body, status, verdict })).await;
+        response
+    });
+    observed.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}

@@ -1,0 +1,52 @@
+//! Which deliveries came before.
+
+use std::collections::{HashMap, VecDeque};
+
+/// How many are remembered.
+const LIMIT: usize = 100_000;
+
+/// Counts bodies by their digest: Twenty signs a copy anew, so only the body tells.
+#[derive(Default)]
+pub(super) struct Repetitions {
+    counts: HashMap<[u8; 32], u64>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Repetitions {
+    /// How many times it came before.
+    pub(super) fn count(&mut self, digest: [u8; 32]) -> u64 {
+        if let Some(count) = self.counts.get_mut(&digest) {
+            *count = count.saturating_add(1);
+            return *count;
+        }
+        if self.order.len() >= LIMIT {
+            self.order.pop_front().map(|oldest| self.counts.remove(&oldest));
+        }
+        self.order.push_back(digest);
+        self.counts.insert(digest, 0);
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(number: usize) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_le_bytes());
+        digest
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut repetitions = Repetitions::default();
+        assert_eq!([0, 0, 0].map(|number| repetitions.count(digest(number))), [0, 1, 2]);
+        for number in 1..=LIMIT {
+            assert_eq!(repetitions.count(digest(number)), 0);
+        }
+        assert_eq!(repetitions.count(digest(LIMIT)), 1);
+        assert_eq!(repetitions.count(digest(0)), 0);
+        assert_eq!(repetitions.counts.len(), LIMIT);
+    }
+}

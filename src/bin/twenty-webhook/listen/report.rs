@@ -1,0 +1,200 @@
+//! What is shown of a delivery.
+
+use std::{io, path::PathBuf};
+
+use serde::Serialize;
+use twenty_webhook::{event::Record, verify::Diagnosis};
+
+use super::observe::Accepted;
+use crate::{
+    client::{Answer, PostError},
+    output::{harmless_json, harmless_line, shortened, style, styled, wrapped},
+};
+
+/// A delivery; the members of a JSON line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    time: jiff::Timestamp,
+    status: u16,
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    updated_fields: Vec<String>,
+    /// How many times it came before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) repetition: u64,
+    #[serde(skip_serializing_if = "is_false")]
+    previous_secret: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded: Option<Forwarded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Cause {
+    cause: String,
+    advice: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Forwarded {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milliseconds: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(time: jiff::Timestamp, status: u16) -> Self {
+        Self {
+            time,
+            status,
+            verified: false,
+            refusal: None,
+            causes: Vec::new(),
+            event: None,
+            record_id: None,
+            display_name: None,
+            updated_fields: Vec::new(),
+            repetition: 0,
+            previous_secret: false,
+            forwarded: None,
+            capture: None,
+            capture_error: None,
+        }
+    }
+
+    pub(super) fn accepted(&mut self, accepted: &Accepted) {
+        let event = &accepted.event;
+        self.verified = true;
+        self.event = Some(event.name.to_string());
+        self.record_id = event.record.id().map(|id| id.to_string());
+        self.display_name = event.record.display_name();
+        self.updated_fields = match &event.record {
+            Record::Metadata(metadata) => metadata.updated_fields(),
+            _ => event.updated_fields.clone().unwrap_or_default(),
+        };
+        self.previous_secret = event.verified().secret_index() > 0;
+        self.forwarded = accepted.forwarded.as_ref().map(Forwarded::new);
+    }
+
+    pub(super) fn refused(&mut self, why: String) {
+        self.refusal = Some(why);
+    }
+
+    pub(super) fn diagnosed(&mut self, diagnosis: &Diagnosis) {
+        let cause = |cause: &twenty_webhook::verify::Cause| Cause { cause: cause.to_string(), advice: cause.advice() };
+        self.causes = diagnosis.causes().iter().map(cause).collect();
+    }
+
+    pub(super) fn saved(&mut self, saved: &io::Result<PathBuf>) {
+        match saved {
+            Ok(path) => self.capture = Some(path.display().to_string()),
+            Err(error) => self.capture_error = Some(error.to_string()),
+        }
+    }
+
+    /// One line, with its end.
+    pub(super) fn json(&self) -> String {
+        // Texts and numbers only: nothing that JSON has no form for.
+        let json = serde_json::to_string(self).unwrap_or_default();
+        format!("{}\n", harmless_json(&json))
+    }
+
+    /// A line, and the diagnosis below it.
+    pub(super) fn pretty(&self) -> String {
+        let time = styled(style::FAINT, self.time.strftime("%H:%M:%SZ"));
+        let good = if self.verified && self.status < 300 { style::GOOD } else { style::BAD };
+        let mut line = format!("{time}  {}  ", styled(good, self.status));
+        match &self.refusal {
+            None => self.tell_event(&mut line),
+            Some(why) => line += &format!("{}  {}", styled(style::BAD, "refused "), harmless_line(why)),
+        }
+        if let Some(path) = &self.capture {
+            line += &styled(style::FAINT, format_args!("  saved as {}", harmless_line(path)));
+        }
+        line.push('\n');
+        if let Some(error) = &self.capture_error {
+            line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
+        }
+        for (Cause { cause, advice }, number) in self.causes.iter().zip(1..) {
+            let cause = wrapped(&format!("    {number}. "), &harmless_line(cause));
+            line += &format!("{}\n", styled(style::ODD, cause.trim_end()));
+            line += &wrapped("       ", &harmless_line(advice));
+        }
+        line
+    }
+
+    fn tell_event(&self, line: &mut String) {
+        *line += &styled(style::GOOD, "verified");
+        let names = [&self.event, &self.display_name];
+        for (name, style) in names.into_iter().zip([style::STRONG, anstyle::Style::new()]) {
+            let name = name.as_deref().filter(|name| !name.is_empty()).unwrap_or("-");
+            *line += &format!("  {}", styled(style, shortened(name)));
+        }
+        if !self.updated_fields.is_empty() {
+            let fields = self.updated_fields.join(", ");
+            *line += &styled(style::FAINT, format_args!("  changed: {}", shortened(&fields)));
+        }
+        if self.repetition > 0 {
+            *line += &styled(style::ODD, format_args!("  repeated, came {} before", times(self.repetition)));
+        }
+        if self.previous_secret {
+            *line += &styled(style::ODD, "  signed with the previous secret");
+        }
+        match &self.forwarded {
+            Some(Forwarded { status: Some(status), milliseconds: Some(milliseconds), .. }) => {
+                *line += &format!("  forwarded: {status} in {milliseconds} ms");
+            }
+            Some(Forwarded { error: Some(error), .. }) => {
+                *line += &styled(style::BAD, format_args!("  not forwarded: {}", harmless_line(error)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Forwarded {
+    fn new(forwarded: &Result<Answer, PostError>) -> Self {
+        match forwarded {
+            Ok(Answer { status, latency }) => {
+                Self { status: Some(*status), milliseconds: Some(latency.as_millis()), error: None }
+            }
+            Err(error) => Self { status: None, milliseconds: None, error: Some(error.to_string()) },
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

@@ -1,0 +1,221 @@
+//! What is written to the terminal: colours, errors, and text from elsewhere made harmless.
+
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt,
+    io::{self, Write},
+};
+
+use clap::ValueEnum;
+
+/// When to colour.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// In a pipe and a file, too
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl Color {
+    /// For all that is printed from now on.
+    pub(crate) fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+pub(crate) mod style {
+    use anstyle::{AnsiColor, Style};
+
+    pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+    pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+    pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+    pub(crate) const STRONG: Style = Style::new().bold();
+    pub(crate) const FAINT: Style = Style::new().dimmed();
+}
+
+/// `text`, in a style.
+pub(crate) fn styled(style: anstyle::Style, text: impl fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Why a command could not be carried out: exit code 2. Says what was wrong and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// An error of the system's, about `what`.
+    pub(crate) fn about(what: impl fmt::Display, error: &dyn Error) -> Self {
+        Self(format!("{what}: {}", chain(error)))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An error and what it came from, without what is told twice.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// To standard output. Nobody reads it any more: no reason to fail, the exit code still tells.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match write_out(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),
+        _ => Ok(()),
+    }
+}
+
+/// To standard output, in one piece.
+pub(crate) fn write_out(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// To standard error. There is nowhere to tell when that fails.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+pub(crate) fn complain(error: &impl fmt::Display) {
+    note(&format!("{} {}", styled(style::BAD, "error:"), harmless(&error.to_string())));
+}
+
+/// On lines of a readable length, each with its end: the first after `first`, the others as far to the right.
+pub(crate) fn wrapped(first: &str, text: &str) -> String {
+    const WIDTH: usize = 96;
+    let indent = first.chars().count();
+    let mut lines = first.to_owned();
+    let mut column = indent;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            lines += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines += word;
+        column += length;
+    }
+    lines + "\n"
+}
+
+/// The beginning of a text that may be as long as a body. On one line, and harmless.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        None => harmless_line(text).into_owned(),
+        Some((end, _)) => format!("{}…", harmless_line(text.get(..end).unwrap_or_default())),
+    }
+}
+
+/// On one line: without characters that begin a line, move a cursor, colour, or turn the reading direction. So no record can
+/// forge a line of its own.
+pub(crate) fn harmless_line(text: &str) -> Cow<'_, str> {
+    escape(text, |c| is_harmful(c) || c == '\n')
+}
+
+/// The same, but lines may end.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    escape(text, is_harmful)
+}
+
+fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().fold(String::new(), |escaped, c| {
+        if is_escaped(c) { escaped + &c.escape_unicode().to_string() } else { escaped + c.encode_utf8(&mut [0; 4]) }
+    });
+    Cow::Owned(escaped)
+}
+
+/// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself allows.
+pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut units = [0; 2];
+    let escaped = json.chars().fold(String::new(), |escaped, c| match is_harmful(c) {
+        true => c.encode_utf16(&mut units).iter().fold(escaped, |escaped, unit| format!("{escaped}\\u{unit:04x}")),
+        false => escaped + c.encode_utf8(&mut [0; 4]),
+    });
+    Cow::Owned(escaped)
+}
+
+fn is_harmful(c: char) -> bool {
+    let turns_text =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+    turns_text || ends_line || (c.is_control() && c != '\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_is_one_harmless_line() {
+        let text = "Ada\n2026 verified\r\t\u{1b}[31m\u{9b}2J\u{7f}\u{202e}\u{2028}é🙂";
+        let expected = "Ada\\u{a}2026 verified\\u{d}\\u{9}\\u{1b}[31m\\u{9b}2J\\u{7f}\\u{202e}\\u{2028}é🙂";
+        assert_eq!(harmless_line(text), expected);
+        assert_eq!(harmless("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn lines_are_wrapped_between_words() {
+        assert_eq!(wrapped("1. ", "short"), "1. short\n");
+        let text = "word ".repeat(40);
+        let lines = wrapped("1. ", text.trim());
+        assert_eq!(lines.split_whitespace().count(), 41);
+        assert!(lines.lines().all(|line| line.len() <= 96 && !line.ends_with(' ')), "{lines}");
+        assert!(lines.lines().skip(1).all(|line| line.starts_with("   word")), "{lines}");
+        let long = "x".repeat(200);
+        assert_eq!(wrapped("", &format!("{long} b")), format!("{long}\nb\n"), "a word stays whole");
+    }
+
+    #[test]
+    fn long_texts_are_shortened() {
+        let hundred = "é".repeat(100);
+        assert_eq!(shortened(&hundred), hundred);
+        assert_eq!(shortened(&format!("{hundred}é")), format!("{hundred}…"));
+        assert_eq!(shortened("a\nb"), "a\\u{a}b");
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_value() {
+        let value = serde_json::json!({ "name": "Ada\n\u{9b}2J\u{7f}\u{202e}é" });
+        let json = value.to_string();
+        let shown = harmless_json(&json);
+        assert_eq!(shown, r#"{"name":"Ada\n\u009b2J\u007f\u202eé"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+}

@@ -1,0 +1,103 @@
+//! Where secrets come from.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use twenty_webhook::{
+    Verifier,
+    verify::{Secret, Signer, VerifierBuilder},
+};
+use uuid::Uuid;
+
+use crate::{input, output::Failure};
+
+const VARIABLE: &str = "TWENTY_WEBHOOK_SECRET";
+const PREVIOUS: &str = "TWENTY_WEBHOOK_PREVIOUS_SECRET";
+
+/// The options that say where the secret is; `TWENTY_WEBHOOK_SECRET` when there are none.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Secret (or set TWENTY_WEBHOOK_SECRET)")]
+pub(crate) struct SecretOptions {
+    /// Read the webhook's secret from a file, `-` for standard input; the line's end does not count
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+
+    /// The webhook's secret itself. For trying only: everybody on this machine sees it in the list of processes
+    #[arg(long, value_name = "SECRET", conflicts_with = "secret_file")]
+    secret: Option<String>,
+}
+
+impl SecretOptions {
+    /// The secret that was given, if any.
+    pub(crate) fn find(&self) -> Result<Option<Secret>, Failure> {
+        if let Some(file) = &self.secret_file {
+            return from_file(file).map(Some);
+        }
+        if let Some(secret) = &self.secret {
+            return named("--secret", secret.clone()).map(Some);
+        }
+        env::var_os(VARIABLE).map(|value| from_variable(VARIABLE, value)).transpose()
+    }
+
+    /// The secret, which must be given.
+    pub(crate) fn require(&self) -> Result<Secret, Failure> {
+        self.find()?.ok_or_else(|| {
+            Failure::new(format!(
+                "no secret: set {VARIABLE}, or give --secret-file FILE. Twenty shows it under \
+                 Settings > APIs & Webhooks, on the webhook's page"
+            ))
+        })
+    }
+
+    /// Signs with the secret, which must be given.
+    pub(crate) fn signer(&self) -> Result<Signer, Failure> {
+        let Ok(signer) = Signer::new(self.require()?);
+        Ok(signer)
+    }
+
+    /// Standard input can be read once only.
+    pub(crate) fn check_standard_input<'a>(&'a self, files: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+        let readers = files.into_iter().chain(self.secret_file.as_deref());
+        if readers.filter(|file| input::is_standard_input(file)).count() > 1 {
+            return Err(Failure::new("`-` was given twice, but standard input can be read once only"));
+        }
+        Ok(())
+    }
+}
+
+/// Accepts this secret, and the previous one where there is one.
+pub(crate) fn verifier_for(secret: Secret) -> Result<VerifierBuilder, Failure> {
+    let builder = Verifier::builder().secret(secret);
+    Ok(match env::var_os(PREVIOUS).filter(|value| !value.is_empty()) {
+        Some(value) => builder.secret(from_variable(PREVIOUS, value)?),
+        None => builder,
+    })
+}
+
+/// A secret of the form that Twenty makes: 64 hexadecimal digits.
+pub(crate) fn generate() -> Result<Secret, Failure> {
+    named("a new secret", format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+}
+
+fn from_file(file: &Path) -> Result<Secret, Failure> {
+    let name = format!("the secret in {}", input::name(file));
+    let bytes = input::read(file)?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))?;
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if line.contains('\n') {
+        return Err(Failure::new(format!("{name} has several lines: it should be the secret and nothing else")));
+    }
+    named(&name, line.to_owned())
+}
+
+fn from_variable(variable: &str, value: OsString) -> Result<Secret, Failure> {
+    let text = value.into_string().map_err(|_| Failure::new(format!("{variable} is not UTF-8 text")))?;
+    named(variable, text)
+}
+
+fn named(name: &str, text: String) -> Result<Secret, Failure> {
+    Secret::new(text).map_err(|error| Failure::about(name, &error))
+}

@@ -1,0 +1,221 @@
+//! `send`: posts deliveries as Twenty does, without a Twenty.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
+
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use serde_json::value::RawValue;
+use twenty_webhook::{
+    event::EventName,
+    testing::{Delivery, Forgery},
+};
+use uuid::Uuid;
+
+use crate::{
+    batch::{self, Ready},
+    capture::Capture,
+    client::header_map,
+    input,
+    output::{Failure, note},
+    secrets::SecretOptions,
+    target::Target,
+    time,
+};
+
+const EXAMPLES: &str = "\
+Events: created, updated, deleted, restored and destroyed of every standard object, such as person.created; of an object of \
+your own, such as subscription.updated; and of the data model, such as metadata.fieldMetadata.updated.
+
+Examples:
+  twenty-webhook send person.created --to http://localhost:3000/
+  twenty-webhook send person.updated --set record.jobTitle=CTO --to http://localhost:3000/
+  twenty-webhook send company.created --count 1000 --to http://localhost:3000/
+  twenty-webhook send person.created --forge tampered --to http://localhost:3000/";
+
+/// Post sample deliveries, signed as Twenty signs them.
+///
+/// Exits with 0 when every one was answered with a 2xx status within 5 seconds, after which Twenty gives up; and with 1
+/// otherwise, so a forged one should make it 1.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Send {
+    /// An event's name, for a sample of it; or a file (a path with a slash, or that ends with .json or .http, or `-`), for its body
+    #[arg(value_name = "EVENT|FILE")]
+    what: Source,
+
+    /// The receiver's address
+    #[arg(long, value_name = "URL")]
+    to: Target,
+
+    /// Another value at a path of the body: record.jobTitle=CTO. What is JSON goes there as JSON; repeatable
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<Change>,
+
+    /// How many to send. Each is an event of its own: with an event date of its own, and of a record of its own
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    count: NonZeroUsize,
+
+    /// How many may wait for their answer at once; Twenty sends up to 20
+    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    concurrency: NonZeroUsize,
+
+    /// Send what a receiver must refuse
+    #[arg(long, value_name = "HOW", value_parser = forgery())]
+    forge: Option<Forgery>,
+
+    #[command(flatten)]
+    secret: SecretOptions,
+}
+
+impl Send {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let file = if let Source::File(file) = &self.what { Some(&**file) } else { None };
+        self.secret.check_standard_input(file)?;
+        let signer = self.secret.signer()?;
+        let template = self.what.delivery()?;
+        let count = self.count.get() as u64;
+        // Wrong options are told before anything is sent.
+        let first = self.nth(&template, 0)?;
+        let deliveries = (0..count).map(|number| {
+            let delivery = if number == 0 { first.clone() } else { self.nth(&template, number)? };
+            let signed = match self.forge {
+                Some(forgery) => delivery.forge(forgery, &signer),
+                None => delivery.sign(&signer),
+            };
+            Ok::<Ready, Failure>((header_map(signed.headers())?, signed.body().clone()))
+        });
+        let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
+        batch::post(&self.to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
+    }
+
+    /// One of the deliveries. A file's goes as it is, when it is the only one.
+    fn nth(&self, template: &Delivery, number: u64) -> Result<Delivery, Failure> {
+        let mut delivery = template.clone();
+        if self.count > NonZeroUsize::MIN || matches!(self.what, Source::Event(_)) {
+            let date = time::now() + jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+            let told = format!("{date:.3}");
+            let set = delivery.set("eventDate", told);
+            delivery = set.map_err(|error| Failure::about("--count wants an event that can be told apart", &error))?;
+        }
+        if self.count > NonZeroUsize::MIN {
+            // Metadata has no record.
+            delivery = delivery.clone().set("record.id", Uuid::new_v4().to_string()).unwrap_or(delivery);
+        }
+        for Change { path, value } in &self.set {
+            let set = delivery.set(path, value);
+            delivery = set.map_err(|error| Failure::about(format!("--set {path}"), &error))?;
+        }
+        Ok(delivery)
+    }
+}
+
+/// What to send.
+#[derive(Clone)]
+enum Source {
+    Event(EventName),
+    File(PathBuf),
+}
+
+impl Source {
+    fn delivery(&self) -> Result<Delivery, Failure> {
+        match self {
+            Self::Event(name) => {
+                let is_of_twenty = Delivery::samples().any(|sample| sample.name().object() == name.object());
+                if !is_of_twenty {
+                    note(&format!(
+                        "{} is no object that every Twenty has: sending a record of a made-up one",
+                        name.object()
+                    ));
+                }
+                Ok(Delivery::sample(name.clone()))
+            }
+            Self::File(file) => {
+                let content = input::read(file)?;
+                if !Capture::is_one(&content) {
+                    return Ok(Delivery::from_body(content));
+                }
+                let capture = Capture::parse(&content).map_err(|error| Failure::about(input::name(file), &error))?;
+                Ok(Delivery::from_body(capture.body))
+            }
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let path = Path::new(text);
+        let has_extension = path.extension().is_some_and(|extension| extension == "json" || extension == "http");
+        if has_extension || input::is_standard_input(path) || text.contains(['/', '\\']) {
+            return Ok(Self::File(path.to_owned()));
+        }
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if text.contains('.') && text.split('.').all(is_word) {
+            return Ok(Self::Event(EventName::new(text)));
+        }
+        Err("it should be an event such as person.created, or a file such as ./body.json")
+    }
+}
+
+/// A value for a place in the body.
+#[derive(Clone)]
+struct Change {
+    path: String,
+    value: Box<RawValue>,
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, value) = text.split_once('=').ok_or("it should be PATH=VALUE, such as record.jobTitle=CTO")?;
+        let value = match serde_json::from_str(value) {
+            Ok(json) => json,
+            Err(_) => serde_json::value::to_raw_value(value).map_err(|error| error.to_string())?,
+        };
+        Ok(Self { path: path.to_owned(), value })
+    }
+}
+
+fn forgery() -> impl TypedValueParser<Value = Forgery> {
+    let names = Forgery::ALL.iter().map(|forgery| forgery.as_str());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Forgery>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_files_are_told_apart() {
+        for event in ["person.created", "metadata.fieldMetadata.updated", "rocket9.launched"] {
+            assert!(matches!(event.parse(), Ok(Source::Event(_))), "{event}");
+        }
+        for file in ["-", "a.json", "./person.created", "captures/000001-9c56cc51b374.http", "C:\\body"] {
+            assert!(matches!(file.parse(), Ok(Source::File(_))), "{file}");
+        }
+        for neither in ["", ".", "person", "person.", "person created", "person..created", "*.created"] {
+            assert!(neither.parse::<Source>().is_err(), "{neither}");
+        }
+    }
+
+    #[test]
+    fn values_are_json_or_text() {
+        let value = |text: &str| text.parse::<Change>().unwrap().value.get().to_owned();
+        assert_eq!(value("record.jobTitle=CTO"), "\"CTO\"");
+        assert_eq!(value("record.position=1.50"), "1.50");
+        assert_eq!(value("record.name={\"firstName\":null}"), "{\"firstName\":null}");
+        assert_eq!(value("record.position=\"1\""), "\"1\"");
+        assert_eq!(value("record.equation=a=b"), "\"a=b\"");
+        assert_eq!(value("record.city="), "\"\"");
+        assert!("record.city".parse::<Change>().is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! How the receiver answered.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crate::{
+    client::{Answer, PostError},
+    output::{style, styled, wrapped},
+    time::told_for,
+};
+
+/// Counts answers.
+#[derive(Default)]
+pub(crate) struct Tally {
+    answers: BTreeMap<String, u64>,
+    latencies: Vec<Duration>,
+    successes: u64,
+    total: u64,
+    first_error: Option<PostError>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, answer: Result<Answer, PostError>) {
+        self.total += 1;
+        let label = match answer {
+            Ok(answer) => {
+                self.successes += u64::from(answer.is_success());
+                self.latencies.push(answer.latency);
+                answer.status.to_string()
+            }
+            Err(error) => {
+                let kind = error.kind().to_owned();
+                self.first_error.get_or_insert(error);
+                kind
+            }
+        };
+        *self.answers.entry(label).or_default() += 1;
+    }
+
+    /// Whether every delivery was answered with a 2xx status.
+    pub(crate) const fn is_success(&self) -> bool {
+        self.successes == self.total
+    }
+
+    /// For a person, with line ends.
+    ///
+    /// `hint`: what to do about a 401.
+    pub(crate) fn summary(mut self, took: Duration, hint: Option<&str>) -> String {
+        self.latencies.sort_unstable();
+        let mut summary = match (self.total, self.latencies.first(), self.answers.keys().next()) {
+            (1, Some(latency), Some(status)) => {
+                format!("{} in {}\n", styled(Self::style(status), status), told_for(*latency))
+            }
+            // What follows is all there is to tell.
+            (1, ..) => String::new(),
+            _ => self.table(took),
+        };
+        if let (Some(hint), true) = (hint, self.answers.contains_key("401")) {
+            summary += &wrapped("401: ", &format!("the signature was not accepted; {hint}"));
+        }
+        if self.answers.keys().any(|label| label.starts_with('3')) {
+            summary += "3xx: Twenty follows a redirect, but after 301, 302 and 303 without the body\n";
+        }
+        if let Some(error) = &self.first_error {
+            summary += &format!("{} {error}\n", styled(style::BAD, "no answer:"));
+        }
+        summary
+    }
+
+    fn table(&self, took: Duration) -> String {
+        let mut table = format!("{} deliveries in {}\n", self.total, told_for(took));
+        for (label, count) in &self.answers {
+            let padded = format_args!("{label:<20}").to_string();
+            table += &format!("  {}{count:>8}\n", styled(Self::style(label), padded));
+        }
+        if !self.latencies.is_empty() {
+            table += &format!("latency  {}\n", Percentiles(&self.latencies));
+        }
+        table
+    }
+
+    fn style(label: &str) -> anstyle::Style {
+        if label.starts_with('2') { style::GOOD } else { style::BAD }
+    }
+}
+
+/// Of sorted latencies.
+struct Percentiles<'a>(&'a [Duration]);
+
+impl Percentiles<'_> {
+    /// The nearest rank: as many percent are at most this long.
+    fn at(&self, percent: usize) -> Duration {
+        let rank = (self.0.len() * percent).div_ceil(100);
+        self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Percentiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for percent in [50, 90, 99] {
+            write!(f, "p{percent} {}  ", told_for(self.at(percent)))?;
+        }
+        write!(f, "max {}", told_for(self.at(100)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let latencies: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        let at = |percent| Percentiles(&latencies).at(percent).as_millis();
+        assert_eq!([50, 90, 99, 100].map(at), [100, 180, 198, 200]);
+        let one = [Duration::from_millis(7)];
+        assert_eq!([50, 99, 100].map(|percent| Percentiles(&one).at(percent).as_millis()), [7, 7, 7]);
+    }
+
+    #[test]
+    fn anything_but_2xx_is_a_failure() {
+        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1) });
+        for (status, expected) in [(200, true), (202, true), (199, false), (301, false), (401, false), (503, false)] {
+            let mut tally = Tally::default();
+            tally.add(answered(status));
+            assert_eq!(tally.is_success(), expected, "{status}");
+        }
+        let mut tally = Tally::default();
+        tally.add(answered(200));
+        tally.add(Err(PostError::TooLate));
+        assert!(!tally.is_success());
+        let summary = tally.summary(Duration::from_secs(5), None);
+        assert!(summary.contains("2 deliveries in 5.00 s") && summary.contains("no answer in time"), "{summary}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Where JSON ends: what follows a string, a value, a number. Each function takes what was not read yet, and answers what is left then.
+
+use super::{NotRead, Result};
+
+#[inline]
+pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
+    match bytes.first() {
+        Some(&byte) if byte > b' ' => bytes,
+        _ => behind_all_space(bytes),
+    }
+}
+
+/// Twenty writes none.
+#[cold]
+fn behind_all_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// What follows `byte`, which comes next.
+#[inline]
+pub(super) fn after(byte: u8, bytes: &[u8]) -> Result<&[u8]> {
+    match behind_space(bytes) {
+        [first, rest @ ..] if *first == byte => Ok(rest),
+        _ => Err(NotRead),
+    }
+}
+
+/// What begins with the first quote, backslash or control character.
+#[inline]
+pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
+    // Most strings are short. In long ones the processor can look at more at once.
+    for _ in 0..8 {
+        let Some((word, rest)) = bytes.split_first_chunk() else { break };
+        let ends = ends(*word);
+        if ends != 0 {
+            return bytes.get((ends.trailing_zeros() >> 3) as usize..).unwrap_or_default();
+        }
+        bytes = rest;
+    }
+    behind_long_plain(bytes)
+}
+
+/// Sets the highest bit of each byte, counted from the lowest, that is a quote, a backslash or a control character, and perhaps of some
+/// above the first of them.
+#[inline]
+const fn ends(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    let word = u64::from_le_bytes(word);
+    // The bit turned makes 0x20 of the quote, the one number behind those of the control characters.
+    let quote_or_control = (word ^ ONES.wrapping_mul(0x02)).wrapping_sub(ONES.wrapping_mul(0x21));
+    let backslash = (word ^ ONES.wrapping_mul(b'\\' as u64)).wrapping_sub(ONES);
+    (quote_or_control | backslash) & !word & ONES.wrapping_mul(0x80)
+}
+
+fn behind_long_plain(mut bytes: &[u8]) -> &[u8] {
+    const fn is_plain(byte: u8) -> bool {
+        (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+    }
+
+    while let Some((block, rest)) = bytes.split_first_chunk::<32>() {
+        if !block.iter().fold(true, |all, &byte| all & is_plain(byte)) {
+            break;
+        }
+        bytes = rest;
+    }
+    let plain = bytes.iter().take_while(|&&byte| is_plain(byte)).count();
+    bytes.get(plain..).unwrap_or_default()
+}
+
+/// What follows a string, which may be no Unicode text, from behind its opening quote.
+#[inline]
+fn behind_string(bytes: &[u8]) -> Result<&[u8]> {
+    match behind_plain(bytes) {
+        [b'"', rest @ ..] => Ok(rest),
+        rest => behind_escapes(rest),
+    }
+}
+
+#[cold]
+fn behind_escapes(mut bytes: &[u8]) -> Result<&[u8]> {
+    loop {
+        bytes = match bytes {
+            [b'"', rest @ ..] => return Ok(rest),
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
+            [b'\\', b'u', rest @ ..] => match rest.split_first_chunk::<4>() {
+                Some((digits, rest)) if digits.iter().all(u8::is_ascii_hexdigit) => rest,
+                _ => return Err(NotRead),
+            },
+            _ => return Err(NotRead),
+        };
+        bytes = behind_plain(bytes);
+    }
+}
+
+/// What follows a member's name and its colon.
+#[inline]
+fn behind_name(bytes: &[u8]) -> Result<&[u8]> {
+    after(b':', behind_string(after(b'"', bytes)?)?)
+}
+
+/// What follows a value, and how deep it is nested.
+pub(super) fn behind_value(bytes: &[u8]) -> Result<(&[u8], usize)> {
+    // Of the objects and arrays around: the last bit says whether the innermost is an object.
+    let mut around = 0_u128;
+    let mut depth = 0_u32;
+    let mut deepest = 0;
+    let mut rest = bytes;
+    loop {
+        rest = match behind_space(rest) {
+            [b'"', rest @ ..] => behind_string(rest)?,
+            [open @ (b'{' | b'['), rest_inside @ ..] => {
+                let is_object = *open == b'{';
+                around = around << 1 | u128::from(is_object);
+                depth = depth.wrapping_add(1);
+                deepest = deepest.max(depth);
+                if depth > u128::BITS {
+                    return Err(NotRead);
+                }
+                rest = rest_inside;
+                match (behind_space(rest).first(), is_object) {
+                    (Some(b'}'), true) | (Some(b']'), false) => rest,
+                    (_, true) => {
+                        rest = behind_name(rest)?;
+                        continue;
+                    }
+                    (_, false) => continue,
+                }
+            }
+            scalar => behind_scalar(scalar)?,
+        };
+        // Behind a value, or before the end of an empty object or array.
+        loop {
+            if depth == 0 {
+                return Ok((rest, deepest as usize));
+            }
+            let in_object = around & 1 == 1;
+            match (behind_space(rest), in_object) {
+                ([b',', next @ ..], true) => {
+                    rest = behind_name(next)?;
+                    break;
+                }
+                ([b',', next @ ..], false) => {
+                    rest = next;
+                    break;
+                }
+                ([b'}', next @ ..], true) | ([b']', next @ ..], false) => {
+                    rest = next;
+                    around >>= 1;
+                    depth = depth.wrapping_sub(1);
+                }
+                _ => return Err(NotRead),
+            }
+        }
+    }
+}
+
+/// What follows `null`, `true`, `false` or a number.
+fn behind_scalar(bytes: &[u8]) -> Result<&[u8]> {
+    match bytes {
+        [b'n', b'u', b'l', b'l', rest @ ..]
+        | [b't', b'r', b'u', b'e', rest @ ..]
+        | [b'f', b'a', b'l', b's', b'e', rest @ ..] => Ok(rest),
+        _ => behind_number(bytes),
+    }
+}
+
+fn behind_number(bytes: &[u8]) -> Result<&[u8]> {
+    fn behind_digits(bytes: &[u8]) -> Result<&[u8]> {
+        let [b'0'..=b'9', rest @ ..] = bytes else { return Err(NotRead) };
+        let mut rest = rest;
+        while let [b'0'..=b'9', behind @ ..] = rest {
+            rest = behind;
+        }
+        Ok(rest)
+    }
+
+    let mut rest = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
+        [b'0', rest @ ..] => rest,
+        digits => behind_digits(digits)?,
+    };
+    if let [b'.', fraction @ ..] = rest {
+        rest = behind_digits(fraction)?;
+    }
+    if let [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] = rest {
+        rest = behind_digits(exponent)?;
+    }
+    Ok(rest)
+}

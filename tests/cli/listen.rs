@@ -1,0 +1,346 @@
+//! `listen`: what is shown, answered and forwarded.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use twenty_webhook::{testing::Delivery, verify::Signer};
+
+use super::{Directory, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream};
+
+fn ada() -> Delivery {
+    Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
+}
+
+/// The line without its time.
+#[track_caller]
+fn told(line: &str) -> &str {
+    let (time, rest) = line.split_once("  ").unwrap();
+    assert!(time.len() == 9 && time.ends_with('Z'), "{line}");
+    rest
+}
+
+#[test]
+fn shows_a_line_for_each_delivery() {
+    let (mut program, url) = listen(&[]);
+    let changed = ada().set("updatedFields", ["jobTitle", "city"]).unwrap();
+    assert_eq!(send(&url, &changed), 0);
+    // To any path, and once more.
+    assert_eq!(send(&url.replace("/webhooks/twenty", "/?a=b"), &changed), 0);
+    assert_eq!(send(&url, &changed), 0);
+    assert_eq!(send(&url, &Delivery::from_body("{}")), 0);
+    assert_eq!(send(&url, &Delivery::from_body("no JSON")), 1);
+    let shown = lines(&mut program, 5);
+    let shown: Vec<&str> = shown.iter().map(|line| told(line)).collect();
+    let event = "200  verified  person.updated  Ada Lovelace  changed: jobTitle, city";
+    assert_eq!(shown[0], event);
+    assert_eq!(shown[1], format!("{event}  repeated, came once before"));
+    assert_eq!(shown[2], format!("{event}  repeated, came twice before"));
+    assert_eq!(shown[3], "200  verified  -  -");
+    assert!(shown[4].starts_with("400  refused   ") && shown[4].contains("JSON"), "{shown:?}");
+    assert_eq!(program.log(), format!("listening on {url}\n"), "and not the secret");
+}
+
+#[test]
+fn shows_a_json_object_a_line() {
+    let (mut program, url) = listen(&["--format", "json"]);
+    let delivery = ada().set("updatedFields", ["jobTitle"]).unwrap();
+    send(&url, &delivery);
+    send(&url, &delivery);
+    post(&url, &Signer::new("another").unwrap(), ada().body());
+    let shown: Vec<Value> = lines(&mut program, 3).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let record: Value = serde_json::from_slice(delivery.body()).unwrap();
+    let time = |value: &Value| value["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time(&shown[0]) <= time(&shown[2]));
+    let expected = json!({
+        "time": shown[0]["time"], "status": 200, "verified": true, "event": "person.updated",
+        "recordId": record["record"]["id"], "displayName": "Ada Lovelace", "updatedFields": ["jobTitle"],
+    });
+    assert_eq!(shown[0], expected);
+    assert_eq!(shown[1]["repetition"], 1);
+    assert_eq!((&shown[2]["verified"], &shown[2]["status"]), (&json!(false), &json!(401)));
+    assert!(shown[2]["refusal"].as_str().unwrap().contains("signature"));
+    assert!(shown[2]["causes"][0]["advice"].as_str().unwrap().contains("secret"));
+    assert_eq!(shown[2]["event"], Value::Null, "what is not verified is not read");
+}
+
+#[test]
+fn says_why_a_delivery_is_refused() {
+    let (mut program, url) = listen(&[]);
+    assert_eq!(post(&url, &Signer::new(format!("{SECRET} ")).unwrap(), ada().body()), 1);
+    assert_eq!(send(&url, &ada()), 0);
+    let shown = lines(&mut program, 5);
+    // What a forger sent first does not make it a repetition.
+    assert!(shown[4].contains("verified") && !shown[4].contains("repeated"), "{shown:?}");
+    assert_eq!(told(&shown[0]), "401  refused   no secret gives this signature for this timestamp and body");
+    assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
+    assert!(shown[2].starts_with("       "), "{shown:?}");
+}
+
+/// Status and shown lines of a request written by hand, with nothing behind it.
+#[track_caller]
+fn raw(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    let (mut program, _) = listen(arguments);
+    let mut stream = TcpStream::connect(program.address()).unwrap();
+    stream.write_all(request).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut status = String::new();
+    BufReader::new(&stream).read_line(&mut status).unwrap();
+    let lines = lines(&mut program, count);
+    (status.split(' ').nth(1).unwrap().parse().unwrap(), lines)
+}
+
+/// The headers of a body that was signed now.
+fn signed(body: &str) -> String {
+    let pairs = Signer::new(SECRET).unwrap().sign(body).pairs();
+    pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
+#[test]
+fn answers_as_the_receivers_do() {
+    let (status, shown) = raw(&[], b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
+    assert_eq!(status, 401);
+    assert!(shown[1].contains("neither a signature nor a timestamp header"), "{shown:?}");
+
+    let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
+    let (status, shown) = raw(&[], put.as_bytes(), 1);
+    assert_eq!(status, 405);
+    assert_eq!(told(&shown[0]), "405  refused   verified, but it is no POST");
+}
+
+#[test]
+fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
+    let directory = Directory::new();
+    let captures = directory.path("");
+    let post = |headers: &str, length: usize, sent: usize| {
+        let body = "x".repeat(sent);
+        let request = format!("POST / HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
+        let (status, shown) = raw(&["--save", &captures], request.as_bytes(), 1);
+        assert_eq!(shown.len(), 1, "{shown:?}");
+        (status, told(&shown[0]).to_owned())
+    };
+    let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
+    assert_eq!(post(&signed("x"), 100, 50), expected(400, "body broke off"));
+    assert_eq!(post(&signed("x"), 9_999_999, 1), expected(413, "body longer than the limit"));
+    // Of what is refused for its head, only so much is read.
+    let (status, shown) = post("", 200_000, 150_000);
+    assert!(status == 401 && !shown.contains("saved"), "{shown}");
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 0);
+}
+
+#[test]
+fn a_sender_who_leaves_is_shown_all_the_same() {
+    let upstream = Upstream::start(200, Duration::from_secs(1));
+    let (mut program, _) = listen(&["--forward-to", &upstream.url]);
+    let mut stream = TcpStream::connect(program.address()).unwrap();
+    let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
+    stream.write_all(request.as_bytes()).unwrap();
+    program.until("it forwards", |_| upstream.requests().len() == 1);
+    drop(stream);
+    let shown = lines(&mut program, 1);
+    assert!(shown[0].contains("  200  verified  -  -  forwarded: 200 in "), "{shown:?}");
+}
+
+#[test]
+fn a_record_cannot_forge_a_line() {
+    let hostile = "Ada\n10:00:00Z  200  verified  person.created  Eve\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}";
+    let delivery = ada().set("record.name.firstName", hostile).unwrap();
+    let delivery = delivery.set("updatedFields", ["a\nb\u{1b}[31m"]).unwrap();
+    let delivery = delivery.set("eventName", "person.\u{1b}]0;title\u{7}\ncreated").unwrap();
+    for arguments in [&["--color", "never"][..], &["--color", "always"], &["--format", "json"]] {
+        let (mut program, url) = listen(arguments);
+        assert_eq!(send(&url, &delivery), 0);
+        assert_eq!(send(&url, &ada()), 0);
+        let shown = lines(&mut program, 2);
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].contains("Eve") && !shown[1].contains("Eve"), "{shown:?}");
+        // The tool's own colours are all there may be.
+        let bare = shown[0].replace("\u{1b}[0m", "").replace("\u{1b}[1m", "").replace("\u{1b}[2m", "");
+        let bare = bare.replace("\u{1b}[32m", "").replace("\u{1b}[1m", "");
+        assert!(!bare.contains(|c: char| c.is_control() || "\u{202e}\u{2028}".contains(c)), "{bare:?}");
+    }
+}
+
+#[test]
+fn a_long_name_does_not_fill_the_screen() {
+    let (mut program, url) = listen(&[]);
+    let long = ada().set("record.name.firstName", "x".repeat(100_000)).unwrap();
+    send(&url, &long.set("updatedFields", ["y".repeat(100_000)]).unwrap());
+    let shown = lines(&mut program, 1);
+    assert!(shown[0].len() < 300 && shown[0].contains("xx…") && shown[0].contains("yy…"), "{shown:?}");
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let secret = ("TWENTY_WEBHOOK_SECRET", SECRET);
+    let force = ("CLICOLOR_FORCE", "1");
+    for (arguments, variables, expected) in [
+        (&[][..], &[secret][..], false),
+        (&["--color", "always"], &[secret, ("NO_COLOR", "1")], true),
+        (&["--color", "never"], &[secret, force], false),
+        (&[], &[secret, force], true),
+        (&[], &[secret, ("NO_COLOR", "1")], false),
+        (&["--format", "json", "--color", "always"], &[secret], false),
+    ] {
+        let (mut program, url) = listen_with(arguments, variables);
+        send(&url, &ada());
+        let shown = lines(&mut program, 1);
+        assert_eq!(shown[0].contains('\u{1b}'), expected, "{arguments:?} {variables:?}: {shown:?}");
+    }
+}
+
+#[test]
+fn makes_a_secret_and_tells_how_to_use_it() {
+    let (mut program, url) = listen_with(&[], &[]);
+    program.until("it tells the command", |program| program.log().contains(" send "));
+    let log = program.log();
+    assert!(log.contains("Settings > APIs & Webhooks"), "{log}");
+    let command: Vec<&str> = log.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(command[0], TOOL);
+    let done = run_with(&command[1..], &[], b"");
+    assert_eq!(done.code, 0, "{done:?}");
+    let secret = command.last().unwrap();
+    assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
+    assert!(told(&lines(&mut program, 1)[0]).starts_with("200  verified  person.created"));
+    // Another one each time.
+    let (mut another, _) = listen_with(&[], &[]);
+    another.until("it tells the command", |program| program.log().contains(" send "));
+    assert!(!another.log().contains(secret));
+    assert_eq!(send(&url, &ada()), 1, "and no other is accepted");
+}
+
+#[test]
+fn takes_the_previous_secret_as_well() {
+    let variables = [("TWENTY_WEBHOOK_SECRET", "new-secret"), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", SECRET)];
+    let (mut program, url) = listen_with(&[], &variables);
+    assert_eq!(send(&url, &ada()), 0);
+    assert_eq!(post(&url, &Signer::new("new-secret").unwrap(), ada().body()), 0);
+    let shown = lines(&mut program, 2);
+    assert!(shown[0].ends_with("signed with the previous secret"), "{shown:?}");
+    assert!(!shown[1].contains("previous"), "{shown:?}");
+}
+
+#[test]
+fn forwards_what_is_verified_byte_for_byte() {
+    let upstream = Upstream::start(204, Duration::ZERO);
+    let (mut program, _) = listen(&["--forward-to", &upstream.url]);
+    let body =
+        "{ \"eventName\" : \"person.created\",\r\n\"record\":{\"jobTitle\":\"\\u00e9é\\ud83d\\ude00\"},\"n\":1.0 }\n";
+    let pairs = Signer::new(SECRET).unwrap().sign(body).pairs();
+    let mut request = "POST /elsewhere HTTP/1.1\r\nhost: hooks.example.com\r\nconnection: keep-alive, x-hop\r\n\
+                       x-hop: a\r\nkeep-alive: timeout=5\r\nte: trailers\r\nproxy-connection: close\r\n\
+                       content-type: application/json\r\nx-trace: b\r\ntransfer-encoding: chunked\r\n"
+        .to_owned();
+    pairs.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+    let (first, rest) = body.split_at(40);
+    request += &format!("\r\n{:x}\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n", first.len(), rest.len());
+    let mut stream = TcpStream::connect(program.address()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "HTTP/1.1 204 No Content\r\n");
+
+    let [forwarded] = &upstream.requests()[..] else { panic!("not forwarded once") };
+    assert_eq!(forwarded.line, "POST /hooks?token=a HTTP/1.1");
+    assert_eq!(forwarded.body, body.as_bytes());
+    let mut names: Vec<&str> = forwarded.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    let signature = ["x-twenty-webhook-nonce", "x-twenty-webhook-signature", "x-twenty-webhook-timestamp"];
+    assert_eq!(names, [&["content-length", "content-type", "host", "x-trace"][..], &signature].concat());
+    for (name, value) in &pairs {
+        assert_eq!(forwarded.header(name), Some(value.as_str()));
+    }
+    assert_ne!(forwarded.header("host"), Some("hooks.example.com"));
+    let shown = lines(&mut program, 1);
+    assert!(
+        shown[0].contains("  204  verified  person.created") && shown[0].contains("  forwarded: 204 in "),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn forwards_nothing_that_is_refused_and_answers_what_was_answered() {
+    let upstream = Upstream::start(503, Duration::ZERO);
+    let (mut program, url) = listen(&["--forward-to", &upstream.url, "--format", "json"]);
+    for forgery in ["tampered", "stale", "unsigned", "wrong-secret"] {
+        let done = run(&["send", "person.created", "--to", &url, "--forge", forgery]);
+        assert_eq!(done.code, 1, "{forgery}: {done:?}");
+        assert!(done.output.starts_with("401 in "), "{forgery}: {done:?}");
+    }
+    send(&url, &Delivery::from_body("no JSON"));
+    lines(&mut program, 5);
+    assert_eq!(upstream.requests().len(), 0);
+    let done = run(&["send", "person.created", "--to", &url]);
+    assert!(done.code == 1 && done.output.starts_with("503 in "), "{done:?}");
+    assert_eq!(upstream.requests().len(), 1);
+    let shown: Value = serde_json::from_str(&lines(&mut program, 6)[5]).unwrap();
+    assert_eq!((&shown["status"], &shown["verified"]), (&json!(503), &json!(true)));
+    assert_eq!(shown["forwarded"]["status"], 503);
+}
+
+#[test]
+fn shows_that_nobody_is_there_to_forward_to() {
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mut program, url) = listen(&["--forward-to", &format!("http://{address}/")]);
+    let done = run(&["send", "person.created", "--to", &url]);
+    assert!(done.output.starts_with("502 in "), "{done:?}");
+    let shown = lines(&mut program, 1);
+    assert!(shown[0].contains("  not forwarded: connection refused: nothing listens there"), "{shown:?}");
+}
+
+#[test]
+fn does_not_forward_to_itself() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let target = format!("http://localhost:{port}/x");
+    let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
+    assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
+}
+
+#[test]
+fn ends_when_asked_to() {
+    for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
+        let (mut program, url) = listen(&[]);
+        assert_eq!(send(&url, &ada()), 0);
+        let mut open = TcpStream::connect(program.address()).unwrap();
+        open.write_all(half_a_request).unwrap();
+        lines(&mut program, 1);
+        program.signal(signal);
+        assert_eq!(program.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn ends_when_nobody_reads_what_it_shows() {
+    let mut process = Command::new(TOOL)
+        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    let mut greeting = String::new();
+    log.read_line(&mut greeting).unwrap();
+    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    drop(process.stdout.take());
+    // The answer comes as ever.
+    assert_eq!(send(url, &ada()), 0);
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn says_that_the_port_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let done = run(&["listen", "--addr", &address]);
+    assert_eq!(done.code, 2);
+    assert!(done.log.contains(&address) && done.log.contains("--addr"), "{done:?}");
+}

@@ -1,0 +1,78 @@
+//! `replay` and `sign`.
+
+use std::{fs, time::Duration};
+
+use twenty_webhook::{Verifier, testing::Delivery};
+
+use super::{Directory, SECRET, lines, listen, run, run_with, send, upstream::Upstream};
+
+#[test]
+fn replays_as_captured_or_signed_anew() {
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let (mut program, url) = listen(&["--save", &captures]);
+    let deliveries = ["person.created", "company.deleted"].map(Delivery::sample);
+    deliveries.iter().for_each(|delivery| assert_eq!(send(&url, delivery), 0));
+    lines(&mut program, 2);
+    let mut files: Vec<_> = fs::read_dir(&captures).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort_unstable();
+    let files: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let done = run_with(&[&["replay", "--to", &upstream.url][..], &files].concat(), &[], b"");
+    assert_eq!(done.code, 0, "no secret is needed: {done:?}");
+    for ((request, delivery), file) in upstream.requests().iter().zip(&deliveries).zip(&files) {
+        assert_eq!(&request.body, delivery.body());
+        let captured = fs::read_to_string(file).unwrap();
+        for name in ["x-twenty-webhook-timestamp", "x-twenty-webhook-signature", "x-twenty-webhook-nonce"] {
+            assert!(captured.contains(&format!("{name}: {}\r\n", request.header(name).unwrap())), "{name}");
+        }
+        assert_eq!(request.header("captured-at"), None);
+    }
+
+    // Captured long ago: refused as it is, taken when signed anew.
+    let old = fs::read_to_string(files[0]).unwrap();
+    let (before, after) = old.split_once("x-twenty-webhook-timestamp: ").unwrap();
+    let old = directory.file(
+        "old.http",
+        format!("{before}x-twenty-webhook-timestamp: 1{}", &after[1..]).replace("timestamp: 17", "timestamp: 16"),
+    );
+    let done = run(&["replay", &old, "--to", &url]);
+    assert!(done.code == 1 && done.output.starts_with("401 in ") && done.output.contains("--resign"), "{done:?}");
+    let done = run(&["replay", &old, "--to", &url, "--resign"]);
+    assert!(done.code == 0 && done.output.starts_with("200 in "), "{done:?}");
+    let done = run_with(&["replay", &old, "--to", &url, "--resign"], &[], b"");
+    assert!(done.code == 2 && done.log.contains("TWENTY_WEBHOOK_SECRET"), "{done:?}");
+}
+
+#[test]
+fn nothing_is_sent_when_a_capture_cannot_be_read() {
+    let directory = Directory::new();
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let good = directory.file("good.http", "x: y\n\n{}");
+    let cut = directory.file("cut.http", "content-length: 3\n\n{}");
+    for bad in [&*cut, &directory.path("none.http"), &directory.file("body.json", "{}")] {
+        let done = run(&["replay", &good, bad, "--to", &upstream.url]);
+        assert!(done.code == 2 && done.log.contains(bad), "{done:?}");
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn signs_what_a_verifier_takes() {
+    let directory = Directory::new();
+    let body = b"{\"eventName\":\"person.created\"}\r\n\xff";
+    let file = directory.file("body.json", body);
+    let done = run(&["sign", &file]);
+    assert_eq!((done.code, &*done.log), (0, ""));
+    let headers: Vec<_> = done.output.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    assert!(Verifier::new(SECRET).unwrap().verify(headers, body.to_vec()).is_ok());
+
+    let at = |time: &str| run(&["sign", &file, "--timestamp", time]).output;
+    let signature = |output: &str| output.lines().nth(1).unwrap().to_owned();
+    assert!(at("1790932471733").starts_with("x-twenty-webhook-timestamp: 1790932471733\n"));
+    assert_eq!(signature(&at("1790932471733")), signature(&at("2026-10-02T09:14:31.733Z")));
+    let capture = directory.file("a.http", "x: y\n\n{}");
+    let done = run(&["sign", &capture]);
+    assert!(done.code == 2 && done.log.contains("replay --resign"), "{done:?}");
+}

@@ -1,0 +1,110 @@
+//! `listen --save`: captures on disk.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use sha2::{Digest, Sha256};
+use twenty_webhook::testing::Delivery;
+
+use super::{Directory, Program, SECRET, TOOL, lines, listen, run, send};
+
+fn names(directory: &str) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn name(counter: u32, body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    format!("{counter:06}-{}.http", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn every_delivery_becomes_a_file_for_its_owner() {
+    let directory = Directory::new();
+    let captures = directory.path("new/captures");
+    let (mut program, url) = listen(&["--save", &captures]);
+    let ada = Delivery::sample("person.created");
+    send(&url, &ada);
+    send(&url, &ada);
+    let forged = run(&["send", "person.created", "--forge", "wrong-secret", "--to", &url]);
+    assert_eq!(forged.code, 1);
+    let shown = lines(&mut program, 3);
+
+    let found = names(&captures);
+    assert_eq!(found[..2], [name(1, ada.body()), name(2, ada.body())]);
+    assert_eq!(found.len(), 3);
+    assert_eq!(mode(&captures), 0o700);
+    for (file, line) in found.iter().zip(&shown) {
+        assert_eq!(mode(format!("{captures}/{file}")), 0o600);
+        assert!(line.ends_with(&format!("  saved as {captures}/{file}")), "{line}");
+    }
+    let first = fs::read(format!("{captures}/{}", found[0])).unwrap();
+    assert!(first.starts_with(b"POST /webhooks/twenty HTTP/1.1\r\ncaptured-at: "));
+    assert!(first.ends_with(&[b"\r\n\r\n", &ada.body()[..]].concat()));
+
+    let codes = found.iter().map(|file| run(&["verify", &format!("{captures}/{file}")]).code);
+    assert_eq!(codes.collect::<Vec<_>>(), [0, 0, 1]);
+}
+
+#[test]
+fn the_oldest_captures_make_room() {
+    let directory = Directory::new();
+    directory.file("notes.txt", "");
+    directory.file("000001-notes.http", "");
+    directory.file("000007-0123456789ab.http", "");
+    let captures = directory.path("");
+    let (mut program, url) = listen(&["--save", &captures, "--keep", "2"]);
+    let deliveries = ["person.created", "company.created", "note.created"].map(Delivery::sample);
+    for delivery in &deliveries {
+        send(&url, delivery);
+    }
+    lines(&mut program, 3);
+    let kept = [name(9, deliveries[1].body()), name(10, deliveries[2].body())];
+    assert_eq!(names(&captures), ["000001-notes.http", &kept[0], &kept[1], "notes.txt"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_told_at_once() {
+    let directory = Directory::new();
+    let file = directory.file("file", "");
+    for place in [file.clone(), format!("{file}/captures"), "/proc/captures".to_owned()] {
+        let done = run(&["listen", "--addr", "127.0.0.1:0", "--save", &place]);
+        assert_eq!(done.code, 2, "{done:?}");
+        assert!(done.log.contains(&place) && done.log.contains("cannot write there"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_costs_no_delivery() {
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    // Files of this process cannot grow beyond a block or two.
+    let script =
+        format!("trap '' XFSZ; ulimit -f 4; exec {TOOL} listen --addr 127.0.0.1:0 --secret {SECRET} --save {captures}");
+    let mut program = Program::start_executable(Path::new("/bin/sh"), &["-c", &script], &[]);
+    let url = format!("http://{}/", program.address());
+    let long = Delivery::sample("note.created").set("record.filler", "x".repeat(20_000)).unwrap();
+    assert_eq!(send(&url, &long), 0);
+    assert_eq!(send(&url, &Delivery::from_body("{}")), 0);
+    let shown = lines(&mut program, 3);
+    assert!(shown[0].contains("  200  verified  note.created"), "{shown:?}");
+    assert!(shown[1].starts_with("    not saved: "), "{shown:?}");
+    assert!(shown[2].contains("saved as"), "{shown:?}");
+    assert_eq!(names(&captures), [name(1, b"{}")], "half a capture is none");
+}
+
+#[test]
+fn credentials_are_not_saved() {
+    let directory = Directory::new();
+    let (mut program, url) = listen(&["--save", &directory.path("")]);
+    let capture = directory.file("in", "authorization: Bearer abc\ncookie: abc\nx-other: abc\n\n{}");
+    assert_eq!(run(&["replay", "--resign", &capture, "--to", &url]).code, 0);
+    lines(&mut program, 1);
+    let saved = fs::read_to_string(directory.path(&name(1, b"{}"))).unwrap();
+    assert_eq!(saved.matches("abc").count(), 1, "{saved}");
+}

@@ -1,0 +1,186 @@
+//! `send`: what is posted, and what is told about it.
+
+use std::{collections::HashSet, net::TcpListener, sync::Arc, time::Duration};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use serde_json::Value;
+use twenty_webhook::{
+    Verifier, WebhookEvent,
+    event::record::Person,
+    testing::{Delivery, Forgery},
+};
+
+use super::{Directory, Program, SECRET, lines, listen, run, run_with, upstream::Upstream};
+
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}
+
+#[test]
+fn posts_as_twenty_does() {
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let arguments = ["send", "person.updated", "--to", &upstream.url, "--set", "record.jobTitle=CTO"];
+    let done = run(&[&arguments[..], &["--set", "record.name.firstName=null"]].concat());
+    assert_eq!((done.code, &*done.log), (0, ""));
+    assert!(done.output.starts_with("200 in ") && done.output.lines().count() == 1, "{done:?}");
+
+    let [request] = &upstream.requests()[..] else { panic!("not one") };
+    assert_eq!(request.line, "POST /hooks?token=a HTTP/1.1");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert!(request.header("user-agent").unwrap().starts_with("axios/"));
+    let verified = Verifier::new(SECRET).unwrap().verify(request.headers.clone(), request.body.clone()).unwrap();
+    let event = WebhookEvent::<Person>::from_verified(verified).unwrap();
+    assert_eq!(event.name, "person.updated");
+    assert_eq!(event.record.job_title.as_deref(), Some("CTO"));
+    assert_eq!(json(&request.body)["record"]["name"]["firstName"], Value::Null);
+    let age =
+        event.event_date.unwrap().as_millisecond() - i64::try_from(event.verified().timestamp().as_millis()).unwrap();
+    assert!(age.abs() < 10_000, "sent as of now");
+}
+
+#[test]
+fn each_of_many_is_an_event_of_its_own() {
+    let upstream = Upstream::start(200, Duration::from_millis(10));
+    let done = run(&["send", "company.created", "--to", &upstream.url, "--count", "100", "--concurrency", "5"]);
+    assert_eq!((done.code, &*done.log), (0, ""), "no progress bar in a pipe");
+    let requests = upstream.requests();
+    let each = |member: &dyn Fn(&Value) -> &Value| {
+        requests.iter().map(|request| member(&json(&request.body)).to_string()).collect::<HashSet<_>>().len()
+    };
+    assert_eq!(requests.len(), 100);
+    assert_eq!(each(&|body| &body["record"]["id"]), 100);
+    assert_eq!(each(&|body| &body["eventDate"]), 100);
+    assert_eq!(upstream.most_at_once(), 5);
+    let lines: Vec<&str> = done.output.lines().collect();
+    assert!(lines[0].starts_with("100 deliveries in "), "{done:?}");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["200", "100"]);
+    assert!(
+        lines[2].starts_with("latency  p50 ") && lines[2].contains("  p99 ") && lines[2].contains("  max "),
+        "{done:?}"
+    );
+    // Not more than Twenty sends, when nothing else is asked for.
+    let upstream = Upstream::start(200, Duration::from_millis(20));
+    run(&["send", "metadata.fieldMetadata.updated", "--to", &upstream.url, "--count", "60"]);
+    assert_eq!((upstream.requests().len(), upstream.most_at_once()), (60, 20));
+}
+
+#[test]
+fn a_file_goes_as_it_is() {
+    let directory = Directory::new();
+    let body = b"{ \"eventName\": \"rocket.launched\", \"record\": {\"id\": \"1\", \"n\": 1.50} }\r\n";
+    let file = directory.file("body.json", body);
+    let capture = directory.file("a.http", [b"x: y\n\n", &body[..]].concat());
+    let odd = directory.file("odd.json", b"\xff\0 no JSON");
+    let upstream = Upstream::start(200, Duration::ZERO);
+    for what in [&*file, &capture, &odd] {
+        assert_eq!(run(&["send", what, "--to", &upstream.url]).code, 0);
+    }
+    let bodies: Vec<_> = upstream.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [&body[..], body, b"\xff\0 no JSON"]);
+    let done = run_with(&["send", "-", "--to", &upstream.url], &[("TWENTY_WEBHOOK_SECRET", SECRET)], b"{}");
+    assert_eq!((done.code, &upstream.requests()[3].body[..]), (0, &b"{}"[..]));
+
+    // Told apart when there are many of them, and the rest as it was.
+    assert_eq!(run(&["send", &file, "--count", "2", "--to", &upstream.url]).code, 0);
+    let texts: Vec<_> =
+        upstream.requests().drain(4..).map(|request| String::from_utf8(request.body).unwrap()).collect();
+    assert_ne!(texts[0], texts[1]);
+    assert!(texts[0].contains("\"n\": 1.50"), "{texts:?}");
+    let done = run(&["send", &odd, "--count", "2", "--to", &upstream.url]);
+    assert!(done.code == 2 && done.log.contains("not JSON"), "{done:?}");
+    assert_eq!(upstream.requests().len(), 6, "nothing was sent");
+}
+
+#[test]
+fn an_unknown_object_is_noted() {
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let done = run(&["send", "rocket.launched", "--to", &upstream.url]);
+    assert!(done.code == 0 && done.log.contains("rocket is no object that every Twenty has"), "{done:?}");
+    assert_eq!(json(&upstream.requests()[0].body)["eventName"], "rocket.launched");
+}
+
+#[test]
+fn forgeries_are_refused() {
+    let (mut program, url) = listen(&["--format", "json"]);
+    for forgery in Forgery::ALL {
+        let done = run(&["send", "person.created", "--to", &url, "--forge", forgery.as_str()]);
+        assert!(done.code == 1 && done.output.starts_with("401 in "), "{forgery}: {done:?}");
+        assert_eq!(done.output.lines().count(), 1, "{done:?}");
+    }
+    let shown = lines(&mut program, 4);
+    let refusals: Vec<_> = shown.iter().map(|line| json(line.as_bytes())["refusal"].to_string()).collect();
+    for (refusal, expected) in refusals.iter().zip(["no secret gives", "longer ago", "unsigned", "no secret gives"]) {
+        assert!(refusal.contains(expected), "{refusals:?}");
+    }
+}
+
+#[test]
+fn counts_what_was_answered() {
+    for (status, expected) in [(202, 0), (302, 1), (409, 1), (500, 1)] {
+        let upstream = Upstream::start(status, Duration::ZERO);
+        let done = run(&["send", "person.created", "--to", &upstream.url, "--count", "3"]);
+        assert_eq!(done.code, expected, "{done:?}");
+        assert!(done.output.contains(&format!("\n  {status} ")), "{done:?}");
+        assert_eq!(done.output.contains("without the body"), status == 302, "{done:?}");
+    }
+    let upstream = Upstream::start(401, Duration::ZERO);
+    let done = run(&["send", "person.created", "--to", &upstream.url]);
+    assert!(done.code == 1 && done.output.contains("\n401: ") && done.output.contains("listen"), "{done:?}");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let done = run(&["send", "person.created", "--to", &format!("http://{address}/"), "--count", "3"]);
+    assert_eq!(done.code, 1);
+    assert!(done.output.contains("\n  connection refused         3\n"), "{done:?}");
+    assert!(done.output.contains("nothing listens there") && !done.output.contains("latency"), "{done:?}");
+    let done = run(&["send", "person.created", "--to", "http://nowhere.invalid/"]);
+    assert!(done.code == 1 && done.output.starts_with("no answer: "), "{done:?}");
+}
+
+#[test]
+fn gives_up_when_twenty_would() {
+    let upstream = Upstream::start(200, Duration::from_secs(7));
+    let done = run(&["send", "person.created", "--to", &upstream.url, "--count", "2"]);
+    assert_eq!(done.code, 1);
+    assert!(done.output.contains("\n  no answer in time          2\n"), "{done:?}");
+    assert!(done.output.contains("within 5 s, after which Twenty gives up"), "{done:?}");
+}
+
+#[test]
+fn an_example_receives_it() {
+    let mut program = Program::start("axum_receiver", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
+    let url = format!("http://{}/webhooks/twenty", program.address());
+    let done = run(&["send", "person.created", "--to", &url, "--count", "25"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let printed: HashSet<_> = lines(&mut program, 25).into_iter().collect();
+    assert_eq!(printed.len(), 25);
+    let name = Delivery::sample("person.created");
+    let name = &json(name.body())["record"]["name"]["firstName"];
+    assert!(printed.iter().all(|line| line.starts_with("person.created ") && line.contains(name.as_str().unwrap())));
+}
+
+#[test]
+fn https_wants_a_certificate_that_the_machine_trusts() {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+    let config = Arc::new(config);
+    let upstream = Upstream::serve("https", 200, Duration::ZERO, move |stream| {
+        StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream)
+    });
+    let directory = Directory::new();
+    let trusted = directory.file("trusted.pem", cert.pem());
+    let another = generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let other = directory.file("other.pem", another);
+    let send = |roots: &str| {
+        let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("SSL_CERT_FILE", roots)];
+        run_with(&["send", "person.created", "--to", &upstream.url], &variables, b"")
+    };
+    let done = send(&trusted);
+    assert!(done.code == 0 && done.output.starts_with("200 in "), "{done:?}");
+    assert_eq!(upstream.requests().len(), 1);
+    let done = send(&other);
+    assert!(done.code == 1 && done.output.contains("certificate"), "{done:?}");
+    assert_eq!(upstream.requests().len(), 1);
+}

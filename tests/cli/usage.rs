@@ -1,0 +1,108 @@
+//! Wrong input, help, completions: clear words, the right exit code, never a secret.
+
+use std::process::Command;
+
+use super::{Directory, SECRET, TOOL, run, run_with};
+
+#[test]
+fn wrong_input_is_told() {
+    let directory = Directory::new();
+    let file = directory.file("a.http", "x: y\n\n{}");
+    let to = ["--to", "http://127.0.0.1:9/"];
+    let blank = directory.file("blank", " ");
+    let none = directory.path("none");
+    for (arguments, expected) in [
+        (&[][..], "Usage"),
+        (&["sned"], "send"),
+        (&["send", "person.created"], "--to"),
+        (&["send", "person", to[0], to[1]], "person.created"),
+        (&["send", &none, to[0], to[1]], "none"),
+        (&["send", "person.created", "--to", "localhost:3000"], "http://"),
+        (&["send", "person.created", to[0], to[1], "--count", "0"], "--count"),
+        (&["send", "person.created", to[0], to[1], "--concurrency", "0"], "--concurrency"),
+        (&["send", "person.created", to[0], to[1], "--forge", "all"], "wrong-secret"),
+        (&["send", "person.created", to[0], to[1], "--set", "a"], "PATH=VALUE"),
+        (&["send", "person.created", to[0], to[1], "--set", "a.b=c"], "`a`"),
+        (&["send", "person.created", to[0], to[1], "--secret-file", &none], "none"),
+        (&["send", "person.created", to[0], to[1], "--secret-file", &blank], "blank"),
+        (&["send", "person.created", to[0], to[1], "--secret", " "], "blank"),
+        (&["listen", "--addr", "nonsense"], "HOST:PORT"),
+        (&["listen", "--keep", "3"], "--save"),
+        (&["listen", "--save", "x", "--keep", "0"], "--keep"),
+        (&["listen", "--format", "xml"], "json"),
+        (&["listen", "--forward-to", "ftp://localhost/"], "http://"),
+        (&["verify", &none], "none"),
+        (&["verify", &file, "--timestamp", "1"], "leave out"),
+        (&["verify", &file, "--as-of", "1790932471"], "milliseconds"),
+        (&["verify", "-", "--secret-file", "-"], "once only"),
+        (&["replay", to[0], to[1]], "CAPTURE"),
+        (&["sign", &none], "none"),
+        (&["sign", &file, "--timestamp", "soon"], "2026-10-02"),
+        (&["completions", "tcsh"], "bash"),
+    ] {
+        let done = run(arguments);
+        assert_eq!(done.code, 2, "{arguments:?}: {done:?}");
+        assert!(done.log.contains(expected), "{arguments:?}: {expected}: {done:?}");
+        assert_eq!(done.output, "", "{arguments:?}");
+        assert!(!done.log.contains(SECRET), "{done:?}");
+    }
+}
+
+#[test]
+fn a_blank_variable_is_a_mistake_and_none_is_told_how_to_mend() {
+    let directory = Directory::new();
+    let file = directory.file("body.json", "{}");
+    for value in ["", " "] {
+        for command in [&["sign", &*file][..], &["listen", "--addr", "127.0.0.1:0"]] {
+            let done = run_with(command, &[("TWENTY_WEBHOOK_SECRET", value)], b"");
+            assert!(done.code == 2 && done.log.contains("TWENTY_WEBHOOK_SECRET"), "{done:?}");
+        }
+    }
+    let done = run_with(&["sign", &file], &[], b"");
+    assert!(done.code == 2 && done.log.contains("Settings > APIs & Webhooks"), "{done:?}");
+}
+
+#[test]
+fn help_shows_examples_and_no_secret() {
+    for command in ["", "listen", "send", "verify", "replay", "sign", "completions"] {
+        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let done = run(&arguments);
+        assert_eq!((done.code, &*done.log), (0, ""));
+        assert!(done.output.contains("Examples:\n  "), "{command}: {}", done.output);
+        assert!(!done.output.contains(SECRET), "{command}");
+    }
+    assert!(run(&["--help"]).output.contains("Exit codes:"));
+    assert_eq!(run(&["--version"]).output, concat!("twenty-webhook ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn completions_for_each_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = run(&["completions", shell]);
+        assert_eq!(done.code, 0, "{shell}");
+        for word in ["listen", "forward-to", "replay", "concurrency"] {
+            assert!(done.output.contains(word), "{shell}: {word}");
+        }
+    }
+    // A shell that is surely here takes it.
+    let script = format!("source <({TOOL} completions bash) && complete -p twenty-webhook");
+    let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(bash.status.success(), "{bash:?}");
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = Command::new(TOOL).args(["completions", "bash"]).stdout(writer).output().unwrap();
+    assert_eq!((done.status.code(), done.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    let script = format!("{TOOL} completions bash > /dev/full");
+    let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(bash.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bash.stderr).contains("standard output"));
+}

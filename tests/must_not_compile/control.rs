@@ -1,0 +1,22 @@
+//! What the others do in a way that is meant: compiles, so they are refused for what is marked in them.
+#![deny(unused_must_use)]
+
+use twenty_webhook::{
+    Verified, Verifier, WebhookEvent,
+    tower::WebhookLayer,
+    verify::{Secret, Signer, VerifyError},
+};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let secret = Secret::new("secret")?;
+    println!("{secret:?} {}", secret.expose_secret());
+    let verifier = Verifier::new("secret")?;
+    let headers = verifier.headers(Signer::new("secret")?.sign("{}").pairs())?;
+    let mut verification = verifier.begin(headers)?;
+    verification.update("{}")?;
+    let verified: Result<Verified, VerifyError> = verification.finalize();
+    let event: WebhookEvent = WebhookEvent::from_verified(verified?)?;
+    println!("{event:?}");
+    let _ = WebhookLayer::new(verifier);
+    Ok(())
+}

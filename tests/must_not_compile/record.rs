@@ -1,0 +1,11 @@
+//! A record is a type that serde reads, and that owns what it has.
+
+use twenty_webhook::{Verified, WebhookEvent};
+
+struct NotRead;
+
+fn read(verified: Verified) {
+    let _ = WebhookEvent::<NotRead>::from_verified(verified.clone()); //~ E0599
+}
+
+fn main() {}

@@ -1,0 +1,33 @@
+//! A claim is made by claiming, not by copying another's; a clock and a store cross threads.
+
+use std::{cell::Cell, rc::Rc};
+use twenty_webhook::{
+    Receiver, Verifier,
+    deduplicate::{Claim, ClaimKey},
+    verify::{Clock, Timestamp},
+};
+
+#[derive(Debug)]
+struct Local(Rc<Cell<u64>>);
+
+impl Clock for Local { //~ E0277
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.get())
+    }
+}
+
+fn copied(claim: &Claim) -> Claim {
+    claim.clone() //~ E0308
+}
+
+fn forged(key: ClaimKey) -> ClaimKey {
+    ClaimKey(*key.as_bytes()) //~ E0423
+}
+
+fn without_secret() -> Receiver {
+    Receiver::new("secret") //~ E0308
+}
+
+fn main() {
+    let _ = Verifier::builder().secret("text"); //~ E0308
+}

@@ -1,0 +1,39 @@
+//! `SECURITY.md` promises nothing that no test shows: each test that it names is there.
+
+use std::{fs, path::Path};
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether the file has a test of that name in these modules.
+fn has_test(file: &str, name: &str) -> bool {
+    let text = read(file);
+    let mut rest = text.as_str();
+    let (modules, name) = name.rsplit_once("::").unwrap_or(("", name));
+    for module in modules.split("::").filter(|module| !module.is_empty()) {
+        let Some((_, inside)) = rest.split_once(&format!("mod {module} {{\n")) else { return false };
+        rest = inside;
+    }
+    let declared = ["(", "<"].iter().find_map(|open| rest.split_once(&format!("fn {name}{open}")));
+    // On the lines before it are attributes and comments; one of them makes it a test.
+    declared.and_then(|(before, _)| before.rsplit_once('\n')).is_some_and(|(before, _)| {
+        let mut attributes = before.lines().rev().map(str::trim).take_while(|line| line.starts_with(['#', '/']));
+        attributes.any(|line| line.starts_with("#[") && (line.ends_with("test]") || line.contains("test(")))
+    })
+}
+
+#[test]
+fn each_test_that_it_names_is_there() {
+    let text = read("SECURITY.md");
+    let last_cells = text.lines().filter_map(|row| row.strip_prefix("| ")?.strip_suffix(" |")?.rsplit(" | ").next());
+    let named: Vec<_> = last_cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter_map(|code| code.split_once(' '))
+        .filter(|(file, _)| file.ends_with(".rs"))
+        .collect();
+    assert!(named.len() > 40, "{}", named.len());
+    let missing: Vec<_> = named.iter().filter(|(file, name)| !has_test(file, name)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
