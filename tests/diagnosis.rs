@@ -10,7 +10,7 @@ use serde_json::{Value, value::RawValue};
 use sha2::Sha256;
 use support::{NONCE, SECRET, SIGNATURE, TIMESTAMP, secret, vector};
 use twenty_webhook::verify::{
-    Cause, Diagnosis, FixedClock, Keys, Rewriting, SecretEncoding, Timestamp, Verifier, VerifyErrorKind,
+    Cause, Diagnosis, FixedClock, Keys, Rewriting, SecretEncoding, Signer, Timestamp, Verifier, VerifyErrorKind,
 };
 
 /// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented one that no server sends.
@@ -223,6 +223,13 @@ mod headers {
             // Somebody else's.
             capture.add_header("x-amz-timestamp", "1790932471");
         });
+    }
+
+    #[test]
+    fn of_the_prefix_that_was_configured() {
+        let verifier = Verifier::builder().secret(secret("\tpadded")).header_prefix("x-acme-webhook").build().unwrap();
+        let headers = Signer::new("padded").unwrap().header_prefix("x-acme-webhook").unwrap().sign("{}").pairs();
+        assert_eq!(verifier.diagnose(headers, "{}").causes(), [Cause::SecretPadded]);
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! Any file as a capture of the command-line tool's: what is read is in the file, and what is written is read again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code, reason = "the tool uses the rest")]
+#[path = "../../src/bin/twenty-webhook/capture.rs"]
+mod capture;
+
+use capture::Capture;
+
+/// What a written file leaves out.
+const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+fuzz_target!(|file: &[u8]| {
+    let capture = match Capture::parse(file) {
+        Ok(capture) => capture,
+        Err(malformed) => {
+            assert!(!malformed.to_string().is_empty());
+            return;
+        }
+    };
+    // Without any header it may be taken for a body.
+    assert!(Capture::is_one(file) || capture.headers.is_empty());
+    let (lines, rest) = head(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
+    let headers: Vec<_> = lines.iter().filter_map(|line| header(line)).collect();
+    let is_about_file =
+        |name: &str| ["captured-at", "content-length"].iter().any(|about| name.eq_ignore_ascii_case(about));
+    let sent = headers.iter().filter(|(name, _)| !is_about_file(name));
+    assert!(sent.eq(&capture.headers));
+    let declared = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let len = declared.map_or(rest.len(), |(_, len)| str::from_utf8(len).expect("digits").parse().expect("a length"));
+    assert_eq!(capture.body, rest[..len]);
+    assert!(rest[len..].iter().all(|byte| b"\r\n".contains(byte)) && rest.len() <= len + 2);
+
+    let at = capture.captured_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let headers = capture.headers.iter().map(|(name, value)| (name, value));
+    let written = Capture::write("/webhooks/twenty?tenant=1", headers, &capture.body, at);
+    assert!(Capture::is_one(&written));
+    let again = Capture::parse(&written).expect("just written");
+    let is_kept = |(name, _): &&(String, Vec<u8>)| !LEFT_OUT.iter().any(|other| name.eq_ignore_ascii_case(other));
+    assert!(again.headers.iter().eq(capture.headers.iter().filter(is_kept)));
+    assert_eq!((again.body, again.captured_at), (capture.body, Some(at)));
+});
+
+/// The lines before the first blank one, and what comes after it.
+fn head(mut text: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines = Vec::new();
+    loop {
+        let end = text.iter().position(|byte| *byte == b'\n').expect("a blank line");
+        let line = text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]);
+        text = &text[end + 1..];
+        if line.is_empty() {
+            return (lines, text);
+        }
+        lines.push(line);
+    }
+}
+
+/// `None` for a request line: a header's name has no blank.
+fn header(line: &[u8]) -> Option<(String, Vec<u8>)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = str::from_utf8(&line[..colon]).ok().filter(|name| !name.contains(' '))?;
+    Some((name.to_owned(), line[colon + 1..].trim_ascii().to_vec()))
+}
