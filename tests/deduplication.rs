@@ -235,6 +235,32 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
     .await;
 }
 
+/// The stand-in takes what a store in this process has no room for, and counts although the store has room again.
+#[tokio::test]
+async fn a_store_without_room() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1))),
+        async |server, outcomes| {
+            let (fits, does_not) = (event("fits"), event("does not"));
+            let first = post(server.address, delivery(&fits));
+            let first_call = server.calls.next().await;
+            let second = post(server.address, delivery(&does_not));
+            let second_call = server.calls.next().await;
+            first_call.answer(200);
+            assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+            expect(outcomes, [OutcomeKind::Handled]).await;
+            let copy = waiting(server, &does_not, outcomes).await;
+            server.calls.assert_none();
+            second_call.answer(200);
+            for answer in [second, copy] {
+                assert_eq!(soon(answer).await.unwrap().unwrap().status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_long_handler_keeps_its_claim() {
     const LEASE: Duration = Duration::from_millis(1500);

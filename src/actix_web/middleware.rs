@@ -97,12 +97,12 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let receiver = self.receiver.clone();
-        let arrived = Instant::now();
+        let arrived = receiver.arrival();
         Box::pin(async move {
             let mut payload = request.take_payload();
             let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-            let mut reading = Reading::begin(receiver.clone(), target, request.headers(), 0);
-            match poll_fn(|cx| reading.poll(cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
+            let mut reading = Reading::begin(&receiver, target, request.headers(), 0);
+            match poll_fn(|cx| reading.poll(&receiver, cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified.clone());
                     deliver(receiver, service, request, verified, arrived).await
@@ -119,7 +119,7 @@ async fn deliver<S, B>(
     service: Rc<S>,
     request: ServiceRequest,
     verified: Verified,
-    arrived: Instant,
+    arrived: Option<Instant>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,

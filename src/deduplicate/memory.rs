@@ -75,6 +75,11 @@ impl MemoryStore {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).forgotten()
     }
 
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).len() == 0
+    }
+
     /// Runs `operation` with the table and the time.
     fn with<T>(&self, operation: impl FnOnce(&mut Table, u64) -> T) -> T {
         // nothing in the table panics; if something did, an entry might be lost, which is no reason to lose all
@@ -143,6 +148,10 @@ impl ClaimStore for MemoryStore {
 
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool> {
         Box::pin(async move { Ok(self.with(|table, now| table.forget(key, now))) })
+    }
+
+    fn is_in_process(&self) -> bool {
+        true
     }
 }
 

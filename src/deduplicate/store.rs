@@ -95,6 +95,14 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// As [`claim`](Self::claim): whether the key was freed is open. It is safe to call this again.
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
+
+    /// Whether claims lie in this process's memory, so that none is lost to a failure: a call that fails has changed nothing, and what was
+    /// claimed or completed before it still is. Then [`Deduplicate`](crate::receiver::Deduplicate) need not remember it beside the store.
+    ///
+    /// `false` unless a store says otherwise.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 }
 
 impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
@@ -116,6 +124,10 @@ impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
 
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool> {
         (**self).forget(key)
+    }
+
+    fn is_in_process(&self) -> bool {
+        (**self).is_in_process()
     }
 }
 

@@ -127,12 +127,17 @@ impl Receiver {
         Drained { abandoned: background.running.load(Ordering::SeqCst) }
     }
 
+    /// When a request arrives: now. `None` when nobody will ask.
+    pub(crate) fn arrival(&self) -> Option<Instant> {
+        self.acknowledge().map(|_| Instant::now())
+    }
+
     /// Takes a verified delivery to its handler: `work` does. Under [`acknowledge_within`](Self::acknowledge_within), `spawn` puts it on
     /// a task of its own, and the wait ends in time.
     pub(crate) async fn deliver<W, R>(
         &self,
         verified: Verified,
-        arrived: Instant,
+        arrived: Option<Instant>,
         work: impl FnOnce(Delivery) -> W,
         spawn: impl FnOnce(W) -> JoinHandle<Delivered<R>>,
     ) -> Delivered<R>
@@ -145,7 +150,9 @@ impl Receiver {
         let is_decided = Arc::clone(&slot.is_decided);
         let mut task = spawn(work(delivery.in_background(slot)));
         // A time too far ahead to be told is no deadline.
-        let Some(deadline) = arrived.checked_add(acknowledge.within) else { return joined(task.await) };
+        let Some(deadline) = arrived.and_then(|arrived| arrived.checked_add(acknowledge.within)) else {
+            return joined(task.await);
+        };
         match timeout_at(deadline, &mut task).await {
             Ok(ended) => joined(ended),
             // It ended at this very moment.

@@ -163,8 +163,11 @@ impl Deduplicate {
         let key = self.key(verified);
         let mut waiting = None;
         loop {
-            // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
-            let claimed = self.lookups.share(key, || self.try_claim(key)).await;
+            let claimed = match self.try_in_process(key).await {
+                Some(claimed) => claimed,
+                // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
+                None => self.lookups.share(key, || self.try_claim(key)).await,
+            };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
                     waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
@@ -178,6 +181,29 @@ impl Deduplicate {
                 Err(duplicate) => return Err(duplicate),
             }
             sleep(Self::ASK_AGAIN).await;
+        }
+    }
+
+    /// Asks a store in this process alone. `None` when the store is elsewhere or failed, or when the stand-in has to be asked since it holds
+    /// what the store once failed to take.
+    async fn try_in_process(self: &Arc<Self>, key: ClaimKey) -> Option<Result<Held, Duplicate>> {
+        if !self.store.is_in_process() || !self.stand_in.is_empty() {
+            return None;
+        }
+        match self.store.claim(key, self.lease).await.ok()? {
+            ClaimOutcome::Fresh(claim) => {
+                let mut held = Held::new(Arc::clone(self), None);
+                held.claims.in_store = Some(claim);
+                // Looked at once more after claiming: a copy for which the store has no room goes to the stand-in first and then asks the store
+                // once more, so that one of the two sees the other.
+                if !self.stand_in.is_empty() {
+                    held.release().await;
+                    return None;
+                }
+                Some(Ok(held))
+            }
+            ClaimOutcome::Running => Some(Err(Duplicate::Running)),
+            ClaimOutcome::Completed => Some(Err(Duplicate::Handled)),
         }
     }
 
@@ -247,7 +273,9 @@ impl Deduplicate {
                 }
                 return;
             }
-            drop(self.told.complete(claim, remember_for).await);
+            if !self.store.is_in_process() {
+                drop(self.told.complete(claim, remember_for).await);
+            }
         } else if let Some(claim) = in_store
             && let Err(error) = self.store.release(claim).await
         {

@@ -9,7 +9,7 @@
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
 //! | too many unverified bytes at once; too many handlers in the background, or draining; claim store down, under [`StoreFailure::Reject`]; tenant's keys not found out | 503 |
 //! | duplicate of a delivery that was handled | 200 |
-//! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than 100 come at once |
+//! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred come at once |
 //! | handler still running at the deadline of [`acknowledge_within`](Receiver::acknowledge_within) | 202 |
 //! | no handler for the event, and no fallback (event router) | 200 |
 //! | verified, but no JSON (extractor) | 400 |

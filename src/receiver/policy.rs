@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     event::{Heading, field::Id},
-    verify::{Keys, SignatureHeaders, Verified, Verifier, VerifyErrorKind},
+    verify::{Keys, SignatureValues, Verified, Verifier, VerifyErrorKind},
 };
 
 /// How deliveries are received: what the middleware of every framework runs.
@@ -192,14 +192,14 @@ impl Receiver {
     /// The cheap refusals, in order of cost: header presence and shape, age, content encoding, declared length.
     ///
     /// `at_least`: how long the body will be at least, as far as the framework knows beyond the headers.
-    pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureHeaders, Refusal>
+    pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureValues, Refusal>
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
         H: IntoIterator<Item = (N, V)> + Clone,
     {
         let verifier = self.verifier();
-        let signature = verifier.headers(headers.clone())?;
+        let signature = verifier.values(headers.clone())?;
         verifier.check_age(&signature)?;
         let mut declared = at_least;
         for (name, value) in headers {
@@ -228,12 +228,12 @@ impl Receiver {
     }
 
     /// Begins to hash, with the verifier's own keys.
-    pub(super) fn begin(&self, signature: SignatureHeaders) -> Result<Intake, Refusal> {
+    pub(super) fn begin(&self, signature: SignatureValues) -> Result<Intake, Refusal> {
         Ok(Intake::new(self.verifier().start(signature, None)?, self.share()))
     }
 
     /// Begins to hash, with the tenant's keys. An unknown tenant is refused in the end only.
-    pub(super) fn begin_for_tenant(&self, signature: SignatureHeaders, keys: Option<Keys>) -> Result<Intake, Refusal> {
+    pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Result<Intake, Refusal> {
         let is_known = keys.is_some();
         let intake = Intake::new(self.verifier().start(signature, keys)?, self.share());
         Ok(if is_known { intake } else { intake.of_unknown_tenant() })

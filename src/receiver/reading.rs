@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
 use super::{Receiver, Refusal, RefusalKind, intake::Intake, telemetry, tenants::Resolving};
-use crate::verify::{SignatureHeaders, Verified};
+use crate::verify::{SignatureValues, Verified};
 
 /// How much of a refused body is read and thrown away, in bytes: a sender that is still writing does not read the answer, and
 /// closing the connection on it would reset it.
@@ -21,9 +21,8 @@ const EMPTY_CHUNKS: usize = 1_000;
 
 /// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
 pub(crate) struct Reading {
-    receiver: Receiver,
     /// The lookup of the tenant's keys, which comes first.
-    resolving: Option<(SignatureHeaders, Resolving)>,
+    resolving: Option<(SignatureValues, Resolving)>,
     /// Gone once there is a verdict.
     intake: Option<Intake>,
     /// Once there is one, the rest of the body is thrown away.
@@ -36,7 +35,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Checks the request's head. `target`: path and query; for `at_least` see [`Receiver::check_head`].
-    pub(crate) fn begin<N, V, H>(receiver: Receiver, target: &str, headers: H, at_least: u64) -> Self
+    pub(crate) fn begin<N, V, H>(receiver: &Receiver, target: &str, headers: H, at_least: u64) -> Self
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
@@ -55,17 +54,18 @@ impl Reading {
             Err(refusal) => ((None, None), Some(refusal)),
         };
         let left_to_drain = if intake.is_none() && is_waiting() { 0 } else { DRAIN_LIMIT };
-        Self { receiver, resolving, intake, refusal, left_to_drain, empty_chunks: 0, deadline: None }
+        Self { resolving, intake, refusal, left_to_drain, empty_chunks: 0, deadline: None }
     }
 
     /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
     pub(crate) fn poll<E>(
         &mut self,
+        receiver: &Receiver,
         cx: &mut Context<'_>,
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
     ) -> Poll<Result<Verified, Refusal>> {
-        if self.poll_resolving(cx).is_pending() {
-            return self.poll_deadline(cx, RefusalKind::ResolverFailed);
+        if self.poll_resolving(receiver, cx).is_pending() {
+            return self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed);
         }
         for _ in 0..FRAMES_PER_POLL {
             match self.refusal {
@@ -83,23 +83,23 @@ impl Reading {
                     self.take(chunk);
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
-                Poll::Ready(None) => return Poll::Ready(self.finish()),
-                Poll::Pending => return self.poll_deadline(cx, RefusalKind::BodyTimeout),
+                Poll::Ready(None) => return Poll::Ready(self.finish(receiver)),
+                Poll::Pending => return self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout),
             }
         }
         cx.waker().wake_by_ref();
-        self.poll_deadline(cx, RefusalKind::BodyTimeout)
+        self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout)
     }
 
-    fn poll_resolving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_resolving(&mut self, receiver: &Receiver, cx: &mut Context<'_>) -> Poll<()> {
         let Some((_, keys)) = &mut self.resolving else { return Poll::Ready(()) };
         let found = ready!(keys.as_mut().poll(cx));
         let Some((signature, _)) = self.resolving.take() else { return Poll::Ready(()) };
         let intake = match found {
-            Ok(keys) => self.receiver.begin_for_tenant(signature, keys),
+            Ok(keys) => receiver.begin_for_tenant(signature, keys),
             Err(error) => {
                 let kind = RefusalKind::ResolverFailed;
-                telemetry::resolver_failed(&*error, || self.receiver.is_warning_due(kind));
+                telemetry::resolver_failed(&*error, || receiver.is_warning_due(kind));
                 Err(kind.into())
             }
         };
@@ -125,9 +125,9 @@ impl Reading {
         }
     }
 
-    fn finish(&mut self) -> Result<Verified, Refusal> {
+    fn finish(&mut self, receiver: &Receiver) -> Result<Verified, Refusal> {
         match self.intake.take() {
-            Some(intake) => intake.finish(&self.receiver),
+            Some(intake) => intake.finish(receiver),
             None => Err(self.give_up(RefusalKind::BodyBrokenOff)),
         }
     }
@@ -138,8 +138,13 @@ impl Reading {
         self.refusal.unwrap_or_else(|| kind.into())
     }
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, late: RefusalKind) -> Poll<Result<Verified, Refusal>> {
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.receiver.deadline())));
+    fn poll_deadline(
+        &mut self,
+        receiver: &Receiver,
+        cx: &mut Context<'_>,
+        late: RefusalKind,
+    ) -> Poll<Result<Verified, Refusal>> {
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(receiver.deadline())));
         deadline.as_mut().poll(cx).map(|()| Err(self.give_up(late)))
     }
 }

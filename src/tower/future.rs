@@ -35,8 +35,8 @@ pin_project! {
     #[project = PhaseProjection]
     enum Phase<S, B, F, A> {
         /// Reads the body.
-        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrived: Instant },
-        /// Nothing but verification was asked for. Waits until the inner service is ready,
+        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrived: Option<Instant> },
+        /// Nothing but verification was asked for. Waits until the inner service is ready, if it is not,
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
         /// and for its answer.
         Call { #[pin] future: F },
@@ -50,7 +50,8 @@ where
     S: Service<Request<VerifiedBody>>,
 {
     pub(super) fn new(head: Parts, body: B, reading: Reading, receiver: Receiver, inner: S) -> Self {
-        let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrived: Instant::now() };
+        let arrived = receiver.arrival();
+        let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrived };
         Self { phase, receiver }
     }
 }
@@ -68,12 +69,16 @@ where
         loop {
             let next = match this.phase.as_mut().project() {
                 PhaseProjection::Read { mut body, reading, head, inner, arrived } => {
-                    let verdict = ready!(reading.poll(cx, |cx| poll_chunk(body.as_mut(), cx)));
-                    let (Some(head), Some(inner)) = (head.take(), inner.take()) else { return Poll::Pending };
+                    let verdict = ready!(reading.poll(this.receiver, cx, |cx| poll_chunk(body.as_mut(), cx)));
+                    let (Some(head), Some(mut inner)) = (head.take(), inner.take()) else { return Poll::Pending };
                     let version = head.version;
                     match verdict {
                         Ok(verified) if this.receiver.only_verifies() => {
-                            Phase::Ready { inner, request: Some(verified_request(head, verified)) }
+                            let request = verified_request(head, verified);
+                            match inner.poll_ready(cx)? {
+                                Poll::Ready(()) => Phase::Call { future: inner.call(request) },
+                                Poll::Pending => Phase::Ready { inner, request: Some(request) },
+                            }
                         }
                         Ok(verified) => {
                             let future = deliver(this.receiver.clone(), inner, head, verified, *arrived);
@@ -111,7 +116,7 @@ async fn deliver<S, R>(
     mut inner: S,
     head: Parts,
     verified: Verified,
-    arrived: Instant,
+    arrived: Option<Instant>,
 ) -> Delivered<Result<Response<R>, S::Error>>
 where
     S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,

@@ -40,7 +40,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let reading = Reading::begin(self.receiver.clone(), target, &head.headers, body.size_hint().lower());
+        let reading = Reading::begin(&self.receiver, target, &head.headers, body.size_hint().lower());
         ResponseFuture::new(head, body, reading, self.receiver.clone(), self.inner.clone())
     }
 }

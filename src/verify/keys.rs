@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use super::{ConfigError, Secret};
+use hmac::Mac;
+use subtle::ConstantTimeEq;
+
+use super::{ConfigError, Secret, VerifyErrorKind, headers::SignatureValues, secret::HmacSha256};
 
 /// The secrets that one webhook (or tenant) may sign with, under a stable id.
 ///
@@ -59,8 +62,40 @@ impl Keys {
         Arc::clone(&self.id)
     }
 
+    pub(super) fn into_id(self) -> Arc<str> {
+        self.id
+    }
+
     pub(super) fn secrets(&self) -> &[Secret] {
         &self.secrets
+    }
+}
+
+impl Keys {
+    /// Which secret gives the signature, in constant time. `first` is the first one's MAC, where it is ready. Only when it does not match
+    /// are the others tried.
+    pub(super) fn find_signer<C, B>(
+        &self,
+        values: &SignatureValues,
+        first: Option<HmacSha256>,
+        body: impl Fn() -> C,
+    ) -> Result<usize, VerifyErrorKind>
+    where
+        C: IntoIterator<Item = B>,
+        B: AsRef<[u8]>,
+    {
+        let matches = |mac: HmacSha256| -> bool { mac.finalize().into_bytes().ct_eq(values.signature()).into() };
+        let tried = usize::from(first.is_some());
+        if first.is_some_and(matches) {
+            return Ok(0);
+        }
+        let mut others = self.secrets.iter().enumerate().skip(tried);
+        let signer = others.find(|(_, secret)| {
+            let mut mac = secret.begin(values.timestamp_text());
+            body().into_iter().for_each(|chunk| mac.update(chunk.as_ref()));
+            matches(mac)
+        });
+        signer.map(|(index, _)| index).ok_or(VerifyErrorKind::SignatureMismatch)
     }
 }
 

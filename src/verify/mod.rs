@@ -34,6 +34,7 @@ mod diagnosis;
 mod error;
 mod headers;
 mod keys;
+mod received;
 mod secret;
 mod signer;
 mod timestamp;
@@ -45,6 +46,8 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
 pub use error::{ConfigError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) use headers::SignatureValues;
 pub use keys::Keys;
 pub use secret::Secret;
 pub use signer::Signer;

@@ -1,10 +1,12 @@
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hmac::Mac;
-use subtle::ConstantTimeEq;
 
-use super::{Keys, SignatureHeaders, Timestamp, Verified, VerifyError, VerifyErrorKind, secret::HmacSha256};
+use super::{
+    Keys, Timestamp, Verified, VerifyError, VerifyErrorKind, headers::SignatureValues, received::Received,
+    secret::HmacSha256,
+};
 
 /// A verification under way: hashes the body while it arrives.
 ///
@@ -12,30 +14,33 @@ use super::{Keys, SignatureHeaders, Timestamp, Verified, VerifyError, VerifyErro
 /// [`finalize`](Self::finalize). How the body is cut into chunks makes no difference.
 #[must_use = "nothing is verified before `finalize`"]
 pub struct Verification {
-    headers: SignatureHeaders,
+    values: SignatureValues,
     fresh_until: Timestamp,
     keys: Keys,
     mac: HmacSha256,
-    body: ReceivedBody,
+    body: Received,
     body_limit: usize,
 }
 
 impl Verification {
+    // Inlined, here and where it is called, so that the state is made where it stays.
+    #[inline]
     pub(super) fn begin(
-        headers: SignatureHeaders,
+        values: SignatureValues,
         fresh_until: Timestamp,
         keys: Keys,
         body_limit: usize,
     ) -> Result<Self, VerifyErrorKind> {
         // `Keys` has at least one secret; without any, nothing could match.
         let first = keys.secrets().first().ok_or(VerifyErrorKind::SignatureMismatch)?;
-        let mac = first.begin(headers.timestamp_text());
-        Ok(Self { headers, fresh_until, keys, mac, body: ReceivedBody::default(), body_limit })
+        let mac = first.begin(values.timestamp_text());
+        Ok(Self { values, fresh_until, keys, mac, body: Received::default(), body_limit })
     }
 
     /// Takes the next chunk of the body.
     ///
-    /// The first chunk is kept as it is, without a copy; so a body that arrives in one piece is never copied.
+    /// A chunk is kept as it is, without a copy, when it is the first or not a small one; so a body that arrives in one piece is never
+    /// copied, and one that arrives in several is copied once, when it has verified.
     ///
     /// # Errors
     ///
@@ -64,63 +69,20 @@ impl Verification {
     ///
     /// [`VerifyErrorKind::SignatureMismatch`] when no secret gives the signature.
     pub fn finalize(self) -> Result<Verified, VerifyError> {
-        let Self { headers, fresh_until, keys, mac, body, .. } = self;
-        let body = body.into_bytes();
-        let matches = |mac: HmacSha256| -> bool { mac.finalize().into_bytes().ct_eq(headers.signature()).into() };
-        let secret_index = if matches(mac) {
-            0
-        } else {
-            let mut others = keys.secrets().iter().enumerate().skip(1);
-            others
-                .find(|(_, secret)| matches(secret.begin(headers.timestamp_text()).chain_update(&body)))
-                .map(|(index, _)| index)
-                .ok_or(VerifyErrorKind::SignatureMismatch)?
-        };
-        Ok(Verified::new(body, headers.timestamp(), fresh_until, keys.shared_id(), secret_index, headers.nonce()))
+        let Self { values, fresh_until, keys, mac, body, .. } = self;
+        let secret_index = keys.find_signer(&values, Some(mac), || body.chunks())?;
+        Ok(Verified::new(body.into_bytes(), &values, fresh_until, keys.into_id(), secret_index))
     }
 }
 
 impl fmt::Debug for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verification")
-            .field("headers", &self.headers)
+            .field("timestamp", &self.values.timestamp())
             .field("keys", &self.keys)
             .field("received", &self.received())
             .field("body_limit", &self.body_limit)
             .finish_non_exhaustive()
-    }
-}
-
-/// The body so far. Memory follows the bytes that came, never a length that somebody claimed: one chunk is kept as it is,
-/// several are gathered in a buffer that doubles.
-#[derive(Default)]
-struct ReceivedBody {
-    only: Bytes,
-    gathered: BytesMut,
-}
-
-impl ReceivedBody {
-    fn len(&self) -> usize {
-        self.only.len().max(self.gathered.len())
-    }
-
-    fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
-            return;
-        }
-        if self.len() == 0 {
-            self.only = chunk;
-            return;
-        }
-        if self.gathered.is_empty() {
-            self.gathered.reserve(self.only.len().saturating_add(chunk.len()));
-            self.gathered.extend_from_slice(&std::mem::take(&mut self.only));
-        }
-        self.gathered.extend_from_slice(&chunk);
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.gathered.is_empty() { self.only } else { self.gathered.freeze() }
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::Timestamp;
+use super::{Timestamp, headers::SignatureValues};
 
 /// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
 ///
@@ -40,13 +40,12 @@ pub struct Verified {
 impl Verified {
     pub(super) const fn new(
         body: Bytes,
-        timestamp: Timestamp,
+        values: &SignatureValues,
         fresh_until: Timestamp,
         keys_id: Arc<str>,
         secret_index: usize,
-        nonce: Option<[u8; 16]>,
     ) -> Self {
-        Self { body, timestamp, fresh_until, keys_id, secret_index, nonce }
+        Self { body, timestamp: values.timestamp(), fresh_until, keys_id, secret_index, nonce: values.nonce() }
     }
 
     /// The body, byte for byte as it was signed.

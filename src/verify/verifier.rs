@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{
     Clock, ConfigError, Keys, Secret, SignatureHeaders, SystemClock, Verification, Verified, VerifyError,
-    VerifyErrorKind, headers::HeaderNames,
+    VerifyErrorKind,
+    headers::{HeaderNames, SignatureValues},
 };
 
 /// Decides whether a delivery came from your Twenty workspace.
@@ -81,9 +82,18 @@ impl Verifier {
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        let mut verification = self.begin(self.headers(headers)?)?;
-        verification.update(body)?;
-        verification.finalize()
+        self.verify_values(&self.values(headers)?, body.into())
+    }
+
+    fn verify_values(&self, values: &SignatureValues, body: Bytes) -> Result<Verified, VerifyError> {
+        let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
+        self.check_age(values)?;
+        if body.len() > *body_limit {
+            return Err(VerifyErrorKind::BodyTooLong.into());
+        }
+        let secret_index = keys.find_signer(values, None, || [&body])?;
+        let fresh_until = values.timestamp().saturating_add(*tolerance);
+        Ok(Verified::new(body, values, fresh_until, keys.shared_id(), secret_index))
     }
 
     /// Finds and parses the signature headers among `headers`: the first and cheapest step.
@@ -96,7 +106,16 @@ impl Verifier {
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        Ok(SignatureHeaders::parse(&self.inner.names, headers)?)
+        Ok(SignatureHeaders::named(Arc::clone(&self.inner.names), self.values(headers)?))
+    }
+
+    /// The values of the signature headers.
+    pub(crate) fn values<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Result<SignatureValues, VerifyError>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        Ok(SignatureValues::parse(&self.inner.names, headers)?)
     }
 
     /// Checks the age, then starts hashing. For a body that arrives in chunks:
@@ -121,15 +140,15 @@ impl Verifier {
     ///
     /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
-        self.check_age(&headers)?;
-        self.start(headers, None)
+        self.check_age(headers.values())?;
+        self.start(headers.into_values(), None)
     }
 
     /// Refuses what was signed too long ago, or too far ahead.
-    pub(crate) fn check_age(&self, headers: &SignatureHeaders) -> Result<(), VerifyError> {
+    pub(crate) fn check_age(&self, values: &SignatureValues) -> Result<(), VerifyError> {
         let Inner { tolerance, clock, .. } = &*self.inner;
         let now = clock.now();
-        let sent = headers.timestamp();
+        let sent = values.timestamp();
         if now.saturating_since(sent) > *tolerance {
             return Err(VerifyErrorKind::TooOld.into());
         }
@@ -140,11 +159,12 @@ impl Verifier {
     }
 
     /// Starts hashing for headers whose age was checked, with the verifier's own keys or others.
-    pub(crate) fn start(&self, headers: SignatureHeaders, others: Option<Keys>) -> Result<Verification, VerifyError> {
+    #[inline]
+    pub(crate) fn start(&self, values: SignatureValues, others: Option<Keys>) -> Result<Verification, VerifyError> {
         let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
-        let fresh_until = headers.timestamp().saturating_add(*tolerance);
+        let fresh_until = values.timestamp().saturating_add(*tolerance);
         let keys = others.unwrap_or_else(|| keys.clone());
-        Ok(Verification::begin(headers, fresh_until, keys, *body_limit)?)
+        Ok(Verification::begin(values, fresh_until, keys, *body_limit)?)
     }
 
     /// The present time, by this verifier's clock.
