@@ -79,13 +79,19 @@ pub fn variants(name: &str) -> Vec<String> {
     body.filter(is_variant).map(|line| identifier(&line[4..]).to_owned()).collect()
 }
 
-/// The types that implement `std::error::Error`.
+/// The public types that implement `std::error::Error`.
 pub fn error_types() -> Vec<String> {
-    let mut types: Vec<_> = files()
-        .iter()
-        .flat_map(|(_, lines)| lines)
+    let files = files();
+    let lines = || files.iter().flat_map(|(_, lines)| lines);
+    let public: BTreeSet<_> = lines()
+        .filter_map(|line| line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum ")))
+        .map(identifier)
+        .collect();
+    let mut types: Vec<_> = lines()
         .filter_map(|line| line.trim().strip_prefix("impl Error for "))
-        .map(|name| identifier(name).to_owned())
+        .map(identifier)
+        .filter(|name| public.contains(name))
+        .map(str::to_owned)
         .collect();
     types.sort();
     types
