@@ -84,13 +84,13 @@ struct Connection {
 /// Sends all requests over `connections` and expects 200 for each. The first tenth warms up and does not count.
 pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
     let mut poll = Poll::new().expect("a selector");
-    let mut open = connect(&poll, server.address, connections);
-    let mut events = Events::with_capacity(1024);
-    let warm_up = (requests.len() / 10).max(connections);
-    let mut latencies = Vec::with_capacity(requests.len() - warm_up);
+    let mut open: Vec<_> = (0..connections).map(|index| connect(&poll, requests.get(index), server, index)).collect();
     let mut buffer = [0; 4096];
+    let mut events = Events::with_capacity(1024);
+    let warm_up = connections + requests.len() / 10;
+    let mut latencies = Vec::with_capacity(requests.len() - warm_up);
     let mut start = None;
-    let (mut next, mut answered) = (0, 0);
+    let (mut next, mut answered) = (connections, connections);
     for connection in &mut open {
         post(connection, requests.get(next));
         next += 1;
@@ -100,12 +100,10 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
         assert!(!events.is_empty(), "{}: {answered} answers to {} requests", server.route, requests.len());
         for event in &events {
             let connection = &mut open[event.token().0];
-            if !event.is_readable() || !has_answer(connection, &mut buffer) {
+            if !event.is_readable() || !has_answer(&mut connection.stream, &mut connection.answer, &mut buffer) {
                 continue;
             }
-            let answer = String::from_utf8_lossy(&connection.answer);
-            assert!(answer.starts_with("HTTP/1.1 200"), "{}: {answer}", server.route);
-            connection.answer.clear();
+            take_answer(&mut connection.answer, server);
             answered += 1;
             if answered > warm_up {
                 latencies.push(connection.sent.elapsed().as_nanos() as u64);
@@ -129,16 +127,19 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
     }
 }
 
-fn connect(poll: &Poll, address: SocketAddr, count: usize) -> Vec<Connection> {
-    let connection = |index| {
-        let stream = std::net::TcpStream::connect(address).expect("connected");
-        stream.set_nodelay(true).expect("a socket");
-        stream.set_nonblocking(true).expect("a socket");
-        let mut stream = TcpStream::from_std(stream);
-        poll.registry().register(&mut stream, Token(index), Interest::READABLE).expect("registered");
-        Connection { stream, sent: Instant::now(), answer: Vec::with_capacity(256) }
-    };
-    (0..count).map(connection).collect()
+/// Connects, and waits for the answer to a first request: with more connections at once than the server's queue holds, some would
+/// be dropped and only come back after a second.
+fn connect(poll: &Poll, first: &[u8], server: &Server, index: usize) -> Connection {
+    let mut stream = std::net::TcpStream::connect(server.address).expect("connected");
+    stream.set_nodelay(true).expect("a socket");
+    stream.write_all(first).expect("written");
+    let mut answer = Vec::with_capacity(256);
+    while !has_answer(&mut stream, &mut answer, &mut [0; 4096]) {}
+    take_answer(&mut answer, server);
+    stream.set_nonblocking(true).expect("a socket");
+    let mut stream = TcpStream::from_std(stream);
+    poll.registry().register(&mut stream, Token(index), Interest::READABLE).expect("registered");
+    Connection { stream, sent: Instant::now(), answer }
 }
 
 /// A request is small, and nothing is under way on its connection: the socket takes it at once.
@@ -149,14 +150,20 @@ fn post(connection: &mut Connection, request: &[u8]) {
 }
 
 /// Reads, and says whether the answer is complete: it has no body.
-fn has_answer(connection: &mut Connection, buffer: &mut [u8]) -> bool {
-    match connection.stream.read(buffer) {
+fn has_answer(stream: &mut impl Read, answer: &mut Vec<u8>, buffer: &mut [u8]) -> bool {
+    match stream.read(buffer) {
         Ok(0) => panic!("the server closed a connection"),
-        Ok(read) => connection.answer.extend_from_slice(&buffer[..read]),
+        Ok(read) => answer.extend_from_slice(&buffer[..read]),
         Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
         Err(error) => panic!("{error}"),
     }
-    connection.answer.ends_with(b"\r\n\r\n")
+    answer.ends_with(b"\r\n\r\n")
+}
+
+/// Expects that it is 200, and makes room for the next.
+fn take_answer(answer: &mut Vec<u8>, server: &Server) {
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}: {}", server.route, String::from_utf8_lossy(answer));
+    answer.clear();
 }
 
 /// Sends one request over a connection of its own, and returns the status.
