@@ -47,6 +47,11 @@ impl Process {
         status(self.0.id(), "VmHWM")
     }
 
+    /// How many files it has open, connections among them.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.0.id())).expect("the process runs").count()
+    }
+
     /// The memory it holds, in bytes.
     pub fn rss(&self) -> u64 {
         status(self.0.id(), "VmRSS")
