@@ -158,8 +158,8 @@ impl SignatureValues {
         self.timestamp.value
     }
 
-    pub(super) fn timestamp_text(&self) -> &[u8] {
-        self.timestamp.text()
+    pub(super) const fn timestamp_header(&self) -> &TimestampHeader {
+        &self.timestamp
     }
 
     pub(super) const fn signature(&self) -> &[u8; 32] {
@@ -180,7 +180,8 @@ fn is(name: &[u8], ours: &str) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct TimestampHeader {
     value: Timestamp,
-    text: [u8; Self::MAX_DIGITS],
+    /// Behind the text there are colons.
+    text: [u8; Self::MAX_DIGITS + 1],
     len: u8,
 }
 
@@ -190,17 +191,19 @@ impl TimestampHeader {
 
     pub(super) fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
         let malformed = VerifyErrorKind::MalformedTimestamp;
-        let mut buffer = [0; Self::MAX_DIGITS];
-        buffer.get_mut(..text.len()).ok_or(malformed)?.copy_from_slice(text);
-        let len = u8::try_from(text.len()).map_err(|_| malformed)?;
-        if text.is_empty() {
+        if text.is_empty() || text.len() > Self::MAX_DIGITS {
             return Err(malformed);
         }
-        let mut millis = 0_u64;
-        for byte in text {
-            let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9).ok_or(malformed)?;
-            millis = millis.checked_mul(10).and_then(|m| m.checked_add(digit.into())).ok_or(malformed)?;
+        let mut buffer = [b':'; Self::MAX_DIGITS + 1];
+        buffer.get_mut(..text.len()).ok_or(malformed)?.copy_from_slice(text);
+        let len = u8::try_from(text.len()).map_err(|_| malformed)?;
+        let is_digits = text.iter().fold(true, |all, byte| all & byte.is_ascii_digit());
+        if !is_digits {
+            return Err(malformed);
         }
+        let digit = |byte: &u8| u64::from(byte.wrapping_sub(b'0'));
+        let add = |millis: u64, byte| millis.checked_mul(10)?.checked_add(digit(byte));
+        let millis = text.iter().try_fold(0_u64, add).ok_or(malformed)?;
         if len == 10 {
             return Err(VerifyErrorKind::TimestampInSeconds);
         }
@@ -210,12 +213,17 @@ impl TimestampHeader {
     pub(super) fn text(&self) -> &[u8] {
         self.text.get(..self.len.into()).unwrap_or_default()
     }
+
+    /// What is signed before the body: the text and a colon.
+    pub(super) fn signed(&self) -> &[u8] {
+        self.text.get(..=self.len.into()).unwrap_or_default()
+    }
 }
 
 impl From<Timestamp> for TimestampHeader {
     fn from(value: Timestamp) -> Self {
         let digits = value.to_string();
-        let mut text = [0; Self::MAX_DIGITS];
+        let mut text = [b':'; Self::MAX_DIGITS + 1];
         text.iter_mut().zip(digits.bytes()).for_each(|(to, digit)| *to = digit);
         // At most `MAX_DIGITS`, so the length always fits.
         Self { value, text, len: u8::try_from(digits.len()).unwrap_or_default() }
@@ -256,7 +264,7 @@ mod tests {
             parse(&[("X-Twenty-Webhook-SIGNATURE", SIGNATURE), ("x-TWENTY-webhook-timestamp", "0001790932471733")])
                 .unwrap();
         assert_eq!(headers.timestamp(), Timestamp::from_millis(1_790_932_471_733));
-        assert_eq!(headers.values.timestamp_text(), b"0001790932471733");
+        assert_eq!(headers.values.timestamp.text(), b"0001790932471733");
         assert_eq!(headers.values.nonce(), None);
     }
 
@@ -278,6 +286,9 @@ mod tests {
         {
             assert_eq!(with_timestamp(text).unwrap_err(), VerifyErrorKind::MalformedTimestamp, "{text:?}");
         }
+        // 20 digits at most, whatever they say.
+        assert_eq!(with_timestamp("00000001790932471733").unwrap().timestamp().as_millis(), 1_790_932_471_733);
+        assert_eq!(with_timestamp("000000001790932471733").unwrap_err(), VerifyErrorKind::MalformedTimestamp);
         assert_eq!(with_timestamp("18446744073709551616").unwrap_err(), VerifyErrorKind::MalformedTimestamp);
         assert_eq!(with_timestamp("18446744073709551615").unwrap().timestamp(), Timestamp::from_millis(u64::MAX));
         assert_eq!(with_timestamp("1790932471").unwrap_err(), VerifyErrorKind::TimestampInSeconds);

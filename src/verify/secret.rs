@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac, digest::Key};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::ConfigError;
+use super::{ConfigError, headers::TimestampHeader};
 
 /// The MAC under way: keyed once per secret, cloned per delivery.
 pub(super) type HmacSha256 = Hmac<Sha256>;
@@ -61,10 +61,9 @@ impl Secret {
     }
 
     /// Starts the MAC over `timestamp ":" body`. The one place that says what is signed: the body's bytes come next.
-    pub(super) fn begin(&self, timestamp_text: &[u8]) -> HmacSha256 {
+    pub(super) fn begin(&self, timestamp: &TimestampHeader) -> HmacSha256 {
         let mut mac = self.mac.clone();
-        mac.update(timestamp_text);
-        mac.update(b":");
+        mac.update(timestamp.signed());
         mac
     }
 }

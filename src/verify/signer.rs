@@ -64,7 +64,7 @@ impl Signer {
     #[must_use]
     pub fn sign_at(&self, timestamp: Timestamp, body: impl AsRef<[u8]>) -> SignatureHeaders {
         let timestamp = TimestampHeader::from(timestamp);
-        let signature = self.secret.begin(timestamp.text()).chain_update(body).finalize().into_bytes().into();
+        let signature = self.secret.begin(&timestamp).chain_update(body).finalize().into_bytes().into();
         SignatureHeaders::new(Arc::clone(&self.names), timestamp, signature, nonce())
     }
 }

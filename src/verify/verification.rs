@@ -33,7 +33,7 @@ impl Verification {
     ) -> Result<Self, VerifyErrorKind> {
         // `Keys` has at least one secret; without any, nothing could match.
         let first = keys.secrets().first().ok_or(VerifyErrorKind::SignatureMismatch)?;
-        let mac = first.begin(values.timestamp_text());
+        let mac = first.begin(values.timestamp_header());
         Ok(Self { values, fresh_until, keys, mac, body: Received::default(), body_limit })
     }
 
