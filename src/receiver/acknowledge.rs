@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    task::{JoinError, JoinHandle},
+    task::{JoinError, JoinHandle, yield_now},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -146,7 +146,13 @@ impl Receiver {
     {
         let delivery = Delivery::begin(self.clone(), verified);
         let Some(acknowledge) = self.acknowledge() else { return work(delivery).await };
-        let Some(slot) = acknowledge.slot() else { return delivery.refuse(RefusalKind::BackgroundFull) };
+        let mut slot = acknowledge.slot();
+        if slot.is_none() {
+            // Copies of a delivery that came just now leave at their first turn, which they may not have had yet.
+            yield_now().await;
+            slot = acknowledge.slot();
+        }
+        let Some(slot) = slot else { return delivery.refuse(RefusalKind::BackgroundFull) };
         let is_decided = Arc::clone(&slot.is_decided);
         let mut task = spawn(work(delivery.in_background(slot)));
         // A time too far ahead to be told is no deadline.
