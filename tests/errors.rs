@@ -85,7 +85,7 @@ fn events() -> Vec<Case> {
         (refused::<Person>("{\n!"), "verified body is not JSON (line 2, column 1)"),
         (refused::<Person>("{\n\"\u{e9}\":}"), "verified body is not JSON (line 2, column 6)"),
         (refused::<Vec<u32>>("[]"), "verified body does not fit the expected type (line 1, column 0)"),
-        (refused::<Titled>(r#"{"eventName":"note.created"}"#), "`record.title` is missing (line 1, column 2)"),
+        (refused::<Titled>(r#"{"eventName":"note.created"}"#), "`record.title` is missing (line 1, column 28)"),
         (
             refused::<Titled>(r#"{"eventName":"note.created","record":{"title":7}}"#),
             "`record.title` does not fit the expected type (line 1, column 48)",

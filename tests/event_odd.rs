@@ -204,13 +204,17 @@ fn keys_that_are_no_text() {
     let in_the_record = event(person(r#"{"\ud800":1}"#));
     assert_eq!(record!(in_the_record, Record::Custom).raw().as_str(), r#"{"\ud800":1}"#);
 
-    let around_it = event(r#"{"eventName":"person.created","\ud800":1,"record":{}}"#);
-    assert_eq!(around_it.name.as_str(), "person.created");
-    assert_eq!(
-        record!(around_it, Record::Custom).raw().as_str(),
-        r#"{"eventName":"person.created","\ud800":1,"record":{}}"#
-    );
-    assert_eq!(raw_record(&around_it), "{}");
+    for around_it in [
+        r#"{"eventName":"person.created","\ud800":1,"record":{"jobTitle":"CTO"}}"#,
+        r#"{"\ud800":1, "\"\udfff\"" : {"\ud800":"\ud800"},"record":{"jobTitle":"CTO"},"eventName":"person.created"}"#,
+        r#"{"eventName":"person.created","record":{"jobTitle":"CTO"},"Ada\ud800":"}"}"#,
+    ] {
+        let default = event(around_it);
+        assert_eq!(record!(default, Record::Person).job_title.as_deref(), Some("CTO"), "{around_it}");
+        assert_eq!((default.name.as_str(), raw_record(&default).as_str()), ("person.created", r#"{"jobTitle":"CTO"}"#));
+        let typed = typed::<Person>(around_it);
+        assert_eq!((typed.record.job_title.as_deref(), unexpected(&typed)), (Some("CTO"), vec![]), "{around_it}");
+    }
 }
 
 #[test]
@@ -293,6 +297,20 @@ fn many_odd_members_take_no_long_time() {
     let refused = refusal::<HashMap<String, String>>(body(65));
     assert!(refused.to_string().starts_with("`record.k64` does not fit the expected type (line 1, column "));
     assert_eq!(event(body(65)).raw_record().unwrap().members().len(), 66);
+
+    // Around the record there can be as many as there are names.
+    let again = |member: &str| [member; 1_000].join(",");
+    let odd = format!(r#"{},{}"#, again(r#""userId":5"#), again(r#""workspaceId":null,"event":[]"#));
+    let body = format!(r#"{{{odd},"workspaceId":"w","eventName":"person.created","record":{{"jobTitle":"CTO"}}}}"#);
+    let person = typed::<Person>(body);
+    assert_eq!((person.record.job_title.as_deref(), person.workspace_id.clone()), (Some("CTO"), Some("w".into())));
+    assert_eq!(unexpected(&person), [("userId", "a number".to_owned()), ("event", "an array".to_owned())]);
+    let named = event(r#"{"eventName":5,"eventName":"person.created","record":{"jobTitle":"CTO"}}"#);
+    assert_eq!(
+        (named.name.as_str(), unexpected(&named)),
+        ("person.created", vec![("eventName", "a number".to_owned())])
+    );
+    assert_eq!(record!(named, Record::Person).job_title.as_deref(), Some("CTO"));
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -330,7 +348,8 @@ fn what_a_type_requires() {
     for (body, says) in [
         (r#"{"eventName":"subscription.deleted","record":{"id":"x"}}"#, "`record.plan` is missing (line 1, column 55)"),
         (r#"{"eventName":"subscription.deleted","data":{}}"#, "`data.plan` is missing (line 1, column 45)"),
-        (r#"{"eventName":"subscription.deleted"}"#, "`record.plan` is missing (line 1, column 2)"),
+        (r#"{"eventName":"subscription.deleted"}"#, "`record.plan` is missing (line 1, column 36)"),
+        ("{\"eventName\":\"subscription.deleted\",\n \"userId\":5}", "`record.plan` is missing (line 2, column 12)"),
         (
             r#"{"eventName":"subscription.deleted","record":{"plan":5}}"#,
             "`record.plan` does not fit the expected type (line 1, column 55)",

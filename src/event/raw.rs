@@ -135,7 +135,7 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A member's name, also one that is no Unicode text.
 #[derive(Deserialize)]
-struct MemberName<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+pub(super) struct MemberName<'a>(#[serde(borrow)] pub(super) Cow<'a, [u8]>);
 
 /// Where `piece` lies in `text`; `None` when it lies elsewhere.
 pub(crate) fn range_in(text: &str, piece: &str) -> Option<Range<usize>> {
@@ -168,6 +168,29 @@ pub(super) fn blank_out(text: &mut String, path: &[String]) -> Option<JsonType> 
     let blanks: String = text.get(range.clone())?.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
     text.replace_range(range, &blanks);
     Some(json_type)
+}
+
+/// An object's text with blanks for the names of members that are not wanted. All else is, and stays, where it was.
+pub(super) fn blank_names<'a>(text: &'a str, mut is_wanted: impl FnMut(&[u8], &'a RawValue) -> bool) -> String {
+    let mut before_values = Vec::new();
+    let mut behind = 0;
+    each_member(text, |name, value| {
+        if let Some(Range { start, end }) = range_in(text, value.get()) {
+            if !is_wanted(name, value) {
+                before_values.push(behind..start);
+            }
+            behind = end;
+        }
+        true
+    });
+    let mut blanked = text.to_owned();
+    for range in before_values {
+        let name = text.get(range).and_then(|text| Some(text.split_once('"')?.1.rsplit_once('"')?.0));
+        if let Some((name, range)) = name.and_then(|name| Some((name, range_in(text, name)?))) {
+            blanked.replace_range(range, &" ".repeat(name.len()));
+        }
+    }
+    blanked
 }
 
 /// The first member of that name, and the value of the member before it.

@@ -1,8 +1,8 @@
 //! From the verified bytes to the event's parts.
 //!
 //! One pass in the order in which Twenty writes: the name comes before the record, so the record is typed as it is met. When
-//! that pass fails, for whatever reason, the slow path finds out why: it looks the name up first, then blanks out one
-//! unreadable member after the other, and reports them. Blanks keep every offset: pieces that are kept raw are pieces of the body
+//! that pass fails, for whatever reason, the slow path finds out why: it looks the name up first, blanks the names of the envelope's
+//! members that nobody asks for, then blanks out one unreadable member after the other, and reports them. Blanks keep every offset: pieces that are kept raw are pieces of the body
 //! itself, and an error's line and column are those of the body.
 //!
 //! Of members that are there twice, which Twenty's `JSON.stringify` cannot write, the first counts.
@@ -12,7 +12,10 @@ use std::{fmt, marker::PhantomData};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{
+        DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor,
+        value::{self, StrDeserializer},
+    },
 };
 use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
@@ -21,7 +24,7 @@ use super::{
     EventError, EventName, JsonType, RawJson,
     field::{self, Id, Time},
     json,
-    raw::{Text, blank_out, check_is_json},
+    raw::{MemberName, Text, blank_names, blank_out, check_is_json},
     record::{FromRecord, Payload},
 };
 
@@ -120,7 +123,8 @@ impl<'de> Visitor<'de> for HeadingVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { heading, all } = self;
-        while let Some(key) = map.next_key()? {
+        while let Some(MemberName(name)) = map.next_key()? {
+            let key = Key::of(&name);
             match key {
                 Key::EventName | Key::Event | Key::EventType => {
                     let text = map.next_value::<&'de RawValue>()?;
@@ -185,7 +189,7 @@ fn read_repaired<T: FromRecord>(
     name: &EventName,
     keep_raw: bool,
 ) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
-    let mut text = text.to_owned();
+    let mut text = known_members(text);
     let mut unexpected = Vec::new();
     // The record as a whole is never taken out, it is what was asked for.
     let is_payload = |key: &str| match key {
@@ -213,6 +217,20 @@ fn read_repaired<T: FromRecord>(
             None => return Err(mismatch(path, &error, &unexpected)),
         }
     }
+}
+
+/// The envelope with each member that is known, once: a name can be such as no reader takes, and there can be any number of odd members.
+fn known_members(text: &str) -> String {
+    let mut seen = Vec::new();
+    blank_names(text, |name, value| {
+        let key = Key::of(name);
+        let is_wanted = key != Key::Other && !seen.contains(&key);
+        // `null` says nothing, so the next one counts.
+        if is_wanted && value.get() != "null" {
+            seen.push(key);
+        }
+        is_wanted
+    })
 }
 
 /// The object members on the way to an error, no further than the first array: an array with one odd element is odd as a whole.
@@ -254,7 +272,7 @@ fn printable(path: &[String]) -> String {
     keys.join(".")
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum Key {
     EventName,
@@ -280,6 +298,14 @@ enum Key {
     Other,
 }
 
+impl Key {
+    /// Also of a name that is no Unicode text.
+    fn of(name: &[u8]) -> Self {
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        Self::deserialize(StrDeserializer::<value::Error>::new(name)).unwrap_or(Self::Other)
+    }
+}
+
 /// Reads an envelope and the record in it.
 struct Reader<'a, T> {
     /// The delivery, for pieces to be kept without a copy.
@@ -302,9 +328,14 @@ impl<T: FromRecord> Reader<'_, T> {
         T::keep_raw(name, payload.read_raw(from)?).ok_or_else(|| D::Error::custom("a type that keeps no raw record"))
     }
 
-    /// Reads `piece` apart from the pass over the body.
+    /// Reads `piece` apart from the pass over the body. An error is told without its position, which is one in the piece: the pass adds its
+    /// own.
     fn read_piece<E: serde::de::Error>(&self, name: &EventName, piece: &str) -> Result<T, E> {
-        self.read(name, &mut serde_json::Deserializer::from_str(piece)).map_err(E::custom)
+        self.read(name, &mut serde_json::Deserializer::from_str(piece)).map_err(|error| {
+            let position = format!(" at line {} column {}", error.line(), error.column());
+            let error = error.to_string();
+            E::custom(error.strip_suffix(&position).unwrap_or(&error))
+        })
     }
 }
 
@@ -358,7 +389,7 @@ impl<'de, T: FromRecord> Visitor<'de> for Reader<'_, T> {
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        let name = name.unwrap_or_else(|| EventName::new(""));
+        let name = name.or_else(|| self.name_ahead.cloned()).unwrap_or_else(|| EventName::new(""));
         let record = match record {
             Some(record) => record,
             None => self.read_piece(&name, "{}")?,
