@@ -9,7 +9,7 @@ mod support;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
-use support::{DELIVERIES, FiveFields, NoFields, SECRET, delivery, headers, long_note, verified, verifier};
+use support::{FiveFields, NoFields, SECRET, deliveries::DELIVERIES, delivery, headers, long_note, verified, verifier};
 use twenty_webhook::{WebhookEvent, event::record::Person};
 
 fn events(criterion: &mut Criterion) {

@@ -10,7 +10,9 @@ mod support;
 use std::{env, hint::black_box, process::Command};
 
 use serde_json::Value;
-use support::{DELIVERIES, FiveFields, NoFields, SECRET, claims, delivery, headers, long_note, verified, verifier};
+use support::{
+    FiveFields, NoFields, SECRET, claims, deliveries::DELIVERIES, delivery, headers, long_note, verified, verifier,
+};
 use twenty_webhook::{
     WebhookEvent,
     event::record::{Person, Record},

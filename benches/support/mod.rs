@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 
 pub mod claims;
+pub mod deliveries;
 
 use std::path::Path;
 
@@ -18,19 +19,6 @@ pub const SIGNATURE: &str = "x-twenty-webhook-signature";
 pub const SECRET: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f";
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
-
-/// The deliveries of `tests/data`, by the names of their files.
-pub const DELIVERIES: [&str; 9] = [
-    "person.created",
-    "person.updated",
-    "company.deleted",
-    "opportunity.updated",
-    "note.created",
-    "task.created",
-    "attachment.created",
-    "subscription.created",
-    "metadata.fieldMetadata.updated",
-];
 
 /// A file of `tests/data`, without its suffix.
 pub fn delivery(name: &str) -> Bytes {

@@ -1,6 +1,10 @@
 //! Verified, typed events beside what an unverified `serde_json::Value` costs.
 
+#[path = "../../support/deliveries.rs"]
+mod deliveries;
+
 use bytes::Bytes;
+use deliveries::DELIVERIES;
 use http::HeaderMap;
 use serde::{
     Deserialize,
@@ -19,20 +23,8 @@ use crate::{
 
 const ROUNDS: usize = 500;
 
-const BODIES: [&str; 9] = [
-    "person.created",
-    "person.updated",
-    "company.deleted",
-    "opportunity.updated",
-    "note.created",
-    "task.created",
-    "attachment.created",
-    "subscription.created",
-    "metadata.fieldMetadata.updated",
-];
-
 pub fn run() -> Value {
-    let bodies = BODIES.map(|name| (name, delivery::recorded(name)));
+    let bodies = DELIVERIES.map(|name| (name, delivery::recorded(name)));
     let bodies = bodies.into_iter().chain([("note.created, 200 kB", delivery::long_note())]);
     Value::Array(bodies.map(|(name, body)| case(name, body)).collect())
 }
