@@ -11,7 +11,7 @@ use twenty_webhook::{
     Receiver, WebhookEvent,
     actix_web::{EventHandler, EventRouter, WebhookMiddleware},
     event::{
-        InvalidPattern,
+        PatternError,
         record::{Company, MetadataEvent, Person},
     },
 };
@@ -41,7 +41,7 @@ async fn anything_else(event: WebhookEvent) -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-fn on_event() -> Result<EventHandler, InvalidPattern> {
+fn on_event() -> Result<EventHandler, PatternError> {
     EventRouter::new()
         .on("person.created", person_created)
         .on("company.*", company_changed)

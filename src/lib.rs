@@ -45,6 +45,22 @@
 //!
 //! [`testing`] stands outside: it makes what they take.
 //!
+//! # Types of other crates
+//!
+//! Name these in your own `Cargo.toml`, at the same major version, where you need more of them than their values:
+//!
+//! | crate | where |
+//! |---|---|
+//! | `bytes` 1 | bodies |
+//! | `jiff` 1 | times and days in records and events |
+//! | `uuid` 1 | [`event::field::Id`] |
+//! | `serde` 1, `serde_json` 1 | records of your own; errors of what is no JSON |
+//! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
+//! | `axum` 0.8 | feature `axum` |
+//! | `actix-web` 4 | feature `actix-web` |
+//!
+//! A new major version of one of them is a breaking change here. Neither `redis`, `tracing` nor `metrics` is in an interface.
+//!
 //! # What it does not do
 //!
 //! It neither calls Twenty's API nor orders events.

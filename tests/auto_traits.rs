@@ -60,7 +60,7 @@ table! {
     "event::EventName" EventName: threads panics;
     "event::Action" Action: threads panics;
     "event::EventPattern" EventPattern: threads panics;
-    "event::InvalidPattern" InvalidPattern: threads panics;
+    "event::PatternError" PatternError: threads panics;
     "event::ObjectMetadata" ObjectMetadata: threads panics;
     "event::UnexpectedMember" UnexpectedMember: threads panics;
     "event::EventError" EventError: threads panics;
@@ -140,7 +140,7 @@ table! {
     "testing::Delivery" Delivery: threads panics;
     "testing::SignedDelivery" SignedDelivery: threads panics;
     "testing::Forgery" Forgery: threads panics;
-    "testing::UnknownForgery" UnknownForgery: threads panics;
+    "testing::ParseForgeryError" ParseForgeryError: threads panics;
     "testing::SetError" SetError: threads;
     "actix_web::WebhookMiddleware" actix_web::WebhookMiddleware: threads;
     "actix_web::EventRouter" actix_web::EventRouter: threads;

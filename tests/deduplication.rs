@@ -336,7 +336,7 @@ async fn remembered_for_as_long_as_it_is_fresh_at_least() {
 
 fn record_key(event: &WebhookEvent) -> Vec<String> {
     let record = event.raw_record();
-    let id = record.as_ref().and_then(|record| record.get("id")?.as_text());
+    let id = record.as_ref().and_then(|record| record.get("id")?.to_text());
     id.map(|id| vec![event.name.to_string(), id]).unwrap_or_default()
 }
 

@@ -346,7 +346,7 @@ fn a_custom_object() {
     assert_eq!(subscription.raw(), &event.raw_record().unwrap());
     assert_eq!(subscription.raw().members().len(), 21);
     let field = |name| subscription.get(name).unwrap();
-    assert_eq!(field("plan").as_text(), text("PRO"));
+    assert_eq!(field("plan").to_text(), text("PRO"));
     assert_eq!(field("tags").parse::<Vec<String>>().unwrap(), ["ANNUAL", "VIP"]);
     assert_eq!(field("mrr").parse::<Currency>().unwrap().amount_micros, None);
     assert_eq!((field("seats").json_type(), field("seats").as_str()), (JsonType::Number, "25"));
@@ -369,10 +369,10 @@ fn metadata_updated() {
     assert_eq!(change.updated_fields(), ["label"]);
     let [label] = &change.diff()[..] else { panic!("one field") };
     assert_eq!(label.field, "label");
-    assert_eq!(label.before.as_ref().unwrap().as_text(), text("Plan"));
-    assert_eq!(label.after.as_ref().unwrap().as_text(), text("Tier"));
-    assert_eq!(change.before().unwrap().get("label").unwrap().as_text(), text("Plan"));
-    assert_eq!(change.after().unwrap().get("label").unwrap().as_text(), text("Tier"));
+    assert_eq!(label.before.as_ref().unwrap().to_text(), text("Plan"));
+    assert_eq!(label.after.as_ref().unwrap().to_text(), text("Tier"));
+    assert_eq!(change.before().unwrap().get("label").unwrap().to_text(), text("Plan"));
+    assert_eq!(change.after().unwrap().get("label").unwrap().to_text(), text("Tier"));
     assert_eq!(event.record.display_name(), text("Tier"));
     assert!(change.raw().as_str().starts_with(r#"{"type":"updated","recordId":"#));
     assert!(data("metadata.fieldMetadata.updated.json").contains(change.raw().as_str()));
@@ -385,7 +385,7 @@ fn metadata_created() {
     let change = record!(event, Record::Metadata);
     assert_eq!(change.record_id(), id("c3a5f7d2-1b0e-4a55-8f1f-6a4a55d0c9aa"));
     assert!(change.before().is_none() && change.diff().is_empty() && change.updated_fields().is_empty());
-    assert_eq!(change.after().unwrap().get("nameSingular").unwrap().as_text(), text("subscription"));
+    assert_eq!(change.after().unwrap().get("nameSingular").unwrap().to_text(), text("subscription"));
     assert_eq!(event.record.display_name(), text("Subscription"));
 }
 

@@ -42,7 +42,7 @@ impl Calls {
 }
 
 #[track_caller]
-fn assert_refused(refused: Result<(), twenty_webhook::event::InvalidPattern>, pattern: &str) {
+fn assert_refused(refused: Result<(), twenty_webhook::event::PatternError>, pattern: &str) {
     let error = refused.unwrap_err();
     assert_eq!(error.pattern(), pattern);
     assert!(error.to_string().contains(pattern), "{error}");

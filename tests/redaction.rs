@@ -131,7 +131,7 @@ fn of_event(shown: &mut Shown) {
     shown.of("event::EventName", &note.name);
     shown.of("event::Action", &note.name.action());
     shown.of("event::EventPattern", &"note.*".parse::<EventPattern>().unwrap());
-    shown.of("event::InvalidPattern", &"note".parse::<EventPattern>().unwrap_err());
+    shown.of("event::PatternError", &"note".parse::<EventPattern>().unwrap_err());
     let odd =
         event(&json!({ "eventName": "note.created", "eventDate": MARKER, "record": { "title": { MARKER: MARKER } },
         "objectMetadata": { "id": MARKER, "nameSingular": "note" } }));
@@ -315,7 +315,7 @@ fn of_testing(shown: &mut Shown) {
     shown.of("testing::Delivery", &delivery);
     shown.of("testing::SignedDelivery", &delivery.sign_at(&Signer::new(secret()).unwrap(), NOW));
     shown.of("testing::Forgery", &Forgery::Tampered);
-    shown.of("testing::UnknownForgery", &MARKER.parse::<Forgery>().unwrap_err());
+    shown.of("testing::ParseForgeryError", &MARKER.parse::<Forgery>().unwrap_err());
     shown.of("testing::SetError", &delivery.set("record.title.name", MARKER).unwrap_err());
 }
 

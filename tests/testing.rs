@@ -153,10 +153,10 @@ fn a_record_is_what_the_action_made_of_it() {
             assert_eq!(event.object_metadata.as_ref().unwrap().name_singular.as_deref(), Some(object));
             let record = event.raw_record().unwrap();
             let [created_at, updated_at, deleted_at] =
-                ["createdAt", "updatedAt", "deletedAt"].map(|field| record.get(field).unwrap().as_text());
+                ["createdAt", "updatedAt", "deletedAt"].map(|field| record.get(field).unwrap().to_text());
             assert_eq!(created_at == updated_at, action == "created", "{name}");
             assert_eq!(deleted_at.is_some(), matches!(action, "deleted" | "destroyed"), "{name}");
-            let source = record.get("createdBy").unwrap().get("source").unwrap().as_text();
+            let source = record.get("createdBy").unwrap().get("source").unwrap().to_text();
             assert_eq!(event.user_id.is_some(), source.as_deref() == Some("MANUAL"), "{name}");
             assert_eq!(event.workspace_member_id.is_some(), event.user_id.is_some(), "{name}");
 
@@ -188,8 +188,8 @@ fn metadata_is_what_the_action_made_of_it() {
             assert_eq!(change.metadata_name(), kind);
             assert_eq!((change.before().is_some(), change.after().is_some()), (before, after), "{kind} {action}");
             let row = change.after().or_else(|| change.before()).unwrap();
-            assert_eq!(row.get("id").unwrap().as_text(), change.record_id().map(|id| id.to_string()), "{kind}");
-            assert_eq!(change.raw().get("type").unwrap().as_text().as_deref(), Some(action));
+            assert_eq!(row.get("id").unwrap().to_text(), change.record_id().map(|id| id.to_string()), "{kind}");
+            assert_eq!(change.raw().get("type").unwrap().to_text().as_deref(), Some(action));
             if action == "updated" {
                 let [difference] = &*change.diff() else { panic!("{kind}") };
                 assert_eq!(change.updated_fields(), [difference.field.as_str()]);

@@ -201,7 +201,7 @@ fn check_members(raw: &RawJson, text: &str) {
     for ((name, value), (written, sent)) in found.iter().zip(&expected) {
         assert_eq!(value.as_str(), *sent);
         assert_eq!(value.json_type(), json_type(sent));
-        assert_eq!(value.as_text(), json::string(sent));
+        assert_eq!(value.to_text(), json::string(sent));
         if let Some(written) = json::string(written) {
             assert_eq!(*name, written);
             let first = expected.iter().find(|(other, _)| json::string(other).as_deref() == Some(&*written));

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response, StatusCode};
 use tower_service::Service;
 use twenty_webhook::{
-    event::InvalidPattern,
+    event::PatternError,
     tower::{EventRouter, EventService},
     verify::Verified,
 };
@@ -21,7 +21,7 @@ pub struct Router(EventService<(), (), Infallible>);
 
 impl Router {
     /// A router with a handler for each pattern, and one for the rest.
-    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPattern> {
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, PatternError> {
         let router = EventRouter::new().fallback(Numbered(Self::FALLBACK));
         patterns
             .into_iter()

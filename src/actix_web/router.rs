@@ -5,7 +5,7 @@ use ::actix_web::{
 };
 
 use crate::{
-    event::{InvalidPattern, Routes},
+    event::{PatternError, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -84,8 +84,8 @@ impl EventRouter {
     ///
     /// # Errors
     ///
-    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventHandler, InvalidPattern> {
+    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventHandler, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use crate::{
-    event::{InvalidPattern, Routes},
+    event::{PatternError, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -77,8 +77,8 @@ impl<S: Send + 'static> EventRouter<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventHandler<S>, InvalidPattern> {
+    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventHandler<S>, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
 }

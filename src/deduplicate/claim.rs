@@ -135,8 +135,9 @@ fn token() -> [u8; 16] {
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 
-/// What [`ClaimStore::claim`](super::ClaimStore::claim) found.
+/// What [`ClaimStore::claim`](super::ClaimStore::claim) found. A key has no other state, so there will be no other variant.
 #[derive(Debug, PartialEq, Eq)]
+#[must_use = "a fresh claim that is neither completed nor released blocks its key until the lease runs out"]
 pub enum ClaimOutcome {
     /// Nobody holds the key: it is the caller's now. Handle the delivery, then complete or release.
     Fresh(Claim),

@@ -47,6 +47,7 @@ pub enum StoreErrorKind {
 
 impl StoreError {
     /// An error of `kind`, caused by `source`.
+    #[must_use]
     pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Box::new(Inner { kind, source: Some(source.into()), claim: None }))
     }

@@ -89,6 +89,10 @@ impl RedisStore {
     /// # Errors
     ///
     /// As [`RedisStoreBuilder::connect`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }
@@ -276,7 +280,7 @@ fn store_error(error: RedisError) -> StoreError {
 /// Settings of a [`RedisStore`] that is yet to be connected: see [`RedisStore::builder`] and [`RedisStore::cluster`].
 ///
 /// [`Debug`](fmt::Debug) does not show the address, which may hold a password.
-#[must_use]
+#[must_use = "call `connect`"]
 #[derive(Clone)]
 pub struct RedisStoreBuilder {
     address: Address,
@@ -327,7 +331,7 @@ impl RedisStoreBuilder {
         let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
         let nobodys = Claim::new(ClaimKey::new("", "", [0; 32]));
         let key = ClaimKey::from_parts("connect", "", [nobodys.token()]);
-        store.claim(key, Duration::ZERO).await?;
+        let _expires_at_once = store.claim(key, Duration::ZERO).await?;
         store.deadline = deadline;
         Ok(store)
     }

@@ -15,7 +15,7 @@
 //!         }
 //!         // an object of your own, or one that this crate does not type yet
 //!         Record::Custom(record) if record.object() == "subscription" => {
-//!             format!("plan: {}", record.get("plan").and_then(|plan| plan.as_text()).unwrap_or_default())
+//!             format!("plan: {}", record.get("plan").and_then(|plan| plan.to_text()).unwrap_or_default())
 //!         }
 //!         Record::Metadata(change) => format!("the data model changed: {}", change.metadata_name()),
 //!         _ => format!("nothing to do for {}", event.name),
@@ -101,7 +101,7 @@ mod wire;
 
 pub use error::{EventError, EventErrorKind};
 pub use name::{Action, EventName};
-pub use pattern::{EventPattern, InvalidPattern};
+pub use pattern::{EventPattern, PatternError};
 pub use raw::{JsonType, RawJson};
 pub(crate) use raw::{check_is_json, find_member, range_in};
 pub use record::{FromRecord, Record};

@@ -26,8 +26,8 @@ impl EventName {
     pub fn new(text: impl Into<Box<str>>) -> Self {
         let text = text.into();
         let (dot, action) = match text.rsplit_once('.') {
-            Some((object, action)) => (object.len(), Action::new(action)),
-            None => (text.len(), Action::new("")),
+            Some((object, action)) => (object.len(), Action::from(action)),
+            None => (text.len(), Action::from("")),
         };
         Self { text, dot, action }
     }
@@ -105,6 +105,13 @@ impl PartialEq<&str> for EventName {
 }
 
 /// What happened to a record.
+///
+/// ```
+/// use twenty_webhook::event::Action;
+///
+/// assert_eq!(Action::from("created"), Action::Created);
+/// assert_eq!(Action::from("archived").as_str(), "archived");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
@@ -118,22 +125,12 @@ pub enum Action {
     Destroyed,
     /// It was taken out of the trash.
     Restored,
-    /// Anything else, as text. Empty when the name had no action.
+    /// Anything else, as text. Empty when the name had no action. What is here today may get a variant of its own: to look for it, compare
+    /// [`as_str`](Self::as_str).
     Other(Box<str>),
 }
 
 impl Action {
-    fn new(text: &str) -> Self {
-        match text {
-            "created" => Self::Created,
-            "updated" => Self::Updated,
-            "deleted" => Self::Deleted,
-            "destroyed" => Self::Destroyed,
-            "restored" => Self::Restored,
-            other => Self::Other(other.into()),
-        }
-    }
-
     /// As it stands in the event's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -148,9 +145,22 @@ impl Action {
     }
 }
 
+impl From<&str> for Action {
+    fn from(text: &str) -> Self {
+        match text {
+            "created" => Self::Created,
+            "updated" => Self::Updated,
+            "deleted" => Self::Deleted,
+            "destroyed" => Self::Destroyed,
+            "restored" => Self::Restored,
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.as_str().fmt(f)
     }
 }
 

@@ -36,7 +36,7 @@ use super::EventName;
 ///
 /// let refused = "company".parse::<EventPattern>().unwrap_err();
 /// assert_eq!(refused.to_string(), "malformed event pattern `company`: expected `object.action` or `metadata.kind.action`");
-/// # Ok::<(), twenty_webhook::event::InvalidPattern>(())
+/// # Ok::<(), twenty_webhook::event::PatternError>(())
 /// ```
 // Source: `call-webhook-jobs.job.ts` and `call-webhook-jobs-for-metadata.job.ts` of Twenty's server, 2026.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,10 +78,10 @@ fn parts(name: &EventName) -> Option<(Scope, &str, &str)> {
 }
 
 impl FromStr for EventPattern {
-    type Err = InvalidPattern;
+    type Err = PatternError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let malformed = || InvalidPattern { pattern: text.into(), problem: Problem::Malformed };
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let malformed = || PatternError { pattern: text.into(), problem: Problem::Malformed };
         let part = |part: &str| match part {
             "*" => Ok(None),
             _ if !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
@@ -117,7 +117,7 @@ impl fmt::Debug for EventPattern {
 
 /// An [`EventPattern`] that is malformed, or that was given twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidPattern {
+pub struct PatternError {
     pattern: Box<str>,
     problem: Problem,
 }
@@ -128,7 +128,7 @@ enum Problem {
     GivenTwice,
 }
 
-impl InvalidPattern {
+impl PatternError {
     /// The pattern.
     #[must_use]
     pub fn pattern(&self) -> &str {
@@ -136,7 +136,7 @@ impl InvalidPattern {
     }
 }
 
-impl fmt::Display for InvalidPattern {
+impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pattern = self.pattern.escape_debug();
         match self.problem {
@@ -148,7 +148,7 @@ impl fmt::Display for InvalidPattern {
     }
 }
 
-impl Error for InvalidPattern {}
+impl Error for PatternError {}
 
 /// Values by pattern; the most exact pattern wins, in whatever order they came.
 #[derive(Clone, Debug)]
@@ -179,7 +179,7 @@ impl<T> PatternMap<T> {
     /// # Errors
     ///
     /// When the pattern has a value already, which stays.
-    pub(crate) fn insert(&mut self, pattern: &EventPattern, value: T) -> Result<(), InvalidPattern> {
+    pub(crate) fn insert(&mut self, pattern: &EventPattern, value: T) -> Result<(), PatternError> {
         let text = pattern.to_string();
         let scope = match pattern.scope {
             Scope::Records => &mut self.records,
@@ -194,7 +194,7 @@ impl<T> PatternMap<T> {
         };
         match before {
             None => Ok(()),
-            Some(_) => Err(InvalidPattern { pattern: text.into(), problem: Problem::GivenTwice }),
+            Some(_) => Err(PatternError { pattern: text.into(), problem: Problem::GivenTwice }),
         }
     }
 

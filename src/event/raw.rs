@@ -11,6 +11,19 @@ use serde_json::value::RawValue;
 ///
 /// Shares the body's memory when it comes from [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record) and its like; cloning
 /// copies nothing. `Debug` shows its type and length, no content.
+///
+/// ```
+/// use twenty_webhook::event::{JsonType, RawJson};
+///
+/// # fn main() -> Result<(), serde_json::Error> {
+/// let record: RawJson = serde_json::from_str(r#"{"plan":"PRO","seats":25,"price":1.50}"#)?; // as of `event.raw_record()`
+/// assert_eq!(record.get("plan").and_then(|plan| plan.to_text()).as_deref(), Some("PRO"));
+/// assert_eq!(record.get("seats").map(|seats| seats.parse::<u32>()).transpose()?, Some(25));
+/// assert_eq!(record.get("price").as_ref().map(RawJson::as_str), Some("1.50")); // as it was sent
+/// assert!(record.members().iter().skip(1).all(|(_, value)| value.json_type() == JsonType::Number));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson(Bytes);
 
@@ -55,7 +68,7 @@ impl RawJson {
     ///
     /// `None` for another type, and for a string that is no Unicode text (a lone surrogate escape).
     #[must_use]
-    pub fn as_text(&self) -> Option<String> {
+    pub fn to_text(&self) -> Option<String> {
         self.parse().ok()
     }
 
@@ -222,7 +235,7 @@ impl<'de> Deserialize<'de> for RawJson {
     }
 }
 
-/// The six types of JSON values.
+/// The six types of JSON values. JSON has no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonType {
     /// `null`

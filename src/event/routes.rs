@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{EventPattern, Heading, InvalidPattern, pattern::PatternMap};
+use super::{EventPattern, Heading, PatternError, pattern::PatternMap};
 use crate::verify::Verified;
 
 /// Handlers by event pattern, and one for the rest: what every framework's event router is made of.
@@ -8,7 +8,7 @@ pub(crate) struct Routes<T> {
     by_pattern: PatternMap<T>,
     fallback: Option<T>,
     /// The first pattern that was refused.
-    invalid: Option<InvalidPattern>,
+    invalid: Option<PatternError>,
 }
 
 impl<T> Routes<T> {
@@ -25,7 +25,7 @@ impl<T> Routes<T> {
         self.fallback = Some(handler);
     }
 
-    pub(crate) fn build(mut self) -> Result<Self, InvalidPattern> {
+    pub(crate) fn build(mut self) -> Result<Self, PatternError> {
         self.invalid.take().map_or(Ok(self), Err)
     }
 

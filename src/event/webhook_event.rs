@@ -20,7 +20,7 @@ pub use super::wire::{ObjectMetadata, UnexpectedMember};
 /// was asked for: 400 when the body is no JSON, 422 when it does not fit `T` or is about another object, 500 when the
 /// middleware is missing.
 ///
-/// `Debug` shows name and ids, not the record.
+/// Cloning copies what was read, and shares the body. `Debug` shows name and ids, not the record.
 ///
 /// ```
 /// use twenty_webhook::{Verifier, WebhookEvent, event::record::Person, verify::Signer};
@@ -33,11 +33,12 @@ pub use super::wire::{ObjectMetadata, UnexpectedMember};
 /// assert_eq!(event.name, "person.updated");
 /// assert_eq!(event.record.display_name().as_deref(), Some("Ada"));
 /// assert!(event.changed("intro"));
-/// let intro = event.raw_record().and_then(|record| record.get("intro")?.as_text()); // a field of your own
+/// let intro = event.raw_record().and_then(|record| record.get("intro")?.to_text()); // a field of your own
 /// assert_eq!(intro.as_deref(), Some("Hello"));
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct WebhookEvent<T = Record> {
     /// What happened to what: `person.created`.

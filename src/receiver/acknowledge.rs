@@ -110,6 +110,10 @@ impl Receiver {
     /// }
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its timer on, where there is something to wait for.
     pub async fn drain(&self, limit: Duration) -> Drained {
         let Some(Acknowledge { background, .. }) = self.acknowledge() else { return Drained { abandoned: 0 } };
         background.is_draining.store(true, Ordering::SeqCst);

@@ -56,12 +56,16 @@ pub struct Deduplicate {
 
 type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 
-/// What to do with a delivery when the [`ClaimStore`] fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](crate::deduplicate::StoreErrorKind).
+///
+/// A [`MemoryStore`] fails in one way, [`Full`](crate::deduplicate::StoreErrorKind::Full): each of its entries is a delivery that is being
+/// handled. When it is full of handled ones it does not fail, but forgets the oldest: a copy of that is handled again, under either choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, so that what arrives twice here is still
-    /// handled once, also when the first came before the failure; other machines do not know of it.
+    /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, also for one that is full, so that what arrives
+    /// twice here is still handled once, even when the first came before the failure. Other machines do not know of it, and it holds 100,000
+    /// deliveries: beyond that it forgets the oldest.
     #[default]
     Handle,
     /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
@@ -135,7 +139,7 @@ impl Deduplicate {
     /// # let store = MemoryStore::new(1);
     /// let deduplicate = Deduplicate::new(store).key_by(|event: &WebhookEvent| {
     ///     let record = event.raw_record();
-    ///     let text = |field| record.as_ref()?.get(field)?.as_text();
+    ///     let text = |field| record.as_ref()?.get(field)?.to_text();
     ///     match (&event.webhook_id, text("id"), text("updatedAt")) {
     ///         (Some(webhook), Some(id), Some(updated_at)) => {
     ///             vec![webhook.to_string(), event.name.to_string(), id, updated_at]

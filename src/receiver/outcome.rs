@@ -13,7 +13,21 @@ use crate::{
 ///
 /// Rides in the response's extensions, for what lies outside of the middleware: metrics, logs. Carries no secret, signature or
 /// body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use twenty_webhook::{receiver::{Refusal, RefusalKind}, verify::VerifyErrorKind};
+///
+/// /// Counts forgeries, not what is merely late: for a layer outside of the middleware.
+/// fn is_forged(extensions: &http::Extensions) -> bool {
+///     let kind = extensions.get().map(Refusal::kind);
+///     kind == Some(RefusalKind::Verify(VerifyErrorKind::SignatureMismatch))
+/// }
+/// # let mut extensions = http::Extensions::new();
+/// # assert!(!is_forged(&extensions));
+/// # extensions.insert(Refusal::from(VerifyErrorKind::SignatureMismatch));
+/// # assert!(is_forged(&extensions));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
     kind: RefusalKind,
 }
@@ -212,7 +226,8 @@ impl RefusalResponse {
         Self { status, content_type: None, body: Bytes::new() }
     }
 
-    /// With a body. Whoever sent the request will read it: say nothing that helps a forger.
+    /// With a body. Whoever sent the request will read it: say nothing that helps a forger. A content type that no header can have is left
+    /// out.
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();
@@ -240,7 +255,21 @@ impl RefusalResponse {
 
 /// Why an extractor gave the handler nothing, although the delivery is authentic.
 ///
-/// Answers with an empty body and rides in the response's extensions.
+/// Answers with an empty body and rides in the response's extensions. Take it instead of the answer, where the delivery is to be kept:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use twenty_webhook::{Verified, WebhookEvent, event::record::Person, receiver::WebhookRejection};
+///
+/// async fn on_person(event: Result<WebhookEvent<Person>, WebhookRejection>, verified: Verified) {
+///     match event {
+///         Ok(event) => println!("{}", event.name),
+///         Err(rejection) => eprintln!("{rejection}: put aside, {} bytes", verified.body().len()),
+///     }
+/// }
+/// # axum::Router::<()>::new().route("/", axum::routing::post(on_person));
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebhookRejection {

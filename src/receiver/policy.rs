@@ -134,6 +134,21 @@ impl Receiver {
     /// Called where the handler ran, so it should be quick and must not block. A panic in it goes no further. Deliveries of
     /// another [workspace](Self::expect_workspace) or [webhook](Self::expect_webhook) than expected are refused like unverified
     /// ones, and this is not called.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use twenty_webhook::{Receiver, Verifier};
+    /// use twenty_webhook::receiver::OutcomeKind;
+    ///
+    /// let receiver = Receiver::new(Verifier::new("secret")?)
+    ///     .acknowledge_within(Duration::from_secs(4))
+    ///     .on_outcome(|outcome| match outcome.kind {
+    ///         OutcomeKind::Handled | OutcomeKind::Duplicate => {}
+    ///         kind => eprintln!("{kind:?} after {:?}, acknowledged: {}", outcome.duration, outcome.acknowledged),
+    ///     });
+    /// # let _ = receiver;
+    /// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+    /// ```
     pub fn on_outcome(mut self, on_outcome: impl Fn(&Outcome) + Send + Sync + 'static) -> Self {
         self.policy_mut().on_outcome = Some(Arc::new(on_outcome));
         self

@@ -67,18 +67,18 @@ impl fmt::Display for Forgery {
 }
 
 impl FromStr for Forgery {
-    type Err = UnknownForgery;
+    type Err = ParseForgeryError;
 
-    fn from_str(text: &str) -> Result<Self, UnknownForgery> {
-        Self::ALL.iter().copied().find(|forgery| forgery.as_str() == text).ok_or(UnknownForgery(()))
+    fn from_str(text: &str) -> Result<Self, ParseForgeryError> {
+        Self::ALL.iter().copied().find(|forgery| forgery.as_str() == text).ok_or(ParseForgeryError(()))
     }
 }
 
 /// No [`Forgery`] has such a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownForgery(());
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParseForgeryError(());
 
-impl fmt::Display for UnknownForgery {
+impl fmt::Display for ParseForgeryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no such forgery; there are")?;
         for (index, forgery) in Forgery::ALL.iter().enumerate() {
@@ -88,4 +88,4 @@ impl fmt::Display for UnknownForgery {
     }
 }
 
-impl Error for UnknownForgery {}
+impl Error for ParseForgeryError {}

@@ -114,5 +114,5 @@ mod signed;
 
 pub use delivery::Delivery;
 pub use edit::SetError;
-pub use forgery::{Forgery, UnknownForgery};
+pub use forgery::{Forgery, ParseForgeryError};
 pub use signed::SignedDelivery;

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::{
-    event::{InvalidPattern, Routes},
+    event::{PatternError, Routes},
     receiver::WebhookRejection,
     verify::Verified,
 };
@@ -76,8 +76,8 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
     ///
     /// # Errors
     ///
-    /// [`InvalidPattern`]: names the first pattern that is malformed or was given twice.
-    pub fn build(self) -> Result<EventService<B, R, E>, InvalidPattern> {
+    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    pub fn build(self) -> Result<EventService<B, R, E>, PatternError> {
         Ok(EventService { routes: Arc::new(self.routes.build()?) })
     }
 }

@@ -10,6 +10,7 @@ use crate::receiver::{Reading, Receiver};
 
 /// Lets only verified deliveries through to the inner service; made by [`WebhookLayer`](super::WebhookLayer).
 #[derive(Clone, Debug)]
+#[must_use = "a service does nothing unless it is called"]
 pub struct WebhookService<S> {
     inner: S,
     receiver: Receiver,

@@ -12,6 +12,27 @@ use super::Timestamp;
 /// Where the verifier takes the present time from.
 ///
 /// [`SystemClock`] is the default. Tests use [`FixedClock`]; a target without a system clock implements this trait.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use twenty_webhook::verify::{Clock, Timestamp};
+///
+/// /// Runs on from what a time server once said.
+/// #[derive(Debug)]
+/// struct Synchronised {
+///     said: Timestamp,
+///     at: Instant,
+/// }
+///
+/// impl Clock for Synchronised {
+///     fn now(&self) -> Timestamp {
+///         self.said.saturating_add(self.at.elapsed())
+///     }
+/// }
+///
+/// let clock = Synchronised { said: Timestamp::from_millis(1_790_932_471_733), at: Instant::now() };
+/// assert!(clock.now().saturating_since(clock.said) < Duration::from_secs(60));
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present time.
     fn now(&self) -> Timestamp;

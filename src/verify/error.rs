@@ -4,7 +4,19 @@ use std::{error::Error, fmt};
 ///
 /// Carries no secret, signature or body, so it may be logged. Ask [`kind`](Self::kind) for what to do about it; the sender is
 /// told nothing but a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use twenty_webhook::verify::{Signer, Verifier, VerifyErrorKind};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let headers = Signer::new("another secret")?.sign("{}").pairs();
+/// let error = Verifier::new("the secret")?.verify(headers, "{}").unwrap_err();
+/// assert_eq!(error.kind(), VerifyErrorKind::SignatureMismatch);
+/// assert_eq!(error.to_string(), "no secret gives this signature for this timestamp and body");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VerifyError {
     kind: VerifyErrorKind,
 }
@@ -83,7 +95,7 @@ impl VerifyErrorKind {
 }
 
 /// Why a verifier or signer could not be set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The secret is empty or has nothing but white space.
@@ -94,7 +106,7 @@ pub enum ConfigError {
     TooManySecrets,
     /// Both [`keys`](super::VerifierBuilder::keys) and [`secret`](super::VerifierBuilder::secret) were given.
     KeysAndSecrets,
-    /// The header prefix is empty or has characters that no header name has.
+    /// The header prefix is empty, longer than 1,024 bytes, or has characters that no header name has.
     InvalidHeaderPrefix,
 }
 
@@ -105,7 +117,7 @@ impl fmt::Display for ConfigError {
             Self::NoSecret => "no webhook secret given",
             Self::TooManySecrets => "more than 8 secrets under one id",
             Self::KeysAndSecrets => "give either keys or single secrets, not both",
-            Self::InvalidHeaderPrefix => "the header prefix is not made of header name characters",
+            Self::InvalidHeaderPrefix => "the header prefix is not 1 to 1024 characters of a header name",
         })
     }
 }

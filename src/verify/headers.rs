@@ -14,10 +14,13 @@ pub(super) struct HeaderNames {
 impl HeaderNames {
     pub(super) const DEFAULT_PREFIX: &str = "x-twenty-webhook";
 
+    /// In bytes. Many servers take no more of a whole head than 8 KiB.
+    const MAX_PREFIX: usize = 1024;
+
     pub(super) fn new(prefix: &str) -> Result<Self, ConfigError> {
         // RFC 9110, 5.6.2: a field name is a token.
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if prefix.is_empty() || !prefix.bytes().all(is_token) {
+        if !(1..=Self::MAX_PREFIX).contains(&prefix.len()) || !prefix.bytes().all(is_token) {
             return Err(ConfigError::InvalidHeaderPrefix);
         }
         Ok(Self::with_suffixes(&prefix.to_ascii_lowercase()))
@@ -51,6 +54,22 @@ impl Default for HeaderNames {
 ///
 /// Made by [`Verifier::headers`](super::Verifier::headers) from what was received, or by a [`Signer`](super::Signer). Well-formed does
 /// not mean true: nothing is verified yet.
+///
+/// ```
+/// use twenty_webhook::verify::{Signer, Timestamp, Verifier};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sent = Timestamp::from_millis(1_790_932_471_733);
+/// let headers = Signer::new("the secret")?.sign_at(sent, "{}");
+/// assert_eq!(headers.timestamp(), sent);
+/// let pairs = headers.pairs();
+/// assert_eq!(pairs[0], ("x-twenty-webhook-timestamp".to_owned(), "1790932471733".to_owned()));
+///
+/// // Anybody can write such headers, so these are read although the secret is another. They will not verify.
+/// assert_eq!(Verifier::new("another secret")?.headers(pairs)?.timestamp(), sent);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SignatureHeaders {
     names: Arc<HeaderNames>,

@@ -4,6 +4,16 @@ use std::{
 };
 
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z: the unit of Twenty's timestamp header.
+///
+/// ```
+/// use std::time::Duration;
+/// use twenty_webhook::verify::Timestamp;
+///
+/// let sent = Timestamp::from_millis(1_790_932_471_733);
+/// let now = sent.saturating_add(Duration::from_secs(2));
+/// assert_eq!(now.saturating_since(sent), Duration::from_secs(2));
+/// assert_eq!(sent.saturating_since(now), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 

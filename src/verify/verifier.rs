@@ -274,8 +274,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// What the three headers' names begin with, without the last hyphen. Default: `X-Twenty-Webhook`. For forks of Twenty that
-    /// send `X-Their-Brand-Webhook-Signature` and so on.
+    /// What the three headers' names begin with, without the last hyphen: at most 1,024 bytes. Default: `X-Twenty-Webhook`. For forks of
+    /// Twenty that send `X-Their-Brand-Webhook-Signature` and so on.
     pub fn header_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.header_prefix = Some(prefix.into());
         self

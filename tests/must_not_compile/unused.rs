@@ -1,9 +1,12 @@
 //! What does nothing unless it is gone on with.
 #![deny(unused_must_use)]
 
+use std::time::Duration;
+
 use twenty_webhook::{
     Receiver, Verifier,
-    tower::{EventRouter, WebhookLayer},
+    deduplicate::{ClaimKey, ClaimStore, MemoryStore, StoreError, StoreErrorKind},
+    tower::{EventRouter, WebhookLayer, WebhookService},
     verify::Verification,
 };
 
@@ -14,7 +17,8 @@ fn unused(verifier: Verifier, verification: Verification) {
     Verifier::builder(); //~ unused_must_use
     verifier.diagnose([("", "")], ""); //~ unused_must_use
     WebhookLayer::new(verifier.clone()); //~ unused_must_use
-    Receiver::new(verifier).body_deadline(std::time::Duration::ZERO); //~ unused_must_use
+    WebhookService::new((), verifier.clone()); //~ unused_must_use
+    Receiver::new(verifier).body_deadline(Duration::ZERO); //~ unused_must_use
     EventRouter::<(), (), ()>::new(); //~ unused_must_use
 }
 
@@ -22,8 +26,13 @@ fn finalized(verification: Verification) {
     verification.finalize(); //~ unused_must_use
 }
 
+async fn claimed(store: MemoryStore) {
+    store.claim(ClaimKey::new("", "", [0; 32]), Duration::ZERO).await.unwrap(); //~ unused_must_use
+    StoreError::new(StoreErrorKind::Full, "full"); //~ unused_must_use
+}
+
 async fn drained(receiver: Receiver) {
-    receiver.drain(std::time::Duration::ZERO).await; //~ unused_must_use
+    receiver.drain(Duration::ZERO).await; //~ unused_must_use
 }
 
 fn main() {}

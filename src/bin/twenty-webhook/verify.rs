@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    verify::{Diagnosis, FixedClock, Timestamp, VerifyError},
+    verify::{Diagnosis, FixedClock, Timestamp},
 };
 
 use crate::{
@@ -91,7 +91,7 @@ impl Verify {
 fn told(diagnosis: &Diagnosis) -> String {
     let mut told = match diagnosis.verdict() {
         Ok(()) => format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies")),
-        Err(kind) => format!("{}: {}\n", styled(style::BAD, "does not verify"), VerifyError::from(kind)),
+        Err(error) => format!("{}: {error}\n", styled(style::BAD, "does not verify")),
     };
     for (cause, number) in diagnosis.causes().iter().zip(1..) {
         let name = wrapped(&format!("{number}. "), &harmless_line(&cause.to_string()));

@@ -8,6 +8,15 @@ use serde::{
 /// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals arrive as text.
 ///
 /// Keeps text as it was sent, so nothing is rounded.
+///
+/// ```
+/// use twenty_webhook::event::field::Decimal;
+///
+/// let latitude: Decimal = serde_json::from_str(r#""40.7322000000000001""#)?;
+/// assert_eq!(latitude.as_str(), "40.7322000000000001");
+/// assert_eq!(latitude.to_f64(), 40.7322);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Decimal(Box<str>);
 

@@ -6,7 +6,8 @@ macro_rules! select {
         #[non_exhaustive]
         pub enum $Name {
             $($(#[$option_doc])* $Option,)*
-            /// Any other option, as it was sent.
+            /// Any other option, as it was sent. What is here today may get a variant of its own: to look for it, compare
+            /// [`as_str`](Self::as_str).
             Other(Box<str>),
         }
 
@@ -21,13 +22,19 @@ macro_rules! select {
             }
         }
 
-        /// Shows the options above, no other text.
+        /// Shows the options above, no other text; `Display` does.
         impl ::std::fmt::Debug for $Name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(match self {
                     $(Self::$Option => stringify!($Option),)*
                     Self::Other(_) => "Other(..)",
                 })
+            }
+        }
+
+        impl ::std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.as_str().fmt(f)
             }
         }
 

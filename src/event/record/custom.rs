@@ -10,7 +10,7 @@ use crate::event::{RawJson, field::Id};
 /// # let event: WebhookEvent = WebhookEvent::from_verified(Verifier::new("s")?.verify(headers, body)?)?;
 /// if let Record::Custom(record) = &event.record {
 ///     assert_eq!(record.object(), "subscription");
-///     assert_eq!(record.get("plan").and_then(|plan| plan.as_text()).as_deref(), Some("PRO"));
+///     assert_eq!(record.get("plan").and_then(|plan| plan.to_text()).as_deref(), Some("PRO"));
 ///     let mrr: Option<Currency> = record.get("mrr").map(|mrr| mrr.parse()).transpose()?;
 /// #   assert_eq!(mrr.unwrap().amount_micros, Some(9_000_000));
 /// }
@@ -62,6 +62,6 @@ impl CustomRecord {
 pub(super) fn display_name(record: &RawJson) -> Option<String> {
     let name = record.get("name");
     let full_name = || name.as_ref()?.parse::<crate::event::field::FullName>().ok()?.display_name();
-    let text = |raw: RawJson| raw.as_text().filter(|text| !text.is_empty());
+    let text = |raw: RawJson| raw.to_text().filter(|text| !text.is_empty());
     name.clone().and_then(text).or_else(full_name).or_else(|| record.get("title").and_then(text))
 }

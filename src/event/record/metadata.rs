@@ -7,6 +7,23 @@ use crate::event::{Action, EventError, EventName, RawJson, field::Id};
 ///
 /// Sent since 2026, to webhooks that subscribed to everything (`*.*`) too. The values are rows of Twenty's own configuration,
 /// which differ by kind and release, so they are kept as they were sent.
+///
+/// ```
+/// # use twenty_webhook::{WebhookEvent, event::record::MetadataEvent, testing::Delivery, verify::{Signer, Verifier}};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let signed = Delivery::sample("metadata.fieldMetadata.updated").sign(&Signer::new("s")?);
+/// # let verified = Verifier::new("s")?.verify(signed.headers(), signed.body().clone())?;
+/// # let event: WebhookEvent<MetadataEvent> = WebhookEvent::from_verified(verified)?;
+/// let change = &event.record;
+/// assert_eq!(change.metadata_name(), "fieldMetadata");
+/// for changed in change.diff() {
+///     let (before, after) = (changed.before.map(|raw| raw.to_text()), changed.after.map(|raw| raw.to_text()));
+///     println!("{}: {before:?}, now {after:?}", changed.field);
+/// }
+/// # assert!(!change.diff().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataEvent {
     metadata_name: Box<str>,
@@ -87,7 +104,7 @@ impl MetadataEvent {
     #[must_use]
     pub fn display_name(&self) -> Option<String> {
         let row = self.after().or_else(|| self.before())?;
-        let label = ["labelSingular", "label"].into_iter().find_map(|key| row.get(key)?.as_text());
+        let label = ["labelSingular", "label"].into_iter().find_map(|key| row.get(key)?.to_text());
         label.or_else(|| custom::display_name(&row))
     }
 

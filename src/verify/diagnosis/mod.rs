@@ -28,7 +28,7 @@ use super::{Keys, Verifier, VerifyError, VerifyErrorKind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Diagnosis {
-    verdict: Result<(), VerifyErrorKind>,
+    verdict: Result<(), VerifyError>,
     causes: Vec<Cause>,
 }
 
@@ -38,8 +38,8 @@ impl Diagnosis {
     ///
     /// # Errors
     ///
-    /// Any [`VerifyErrorKind`].
-    pub const fn verdict(&self) -> Result<(), VerifyErrorKind> {
+    /// Of any [kind](VerifyErrorKind).
+    pub const fn verdict(&self) -> Result<(), VerifyError> {
         self.verdict
     }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.verdict {
             Ok(()) => f.write_str("verifies: the delivery is genuine and in time")?,
-            Err(kind) => write!(f, "does not verify: {}", VerifyError::from(kind))?,
+            Err(error) => write!(f, "does not verify: {error}")?,
         }
         for (cause, number) in self.causes.iter().zip(1..) {
             write!(f, "\n{number}. {cause}\n   {}", cause.advice())?;
@@ -140,7 +140,7 @@ impl Verifier {
             Err(error) => {
                 let capture = Capture::new(self.names(), &headers);
                 let causes = self.causes(error.kind(), &capture, body, others);
-                Diagnosis { verdict: Err(error.kind()), causes }
+                Diagnosis { verdict: Err(error), causes }
             }
         }
     }
