@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use twenty_webhook::{Verifier, testing::Delivery};
 
-use super::{Directory, SECRET, lines, listen, run, run_with, send, upstream::Upstream};
+use super::{Directory, SECRET, lines, listen, listen_with, run, run_with, send, upstream::Upstream};
 
 #[test]
 fn replays_as_captured_or_signed_anew() {
@@ -75,4 +75,41 @@ fn signs_what_a_verifier_takes() {
     let capture = directory.file("a.http", "x: y\n\n{}");
     let done = run(&["sign", &capture]);
     assert!(done.code == 2 && done.log.contains("replay --resign"), "{done:?}");
+}
+
+/// A fork's deliveries, through each command.
+#[test]
+fn under_a_forks_prefix() {
+    const PREFIX: [&str; 2] = ["--header-prefix", "X-Aston-Webhook"];
+    let directory = Directory::new();
+    let saved = directory.path("captures");
+    let (mut program, url) = listen(&[&["--save", &saved], &PREFIX[..]].concat());
+    let forked = |arguments: &[&str]| run(&[arguments, &PREFIX].concat());
+
+    let (mut unset, _) = listen_with(&PREFIX, &[]);
+    unset.until("it tells how to try it", |listen| listen.log().ends_with(" --header-prefix X-Aston-Webhook\n"));
+
+    assert_eq!(forked(&["send", "person.created", "--to", &url]).code, 0);
+    assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "these are Twenty's own names");
+    let shown = lines(&mut program, 3);
+    assert!(shown[0].contains("200  verified  person.created") && shown[1].contains("401  refused"), "{shown:?}");
+
+    let mut captures: Vec<_> = fs::read_dir(&saved).unwrap().map(|entry| entry.unwrap().path()).collect();
+    captures.sort();
+    let capture = captures[0].to_str().unwrap();
+    assert!(fs::read_to_string(capture).unwrap().contains("\r\nx-aston-webhook-signature: "));
+    let done = forked(&["verify", capture]);
+    assert!(done.code == 0 && done.output.starts_with("verifies"), "{done:?}");
+    let done = run(&["verify", capture]);
+    assert!(done.code == 1 && done.output.contains("x-aston-webhook-"), "{done:?}");
+    assert_eq!(forked(&["replay", "--resign", capture, "--to", &url]).code, 0);
+
+    let body = directory.file("body.json", "{}");
+    let signed = forked(&["sign", &body, "--timestamp", "1790932471733"]).output;
+    let value = |name: &str| {
+        let mut headers = signed.lines().map(|line| line.split_once(": ").unwrap());
+        headers.find(|header| header.0 == format!("x-aston-webhook-{name}")).unwrap().1
+    };
+    let done = forked(&["verify", &body, "--timestamp", value("timestamp"), "--signature", value("signature")]);
+    assert!(done.code == 0 && done.output.contains("09:14:31.733Z, its own timestamp"), "{done:?}");
 }

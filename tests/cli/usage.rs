@@ -26,6 +26,8 @@ fn wrong_input_is_told() {
         (&["send", "person.created", to[0], to[1], "--secret-file", &none], "none"),
         (&["send", "person.created", to[0], to[1], "--secret-file", &blank], "blank"),
         (&["send", "person.created", to[0], to[1], "--secret", " "], "blank"),
+        (&["send", "person.created", to[0], to[1], "--header-prefix", "x y"], "--header-prefix"),
+        (&["listen", "--header-prefix", ""], "--header-prefix"),
         (&["listen", "--addr", "nonsense"], "HOST:PORT"),
         (&["listen", "--keep", "3"], "--save"),
         (&["listen", "--save", "x", "--keep", "0"], "--keep"),

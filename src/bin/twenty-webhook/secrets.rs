@@ -1,4 +1,4 @@
-//! Where secrets come from.
+//! Where secrets come from, and what the headers that are signed with them are called.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use twenty_webhook::{
     Verifier,
-    verify::{Secret, Signer, VerifierBuilder},
+    verify::{Clock, Secret, Signer},
 };
 use uuid::Uuid;
 
@@ -17,9 +17,9 @@ use crate::{input, output::Failure};
 const VARIABLE: &str = "TWENTY_WEBHOOK_SECRET";
 const PREVIOUS: &str = "TWENTY_WEBHOOK_PREVIOUS_SECRET";
 
-/// The options that say where the secret is; `TWENTY_WEBHOOK_SECRET` when there are none.
+/// The options that say where the secret is, `TWENTY_WEBHOOK_SECRET` when there are none; and what a fork of Twenty calls its headers.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Secret (or set TWENTY_WEBHOOK_SECRET)")]
+#[command(next_help_heading = "Signature (or set TWENTY_WEBHOOK_SECRET)")]
 pub(crate) struct SecretOptions {
     /// Read the webhook's secret from a file, `-` for standard input; the line's end does not count
     #[arg(long, value_name = "FILE")]
@@ -28,6 +28,10 @@ pub(crate) struct SecretOptions {
     /// The webhook's secret itself. For trying only: everybody on this machine sees it in the list of processes
     #[arg(long, value_name = "SECRET", conflicts_with = "secret_file")]
     secret: Option<String>,
+
+    /// What the names of its headers begin with, for forks of Twenty that change them: X-Their-Brand-Webhook
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) header_prefix: Option<String>,
 }
 
 impl SecretOptions {
@@ -55,7 +59,22 @@ impl SecretOptions {
     /// Signs with the secret, which must be given.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
         let Ok(signer) = Signer::new(self.require()?);
-        Ok(signer)
+        match &self.header_prefix {
+            Some(prefix) => signer.header_prefix(prefix).map_err(|error| Failure::about("--header-prefix", &error)),
+            None => Ok(signer),
+        }
+    }
+
+    /// Accepts this secret, and the previous one where there is one, at the time that `clock` shows.
+    pub(crate) fn verifier(&self, secret: Secret, clock: impl Clock) -> Result<Verifier, Failure> {
+        let mut builder = Verifier::builder().secret(secret).clock(clock);
+        if let Some(value) = env::var_os(PREVIOUS).filter(|value| !value.is_empty()) {
+            builder = builder.secret(from_variable(PREVIOUS, value)?);
+        }
+        if let Some(prefix) = &self.header_prefix {
+            builder = builder.header_prefix(prefix);
+        }
+        builder.build().map_err(|error| Failure::about("--header-prefix", &error))
     }
 
     /// Standard input can be read once only.
@@ -66,15 +85,6 @@ impl SecretOptions {
         }
         Ok(())
     }
-}
-
-/// Accepts this secret, and the previous one where there is one.
-pub(crate) fn verifier_for(secret: Secret) -> Result<VerifierBuilder, Failure> {
-    let builder = Verifier::builder().secret(secret);
-    Ok(match env::var_os(PREVIOUS).filter(|value| !value.is_empty()) {
-        Some(value) => builder.secret(from_variable(PREVIOUS, value)?),
-        None => builder,
-    })
 }
 
 /// A secret of the form that Twenty makes: 64 hexadecimal digits.

@@ -12,12 +12,9 @@ use crate::{
     capture::Capture,
     input,
     output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
-    secrets::{SecretOptions, verifier_for},
+    secrets::SecretOptions,
     time::{self, Moment},
 };
-
-const TIMESTAMP: &str = "x-twenty-webhook-timestamp";
-const SIGNATURE: &str = "x-twenty-webhook-signature";
 
 /// Tell whether a captured delivery is genuine, and if not, why.
 ///
@@ -51,9 +48,8 @@ impl Verify {
         self.secret.check_standard_input([&*self.file])?;
         let secret = self.secret.require()?;
         let capture = self.read()?;
-        let (now, reason) = present(self.as_of, &capture);
-        let verifier = verifier_for(secret)?.clock(FixedClock::at(now)).build();
-        let verifier = verifier.map_err(|error| Failure::about("the secret", &error))?;
+        let (now, reason) = self.present(&capture);
+        let verifier = self.secret.verifier(secret, FixedClock::at(now))?;
 
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let diagnosis = verifier.diagnose(headers.clone(), &capture.body);
@@ -69,9 +65,9 @@ impl Verify {
 
     fn read(&self) -> Result<Capture, Failure> {
         let file = input::read(&self.file)?;
-        let options = [(TIMESTAMP, &self.timestamp), (SIGNATURE, &self.signature)];
+        let options = [("timestamp", &self.timestamp), ("signature", &self.signature)];
         let given =
-            options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into_bytes())));
+            options.into_iter().filter_map(|(name, value)| Some((self.header(name), value.clone()?.into_bytes())));
         let headers: Vec<_> = given.collect();
         let name = input::name(&self.file);
         match (Capture::is_one(&file), headers.is_empty()) {
@@ -83,6 +79,28 @@ impl Verify {
             (false, true) => Err(Failure::new(format!(
                 "{name} is a body without headers: give those of the delivery with --timestamp and --signature"
             ))),
+        }
+    }
+
+    /// One of the signature's headers.
+    fn header(&self, name: &str) -> String {
+        format!("{}-{name}", self.secret.header_prefix.as_deref().unwrap_or("x-twenty-webhook"))
+    }
+
+    /// The time to judge by, and why it is that.
+    fn present(&self, capture: &Capture) -> (Timestamp, &'static str) {
+        if let Some(moment) = self.as_of {
+            return (moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" });
+        }
+        if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
+            return (captured_at, ", when it was captured; for the present, --as-of now");
+        }
+        let timestamp = self.header("timestamp");
+        let signed_at = capture.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&timestamp));
+        let signed_at = signed_at.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
+        match signed_at {
+            Some(millis) => (Timestamp::from_millis(millis), ", its own timestamp; for the present, --as-of now"),
+            None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
         }
     }
 }
@@ -98,22 +116,6 @@ fn told(diagnosis: &Diagnosis) -> String {
         told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", cause.advice()));
     }
     told
-}
-
-/// The time to judge by, and why it is that.
-fn present(as_of: Option<Moment>, capture: &Capture) -> (Timestamp, &'static str) {
-    if let Some(moment) = as_of {
-        return (moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" });
-    }
-    if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
-        return (captured_at, ", when it was captured; for the present, --as-of now");
-    }
-    let signed_at = capture.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(TIMESTAMP));
-    let signed_at = signed_at.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
-    match signed_at {
-        Some(millis) => (Timestamp::from_millis(millis), ", its own timestamp; for the present, --as-of now"),
-        None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
-    }
 }
 
 /// What the delivery is.

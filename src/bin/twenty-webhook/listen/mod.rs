@@ -18,6 +18,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use twenty_webhook::verify::SystemClock;
 
 use self::{printer::Printer, save::Captures};
 use crate::{
@@ -92,8 +93,7 @@ impl Listen {
         let is_new = given.is_none();
         let secret = given.map_or_else(secrets::generate, Ok)?;
         let shown_secret = is_new.then(|| secret.expose_secret().to_owned());
-        let verifier = secrets::verifier_for(secret)?.build();
-        let verifier = verifier.map_err(|error| Failure::about("the secret", &error))?;
+        let verifier = self.secret.verifier(secret, SystemClock)?;
 
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         let listener = TcpListener::bind(&self.addr).await.map_err(|error| cannot_listen(&self.addr, &error))?;
@@ -106,7 +106,8 @@ impl Listen {
             }
             target => target.map(Client::new).transpose()?,
         };
-        greet(address, forward.as_ref(), shown_secret.as_deref());
+        let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
+        greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
         let (deliveries, printer) = Printer::start(verifier.clone(), captures, self.format);
         let app = observe::app(verifier, forward, deliveries.clone());
@@ -140,8 +141,8 @@ impl Listen {
     }
 }
 
-/// Where to send deliveries, on standard error: standard output has deliveries only.
-fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>) {
+/// Where to send deliveries, on standard error: standard output has deliveries only. `options`: what `send` needs beside the secret.
+fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
     if let Some(client) = forward {
@@ -151,7 +152,7 @@ fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>
         note(&format!(
             "no secret was given, so here is a new one: {}\n\
              put it into Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
-             {} send person.created --to {url} --secret {secret}",
+             {} send person.created --to {url} --secret {secret}{options}",
             styled(style::STRONG, secret),
             harmless_line(&program()),
         ));
