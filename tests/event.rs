@@ -244,6 +244,9 @@ fn opportunity_updated() {
     assert_eq!((amount.to_decimal_string(), &amount.currency_code), (text("5000"), &text("EUR")));
     assert_eq!(deal.close_date, time("2026-12-31T00:00:00.000Z"));
     assert_eq!(deal.stage, Some(OpportunityStage::Proposal));
+    assert_eq!(deal.stage.as_ref().map(ToString::to_string).as_deref(), Some("PROPOSAL"));
+    assert_eq!(OpportunityStage::from("LOST").to_string(), "LOST");
+    assert_eq!(event.clone().record, event.record);
     assert_eq!(deal.point_of_contact_id, id(ADA));
     assert_eq!(deal.company_id, id(ACME));
     assert_eq!(deal.owner_id, id(MEMBER));

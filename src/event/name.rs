@@ -181,6 +181,8 @@ mod tests {
             let name = EventName::new(text);
             assert_eq!((name.object(), name.action().as_str()), (object, action), "{text:?}");
             assert_eq!(name.to_string(), text);
+            assert_eq!(*name.action(), Action::from(action));
+            assert_eq!(format!("{:>9}", name.action()), format!("{action:>9}"));
         }
         assert_eq!(EventName::new("metadata.view.created").metadata_name(), Some("view"));
         assert_eq!(EventName::new("person.created").metadata_name(), None);

@@ -40,8 +40,9 @@ impl CounterFn for Number {
         *self.0.lock().unwrap() += f64::from(u32::try_from(value).unwrap());
     }
 
-    fn absolute(&self, _: u64) {
-        unimplemented!()
+    fn absolute(&self, value: u64) {
+        let mut number = self.0.lock().unwrap();
+        *number = number.max(f64::from(u32::try_from(value).unwrap()));
     }
 }
 
