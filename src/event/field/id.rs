@@ -44,6 +44,12 @@ impl From<&str> for Id {
     }
 }
 
+impl From<String> for Id {
+    fn from(text: String) -> Self {
+        Self(canonical_uuid(&text).map_or_else(|| Repr::Text(text.into()), Repr::Uuid))
+    }
+}
+
 /// A UUID that is written as its `Display` does: five groups of digits in lower case. `uuid` takes capitals and three other forms, too,
 /// and its time.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
@@ -142,6 +148,7 @@ mod tests {
             let id = Id::from(text);
             assert_eq!(id.to_string(), text);
             assert!(id == text);
+            assert_eq!(id, Id::from(text.to_owned()));
             let is_canonical = Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text);
             assert_eq!(id.as_uuid().is_some(), is_canonical, "{text}");
         }
