@@ -367,6 +367,9 @@ fn what_a_type_requires() {
         assert_eq!(refused.kind(), EventErrorKind::Mismatch, "{body}");
         assert_eq!(refused.to_string(), says, "{body}");
     }
+    // A payload that comes before the name is read by itself, when the name is known. The position is that of its end.
+    let refused = refusal::<Vec<u32>>("{\n\"event\":{\"a\":1},\"eventName\":\"metadata.view.created\"}");
+    assert_eq!(refused.to_string(), "`event` does not fit the expected type (line 2, column 15)");
     // what a member of the record requires is that member's matter
     let partial = typed::<Subscription>(r#"{"eventName":"subscription.x","record":{"plan":"","terms":{}}}"#);
     assert_eq!((&partial.record.terms, unexpected(&partial)), (&None, vec![("record.terms", "an object".to_owned())]));
