@@ -19,7 +19,7 @@ const PREVIOUS: &str = "TWENTY_WEBHOOK_PREVIOUS_SECRET";
 
 /// The options that say where the secret is, `TWENTY_WEBHOOK_SECRET` when there are none; and what a fork of Twenty calls its headers.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Signature (or set TWENTY_WEBHOOK_SECRET)")]
+#[command(next_help_heading = "Signature (or set TWENTY_WEBHOOK_SECRET for the secret)")]
 pub(crate) struct SecretOptions {
     /// Read the webhook's secret from a file, `-` for standard input; the line's end does not count
     #[arg(long, value_name = "FILE")]
