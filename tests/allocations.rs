@@ -144,7 +144,7 @@ mod claims {
         let store = MemoryStore::new(100);
         let day = Duration::from_secs(24 * 60 * 60);
         let mut handle = |number: u8| {
-            let Ok(ClaimOutcome::Fresh(claim)) = now(store.claim(ClaimKey::new("", "", [number; 32]), day)) else {
+            let Ok(ClaimOutcome::Fresh(claim)) = now(store.claim(ClaimKey::new("", "", &[number]), day)) else {
                 panic!("not fresh");
             };
             now(store.complete(&claim, day)).unwrap();

@@ -217,7 +217,7 @@ fn of_records(shown: &mut Shown) {
 async fn of_deduplicate(shown: &mut Shown) {
     let store = MemoryStore::new(10);
     // A key is a digest already, of which four bytes are shown.
-    let key = ClaimKey::new(MARKER, MARKER, [0; 32]);
+    let key = ClaimKey::new(MARKER, MARKER, MARKER.as_bytes());
     let outcome = store.claim(key, Duration::from_secs(1)).await.unwrap();
     shown.of("deduplicate::ClaimOutcome", &outcome);
     let ClaimOutcome::Fresh(claim) = outcome else { panic!() };

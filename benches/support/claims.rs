@@ -19,9 +19,7 @@ pub fn full_store(remembered: usize) -> MemoryStore {
 }
 
 pub fn key(number: u64) -> ClaimKey {
-    let mut digest = [0; 32];
-    digest[..8].copy_from_slice(&number.to_be_bytes());
-    ClaimKey::new("", "default", digest)
+    ClaimKey::new("", "default", &number.to_be_bytes())
 }
 
 pub fn handle(store: &MemoryStore, key: ClaimKey) {

@@ -19,10 +19,9 @@ use ::actix_web::{
     web::{Data, JsonConfig, PayloadConfig},
 };
 use futures_core::Stream as _;
-use tokio::time::Instant;
 
 use crate::{
-    receiver::{Delivered, Reading, Receiver, Refusal, WebhookRejection},
+    receiver::{Arrival, Delivered, Delivery, Reading, Receiver, Refusal, WebhookRejection},
     verify::Verified,
 };
 
@@ -97,7 +96,7 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let service = Rc::clone(&self.service);
         let receiver = self.receiver.clone();
-        let arrived = receiver.arrival();
+        let arrival = receiver.arrival();
         Box::pin(async move {
             let mut payload = request.take_payload();
             let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -105,7 +104,7 @@ where
             match poll_fn(|cx| reading.poll(&receiver, cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified.clone());
-                    deliver(receiver, service, request, verified, arrived).await
+                    deliver(receiver, service, request, verified, arrival).await
                 }
                 Err(refusal) => Ok(refuse(request, Unread(payload), &receiver, refusal)),
             }
@@ -119,7 +118,7 @@ async fn deliver<S, B>(
     service: Rc<S>,
     request: ServiceRequest,
     verified: Verified,
-    arrived: Option<Instant>,
+    arrival: Option<Arrival>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -141,7 +140,12 @@ where
     let status = |answer: &Result<ServiceResponse<B>, Error>| {
         answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status).as_u16()
     };
-    let delivered = receiver.deliver(verified, arrived, |delivery| delivery.run(call, status), rt::spawn).await;
+    let delivery = Delivery::begin(receiver.clone(), verified);
+    let work = |delivery: Delivery| delivery.run(call, status);
+    let delivered = match arrival {
+        None => work(delivery).await,
+        Some(arrival) => arrival.deliver(delivery, work, rt::spawn).await,
+    };
     Ok(match delivered {
         Delivered::Handled(answer) => answer?.map_into_left_body(),
         // The request is the handler's now, also when that has not begun.

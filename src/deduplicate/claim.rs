@@ -15,26 +15,25 @@ use sha2::{Digest, Sha256};
 /// ```
 /// use twenty_webhook::deduplicate::ClaimKey;
 ///
-/// let digest = [7; 32]; // the SHA-256 of the verified body
-/// let key = ClaimKey::new("twenty", "tenant-1", digest);
-/// assert_eq!(key, ClaimKey::new("twenty", "tenant-1", digest));
-/// assert_ne!(key, ClaimKey::new("twenty", "tenant-2", digest), "a tenant cannot claim another's delivery");
+/// let body = br#"{"eventName":"person.created"}"#;
+/// let key = ClaimKey::new("twenty", "tenant-1", body);
+/// assert_eq!(key, ClaimKey::new("twenty", "tenant-1", body));
+/// assert_ne!(key, ClaimKey::new("twenty", "tenant-2", body), "a tenant cannot claim another's delivery");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimKey([u8; 32]);
 
 impl ClaimKey {
-    /// The key of a body: SHA-256 over `namespace`, `keys_id` and `body_digest`, each preceded by its length as a
-    /// big-endian `u64`.
+    /// The key of a body: SHA-256 over `namespace` and `keys_id`, each preceded by its length as a big-endian `u64`, and the body.
     ///
     /// `namespace` keeps apart receivers that share a store, `keys_id` those who sign: it names the keys that verified
     /// the body, so that nobody can claim the identical body of somebody else.
     #[must_use]
-    pub fn new(namespace: &str, keys_id: &str, body_digest: [u8; 32]) -> Self {
+    pub fn new(namespace: &str, keys_id: &str, body: &[u8]) -> Self {
         let mut hasher = Sha256::new();
         hash_part(&mut hasher, namespace.as_bytes());
         hash_part(&mut hasher, keys_id.as_bytes());
-        hash_part(&mut hasher, &body_digest);
+        hasher.update(body);
         Self(hasher.finalize().into())
     }
 
@@ -156,8 +155,8 @@ mod tests {
     /// From Python: `hashlib.sha256(struct.pack(">Q", 6) + b"twenty" + …)`.
     #[test]
     fn keys_are_what_the_docs_say() {
-        let key = ClaimKey::new("twenty", "tenant", [0xab; 32]);
-        assert_eq!(hex(key), "3932c81630b73b68e78c7197365196abaa4170e9235895b212fb964e1a6e5f26");
+        let key = ClaimKey::new("twenty", "tenant", &[0xab; 32]);
+        assert_eq!(hex(key), "18c54d8ac4782ed9b9195e9800d9e0b199e7f5b7a3b06c3e1bbff17ea98b9cf8");
         let key = ClaimKey::from_parts("twenty", "tenant", ["a", "bc"]);
         assert_eq!(hex(key), "5b9ffaead36bb94d47f0fd5f8b018eb61cf81f75cfd4273b6a1b6464745d0688");
     }
@@ -170,9 +169,9 @@ mod tests {
     fn parts_never_collide() {
         let digest = [b'd'; 32];
         let keys = [
-            ClaimKey::new("a", "bc", digest),
-            ClaimKey::new("ab", "c", digest),
-            ClaimKey::new("", "abc", digest),
+            ClaimKey::new("a", "bc", &digest),
+            ClaimKey::new("ab", "c", &digest),
+            ClaimKey::new("", "abc", &digest),
             ClaimKey::from_parts("a", "bc", [digest]),
             ClaimKey::from_parts("a", "bc", [&digest[..16], &digest[16..]]),
             ClaimKey::from_parts("a", "bc", [&digest[..], &[]]),

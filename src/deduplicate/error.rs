@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn keeps_source_and_claim() {
-        let key = ClaimKey::new("", "", [0; 32]);
+        let key = ClaimKey::new("", "", &[0; 32]);
         let error = StoreError::new(StoreErrorKind::Timeout, "why").with_claim(Claim::new(key));
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("why"));
         assert_eq!(error.into_claim().map(|claim| claim.key()), Some(key));

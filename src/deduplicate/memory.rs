@@ -186,7 +186,7 @@ mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| store.with(|_, _| panic!("poisons the lock"))));
         assert!(panicked.is_err());
         assert!(store.table.is_poisoned());
-        let claim = Claim::new(ClaimKey::new("", "", [0; 32]));
+        let claim = Claim::new(ClaimKey::new("", "", &[0; 32]));
         assert!(!store.with(|table, now| table.renew(claim.key(), *claim.token(), now, now)));
         assert_eq!(store.forgotten(), 0);
         assert_eq!(format!("{store:?}"), "MemoryStore { entries: 0, capacity: 10, forgotten: 0 }");

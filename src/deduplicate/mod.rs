@@ -31,7 +31,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = MemoryStore::new(100_000);
-//! let key = ClaimKey::new("twenty", "tenant-1", [7; 32]);
+//! let key = ClaimKey::new("twenty", "tenant-1", b"{}");
 //! let (lease, ttl) = (Duration::from_secs(30), Duration::from_secs(24 * 60 * 60));
 //!
 //! let ClaimOutcome::Fresh(claim) = store.claim(key, lease).await? else { unreachable!("nobody else is here") };

@@ -329,7 +329,7 @@ impl RedisStoreBuilder {
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let deadline = self.deadline;
         let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
-        let nobodys = Claim::new(ClaimKey::new("", "", [0; 32]));
+        let nobodys = Claim::new(ClaimKey::new("", "", &[0; 32]));
         let key = ClaimKey::from_parts("connect", "", [nobodys.token()]);
         let _expires_at_once = store.claim(key, Duration::ZERO).await?;
         store.deadline = deadline;

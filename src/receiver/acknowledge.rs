@@ -14,7 +14,6 @@ use tokio::{
 };
 
 use super::{Delivered, Delivery, Receiver, RefusalKind, telemetry};
-use crate::verify::Verified;
 
 /// Handlers on tasks of their own, so that neither the sender's deadline nor its leaving ends them.
 #[derive(Clone, Debug)]
@@ -41,14 +40,16 @@ impl Acknowledge {
         };
         Self { within, background: Arc::new(background) }
     }
+}
 
+impl Background {
     /// A place for one more handler; `None` when there is none left, or no more are taken.
-    fn slot(&self) -> Option<Slot> {
-        let Background { limit, running, is_draining, .. } = &*self.background;
+    fn slot(self: &Arc<Self>) -> Option<Slot> {
+        let Self { limit, running, is_draining, .. } = &**self;
         let one_more = |running: usize| running.checked_add(1).filter(|running| running <= limit);
         running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
         telemetry::in_background(1);
-        let slot = Slot { background: Arc::clone(&self.background), is_decided: Arc::default() };
+        let slot = Slot { background: Arc::clone(self), is_decided: Arc::default() };
         // Looked at after counting, so that `drain` either sees this one, or is seen.
         (!is_draining.load(Ordering::SeqCst)).then_some(slot)
     }
@@ -131,38 +132,41 @@ impl Receiver {
         Drained { abandoned: background.running.load(Ordering::SeqCst) }
     }
 
-    /// When a request arrives: now. `None` when nobody will ask.
-    pub(crate) fn arrival(&self) -> Option<Instant> {
-        self.acknowledge().map(|_| Instant::now())
+    /// A request arrives: now. `None` when its answer may take as long as its handler.
+    pub(crate) fn arrival(&self) -> Option<Arrival> {
+        let Acknowledge { within, background } = self.acknowledge()?;
+        Some(Arrival { deadline: Instant::now().checked_add(*within), background: Arc::clone(background) })
     }
+}
 
-    /// Takes a verified delivery to its handler: `work` does. Under [`acknowledge_within`](Self::acknowledge_within), `spawn` puts it on
-    /// a task of its own, and the wait ends in time.
+/// A request that came under [`Receiver::acknowledge_within`].
+pub(crate) struct Arrival {
+    /// When it has to be answered. A time too far ahead to be told is no deadline.
+    deadline: Option<Instant>,
+    background: Arc<Background>,
+}
+
+impl Arrival {
+    /// Takes a delivery to its handler: `work` does, on a task of its own that `spawn` makes. The wait for it ends in time.
     pub(crate) async fn deliver<W, R>(
-        &self,
-        verified: Verified,
-        arrived: Option<Instant>,
+        self,
+        delivery: Delivery,
         work: impl FnOnce(Delivery) -> W,
         spawn: impl FnOnce(W) -> JoinHandle<Delivered<R>>,
     ) -> Delivered<R>
     where
         W: Future<Output = Delivered<R>>,
     {
-        let delivery = Delivery::begin(self.clone(), verified);
-        let Some(acknowledge) = self.acknowledge() else { return work(delivery).await };
-        let mut slot = acknowledge.slot();
+        let mut slot = self.background.slot();
         if slot.is_none() {
             // Copies of a delivery that came just now leave at their first turn, which they may not have had yet.
             yield_now().await;
-            slot = acknowledge.slot();
+            slot = self.background.slot();
         }
         let Some(slot) = slot else { return delivery.refuse(RefusalKind::BackgroundFull) };
         let is_decided = Arc::clone(&slot.is_decided);
         let mut task = spawn(work(delivery.in_background(slot)));
-        // A time too far ahead to be told is no deadline.
-        let Some(deadline) = arrived.and_then(|arrived| arrived.checked_add(acknowledge.within)) else {
-            return joined(task.await);
-        };
+        let Some(deadline) = self.deadline else { return joined(task.await) };
         match timeout_at(deadline, &mut task).await {
             Ok(ended) => joined(ended),
             // It ended at this very moment.

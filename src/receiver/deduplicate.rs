@@ -3,20 +3,19 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
 use super::{RefusalKind, lookups::Lookups};
 use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
     event::WebhookEvent,
-    verify::{Timestamp, Verified},
+    verify::Verified,
 };
 
 /// How deliveries are handled once only; see [`Receiver::deduplicate`](super::Receiver::deduplicate).
@@ -158,12 +157,12 @@ impl Deduplicate {
         let parts = self.key_by.as_ref().and_then(|key_by| Some(key_by(&WebhookEvent::read(verified.clone()).ok()?)));
         match parts {
             Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
-            _ => ClaimKey::new(&self.namespace, verified.keys_id(), Sha256::digest(verified.body()).into()),
+            _ => ClaimKey::new(&self.namespace, verified.keys_id(), verified.body()),
         }
     }
 
     /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
-    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified, now: Timestamp) -> Result<Held, Duplicate> {
+    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified) -> Result<Held, Duplicate> {
         let key = self.key(verified);
         let mut waiting = None;
         loop {
@@ -178,8 +177,9 @@ impl Deduplicate {
                 }
                 Err(Duplicate::Running) => {}
                 Ok(mut held) => {
-                    let fresh_for = verified.fresh_until().saturating_since(now);
-                    held.remember_for = self.remember_for.max(fresh_for);
+                    // It may be as far ahead as it may be old, and is fresh for as long.
+                    let tolerance = verified.fresh_until().saturating_since(verified.timestamp());
+                    held.remember_for = self.remember_for.max(tolerance.saturating_mul(2));
                     return Ok(held);
                 }
                 Err(duplicate) => return Err(duplicate),
@@ -381,8 +381,7 @@ impl Held {
     }
 
     /// Waits for `handler`, and renews the claims meanwhile.
-    pub(super) async fn renewed_during<R>(&self, handler: impl Future<Output = R>) -> R {
-        let mut handler = pin!(handler);
+    pub(super) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
         // Polled after the handler, which may have used up the task's budget; the renewal has to go on all the same.
         let mut renewal = pin!(unconstrained(self.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use tokio::time::Instant;
 
@@ -74,16 +74,18 @@ impl OutcomeKind {
 pub(crate) struct Delivery {
     receiver: Receiver,
     verified: Verified,
-    began: Instant,
+    /// `None` when nobody will ask how long it took.
+    began: Option<Instant>,
     slot: Option<Slot>,
     span: Span,
     kind: OutcomeKind,
 }
 
 impl Delivery {
-    pub(super) fn begin(receiver: Receiver, verified: Verified) -> Self {
-        let span = telemetry::span(&verified, receiver.verifier().now());
-        Self { receiver, verified, began: Instant::now(), slot: None, span, kind: OutcomeKind::Aborted }
+    pub(crate) fn begin(receiver: Receiver, verified: Verified) -> Self {
+        let span = telemetry::span(&verified, || receiver.verifier().now());
+        let began = receiver.is_told().then(Instant::now);
+        Self { receiver, verified, began, slot: None, span, kind: OutcomeKind::Aborted }
     }
 
     pub(super) fn in_background(mut self, slot: Slot) -> Self {
@@ -120,7 +122,7 @@ impl Delivery {
         telemetry::in_span(self.span.clone(), async move {
             let held = match self.receiver.deduplication() {
                 None => None,
-                Some(deduplicate) => match deduplicate.claim(&self.verified, self.receiver.verifier().now()).await {
+                Some(deduplicate) => match deduplicate.claim(&self.verified).await {
                     Ok(held) => Some(held),
                     Err(duplicate) => {
                         return match duplicate.refusal() {
@@ -130,9 +132,10 @@ impl Delivery {
                     }
                 },
             };
+            let handler = pin!(call());
             let answer = match &held {
-                Some(held) => held.renewed_during(call()).await,
-                None => call().await,
+                Some(held) => held.renewed_during(handler).await,
+                None => handler.await,
             };
             match (self.answered(status(&answer)), held) {
                 (OutcomeKind::Handled, Some(held)) => held.complete().await,
@@ -146,12 +149,11 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let outcome = Outcome {
-            kind: self.kind,
-            acknowledged: self.slot.as_ref().is_some_and(Slot::was_acknowledged),
-            duration: self.began.elapsed(),
-            verified: self.verified.clone(),
-        };
+        // Asked in any case: from now on no 202 is sent.
+        let acknowledged = self.slot.as_ref().is_some_and(Slot::was_acknowledged);
+        let Some(began) = self.began else { return };
+        let outcome =
+            Outcome { kind: self.kind, acknowledged, duration: began.elapsed(), verified: self.verified.clone() };
         if let OutcomeKind::Refused(kind) = outcome.kind {
             telemetry::refused_after_all(&kind.into(), &self.span);
         }

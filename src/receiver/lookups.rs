@@ -113,7 +113,7 @@ mod tests {
                     let mut answers = store.answers.subscribe();
                     answers.wait_for(Option::is_some).await.unwrap().unwrap()
                 };
-                store.lookups.share(ClaimKey::new("", "", [0; 32]), look_up).await
+                store.lookups.share(ClaimKey::new("", "", &[0; 32]), look_up).await
             });
             for _ in 0..3 {
                 yield_now().await;

@@ -79,6 +79,7 @@ mod telemetry;
 mod tenants;
 mod throttle;
 
+pub(crate) use acknowledge::Arrival;
 pub use acknowledge::Drained;
 pub use deduplicate::{Deduplicate, StoreFailure};
 pub(crate) use deliver::{Delivered, Delivery};

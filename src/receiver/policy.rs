@@ -242,16 +242,16 @@ impl Receiver {
         self.policy.resolver.as_ref().map(|resolver| resolver.resolve(TenantRequest::new(target, headers)))
     }
 
-    /// Begins to hash, with the verifier's own keys.
-    pub(super) fn begin(&self, signature: SignatureValues) -> Result<Intake, Refusal> {
-        Ok(Intake::new(self.verifier().start(signature, None)?, self.share()))
+    /// Begins to take the body, for the verifier's own keys.
+    pub(super) fn begin(&self, signature: SignatureValues) -> Intake {
+        Intake::new(signature, None, self.share())
     }
 
-    /// Begins to hash, with the tenant's keys. An unknown tenant is refused in the end only.
-    pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Result<Intake, Refusal> {
+    /// Begins to take the body, for the tenant's keys. An unknown tenant is refused in the end only.
+    pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Intake {
         let is_known = keys.is_some();
-        let intake = Intake::new(self.verifier().start(signature, keys)?, self.share());
-        Ok(if is_known { intake } else { intake.of_unknown_tenant() })
+        let intake = Intake::new(signature, keys, self.share());
+        if is_known { intake } else { intake.of_unknown_tenant() }
     }
 
     fn share(&self) -> Share {
@@ -292,9 +292,13 @@ impl Receiver {
 
     /// Whether nothing is to be done between verification and handler, nor after it.
     pub(crate) fn only_verifies(&self) -> bool {
-        let Policy { deduplicate, acknowledge, on_outcome, .. } = &*self.policy;
-        let is_told = cfg!(any(feature = "metrics", feature = "tracing")) || on_outcome.is_some();
-        !is_told && deduplicate.is_none() && acknowledge.is_none()
+        let Policy { deduplicate, acknowledge, .. } = &*self.policy;
+        !self.is_told() && deduplicate.is_none() && acknowledge.is_none()
+    }
+
+    /// Whether anybody learns what became of a delivery.
+    pub(super) fn is_told(&self) -> bool {
+        cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
 
     pub(super) fn deduplication(&self) -> Option<&Arc<Deduplicate>> {

@@ -1,4 +1,5 @@
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -21,16 +22,22 @@ const EMPTY_CHUNKS: usize = 1_000;
 
 /// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
 pub(crate) struct Reading {
-    /// The lookup of the tenant's keys, which comes first.
-    resolving: Option<(SignatureValues, Resolving)>,
-    /// Gone once there is a verdict.
-    intake: Option<Intake>,
-    /// Once there is one, the rest of the body is thrown away.
-    refusal: Option<Refusal>,
+    stage: Stage,
     left_to_drain: usize,
     empty_chunks: usize,
     /// Made when the body lets us wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
+}
+
+enum Stage {
+    /// Waits for the tenant's keys.
+    Resolve(SignatureValues, Resolving),
+    /// Takes the body.
+    Take(Intake),
+    /// Throws away the rest of the body.
+    Drain(Refusal),
+    /// There was a verdict.
+    Done,
 }
 
 impl Reading {
@@ -41,20 +48,17 @@ impl Reading {
         V: AsRef<[u8]>,
         H: IntoIterator<Item = (N, V)> + Clone,
     {
-        let begun = receiver.check_head(headers.clone(), at_least).and_then(|signature| {
-            match receiver.resolve(target, headers.clone()) {
-                Some(keys) => Ok((None, Some((signature, keys)))),
-                None => Ok((Some(receiver.begin(signature)?), None)),
-            }
-        });
+        let stage = match receiver.check_head(headers.clone(), at_least) {
+            Ok(signature) => match receiver.resolve(target, headers.clone()) {
+                Some(keys) => Stage::Resolve(signature, keys),
+                None => Stage::Take(receiver.begin(signature)),
+            },
+            Err(refusal) => Stage::Drain(refusal),
+        };
         // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
-        let ((intake, resolving), refusal) = match begun {
-            Ok(begun) => (begun, None),
-            Err(refusal) => ((None, None), Some(refusal)),
-        };
-        let left_to_drain = if intake.is_none() && is_waiting() { 0 } else { DRAIN_LIMIT };
-        Self { resolving, intake, refusal, left_to_drain, empty_chunks: 0, deadline: None }
+        let left_to_drain = if !matches!(stage, Stage::Take(_)) && is_waiting() { 0 } else { DRAIN_LIMIT };
+        Self { stage, left_to_drain, empty_chunks: 0, deadline: None }
     }
 
     /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
@@ -68,8 +72,8 @@ impl Reading {
             return self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed);
         }
         for _ in 0..FRAMES_PER_POLL {
-            match self.refusal {
-                Some(refusal) if self.left_to_drain == 0 => return Poll::Ready(Err(refusal)),
+            match self.stage {
+                Stage::Drain(refusal) if self.left_to_drain == 0 => return Poll::Ready(Err(refusal)),
                 _ => {}
             }
             match next(cx) {
@@ -80,7 +84,7 @@ impl Reading {
                             return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff)));
                         }
                     }
-                    self.take(chunk);
+                    self.take(receiver, chunk);
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
                 Poll::Ready(None) => return Poll::Ready(self.finish(receiver)),
@@ -92,50 +96,46 @@ impl Reading {
     }
 
     fn poll_resolving(&mut self, receiver: &Receiver, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((_, keys)) = &mut self.resolving else { return Poll::Ready(()) };
-        let found = ready!(keys.as_mut().poll(cx));
-        let Some((signature, _)) = self.resolving.take() else { return Poll::Ready(()) };
-        let intake = match found {
-            Ok(keys) => receiver.begin_for_tenant(signature, keys),
+        let Stage::Resolve(signature, keys) = &mut self.stage else { return Poll::Ready(()) };
+        self.stage = match ready!(keys.as_mut().poll(cx)) {
+            Ok(keys) => {
+                self.left_to_drain = DRAIN_LIMIT;
+                Stage::Take(receiver.begin_for_tenant(signature.clone(), keys))
+            }
             Err(error) => {
                 let kind = RefusalKind::ResolverFailed;
                 telemetry::resolver_failed(&*error, || receiver.is_warning_due(kind));
-                Err(kind.into())
+                Stage::Drain(kind.into())
             }
         };
-        match intake {
-            Ok(intake) => {
-                self.intake = Some(intake);
-                self.left_to_drain = DRAIN_LIMIT;
-            }
-            Err(refusal) => self.refusal = Some(refusal),
-        }
         Poll::Ready(())
     }
 
-    fn take(&mut self, chunk: Bytes) {
-        match &mut self.intake {
-            Some(intake) => {
-                if let Err(refusal) = intake.push(chunk) {
-                    self.intake = None;
-                    self.refusal = Some(refusal);
+    fn take(&mut self, receiver: &Receiver, chunk: Bytes) {
+        match &mut self.stage {
+            Stage::Take(intake) => {
+                if let Err(refusal) = intake.push(receiver, chunk) {
+                    self.stage = Stage::Drain(refusal);
                 }
             }
-            None => self.left_to_drain = self.left_to_drain.saturating_sub(chunk.len()),
+            _ => self.left_to_drain = self.left_to_drain.saturating_sub(chunk.len()),
         }
     }
 
     fn finish(&mut self, receiver: &Receiver) -> Result<Verified, Refusal> {
-        match self.intake.take() {
-            Some(intake) => intake.finish(receiver),
-            None => Err(self.give_up(RefusalKind::BodyBrokenOff)),
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Take(intake) => intake.finish(receiver),
+            Stage::Drain(refusal) => Err(refusal),
+            Stage::Resolve(..) | Stage::Done => Err(RefusalKind::BodyBrokenOff.into()),
         }
     }
 
     /// Lets go of what was read. A refusal that is already there goes first.
     fn give_up(&mut self, kind: RefusalKind) -> Refusal {
-        self.intake = None;
-        self.refusal.unwrap_or_else(|| kind.into())
+        match mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Drain(refusal) => refusal,
+            _ => kind.into(),
+        }
     }
 
     fn poll_deadline(

@@ -22,7 +22,7 @@ pub(super) struct Span;
 pub(super) use tracing::Span;
 
 /// One span a delivery, from its verification to the end of its handler.
-pub(super) fn span(verified: &Verified, now: Timestamp) -> Span {
+pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span {
     #[cfg(feature = "tracing")]
     {
         use tracing::field::{Empty, debug};
@@ -33,7 +33,7 @@ pub(super) fn span(verified: &Verified, now: Timestamp) -> Span {
             keys.id = verified.keys_id(),
             secret.index = verified.secret_index(),
             body.len = verified.body().len(),
-            age_ms = whole_millis(now.saturating_since(verified.timestamp())),
+            age_ms = whole_millis(now().saturating_since(verified.timestamp())),
             outcome = Empty,
             status = Empty,
             duration_ms = Empty,

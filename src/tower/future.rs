@@ -9,12 +9,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::HeaderName, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{ResponseBody, VerifiedBody, body::poll_chunk};
 use crate::{
-    receiver::{Delivered, Reading, Receiver, Refusal},
+    receiver::{Arrival, Delivered, Delivery, Reading, Receiver, Refusal},
     verify::Verified,
 };
 
@@ -35,23 +34,25 @@ pin_project! {
     #[project = PhaseProjection]
     enum Phase<S, B, F, A> {
         /// Reads the body.
-        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrived: Option<Instant> },
+        Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
         /// Nothing but verification was asked for. Waits until the inner service is ready, if it is not,
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
         /// and for its answer.
         Call { #[pin] future: F },
         /// All else.
-        Deliver { future: Pin<Box<dyn Future<Output = Delivered<A>> + Send>>, version: Version },
+        Deliver { future: Delivering<A>, version: Version },
     }
 }
+
+type Delivering<A> = Pin<Box<dyn Future<Output = Delivered<A>> + Send>>;
 
 impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<VerifiedBody>>,
 {
     pub(super) fn new(head: Parts, body: B, reading: Reading, receiver: Receiver, inner: S) -> Self {
-        let arrived = receiver.arrival();
-        let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrived };
+        let arrival = receiver.arrival();
+        let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrival };
         Self { phase, receiver }
     }
 }
@@ -68,7 +69,7 @@ where
         let mut this = self.project();
         loop {
             let next = match this.phase.as_mut().project() {
-                PhaseProjection::Read { mut body, reading, head, inner, arrived } => {
+                PhaseProjection::Read { mut body, reading, head, inner, arrival } => {
                     let verdict = ready!(reading.poll(this.receiver, cx, |cx| poll_chunk(body.as_mut(), cx)));
                     let (Some(head), Some(mut inner)) = (head.take(), inner.take()) else { return Poll::Pending };
                     let version = head.version;
@@ -81,8 +82,8 @@ where
                             }
                         }
                         Ok(verified) => {
-                            let future = deliver(this.receiver.clone(), inner, head, verified, *arrived);
-                            Phase::Deliver { future: Box::pin(future), version }
+                            let future = deliver(this.receiver.clone(), inner, head, verified, arrival.take());
+                            Phase::Deliver { future, version }
                         }
                         Err(refusal) => return Poll::Ready(Ok(refuse(this.receiver, refusal, version))),
                     }
@@ -111,13 +112,13 @@ where
 }
 
 /// All that happens to a verified delivery when more than verification is asked for.
-async fn deliver<S, R>(
+fn deliver<S, R>(
     receiver: Receiver,
     mut inner: S,
     head: Parts,
     verified: Verified,
-    arrived: Option<Instant>,
-) -> Delivered<Result<Response<R>, S::Error>>
+    arrival: Option<Arrival>,
+) -> Delivering<Result<Response<R>, S::Error>>
 where
     S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,
     R: Send + 'static,
@@ -129,7 +130,12 @@ where
     };
     let status =
         |answer: &Result<Response<R>, S::Error>| answer.as_ref().map_or(500, |response| response.status().as_u16());
-    receiver.deliver(verified, arrived, |delivery| delivery.run(call, status), tokio::spawn).await
+    let delivery = Delivery::begin(receiver, verified);
+    let work = move |delivery: Delivery| delivery.run(call, status);
+    match arrival {
+        None => Box::pin(work(delivery)),
+        Some(arrival) => Box::pin(arrival.deliver(delivery, work, tokio::spawn)),
+    }
 }
 
 fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {

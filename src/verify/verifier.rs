@@ -86,11 +86,22 @@ impl Verifier {
     }
 
     fn verify_values(&self, values: &SignatureValues, body: Bytes) -> Result<Verified, VerifyError> {
-        let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
         self.check_age(values)?;
-        if body.len() > *body_limit {
+        if body.len() > self.inner.body_limit {
             return Err(VerifyErrorKind::BodyTooLong.into());
         }
+        self.verify_checked(values, None, body)
+    }
+
+    /// Verifies a whole body whose age and length were checked, with the verifier's own keys or others.
+    pub(crate) fn verify_checked(
+        &self,
+        values: &SignatureValues,
+        others: Option<&Keys>,
+        body: Bytes,
+    ) -> Result<Verified, VerifyError> {
+        let Inner { keys, tolerance, .. } = &*self.inner;
+        let keys = others.unwrap_or(keys);
         let secret_index = keys.find_signer(values, None, || [&body])?;
         let fresh_until = values.timestamp().saturating_add(*tolerance);
         Ok(Verified::new(body, values, fresh_until, keys.shared_id(), secret_index))

@@ -123,7 +123,7 @@ fn check<S: ClaimStore>(new: fn() -> S, threads: &'static [&'static [Step]]) -> 
     let counted = Arc::clone(&orders);
     loom::model(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        let key = ClaimKey::new("test", "keys", [7; 32]);
+        let key = ClaimKey::new("test", "keys", b"{}");
         let store = Arc::new(new());
         let calls = Arc::new(Mutex::new(Vec::new()));
         let ticks = Arc::new(AtomicUsize::new(0));
