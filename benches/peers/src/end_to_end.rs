@@ -12,7 +12,7 @@ use crate::{
     serve::ROUTES,
 };
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// Requests to a route in a round, by the number of connections.
 const REQUESTS: [(usize, usize); 2] = [(32, 12_000), (1_000, 15_000)];
 /// Those that are checked with another sender.

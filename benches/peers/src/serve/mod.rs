@@ -36,7 +36,7 @@ pub const ROUTES: [&str; 15] = [
 ];
 
 /// More than a run sends, so that nothing is forgotten on the way.
-const REMEMBERED: usize = 2_000_000;
+const REMEMBERED: usize = 500_000;
 
 /// Serves one route until it is killed, and says on standard output where.
 pub fn run(route: &str, redis_url: &str) {
