@@ -116,7 +116,8 @@ impl Deduplicate {
         self
     }
 
-    /// How long a handled delivery is remembered, but never less than it stays fresh. Default: [`Self::DEFAULT_REMEMBER_FOR`].
+    /// How long a handled delivery is remembered, but never less than it can stay fresh: twice the verifier's tolerance, as it may be signed
+    /// ahead of time. Default: [`Self::DEFAULT_REMEMBER_FOR`].
     pub fn remember_for(mut self, time: Duration) -> Self {
         self.remember_for = time;
         self
