@@ -27,7 +27,7 @@ fn finalized(verification: Verification) {
 }
 
 async fn claimed(store: MemoryStore) {
-    store.claim(ClaimKey::new("", "", [0; 32]), Duration::ZERO).await.unwrap(); //~ unused_must_use
+    store.claim(ClaimKey::new("", "", b"{}"), Duration::ZERO).await.unwrap(); //~ unused_must_use
     StoreError::new(StoreErrorKind::Full, "full"); //~ unused_must_use
 }
 
