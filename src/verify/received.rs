@@ -91,6 +91,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_one_piece_is_not_copied() {
+        for lengths in [&[1][..], &[SMALL], &[1, 1, 1], &[SMALL - 1; 3]] {
+            let mut received = Received::default();
+            lengths.iter().for_each(|&len| received.push(vec![b'x'; len].into()));
+            let piece = received.chunks().find(|chunk| !chunk.is_empty()).map(<[u8]>::as_ptr);
+            assert_eq!(Some(received.into_bytes().as_ptr()), piece, "{lengths:?}");
+        }
+    }
+
+    #[test]
     fn keeps_what_is_not_small() {
         for first in [SMALL, SMALL + 1] {
             let mut received = Received::default();
