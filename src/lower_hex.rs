@@ -31,6 +31,16 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn no_other_byte_is_a_digit() {
+        for byte in 0..=u8::MAX {
+            let digit = b"0123456789abcdef".iter().position(|digit| *digit == byte);
+            let value = digit.map(|digit| u8::try_from(digit).unwrap());
+            assert_eq!(decode(&[[b'0', byte]]), value.map(|value| [value]), "{byte:#x}");
+            assert_eq!(decode(&[[byte, b'0']]), value.map(|value| [value << 4]), "{byte:#x}");
+        }
+    }
+
     proptest! {
         #[test]
         fn the_same_as_the_hex_crate(text in "[0-9a-f]{64}", at in 0..64_usize, other: u8) {

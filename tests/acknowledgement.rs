@@ -263,6 +263,20 @@ async fn a_panic_of_the_outcomes_hook_goes_no_further() {
     .await;
 }
 
+/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline passes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_told_of_a_202_is_what_was_answered() {
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = receiver(SHORT).on_outcome(move |outcome| {
+        let _ = sender.send(outcome.acknowledged);
+        std::thread::sleep(SHORT * 3);
+    });
+    let mut server = Stack::Axum.serve(receiver).await;
+    let status = server.post_handled(delivery(event("slow to tell")), 200).await;
+    assert_eq!(soon(told.recv()).await, Some(status == 202));
+    server.stop().await;
+}
+
 mod draining {
     use super::*;
 

@@ -169,14 +169,18 @@ mod layer {
     use http_body_util::Full;
     use support::bodies::{chunk, delivery, scripted, unsigned};
     use tower::{Layer, Service, service_fn};
-    use twenty_webhook::tower::{VerifiedBody, WebhookLayer};
+    use twenty_webhook::{
+        Receiver,
+        deduplicate::MemoryStore,
+        tower::{VerifiedBody, WebhookLayer},
+    };
 
     use super::*;
 
     /// How often the layer takes memory for a request; the inner service takes none.
-    fn taken<B: http_body::Body>(request: Request<B>, status: u16) -> u64 {
+    fn taken<B: http_body::Body>(receiver: impl Into<Receiver>, request: Request<B>, status: u16) -> u64 {
         let inner = |_: Request<VerifiedBody>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
-        let mut service = WebhookLayer::new(verifier()).layer(service_fn(inner));
+        let mut service = WebhookLayer::new(receiver).layer(service_fn(inner));
         let mut answered = 0;
         let taken = measure(|| {
             let answer = pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop()));
@@ -207,18 +211,25 @@ mod layer {
     fn takes_memory_for_what_it_adds_to_the_extensions() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
-        assert_eq!(taken(request, 200), BOXES + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), request, 200), BOXES + TOLD + COUNTED);
     }
 
     #[test]
     fn takes_memory_for_the_extensions_where_there_are_none() {
-        assert_eq!(taken(delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
+    }
+
+    /// The delivery in its box, and a store in this process asked twice: for a claim and for its completion.
+    #[test]
+    fn takes_memory_to_handle_it_once() {
+        let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
+        assert_eq!(taken(receiver, delivery(shared(), Full::new(shared())), 200), BOXES + 2 + 1 + COUNTED + 2);
     }
 
     /// The answer's header map (2) and value, its extensions (2) and the refusal in its box.
     #[test]
     fn takes_memory_for_the_answer_to_a_refused_request() {
-        assert_eq!(taken(unsigned(Full::new(shared())), 401), 6 + COUNTED);
+        assert_eq!(taken(verifier(), unsigned(Full::new(shared())), 401), 6 + COUNTED);
     }
 
     /// Two mebibytes, a byte at a time.

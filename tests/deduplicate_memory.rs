@@ -16,6 +16,7 @@ const LONG: Duration = Duration::from_secs(300);
 #[tokio::test(flavor = "multi_thread")]
 async fn acceptance() {
     let store = Arc::new(MemoryStore::new(10_000));
+    assert!(store.is_in_process());
     claim_store::suite(store.clone(), store).await;
 }
 

@@ -140,6 +140,14 @@ mod in_axum {
     }
 
     #[test]
+    fn debug_tells_whether_there_is_a_fallback() {
+        let router = || EventRouter::<Calls>::new().on("person.created", action);
+        let handler = router().fallback(fallback).build().unwrap();
+        assert_eq!(format!("{:?}", router()), "EventRouter { routes: Routes { has_fallback: false, .. } }");
+        assert_eq!(format!("{handler:?}"), "EventHandler { routes: Routes { has_fallback: true, .. } }");
+    }
+
+    #[test]
     fn odd_patterns_are_refused_by_name() {
         let router = || EventRouter::<Calls>::new().on("person.created", action);
         assert_refused(router().on("person", action).build().map(drop), "person");

@@ -345,6 +345,7 @@ async fn every_type_shows_nothing_of_it() {
         hidden.extend([signature[..16].to_owned(), format!("{bytes:?}").trim_matches(['[', ']']).to_owned()]);
     }
     for (name, text) in &shown.0 {
+        assert!(!text.trim().is_empty(), "{name} shows nothing at all");
         // Each is there twice: in one line and in several.
         let plain = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace("[ ", "[");
         for hidden in &hidden {

@@ -352,6 +352,9 @@ mod bodies {
             let refused = answer(receiver_with_limit(10), delivery("xxxxxxxxxxx", body(11))).await;
             assert_eq!(refusal(&refused), RefusalKind::Verify(VerifyErrorKind::BodyTooLong));
         }
+        // One whose length is known beforehand.
+        let accepted = answer(receiver_with_limit(10), delivery("xxxxxxxxxx", whole("xxxxxxxxxx"))).await;
+        assert_eq!(text(accepted).await, "xxxxxxxxxx");
     }
 
     #[tokio::test]

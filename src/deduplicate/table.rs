@@ -69,7 +69,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Places fit in 32 bits with room to spare, and reserving the slots cannot overflow.
-    const MAX_CAPACITY: usize = if usize::BITS < 64 { 1 << 22 } else { 1 << 28 };
+    const MAX_CAPACITY: usize = if cfg!(target_pointer_width = "32") { 1 << 22 } else { 1 << 28 };
 
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, Self::MAX_CAPACITY);

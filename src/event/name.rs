@@ -190,7 +190,22 @@ mod tests {
 
     #[test]
     fn the_names_of_2024_are_turned_around() {
-        assert_eq!(EventName::from_event_type("create.person"), EventName::new("person.created"));
-        assert_eq!(EventName::from_event_type("odd"), EventName::new("odd"));
+        for (text, name) in [
+            ("create.person", "person.created"),
+            ("update.person", "person.updated"),
+            ("delete.person", "person.deleted"),
+            ("destroy.person", "person.destroyed"),
+            ("restore.person", "restore.person"),
+            ("odd", "odd"),
+        ] {
+            assert_eq!(EventName::from_event_type(text), EventName::new(name));
+        }
+    }
+
+    #[test]
+    fn names_are_compared_with_text() {
+        let name = EventName::new("person.created");
+        assert!(name == "person.created" && name == *"person.created");
+        assert!(name != "person.updated" && name != *"person.updated");
     }
 }

@@ -91,14 +91,26 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_is_not_small() {
-        let mut received = Received::default();
-        let large: Vec<Bytes> = (0..3).map(|_| vec![b'x'; SMALL].into()).collect();
-        for chunk in &large {
-            received.push(chunk.clone());
-            received.push(Bytes::from_static(b"small"));
+    fn what_is_in_one_piece_is_not_copied() {
+        for lengths in [&[1][..], &[SMALL], &[1, 1, 1], &[SMALL - 1; 3]] {
+            let mut received = Received::default();
+            lengths.iter().for_each(|&len| received.push(vec![b'x'; len].into()));
+            let piece = received.chunks().find(|chunk| !chunk.is_empty()).map(<[u8]>::as_ptr);
+            assert_eq!(Some(received.into_bytes().as_ptr()), piece, "{lengths:?}");
         }
-        let kept: Vec<_> = received.chunks().map(<[u8]>::as_ptr).collect();
-        assert!(large.iter().all(|chunk| kept.contains(&chunk.as_ptr())));
+    }
+
+    #[test]
+    fn keeps_what_is_not_small() {
+        for first in [SMALL, SMALL + 1] {
+            let mut received = Received::default();
+            let large = [first, SMALL, SMALL].map(|len| Bytes::from(vec![b'x'; len]));
+            for chunk in &large {
+                received.push(chunk.clone());
+                received.push(Bytes::from_static(b"small"));
+            }
+            let kept: Vec<_> = received.chunks().map(<[u8]>::as_ptr).collect();
+            assert!(large.iter().all(|chunk| kept.contains(&chunk.as_ptr())));
+        }
     }
 }
