@@ -177,10 +177,15 @@ pub(super) fn blank_out(text: &mut String, path: &[String]) -> Option<JsonType> 
             range_in(text, object)?.start.checked_add("{".len())?..comma.map_or(end, |rest| rest.start)
         }
     };
-    // Line breaks stay, for the line numbers in errors.
+    blank(text, range)?;
+    Some(json_type)
+}
+
+/// Overwrites a piece with blanks. Line breaks stay, for the line numbers in errors.
+fn blank(text: &mut String, range: Range<usize>) -> Option<()> {
     let blanks: String = text.get(range.clone())?.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
     text.replace_range(range, &blanks);
-    Some(json_type)
+    Some(())
 }
 
 /// An object's text with blanks for the names of members that are not wanted. All else is, and stays, where it was.
@@ -199,8 +204,8 @@ pub(super) fn blank_names<'a>(text: &'a str, mut is_wanted: impl FnMut(&[u8], &'
     let mut blanked = text.to_owned();
     for range in before_values {
         let name = text.get(range).and_then(|text| Some(text.split_once('"')?.1.rsplit_once('"')?.0));
-        if let Some((name, range)) = name.and_then(|name| Some((name, range_in(text, name)?))) {
-            blanked.replace_range(range, &" ".repeat(name.len()));
+        if let Some(range) = name.and_then(|name| range_in(text, name)) {
+            blank(&mut blanked, range);
         }
     }
     blanked

@@ -2,8 +2,8 @@
 //!
 //! One pass in the order in which Twenty writes: the name comes before the record, so the record is typed as it is met. When
 //! that pass fails, for whatever reason, the slow path finds out why: it looks the name up first, blanks the names of the envelope's
-//! members that nobody asks for, then blanks out one unreadable member after the other, and reports them. Blanks keep every offset: pieces that are kept raw are pieces of the body
-//! itself, and an error's line and column are those of the body.
+//! members that nobody asks for, then blanks out one unreadable member after the other, and reports them. Blanks keep every offset:
+//! pieces that are kept raw are pieces of the body itself, and an error's line and column are those of the body.
 //!
 //! Of members that are there twice, which Twenty's `JSON.stringify` cannot write, the first counts.
 
