@@ -820,6 +820,11 @@ mod body {
             proves_of(&[Cause::SecretPadded, too_long.clone()], &capture);
             capture.secret = "another".into();
             assert_eq!(capture.diagnose().causes()[0], too_long);
+
+            let mut whole = Capture::of(name);
+            whole.limit = whole.body.len();
+            whole.secret.push(' ');
+            proves_of(&[Cause::SecretPadded], &whole);
         }
     }
 }
@@ -841,11 +846,28 @@ mod time {
             capture.secret.push('\n');
             capture.now = capture.now.saturating_add(HOUR);
         });
+        proves(&[Cause::SecretPadded, Cause::FromTheFuture { ahead: HOUR }], |capture| {
+            capture.secret.push('\n');
+            capture.now = capture.now.saturating_sub(HOUR);
+        });
         proves(&[Cause::TimestampInSeconds, Cause::TooOld { age: HOUR }], |capture| {
             capture.header(TIMESTAMP).truncate(10);
             capture.resign(SECRET, |time, body| [time, b":", body].concat());
             let seconds: u64 = capture.value(TIMESTAMP).parse().unwrap();
             capture.now = Timestamp::from_millis(seconds * 1_000).saturating_add(HOUR);
+        });
+    }
+
+    #[test]
+    fn is_not_blamed_up_to_the_tolerance() {
+        let off_by = Verifier::DEFAULT_TOLERANCE;
+        proves(&[Cause::SecretPadded], |capture| {
+            capture.secret.push('\n');
+            capture.now = capture.now.saturating_add(off_by);
+        });
+        proves(&[Cause::SecretPadded], |capture| {
+            capture.secret.push('\n');
+            capture.now = capture.now.saturating_sub(off_by);
         });
     }
 

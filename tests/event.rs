@@ -393,6 +393,13 @@ fn metadata_created() {
 }
 
 #[test]
+fn caused_by_an_api_key_or_an_application() {
+    let event = event(r#"{"eventName":"metadata.view.created","apiKeyId":"key","applicationId":"app","event":{}}"#);
+    assert_eq!((&event.api_key_id, &event.application_id), (&Some("key".into()), &Some("app".into())));
+    assert_eq!((&event.user_id, &event.workspace_member_id), (&None, &None));
+}
+
+#[test]
 fn a_type_refuses_other_objects_by_name() {
     #[track_caller]
     fn refuses<T: FromRecord>(object: &str, body: &str, found: &str) {

@@ -288,3 +288,23 @@ impl fmt::Display for JsonType {
 pub(crate) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_from_elsewhere_is_copied() {
+        let body = Bytes::from_static(br#"{"a":[1]}"#);
+        let shorter = r#"{"a":[1]}"#;
+        let longer = &*format!("   {shorter}");
+        for (text, raw) in [(longer, &longer[3..]), (longer, &longer[8..11]), (shorter, &longer[8..11])] {
+            let raw = serde_json::from_str(raw).unwrap();
+            let piece = RawJson::piece_of(&body, text, raw);
+            assert_eq!(piece.as_str(), raw.get());
+            assert!(range_in(std::str::from_utf8(&body).unwrap(), piece.as_str()).is_none());
+        }
+        let shared = RawJson::piece_of(&body, shorter, serde_json::from_str(&shorter[5..8]).unwrap());
+        assert_eq!(shared.as_str().as_ptr(), body[5..].as_ptr());
+    }
+}

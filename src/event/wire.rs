@@ -207,11 +207,7 @@ fn read_repaired<T: FromRecord>(
             Err(error) => error,
         };
         let path = member_path(&track.path());
-        let can_go = match &*path {
-            [] => false,
-            [key] => !is_payload(key),
-            _ => true,
-        };
+        let can_go = !matches!(&*path, [key] if is_payload(key));
         match if can_go && unexpected.len() < MAX_REPAIRS { blank_out(&mut text, &path) } else { None } {
             Some(found) => unexpected.push(UnexpectedMember { path: printable(&path), found }),
             None => return Err(mismatch(path, &error, &unexpected)),

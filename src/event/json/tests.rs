@@ -222,3 +222,11 @@ fn borrows_what_has_no_escapes() {
     assert_eq!(read::<&str>(r#""plain""#), Some("plain"));
     assert_eq!(read::<&str>(r#""a\tb""#), None);
 }
+
+#[test]
+fn reads_a_struct_from_an_array() {
+    for text in [r#"["a","plain"]"#, r#" [ "a" , null ] "#, r#"["a"]"#, r#"["a","plain",1]"#, r#"["a","plain"}"#] {
+        assert_eq!(read::<Nested>(text), read_by_serde_json(text), "{text}");
+    }
+    assert!(read::<Nested>(r#"["a","plain"]"#).is_some());
+}
