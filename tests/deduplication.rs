@@ -7,8 +7,11 @@ mod scripted_store;
 mod stack;
 mod support;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, StatusCode};
+use http_body_util::Full;
 use scripted_store::{Fault, Op, ScriptedStore};
 use stack::{Leave, Leaving, Outcomes, Server, Stack, delivery_at, event, post, signed_anew};
 use support::{
@@ -17,10 +20,12 @@ use support::{
     verifier,
 };
 use tokio::{task::JoinHandle, time::sleep};
+use tower::{Layer, ServiceExt, service_fn};
 use twenty_webhook::{
     Receiver, WebhookEvent,
     deduplicate::{ClaimOutcome, ClaimStore, MemoryStore},
     receiver::{Deduplicate, OutcomeKind, RefusalKind, StoreFailure},
+    tower::{VerifiedBody, WebhookLayer},
 };
 
 fn receiver(deduplicate: impl Into<Deduplicate>) -> Receiver {
@@ -51,6 +56,23 @@ async fn expect(outcomes: &mut Outcomes, kinds: impl IntoIterator<Item = Outcome
         let outcome = outcomes.next().await;
         assert_eq!((outcome.kind, outcome.acknowledged), (kind, false));
     }
+}
+
+/// One delivery through the layer alone, and the status it is answered with.
+async fn deliver<F: Future<Output = StatusCode> + Send>(
+    receiver: Receiver,
+    handler: impl Fn() -> F + Clone + Send + 'static,
+) -> StatusCode {
+    let service = service_fn(move |_: Request<VerifiedBody>| {
+        let handled = handler();
+        async { Ok::<_, Infallible>(Response::builder().status(handled.await).body(Full::<Bytes>::default()).unwrap()) }
+    });
+    let body = event("alone");
+    let mut request = Request::post("/").body(Full::<Bytes>::from(body.clone())).unwrap();
+    for (name, value) in support::signed(body) {
+        request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
+    }
+    WebhookLayer::new(receiver).layer(service).oneshot(request).await.unwrap().status()
 }
 
 const FAILED: OutcomeKind = OutcomeKind::Failed { status: 500 };
@@ -91,6 +113,17 @@ async fn what_failed_is_handled_again() {
         },
     )
     .await;
+}
+
+/// Whoever hears of the failure may send it again at once.
+#[tokio::test]
+async fn what_failed_is_free_before_that_is_answered() {
+    let store = ScriptedStore::new();
+    store.go_far_away();
+    let failing = || async { StatusCode::INTERNAL_SERVER_ERROR };
+    assert_eq!(deliver(receiver(never_expiring(store.clone())), failing).await, 500);
+    let found = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+    assert!(matches!(found, ClaimOutcome::Fresh(_)), "{found:?}");
 }
 
 #[tokio::test]
@@ -666,32 +699,14 @@ mod store_failures {
 
 /// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease is what is left.
 mod without_a_runtime {
-    use std::{convert::Infallible, future::pending, pin::pin, task::Context};
+    use std::{future::pending, pin::pin, task::Context};
 
-    use http::{HeaderName, Request, Response};
-    use http_body_util::Full;
     use tokio::runtime::{Builder, Runtime};
-    use tower::{Layer, ServiceExt, service_fn};
-    use twenty_webhook::tower::{ResponseBody, VerifiedBody, WebhookLayer};
 
     use super::*;
 
-    type Body = Full<bytes::Bytes>;
-
     fn runtime() -> Runtime {
         Builder::new_current_thread().enable_all().build().unwrap()
-    }
-
-    fn handled_for_ever(
-        receiver: Receiver,
-    ) -> impl Future<Output = Result<Response<ResponseBody<Body>>, Infallible>> + Send {
-        let service = service_fn(|_: Request<VerifiedBody>| pending::<Result<Response<Body>, Infallible>>());
-        let body = event("for ever");
-        let mut request = Request::post("/").body(Body::from(body.clone())).unwrap();
-        for (name, value) in support::signed(body) {
-            request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
-        }
-        WebhookLayer::new(receiver).layer(service).oneshot(request)
     }
 
     #[test]
@@ -699,7 +714,7 @@ mod without_a_runtime {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
         {
-            let mut future = pin!(handled_for_ever(receiver));
+            let mut future = pin!(deliver(receiver, pending));
             let entered = runtime();
             let guard = entered.enter();
             assert!(future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
@@ -718,7 +733,7 @@ mod without_a_runtime {
         let receiver = receiver(never_expiring(ScriptedStore::new())).acknowledge_within(Duration::ZERO);
         let (receiver, mut outcomes) = Outcomes::of(receiver);
         let ends = runtime();
-        assert_eq!(ends.block_on(handled_for_ever(receiver.clone())).unwrap().status(), 202);
+        assert_eq!(ends.block_on(deliver(receiver.clone(), pending)), 202);
         drop(ends);
         runtime().block_on(async {
             let outcome = outcomes.next().await;

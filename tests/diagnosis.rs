@@ -621,6 +621,10 @@ mod body {
         capture.body = capture.text().chars().map(unicode).collect::<String>().into();
         assert!(capture.text().contains("\\ud83d\\ude80") && capture.text().contains("https:\\/\\/"));
         proves_of(&rewritten(Rewriting::Escapes), &capture);
+        // Next to every escape that JSON has.
+        let mut capture = Capture::with_body(r#"{"eventName":"x","record":{"a":"/\b\f\n\r\t\"\\\u0001\ud800"}}"#);
+        capture.body = capture.text().replace('/', "\\/").into();
+        proves_of(&rewritten(Rewriting::Escapes), &capture);
     }
 
     #[test]

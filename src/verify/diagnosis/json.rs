@@ -224,7 +224,7 @@ fn javascript_number(word: &str) -> Option<String> {
     let (mantissa, exponent) = scientific.split_once('e')?;
     let digits = mantissa.replace('.', "");
     let point = exponent.parse::<i32>().ok()?.checked_add(1)?;
-    let sign = if number < 0.0 { "-" } else { "" };
+    let sign = if number.is_sign_negative() { "-" } else { "" };
     Some(match usize::try_from(point) {
         Ok(whole @ 1..=21) => match digits.split_at_checked(whole) {
             Some((whole, "")) => format!("{sign}{whole}"),
