@@ -367,6 +367,26 @@ async fn requests_without_end() {
     }
 }
 
+/// Chunks that lie far apart in the buffers that the server reads into: whoever keeps the chunks must not keep those as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_far_apart() {
+    for (framework, name, size) in [
+        ("axum", "sizes with leading zeros", format!("{}1000", "0".repeat(200_000))),
+        ("actix", "extensions", format!("1000;{}", "x".repeat(60_000))),
+    ] {
+        let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "3000")]);
+        let head = forged(unsigned("")).chunked(1).head_bytes();
+        let chunk = [size.as_bytes(), b"\r\n", &[b' '; 4 << 10], b"\r\n"].concat();
+        let attack = async {
+            let attacks: JoinSet<_> = (0..4).map(|_| endless(target.address, head.clone(), chunk.clone())).collect();
+            let ended = attacks.join_all().await;
+            println!("{framework}: status, and after how many bytes: {ended:?}");
+            assert!(ended.iter().all(|(status, sent)| matches!(status, None | Some(408 | 413)) && *sent > 1 << 20));
+        };
+        Attacked::by(&target, &format!("{framework}: {name}"), 32 << 10, attack).await;
+    }
+}
+
 /// Sends until the server has had enough. The status, if any, and how much was sent.
 async fn endless(address: SocketAddr, first: Vec<u8>, again: Vec<u8>) -> (Option<u16>, usize) {
     let mut connection = Connection::open(address).await;

@@ -74,16 +74,12 @@ impl Keys {
 impl Keys {
     /// Which secret gives the signature, in constant time. `first` is the first one's MAC, where it is ready. Only when it does not match
     /// are the others tried.
-    pub(super) fn find_signer<C, B>(
+    pub(super) fn find_signer(
         &self,
         values: &SignatureValues,
         first: Option<HmacSha256>,
-        body: impl Fn() -> C,
-    ) -> Result<usize, VerifyErrorKind>
-    where
-        C: IntoIterator<Item = B>,
-        B: AsRef<[u8]>,
-    {
+        body: &[u8],
+    ) -> Result<usize, VerifyErrorKind> {
         let signature = words(values.signature());
         let matches = |mac: HmacSha256| -> bool { words(&mac.finalize().into_bytes().into()).ct_eq(&signature).into() };
         let tried = usize::from(first.is_some());
@@ -91,11 +87,7 @@ impl Keys {
             return Ok(0);
         }
         let mut others = self.secrets.iter().enumerate().skip(tried);
-        let signer = others.find(|(_, secret)| {
-            let mut mac = secret.begin(values.timestamp_header());
-            body().into_iter().for_each(|chunk| mac.update(chunk.as_ref()));
-            matches(mac)
-        });
+        let signer = others.find(|(_, secret)| matches(secret.begin(values.timestamp_header()).chain_update(body)));
         signer.map(|(index, _)| index).ok_or(VerifyErrorKind::SignatureMismatch)
     }
 }

@@ -1,70 +1,35 @@
-use std::iter::once;
-
 use bytes::{Bytes, BytesMut};
 
-/// What is shorter is small, and copied: to keep a chunk costs 32 bytes, and keeps what else there is room for in the buffer it lies in.
-const SMALL: usize = 4 << 10;
-
-/// The body so far. Memory follows the bytes that came, never a length that somebody claimed: a body of one chunk is kept as it is, and so
-/// are chunks that are not small; small ones are gathered in buffers that double.
+/// The body so far. Memory follows the bytes that came, never a length that somebody claimed: a body of one chunk is kept as it is, and more
+/// are gathered in a buffer that doubles. To keep them as they are would keep the buffers that they lie in as well, with whatever a
+/// stranger put between them.
 #[derive(Default)]
 pub(super) struct Received {
     first: Bytes,
-    more: Vec<Bytes>,
-    /// What came last.
+    /// All, once there is more than the first.
     gathered: BytesMut,
-    len: usize,
 }
 
 impl Received {
-    pub(super) const fn len(&self) -> usize {
-        self.len
-    }
-
     pub(super) fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
-            return;
-        }
-        let is_first = self.len == 0;
-        self.len = self.len.saturating_add(chunk.len());
-        if is_first {
+        if self.as_slice().is_empty() {
             self.first = chunk;
             return;
         }
-        if chunk.len() >= SMALL {
-            if !self.gathered.is_empty() {
-                self.more.push(self.gathered.split().freeze());
-            }
-            self.more.push(chunk);
-            return;
-        }
-        if self.first.len() < SMALL && self.more.is_empty() && self.gathered.is_empty() {
-            self.gathered.reserve(self.len);
-            self.gathered.extend_from_slice(&std::mem::take(&mut self.first));
+        if self.gathered.is_empty() && !chunk.is_empty() {
+            let first = std::mem::take(&mut self.first);
+            self.gathered.reserve(first.len().saturating_add(chunk.len()));
+            self.gathered.extend_from_slice(&first);
         }
         self.gathered.extend_from_slice(&chunk);
     }
 
-    pub(super) fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        once(&*self.first).chain(self.more.iter().map(|chunk| &**chunk)).chain(once(&*self.gathered))
+    pub(super) fn as_slice(&self) -> &[u8] {
+        if self.gathered.is_empty() { &self.first } else { &self.gathered }
     }
 
-    /// In one piece: copied, unless it is.
     pub(super) fn into_bytes(self) -> Bytes {
-        let Self { first, more, gathered, len } = self;
-        match (first.len(), gathered.len()) {
-            (all, _) if all == len => first,
-            (_, all) if all == len => gathered.freeze(),
-            _ => {
-                let mut joined = Vec::with_capacity(len);
-                // Each is let go of as soon as it is copied.
-                once(first)
-                    .chain(more)
-                    .chain(once(gathered.freeze()))
-                    .for_each(|chunk| joined.extend_from_slice(&chunk));
-                joined.into()
-            }
-        }
+        if self.gathered.is_empty() { self.first } else { self.gathered.freeze() }
     }
 }
 
@@ -72,45 +37,45 @@ impl Received {
 mod tests {
     use super::*;
 
+    const LENGTHS: [usize; 4] = [0, 1, 4 << 10, 70_000];
+
     #[test]
     fn chunks_of_any_length_stay_in_order() {
-        const LENGTHS: [usize; 4] = [1, SMALL - 1, SMALL, SMALL + 1];
-        for cut in 0..LENGTHS.len().pow(5) {
+        for cut in 0..LENGTHS.len().pow(4) {
             let mut received = Received::default();
             let mut expected = Vec::new();
-            for at in 0..5 {
+            for at in 0..4 {
                 let fill = u8::try_from(at).unwrap();
                 let chunk = vec![fill; LENGTHS[cut / LENGTHS.len().pow(at) % LENGTHS.len()]];
                 expected.extend_from_slice(&chunk);
                 received.push(chunk.into());
-                assert_eq!(received.len(), expected.len());
-                assert!(received.chunks().flatten().eq(&expected));
+                assert!(received.as_slice() == expected);
             }
             assert!(received.into_bytes() == expected);
         }
     }
 
     #[test]
-    fn what_is_in_one_piece_is_not_copied() {
-        for lengths in [&[1][..], &[SMALL], &[1, 1, 1], &[SMALL - 1; 3]] {
+    fn one_chunk_is_not_copied() {
+        for len in LENGTHS {
             let mut received = Received::default();
-            lengths.iter().for_each(|&len| received.push(vec![b'x'; len].into()));
-            let piece = received.chunks().find(|chunk| !chunk.is_empty()).map(<[u8]>::as_ptr);
-            assert_eq!(Some(received.into_bytes().as_ptr()), piece, "{lengths:?}");
+            let chunk = Bytes::from(vec![b'x'; len]);
+            for chunk in [Bytes::new(), chunk.clone(), Bytes::new()] {
+                received.push(chunk);
+            }
+            assert!(len == 0 || received.into_bytes().as_ptr() == chunk.as_ptr());
         }
     }
 
     #[test]
-    fn keeps_what_is_not_small() {
-        for first in [SMALL, SMALL + 1] {
+    fn nothing_is_kept_of_the_buffers_that_several_lie_in() {
+        for len in LENGTHS.into_iter().filter(|len| *len > 0) {
             let mut received = Received::default();
-            let large = [first, SMALL, SMALL].map(|len| Bytes::from(vec![b'x'; len]));
-            for chunk in &large {
-                received.push(chunk.clone());
-                received.push(Bytes::from_static(b"small"));
+            let mut buffers: Vec<_> = (0..3).map(|_| Bytes::from(vec![b'x'; 100_000])).collect();
+            for buffer in &mut buffers {
+                received.push(buffer.split_to(len));
             }
-            let kept: Vec<_> = received.chunks().map(<[u8]>::as_ptr).collect();
-            assert!(large.iter().all(|chunk| kept.contains(&chunk.as_ptr())));
+            assert!(buffers.iter().all(Bytes::is_unique), "{len}");
         }
     }
 }

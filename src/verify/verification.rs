@@ -39,15 +39,15 @@ impl Verification {
 
     /// Takes the next chunk of the body.
     ///
-    /// A chunk is kept as it is, without a copy, when it is the first or not a small one; so a body that arrives in one piece is never
-    /// copied, and one that arrives in several is copied once, when it has verified.
+    /// The first chunk is kept as it is, so a body that arrives in one piece is never copied. Several are copied into one buffer as they come:
+    /// nothing is kept of the buffers that they lie in.
     ///
     /// # Errors
     ///
     /// [`VerifyErrorKind::BodyTooLong`] once the chunks exceed the verifier's body limit. The chunk is then not kept.
     pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), VerifyError> {
         let chunk = chunk.into();
-        if chunk.len() > self.body_limit.saturating_sub(self.body.len()) {
+        if chunk.len() > self.body_limit.saturating_sub(self.received()) {
             return Err(VerifyErrorKind::BodyTooLong.into());
         }
         self.mac.update(&chunk);
@@ -58,7 +58,7 @@ impl Verification {
     /// How many bytes of the body are held.
     #[must_use]
     pub fn received(&self) -> usize {
-        self.body.len()
+        self.body.as_slice().len()
     }
 
     /// Compares the signature, in constant time.
@@ -70,7 +70,7 @@ impl Verification {
     /// [`VerifyErrorKind::SignatureMismatch`] when no secret gives the signature.
     pub fn finalize(self) -> Result<Verified, VerifyError> {
         let Self { values, fresh_until, keys, mac, body, .. } = self;
-        let secret_index = keys.find_signer(&values, Some(mac), || body.chunks())?;
+        let secret_index = keys.find_signer(&values, Some(mac), body.as_slice())?;
         Ok(Verified::new(body.into_bytes(), &values, fresh_until, keys.into_id(), secret_index))
     }
 }

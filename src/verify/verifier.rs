@@ -102,7 +102,7 @@ impl Verifier {
     ) -> Result<Verified, VerifyError> {
         let Inner { keys, tolerance, .. } = &*self.inner;
         let keys = others.unwrap_or(keys);
-        let secret_index = keys.find_signer(values, None, || [&body])?;
+        let secret_index = keys.find_signer(values, None, &body)?;
         let fresh_until = values.timestamp().saturating_add(*tolerance);
         Ok(Verified::new(body, values, fresh_until, keys.shared_id(), secret_index))
     }
