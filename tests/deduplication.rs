@@ -343,10 +343,11 @@ async fn who_lost_the_claim_does_not_end_anothers() {
 #[tokio::test]
 async fn remembered_for_as_long_as_it_is_fresh_at_least() {
     const MINUTES: Duration = Duration::from_secs(60);
-    // How long to remember, when it was signed, how long it stays fresh, and how long it is remembered.
+    let body = Receiver::DEFAULT_BODY_DEADLINE;
+    // How long to remember, when it was signed, how long the head of a copy stays fresh, and how long it is remembered.
     let cases = [
-        (Duration::ZERO, NOW, MINUTES * 5, MINUTES * 10),
-        (Duration::ZERO, NOW.saturating_add(MINUTES * 5), MINUTES * 10, MINUTES * 10),
+        (Duration::ZERO, NOW, MINUTES * 5, MINUTES * 10 + body),
+        (Duration::ZERO, NOW.saturating_add(MINUTES * 5), MINUTES * 10, MINUTES * 10 + body),
         (MINUTES * 60, NOW, MINUTES * 5, MINUTES * 60),
     ];
     for (remember_for, signed_at, fresh_for, ttl) in cases {
@@ -355,7 +356,7 @@ async fn remembered_for_as_long_as_it_is_fresh_at_least() {
         let mut server = Stack::Axum.serve(receiver(deduplicate)).await;
         server.post_handled(delivery_at(signed_at, event("remembered")), 200).await;
         assert_eq!(store.ttls(), [ttl]);
-        assert!(ttl >= fresh_for);
+        assert!(ttl >= fresh_for + body);
         server.stop().await;
     }
     let store = ScriptedStore::new();
@@ -491,6 +492,22 @@ mod store_failures {
                 assert_eq!(server.post(signed_anew(&body)).await.status, 200);
             }
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    /// What the store was told to forget, it knows best.
+    #[tokio::test]
+    async fn a_copy_during_a_failure_leaves_nothing_behind() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("forgotten");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.fail(Op::Claim, Fault::Refuse);
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            assert!(store.forget(store.last_key()).await.unwrap());
+            assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Handled]).await;
         })
         .await;
     }

@@ -265,6 +265,14 @@ impl Run {
         assert_eq!(soon(twice).await.unwrap().unwrap().status, 200);
         server.stop().await;
         self.end_of("twice");
+
+        let store = ScriptedStore::new();
+        let mut server = stack.serve(receiver().deduplicate(store.clone())).await;
+        assert_eq!(server.post_handled(delivery(titled("told again")), 200).await, 200);
+        store.fail(Op::Claim, Fault::Refuse);
+        assert_eq!(server.post(delivery(titled("told again"))).await.status, 200);
+        server.stop().await;
+        self.end_of("told again");
     }
 
     async fn tenants(&mut self, stack: Stack) {
@@ -426,6 +434,10 @@ fn what_is_lost_is_logged_loudly() {
     // For each of two stacks. A failed handler, a client that left, a panic.
     assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
     assert_eq!(TOLD.levels("twice")["WARN"], 2);
+    let twice = ("counter", "twenty_webhook_handled_twice_total".to_owned(), Vec::new());
+    assert_eq!(TOLD.metrics[&twice], 2.0);
+    assert_eq!(TOLD.levels("told again").get("WARN"), None, "a copy was not handled");
+    assert_eq!(TOLD.levels("told again")["ERROR"], 2, "the failure itself");
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
     // Three that were rejected, and failed therefore, and an odd member; one without the middleware.

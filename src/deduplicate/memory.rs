@@ -49,8 +49,9 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 pub struct MemoryStore {
     start: Instant,
     table: Mutex<Table>,
+    /// `None` when it never warns.
     #[cfg(feature = "tracing")]
-    next_warning: std::sync::atomic::AtomicU64,
+    next_warning: Option<std::sync::atomic::AtomicU64>,
 }
 
 impl MemoryStore {
@@ -63,7 +64,17 @@ impl MemoryStore {
             start: Instant::now(),
             table: Mutex::new(Table::new(capacity)),
             #[cfg(feature = "tracing")]
-            next_warning: std::sync::atomic::AtomicU64::new(0),
+            next_warning: Some(std::sync::atomic::AtomicU64::new(0)),
+        }
+    }
+
+    /// The same, for what nobody can give more capacity: says nothing when it forgets.
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    pub(crate) fn silent(capacity: usize) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            next_warning: None,
+            ..Self::new(capacity)
         }
     }
 
@@ -104,9 +115,10 @@ impl MemoryStore {
     fn warn(&self, now: u64, forgotten: u64, capacity: usize) {
         use std::sync::atomic::Ordering::Relaxed;
 
-        let due = self.next_warning.load(Relaxed);
+        let Some(next_warning) = &self.next_warning else { return };
+        let due = next_warning.load(Relaxed);
         let next = now.saturating_add(nanoseconds(Duration::from_secs(60)));
-        if now >= due && self.next_warning.compare_exchange(due, next, Relaxed, Relaxed).is_ok() {
+        if now >= due && next_warning.compare_exchange(due, next, Relaxed, Relaxed).is_ok() {
             tracing::warn!(
                 forgotten,
                 capacity,

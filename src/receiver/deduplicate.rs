@@ -88,8 +88,8 @@ impl Deduplicate {
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
             store: Arc::new(store),
-            stand_in: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
-            told: Arc::new(MemoryStore::new(Self::STAND_IN_CAPACITY)),
+            stand_in: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
+            told: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
             waited_for: Arc::default(),
             lookups: Lookups::default(),
             namespace: Arc::default(),
@@ -116,8 +116,8 @@ impl Deduplicate {
         self
     }
 
-    /// How long a handled delivery is remembered, but never less than it can stay fresh: twice the verifier's tolerance, as it may be signed
-    /// ahead of time. Default: [`Self::DEFAULT_REMEMBER_FOR`].
+    /// How long a handled delivery is remembered, but never less than copies of it can be taken for fresh: twice the verifier's tolerance, as it may
+    /// be signed ahead of time, and the time that a body has to arrive. Default: [`Self::DEFAULT_REMEMBER_FOR`].
     pub fn remember_for(mut self, time: Duration) -> Self {
         self.remember_for = time;
         self
@@ -163,27 +163,24 @@ impl Deduplicate {
     }
 
     /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
-    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified) -> Result<Held, Duplicate> {
+    ///
+    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included.
+    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified, fresh_for: Duration) -> Result<Held, Duplicate> {
         let key = self.key(verified);
+        let remember_for = self.remember_for.max(fresh_for);
         let mut waiting = None;
         loop {
-            let claimed = match self.try_in_process(key).await {
+            let claimed = match self.try_in_process(key, remember_for).await {
                 Some(claimed) => claimed,
                 // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
-                None => self.lookups.share(key, || self.try_claim(key)).await,
+                None => self.lookups.share(key, || self.try_claim(key, remember_for)).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
                     waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
-                Ok(mut held) => {
-                    // It may be as far ahead as it may be old, and is fresh for as long.
-                    let tolerance = verified.fresh_until().saturating_since(verified.timestamp());
-                    held.remember_for = self.remember_for.max(tolerance.saturating_mul(2));
-                    return Ok(held);
-                }
-                Err(duplicate) => return Err(duplicate),
+                ended => return ended,
             }
             sleep(Self::ASK_AGAIN).await;
         }
@@ -191,13 +188,17 @@ impl Deduplicate {
 
     /// Asks a store in this process alone. `None` when the store is elsewhere or failed, or when the stand-in has to be asked since it holds
     /// what the store once failed to take.
-    async fn try_in_process(self: &Arc<Self>, key: ClaimKey) -> Option<Result<Held, Duplicate>> {
+    async fn try_in_process(
+        self: &Arc<Self>,
+        key: ClaimKey,
+        remember_for: Duration,
+    ) -> Option<Result<Held, Duplicate>> {
         if !self.store.is_in_process() || !self.stand_in.is_empty() {
             return None;
         }
         match self.store.claim(key, self.lease).await.ok()? {
             ClaimOutcome::Fresh(claim) => {
-                let mut held = Held::new(Arc::clone(self), None);
+                let mut held = Held::new(Arc::clone(self), None, remember_for);
                 held.claims.in_store = Some(claim);
                 // Looked at once more after claiming: a copy for which the store has no room goes to the stand-in first and then asks the store
                 // once more, so that one of the two sees the other.
@@ -212,7 +213,7 @@ impl Deduplicate {
         }
     }
 
-    async fn try_claim(self: &Arc<Self>, key: ClaimKey) -> Result<Held, Duplicate> {
+    async fn try_claim(self: &Arc<Self>, key: ClaimKey, remember_for: Duration) -> Result<Held, Duplicate> {
         let in_stand_in = match self.stand_in.claim(key, self.lease).await {
             Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
@@ -221,7 +222,7 @@ impl Deduplicate {
             Err(_) => None,
         };
         // From here on it is given back, should this be cancelled.
-        let mut held = Held::new(Arc::clone(self), in_stand_in);
+        let mut held = Held::new(Arc::clone(self), in_stand_in, remember_for);
         let duplicate = match self.store.claim(key, self.lease).await {
             Ok(ClaimOutcome::Fresh(claim)) => {
                 held.claims.in_store = Some(claim);
@@ -234,8 +235,7 @@ impl Deduplicate {
                 // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.
                 held.claims.in_store = Some(error.into_claim().unwrap_or_else(|| Claim::new(key)));
                 if self.was_told(key).await {
-                    // The store may have lost it, so it is told again; if that fails, too, the stand-in remembers.
-                    held.complete().await;
+                    held.complete_again().await;
                     return Err(Duplicate::Handled);
                 }
                 if self.on_failure == StoreFailure::Handle {
@@ -262,24 +262,25 @@ impl Deduplicate {
     }
 
     /// Ends what was claimed: completes it when the delivery was handled, to be remembered for so long, else releases it.
-    async fn settle(&self, claims: &Claims, handled: Option<Duration>) {
+    async fn settle(&self, claims: &Claims, end: End, remember_for: Duration) {
         let Claims { in_store, in_stand_in } = claims;
-        if let (Some(remember_for), Some(claim)) = (handled, in_store) {
+        if let (End::Handled | End::HandledBefore, Some(claim)) = (end, in_store) {
             let told = self.store.complete(claim, remember_for).await;
             if let Err(error) = &told {
                 self.say_failure("complete", error);
             }
-            if !matches!(told, Ok(true)) {
+            let is_handled_now = end == End::Handled;
+            if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
                 // Or the claim was lost, and another copy taken up, whose end nobody knows. At least this process will remember.
                 let claim = in_stand_in.as_ref().unwrap_or(claim);
                 let here = self.stand_in.complete(claim, remember_for).await;
-                if matches!(told, Ok(false)) || matches!(here, Ok(false)) {
+                if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
                     super::telemetry::handled_twice();
                 }
                 return;
             }
-            if !self.store.is_in_process() {
-                drop(self.told.complete(claim, remember_for).await);
+            if !self.store.is_in_process() && matches!(told, Ok(true)) {
+                let _ = self.told.complete(claim, remember_for).await;
             }
         } else if let Some(claim) = in_store
             && let Err(error) = self.store.release(claim).await
@@ -365,8 +366,16 @@ pub(super) struct Held {
     deduplicate: Arc<Deduplicate>,
     claims: Claims,
     remember_for: Duration,
-    /// For how long to remember that it was.
-    handled: Option<Duration>,
+    end: End,
+}
+
+/// How a delivery ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    NotHandled,
+    Handled,
+    /// By an earlier copy, as this process knows. A store that does not take the claim has that one's.
+    HandledBefore,
 }
 
 #[derive(Default)]
@@ -376,9 +385,9 @@ struct Claims {
 }
 
 impl Held {
-    fn new(deduplicate: Arc<Deduplicate>, in_stand_in: Option<Claim>) -> Self {
-        let remember_for = deduplicate.remember_for;
-        Self { deduplicate, claims: Claims { in_store: None, in_stand_in }, remember_for, handled: None }
+    fn new(deduplicate: Arc<Deduplicate>, in_stand_in: Option<Claim>, remember_for: Duration) -> Self {
+        let claims = Claims { in_store: None, in_stand_in };
+        Self { deduplicate, claims, remember_for, end: End::NotHandled }
     }
 
     /// Waits for `handler`, and renews the claims meanwhile.
@@ -412,7 +421,13 @@ impl Held {
 
     /// The delivery was handled: no copy of it is, from now on.
     pub(super) async fn complete(mut self) {
-        self.handled = Some(self.remember_for);
+        self.end = End::Handled;
+        self.settle().await;
+    }
+
+    /// It was handled before. The store that failed just now may have lost it, so it is told again.
+    async fn complete_again(mut self) {
+        self.end = End::HandledBefore;
         self.settle().await;
     }
 
@@ -422,21 +437,66 @@ impl Held {
     }
 
     async fn settle(&mut self) {
-        self.deduplicate.settle(&self.claims, self.handled).await;
+        self.deduplicate.settle(&self.claims, self.end, self.remember_for).await;
         self.claims = Claims::default();
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Self { deduplicate, claims, handled, .. } = self;
-        let (claims, handled) = (std::mem::take(claims), *handled);
+        let Self { deduplicate, claims, remember_for, end } = self;
+        let (claims, remember_for, end) = (std::mem::take(claims), *remember_for, *end);
         if claims.in_store.is_none() && claims.in_stand_in.is_none() {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
             let deduplicate = Arc::clone(deduplicate);
-            runtime.spawn(async move { deduplicate.settle(&claims, handled).await });
+            runtime.spawn(async move { deduplicate.settle(&claims, end, remember_for).await });
         }
+    }
+}
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use std::io::{self, Write};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn complete(store: &MemoryStore, count: usize) {
+        for number in 0..count {
+            let claim = Claim::new(ClaimKey::new("", "", &number.to_be_bytes()));
+            store.complete(&claim, Duration::MAX).await.unwrap();
+        }
+    }
+
+    /// Unlike the store that the user chose, those inside have no setting for it.
+    #[tokio::test]
+    async fn only_the_users_store_asks_for_more_capacity() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let written = || log.0.lock().unwrap().len();
+
+        let Deduplicate { stand_in, told, .. } = Deduplicate::new(MemoryStore::new(1));
+        for store in [stand_in, told] {
+            complete(&store, Deduplicate::STAND_IN_CAPACITY + 1).await;
+            assert_eq!((store.forgotten(), written()), (1, 0));
+        }
+        complete(&MemoryStore::new(1), 2).await;
+        assert!(written() > 0);
     }
 }

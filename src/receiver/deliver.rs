@@ -103,6 +103,13 @@ impl Delivery {
         Delivered::Duplicate
     }
 
+    /// How long copies can be taken for fresh: one that is as far ahead as it may be until it is as old as it may be, and then for as long as
+    /// its body may take.
+    fn fresh_for(&self) -> Duration {
+        let tolerance = self.verified.fresh_until().saturating_since(self.verified.timestamp());
+        tolerance.saturating_mul(2).saturating_add(self.receiver.deadline())
+    }
+
     fn answered(&mut self, status: u16) -> OutcomeKind {
         self.kind = match status {
             200..=299 => OutcomeKind::Handled,
@@ -122,7 +129,7 @@ impl Delivery {
         telemetry::in_span(self.span.clone(), async move {
             let held = match self.receiver.deduplication() {
                 None => None,
-                Some(deduplicate) => match deduplicate.claim(&self.verified).await {
+                Some(deduplicate) => match deduplicate.claim(&self.verified, self.fresh_for()).await {
                     Ok(held) => Some(held),
                     Err(duplicate) => {
                         return match duplicate.refusal() {
