@@ -58,8 +58,9 @@
 //! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
 //! | `axum` 0.8 | feature `axum` |
 //! | `actix-web` 4 | feature `actix-web` |
+//! | `redis` 1 | TLS for [`deduplicate::RedisStore`], by features of that crate |
 //!
-//! A new major version of one of them is a breaking change here. Neither `redis`, `tracing` nor `metrics` is in an interface.
+//! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is in an interface.
 //!
 //! # What it does not do
 //!

@@ -285,8 +285,10 @@ async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
 #[test]
 fn secrets_of_the_verifier_would_never_be_used() {
     let nobody = |_| async { Ok(None) };
-    let error = Receiver::for_tenants(builder().secret(secret("hush")), nobody).unwrap_err();
-    assert_eq!(error, ConfigError::KeysAndSecrets);
+    let keys = Keys::new("keys", [secret("hush")]).unwrap();
+    for given in [builder().secret(secret("hush")), builder().keys(keys)] {
+        assert_eq!(Receiver::for_tenants(given, nobody).unwrap_err(), ConfigError::KeysAndSecrets);
+    }
     let receiver = Receiver::for_tenants(builder(), nobody).unwrap();
     let shown = format!("{receiver:?}");
     assert!(shown.contains("resolver: Some(<fn>)"), "{shown}");

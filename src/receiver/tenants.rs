@@ -107,7 +107,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] when it was given secrets all the same.
+    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] when it was given keys or secrets all the same.
     pub fn for_tenants<F>(
         verifier: VerifierBuilder,
         resolve: impl Fn(TenantRequest) -> F + Send + Sync + 'static,
@@ -115,6 +115,9 @@ impl Receiver {
     where
         F: Future<Output = Result<Option<Keys>, BoxError>> + Send + 'static,
     {
+        if verifier.has_secrets() {
+            return Err(ConfigError::KeysAndSecrets);
+        }
         // What unknown tenants are verified with: as much work as one secret makes. Its verdict does not count, and nobody knows it.
         let unknown = || RandomState::new().hash_one(());
         let nobody = Keys::new("", [Secret::new(format!("{:x}{:x}", unknown(), unknown()))?])?;

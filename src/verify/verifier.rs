@@ -254,7 +254,8 @@ impl Default for VerifierBuilder {
 }
 
 impl VerifierBuilder {
-    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the id `default`.
+    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the id `default`. Called again, it replaces
+    /// those that were given before.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
@@ -290,6 +291,12 @@ impl VerifierBuilder {
     pub fn header_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.header_prefix = Some(prefix.into());
         self
+    }
+
+    /// Whether it was given any.
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.keys.is_some() || !self.secrets.is_empty()
     }
 
     /// Builds it.
