@@ -6,12 +6,12 @@ mod support;
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use support::{data, event, raw_record, refusal, typed, unexpected};
 use twenty_webhook::event::{
     Action, EventErrorKind, EventName, JsonType, RawJson, Record, WebhookEvent,
-    field::{ActorSource, Currency, Decimal, Id},
+    field::{Actor, ActorSource, Currency, Decimal, Id, RichText},
     record::*,
 };
 
@@ -399,6 +399,24 @@ fn other_types() {
 }
 
 #[test]
+fn what_was_expected_is_told() {
+    fn told<T: DeserializeOwned>(odd: &str) -> String {
+        serde_json::from_str::<T>(odd).err().expect("an error").to_string()
+    }
+
+    for (told, expected) in [
+        (told::<Actor>("5"), "an actor"),
+        (told::<Currency>(r#"{"amountMicros":[]}"#), "a whole number of millionths, or one as text"),
+        (told::<Decimal>("[]"), "a number, or a number as text"),
+        (told::<Id>("5"), "an id"),
+        (told::<RichText>("5"), "formatted text"),
+        (told::<Person>(r#"{"createdAt":"soon"}"#), "a time"),
+    ] {
+        assert!(told.contains(&format!(", expected {expected} at line 1 column ")), "{told}");
+    }
+}
+
+#[test]
 fn what_people_call_a_custom_record() {
     for (record, called) in [
         (r#"{"name":"Pro","title":"Plan"}"#, Some("Pro")),
@@ -420,6 +438,14 @@ fn relations_have_two_names() {
     };
     assert!(changed(r#"["companyId"]"#, "company") && changed(r#"["companyId"]"#, "companyId"));
     assert!(changed(r#"["company"]"#, "company") && changed(r#"["company"]"#, "companyId"));
+    // No relation: two fields of an admin's.
+    let taxed = |listed, asked| {
+        event(format!(
+            r#"{{"eventName":"company.updated","record":{{"tax":5,"taxId":"DE1"}},"updatedFields":["{listed}"]}}"#
+        ))
+        .changed(asked)
+    };
+    assert!(taxed("tax", "tax") && taxed("taxId", "taxId") && !taxed("tax", "taxId") && !taxed("taxId", "tax"));
     assert!(!changed(r#"["companyName"]"#, "company") && !changed("[]", "company") && !changed("null", "company"));
 }
 

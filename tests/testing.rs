@@ -22,8 +22,8 @@ const ACTIONS: [&str; 5] = ["created", "updated", "deleted", "restored", "destro
 
 /// What older versions of Twenty sent.
 const OLDER: &[(&str, &[&str])] = &[
-    ("person", &["xLink", "city", "phone"]),
-    ("company", &["employees", "xLink", "annualRecurringRevenue", "idealCustomerProfile", "addressOld"]),
+    ("person", &["xLink", "city"]),
+    ("company", &["employees", "xLink", "annualRecurringRevenue", "idealCustomerProfile"]),
     ("opportunity", &["probability"]),
     ("note", &["body"]),
     ("noteTarget", &["personId", "companyId", "opportunityId"]),

@@ -85,7 +85,8 @@
 //!
 //! A member of a type that nobody expected never loses the event: it reads as absent,
 //! [`WebhookEvent::unexpected`] tells where and what it was, and [`WebhookEvent::raw_record`] still has it. Members that nobody
-//! knows are left alone.
+//! knows are left alone. In a type of yours this ends at `#[serde(flatten)]`: below it serde does not tell where the member is, so the
+//! event is refused.
 
 mod error;
 pub mod field;

@@ -117,13 +117,18 @@ impl<T: FromRecord> WebhookEvent<T> {
 }
 
 impl<T> WebhookEvent<T> {
-    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do: `company` or `companyId`.
+    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do, `company` or `companyId`, whichever is
+    /// listed: a record never holds the first, so two fields that are only named like that are told apart.
     ///
     /// `false` when the delivery lists no fields. A metadata event lists its own: [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
     pub fn changed(&self, field: &str) -> bool {
-        let relation = field.strip_suffix("Id").unwrap_or(field);
-        self.updated_fields.iter().flatten().any(|listed| listed.strip_suffix("Id").unwrap_or(listed) == relation)
+        let is_listed = |field: &str| self.updated_fields.iter().flatten().any(|listed| listed == field);
+        let (relation, other) = match field.strip_suffix("Id") {
+            Some(relation) => (relation, relation.to_owned()),
+            None => (field, format!("{field}Id")),
+        };
+        is_listed(field) || is_listed(&other) && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
     /// The members that were not of the type that was expected there. They read as absent.

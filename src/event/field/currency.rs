@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn amounts_come_as_numbers_and_as_text() {
         assert_eq!(amount("5000000000").unwrap(), Some(5_000_000_000));
-        assert_eq!(amount("-1").unwrap(), Some(-1));
+        assert_eq!(amount("-15").unwrap(), Some(-15));
         assert_eq!(amount(r#""5000000000""#).unwrap(), Some(5_000_000_000));
         assert_eq!(amount(r#""5000000000.000""#).unwrap(), Some(5_000_000_000));
         assert_eq!(amount(r#""""#).unwrap(), None);

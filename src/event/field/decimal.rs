@@ -2,8 +2,9 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, Unexpected, Visitor},
+    de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
+use serde_json::Number;
 
 /// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals arrive as text.
 ///
@@ -21,7 +22,8 @@ use serde::{
 pub struct Decimal(Box<str>);
 
 impl Decimal {
-    /// The digits, as they were sent. A JSON number is written in its shortest form.
+    /// The digits, as they were sent. A JSON number is written in its shortest form, or as it was sent when
+    /// `serde_json`'s feature `arbitrary_precision` is on.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -46,7 +48,7 @@ impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct DecimalVisitor;
 
-        impl Visitor<'_> for DecimalVisitor {
+        impl<'de> Visitor<'de> for DecimalVisitor {
             type Value = Decimal;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,6 +73,12 @@ impl<'de> Deserialize<'de> for Decimal {
             fn visit_f64<E: Error>(self, number: f64) -> Result<Decimal, E> {
                 Ok(Decimal(number.to_string().into()))
             }
+
+            /// The form that numbers take once any crate turns `serde_json`'s feature `arbitrary_precision` on.
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
+                let number = Number::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Decimal(number.to_string().into()))
+            }
         }
 
         deserializer.deserialize_any(DecimalVisitor)
@@ -84,10 +92,11 @@ mod tests {
     #[test]
     fn text_and_numbers() {
         for (json, text) in [(r#""0.3333333333""#, "0.3333333333"), ("-2.5", "-2.5"), ("7", "7"), ("-7", "-7")] {
-            assert_eq!(serde_json::from_str::<Decimal>(json).unwrap().as_str(), text);
+            let decimal: Decimal = serde_json::from_str(json).unwrap();
+            assert_eq!((decimal.as_str(), decimal.to_string().as_str()), (text, text));
         }
         assert!((serde_json::from_str::<Decimal>(r#""2.5""#).unwrap().to_f64() - 2.5).abs() < f64::EPSILON);
-        for json in [r#""""#, r#""abc""#, r#""NaN""#, "true", "[]"] {
+        for json in [r#""""#, r#""abc""#, r#""NaN""#, "true", "[]", "{}", r#"{"a":1}"#] {
             assert!(serde_json::from_str::<Decimal>(json).is_err(), "{json}");
         }
     }

@@ -147,7 +147,8 @@ mod tests {
         ] {
             let id = Id::from(text);
             assert_eq!(id.to_string(), text);
-            assert!(id == text);
+            assert!(id == text && id == *text);
+            assert!(id != "another" && id != *"another");
             assert_eq!(id, Id::from(text.to_owned()));
             let is_canonical = Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text);
             assert_eq!(id.as_uuid().is_some(), is_canonical, "{text}");

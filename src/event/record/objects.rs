@@ -1,5 +1,7 @@
 //! Twenty's standard objects. Fields and types: the workspace entities of Twenty's server, early 2025 to autumn 2026.
 
+use serde::{Deserialize, de::IgnoredAny};
+
 use super::standard::standard_object;
 use crate::event::field::{
     Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select,
@@ -28,19 +30,35 @@ standard_object! {
         x_link: Links,
         /// City (older versions).
         city: String,
-        /// Telephone number (2024).
-        phone: String,
     }
     display_name: |person| person.name.as_ref()?.display_name(),
-    documented { first_name: String, last_name: String, email: String } merged by merge_documented_person
+    documented { first_name: IfText, last_name: IfText, email: IfText } merged by merge_documented_person
+}
+
+/// No server sends the documented members, so one that is no text is an admin's own field, and nothing odd.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum IfText {
+    Text(String),
+    Other(IgnoredAny),
+}
+
+impl IfText {
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 fn merge_documented_person(
     person: &mut Person,
-    first_name: Option<String>,
-    last_name: Option<String>,
-    email: Option<String>,
+    first_name: Option<IfText>,
+    last_name: Option<IfText>,
+    email: Option<IfText>,
 ) {
+    let [first_name, last_name, email] = [first_name, last_name, email].map(|member| member?.text());
     if person.name.is_none() && (first_name.is_some() || last_name.is_some()) {
         person.name = Some(FullName { first_name, last_name });
     }
@@ -72,8 +90,6 @@ standard_object! {
         annual_recurring_revenue: Currency,
         /// Whether it fits the ideal customer's profile (until about 2026).
         ideal_customer_profile: bool,
-        /// Postal address as one text (2024).
-        address_old: String,
     }
     display_name: |company| company.name.clone()
 }
@@ -111,8 +127,8 @@ standard_object! {
         company_id: Id,
         /// The workspace member in charge (newer versions).
         owner_id: Id,
-        /// How likely it is (older versions).
-        probability: String,
+        /// How likely it is (older versions, as text).
+        probability: Decimal,
     }
     display_name: |opportunity| opportunity.name.clone()
 }
