@@ -110,6 +110,9 @@ fn answers_as_the_receivers_do() {
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
     assert_eq!(told(&shown[0]), "405  refused   verified, but it is no POST");
+    let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
+    let shown: Value = serde_json::from_str(&shown[0]).unwrap();
+    assert_eq!((&shown["status"], &shown["verified"]), (&json!(405), &json!(true)));
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
     };
     let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
     assert_eq!(post(&signed("x"), 100, 50), expected(400, "body broke off"));
-    assert_eq!(post(&signed("x"), 9_999_999, 1), expected(413, "body longer than the limit"));
+    assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body longer than the limit"));
     // Of what is refused for its head, only so much is read.
     let (status, shown) = post("", 200_000, 150_000);
     assert!(status == 401 && !shown.contains("saved"), "{shown}");

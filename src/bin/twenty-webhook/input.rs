@@ -8,8 +8,8 @@ use std::{
 
 use crate::output::{Failure, harmless_line};
 
-/// What no delivery exceeds: Twenty itself stops at 50 MiB.
-const LIMIT: u64 = 64 << 20;
+/// What no delivery exceeds, in bytes: Twenty itself stops at 50 MiB.
+pub(crate) const LIMIT: usize = 64 << 20;
 
 /// `-`
 pub(crate) fn is_standard_input(file: &Path) -> bool {
@@ -29,14 +29,14 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let read = || -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         if is_standard_input(file) {
-            io::stdin().lock().take(LIMIT + 1).read_to_end(&mut content)?;
+            io::stdin().lock().take(LIMIT as u64 + 1).read_to_end(&mut content)?;
         } else {
-            File::open(file)?.take(LIMIT + 1).read_to_end(&mut content)?;
+            File::open(file)?.take(LIMIT as u64 + 1).read_to_end(&mut content)?;
         }
         Ok(content)
     };
     let content = read().map_err(|error| Failure::about(name(file), &error))?;
-    if content.len() as u64 > LIMIT {
+    if content.len() > LIMIT {
         return Err(Failure::new(format!("{} is longer than {} MiB: no delivery is", name(file), LIMIT >> 20)));
     }
     Ok(content)

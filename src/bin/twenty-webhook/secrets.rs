@@ -67,7 +67,7 @@ impl SecretOptions {
 
     /// Accepts this secret, and the previous one where there is one, at the time that `clock` shows.
     pub(crate) fn verifier(&self, secret: Secret, clock: impl Clock) -> Result<Verifier, Failure> {
-        let mut builder = Verifier::builder().secret(secret).clock(clock);
+        let mut builder = Verifier::builder().secret(secret).clock(clock).body_limit(input::LIMIT);
         if let Some(value) = env::var_os(PREVIOUS).filter(|value| !value.is_empty()) {
             builder = builder.secret(from_variable(PREVIOUS, value)?);
         }

@@ -95,11 +95,16 @@ impl Verify {
         if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
             return (captured_at, ", when it was captured; for the present, --as-of now");
         }
+        // By its own name, or by what something on the way made of that.
         let timestamp = self.header("timestamp");
-        let signed_at = capture.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(&timestamp));
-        let signed_at = signed_at.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok());
-        match signed_at {
-            Some(millis) => (Timestamp::from_millis(millis), ", its own timestamp; for the present, --as-of now"),
+        let is_named = |exactly: bool, name: &str| match exactly {
+            true => name.eq_ignore_ascii_case(&timestamp),
+            false => name.to_ascii_lowercase().ends_with("timestamp"),
+        };
+        let find = |exactly| capture.headers.iter().find(|(name, _)| is_named(exactly, name));
+        let signed_at = find(true).or_else(|| find(false));
+        match signed_at.and_then(|(_, value)| time::from_header(value)) {
+            Some(signed_at) => (signed_at, ", its own timestamp; for the present, --as-of now"),
             None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
         }
     }

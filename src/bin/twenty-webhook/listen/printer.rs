@@ -61,8 +61,8 @@ fn report(
     let mut report = Report::new(observed.at, observed.status);
     match &observed.verdict {
         Verdict::Accepted(accepted) => report.accepted(accepted),
-        Verdict::Rejected(rejection) => report.refused(rejection.to_string()),
-        Verdict::WrongMethod => report.refused("verified, but it is no POST".to_owned()),
+        Verdict::Rejected(rejection) => report.rejected(rejection.to_string()),
+        Verdict::WrongMethod => report.rejected("verified, but it is no POST".to_owned()),
         Verdict::Refused(refusal) => {
             report.refused(refusal.to_string());
             if let (RefusalKind::Verify(_), Some(body)) = (refusal.kind(), &observed.body) {

@@ -94,6 +94,12 @@ impl Report {
         self.forwarded = accepted.forwarded.as_ref().map(Forwarded::new);
     }
 
+    /// Refused although it verified.
+    pub(super) fn rejected(&mut self, why: String) {
+        self.verified = true;
+        self.refused(why);
+    }
+
     pub(super) fn refused(&mut self, why: String) {
         self.refusal = Some(why);
     }
