@@ -841,6 +841,17 @@ async fn an_expected_id_is_the_same_in_upper_case() {
     assert_eq!(answer(receiver, delivery(&body, whole(body.clone()))).await.status(), StatusCode::OK);
 }
 
+/// As in the event that the handler gets: of members that are there twice, the first counts.
+#[tokio::test]
+async fn of_two_ids_the_first_has_to_be_expected() {
+    let body = r#"{"workspaceId":"a","workspaceId":"b","webhookId":"c","webhookId":"d","eventName":"person.created"}"#;
+    let ask = async |receiver| answer(receiver, delivery(body, whole(body))).await;
+    let both = receiver().expect_workspace("a").expect_webhook("c");
+    assert_eq!(ask(both).await.status(), StatusCode::OK);
+    assert_eq!(refusal(&ask(receiver().expect_workspace("b")).await), RefusalKind::OtherWorkspace);
+    assert_eq!(refusal(&ask(receiver().expect_webhook("d")).await), RefusalKind::OtherWebhook);
+}
+
 /// Reading from a sender that waits for `100 Continue` would ask it to write.
 #[tokio::test]
 async fn a_resolver_that_fails_asks_nobody_to_write() {
