@@ -512,6 +512,22 @@ mod store_failures {
         .await;
     }
 
+    /// As a Redis may in a failover.
+    #[tokio::test]
+    async fn a_store_that_lost_what_it_was_told_is_told_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("lost");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            assert!(store.forget(store.last_key()).await.unwrap());
+            store.fail(Op::Claim, Fault::LoseAnswer);
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
     /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver elsewhere that died.
     #[tokio::test]
     async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {

@@ -862,6 +862,20 @@ mod time {
         });
     }
 
+    /// Also of a delivery that was refused for its form, before anybody looked at its age.
+    #[test]
+    fn off_beside_a_signature_of_another_form() {
+        for (now, cause) in [
+            (Timestamp::saturating_add as fn(_, _) -> _, Cause::TooOld { age: HOUR }),
+            (Timestamp::saturating_sub, Cause::FromTheFuture { ahead: HOUR }),
+        ] {
+            proves(&[Cause::SignatureUpperCase, cause], |capture| {
+                capture.header(SIGNATURE).make_ascii_uppercase();
+                capture.now = now(capture.now, HOUR);
+            });
+        }
+    }
+
     #[test]
     fn is_not_blamed_up_to_the_tolerance() {
         let off_by = Verifier::DEFAULT_TOLERANCE;
