@@ -265,7 +265,7 @@ async fn of_receiver(shown: &mut Shown, noted: &Noted) {
     let handles = noted.clone();
     let handler = service_fn(move |request: Request<VerifiedBody>| {
         handles.of("tower::VerifiedBody", request.body());
-        handles.of("tower::VerifiedBody", &request.extensions().get::<Verified>());
+        handles.of("verify::Verified", &request.extensions().get::<Verified>());
         async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
     });
     let layer = WebhookLayer::new(receiver);

@@ -390,6 +390,7 @@ mod bodies {
         let answer = WebhookLayer::new(receiver()).layer(inner).oneshot(delivery("{}", whole("{}"))).await.unwrap();
         let mut body = pin!(answer.into_body());
         assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (7, Some(9)));
+        assert!(!body.is_end_stream());
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
         assert!(body.frame().await.unwrap().unwrap().is_trailers());
         assert!(body.frame().await.unwrap().is_err());
@@ -539,7 +540,7 @@ mod refusals {
                 answer.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
             let expected: Vec<_> = demanded.into_iter().chain([("content-type", "text/plain")]).collect();
             assert_eq!(headers, expected);
-            assert_eq!(answer.body().size_hint().exact(), Some(2));
+            assert_eq!((answer.body().size_hint().exact(), answer.body().is_end_stream()), (Some(2), false));
             assert_eq!(text(answer).await, "no");
         }
         for status in [0, 100, 101, 199, 600, u16::MAX] {
