@@ -131,20 +131,42 @@ async fn one_round_trip_a_call() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await; // files the scripts
-    let calls = || {
+    let before = Calls::until_now(&server);
+    works(&store).await;
+    // the scripts' own SET and DEL count too
+    assert_eq!(before.since(&server), Calls { set: 3 + 1, evalsha: 3, eval: 0, del: 1 + 1 });
+}
+
+/// How often a server was asked, in vain or not.
+#[derive(Debug, PartialEq)]
+struct Calls {
+    set: u64,
+    evalsha: u64,
+    eval: u64,
+    del: u64,
+}
+
+impl Calls {
+    fn until_now(server: &Server) -> Self {
         let stats: String = server.command(&["INFO", "commandstats"]).unwrap();
         let calls = |command: &str| {
-            let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-            line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap())
+            let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
+            let numbers = line.into_iter().flat_map(|line| line.split(',')).filter_map(|number| number.split_once('='));
+            let counted = numbers.filter(|(name, _)| ["calls", "rejected_calls"].contains(name));
+            counted.map(|(_, number)| number.parse::<u64>().unwrap()).sum()
         };
-        ["set", "evalsha", "eval", "del"].map(calls)
-    };
-    let before = calls();
-    works(&store).await;
-    let after = calls();
-    // the scripts' own SET and DEL count too
-    let [set, evalsha, eval, del] = std::array::from_fn(|at| after[at] - before[at]);
-    assert_eq!([set, evalsha, eval, del], [3 + 1, 3, 0, 1 + 1]);
+        Self { set: calls("set"), evalsha: calls("evalsha"), eval: calls("eval"), del: calls("del") }
+    }
+
+    fn since(&self, server: &Server) -> Self {
+        let now = Self::until_now(server);
+        Self {
+            set: now.set - self.set,
+            evalsha: now.evalsha - self.evalsha,
+            eval: now.eval - self.eval,
+            del: now.del - self.del,
+        }
+    }
 }
 
 #[tokio::test]
@@ -250,11 +272,20 @@ async fn out_of_memory() {
     let claims = [fresh(store.claim(key(), LONG).await.unwrap()), fresh(store.claim(key(), LONG).await.unwrap())];
     let () = server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
 
+    let before = Calls::until_now(&server);
     let error = store.claim(key(), LONG).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Refused);
     assert!(texts(&error).contains("OOM"), "{}", texts(&error));
     let unfiled = error.into_claim().unwrap();
+    assert_eq!(
+        before.since(&server),
+        Calls { set: 1, evalsha: 0, eval: 0, del: 0 },
+        "a refusal is no reason to ask again"
+    );
+    let before = Calls::until_now(&server);
     assert_eq!(store.complete(&claims[0], LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
+    let Calls { evalsha, eval, .. } = before.since(&server);
+    assert_eq!((evalsha, eval), (1, 0), "nor to send the script");
     // what takes no memory still works, and what was remembered is
     assert!(store.renew(&claims[0], LONG).await.unwrap());
     assert!(store.release(&claims[1]).await.unwrap());

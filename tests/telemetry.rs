@@ -425,6 +425,11 @@ fn strangers_cannot_flood_the_log() {
         assert_eq!(TOLD.levels(act).get("WARN"), Some(&2), "{act}: {:?}", TOLD.events(act).collect::<Vec<_>>());
         assert_eq!(TOLD.levels(act).get("ERROR"), None);
     }
+    // Each error in full, all the same.
+    let told = TOLD.events("resolver").filter(|(_, message)| *message == "the tenant's keys could not be found out");
+    assert_eq!(told.count(), 2 * 5);
+    let said = TOLD.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
+    assert_eq!(said.filter(|error| error.starts_with("the database said")).count(), 2 * 5);
     assert_eq!(TOLD.levels("copies").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
     assert_eq!(TOLD.levels("good").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
 }
