@@ -428,6 +428,8 @@ fn tcp_settings() -> TcpSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -437,5 +439,13 @@ mod tests {
         assert_eq!(milliseconds(Duration::from_micros(1_001)), 2);
         assert_eq!(milliseconds(Duration::from_secs(2)), 2_000);
         assert_eq!(milliseconds(Duration::MAX), 3_153_600_000_000);
+    }
+
+    /// As of a server whose machine is gone: the system gives up on the connection, some time.
+    #[test]
+    fn a_connection_that_timed_out_is_a_timeout() {
+        let kind = |error: io::ErrorKind| store_error(io::Error::from(error).into()).kind();
+        assert_eq!(kind(io::ErrorKind::TimedOut), StoreErrorKind::Timeout);
+        assert_eq!(kind(io::ErrorKind::ConnectionReset), StoreErrorKind::Connection);
     }
 }
