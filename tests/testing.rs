@@ -181,7 +181,9 @@ fn a_record_is_what_the_action_made_of_it() {
 
 #[test]
 fn metadata_is_what_the_action_made_of_it() {
-    for kind in ["objectMetadata", "fieldMetadata", "view", "role"] {
+    // What only a row of that kind has.
+    let own = ["nameSingular", "objectMetadataId"];
+    for (kind, has) in [("objectMetadata", own[0]), ("fieldMetadata", own[1]), ("view", ""), ("role", "")] {
         for (action, before, after) in [("created", false, true), ("updated", true, true), ("deleted", true, false)] {
             let event = typed::<MetadataEvent>(Delivery::sample(format!("metadata.{kind}.{action}")).body().clone());
             let change = &event.record;
@@ -189,6 +191,7 @@ fn metadata_is_what_the_action_made_of_it() {
             assert_eq!((change.before().is_some(), change.after().is_some()), (before, after), "{kind} {action}");
             let row = change.after().or_else(|| change.before()).unwrap();
             assert_eq!(row.get("id").unwrap().to_text(), change.record_id().map(|id| id.to_string()), "{kind}");
+            assert!(own.iter().all(|member| row.get(member).is_some() == (*member == has)), "{kind}");
             assert_eq!(change.raw().get("type").unwrap().to_text().as_deref(), Some(action));
             if action == "updated" {
                 let [difference] = &*change.diff() else { panic!("{kind}") };
@@ -347,7 +350,11 @@ fn what_is_signed_verifies_and_what_is_forged_does_not() {
         let verify = |signed: SignedDelivery| {
             verifier().verify(signed.headers(), signed.body().clone()).map_err(|error| error.kind())
         };
-        let verified = verify(delivery.sign_at(&signer(), NOW)).unwrap();
+        let signed = delivery.sign_at(&signer(), NOW);
+        let shown = |is_signed| format!("SignedDelivery {{ is_signed: {is_signed}, len: {} }}", delivery.body().len());
+        assert_eq!(format!("{signed:?}"), shown(true));
+        assert_eq!(format!("{:?}", delivery.forge_at(Forgery::Unsigned, &signer(), NOW)), shown(false));
+        let verified = verify(signed).unwrap();
         assert_eq!(verified.body(), delivery.body());
         for &forgery in Forgery::ALL {
             let forged = delivery.forge_at(forgery, &signer(), NOW);
