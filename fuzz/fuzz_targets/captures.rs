@@ -46,10 +46,10 @@ fuzz_target!(|text: &[u8]| {
         assert_eq!(unexplained, None, "{diagnosis}");
     }
 
-    // A header's name is told. Nothing else that was sent is.
+    // A header's name is told, escaped. Nothing else that was sent is.
     let report = format!("{diagnosis}\n{diagnosis:?}");
     for private in [SECRETS[0], SECRETS[1], OTHER_SECRET, PRIVATE, &hex(&signature)] {
-        let is_name = delivery.headers.iter().any(|(name, _)| contains(name, private.as_bytes()));
+        let is_name = delivery.headers.iter().any(|(name, _)| name.escape_ascii().to_string().contains(private));
         assert!(is_name || !report.contains(private), "{report}");
     }
 });
@@ -74,8 +74,4 @@ fn sign(way: u8, delivery: &Delivery) -> [u8; 32] {
 fn without_line_ends(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
     &text[..end]
-}
-
-fn contains(text: &[u8], piece: &[u8]) -> bool {
-    text.windows(piece.len()).any(|window| window == piece)
 }
