@@ -10,12 +10,12 @@ mod support;
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use scripted_store::{Fault, Op, ScriptedStore};
 use stack::{Leave, Leaving, Outcomes, Server, Stack, delivery_at, event, post, signed_anew};
 use support::{
-    NOW,
+    NOW, bodies,
     http1::{Answer, Connection, delivery, soon},
     verifier,
 };
@@ -68,10 +68,7 @@ async fn deliver<F: Future<Output = StatusCode> + Send>(
         async { Ok::<_, Infallible>(Response::builder().status(handled.await).body(Full::<Bytes>::default()).unwrap()) }
     });
     let body = event("alone");
-    let mut request = Request::post("/").body(Full::<Bytes>::from(body.clone())).unwrap();
-    for (name, value) in support::signed(body) {
-        request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
-    }
+    let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
     WebhookLayer::new(receiver).layer(service).oneshot(request).await.unwrap().status()
 }
 

@@ -123,12 +123,11 @@ impl<T> WebhookEvent<T> {
     /// `false` when the delivery lists no fields. A metadata event lists its own: [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
     pub fn changed(&self, field: &str) -> bool {
-        let is_listed = |field: &str| self.updated_fields.iter().flatten().any(|listed| listed == field);
-        let (relation, other) = match field.strip_suffix("Id") {
-            Some(relation) => (relation, relation.to_owned()),
-            None => (field, format!("{field}Id")),
-        };
-        is_listed(field) || is_listed(&other) && self.raw_record().is_none_or(|record| record.get(relation).is_none())
+        let relation = field.strip_suffix("Id").unwrap_or(field);
+        let mut listed = self.updated_fields.iter().flatten();
+        listed.clone().any(|listed| listed == field)
+            || listed.any(|listed| listed.strip_suffix("Id").unwrap_or(listed) == relation)
+                && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
     /// The members that were not of the type that was expected there. They read as absent.

@@ -97,12 +97,9 @@ impl Verify {
         }
         // By its own name, or by what something on the way made of that.
         let timestamp = self.header("timestamp");
-        let is_named = |exactly: bool, name: &str| match exactly {
-            true => name.eq_ignore_ascii_case(&timestamp),
-            false => name.to_ascii_lowercase().ends_with("timestamp"),
-        };
-        let find = |exactly| capture.headers.iter().find(|(name, _)| is_named(exactly, name));
-        let signed_at = find(true).or_else(|| find(false));
+        let mut headers = capture.headers.iter();
+        let exact = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case(&timestamp));
+        let signed_at = exact.or_else(|| headers.find(|(name, _)| name.to_ascii_lowercase().ends_with("timestamp")));
         match signed_at.and_then(|(_, value)| time::from_header(value)) {
             Some(signed_at) => (signed_at, ", its own timestamp; for the present, --as-of now"),
             None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
