@@ -115,6 +115,7 @@ fn every_body_is_read_alike_by_the_default_type_and_its_own() {
             Record::Task(task) => assert_eq!(typed::<Task>(data(&file)).record, **task),
             Record::Attachment(attachment) => assert_eq!(typed::<Attachment>(data(&file)).record, **attachment),
             Record::Metadata(change) => assert_eq!(typed::<MetadataEvent>(data(&file)).record, *change),
+            Record::Custom(_) if file == "legacy-2024-04.eventType.json" => assert_eq!(event.name, ""),
             Record::Custom(custom) => assert_eq!(custom.object(), "subscription", "{file}"),
             other => panic!("{file}: {other:?}"),
         }
@@ -299,7 +300,7 @@ fn attachment_created() {
 
 #[test]
 fn fields_of_an_admin_that_are_named_as_documented() {
-    let body = r#"{"eventName":"person.created","record":{"firstName":5,"lastName":{"a":[null]},
+    let body = r#"{"event":"person.created","data":{"firstName":5,"lastName":{"a":[null]},
         "email":{"primaryEmail":"a@example.com"},"jobTitle":"CTO"}}"#;
     let event = event(body);
     assert_eq!(unexpected(&event), []);
@@ -326,19 +327,24 @@ fn the_documented_body() {
 
 #[test]
 fn what_is_documented_never_replaces_what_is_sent() {
-    let body = r#"{"eventName":"person.created","record":{"name":{"lastName":"Doe"},"firstName":"Al",
+    let body = r#"{"event":"person.created","data":{"name":{"lastName":"Doe"},"firstName":"Al",
         "emails":{"primaryEmail":"a@example.com"},"email":"b@example.com"}}"#;
     let person = typed::<Person>(body).record;
     assert_eq!(person.display_name(), text("Doe"));
     assert_eq!(person.emails.unwrap().primary_email, text("a@example.com"));
+
+    // No server sends it as a `record`, so there it is a field of an admin's.
+    let sent = typed::<Person>(r#"{"eventName":"person.created","record":{"firstName":"Al","email":"b@example.com"}}"#);
+    assert_eq!((sent.record.name, sent.record.emails), (None, None));
 }
 
 #[test]
 fn the_bodies_of_2024() {
+    // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown one.
     let created = event(data("legacy-2024-04.eventType.json"));
-    assert_sent(&created, "person.created", "2024-04-14T11:27:01.779Z", None, None);
-    let person = record!(created, Record::Person);
-    assert_eq!((&person.id, person.display_name()), (&id(ADA), text("Ada Lovelace")));
+    assert_eq!((&created.name, created.event_date), (&"".into(), time("2024-04-14T11:27:01.779Z")));
+    let record = record!(created, Record::Custom);
+    assert_eq!((record.object(), record.id()), ("", id(ADA)));
 
     let updated = event(data("legacy-2024-10.updated-partial.json"));
     assert_sent(&updated, "person.updated", "2024-10-20T11:27:01.779Z", None, None);

@@ -87,6 +87,7 @@ fn deep() -> String {
 
 fn json_type(text: &str) -> String {
     let name = match text.as_bytes()[0] {
+        b'n' => "null",
         b't' | b'f' => "a boolean",
         b'"' => "a string",
         b'[' => "an array",
@@ -150,6 +151,14 @@ fn unknown() -> impl Strategy<Value = Member> {
     })
 }
 
+/// Where a member is whose name is there before, and what it is.
+fn repeated(before: &[Member], member: &Member) -> Option<(String, String)> {
+    let is_plain =
+        member.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !member.name.is_empty();
+    let path = if is_plain { member.name.clone() } else { "?".to_owned() };
+    before.iter().any(|other| other.name == member.name).then(|| (path, json_type(&member.sent)))
+}
+
 fn object<'a>(members: impl Iterator<Item = (&'a String, &'a String)>, space: &str) -> String {
     let members: Vec<_> = members.map(|(name, value)| format!("\"{name}\"{space}:{space}{value}{space}")).collect();
     format!("{{{space}{}}}", members.join(&format!(",{space}")))
@@ -179,7 +188,8 @@ proptest! {
     fn what_is_odd_is_reported_and_the_rest_is_read((name, members, name_first, space) in any_delivery()) {
         let sent = object(members.iter().map(|member| (&member.name, &member.sent)), space);
         let read = object(members.iter().filter_map(|member| Some((&member.name, member.read.as_ref()?))), "");
-        let mut odd: Vec<_> = members.into_iter().flat_map(|member| member.odd).collect();
+        let mut odd: Vec<_> = members.iter().enumerate().filter_map(|(at, member)| repeated(&members[..at], member)).collect();
+        odd.extend(members.into_iter().flat_map(|member| member.odd));
 
         let body = delivery(&name, &sent, name_first);
         let event_sent = event(body.clone());

@@ -22,9 +22,10 @@ enum Details {
         column: usize,
     },
     WrongObject {
-        expected: &'static str,
+        expected: Box<str>,
         found: Box<str>,
     },
+    EndlessType,
 }
 
 /// What was wrong with a verified delivery.
@@ -46,18 +47,22 @@ impl EventError {
 
     /// Of a body that is not even UTF-8, as JSON must be.
     pub(super) fn not_utf8(body: &[u8], error: &Utf8Error) -> Self {
-        let valid = body.get(..error.valid_up_to()).unwrap_or_default();
-        let column = valid.iter().rev().take_while(|&&b| b != b'\n').count();
-        let line = valid.iter().filter(|&&b| b == b'\n').count();
-        Details::NotJson { line: line.saturating_add(1), column: column.saturating_add(1) }.into()
+        let (line, column) = position(body.get(..error.valid_up_to()).unwrap_or_default());
+        Details::NotJson { line, column: column.saturating_add(1) }.into()
     }
 
-    pub(super) fn mismatch(path: impl Into<Box<str>>, error: &serde_json::Error, is_missing: bool) -> Self {
-        Details::Mismatch { path: path.into(), is_missing, line: error.line(), column: error.column() }.into()
+    /// Of a member at `path`, which ends at `offset` in `body`.
+    pub(super) fn mismatch(path: impl Into<Box<str>>, is_missing: bool, body: &str, offset: usize) -> Self {
+        let (line, column) = position(body.as_bytes().get(..offset).unwrap_or_default());
+        Details::Mismatch { path: path.into(), is_missing, line, column }.into()
     }
 
-    pub(super) fn wrong_object(expected: &'static str, found: impl Into<Box<str>>) -> Self {
-        Details::WrongObject { expected, found: found.into() }.into()
+    pub(super) fn wrong_object(expected: &str, found: impl Into<Box<str>>) -> Self {
+        Details::WrongObject { expected: expected.into(), found: found.into() }.into()
+    }
+
+    pub(super) fn endless_type() -> Self {
+        Details::EndlessType.into()
     }
 
     /// What was wrong.
@@ -65,10 +70,16 @@ impl EventError {
     pub fn kind(&self) -> EventErrorKind {
         match *self.details {
             Details::NotJson { .. } => EventErrorKind::NotJson,
-            Details::Mismatch { .. } => EventErrorKind::Mismatch,
+            Details::Mismatch { .. } | Details::EndlessType => EventErrorKind::Mismatch,
             Details::WrongObject { .. } => EventErrorKind::WrongObject,
         }
     }
+}
+
+/// The line that a text ends in, from 1, and how many bytes of that line it has.
+fn position(text: &[u8]) -> (usize, usize) {
+    let line = text.iter().filter(|&&byte| byte == b'\n').count().saturating_add(1);
+    (line, text.iter().rev().take_while(|&&byte| byte != b'\n').count())
 }
 
 impl From<Details> for EventError {
@@ -88,6 +99,7 @@ impl fmt::Display for EventError {
                     path => write!(f, "`{path}` {what} (line {line}, column {column})"),
                 }
             }
+            Details::EndlessType => f.write_str("the record's type contains itself without end"),
             Details::WrongObject { expected, found } => {
                 write!(f, "expected an event of `{expected}`, found `{}`", found.escape_debug())
             }

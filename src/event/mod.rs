@@ -48,19 +48,18 @@
 //!
 //! # Your own objects
 //!
-//! Any type that implements [`serde::Deserialize`] can be the record. Give it the object's name with serde's own attribute, and
-//! events of other objects are refused as with the standard types. Make fields `Option`: Twenty sends `null` for what
-//! is empty, leaves fields out of deleted records, and admins remove fields.
-//!
-//! The name must begin with a lower-case letter, as Twenty's do. A struct with `#[serde(flatten)]`, a map, an enum and
-//! [`serde_json::Value`] tell serde no name, and take any event: look at `event.name.object()` there, or route by it.
+//! Any type that implements [`serde::Deserialize`] can be the record. The name of a struct is the name of its object, with a lower-case
+//! first letter, and events of other objects are rejected as with the standard types. `#[serde(rename = "…")]` names another object,
+//! `#[serde(rename = "*")]` accepts any. Types without a name, such as maps and structs with `#[serde(flatten)]`, accept any event:
+//! [`FromRecord`] has the rules. Make fields `Option`: Twenty sends `null` for what is empty, leaves fields out of deleted records,
+//! and admins remove fields.
 //!
 //! ```
 //! use serde::Deserialize;
 //! use twenty_webhook::event::{EventErrorKind, WebhookEvent, field::Currency};
 //!
 //! #[derive(Deserialize)]
-//! #[serde(rename = "subscription", rename_all = "camelCase")] // the object's `nameSingular`, and Twenty's field names
+//! #[serde(rename_all = "camelCase")] // Twenty's field names
 //! struct Subscription {
 //!     plan: Option<String>,
 //!     mrr: Option<Currency>,
@@ -83,10 +82,14 @@
 //!
 //! # Members of unexpected types
 //!
-//! A member of a type that nobody expected never loses the event: it reads as absent,
-//! [`WebhookEvent::unexpected`] tells where and what it was, and [`WebhookEvent::raw_record`] still has it. Members that nobody
-//! knows are left alone. In a type of yours this ends at `#[serde(flatten)]`: below it serde does not tell where the member is, so the
-//! event is refused.
+//! A member of an unexpected type never loses the event. It reads as absent, [`WebhookEvent::unexpected`] says where and what it
+//! was, and [`WebhookEvent::raw_record`] still has it. The record is then what `serde_json` reads from the record without exactly
+//! these members. Unknown members are ignored. Of members with the same name the first counts, and the others are reported.
+//!
+//! In a type of your own, an unexpected value anywhere inside of a field leaves out that whole field, unless it is a member of one of
+//! Twenty's composite fields. Make such fields `Option`. These reject the event instead: a required field that is missing,
+//! `#[serde(deny_unknown_fields)]`, and whatever fails below a `#[serde(flatten)]` or in an untagged enum, where serde does not say
+//! which member it was.
 
 mod error;
 pub mod field;
@@ -97,14 +100,16 @@ mod raw;
 pub mod record;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 mod routes;
+mod tolerance;
 mod webhook_event;
 mod wire;
 
 pub use error::{EventError, EventErrorKind};
+pub(crate) use json::{Members, check_is_json, find_member};
 pub use name::{Action, EventName};
 pub use pattern::{EventPattern, PatternError};
+pub(crate) use raw::range_in;
 pub use raw::{JsonType, RawJson};
-pub(crate) use raw::{check_is_json, find_member, range_in};
 pub use record::{FromRecord, Record};
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use routes::Routes;

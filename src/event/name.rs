@@ -32,17 +32,6 @@ impl EventName {
         Self { text, dot, action }
     }
 
-    /// From the names of 2024, the action first: `create.person`.
-    pub(super) fn from_event_type(text: &str) -> Self {
-        match text.split_once('.') {
-            Some(("create", object)) => Self::new(format!("{object}.created")),
-            Some(("update", object)) => Self::new(format!("{object}.updated")),
-            Some(("delete", object)) => Self::new(format!("{object}.deleted")),
-            Some(("destroy", object)) => Self::new(format!("{object}.destroyed")),
-            _ => Self::new(text),
-        }
-    }
-
     /// The whole name. Empty when the delivery had none, which no released Twenty does.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -186,20 +175,6 @@ mod tests {
         }
         assert_eq!(EventName::new("metadata.view.created").metadata_name(), Some("view"));
         assert_eq!(EventName::new("person.created").metadata_name(), None);
-    }
-
-    #[test]
-    fn the_names_of_2024_are_turned_around() {
-        for (text, name) in [
-            ("create.person", "person.created"),
-            ("update.person", "person.updated"),
-            ("delete.person", "person.deleted"),
-            ("destroy.person", "person.destroyed"),
-            ("restore.person", "restore.person"),
-            ("odd", "odd"),
-        ] {
-            assert_eq!(EventName::from_event_type(text), EventName::new(name));
-        }
     }
 
     #[test]

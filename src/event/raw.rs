@@ -1,22 +1,27 @@
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, Error, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::Value;
+
+use super::json::{Members, RAW_JSON, Reader, check_is_json};
 
 /// A piece of the delivery's JSON, as it was sent: number forms, escapes, key order and unknown members included.
 ///
-/// Shares the body's memory when it comes from [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record) and its like; cloning
-/// copies nothing. `Debug` shows its type and length, no content.
+/// Shares the body's memory when it comes from an event, as by [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record);
+/// cloning copies nothing. `Debug` shows its type and length, no content.
+///
+/// As a field of your own type, it holds the value as it was sent. (Other deserializers than this crate's do not tell the text:
+/// from those it holds what [`serde_json::Value`] makes of the value.)
 ///
 /// ```
 /// use twenty_webhook::event::{JsonType, RawJson};
 ///
 /// # fn main() -> Result<(), serde_json::Error> {
-/// let record: RawJson = serde_json::from_str(r#"{"plan":"PRO","seats":25,"price":1.50}"#)?; // as of `event.raw_record()`
+/// let record: RawJson = r#"{"plan":"PRO","seats":25,"price":1.50}"#.parse()?; // as from `event.raw_record()`
 /// assert_eq!(record.get("plan").and_then(|plan| plan.to_text()).as_deref(), Some("PRO"));
 /// assert_eq!(record.get("seats").map(|seats| seats.parse::<u32>()).transpose()?, Some(25));
 /// assert_eq!(record.get("price").as_ref().map(RawJson::as_str), Some("1.50")); // as it was sent
@@ -33,19 +38,18 @@ impl RawJson {
         Self(body)
     }
 
-    /// The piece of `body` that `raw` is in `text`, which is `body` or a copy of it with other members blanked out. A `raw` from
-    /// elsewhere is copied.
-    pub(super) fn piece_of(body: &Bytes, text: &str, raw: &RawValue) -> Self {
-        Self(match range_in(text, raw.get()) {
-            Some(range) if range.end <= body.len() => body.slice(range),
-            _ => Bytes::copy_from_slice(raw.get().as_bytes()),
+    /// The piece of `body` that `piece` is. A `piece` from elsewhere is copied.
+    pub(super) fn piece_of(body: &Bytes, piece: &str) -> Self {
+        Self(match range_in(body, piece.as_bytes()) {
+            Some(range) => body.slice(range),
+            None => Bytes::copy_from_slice(piece.as_bytes()),
         })
     }
 
     /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Always UTF-8, since it was parsed; checked again because that is cheap and `unsafe` is not wanted.
+        // Always UTF-8, since it was parsed; checked again because that is cheap and `unsafe` is forbidden.
         std::str::from_utf8(&self.0).unwrap_or("null")
     }
 
@@ -61,18 +65,23 @@ impl RawJson {
     ///
     /// When the JSON does not fit `T`. The error's text can quote the value: mind where it is logged.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.as_str())
+        let mut reader = Reader::<serde_json::Error>::new(self.as_str());
+        let value = T::deserialize(&mut reader)?;
+        if !reader.is_complete() {
+            return Err(serde_json::Error::custom("a value inside does not fit the type"));
+        }
+        Ok(value)
     }
 
     /// The text of a JSON string.
     ///
-    /// `None` for another type, and for a string that is no Unicode text (a lone surrogate escape).
+    /// `None` for another type, and for a string that is not Unicode text (a lone surrogate escape).
     #[must_use]
     pub fn to_text(&self) -> Option<String> {
         self.parse().ok()
     }
 
-    /// A member of an object; `None` when there is none of that name, or this is no object.
+    /// A member of an object; `None` when there is none of that name, or this is no object. Of two with the same name, the first.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
         self.find(|name| name == key.as_bytes())
@@ -80,65 +89,21 @@ impl RawJson {
 
     /// The members of an object, in the order they were sent; empty for another type.
     ///
-    /// Names that are no Unicode text (a lone surrogate escape) are given with replacement characters.
+    /// Names that are not Unicode text (a lone surrogate escape) have replacement characters.
     #[must_use]
     pub fn members(&self) -> Vec<(String, Self)> {
-        let mut members = Vec::new();
-        each_member(self.as_str(), |name, value| {
-            members.push((String::from_utf8_lossy(name).into_owned(), self.piece(value)));
-            true
-        });
-        members
+        Members::of(self.as_str())
+            .map(|member| (String::from_utf8_lossy(&member.name()).into_owned(), self.piece(member.value)))
+            .collect()
     }
 
     /// The first member of such a name.
     pub(super) fn find(&self, is_name: impl Fn(&[u8]) -> bool) -> Option<Self> {
-        let mut found = None;
-        each_member(self.as_str(), |name, value| {
-            if is_name(name) {
-                found = Some(self.piece(value));
-            }
-            found.is_none()
-        });
-        found
+        Members::of(self.as_str()).find(|member| is_name(&member.name())).map(|member| self.piece(member.value))
     }
 
-    fn piece(&self, raw: &RawValue) -> Self {
-        Self::piece_of(&self.0, self.as_str(), raw)
-    }
-}
-
-/// Calls `with` for each member of an object, until it answers `false`. A text that is no object has no members.
-fn each_member<'a>(text: &'a str, with: impl FnMut(&[u8], &'a RawValue) -> bool) {
-    // An error is the early end, or no object: what was found until then is all there is.
-    let _ = Members(with).deserialize(&mut serde_json::Deserializer::from_str(text));
-}
-
-struct Members<F>(F);
-
-impl<'de, F: FnMut(&[u8], &'de RawValue) -> bool> DeserializeSeed<'de> for Members<F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, F: FnMut(&[u8], &'de RawValue) -> bool> Visitor<'de> for Members<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<MemberName<'de>>()? {
-            let value = map.next_value::<&'de RawValue>()?;
-            if !(self.0)(&key.0, value) {
-                return Err(A::Error::custom("found"));
-            }
-        }
-        Ok(())
+    fn piece(&self, piece: &str) -> Self {
+        Self::piece_of(&self.0, piece)
     }
 }
 
@@ -146,84 +111,26 @@ impl<'de, F: FnMut(&[u8], &'de RawValue) -> bool> Visitor<'de> for Members<F> {
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// A member's name, also one that is no Unicode text.
-#[derive(Deserialize)]
-pub(super) struct MemberName<'a>(#[serde(borrow)] pub(super) Cow<'a, [u8]>);
-
 /// Where `piece` lies in `text`; `None` when it lies elsewhere.
-pub(crate) fn range_in(text: &str, piece: &str) -> Option<Range<usize>> {
+pub(crate) fn range_in(text: impl AsRef<[u8]>, piece: impl AsRef<[u8]>) -> Option<Range<usize>> {
+    let (text, piece) = (text.as_ref(), piece.as_ref());
     let start = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     let end = start.checked_add(piece.len())?;
     (end <= text.len()).then_some(start..end)
 }
 
-/// Overwrites the first member at `path` with blanks, so that all else stays where it is. Says what the member was; `None` when
-/// there is no such member.
-pub(super) fn blank_out(text: &mut String, path: &[String]) -> Option<JsonType> {
-    let (last, parents) = path.split_last()?;
-    let mut object = text.trim_ascii_start();
-    for key in parents {
-        object = find_member(object, key)?.1.get();
+/// Any JSON text.
+///
+/// # Errors
+///
+/// When the text is no JSON.
+impl FromStr for RawJson {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, serde_json::Error> {
+        check_is_json(text)?;
+        Ok(Self(Bytes::copy_from_slice(text.trim_ascii().as_bytes())))
     }
-    let (before, value) = find_member(object, last)?;
-    let json_type = JsonType::of(value.get());
-    let end = range_in(text, value.get())?.end;
-    // With the comma that is no longer needed: the one before it, or the one after the first member.
-    let range = match before {
-        Some(before) => range_in(text, before.get())?.end..end,
-        None => {
-            let rest = text.get(end..)?.trim_ascii_start();
-            let comma = rest.strip_prefix(',').and_then(|rest| range_in(text, rest));
-            range_in(text, object)?.start.checked_add("{".len())?..comma.map_or(end, |rest| rest.start)
-        }
-    };
-    blank(text, range)?;
-    Some(json_type)
-}
-
-/// Overwrites a piece with blanks. Line breaks stay, for the line numbers in errors.
-fn blank(text: &mut String, range: Range<usize>) -> Option<()> {
-    let blanks: String = text.get(range.clone())?.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
-    text.replace_range(range, &blanks);
-    Some(())
-}
-
-/// An object's text with blanks for the names of members that are not wanted. All else is, and stays, where it was.
-pub(super) fn blank_names<'a>(text: &'a str, mut is_wanted: impl FnMut(&[u8], &'a RawValue) -> bool) -> String {
-    let mut before_values = Vec::new();
-    let mut behind = 0;
-    each_member(text, |name, value| {
-        if let Some(Range { start, end }) = range_in(text, value.get()) {
-            if !is_wanted(name, value) {
-                before_values.push(behind..start);
-            }
-            behind = end;
-        }
-        true
-    });
-    let mut blanked = text.to_owned();
-    for range in before_values {
-        let name = text.get(range).and_then(|text| Some(text.split_once('"')?.1.rsplit_once('"')?.0));
-        if let Some(range) = name.and_then(|name| range_in(text, name)) {
-            blank(&mut blanked, range);
-        }
-    }
-    blanked
-}
-
-/// The first member of that name, and the value of the member before it.
-pub(crate) fn find_member<'a>(object: &'a str, key: &str) -> Option<(Option<&'a RawValue>, &'a RawValue)> {
-    let mut before = None;
-    let mut found = None;
-    each_member(object, |name, value| {
-        if name == key.as_bytes() {
-            found = Some(value);
-        } else {
-            before = Some(value);
-        }
-        found.is_none()
-    });
-    Some((before, found?))
 }
 
 impl fmt::Debug for RawJson {
@@ -232,11 +139,30 @@ impl fmt::Debug for RawJson {
     }
 }
 
-/// Copies the text; as a member of a type of yours it keeps what no type fits.
+/// Copies the text.
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(Box::<str>::from(raw).into_string().into()))
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = RawJson;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON value")
+            }
+
+            /// From this crate's reader, which has checked it.
+            fn visit_borrowed_bytes<E: Error>(self, text: &'de [u8]) -> Result<RawJson, E> {
+                Ok(RawJson(Bytes::copy_from_slice(text)))
+            }
+
+            /// From any other deserializer.
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawJson, D::Error> {
+                Ok(RawJson(Value::deserialize(deserializer)?.to_string().into()))
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(RAW_JSON, TextVisitor)
     }
 }
 
@@ -284,11 +210,6 @@ impl fmt::Display for JsonType {
     }
 }
 
-/// Whether a text is JSON at all: any depth, and lone surrogate escapes allowed.
-pub(crate) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
-    serde_json::from_str::<IgnoredAny>(text).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,15 +217,24 @@ mod tests {
     #[test]
     fn a_piece_from_elsewhere_is_copied() {
         let body = Bytes::from_static(br#"{"a":[1]}"#);
-        let shorter = r#"{"a":[1]}"#;
-        let longer = &*format!("   {shorter}");
-        for (text, raw) in [(longer, &longer[3..]), (longer, &longer[8..11]), (shorter, &longer[8..11])] {
-            let raw = serde_json::from_str(raw).unwrap();
-            let piece = RawJson::piece_of(&body, text, raw);
-            assert_eq!(piece.as_str(), raw.get());
-            assert!(range_in(std::str::from_utf8(&body).unwrap(), piece.as_str()).is_none());
+        let text = std::str::from_utf8(&body).unwrap();
+        let shared = RawJson::piece_of(&body, &text[5..8]);
+        assert_eq!((shared.as_str(), shared.as_str().as_ptr()), ("[1]", body[5..].as_ptr()));
+        let elsewhere = text.to_owned();
+        for piece in [&elsewhere[5..8], &elsewhere] {
+            let copied = RawJson::piece_of(&body, piece);
+            assert_eq!(copied.as_str(), piece);
+            assert!(range_in(&body, copied.as_str()).is_none());
         }
-        let shared = RawJson::piece_of(&body, shorter, serde_json::from_str(&shorter[5..8]).unwrap());
-        assert_eq!(shared.as_str().as_ptr(), body[5..].as_ptr());
+    }
+
+    #[test]
+    fn other_deserializers_give_the_value() {
+        let raw: RawJson = serde_json::from_str(r#" {"b": [1.50, "\u00e9"], "a": null} "#).unwrap();
+        assert_eq!(raw.as_str(), r#"{"a":null,"b":[1.5,"é"]}"#);
+        let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new("text");
+        assert!(RawJson::deserialize(text).is_err());
+        assert!("[1".parse::<RawJson>().is_err());
+        assert_eq!(" [1 ]\n".parse::<RawJson>().unwrap().as_str(), "[1 ]");
     }
 }

@@ -130,9 +130,10 @@ impl<T> WebhookEvent<T> {
                 && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
-    /// The members that were not of the type that was expected there. They read as absent.
+    /// The members that were left out, because they are not of the expected type or repeat a name. They read as absent.
     ///
-    /// A record with more than 64 of them is not taken apart: the default type keeps it raw, any other refuses it.
+    /// The record is what `serde_json` reads from the record's text without exactly these members. A record with more than 64 of them
+    /// is not taken apart: the default type keeps it raw, any other rejects it.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected

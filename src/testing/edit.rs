@@ -64,13 +64,13 @@ pub(super) fn set(body: &[u8], path: &str, value: &str) -> Result<String, SetErr
     check_is_object(object, walked)?;
     for parent in parents.split_terminator('.') {
         walked = path_to(path, parent);
-        let (_, member) = find_member(object, parent).ok_or_else(|| SetError::Missing { path: walked.to_owned() })?;
-        object = member.get();
+        let member = find_member(object, parent).ok_or_else(|| SetError::Missing { path: walked.to_owned() })?;
+        object = member;
         check_is_object(object, walked)?;
     }
 
     let (range, value) = match find_member(object, name) {
-        Some((_, old)) => (range_in(text, old.get()), value.to_owned()),
+        Some(old) => (range_in(text, old), value.to_owned()),
         None => {
             // Behind the last member.
             let members = object.strip_suffix('}').unwrap_or(object).trim_end();

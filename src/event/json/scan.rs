@@ -1,6 +1,5 @@
-//! Where JSON ends: what follows a string, a value, a number. Each function takes what was not read yet, and answers what is left then.
-
-use super::{NotRead, Result};
+//! Where JSON ends: what follows a string, a value, a number. Each function takes the text that was not read yet and returns what is
+//! left behind; `None` when the text is malformed.
 
 #[inline]
 pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
@@ -21,10 +20,10 @@ fn behind_all_space(mut bytes: &[u8]) -> &[u8] {
 
 /// What follows `byte`, which comes next.
 #[inline]
-pub(super) fn after(byte: u8, bytes: &[u8]) -> Result<&[u8]> {
+pub(super) fn after(byte: u8, bytes: &[u8]) -> Option<&[u8]> {
     match behind_space(bytes) {
-        [first, rest @ ..] if *first == byte => Ok(rest),
-        _ => Err(NotRead),
+        [first, rest @ ..] if *first == byte => Some(rest),
+        _ => None,
     }
 }
 
@@ -72,24 +71,24 @@ fn behind_long_plain(mut bytes: &[u8]) -> &[u8] {
 
 /// What follows a string, which may be no Unicode text, from behind its opening quote.
 #[inline]
-fn behind_string(bytes: &[u8]) -> Result<&[u8]> {
+pub(super) fn behind_string(bytes: &[u8]) -> Option<&[u8]> {
     match behind_plain(bytes) {
-        [b'"', rest @ ..] => Ok(rest),
+        [b'"', rest @ ..] => Some(rest),
         rest => behind_escapes(rest),
     }
 }
 
 #[cold]
-fn behind_escapes(mut bytes: &[u8]) -> Result<&[u8]> {
+fn behind_escapes(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         bytes = match bytes {
-            [b'"', rest @ ..] => return Ok(rest),
+            [b'"', rest @ ..] => return Some(rest),
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => rest,
             [b'\\', b'u', rest @ ..] => match rest.split_first_chunk::<4>() {
                 Some((digits, rest)) if digits.iter().all(u8::is_ascii_hexdigit) => rest,
-                _ => return Err(NotRead),
+                _ => return None,
             },
-            _ => return Err(NotRead),
+            _ => return None,
         };
         bytes = behind_plain(bytes);
     }
@@ -97,28 +96,29 @@ fn behind_escapes(mut bytes: &[u8]) -> Result<&[u8]> {
 
 /// What follows a member's name and its colon.
 #[inline]
-fn behind_name(bytes: &[u8]) -> Result<&[u8]> {
+fn behind_name(bytes: &[u8]) -> Option<&[u8]> {
     after(b':', behind_string(after(b'"', bytes)?)?)
 }
 
-/// What follows a value, and how deep it is nested.
-pub(super) fn behind_value(bytes: &[u8]) -> Result<(&[u8], usize)> {
-    // Of the objects and arrays around: the last bit says whether the innermost is an object.
+/// What follows a value of any depth.
+pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
+    // A bit for each object and array around, the innermost last: whether it is an object.
     let mut around = 0_u128;
     let mut depth = 0_u32;
-    let mut deepest = 0;
+    // The bits of those further out than the last 128.
+    let mut further_out = Vec::new();
     let mut rest = bytes;
     loop {
         rest = match behind_space(rest) {
             [b'"', rest @ ..] => behind_string(rest)?,
             [open @ (b'{' | b'['), rest_inside @ ..] => {
                 let is_object = *open == b'{';
+                if depth == u128::BITS {
+                    further_out.push(std::mem::take(&mut around));
+                    depth = 0;
+                }
                 around = around << 1 | u128::from(is_object);
                 depth = depth.wrapping_add(1);
-                deepest = deepest.max(depth);
-                if depth > u128::BITS {
-                    return Err(NotRead);
-                }
                 rest = rest_inside;
                 match (behind_space(rest).first(), is_object) {
                     (Some(b'}'), true) | (Some(b']'), false) => rest,
@@ -134,7 +134,9 @@ pub(super) fn behind_value(bytes: &[u8]) -> Result<(&[u8], usize)> {
         // Behind a value, or before the end of an empty object or array.
         loop {
             if depth == 0 {
-                return Ok((rest, deepest as usize));
+                let Some(outer) = further_out.pop() else { return Some(rest) };
+                around = outer;
+                depth = u128::BITS;
             }
             let in_object = around & 1 == 1;
             match (behind_space(rest), in_object) {
@@ -151,30 +153,30 @@ pub(super) fn behind_value(bytes: &[u8]) -> Result<(&[u8], usize)> {
                     around >>= 1;
                     depth = depth.wrapping_sub(1);
                 }
-                _ => return Err(NotRead),
+                _ => return None,
             }
         }
     }
 }
 
 /// What follows `null`, `true`, `false` or a number.
-fn behind_scalar(bytes: &[u8]) -> Result<&[u8]> {
+fn behind_scalar(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
         [b'n', b'u', b'l', b'l', rest @ ..]
         | [b't', b'r', b'u', b'e', rest @ ..]
-        | [b'f', b'a', b'l', b's', b'e', rest @ ..] => Ok(rest),
+        | [b'f', b'a', b'l', b's', b'e', rest @ ..] => Some(rest),
         _ => behind_number(bytes),
     }
 }
 
-fn behind_number(bytes: &[u8]) -> Result<&[u8]> {
-    fn behind_digits(bytes: &[u8]) -> Result<&[u8]> {
-        let [b'0'..=b'9', rest @ ..] = bytes else { return Err(NotRead) };
+fn behind_number(bytes: &[u8]) -> Option<&[u8]> {
+    fn behind_digits(bytes: &[u8]) -> Option<&[u8]> {
+        let [b'0'..=b'9', rest @ ..] = bytes else { return None };
         let mut rest = rest;
         while let [b'0'..=b'9', behind @ ..] = rest {
             rest = behind;
         }
-        Ok(rest)
+        Some(rest)
     }
 
     let mut rest = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
@@ -187,5 +189,5 @@ fn behind_number(bytes: &[u8]) -> Result<&[u8]> {
     if let [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] = rest {
         rest = behind_digits(exponent)?;
     }
-    Ok(rest)
+    Some(rest)
 }

@@ -1,34 +1,51 @@
+use std::{any::Any, borrow::Cow};
+
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeOwned, Error, Visitor, value},
     forward_to_deserialize_any,
 };
-use serde_json::value::RawValue;
 
-use super::{MetadataEvent, Record};
-use crate::event::{EventError, EventName, RawJson};
+use super::{MetadataEvent, Person, Record};
+use crate::event::{EventError, EventName, RawJson, json::Reader};
 
 /// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], and any type that implements
 /// [`serde::Deserialize`].
 ///
-/// A struct whose serde name begins with a lower-case letter names its object so: `#[serde(rename = "subscription")]`. It takes
-/// that object's events only. A struct without such a name takes the records of any object, but no metadata events. All other
-/// types take any event: maps, enums, `serde_json::Value`, also a struct with `#[serde(flatten)]`, of which serde tells no name.
+/// # The object of a type
+///
+/// A struct takes the events of its own object only: `struct Subscription` those of `subscription`, `struct NoteTarget` those of
+/// `noteTarget`. The object is the struct's name with a lower-case first letter.
+///
+/// - `#[serde(rename = "subscription")]` on the struct names another object. A name that begins with a lower-case letter is used as
+///   it is.
+/// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still rejected.
+/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless a `rename` of their own names another. A
+///   newtype of something without a name has its own name.
+/// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the type inside, so the object is that
+///   type's. Rename that type.
+/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, maps, tuples, enums (except adjacently tagged
+///   ones, which serde reads like a struct of the enum's name), [`serde_json::Value`], [`RawJson`], and types whose `Deserialize` is written by hand without asking for a struct. Look at
+///   `event.name.object()` there, or route by it.
 ///
 /// Sealed: implement `Deserialize`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the record of a `WebhookEvent`",
     note = "derive `serde::Deserialize` for it, without borrowed fields"
 )]
-pub trait FromRecord: sealed::Sealed + Sized {
-    /// Refuses an event of another object.
+pub trait FromRecord: sealed::Sealed + Sized + 'static {
+    /// Rejects an event of another object.
     #[doc(hidden)]
     fn check_object(name: &EventName) -> Result<(), EventError>;
 
     /// Reads the record.
     #[doc(hidden)]
-    fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error>;
+    fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E>;
+
+    /// Adds what the official documentation shows in other places than any server sends it.
+    #[doc(hidden)]
+    fn add_documented(&mut self, record: &str);
 
     /// Keeps a record as it is, whatever it is. `None` for a type that cannot.
     #[doc(hidden)]
@@ -42,15 +59,14 @@ pub trait FromRecord: sealed::Sealed + Sized {
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     pub(in crate::event) name: &'a EventName,
-    /// The delivery, and its text as it is read: see [`RawJson::piece_of`].
+    /// The delivery, for pieces to be kept without a copy.
     pub(in crate::event) body: &'a Bytes,
-    pub(in crate::event) text: &'a str,
 }
 
 impl Payload<'_> {
     /// Reads the record as a raw piece of the delivery.
-    pub(in crate::event) fn read_raw<'de, D: Deserializer<'de>>(self, from: D) -> Result<RawJson, D::Error> {
-        Ok(RawJson::piece_of(self.body, self.text, <&'de RawValue>::deserialize(from)?))
+    pub(in crate::event) fn read_raw<E: Error>(self, reader: &mut Reader<'_, E>) -> Result<RawJson, E> {
+        Ok(RawJson::piece_of(self.body, reader.raw()?))
     }
 }
 
@@ -63,113 +79,268 @@ mod sealed {
     impl Sealed for MetadataEvent {}
 }
 
-impl<T: DeserializeOwned> FromRecord for T {
+impl<T: DeserializeOwned + 'static> FromRecord for T {
     fn check_object(name: &EventName) -> Result<(), EventError> {
-        let Some((expected, _)) = struct_shape::<T>() else { return Ok(()) };
-        let names_its_object = expected.starts_with(|c: char| c.is_ascii_lowercase());
-        let fits = if names_its_object { name.object() == expected } else { name.metadata_name().is_none() };
-        if fits { Ok(()) } else { Err(EventError::wrong_object(expected, name.as_str())) }
+        let shape = Shape::of::<T>();
+        if shape.is_endless {
+            return Err(EventError::endless_type());
+        }
+        if shape.accepts(name) { Ok(()) } else { Err(EventError::wrong_object(&shape.object(), name.as_str())) }
     }
 
-    fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        // Why exactly is found out on the slow path.
-        Self::check_object(payload.name).map_err(|_| D::Error::custom("another object"))?;
-        T::deserialize(from)
+    fn read<E: Error>(_: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E> {
+        T::deserialize(reader)
+    }
+
+    fn add_documented(&mut self, record: &str) {
+        if let Some(person) = (self as &mut dyn Any).downcast_mut::<Person>() {
+            person.merge_documented(record);
+        }
     }
 }
 
-/// The name and the fields with which `T` asks serde for a struct, also inside of an `Option` or a newtype. `None` when it asks for
-/// something else.
-pub(super) fn struct_shape<T: DeserializeOwned>() -> Option<StructShape> {
-    /// Answers every question with an error, but remembers a struct's shape.
-    struct Ask<'a>(&'a mut Option<StructShape>);
+/// The names with which a type asks serde for its data.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    /// The first name, from the outside in, that begins like an object's; `*` for any.
+    explicit: Option<&'static str>,
+    structure: Option<&'static str>,
+    /// The outermost newtype.
+    newtype: Option<&'static str>,
+    /// What a struct looks for.
+    #[cfg(test)]
+    pub(super) fields: &'static [&'static str],
+    /// Whether it contains itself without anything between, as `struct Chain(Option<Box<Chain>>)` does.
+    is_endless: bool,
+}
 
-    impl<'de> Deserializer<'de> for Ask<'_> {
-        type Error = value::Error;
+impl Shape {
+    /// How many `Option`s and newtypes lie inside of each other in a type that ends somewhere.
+    const MOST_LAYERS: usize = 64;
 
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
-            Err(Error::custom(""))
-        }
+    pub(super) fn of<T: DeserializeOwned>() -> Self {
+        let mut shape = Self::default();
+        let _ = T::deserialize(Ask { shape: &mut shape, layers: 0 });
+        shape
+    }
 
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            name: &'static str,
-            fields: &'static [&'static str],
-            visitor: V,
-        ) -> Result<V::Value, value::Error> {
-            *self.0 = Some((name, fields));
-            self.deserialize_any(visitor)
-        }
-
-        fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
-            visitor.visit_some(self)
-        }
-
-        fn deserialize_newtype_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            visitor: V,
-        ) -> Result<V::Value, value::Error> {
-            visitor.visit_newtype_struct(self)
-        }
-
-        forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-            tuple_struct map enum identifier ignored_any
+    fn name(&mut self, name: &'static str) {
+        if self.explicit.is_none() && (name == "*" || name.starts_with(|first: char| first.is_lowercase())) {
+            self.explicit = Some(name);
         }
     }
 
-    let mut shape = None;
-    let _ = T::deserialize(Ask(&mut shape));
-    shape
+    fn accepts(&self, name: &EventName) -> bool {
+        match (self.explicit, self.structure.or(self.newtype)) {
+            (Some("*"), _) => name.metadata_name().is_none(),
+            (Some(object), _) => name.object() == object,
+            (None, Some(type_name)) => is_lower_camel(name.object(), type_name),
+            (None, None) => true,
+        }
+    }
+
+    fn object(&self) -> Cow<'static, str> {
+        match (self.explicit, self.structure.or(self.newtype)) {
+            (Some("*"), _) => "any object".into(),
+            (Some(object), _) => object.into(),
+            (None, type_name) => {
+                let mut letters = type_name.unwrap_or_default().chars();
+                letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect::<String>().into()
+            }
+        }
+    }
 }
 
-type StructShape = (&'static str, &'static [&'static str]);
+/// Whether `object` is the type's name with a lower-case first letter.
+fn is_lower_camel(object: &str, type_name: &str) -> bool {
+    let (mut object, mut type_name) = (object.chars(), type_name.chars());
+    let first = type_name.next().into_iter().flat_map(char::to_lowercase);
+    first.into_iter().all(|letter| object.next() == Some(letter)) && object.as_str() == type_name.as_str()
+}
+
+/// Answers every question of a type with an error, and remembers the names in them.
+struct Ask<'a> {
+    shape: &'a mut Shape,
+    layers: usize,
+}
+
+impl Ask<'_> {
+    fn enter(&mut self) -> Result<(), value::Error> {
+        self.layers = self.layers.saturating_add(1);
+        self.shape.is_endless |= self.layers > Shape::MOST_LAYERS;
+        if self.shape.is_endless { Err(Error::custom("")) } else { Ok(()) }
+    }
+}
+
+impl<'de> Deserializer<'de> for Ask<'_> {
+    type Error = value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(Error::custom(""))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, value::Error> {
+        self.shape.name(name);
+        self.shape.structure.get_or_insert(name);
+        #[cfg(test)]
+        {
+            self.shape.fields = _fields;
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, value::Error> {
+        self.enter()?;
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, value::Error> {
+        self.enter()?;
+        // `RawJson` and `RawValue` ask with names that no type has.
+        if !name.starts_with('$') {
+            self.shape.name(name);
+            self.shape.newtype.get_or_insert(name);
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use serde::Deserialize;
     use serde_json::Value;
 
     use super::{super::Person, *};
 
     #[derive(Deserialize)]
+    struct NoteTarget {}
+
+    #[derive(Deserialize)]
     #[serde(rename = "subscription")]
     struct Named {}
 
     #[derive(Deserialize)]
-    struct Unnamed {}
+    #[serde(rename = "*")]
+    struct AnyObject {}
 
     #[derive(Deserialize)]
-    struct Newtype(#[expect(dead_code, reason = "asked for its name only")] Box<Named>);
+    struct OfNamed(#[expect(dead_code, reason = "asked for its name only")] Box<Named>);
 
-    fn struct_name<T: DeserializeOwned>() -> Option<&'static str> {
-        struct_shape::<T>().map(|(name, _)| name)
+    #[derive(Deserialize)]
+    #[serde(rename = "plan")]
+    struct Renamed(#[expect(dead_code, reason = "asked for its name only")] Option<Named>);
+
+    #[derive(Deserialize)]
+    struct Untyped(#[expect(dead_code, reason = "asked for its name only")] Value);
+
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Transparent {
+        #[expect(dead_code, reason = "asked for its name only")]
+        inner: Named,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(try_from = "Named")]
+    struct Tried;
+
+    impl TryFrom<Named> for Tried {
+        type Error = String;
+
+        fn try_from(_: Named) -> Result<Self, String> {
+            Ok(Self)
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Flattened {
+        #[serde(flatten)]
+        #[expect(dead_code, reason = "asked for its name only")]
+        inner: Named,
+    }
+
+    #[derive(Deserialize)]
+    enum Choice {}
+
+    #[derive(Deserialize)]
+    struct Chain(#[expect(dead_code, reason = "asked for its name only")] Option<Box<Chain>>);
+
+    /// The object whose events `T` takes, and `*` for any. Which others it rejects is checked, too.
+    #[track_caller]
+    fn object<T: FromRecord>() -> String {
+        let accepts = |object: &str| T::check_object(&EventName::new(format!("{object}.created"))).is_ok();
+        let objects = ["noteTarget", "subscription", "plan", "untyped", "person", "company", "metadata.view", ""];
+        let accepted: Vec<_> = objects.into_iter().filter(|object| accepts(object)).collect();
+        match accepted.len() {
+            8 => "*.*".to_owned(),
+            7 if !accepts("metadata.view") => "*".to_owned(),
+            _ => accepted.join(" "),
+        }
     }
 
     #[test]
-    fn structs_tell_their_name() {
-        assert_eq!(struct_name::<Person>(), Some("person"));
-        assert_eq!(struct_name::<Named>(), Some("subscription"));
-        assert_eq!(struct_name::<Option<Box<Named>>>(), Some("subscription"));
-        assert_eq!(struct_name::<Newtype>(), Some("subscription"));
-        assert_eq!(struct_name::<Unnamed>(), Some("Unnamed"));
-        assert_eq!(struct_name::<Value>(), None);
-        assert_eq!(struct_name::<Vec<Named>>(), None);
+    fn a_type_takes_the_events_of_its_object() {
+        assert_eq!(object::<Person>(), "person");
+        assert_eq!(object::<NoteTarget>(), "noteTarget");
+        assert_eq!(object::<Named>(), "subscription");
+        assert_eq!(object::<Option<Box<Named>>>(), "subscription");
+        assert_eq!(object::<OfNamed>(), "subscription");
+        assert_eq!(object::<Renamed>(), "plan");
+        assert_eq!(object::<Untyped>(), "untyped");
+        assert_eq!(object::<Transparent>(), "subscription");
+        assert_eq!(object::<Tried>(), "subscription");
+        assert_eq!(object::<AnyObject>(), "*");
+        assert_eq!(object::<MetadataEvent>(), "metadata.view");
     }
 
     #[test]
-    fn a_struct_refuses_what_it_cannot_be() {
-        let subscription = EventName::new("subscription.created");
-        let company = EventName::new("company.created");
-        let metadata = EventName::new("metadata.view.created");
-        assert!(Named::check_object(&subscription).is_ok());
-        assert!(Named::check_object(&company).is_err());
-        assert!(Named::check_object(&metadata).is_err());
-        assert!(Unnamed::check_object(&company).is_ok());
-        assert!(Unnamed::check_object(&metadata).is_err());
-        assert!(Value::check_object(&metadata).is_ok());
-        assert!(MetadataEvent::check_object(&metadata).is_ok());
-        assert!(MetadataEvent::check_object(&company).is_err());
+    fn types_without_a_name_accept_any_event() {
+        assert_eq!(object::<Flattened>(), "*.*");
+        assert_eq!(object::<HashMap<String, Value>>(), "*.*");
+        assert_eq!(object::<Choice>(), "*.*");
+        assert_eq!(object::<Vec<Named>>(), "*.*");
+        assert_eq!(object::<(String, Named)>(), "*.*");
+        assert_eq!(object::<Value>(), "*.*");
+        assert_eq!(object::<RawJson>(), "*.*");
+        assert_eq!(object::<Record>(), "*.*");
+    }
+
+    #[test]
+    fn a_rejection_names_both_objects() {
+        for (rejected, expected) in [
+            (NoteTarget::check_object(&EventName::new("company.created")), "noteTarget"),
+            (AnyObject::check_object(&EventName::new("company.created")), ""),
+            (Named::check_object(&EventName::new("company.created")), "subscription"),
+        ] {
+            let text = rejected.map_or_else(|error| error.to_string(), |()| String::new());
+            let expected = if expected.is_empty() {
+                "".to_owned()
+            } else {
+                format!("expected an event of `{expected}`, found `company.created`")
+            };
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn a_type_that_never_ends_is_rejected() {
+        assert_eq!(object::<Chain>(), "");
+        assert_eq!(object::<Option<Option<Option<Chain>>>>(), "");
     }
 }

@@ -1,7 +1,7 @@
-use serde::{Deserializer, de::Error};
+use serde::de::Error;
 
 use super::{FromRecord, Payload, custom};
-use crate::event::{Action, EventError, EventName, RawJson, field::Id};
+use crate::event::{Action, EventError, EventName, RawJson, field::Id, json::Reader};
 
 /// A change of the workspace's data model or settings: of an object, a field, a view, a role and so on.
 ///
@@ -121,9 +121,11 @@ impl FromRecord for MetadataEvent {
         }
     }
 
-    fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        Self::keep_raw(payload.name, payload.read_raw(from)?).ok_or_else(|| D::Error::custom("another object"))
+    fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E> {
+        Self::keep_raw(payload.name, payload.read_raw(reader)?).ok_or_else(|| E::custom("another object"))
     }
+
+    fn add_documented(&mut self, _: &str) {}
 
     fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {
         Some(Self::new(name.metadata_name()?, name.action(), raw))

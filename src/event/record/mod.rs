@@ -15,7 +15,7 @@ mod metadata;
 mod objects;
 mod standard;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, de::Error};
 
 pub use custom::CustomRecord;
 pub use from_record::FromRecord;
@@ -23,74 +23,96 @@ pub(super) use from_record::Payload;
 pub use metadata::{FieldChange, MetadataEvent};
 pub use objects::*;
 
-use super::{EventError, EventName, RawJson, field::Id};
+use super::{EventError, EventName, RawJson, field::Id, json::Reader};
 
-/// Any record: what [`WebhookEvent`](super::WebhookEvent) holds by default.
-///
-/// Non-exhaustive: an object that is [`Custom`](Self::Custom) today may get a type of its own, in a release that says so.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Record {
-    /// A person.
-    Person(Box<Person>),
-    /// A company.
-    Company(Box<Company>),
-    /// An opportunity.
-    Opportunity(Box<Opportunity>),
-    /// A note.
-    Note(Box<Note>),
-    /// What a note is attached to.
-    NoteTarget(Box<NoteTarget>),
-    /// A task.
-    Task(Box<Task>),
-    /// What a task is attached to.
-    TaskTarget(Box<TaskTarget>),
-    /// A file attached to something.
-    Attachment(Box<Attachment>),
-    /// A member of the workspace.
-    WorkspaceMember(Box<WorkspaceMember>),
-    /// An event in a calendar.
-    CalendarEvent(Box<CalendarEvent>),
-    /// Somebody who takes part in one.
-    CalendarEventParticipant(Box<CalendarEventParticipant>),
-    /// An e-mail.
-    Message(Box<Message>),
-    /// A workflow.
-    Workflow(Box<Workflow>),
-    /// A version of one.
-    WorkflowVersion(Box<WorkflowVersion>),
-    /// A run of one.
-    WorkflowRun(Box<WorkflowRun>),
-    /// A change of the workspace's data model or settings.
-    Metadata(MetadataEvent),
-    /// An object of the workspace's own, or one that has no type here, with its fields as they were sent. Also a record that is
-    /// no object at all.
-    Custom(CustomRecord),
+/// The one list of standard objects: the enum, and what differs by object in its methods.
+macro_rules! standard_objects {
+    ($($(#[$doc:meta])* $Name:ident,)*) => {
+        /// Any record: what [`WebhookEvent`](super::WebhookEvent) holds by default.
+        ///
+        /// Non-exhaustive: an object that is [`Custom`](Self::Custom) today may get a type of its own, in a release that says so.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Record {
+            $($(#[$doc])* $Name(Box<$Name>),)*
+            /// A change of the workspace's data model or settings.
+            Metadata(MetadataEvent),
+            /// An object of the workspace's own, or one that has no type here, with its fields as they were sent. Also a record
+            /// that is not an object at all.
+            Custom(CustomRecord),
+        }
+
+        impl Record {
+            /// The record's id; of a metadata event, the id of what was changed.
+            #[must_use]
+            pub fn id(&self) -> Option<Id> {
+                match self {
+                    $(Self::$Name(record) => record.id.clone(),)*
+                    Self::Metadata(event) => event.record_id(),
+                    Self::Custom(record) => record.id(),
+                }
+            }
+
+            /// What people call it: a person's full name, a company's name, a task's title.
+            #[must_use]
+            pub fn display_name(&self) -> Option<String> {
+                match self {
+                    $(Self::$Name(record) => record.display_name(),)*
+                    Self::Metadata(event) => event.display_name(),
+                    Self::Custom(record) => record.display_name(),
+                }
+            }
+
+            /// Reads a standard object; anything else raw.
+            fn read_object<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E> {
+                match payload.name.object() {
+                    $($Name::OBJECT => $Name::deserialize(reader).map(|record| Self::$Name(Box::new(record))),)*
+                    _ => Ok(Self::raw(payload.name, payload.read_raw(reader)?)),
+                }
+            }
+        }
+
+        /// Calls a macro with the names of all standard objects.
+        #[cfg(test)]
+        macro_rules! each_standard_object {
+            ($with:ident) => { $with! { $($Name)* } };
+        }
+        #[cfg(test)]
+        use each_standard_object;
+    };
 }
 
-/// One arm for each standard object, of all that is the same for each.
-macro_rules! each_standard_object {
-    ($record:expr, $bound:ident => $answer:expr, metadata $metadata:ident => $metadata_answer:expr, custom $custom:ident => $custom_answer:expr $(,)?) => {
-        match $record {
-            Record::Person($bound) => $answer,
-            Record::Company($bound) => $answer,
-            Record::Opportunity($bound) => $answer,
-            Record::Note($bound) => $answer,
-            Record::NoteTarget($bound) => $answer,
-            Record::Task($bound) => $answer,
-            Record::TaskTarget($bound) => $answer,
-            Record::Attachment($bound) => $answer,
-            Record::WorkspaceMember($bound) => $answer,
-            Record::CalendarEvent($bound) => $answer,
-            Record::CalendarEventParticipant($bound) => $answer,
-            Record::Message($bound) => $answer,
-            Record::Workflow($bound) => $answer,
-            Record::WorkflowVersion($bound) => $answer,
-            Record::WorkflowRun($bound) => $answer,
-            Record::Metadata($metadata) => $metadata_answer,
-            Record::Custom($custom) => $custom_answer,
-        }
-    };
+standard_objects! {
+    /// A person.
+    Person,
+    /// A company.
+    Company,
+    /// An opportunity.
+    Opportunity,
+    /// A note.
+    Note,
+    /// What a note is attached to.
+    NoteTarget,
+    /// A task.
+    Task,
+    /// What a task is attached to.
+    TaskTarget,
+    /// A file attached to something.
+    Attachment,
+    /// A member of the workspace.
+    WorkspaceMember,
+    /// An event in a calendar.
+    CalendarEvent,
+    /// Somebody who takes part in one.
+    CalendarEventParticipant,
+    /// An e-mail.
+    Message,
+    /// A workflow.
+    Workflow,
+    /// A version of one.
+    WorkflowVersion,
+    /// A run of one.
+    WorkflowRun,
 }
 
 impl Record {
@@ -100,28 +122,6 @@ impl Record {
             None => Self::Custom(CustomRecord::new(name.object(), raw)),
         }
     }
-
-    /// The record's id; of a metadata event, the id of what was changed.
-    #[must_use]
-    pub fn id(&self) -> Option<Id> {
-        each_standard_object!(
-            self,
-            record => record.id.clone(),
-            metadata event => event.record_id(),
-            custom record => record.id(),
-        )
-    }
-
-    /// What people call it: a person's full name, a company's name, a task's title.
-    #[must_use]
-    pub fn display_name(&self) -> Option<String> {
-        each_standard_object!(
-            self,
-            record => record.display_name(),
-            metadata event => event.display_name(),
-            custom record => record.display_name(),
-        )
-    }
 }
 
 impl FromRecord for Record {
@@ -129,28 +129,13 @@ impl FromRecord for Record {
         Ok(())
     }
 
-    fn read<'de, D: Deserializer<'de>>(payload: Payload<'_>, from: D) -> Result<Self, D::Error> {
-        fn boxed<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Box<T>, D::Error> {
-            T::deserialize(from).map(Box::new)
-        }
+    fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E> {
+        Self::read_object(payload, reader)
+    }
 
-        match payload.name.object() {
-            Person::OBJECT => boxed(from).map(Self::Person),
-            Company::OBJECT => boxed(from).map(Self::Company),
-            Opportunity::OBJECT => boxed(from).map(Self::Opportunity),
-            Note::OBJECT => boxed(from).map(Self::Note),
-            NoteTarget::OBJECT => boxed(from).map(Self::NoteTarget),
-            Task::OBJECT => boxed(from).map(Self::Task),
-            TaskTarget::OBJECT => boxed(from).map(Self::TaskTarget),
-            Attachment::OBJECT => boxed(from).map(Self::Attachment),
-            WorkspaceMember::OBJECT => boxed(from).map(Self::WorkspaceMember),
-            CalendarEvent::OBJECT => boxed(from).map(Self::CalendarEvent),
-            CalendarEventParticipant::OBJECT => boxed(from).map(Self::CalendarEventParticipant),
-            Message::OBJECT => boxed(from).map(Self::Message),
-            Workflow::OBJECT => boxed(from).map(Self::Workflow),
-            WorkflowVersion::OBJECT => boxed(from).map(Self::WorkflowVersion),
-            WorkflowRun::OBJECT => boxed(from).map(Self::WorkflowRun),
-            _ => Ok(Self::raw(payload.name, payload.read_raw(from)?)),
+    fn add_documented(&mut self, record: &str) {
+        if let Self::Person(person) = self {
+            person.merge_documented(record);
         }
     }
 

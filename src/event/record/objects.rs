@@ -1,10 +1,9 @@
 //! Twenty's standard objects. Fields and types: the workspace entities of Twenty's server, early 2025 to autumn 2026.
 
-use serde::{Deserialize, de::IgnoredAny};
-
 use super::standard::standard_object;
-use crate::event::field::{
-    Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select,
+use crate::event::{
+    field::{Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select},
+    json::find_member,
 };
 
 standard_object! {
@@ -31,39 +30,22 @@ standard_object! {
         /// City (older versions).
         city: String,
     }
-    display_name: |person| person.name.as_ref()?.display_name(),
-    documented { first_name: IfText, last_name: IfText, email: IfText } merged by merge_documented_person
+    display_name: |person| person.name.as_ref()?.display_name()
 }
 
-/// No server sends the documented members, so one that is no text is an admin's own field, and nothing odd.
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-enum IfText {
-    Text(String),
-    Other(IgnoredAny),
-}
-
-impl IfText {
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Other(_) => None,
+impl Person {
+    /// The official documentation shows a person with a flat name and e-mail address, as no server sends it.
+    pub(super) fn merge_documented(&mut self, record: &str) {
+        let text = |name| serde_json::from_str(find_member(record, name)?).ok();
+        let (first_name, last_name) = (text("firstName"), text("lastName"));
+        if self.name.is_none() && (first_name.is_some() || last_name.is_some()) {
+            self.name = Some(FullName { first_name, last_name });
         }
-    }
-}
-
-fn merge_documented_person(
-    person: &mut Person,
-    first_name: Option<IfText>,
-    last_name: Option<IfText>,
-    email: Option<IfText>,
-) {
-    let [first_name, last_name, email] = [first_name, last_name, email].map(|member| member?.text());
-    if person.name.is_none() && (first_name.is_some() || last_name.is_some()) {
-        person.name = Some(FullName { first_name, last_name });
-    }
-    if person.emails.is_none() && email.is_some() {
-        person.emails = Some(Emails { primary_email: email, additional_emails: None });
+        if self.emails.is_none()
+            && let Some(primary_email) = text("email")
+        {
+            self.emails = Some(Emails { primary_email: Some(primary_email), additional_emails: None });
+        }
     }
 }
 

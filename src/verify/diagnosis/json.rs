@@ -4,13 +4,7 @@
 //! depth to run out of, and nothing is lost that a parsed value could not hold (repeated members, lone surrogates,
 //! long numbers).
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use crate::event::{Members, check_is_json};
 
 /// How tokens are written. `JAVASCRIPT` is `JSON.stringify`; the others keep some tokens as they are.
 #[derive(Clone, Copy)]
@@ -267,8 +261,15 @@ const MAX_MEMBERS: usize = 64;
 
 /// Puts an envelope's members into Twenty's order. `None` when they are in it, or this is no envelope.
 pub(super) fn reorder(text: &str) -> Option<String> {
-    let Members(mut members) = serde_json::from_str(text).ok()?;
-    let names = |members: &[Member<'_>]| -> Vec<String> { members.iter().map(|(name, _)| name.clone()).collect() };
+    check_is_json(text).ok()?;
+    let mut members = Vec::new();
+    for member in Members::of(text) {
+        if members.len() == MAX_MEMBERS {
+            return None;
+        }
+        members.push((String::from_utf8(member.name().into_owned()).ok()?, member.value));
+    }
+    let names = |members: &[(String, &str)]| -> Vec<String> { members.iter().map(|(name, _)| name.clone()).collect() };
     let before = names(&members);
     // An envelope is told by a member that the other does not have.
     let [twenty, documented] = ENVELOPES;
@@ -281,40 +282,8 @@ pub(super) fn reorder(text: &str) -> Option<String> {
     if before.iter().filter(|name| known(name)).eq(names(&members).iter().filter(|name| known(name))) {
         return None;
     }
-    let members = members.iter().map(|(name, value)| format!("{}:{}", stringify(name), value.get()));
+    let members = members.iter().map(|(name, value)| format!("{}:{value}", stringify(name)));
     Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
-}
-
-type Member<'a> = (String, &'a RawValue);
-
-/// The members of an object, in the order of the text.
-struct Members<'a>(Vec<Member<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Self)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<Member<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            if members.len() == MAX_MEMBERS {
-                return Err(A::Error::custom("no envelope"));
-            }
-            members.push(member);
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,307 @@
+//! What is inside of objects, arrays and enums, and the names of members.
+
+use std::borrow::Cow;
+
+use serde::{
+    de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
+    forward_to_deserialize_any,
+};
+
+use super::{LIMIT, Reader, scan::behind_string, visit_string};
+
+/// The members of an object, or the elements of an array.
+pub(in crate::event) struct Inside<'a, 'de, E> {
+    reader: &'a mut Reader<'de, E>,
+    end: u8,
+    is_first: bool,
+    /// How much text was left where the current member begins.
+    member: usize,
+}
+
+impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
+    #[inline]
+    pub(super) const fn new(reader: &'a mut Reader<'de, E>, end: u8) -> Self {
+        Self { reader, end, is_first: true, member: 0 }
+    }
+
+    /// Whether there is another one, which then comes next.
+    #[inline]
+    fn has_next(&mut self) -> Result<bool, E> {
+        let next = self.reader.next();
+        if next == Some(self.end) {
+            return Ok(false);
+        }
+        if !std::mem::take(&mut self.is_first) {
+            self.reader.expect(b',')?;
+        }
+        Ok(true)
+    }
+
+    /// Whether there is another member that is not hidden.
+    #[inline]
+    fn has_next_member(&mut self) -> Result<bool, E> {
+        while self.has_next()? {
+            self.reader.next();
+            self.member = self.reader.rest.len();
+            if self.member != self.reader.hidden_at {
+                return Ok(true);
+            }
+            self.reader.pass_hidden();
+        }
+        if self.reader.depth == LIMIT - 1 {
+            self.reader.forget_failure();
+        }
+        Ok(false)
+    }
+
+    /// The next member's name; its value comes next.
+    #[inline]
+    pub(in crate::event) fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
+        if !self.has_next_member()? {
+            return Ok(None);
+        }
+        let Ok(name) = self.reader.string() else {
+            // Where `serde_json` stands behind a name that is not Unicode depends on what it is read into.
+            return Err(self.reader.lose());
+        };
+        self.reader.expect(b':')?;
+        if self.reader.depth == LIMIT - 1 {
+            self.reader.has_repeated_name |= self.reader.names.insert(name.as_bytes());
+        }
+        Ok(Some(name))
+    }
+
+    /// Passes over the next member's name, if there is one. The name may be one that is not Unicode.
+    pub(super) fn skip_name(&mut self) -> Result<bool, E> {
+        if !self.has_next_member()? {
+            return Ok(false);
+        }
+        let start = self.reader.rest;
+        let Some(end) = start.strip_prefix(b"\"").and_then(behind_string) else {
+            return Err(self.reader.lose());
+        };
+        let name = self.reader.between(start, end);
+        // An escaped name may be any other's.
+        self.reader.has_repeated_name |= name.contains('\\') || self.reader.names.insert(trim_quotes(name).as_bytes());
+        self.reader.rest = end;
+        self.reader.expect(b':')?;
+        Ok(true)
+    }
+
+    pub(in crate::event) const fn reader(&mut self) -> &mut Reader<'de, E> {
+        self.reader
+    }
+}
+
+fn trim_quotes(name: &str) -> &str {
+    name.get(1..name.len().wrapping_sub(1)).unwrap_or_default()
+}
+
+impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {
+    type Error = E;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
+        match self.next_name()? {
+            Some(name) => seed.deserialize(Name { name, reader: self.reader }).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        let value = seed.deserialize(&mut *self.reader);
+        if value.is_err() || self.reader.is_lost {
+            self.reader.fail_at(self.member);
+        }
+        value
+    }
+}
+
+impl<'de, E: Error> SeqAccess<'de> for Inside<'_, 'de, E> {
+    type Error = E;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, E> {
+        if !self.has_next()? {
+            return Ok(None);
+        }
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+}
+
+/// A member's name as a map's key. `serde_json` reads numbers and booleans out of it.
+struct Name<'a, 'de, E> {
+    name: Cow<'de, str>,
+    reader: &'a mut Reader<'de, E>,
+}
+
+macro_rules! numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+            if let Cow::Borrowed(name) = self.name
+                && name.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+                && name.ends_with(|last: char| last.is_ascii_digit())
+            {
+                let mut json = serde_json::Deserializer::from_str(name);
+                let value = json.$method(visitor);
+                if value.is_ok() && json.end().is_ok() {
+                    return value.map_err(E::custom);
+                }
+            }
+            Err(self.reader.lose())
+        })*
+    };
+}
+
+impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
+    type Error = E;
+
+    #[inline]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visit_string(self.name, visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.name {
+            Cow::Borrowed("true") => visitor.visit_bool(true),
+            Cow::Borrowed("false") => visitor.visit_bool(false),
+            _ => Err(self.reader.lose()),
+        }
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        match self.name {
+            Cow::Borrowed(name) => visitor.visit_borrowed_bytes(name.as_bytes()),
+            Cow::Owned(name) => visitor.visit_byte_buf(name.into_bytes()),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        visitor.visit_enum(UnitVariant(self))
+    }
+
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
+    }
+
+    forward_to_deserialize_any! {
+        char str string unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// An enum that is written as an object: `{"variant": …}`.
+pub(super) struct Variants<'a, 'de, E>(pub(super) Inside<'a, 'de, E>);
+
+impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
+    type Error = E;
+    type Variant = &'a mut Reader<'de, E>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), E> {
+        let reader = self.0.reader;
+        let variant = seed.deserialize(&mut *reader)?;
+        reader.expect(b':')?;
+        Ok((variant, reader))
+    }
+}
+
+impl<'de, E: Error> VariantAccess<'de> for &mut Reader<'de, E> {
+    type Error = E;
+
+    fn unit_variant(self) -> Result<(), E> {
+        serde::Deserialize::deserialize(self)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, E> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, E> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, E> {
+        self.deserialize_struct("", fields, visitor)
+    }
+}
+
+/// An enum that is written as a string.
+pub(super) struct UnitVariant<D>(pub(super) D);
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for UnitVariant<D> {
+    type Error = D::Error;
+    type Variant = OnlyUnit<D::Error>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), D::Error> {
+        Ok((seed.deserialize(self.0)?, OnlyUnit(std::marker::PhantomData)))
+    }
+}
+
+pub(super) struct OnlyUnit<E>(std::marker::PhantomData<E>);
+
+impl<'de, E: Error> VariantAccess<'de> for OnlyUnit<E> {
+    type Error = E;
+
+    fn unit_variant(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, E> {
+        Err(E::invalid_type(Unexpected::UnitVariant, &"newtype variant"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, E> {
+        Err(E::invalid_type(Unexpected::UnitVariant, &"tuple variant"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, E> {
+        Err(E::invalid_type(Unexpected::UnitVariant, &"struct variant"))
+    }
+}
+
+/// A value's text in the form that `serde_json`'s `RawValue` requests.
+pub(super) struct RawValue<'de, E> {
+    name: &'static str,
+    piece: Option<&'de str>,
+    error: std::marker::PhantomData<E>,
+}
+
+impl<'de, E> RawValue<'de, E> {
+    pub(super) const fn new(name: &'static str, piece: &'de str) -> Self {
+        Self { name, piece: Some(piece), error: std::marker::PhantomData }
+    }
+}
+
+impl<'de, E: Error> MapAccess<'de> for RawValue<'de, E> {
+    type Error = E;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
+        match self.piece {
+            Some(_) => seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(self.name)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        let piece = self.piece.take().ok_or_else(|| E::custom("one value"))?;
+        seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(piece))
+    }
+}

@@ -1,0 +1,139 @@
+//! The members of an object by their text alone.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::scan::{after, behind_space, behind_string, behind_value};
+
+/// Whether a text is JSON at all: any depth, and lone surrogate escapes allowed.
+pub(crate) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<IgnoredAny>(text).map(drop)
+}
+
+/// The value of the first member of that name.
+pub(crate) fn find_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    Members::of(object).find(|member| *member.name() == *name.as_bytes()).map(|member| member.value)
+}
+
+/// Whether a name is there twice.
+pub(in crate::event) fn repeated(object: &str) -> bool {
+    let mut names = HashSet::new();
+    Members::of(object).any(|member| !names.insert(member.name()))
+}
+
+/// A member of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member<'a> {
+    /// Where it begins in the text that its object is in.
+    pub(crate) start: usize,
+    /// Where its value ends.
+    pub(crate) end: usize,
+    /// Its name as it was sent, without the quotes.
+    written: &'a str,
+    /// Its value as it was sent.
+    pub(crate) value: &'a str,
+}
+
+impl<'a> Member<'a> {
+    /// Its name: UTF-8, but for lone surrogates.
+    pub(crate) fn name(&self) -> Cow<'a, [u8]> {
+        unescaped(self.written)
+    }
+}
+
+fn unescaped(written: &str) -> Cow<'_, [u8]> {
+    #[derive(Deserialize)]
+    struct Name<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+
+    if !written.contains('\\') {
+        return Cow::Borrowed(written.as_bytes());
+    }
+    match serde_json::from_str::<Name<'_>>(&format!("\"{written}\"")) {
+        Ok(Name(name)) => Cow::Owned(name.into_owned()),
+        Err(_) => Cow::Borrowed(written.as_bytes()),
+    }
+}
+
+/// The members of an object, in the order of the text. A text that is no object has none; what is malformed ends them.
+#[derive(Clone, Debug)]
+pub(crate) struct Members<'a> {
+    text: &'a str,
+    rest: &'a [u8],
+    is_first: bool,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(object: &'a str) -> Self {
+        Self { text: object, rest: after(b'{', object.as_bytes()).unwrap_or_default(), is_first: true }
+    }
+
+    /// The member that begins at `start`.
+    pub(crate) fn member_at(text: &'a str, start: usize) -> Option<Member<'a>> {
+        Self { text, rest: text.as_bytes().get(start..)?, is_first: true }.member()
+    }
+
+    /// The name of the member that begins at `start`, and where its value begins.
+    pub(in crate::event) fn name_at(text: &'a str, start: usize) -> Option<(Cow<'a, [u8]>, usize)> {
+        let name = text.as_bytes().get(start..)?.strip_prefix(b"\"")?;
+        let behind_name = behind_string(name)?;
+        let place = |rest: &[u8]| text.len().wrapping_sub(rest.len());
+        let written = text.get(place(name)..place(behind_name).wrapping_sub(1))?;
+        Some((unescaped(written), place(behind_space(after(b':', behind_name)?))))
+    }
+
+    fn member(&mut self) -> Option<Member<'a>> {
+        if !std::mem::take(&mut self.is_first) {
+            self.rest = after(b',', self.rest)?;
+        }
+        let name = behind_space(self.rest);
+        let behind_name = behind_string(name.strip_prefix(b"\"")?)?;
+        let value = behind_space(after(b':', behind_name)?);
+        let rest = behind_value(value)?;
+        self.rest = rest;
+        let place = |rest: &[u8]| self.text.len().wrapping_sub(rest.len());
+        let (start, end) = (place(name), place(rest));
+        let written = self.text.get(start.wrapping_add(1)..place(behind_name).wrapping_sub(1))?;
+        Some(Member { start, end, written, value: self.text.get(place(value)..end)? })
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let member = self.member();
+        if member.is_none() {
+            self.rest = &[];
+        }
+        member
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_pieces_of_the_text() {
+        let text = " { \"a\" : [1, 2] ,\n\"b\\u0041\":{\"c\":null},\"\\ud800\":7} ";
+        let members: Vec<_> = Members::of(text).collect();
+        assert_eq!(members.iter().map(|member| member.value).collect::<Vec<_>>(), ["[1, 2]", r#"{"c":null}"#, "7"]);
+        assert_eq!(&text[members[0].start..members[0].end], r#""a" : [1, 2]"#);
+        assert_eq!(*members[1].name(), *b"bA");
+        assert_eq!(*members[2].name(), *b"\xed\xa0\x80");
+        assert_eq!(Members::member_at(text, members[1].start).unwrap().end, members[1].end);
+        assert_eq!(find_member(text, "bA"), Some(r#"{"c":null}"#));
+        assert_eq!(find_member(text, "c"), None);
+        for none in ["[1]", "5", "", "{", "{}", "{1:2}", r#"{"a"}"#] {
+            assert_eq!(Members::of(none).count(), 0, "{none}");
+        }
+        assert_eq!(Members::of(r#"{"a":1,"b":x,"c":1}"#).count(), 1);
+    }
+
+    #[test]
+    fn a_repeated_name_is_found_however_it_is_written() {
+        assert!(repeated(r#"{"a":1,"b":2,"\u0061":3}"#));
+        assert!(!repeated(r#"{"a":1,"b":{"a":1},"A":[{"a":1}]}"#));
+    }
+}

@@ -1,0 +1,75 @@
+//! Which names may be there twice.
+
+/// A Bloom filter of names, with 2,048 bits.
+pub(super) struct Names {
+    words: [u64; 32],
+}
+
+impl Names {
+    pub(super) const fn new() -> Self {
+        Self { words: [0; 32] }
+    }
+
+    /// Adds a name. `false` when it was not there before; `true` when it was, and rarely when it was not.
+    #[inline]
+    pub(super) fn insert(&mut self, name: &[u8]) -> bool {
+        let [word, bit, other_word, other_bit, ..] = hash(name).to_be_bytes();
+        let mut was_there = true;
+        for (word, bit) in [(word, bit), (other_word, other_bit)] {
+            if let Some(word) = self.words.get_mut(usize::from(word % 32)) {
+                let mask = 1 << (bit % 64);
+                was_there &= *word & mask != 0;
+                *word |= mask;
+            }
+        }
+        was_there
+    }
+}
+
+/// A hash of the length and of the first and last eight bytes, which tell field names apart.
+#[inline]
+fn hash(name: &[u8]) -> u64 {
+    let (first, last) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (Some(first), Some(last)) => (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()),
+            _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        },
+    };
+    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_there_is_found(names in vec("[a-z]{0,20}", 1..60), which in any::<prop::sample::Index>()) {
+            let mut filter = Names::new();
+            for name in &names {
+                filter.insert(name.as_bytes());
+            }
+            prop_assert!(filter.insert(which.get(&names).as_bytes()));
+        }
+    }
+
+    #[test]
+    fn names_of_fields_are_told_apart() {
+        // Each row of the table in the docs begins with the object and the name of a field.
+        let rows: Vec<_> = include_str!("../record/FIELDS.md").lines().skip(2).collect();
+        let fields_of = |object: &str| -> Vec<&str> {
+            let rows = rows.iter().filter(|row| row.starts_with("| every object") || row.contains(object));
+            rows.map(|row| row.rsplit('`').nth(5).unwrap()).collect()
+        };
+        let envelope =
+            "eventName objectMetadata workspaceId webhookId eventDate userId workspaceMemberId record updatedFields";
+        for names in [fields_of("`person`"), fields_of("`attachment`"), envelope.split(' ').collect()] {
+            let mut filter = Names::new();
+            assert!(names.len() > 8 && names.iter().all(|name| !filter.insert(name.as_bytes())), "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads an object without the members that do not fit: each is left out, and reported.
+//!
+//! A type that rejects a record does not say which member it was. The reader knows the member whose value failed last, so the
+//! object is read again *behind* that member, and so on: all these reads together are one pass. Then it is read once more, with all
+//! failed members hidden. What comes out is what `serde_json` reads from the object without these members.
+//!
+//! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
+//! data, which must not be in a path.
+
+use std::{collections::HashSet, ops::Range};
+
+use serde::de::Error;
+
+use super::{
+    EventError, FromRecord, JsonType, UnexpectedMember,
+    field::COMPOSITE_MEMBERS,
+    json::{Failure, Member, Members, NotRead, Reader},
+    record::Payload,
+};
+
+/// How many members are left out of a record, at most: more than any standard object has.
+pub(super) const MAX_UNEXPECTED: usize = 64;
+
+/// An object in the body.
+#[derive(Clone, Copy)]
+pub(super) struct Object<'a> {
+    /// The whole body, for positions in errors.
+    pub(super) body: &'a str,
+    pub(super) text: &'a str,
+    /// Where the object ends in the body.
+    pub(super) end: usize,
+    /// The name of the envelope's member that it is.
+    pub(super) path: &'a str,
+}
+
+/// A member that is left out.
+struct Odd {
+    range: Range<usize>,
+    /// The path below the object.
+    path: String,
+    found: JsonType,
+    is_repeated: bool,
+    /// Where the members around it begin, from the outermost inwards.
+    around: Vec<usize>,
+}
+
+impl Odd {
+    fn new(member: &Member<'_>) -> Self {
+        Self {
+            range: member.start..member.end,
+            path: printable(&member.name()),
+            found: JsonType::of(member.value),
+            is_repeated: false,
+            around: Vec::new(),
+        }
+    }
+}
+
+/// A member's name for a path. One that no field has may be data, and is not shown.
+pub(super) fn printable(name: &[u8]) -> String {
+    let is_plain =
+        (1..=64).contains(&name.len()) && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    if is_plain { String::from_utf8_lossy(name).into_owned() } else { "?".to_owned() }
+}
+
+/// Reads an object, and tells which members were left out.
+///
+/// # Errors
+///
+/// When `T` rejects the object for another reason than a member's value, or when more than [`MAX_UNEXPECTED`] would be left out.
+#[cold]
+pub(super) fn read<T: FromRecord>(
+    payload: Payload<'_>,
+    object: Object<'_>,
+) -> Result<(T, Vec<UnexpectedMember>), EventError> {
+    let mut odd = unreadable_or_repeated(object)?;
+    let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd));
+    if let Some(record) = attempt.record {
+        return Ok((record, report(odd, object.path)));
+    }
+    let mut from = 0;
+    while let Some(failed) = innermost(object.text, attempt.failure) {
+        let mut hidden = before(object.text, &failed);
+        hidden.extend(ranges(&odd));
+        // A member around those that are hidden may fail because they are.
+        let is_new = failed.range.start >= from;
+        from = failed.range.end;
+        if is_new {
+            if odd.len() == MAX_UNEXPECTED {
+                return Err(too_odd(object, &failed));
+            }
+            odd.push(failed);
+        }
+        attempt = Attempt::new(payload, object.text, hidden);
+    }
+    // A type may require what was hidden inside of a member. Then the member as a whole does not fit.
+    for _ in 0..2 {
+        if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
+            return Ok((record, report(odd, object.path)));
+        }
+        hide_whole(object.text, &mut odd);
+    }
+    Err(explain::<T>(payload, object, &odd))
+}
+
+/// The members whose name no reader takes, and those whose name is there before.
+fn unreadable_or_repeated(object: Object<'_>) -> Result<Vec<Odd>, EventError> {
+    let mut names = HashSet::new();
+    let mut odd = Vec::new();
+    for member in Members::of(object.text) {
+        let name = member.name();
+        let is_readable = std::str::from_utf8(&name).is_ok();
+        let is_repeated = !names.insert(name);
+        if is_readable && !is_repeated {
+            continue;
+        }
+        let member = Odd { is_repeated, ..Odd::new(&member) };
+        if odd.len() == MAX_UNEXPECTED {
+            return Err(too_odd(object, &member));
+        }
+        odd.push(member);
+    }
+    Ok(odd)
+}
+
+/// One read of an object.
+struct Attempt<T, E> {
+    /// What `serde_json` would have read, too.
+    record: Option<T>,
+    failure: Failure,
+    error: Option<E>,
+}
+
+impl<T: FromRecord, E: Error> Attempt<T, E> {
+    fn new(payload: Payload<'_>, text: &str, mut hidden: Vec<Range<usize>>) -> Self {
+        hidden.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        let mut end = 0;
+        hidden.retain(|range| {
+            let is_outside = range.start >= end;
+            end = end.max(range.end);
+            is_outside
+        });
+        let mut reader = Reader::<E>::hiding(text, &hidden);
+        let record = T::read(payload, &mut reader);
+        let (failure, is_complete) = (reader.failure(), reader.is_complete());
+        match record {
+            Ok(record) if is_complete => Self { record: Some(record), failure, error: None },
+            Ok(_) => Self { record: None, failure, error: None },
+            Err(error) => Self { record: None, failure, error: Some(error) },
+        }
+    }
+}
+
+/// The innermost failed member that a path can name.
+fn innermost(text: &str, failure: Failure) -> Option<Odd> {
+    let mut path = String::new();
+    let mut around = Vec::new();
+    for start in failure.starts() {
+        let name = printable(&Members::name_at(text, start)?.0);
+        if path.is_empty() {
+            path = name;
+        } else if COMPOSITE_MEMBERS.contains(&name.as_str()) {
+            path = format!("{path}.{name}");
+        } else {
+            break;
+        }
+        around.push(start);
+    }
+    let member = Members::member_at(text, around.pop()?)?;
+    Some(Odd { path, around, ..Odd::new(&member) })
+}
+
+/// What comes before the end of a member, except the objects that it is in.
+fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
+    let mut object = 0;
+    let mut hidden = Vec::new();
+    for member in &odd.around {
+        let before = text.get(..*member).unwrap_or_default().trim_ascii_end();
+        if let Some(before) = before.strip_suffix(',') {
+            hidden.extend(first_member(text, object).map(|first| first..before.trim_ascii_end().len()));
+        }
+        object = Members::name_at(text, *member).map_or(object, |(_, value)| value);
+    }
+    hidden.extend(first_member(text, object).map(|first| first..odd.range.end));
+    hidden
+}
+
+/// Where the first member begins of the object that begins at `object`.
+fn first_member(text: &str, object: usize) -> Option<usize> {
+    let members = text.get(object..)?.trim_ascii_start().strip_prefix('{')?.trim_ascii_start();
+    text.len().checked_sub(members.len())
+}
+
+fn ranges(odd: &[Odd]) -> Vec<Range<usize>> {
+    odd.iter().map(|odd| odd.range.clone()).collect()
+}
+
+/// Puts whole members in place of those that are hidden inside of them.
+fn hide_whole(text: &str, odd: &mut Vec<Odd>) {
+    let mut end = 0;
+    odd.sort_by_key(|odd| odd.range.start);
+    odd.retain_mut(|odd| {
+        let is_in_the_one_before = odd.range.start < end;
+        let outermost = odd.around.first().filter(|_| !is_in_the_one_before);
+        if let Some(member) = outermost.and_then(|start| Members::member_at(text, *start)) {
+            *odd = Odd::new(&member);
+        }
+        end = end.max(odd.range.end);
+        !is_in_the_one_before
+    });
+}
+
+fn report(mut odd: Vec<Odd>, path: &str) -> Vec<UnexpectedMember> {
+    odd.sort_by_key(|odd| odd.range.start);
+    odd.into_iter()
+        .map(|odd| UnexpectedMember {
+            path: format!("{path}.{}", odd.path),
+            found: odd.found,
+            is_repeated: odd.is_repeated,
+        })
+        .collect()
+}
+
+fn too_odd(object: Object<'_>, member: &Odd) -> EventError {
+    let offset = object.end.saturating_sub(object.text.len()).saturating_add(member.range.end);
+    EventError::mismatch(format!("{}.{}", object.path, member.path), false, object.body, offset)
+}
+
+/// Why `T` rejects the object.
+fn explain<T: FromRecord>(payload: Payload<'_>, object: Object<'_>, odd: &[Odd]) -> EventError {
+    let attempt = Attempt::<T, serde_json::Error>::new(payload, object.text, ranges(odd));
+    // serde tells it by these words only. The name comes from the type that was requested.
+    let words = attempt.error.map(|error| error.to_string()).unwrap_or_default();
+    let missing = words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
+    match missing {
+        Some(field) => {
+            let left_out = odd.iter().find(|odd| odd.path == field);
+            let path = format!("{}.{}", object.path, printable(field.as_bytes()));
+            EventError::mismatch(path, left_out.is_none(), object.body, object.end)
+        }
+        None => EventError::mismatch(object.path, false, object.body, object.end),
+    }
+}
