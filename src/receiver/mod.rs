@@ -63,8 +63,9 @@
 //! |---|---|
 //! | error | the claim store failed; an extractor is used without the middleware |
 //! | warn | a verified delivery was not handled: its handler failed or was aborted, no extractor took it, it was refused; or a member of it has an unexpected type |
-//! | warn, each at most every ten seconds | an unverified one was refused for a reason that lies here: too long, budget used up, no answer from the resolver |
-//! | debug | all else: what strangers can cause at will |
+//! | warn, each at most every ten seconds | an unverified delivery was refused, perhaps for a reason that lies here: no secret matches a well-formed and fresh signature, too long, budget used up, no answer from the resolver. `suppressed` counts those since the last such line |
+//! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a line end, white space or quotation marks around it |
+//! | debug | all else: what unauthenticated clients can cause at will |
 
 mod acknowledge;
 mod budget;

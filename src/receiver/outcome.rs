@@ -84,6 +84,17 @@ impl Refusal {
                 | RefusalKind::BackgroundFull
         )
     }
+
+    /// What to do about it, for the log.
+    pub(super) const fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
+                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a delivery \
+                 and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl From<RefusalKind> for Refusal {

@@ -57,15 +57,16 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// A request was refused before it was verified, or after. `is_warning_due`: strangers can cause it, but not each time.
-pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) {
+/// A request was refused before it was verified, or after. `due`: whether to warn although unauthenticated clients can cause it, and how
+/// many such refusals were suppressed since the last warning.
+pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
     if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "refused a verified delivery: {refusal}");
-    } else if is_warning_due() {
-        tracing::warn!(status = refusal.status(), "refused a delivery: {refusal}");
+    } else if let Some(suppressed) = due() {
+        tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "refused a delivery: {refusal}");
     } else {
         // Strangers cause these at will.
         tracing::debug!(status = refusal.status(), "refused a delivery: {refusal}");
@@ -76,7 +77,7 @@ pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) 
 pub(super) fn refused_after_all(refusal: &Refusal, span: &Span) {
     #[cfg(feature = "tracing")]
     let _in_span = span.enter();
-    refused(refusal, || false);
+    refused(refusal, || None);
 }
 
 /// A delivery verified, and hashing it took so long.
@@ -117,10 +118,10 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
 }
 
 /// The tenant's keys could not be found out. What the error says is quoted, so that it cannot forge a line.
-pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), is_warning_due: impl FnOnce() -> bool) {
+pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
-    if is_warning_due() {
-        tracing::warn!(error = error.to_string(), "the tenant's keys could not be found out");
+    if let Some(suppressed) = due() {
+        tracing::warn!(suppressed, error = error.to_string(), "the tenant's keys could not be found out");
     } else {
         tracing::debug!(error = error.to_string(), "the tenant's keys could not be found out");
     }
