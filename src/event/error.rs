@@ -1,8 +1,11 @@
 use std::{error::Error, fmt, str::Utf8Error};
 
+use crate::clip::{NAME, clip};
+
 /// Why a verified delivery is not the event that was asked for.
 ///
-/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never the offending text.
+/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never the offending
+/// value. Of a name or path that is longer than 100 bytes it keeps the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
     details: Box<Details>,
@@ -53,11 +56,12 @@ impl EventError {
     }
 
     pub(super) fn mismatch(path: impl Into<Box<str>>, error: &serde_json::Error, is_missing: bool) -> Self {
-        Details::Mismatch { path: path.into(), is_missing, line: error.line(), column: error.column() }.into()
+        let path = clip(&path.into(), NAME).into();
+        Details::Mismatch { path, is_missing, line: error.line(), column: error.column() }.into()
     }
 
     pub(super) fn wrong_object(expected: &'static str, found: impl Into<Box<str>>) -> Self {
-        Details::WrongObject { expected, found: found.into() }.into()
+        Details::WrongObject { expected, found: clip(&found.into(), NAME).into() }.into()
     }
 
     /// What was wrong.

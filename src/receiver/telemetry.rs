@@ -9,7 +9,10 @@ use std::time::Duration;
 use super::OutcomeKind;
 use super::{Outcome, Refusal, StoreFailure};
 #[cfg(feature = "tracing")]
-use crate::verify::whole_millis;
+use crate::{
+    clip::{MESSAGE, clip},
+    verify::whole_millis,
+};
 use crate::{
     deduplicate::StoreError,
     verify::{Timestamp, Verified},
@@ -39,7 +42,7 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
             duration_ms = Empty,
         );
         let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
-        // Quoted, so that no name can forge a line.
+        // Quoted, so that no name can forge a line, and clipped, by `Debug`.
         span.record("event.name", name.map(debug));
         span
     }
@@ -117,13 +120,17 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
     });
 }
 
-/// The tenant's keys could not be found out. What the error says is quoted, so that it cannot forge a line.
+/// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it can neither forge a line nor
+/// flood the log.
 pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
-    if let Some(suppressed) = due() {
-        tracing::warn!(suppressed, error = error.to_string(), "the tenant's keys could not be found out");
-    } else {
-        tracing::debug!(error = error.to_string(), "the tenant's keys could not be found out");
+    {
+        let error = error.to_string();
+        let error = &*clip(&error, MESSAGE);
+        match due() {
+            Some(suppressed) => tracing::warn!(suppressed, error, "the tenant's keys could not be found out"),
+            None => tracing::debug!(error, "the tenant's keys could not be found out"),
+        }
     }
 }
 
