@@ -139,6 +139,7 @@ impl Run {
         self.authentic_refusals(stack).await;
         self.extractors(stack).await;
         self.acknowledged(stack).await;
+        self.unmatched(stack).await;
     }
 
     async fn good_and_bad(&mut self, server: &mut Server) {
@@ -342,6 +343,15 @@ impl Run {
         self.end_of("extractors");
     }
 
+    async fn unmatched(&mut self, stack: Stack) {
+        let server = stack.serve_routed(receiver()).await;
+        for number in 0..3 {
+            assert_eq!(server.post(delivery(titled(&number.to_string()))).await.status, 200);
+        }
+        server.stop().await;
+        self.end_of("unmatched");
+    }
+
     async fn acknowledged(&mut self, stack: Stack) {
         let receiver = receiver().acknowledge_within(Duration::from_millis(20));
         let mut server = stack.serve(receiver.clone()).await;
@@ -455,6 +465,7 @@ fn what_is_lost_is_logged_loudly() {
     assert_eq!(TOLD.levels("told again").get("WARN"), None, "a copy was not handled");
     assert_eq!(TOLD.levels("told again")["ERROR"], 2, "the failure itself");
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
+    assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
     // Three that were rejected, and failed therefore, and an odd member; one without the middleware.
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
@@ -535,7 +546,7 @@ fn fields_of_the_span_are_those_of_the_table() {
     assert_eq!((&span["secret.index"], &span["age_ms"]), (&Value::from(1), &Value::from(0)));
     assert_eq!(span["body.len"], titled("good").len());
     let outcomes: BTreeSet<_> = closed.iter().map(|line| line["span"]["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused"]));
+    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused", "unmatched"]));
     assert!(closed.iter().all(|line| line["span"]["duration_ms"].is_u64()));
     assert!(closed.iter().any(|line| line["span"]["status"] == 500));
 }

@@ -110,8 +110,8 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         }
         match outcome.kind {
             OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
-            // Told as a refusal.
-            OutcomeKind::Refused(_) => {}
+            // Logged as a refusal, and by the event router.
+            OutcomeKind::Refused(_) | OutcomeKind::Unmatched => {}
             // Lost, unless a copy comes.
             OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
                 tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
