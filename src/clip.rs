@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-/// The most of an event's name, or of a member's path. The longest that Twenty sends have about 70 bytes.
+/// The most of an event's name, or of a member's path. The longest that Twenty sends have about 70
+/// bytes.
 pub(crate) const NAME: usize = 100;
 
 /// The most of an error of the user's, which may repeat what a request says.
 #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
 pub(crate) const MESSAGE: usize = 500;
 
-/// The beginning of a text, with `…` where something was left out. What it has is at most `limit` bytes long once it is escaped, as
-/// `Debug` escapes it.
+/// The beginning of a text, with `…` where something was left out. What it has is at most `limit`
+/// bytes long once it is escaped, as `Debug` escapes it.
 pub(crate) fn clip(text: &str, limit: usize) -> Cow<'_, str> {
     let mut len = 0_usize;
     for (at, c) in text.char_indices() {
@@ -45,7 +46,8 @@ mod tests {
             let beginning = clipped.strip_suffix('\u{2026}').filter(|_| clipped != text).unwrap_or(&clipped);
             prop_assert!(text.starts_with(beginning));
             prop_assert!(beginning.escape_debug().to_string().len() <= limit);
-            prop_assert_eq!(clipped == text, text.chars().flat_map(char::escape_debug).map(char::len_utf8).sum::<usize>() <= limit);
+            let len: usize = text.chars().flat_map(char::escape_debug).map(char::len_utf8).sum();
+            prop_assert_eq!(clipped == text, len <= limit);
         }
     }
 }

@@ -50,7 +50,8 @@ async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut
     .await;
 }
 
-/// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy, like any other.
+/// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy,
+/// like any other.
 #[tokio::test]
 async fn an_unmatched_event_has_an_outcome_of_its_own() {
     Stack::each(async |stack| {

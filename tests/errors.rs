@@ -127,8 +127,8 @@ fn events() -> Vec<Case> {
     let message = r"malformed event pattern `no\nte`: expected `object.action` or `metadata.kind.action`";
     cases.push(case("PatternError", "Malformed", malformed, message));
     let impossible = "Person.created".parse::<EventPattern>().unwrap_err();
-    let message = "event pattern `Person.created` never matches: an object's name begins with a lower-case letter and has letters and \
-                   digits only";
+    let message = "event pattern `Person.created` never matches: an object's name begins with a lower-case letter and \
+                   has letters and digits only";
     cases.push(case("PatternError", "ObjectName", impossible, message));
     let service = || tower::service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) });
     let twice = EventRouter::new().on("note.*", service()).on("note.*", service()).build().unwrap_err();

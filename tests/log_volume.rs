@@ -1,4 +1,5 @@
-//! How much a delivery can have logged: never more than a small constant, whatever was signed or sent, however long it is.
+//! How much a delivery can have logged: never more than a small constant, whatever was signed or
+//! sent, however long it is.
 #![cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
 
 mod support;
@@ -75,8 +76,9 @@ fn hostile(text: &str) -> Vec<String> {
     };
     let nested = (0..100).fold(json!(text), |value, _| json!({ "primaryEmail": value }));
     let odd_fields = json!({
-        "emails": nested, "name": text, "phones": text, "jobTitle": {}, "companyId": {}, "position": text, "createdBy": text,
-        "createdAt": text, "updatedAt": {}, "deletedAt": [], "linkedinLink": text, "avatarUrl": {}, "city": {}, "xLink": text,
+        "emails": nested, "name": text, "phones": text, "jobTitle": {}, "companyId": {}, "position": text,
+        "createdBy": text, "createdAt": text, "updatedAt": {}, "deletedAt": [], "linkedinLink": text,
+        "avatarUrl": {}, "city": {}, "xLink": text,
     });
     let mut repeated = String::from(r#"{"eventName":"person.created","record":{"#);
     for _ in 0..MANY {
@@ -107,7 +109,8 @@ fn hostile(text: &str) -> Vec<String> {
         name(
             "person.updated".into(),
             json!({
-                "record": {}, "eventDate": text, "workspaceId": text, "webhookId": [text], "userId": text, "workspaceMemberId": {},
+                "record": {}, "eventDate": text, "workspaceId": text, "webhookId": [text], "userId": text,
+                "workspaceMemberId": {},
                 "apiKeyId": text, "applicationId": text, "objectMetadata": { "id": text, "nameSingular": text },
                 "updatedFields": vec![&short; MANY], "targetUrl": text,
             }),
@@ -116,7 +119,9 @@ fn hostile(text: &str) -> Vec<String> {
         name(
             "metadata.view.updated".into(),
             json!({ "event": { "metadataName": text, "properties": {
-                "updatedFields": vec![&short; MANY], "diff": many(json!({ "before": text.get(..4), "after": 1 })), "after": text,
+                "updatedFields": vec![&short; MANY],
+                "diff": many(json!({ "before": text.get(..4), "after": 1 })),
+                "after": text,
             } } }),
         ),
     ]

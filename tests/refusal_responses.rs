@@ -1,4 +1,5 @@
-//! What `respond_with` answers, byte by byte on a connection: whatever the status, the next answer begins where a client looks for it.
+//! What `respond_with` answers, byte by byte on a connection: whatever the status, the next answer
+//! begins where a client looks for it.
 #![cfg(all(feature = "actix-web", feature = "axum"))]
 
 #[path = "support/stack.rs"]

@@ -175,7 +175,8 @@ mod of_event_routers {
         request.body(make(body.to_owned())).unwrap()
     }
 
-    /// Posts each to a router of each framework, which has `persons.created` and, if asked, a fallback; how often each name was warned of.
+    /// Posts each to a router of each framework, which has `persons.created` and, if asked, a
+    /// fallback; how often each name was warned of.
     async fn warned(bodies: &[String], has_fallback: bool) -> [Vec<Value>; 3] {
         let (written, _guard) = log(LevelFilter::WARN);
         let axum = twenty_webhook::axum::EventRouter::<()>::new().on("persons.created", async || ());

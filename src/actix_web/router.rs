@@ -20,8 +20,8 @@ type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + 
 /// fallback, or is answered with 200, since Twenty would not send it again anyway.
 ///
 /// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
-/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name is logged as a warning, so that a misspelled
-/// pattern is seen.
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
+/// is logged as a warning, so that a misspelled pattern is seen.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
@@ -88,8 +88,8 @@ impl EventRouter {
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given twice. A pattern whose action no known
-    /// version of Twenty sends is logged as a warning.
+    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
+    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
     pub fn build(self) -> Result<EventHandler, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }

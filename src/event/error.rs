@@ -4,8 +4,8 @@ use crate::clip::{NAME, clip};
 
 /// Why a verified delivery is not the event that was asked for.
 ///
-/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never the offending
-/// value. Of a name or path that is longer than 100 bytes it keeps the beginning.
+/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never
+/// the offending value. Of a name or path that is longer than 100 bytes it keeps the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
     details: Box<Details>,

@@ -4,7 +4,8 @@ use crate::clip::{NAME, clip};
 
 /// The name of an event, such as `person.created` or `metadata.fieldMetadata.updated`.
 ///
-/// Open: objects and actions that nobody has heard of are kept as text, never an error. `Debug` shows the first 100 bytes.
+/// Open: objects and actions that nobody has heard of are kept as text, never an error. `Debug`
+/// shows the first 100 bytes.
 ///
 /// ```
 /// use twenty_webhook::event::{Action, EventName};

@@ -20,14 +20,17 @@ use super::EventName;
 /// | `metadata.*.*` | all metadata events |
 /// | `*.*` | all events, metadata events too |
 ///
-/// Where several match, the one nearest to the top of the table is the most exact. Three rules are this crate's own:
+/// Where several match, the one nearest to the top of the table is the most exact. Three rules are
+/// this crate's own:
 ///
-/// - `metadata.*` and others of `metadata` in two parts are refused, since they would match none of the metadata events.
-/// - The name of an object, or of a kind of metadata, begins with a lower-case letter and has ASCII letters and digits only, as Twenty's
-///   names do. A pattern such as `Person.created` is refused, since it would never match. Any action is taken: the event routers log a
-///   warning when no known version of Twenty sends it.
-/// - Twenty sends `workflowRun.updated` only to a webhook that asks for it by name, but once it is sent, all patterns match it like any
-///   other event.
+/// - `metadata.*` and others of `metadata` in two parts are refused, since they would match none of
+///   the metadata events.
+/// - The name of an object, or of a kind of metadata, begins with a lower-case letter and has ASCII
+///   letters and digits only, as Twenty's names do. A pattern such as `Person.created` is refused,
+///   since it would never match. Any action is taken: the event routers log a warning when no known
+///   version of Twenty sends it.
+/// - Twenty sends `workflowRun.updated` only to a webhook that asks for it by name, but once it is
+///   sent, all patterns match it like any other event.
 ///
 /// An event without an object or an action in its name matches nothing.
 ///
@@ -170,8 +173,8 @@ impl fmt::Display for PatternError {
             }
             Problem::ObjectName => write!(
                 f,
-                "event pattern `{pattern}` never matches: an object's name begins with a lower-case letter and has letters \
-                 and digits only"
+                "event pattern `{pattern}` never matches: an object's name begins with a lower-case letter and has \
+                 letters and digits only"
             ),
             Problem::GivenTwice => write!(f, "event pattern `{pattern}` is given twice"),
         }
@@ -352,7 +355,8 @@ mod tests {
         }
     }
 
-    /// Each name that Twenty can send is matched by the patterns that are made of it, and no pattern is made of another.
+    /// Each name that Twenty can send is matched by the patterns that are made of it, and no
+    /// pattern is made of another.
     mod names {
         use proptest::prelude::*;
 
@@ -390,11 +394,12 @@ mod tests {
 
         #[test]
         fn that_twenty_sends_are_taken() {
-            const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment workspaceMember calendarEvent \
-                                   calendarEventParticipant message messageThread workflow workflowRun workflowVersion dashboard \
-                                   callRecording subscription";
-            const METADATA: &str = "fieldMetadata objectMetadata view viewField rowLevelPermissionPredicateGroup index logicFunction \
-                                    role agent skill pageLayoutWidget commandMenuItem searchFieldMetadata serverlessFunction";
+            const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment workspaceMember \
+                                   calendarEvent calendarEventParticipant message messageThread workflow workflowRun \
+                                   workflowVersion dashboard callRecording subscription";
+            const METADATA: &str = "fieldMetadata objectMetadata view viewField rowLevelPermissionPredicateGroup index \
+                                    logicFunction role agent skill pageLayoutWidget commandMenuItem \
+                                    searchFieldMetadata serverlessFunction";
             for object in RECORDS.split_whitespace() {
                 for action in ["created", "updated", "deleted", "destroyed", "restored", "*"] {
                     pattern(&format!("{object}.{action}"));

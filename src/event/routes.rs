@@ -70,7 +70,8 @@ mod log {
         event::{EventName, EventPattern},
     };
 
-    /// How many names of unmatched events are remembered, of [`NAME`] bytes at most. Whoever has a secret can make up any number.
+    /// How many names of unmatched events are remembered, of [`NAME`] bytes at most. Whoever has a
+    /// secret can make up any number.
     const MAX_NAMES: usize = 1_000;
 
     #[derive(Default)]

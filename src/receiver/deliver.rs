@@ -49,7 +49,8 @@ pub enum OutcomeKind {
     },
     /// The handler panicked, or was dropped because the client left.
     Aborted,
-    /// No pattern of the event router matched, and it has no fallback: no handler ran, and the sender was answered 200.
+    /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
+    /// sender was answered 200.
     Unmatched,
     /// A copy was handled before, so this one was not.
     Duplicate,
@@ -58,12 +59,14 @@ pub enum OutcomeKind {
     Refused(RefusalKind),
 }
 
-/// In the extensions of an event router's response: no handler ran. Makes the outcome [`OutcomeKind::Unmatched`].
+/// In the extensions of an event router's response: no handler ran. Makes the outcome
+/// [`OutcomeKind::Unmatched`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unmatched;
 
 impl OutcomeKind {
-    /// Of a delivery that was answered with this status, by a handler or by an event router without one.
+    /// Of a delivery that was answered with this status, by a handler or by an event router without
+    /// one.
     pub(crate) const fn of_answer(status: u16, is_unmatched: bool) -> Self {
         match status {
             200..=299 if is_unmatched => Self::Unmatched,
@@ -133,7 +136,8 @@ impl Delivery {
 
     /// Takes it through deduplication to its handler.
     ///
-    /// `call` begins the handler, and is called at most once. `outcome` tells what its answer means.
+    /// `call` begins the handler, and is called at most once. `outcome` tells what its answer
+    /// means.
     pub(crate) fn run<R, F: Future<Output = R>>(
         mut self,
         call: impl FnOnce() -> F,

@@ -43,8 +43,9 @@
 //!
 //! # Logs
 //!
-//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level; `RUST_LOG=twenty_webhook=debug`
-//! shows everything. Names and paths are cut after 100 bytes, and a delivery causes a few lines at most, whatever it holds.
+//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level;
+//! `RUST_LOG=twenty_webhook=debug` shows everything. Names and paths are cut after 100 bytes, and a
+//! delivery causes a few lines at most, whatever it holds.
 //!
 //! Each verified delivery has a span `delivery`, at info, until its handler is done, in the background too:
 //!

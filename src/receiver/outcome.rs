@@ -89,8 +89,8 @@ impl Refusal {
     pub(super) const fn hint(&self) -> Option<&'static str> {
         match self.kind {
             RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
-                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a delivery \
-                 and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a \
+                 delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
             ),
             _ => None,
         }
@@ -240,8 +240,9 @@ impl RefusalResponse {
     /// With a body. Whoever sent the request will read it: say nothing that helps a forger. A content type that no header can have is left
     /// out.
     ///
-    /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is dropped, and its content type too: on
-    /// HTTP/1 the client would read it as the beginning of the next response.
+    /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
+    /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of
+    /// the next response.
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();

@@ -60,8 +60,9 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// A request was refused before it was verified, or after. `due`: whether to warn although unauthenticated clients can cause it, and how
-/// many such refusals were suppressed since the last warning.
+/// A request was refused before it was verified, or after. `due`: whether to warn although
+/// unauthenticated clients can cause it, and how many such refusals were suppressed since the last
+/// warning.
 pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
@@ -120,8 +121,8 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
     });
 }
 
-/// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it can neither forge a line nor
-/// flood the log.
+/// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it
+/// can neither forge a line nor flood the log.
 pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
     {

@@ -6,7 +6,8 @@ use std::{
 use super::RefusalKind;
 use crate::verify::{VerifyErrorKind, whole_millis};
 
-/// The warnings that unauthenticated clients can cause, each with a throttle of its own, so that one cannot hide another.
+/// The warnings that unauthenticated clients can cause, each with a throttle of its own, so that
+/// one cannot hide another.
 #[derive(Debug)]
 pub(super) struct Warnings {
     signature_mismatch: Throttle,
@@ -29,8 +30,8 @@ impl Warnings {
         }
     }
 
-    /// Whether a warning is due, and how many refusals were [suppressed](Self::due_or_suppressed) since the last one: an event may
-    /// be lost for a reason that lies with us.
+    /// Whether a warning is due, and how many refusals were [suppressed](Self::due_or_suppressed)
+    /// since the last one: an event may be lost for a reason that lies with us.
     pub(super) fn due(&self, kind: RefusalKind) -> Option<u64> {
         self.throttle(kind)?.due()
     }
@@ -57,7 +58,8 @@ impl Warnings {
     }
 }
 
-/// Lets one warning through in each period: unauthenticated clients can cause it, and must not flood the log.
+/// Lets one warning through in each period: unauthenticated clients can cause it, and must not
+/// flood the log.
 #[derive(Debug)]
 struct Throttle {
     start: Instant,

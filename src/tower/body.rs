@@ -73,7 +73,8 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// An empty body, which layers around this one answer with: tower-http's `CorsLayer` and `TimeoutLayer`, for two.
+/// An empty body, which layers around this one answer with: tower-http's `CorsLayer` and
+/// `TimeoutLayer`, for two.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::own(Bytes::new())

@@ -25,8 +25,8 @@ type BoxedService<B, R, E> = Box<dyn Fn(Request<B>) -> ResponseFuture<R, E> + Se
 /// fallback, or is answered with 200, since Twenty would not send it again anyway.
 ///
 /// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
-/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name is logged as a warning, so that a misspelled
-/// pattern is seen.
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
+/// is logged as a warning, so that a misspelled pattern is seen.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -80,8 +80,8 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given twice. A pattern whose action no known
-    /// version of Twenty sends is logged as a warning.
+    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
+    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
     pub fn build(self) -> Result<EventService<B, R, E>, PatternError> {
         Ok(EventService { routes: Arc::new(self.routes.build()?) })
     }

@@ -124,7 +124,8 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Why [`Secret::from_file`](super::Secret::from_file) found no secret. Shows the path, and nothing of what the file holds.
+/// Why [`Secret::from_file`](super::Secret::from_file) found no secret. Shows the path, and nothing
+/// of what the file holds.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SecretFileError {

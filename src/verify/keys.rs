@@ -94,8 +94,9 @@ impl Keys {
 
 #[cfg(feature = "tracing")]
 impl Keys {
-    /// Warns of secrets that have something in them which probably went wrong in the configuration. They are legal, since a user can give a
-    /// webhook any secret. `is_due` is asked only when there is one.
+    /// Warns of secrets that have something in them which probably went wrong in the configuration.
+    /// They are legal, since a user can give a webhook any secret. `is_due` is asked only when
+    /// there is one.
     pub(crate) fn warn_of_odd_secrets(&self, mut is_due: impl FnMut() -> bool) {
         for (index, secret) in self.secrets.iter().enumerate() {
             let found = secret.oddities();

@@ -56,8 +56,9 @@ impl Secret {
 
     /// Reads the secret from a file, as Docker and Kubernetes mount them.
     ///
-    /// One line end is stripped, `\n` or `\r\n`, because editors and `echo` put one behind the text. Everything else is part of the
-    /// secret, as in [`new`](Self::new). What was read is wiped from memory, whether it is a secret or not.
+    /// One line end is stripped, `\n` or `\r\n`, because editors and `echo` put one behind the
+    /// text. Everything else is part of the secret, as in [`new`](Self::new). What was read is
+    /// wiped from memory, whether it is a secret or not.
     ///
     /// ```no_run
     /// use twenty_webhook::{Verifier, verify::Secret};
@@ -71,7 +72,8 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`SecretFileError`]: the file cannot be read, is longer than 64 KiB, is not UTF-8, or is empty or blank.
+    /// [`SecretFileError`]: the file cannot be read, is longer than 64 KiB, is not UTF-8, or is
+    /// empty or blank.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretFileError> {
         let path = path.as_ref();
         let bytes = read(path).map_err(|source| SecretFileError::Read { path: path.into(), source })?;
@@ -84,7 +86,8 @@ impl Secret {
         Self::new(text).map_err(|_| SecretFileError::Blank { path: path.into() })
     }
 
-    /// What in the text probably went wrong in the configuration; empty for a text that looks as it should.
+    /// What in the text probably went wrong in the configuration; empty for a text that looks as it
+    /// should.
     #[cfg(feature = "tracing")]
     pub(super) fn oddities(&self) -> String {
         let is_blank = |c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c);

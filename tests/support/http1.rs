@@ -175,7 +175,8 @@ impl Connection {
         soon(self.read_answer(false)).await
     }
 
-    /// The answer to a `HEAD`, which has no body whatever its headers say; `None` when the connection was closed instead.
+    /// The answer to a `HEAD`, which has no body whatever its headers say; `None` when the
+    /// connection was closed instead.
     pub async fn answer_to_head(&mut self) -> Option<Answer> {
         soon(self.read_answer(true)).await
     }

@@ -172,8 +172,9 @@ mod memory {
         assert_eq!(piece.look()[OWN_BY_ALLOCATOR..], [0; TEXT.len() - OWN_BY_ALLOCATOR]);
     }
 
-    /// How often the heap has `text`, each of whose bytes was increased by one so that the text itself is nowhere else. `piece` is what it
-    /// looks with: made beforehand, so that it does not take the place of what it looks for.
+    /// How often the heap has `text`, each of whose bytes was increased by one so that the text
+    /// itself is nowhere else. `piece` is what it looks with: made beforehand, so that it does not
+    /// take the place of what it looks for.
     fn found_on_heap(text: &[u8], piece: &mut [u8]) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let memory = File::open("/proc/self/mem").unwrap();
