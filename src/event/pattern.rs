@@ -394,8 +394,8 @@ mod tests {
 
         #[test]
         fn that_twenty_sends_are_taken() {
-            const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment workspaceMember \
-                                   calendarEvent calendarEventParticipant message messageThread workflow workflowRun \
+            const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment \
+                                   workspaceMember calendarEvent calendarEventParticipant message messageThread workflow workflowRun \
                                    workflowVersion dashboard callRecording subscription";
             const METADATA: &str = "fieldMetadata objectMetadata view viewField rowLevelPermissionPredicateGroup index \
                                     logicFunction role agent skill pageLayoutWidget commandMenuItem \

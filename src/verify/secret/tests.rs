@@ -182,18 +182,16 @@ mod memory {
         // Allocators of threads have mappings without a name.
         for map in maps.lines().filter(|map| map.contains(" rw-p ") && !map.contains('/') && !map.contains("[stack]")) {
             let (from, to) = map.split(' ').next().unwrap().split_once('-').unwrap();
-            let [mut at, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
-            let own = piece.as_ptr() as usize as u64;
+            let [mut at, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
+            let own = piece.as_ptr() as usize;
+            let own = own..own + piece.len();
             while at < to {
-                let step = (to - at).min((piece.len() - text.len()) as u64);
-                let len = (step as usize + text.len() - 1).min((to - at) as usize);
-                if memory.read_exact_at(&mut piece[..len], at).is_ok() {
-                    let windows = piece[..len].windows(text.len());
-                    let starts = windows
-                        .enumerate()
-                        .filter(|(_, seen)| seen.iter().zip(text).all(|(s, t)| s.wrapping_add(1) == *t));
-                    let starts = starts.map(|(start, _)| at + start as u64);
-                    found += starts.filter(|at| !(own..own + piece.len() as u64).contains(at)).count();
+                let step = (to - at).min(piece.len() - text.len());
+                let len = (step + text.len() - 1).min(to - at);
+                if memory.read_exact_at(&mut piece[..len], at as u64).is_ok() {
+                    let is_text = |seen: &[u8]| seen.iter().zip(text).all(|(seen, text)| seen.wrapping_add(1) == *text);
+                    let windows = piece[..len].windows(text.len()).enumerate();
+                    found += windows.filter(|(start, seen)| is_text(seen) && !own.contains(&(at + start))).count();
                 }
                 piece.fill(0);
                 at += step;
