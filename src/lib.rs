@@ -86,6 +86,7 @@
 pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod clip;
 pub mod deduplicate;
 pub mod event;
 mod lower_hex;

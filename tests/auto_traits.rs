@@ -50,6 +50,7 @@ table! {
     "verify::VerifyError" VerifyError: threads panics;
     "verify::VerifyErrorKind" VerifyErrorKind: threads panics;
     "verify::ConfigError" ConfigError: threads panics;
+    "verify::SecretFileError" SecretFileError: threads;
     "verify::Diagnosis" Diagnosis: threads panics;
     "verify::Cause" Cause: threads panics;
     "verify::SecretEncoding" SecretEncoding: threads panics;

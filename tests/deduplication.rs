@@ -50,6 +50,38 @@ async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut
     .await;
 }
 
+/// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy,
+/// like any other.
+#[tokio::test]
+async fn an_unmatched_event_has_an_outcome_of_its_own() {
+    Stack::each(async |stack| {
+        let acknowledged = async |receiver: Receiver| {
+            let (receiver, mut outcomes) = Outcomes::of(receiver);
+            let server = stack.serve_routed(receiver).await;
+            let person = r#"{"eventName":"person.created","record":{}}"#;
+            for (body, kind) in [
+                (event("unmatched").as_str(), OutcomeKind::Unmatched),
+                (person, OutcomeKind::Handled),
+                (r#"{"record":{}}"#, OutcomeKind::Unmatched),
+                ("not JSON", OutcomeKind::Unmatched),
+            ] {
+                assert_eq!(server.post(delivery(body)).await.status, 200);
+                expect(&mut outcomes, [kind]).await;
+            }
+            assert_eq!(server.post(delivery(event("unmatched"))).await.status, 200);
+            let copy = outcomes.next().await.kind;
+            server.stop().await;
+            copy
+        };
+        assert_eq!(acknowledged(Receiver::new(verifier())).await, OutcomeKind::Unmatched);
+        let deduplicating = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
+        assert_eq!(acknowledged(deduplicating).await, OutcomeKind::Duplicate);
+        let in_background = Receiver::new(verifier()).acknowledge_within(Duration::from_secs(60));
+        assert_eq!(acknowledged(in_background).await, OutcomeKind::Unmatched);
+    })
+    .await;
+}
+
 /// The outcomes of deliveries that were answered one after the other.
 async fn expect(outcomes: &mut Outcomes, kinds: impl IntoIterator<Item = OutcomeKind>) {
     for kind in kinds {

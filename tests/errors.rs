@@ -13,7 +13,7 @@ use twenty_webhook::{
     receiver::{Refusal, RefusalKind, WebhookRejection},
     testing::{Delivery, Forgery},
     tower::EventRouter,
-    verify::{ConfigError, Signer, Verifier, VerifyError, VerifyErrorKind},
+    verify::{ConfigError, SecretFileError, Signer, Verifier, VerifyError, VerifyErrorKind},
 };
 
 /// An error's type, which of its variants or kinds it is, and itself.
@@ -62,7 +62,27 @@ fn verify() -> Vec<Case> {
         (ConfigError::KeysAndSecrets, "give either keys or single secrets, not both"),
         (ConfigError::InvalidHeaderPrefix, "the header prefix is not 1 to 1024 characters of a header name"),
     ];
-    kinds.into_iter().chain(configs.map(|(error, message)| case("ConfigError", error, error, message))).collect()
+    let configs = configs.map(|(error, message)| case("ConfigError", error, error, message));
+    kinds.into_iter().chain(configs).chain(secret_files()).collect()
+}
+
+fn secret_files() -> impl Iterator<Item = Case> {
+    use SecretFileError::*;
+    let path = || "/run/a\nb".into();
+    let errors = [
+        (
+            Read { path: path(), source: io::Error::other("what lies beneath") },
+            r#"failed to read the webhook secret from "/run/a\nb""#,
+        ),
+        (TooLong { path: path() }, r#"the file of the webhook secret is longer than 64 KiB: "/run/a\nb""#),
+        (NotUtf8 { path: path() }, r#"the file of the webhook secret is not UTF-8 text: "/run/a\nb""#),
+        (Blank { path: path() }, r#"the file of the webhook secret is empty or blank: "/run/a\nb""#),
+    ];
+    errors.into_iter().map(|(error, message)| {
+        let variant = format!("{error:?}");
+        let variant = source::identifier(&variant).to_owned();
+        Case { of: "SecretFileError", variant, error: Box::new(error), message }
+    })
 }
 
 /// Those of events, and of the extractor that passes them on.
@@ -106,6 +126,10 @@ fn events() -> Vec<Case> {
     let malformed = "no\nte".parse::<EventPattern>().unwrap_err();
     let message = r"malformed event pattern `no\nte`: expected `object.action` or `metadata.kind.action`";
     cases.push(case("PatternError", "Malformed", malformed, message));
+    let impossible = "Person.created".parse::<EventPattern>().unwrap_err();
+    let message = "event pattern `Person.created` never matches: an object's name begins with a lower-case letter and \
+                   has letters and digits only";
+    cases.push(case("PatternError", "ObjectName", impossible, message));
     let service = || tower::service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) });
     let twice = EventRouter::new().on("note.*", service()).on("note.*", service()).build().unwrap_err();
     cases.push(case("PatternError", "GivenTwice", twice, "event pattern `note.*` is given twice"));
@@ -183,6 +207,7 @@ fn every_variant_has_its_message() {
     for of in [
         "VerifyErrorKind",
         "ConfigError",
+        "SecretFileError",
         "EventErrorKind",
         "WebhookRejection",
         "RefusalKind",
@@ -194,6 +219,7 @@ fn every_variant_has_its_message() {
     }
     let types = [
         "ConfigError",
+        "SecretFileError",
         "EventError",
         "PatternError",
         "Refusal",
@@ -221,7 +247,11 @@ fn no_source_is_told_twice() {
             sources += 1;
         }
     }
-    assert_eq!(sources, source::variants("StoreErrorKind").len() + 1, "those of stores, and a value that is no JSON");
+    assert_eq!(
+        sources,
+        source::variants("StoreErrorKind").len() + 2,
+        "those of stores, a file, and a value that is no JSON"
+    );
 }
 
 /// Each can follow a colon in a line of a log.
@@ -239,6 +269,7 @@ fn each_is_one_line_without_a_full_stop() {
 fn each_becomes_a_boxed_error() {
     fn crosses<E: Into<Box<dyn Error + Send + Sync>> + 'static>() {}
     crosses::<ConfigError>();
+    crosses::<SecretFileError>();
     crosses::<VerifyError>();
     crosses::<twenty_webhook::event::EventError>();
     crosses::<twenty_webhook::event::PatternError>();

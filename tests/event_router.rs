@@ -18,6 +18,16 @@ const BODIES: [(&str, &str); 9] = [
     (r#"{"eventName":"","record":{}}"#, "fallback"),
 ];
 
+/// Name objects that Twenty cannot have.
+const IMPOSSIBLE: [&str; 6] = [
+    "Person.created",
+    "NoteTarget.*",
+    "note_target.created",
+    "2fa.created",
+    "_person.*",
+    "metadata.FieldMetadata.updated",
+];
+
 fn verifier() -> Verifier {
     Verifier::new("secret").unwrap()
 }
@@ -152,6 +162,9 @@ mod in_axum {
         let router = || EventRouter::<Calls>::new().on("person.created", action);
         assert_refused(router().on("person", action).build().map(drop), "person");
         assert_refused(router().on("person.created", all).on("person", all).build().map(drop), "person.created");
+        for pattern in IMPOSSIBLE {
+            assert_refused(router().on(pattern, all).build().map(drop), pattern);
+        }
     }
 }
 
@@ -262,6 +275,9 @@ mod in_actix {
         let router = || EventRouter::new().on("person.created", action);
         assert_refused(router().on("*", action).build().map(drop), "*");
         assert_refused(router().on("person.created", all).build().map(drop), "person.created");
+        for pattern in IMPOSSIBLE {
+            assert_refused(router().on(pattern, all).build().map(drop), pattern);
+        }
     }
 }
 
@@ -320,6 +336,15 @@ mod in_tower {
             assert_eq!(post_to(&handler, body).await, StatusCode::OK, "{body}");
         }
         calls.assert(&BODIES.map(|(_, who)| who));
+    }
+
+    #[test]
+    fn odd_patterns_are_refused_by_name() {
+        let calls = Calls::default();
+        for pattern in IMPOSSIBLE {
+            let built: Result<Service, _> = EventRouter::new().on(pattern, service(&calls, "never")).build();
+            assert_refused(built.map(drop), pattern);
+        }
     }
 
     #[tokio::test]

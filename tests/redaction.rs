@@ -108,6 +108,10 @@ fn of_verify(shown: &mut Shown) {
     shown.of("verify::VerifyError", &error);
     shown.of("verify::VerifyErrorKind", &error.kind());
     shown.of("verify::ConfigError", &Secret::new(" ").unwrap_err());
+    // A program, so no text: it is too long or not UTF-8.
+    let error = Secret::from_file(std::env::current_exe().unwrap()).unwrap_err();
+    shown.of("verify::SecretFileError", &error);
+    shown.of("verify::SecretFileError", &error.to_string());
     shown.of("verify::Timestamp", &NOW);
     shown.of("verify::FixedClock", &clock());
     shown.of("verify::SystemClock", &SystemClock);

@@ -139,6 +139,7 @@ impl Run {
         self.authentic_refusals(stack).await;
         self.extractors(stack).await;
         self.acknowledged(stack).await;
+        self.unmatched(stack).await;
     }
 
     async fn good_and_bad(&mut self, server: &mut Server) {
@@ -177,15 +178,10 @@ impl Run {
             (signed().timestamp("1790932471"), 400),
             (signed().timestamp("1000000000000"), 401),
             (signed().timestamp("9999999999999"), 401),
-            (signed().signature(&forged), 401),
-            (signed().body(titled("another")), 401),
             (signed().with("content-encoding", HEADER), 415),
-            (signed().changed(NONCE, HEADER).signature(&forged), 401),
         ];
         for (request, status) in refused {
-            // So that a shorter body than declared is not waited for.
-            let len = request.bytes().len() - request.head_bytes().len();
-            assert_eq!(server.post(request.changed("content-length", len.to_string())).await.status, status);
+            assert_eq!(server.post(request).await.status, status);
         }
         let mut breaks_off = Connection::open(server.address).await;
         breaks_off.send(&signed().bytes()[..signed().bytes().len() - 1]).await;
@@ -195,6 +191,17 @@ impl Run {
         stalls.send(signed().head_bytes()).await;
         assert_eq!(stalls.answer().await.unwrap().status, 408);
         self.end_of("strangers");
+        let mismatches = [
+            signed().signature(&forged),
+            signed().body(titled("another")),
+            signed().changed(NONCE, HEADER).signature(&forged),
+        ];
+        for request in mismatches {
+            // So that a shorter body than declared is not waited for.
+            let len = request.bytes().len() - request.head_bytes().len();
+            assert_eq!(server.post(request.changed("content-length", len.to_string())).await.status, 401);
+        }
+        self.end_of("wrong secret");
         for _ in 0..5 {
             assert_eq!(server.post(delivery(titled(&"x".repeat(5000)))).await.status, 413);
         }
@@ -336,6 +343,15 @@ impl Run {
         self.end_of("extractors");
     }
 
+    async fn unmatched(&mut self, stack: Stack) {
+        let server = stack.serve_routed(receiver()).await;
+        for number in 0..3 {
+            assert_eq!(server.post(delivery(titled(&number.to_string()))).await.status, 200);
+        }
+        server.stop().await;
+        self.end_of("unmatched");
+    }
+
     async fn acknowledged(&mut self, stack: Stack) {
         let receiver = receiver().acknowledge_within(Duration::from_millis(20));
         let mut server = stack.serve(receiver.clone()).await;
@@ -421,9 +437,14 @@ fn no_name_and_no_error_forges_a_line() {
 fn strangers_cannot_flood_the_log() {
     assert_eq!(TOLD.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
     // One for each receiver and period.
-    for act in ["too long", "overloaded", "resolver"] {
+    for act in ["wrong secret", "too long", "overloaded", "resolver"] {
         assert_eq!(TOLD.levels(act).get("WARN"), Some(&2), "{act}: {:?}", TOLD.events(act).collect::<Vec<_>>());
         assert_eq!(TOLD.levels(act).get("ERROR"), None);
+    }
+    let warned = TOLD.logs["wrong secret"].iter().filter(|line| line["level"] == "WARN");
+    for fields in warned.map(|line| &line["fields"]) {
+        assert!(fields["hint"].as_str().unwrap().contains("`twenty-webhook verify`"), "{fields}");
+        assert_eq!((&fields["status"], &fields["suppressed"]), (&Value::from(401), &Value::from(0)), "{fields}");
     }
     // Each error in full, all the same.
     let told = TOLD.events("resolver").filter(|(_, message)| *message == "the tenant's keys could not be found out");
@@ -444,6 +465,7 @@ fn what_is_lost_is_logged_loudly() {
     assert_eq!(TOLD.levels("told again").get("WARN"), None, "a copy was not handled");
     assert_eq!(TOLD.levels("told again")["ERROR"], 2, "the failure itself");
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
+    assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
     // Three that were rejected, and failed therefore, and an odd member; one without the middleware.
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
@@ -524,7 +546,7 @@ fn fields_of_the_span_are_those_of_the_table() {
     assert_eq!((&span["secret.index"], &span["age_ms"]), (&Value::from(1), &Value::from(0)));
     assert_eq!(span["body.len"], titled("good").len());
     let outcomes: BTreeSet<_> = closed.iter().map(|line| line["span"]["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused"]));
+    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused", "unmatched"]));
     assert!(closed.iter().all(|line| line["span"]["duration_ms"].is_u64()));
     assert!(closed.iter().any(|line| line["span"]["status"] == 500));
 }

@@ -108,6 +108,62 @@ mod outside_of_the_layer {
         }
     }
 
+    /// They answer with a body that they make by `Default`.
+    mod layers_of_tower_http {
+        use http::{Method, header};
+        use http_body::Body as _;
+        use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
+        use twenty_webhook::tower::ResponseBody;
+
+        use super::*;
+
+        const LIMIT: Duration = Duration::from_secs(1);
+
+        fn timeout() -> TimeoutLayer {
+            TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn cors_and_timeout_go_around_the_layer() {
+            let stack = || ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
+            let service = stack().service(service_fn(done));
+            let preflight = Request::builder()
+                .method(Method::OPTIONS)
+                .header(header::ORIGIN, "https://example.com")
+                .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+                .body(scripted([]))
+                .unwrap();
+            let forged = delivery("{}", scripted([chunk(PERSON)]));
+            let genuine = delivery(PERSON, scripted([chunk(PERSON)]));
+            for (request, status) in [
+                (preflight, StatusCode::OK),
+                (forged, StatusCode::UNAUTHORIZED),
+                (genuine, StatusCode::OK),
+                (stalled(), StatusCode::GATEWAY_TIMEOUT),
+            ] {
+                let answer = service.clone().oneshot(request).await.unwrap();
+                assert_eq!(answer.status(), status);
+                assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{status}");
+                let body: ResponseBody<Full<Bytes>> = answer.into_body();
+                assert!(body.is_end_stream(), "{status}");
+                assert_eq!(body.size_hint().exact(), Some(0), "{status}");
+            }
+            let slow = stack().service(service_fn(never));
+            assert_eq!(slow.oneshot(stalled()).await.unwrap().status(), StatusCode::GATEWAY_TIMEOUT);
+        }
+
+        #[cfg(feature = "axum")]
+        #[tokio::test]
+        async fn cors_and_timeout_go_around_the_layer_in_axum() {
+            let layers = ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
+            let route = axum::routing::post(async || ()).layer(layers);
+            let app: axum::Router = axum::Router::new().route("/webhooks/twenty", route);
+            let answer = app.oneshot(whole(PERSON).map(axum::body::Body::new)).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_timeout_ends_a_body_that_stalls_and_gives_its_budget_back() {
         let receiver = Receiver::new(verifier()).unverified_budget(PERSON.len());

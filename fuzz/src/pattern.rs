@@ -10,13 +10,16 @@ pub struct Pattern<'a> {
 
 impl<'a> Pattern<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
-        let is_part =
-            |part: &str| part == "*" || !part.is_empty() && part.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+        let is_word = |part: &str| part.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+        let is_action = |part: &str| part == "*" || !part.is_empty() && is_word(part);
+        let is_object = |part: &str| {
+            part == "*" || part.starts_with(|c: char| c.is_ascii_lowercase()) && is_word(part) && !part.contains('_')
+        };
         let pattern = match text.strip_prefix("metadata.") {
             Some(rest) => rest.split_once('.').map(|(object, action)| Self { metadata: true, object, action }),
             None => text.split_once('.').map(|(object, action)| Self { metadata: false, object, action }),
         };
-        pattern.filter(|pattern| is_part(pattern.object) && is_part(pattern.action))
+        pattern.filter(|pattern| is_object(pattern.object) && is_action(pattern.action))
     }
 
     /// How exactly it matches an event: 0 for its name, more for less. `None` when it does not.

@@ -21,7 +21,7 @@ use ::actix_web::{
 use futures_core::Stream as _;
 
 use crate::{
-    receiver::{Arrival, Delivered, Delivery, Reading, Receiver, Refusal, WebhookRejection},
+    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Unmatched, WebhookRejection},
     verify::Verified,
 };
 
@@ -137,11 +137,15 @@ where
             None => Err(WebhookRejection::MissingMiddleware.into()),
         }
     };
-    let status = |answer: &Result<ServiceResponse<B>, Error>| {
-        answer.as_ref().map_or_else(|error| error.as_response_error().status_code(), ServiceResponse::status).as_u16()
+    let outcome = |answer: &Result<ServiceResponse<B>, Error>| match answer {
+        Ok(answer) => {
+            let is_unmatched = answer.response().extensions().contains::<Unmatched>();
+            OutcomeKind::of_answer(answer.status().as_u16(), is_unmatched)
+        }
+        Err(error) => OutcomeKind::of_answer(error.as_response_error().status_code().as_u16(), false),
     };
     let delivery = Delivery::begin(receiver.clone(), verified);
-    let work = |delivery: Delivery| delivery.run(call, status);
+    let work = |delivery: Delivery| delivery.run(call, outcome);
     let delivered = match arrival {
         None => work(delivery).await,
         Some(arrival) => arrival.deliver(delivery, work, rt::spawn).await,

@@ -6,7 +6,7 @@ use ::actix_web::{
 
 use crate::{
     event::{PatternError, Routes},
-    receiver::WebhookRejection,
+    receiver::{Unmatched, WebhookRejection},
     verify::Verified,
 };
 
@@ -18,6 +18,10 @@ type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + 
 /// Handlers are ordinary actix handlers, with any extractors. The most exact pattern wins, whatever the order: the whole name, then
 /// `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the
 /// fallback, or is answered with 200, since Twenty would not send it again anyway.
+///
+/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
+/// is logged as a warning, so that a misspelled pattern is seen.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
@@ -84,7 +88,8 @@ impl EventRouter {
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
+    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
     pub fn build(self) -> Result<EventHandler, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
@@ -122,7 +127,11 @@ impl Handler<(HttpRequest, Payload)> for EventHandler {
         };
         match self.routes.find(&verified) {
             Some(handler) => handler(request, payload),
-            None => Box::pin(async { HttpResponse::Ok().finish() }),
+            None => Box::pin(async {
+                let mut response = HttpResponse::Ok().finish();
+                response.extensions_mut().insert(Unmatched);
+                response
+            }),
         }
     }
 }

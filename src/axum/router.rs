@@ -8,7 +8,7 @@ use axum::{
 
 use crate::{
     event::{PatternError, Routes},
-    receiver::WebhookRejection,
+    receiver::{Unmatched, WebhookRejection},
     verify::Verified,
 };
 
@@ -20,6 +20,10 @@ type BoxedHandler<S> = Box<dyn Fn(Request, S) -> ResponseFuture + Send + Sync>;
 /// Handlers are ordinary axum handlers, with any extractors and state. The most exact pattern wins, whatever the order: the whole
 /// name, then `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to
 /// the fallback, or is answered with 200, since Twenty would not send it again anyway.
+///
+/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
+/// is logged as a warning, so that a misspelled pattern is seen.
 ///
 /// ```
 /// use axum::{Router, http::StatusCode, routing::post};
@@ -77,7 +81,8 @@ impl<S: Send + 'static> EventRouter<S> {
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
+    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
     pub fn build(self) -> Result<EventHandler<S>, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
@@ -118,7 +123,11 @@ impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
         };
         match self.routes.find(verified) {
             Some(handler) => handler(request, state),
-            None => Box::pin(async { Response::default() }),
+            None => Box::pin(async {
+                let mut response = Response::default();
+                response.extensions_mut().insert(Unmatched);
+                response
+            }),
         }
     }
 }

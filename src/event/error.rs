@@ -1,8 +1,11 @@
 use std::{error::Error, fmt, str::Utf8Error};
 
+use crate::clip::{NAME, clip};
+
 /// Why a verified delivery is not the event that was asked for.
 ///
-/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never the offending text.
+/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never
+/// the offending value. Of a name or path that is longer than 100 bytes it keeps the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
     details: Box<Details>,
@@ -52,13 +55,13 @@ impl EventError {
     }
 
     /// Of a member at `path`, which ends at `offset` in `body`.
-    pub(super) fn mismatch(path: impl Into<Box<str>>, is_missing: bool, body: &str, offset: usize) -> Self {
+    pub(super) fn mismatch(path: &str, is_missing: bool, body: &str, offset: usize) -> Self {
         let (line, column) = position(body.as_bytes().get(..offset).unwrap_or_default());
-        Details::Mismatch { path: path.into(), is_missing, line, column }.into()
+        Details::Mismatch { path: clip(path, NAME).into(), is_missing, line, column }.into()
     }
 
-    pub(super) fn wrong_object(expected: &str, found: impl Into<Box<str>>) -> Self {
-        Details::WrongObject { expected: expected.into(), found: found.into() }.into()
+    pub(super) fn wrong_object(expected: &str, found: &str) -> Self {
+        Details::WrongObject { expected: expected.into(), found: clip(found, NAME).into() }.into()
     }
 
     pub(super) fn endless_type() -> Self {

@@ -1,8 +1,11 @@
 use std::fmt;
 
+use crate::clip::{NAME, clip};
+
 /// The name of an event, such as `person.created` or `metadata.fieldMetadata.updated`.
 ///
-/// Open: objects and actions that nobody has heard of are kept as text, never an error.
+/// Open: objects and actions that nobody has heard of are kept as text, never an error. `Debug`
+/// shows the first 100 bytes.
 ///
 /// ```
 /// use twenty_webhook::event::{Action, EventName};
@@ -77,7 +80,7 @@ impl fmt::Display for EventName {
 
 impl fmt::Debug for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text.fmt(f)
+        clip(&self.text, NAME).fmt(f)
     }
 }
 

@@ -20,10 +20,17 @@ use super::EventName;
 /// | `metadata.*.*` | all metadata events |
 /// | `*.*` | all events, metadata events too |
 ///
-/// Where several match, the one nearest to the top of the table is the most exact. Two rules are this crate's own:
-/// `metadata.*` and others of `metadata` in two parts are refused, since they would match none of the metadata events. And Twenty
-/// sends `workflowRun.updated` only to a webhook that asks for it by name, but once it is sent, all patterns match it like any
-/// other event.
+/// Where several match, the one nearest to the top of the table is the most exact. Three rules are
+/// this crate's own:
+///
+/// - `metadata.*` and others of `metadata` in two parts are refused, since they would match none of
+///   the metadata events.
+/// - The name of an object, or of a kind of metadata, begins with a lower-case letter and has ASCII
+///   letters and digits only, as Twenty's names do. A pattern such as `Person.created` is refused,
+///   since it would never match. Any action is taken: the event routers log a warning when no known
+///   version of Twenty sends it.
+/// - Twenty sends `workflowRun.updated` only to a webhook that asks for it by name, but once it is
+///   sent, all patterns match it like any other event.
 ///
 /// An event without an object or an action in its name matches nothing.
 ///
@@ -62,6 +69,16 @@ impl EventPattern {
         self.is_all() || self.scope == scope && fits(&self.object, object) && fits(&self.action, action)
     }
 
+    /// Whether some version of Twenty sends the action, or any action will do.
+    #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+    pub(super) fn has_known_action(&self) -> bool {
+        let known: &[&str] = match self.scope {
+            Scope::Records => &["created", "updated", "deleted", "destroyed", "restored"],
+            Scope::Metadata => &["created", "updated", "deleted"],
+        };
+        self.action.as_deref().is_none_or(|action| known.contains(&action))
+    }
+
     fn is_all(&self) -> bool {
         *self == Self { scope: Scope::Records, object: None, action: None }
     }
@@ -81,7 +98,8 @@ impl FromStr for EventPattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
-        let malformed = || PatternError { pattern: text.into(), problem: Problem::Malformed };
+        let error = |problem| PatternError { pattern: text.into(), problem };
+        let malformed = || error(Problem::Malformed);
         let part = |part: &str| match part {
             "*" => Ok(None),
             _ if !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
@@ -94,8 +112,17 @@ impl FromStr for EventPattern {
             [object, action] if object != "metadata" => (Scope::Records, object, action),
             _ => return Err(malformed()),
         };
-        Ok(Self { scope, object: part(object)?, action: part(action)? })
+        let pattern = Self { scope, object: part(object)?, action: part(action)? };
+        if !pattern.object.as_deref().is_none_or(is_object_name) {
+            return Err(error(Problem::ObjectName));
+        }
+        Ok(pattern)
     }
+}
+
+/// Whether Twenty takes this name for an object: a letter in lower case, then letters and digits.
+fn is_object_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for EventPattern {
@@ -115,7 +142,7 @@ impl fmt::Debug for EventPattern {
     }
 }
 
-/// An [`EventPattern`] that is malformed, or that was given twice.
+/// An [`EventPattern`] that is malformed, that can never match, or that was given twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     pattern: Box<str>,
@@ -125,6 +152,7 @@ pub struct PatternError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Problem {
     Malformed,
+    ObjectName,
     GivenTwice,
 }
 
@@ -143,6 +171,11 @@ impl fmt::Display for PatternError {
             Problem::Malformed => {
                 write!(f, "malformed event pattern `{pattern}`: expected `object.action` or `metadata.kind.action`")
             }
+            Problem::ObjectName => write!(
+                f,
+                "event pattern `{pattern}` never matches: an object's name begins with a lower-case letter and has \
+                 letters and digits only"
+            ),
             Problem::GivenTwice => write!(f, "event pattern `{pattern}` is given twice"),
         }
     }
@@ -319,6 +352,77 @@ mod tests {
         for text in RECORD.iter().chain(&METADATA) {
             assert_eq!(pattern(text).to_string(), *text);
             assert_eq!(format!("{:?}", pattern(text)), format!("{text:?}"));
+        }
+    }
+
+    /// Each name that Twenty can send is matched by the patterns that are made of it, and no
+    /// pattern is made of another.
+    mod names {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// The rule, in other words than the code's.
+        const OBJECT: &str = "[a-z][a-zA-Z0-9]{0,62}";
+
+        fn never_matches(text: &str) {
+            let refused = text.parse::<EventPattern>().unwrap_err();
+            assert_eq!(refused.pattern(), text);
+            assert!(refused.to_string().starts_with(&format!("event pattern `{text}` never matches: ")), "{refused}");
+        }
+
+        proptest! {
+            #[test]
+            fn of_objects_are_taken(object in OBJECT, action in "[a-z]{1,10}") {
+                for name in [format!("{object}.{action}"), format!("metadata.{object}.{action}")] {
+                    prop_assume!(!name.starts_with("metadata.metadata") && object != "metadata");
+                    let name = EventName::new(name);
+                    let object = name.object();
+                    for text in [name.to_string(), format!("{object}.*")] {
+                        prop_assert!(pattern(&text).matches(&name), "{text}");
+                    }
+                }
+            }
+
+            #[test]
+            fn that_no_object_has_are_refused(object in "[a-zA-Z0-9_]{1,20}", action in "[a-z]{1,10}|\\*") {
+                prop_assume!(!object.starts_with(|c: char| c.is_ascii_lowercase()) || object.contains('_'));
+                never_matches(&format!("{object}.{action}"));
+                never_matches(&format!("metadata.{object}.{action}"));
+            }
+        }
+
+        #[test]
+        fn that_twenty_sends_are_taken() {
+            const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment \
+                                   workspaceMember calendarEvent calendarEventParticipant message messageThread workflow workflowRun \
+                                   workflowVersion dashboard callRecording subscription";
+            const METADATA: &str = "fieldMetadata objectMetadata view viewField rowLevelPermissionPredicateGroup index \
+                                    logicFunction role agent skill pageLayoutWidget commandMenuItem \
+                                    searchFieldMetadata serverlessFunction";
+            for object in RECORDS.split_whitespace() {
+                for action in ["created", "updated", "deleted", "destroyed", "restored", "*"] {
+                    pattern(&format!("{object}.{action}"));
+                }
+            }
+            for kind in METADATA.split_whitespace() {
+                pattern(&format!("metadata.{kind}.created"));
+            }
+        }
+
+        #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+        #[test]
+        fn of_actions_are_known_if_twenty_sends_them() {
+            for text in
+                RECORD.iter().chain(&METADATA).chain(&["person.restored", "*.destroyed", "metadata.view.deleted"])
+            {
+                assert!(pattern(text).has_known_action(), "{text}");
+            }
+            for text in
+                ["person.create", "person.Created", "*.upserted", "metadata.view.destroyed", "metadata.*.restored"]
+            {
+                assert!(!pattern(text).has_known_action(), "{text}");
+            }
         }
     }
 

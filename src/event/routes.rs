@@ -9,14 +9,25 @@ pub(crate) struct Routes<T> {
     fallback: Option<T>,
     /// The first pattern that was refused.
     invalid: Option<PatternError>,
+    #[cfg(feature = "tracing")]
+    log: log::Log,
 }
 
 impl<T> Routes<T> {
     /// Adds a handler. What is wrong with the pattern is told by [`build`](Self::build).
     pub(crate) fn on(&mut self, pattern: &str, handler: T) {
-        let inserted = pattern.parse::<EventPattern>().and_then(|pattern| self.by_pattern.insert(&pattern, handler));
-        if let Err(invalid) = inserted {
-            self.invalid.get_or_insert(invalid);
+        let inserted = pattern.parse::<EventPattern>().and_then(|pattern| {
+            self.by_pattern.insert(&pattern, handler)?;
+            Ok(pattern)
+        });
+        match inserted {
+            #[cfg(feature = "tracing")]
+            Ok(pattern) => self.log.add(pattern),
+            #[cfg(not(feature = "tracing"))]
+            Ok(_) => {}
+            Err(invalid) => {
+                self.invalid.get_or_insert(invalid);
+            }
         }
     }
 
@@ -26,7 +37,12 @@ impl<T> Routes<T> {
     }
 
     pub(crate) fn build(mut self) -> Result<Self, PatternError> {
-        self.invalid.take().map_or(Ok(self), Err)
+        if let Some(invalid) = self.invalid.take() {
+            return Err(invalid);
+        }
+        #[cfg(feature = "tracing")]
+        self.log.warn_of_unknown_actions();
+        Ok(self)
     }
 
     /// The handler for a delivery. Its name is read, its record is not.
@@ -35,15 +51,84 @@ impl<T> Routes<T> {
         let found = name.as_ref().and_then(|name| self.by_pattern.get(name)).or(self.fallback.as_ref());
         #[cfg(feature = "tracing")]
         if found.is_none() {
-            tracing::debug!(event.name = ?name, "no handler and no fallback");
+            self.log.unmatched(name.as_ref());
         }
         found
     }
 }
 
+/// What a router has to say to its operator: each thing once.
+#[cfg(feature = "tracing")]
+mod log {
+    use std::{
+        collections::HashSet,
+        sync::{Mutex, PoisonError},
+    };
+
+    use crate::{
+        clip::{NAME, clip},
+        event::{EventName, EventPattern},
+    };
+
+    /// How many names of unmatched events are remembered, of [`NAME`] bytes at most. Whoever has a
+    /// secret can make up any number.
+    const MAX_NAMES: usize = 1_000;
+
+    #[derive(Default)]
+    pub(super) struct Log {
+        /// Patterns with an action that nobody sends.
+        unknown: Vec<EventPattern>,
+        /// The names of unmatched events that were logged.
+        unmatched: Mutex<HashSet<Box<str>>>,
+    }
+
+    impl Log {
+        pub(super) fn add(&mut self, pattern: EventPattern) {
+            if !pattern.has_known_action() {
+                self.unknown.push(pattern);
+            }
+        }
+
+        pub(super) fn warn_of_unknown_actions(&self) {
+            for pattern in &self.unknown {
+                tracing::warn!(
+                    %pattern,
+                    "no known version of Twenty sends the action of this event pattern: is it misspelled?"
+                );
+            }
+        }
+
+        /// Warns of the first event of each name, and of none once [`MAX_NAMES`] are remembered.
+        pub(super) fn unmatched(&self, name: Option<&EventName>) {
+            let text = clip(name.map(EventName::as_str).unwrap_or_default(), NAME);
+            let is_first = {
+                let mut names = self.unmatched.lock().unwrap_or_else(PoisonError::into_inner);
+                names.len() < MAX_NAMES && !names.contains(&*text) && names.insert((&*text).into())
+            };
+            if is_first {
+                tracing::warn!(
+                    event.name = &*text,
+                    "unmatched event: no pattern of the router matches its name, and there is no fallback"
+                );
+            } else {
+                tracing::debug!(
+                    event.name = &*text,
+                    "unmatched event: no pattern of the router matches its name, and there is no fallback"
+                );
+            }
+        }
+    }
+}
+
 impl<T> Default for Routes<T> {
     fn default() -> Self {
-        Self { by_pattern: PatternMap::new(), fallback: None, invalid: None }
+        Self {
+            by_pattern: PatternMap::new(),
+            fallback: None,
+            invalid: None,
+            #[cfg(feature = "tracing")]
+            log: log::Log::default(),
+        }
     }
 }
 

@@ -223,7 +223,7 @@ fn report(mut odd: Vec<Odd>, path: &str) -> Vec<UnexpectedMember> {
 
 fn too_odd(object: Object<'_>, member: &Odd) -> EventError {
     let offset = object.end.saturating_sub(object.text.len()).saturating_add(member.range.end);
-    EventError::mismatch(format!("{}.{}", object.path, member.path), false, object.body, offset)
+    EventError::mismatch(&format!("{}.{}", object.path, member.path), false, object.body, offset)
 }
 
 /// Why `T` rejects the object.
@@ -236,7 +236,7 @@ fn explain<T: FromRecord>(payload: Payload<'_>, object: Object<'_>, odd: &[Odd])
         Some(field) => {
             let left_out = odd.iter().find(|odd| odd.path == field);
             let path = format!("{}.{}", object.path, printable(field.as_bytes()));
-            EventError::mismatch(path, left_out.is_none(), object.body, object.end)
+            EventError::mismatch(&path, left_out.is_none(), object.body, object.end)
         }
         None => EventError::mismatch(object.path, false, object.body, object.end),
     }

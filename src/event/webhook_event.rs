@@ -82,12 +82,18 @@ impl<T: FromRecord> WebhookEvent<T> {
     pub fn from_verified(verified: Verified) -> Result<Self, EventError> {
         let event = Self::read(verified)?;
         #[cfg(feature = "tracing")]
-        for member in &event.unexpected {
+        if !event.unexpected.is_empty() {
+            use crate::clip::{NAME, clip};
+
+            // One line, for there may be thousands.
+            let first = event.unexpected.iter().take(5);
+            let first: Vec<_> =
+                first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();
             tracing::warn!(
-                event.name = event.name.as_str(),
-                path = member.path,
-                found = %member.found,
-                "member of an unexpected type"
+                event.name = &*clip(event.name.as_str(), NAME),
+                count = event.unexpected.len(),
+                first = first.join(", "),
+                "members of unexpected types"
             );
         }
         Ok(event)

@@ -49,6 +49,9 @@ pub enum OutcomeKind {
     },
     /// The handler panicked, or was dropped because the client left.
     Aborted,
+    /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
+    /// sender was answered 200.
+    Unmatched,
     /// A copy was handled before, so this one was not.
     Duplicate,
     /// It was refused after it was verified, because a copy [is being handled](RefusalKind::BeingHandled), the store
@@ -56,7 +59,22 @@ pub enum OutcomeKind {
     Refused(RefusalKind),
 }
 
+/// In the extensions of an event router's response: no handler ran. Makes the outcome
+/// [`OutcomeKind::Unmatched`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unmatched;
+
 impl OutcomeKind {
+    /// Of a delivery that was answered with this status, by a handler or by an event router without
+    /// one.
+    pub(crate) const fn of_answer(status: u16, is_unmatched: bool) -> Self {
+        match status {
+            200..=299 if is_unmatched => Self::Unmatched,
+            200..=299 => Self::Handled,
+            _ => Self::Failed { status },
+        }
+    }
+
     /// A short name, for logs and metrics.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) const fn label(self) -> &'static str {
@@ -64,6 +82,7 @@ impl OutcomeKind {
             Self::Handled => "handled",
             Self::Failed { .. } => "failed",
             Self::Aborted => "aborted",
+            Self::Unmatched => "unmatched",
             Self::Duplicate => "duplicate",
             Self::Refused(_) => "refused",
         }
@@ -110,21 +129,19 @@ impl Delivery {
         tolerance.saturating_mul(2).saturating_add(self.receiver.deadline())
     }
 
-    fn answered(&mut self, status: u16) -> OutcomeKind {
-        self.kind = match status {
-            200..=299 => OutcomeKind::Handled,
-            _ => OutcomeKind::Failed { status },
-        };
-        self.kind
+    fn answered(&mut self, kind: OutcomeKind) -> OutcomeKind {
+        self.kind = kind;
+        kind
     }
 
     /// Takes it through deduplication to its handler.
     ///
-    /// `call` begins the handler, and is called at most once. `status` tells the status of what it answered.
+    /// `call` begins the handler, and is called at most once. `outcome` tells what its answer
+    /// means.
     pub(crate) fn run<R, F: Future<Output = R>>(
         mut self,
         call: impl FnOnce() -> F,
-        status: impl FnOnce(&R) -> u16,
+        outcome: impl FnOnce(&R) -> OutcomeKind,
     ) -> impl Future<Output = Delivered<R>> {
         telemetry::in_span(self.span.clone(), async move {
             let held = match self.receiver.deduplication() {
@@ -144,8 +161,8 @@ impl Delivery {
                 Some(held) => held.renewed_during(handler).await,
                 None => handler.await,
             };
-            match (self.answered(status(&answer)), held) {
-                (OutcomeKind::Handled, Some(held)) => held.complete().await,
+            match (self.answered(outcome(&answer)), held) {
+                (OutcomeKind::Handled | OutcomeKind::Unmatched, Some(held)) => held.complete().await,
                 (_, Some(held)) => held.release().await,
                 (_, None) => {}
             }

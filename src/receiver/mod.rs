@@ -30,21 +30,22 @@
 //! | name | kind | labels | what |
 //! |---|---|---|---|
 //! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
-//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded after a copy had been taken up elsewhere |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
 //! | `twenty_webhook_verification_seconds` | histogram | | time spent hashing and comparing, not waiting |
-//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither duplicates nor refusals |
+//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched events nor duplicates nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
 //! There are no other labels, so neither tenants nor strangers can make the number of series grow.
 //!
 //! # Logs
 //!
-//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level; `RUST_LOG=twenty_webhook=debug`
-//! shows everything.
+//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level;
+//! `RUST_LOG=twenty_webhook=debug` shows everything. Names and paths are cut after 100 bytes, and a
+//! delivery causes a few lines at most, whatever it holds.
 //!
 //! Each verified delivery has a span `delivery`, at info, until its handler is done, in the background too:
 //!
@@ -55,7 +56,7 @@
 //! | `secret.index` | which of their secrets: 0 is the first |
 //! | `body.len` | in bytes |
 //! | `age_ms` | from signature to verification |
-//! | `outcome` | `handled`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `outcome` | `handled`, `unmatched`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `status` | what the handler answered, if it failed |
 //! | `duration_ms` | from verification to the end |
 //!
@@ -63,8 +64,11 @@
 //! |---|---|
 //! | error | the claim store failed; an extractor is used without the middleware |
 //! | warn | a verified delivery was not handled: its handler failed or was aborted, no extractor took it, it was refused; or a member of it has an unexpected type |
-//! | warn, each at most every ten seconds | an unverified one was refused for a reason that lies here: too long, budget used up, no answer from the resolver |
-//! | debug | all else: what strangers can cause at will |
+//! | warn, each at most every ten seconds | an unverified delivery was refused, perhaps for a reason that lies here: no secret matches a well-formed and fresh signature, too long, budget used up, no answer from the resolver. `suppressed` counts those since the last such line |
+//! | warn, once for each event name | no handler of an event router matches, and it has no fallback; the first thousand names of each router, the others at debug |
+//! | warn, when an event router is built | a pattern has an action that no known version of Twenty sends |
+//! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a line end, white space or quotation marks around it |
+//! | debug | all else: what unauthenticated clients can cause at will |
 
 mod acknowledge;
 mod budget;
@@ -82,7 +86,7 @@ mod throttle;
 pub(crate) use acknowledge::Arrival;
 pub use acknowledge::Drained;
 pub use deduplicate::{Deduplicate, StoreFailure};
-pub(crate) use deliver::{Delivered, Delivery};
+pub(crate) use deliver::{Delivered, Delivery, Unmatched};
 pub use deliver::{Outcome, OutcomeKind};
 pub use outcome::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
 pub use policy::Receiver;

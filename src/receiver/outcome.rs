@@ -84,6 +84,17 @@ impl Refusal {
                 | RefusalKind::BackgroundFull
         )
     }
+
+    /// What to do about it, for the log.
+    pub(super) const fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
+                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a \
+                 delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+            ),
+            _ => None,
+        }
+    }
 }
 
 impl From<RefusalKind> for Refusal {
@@ -228,6 +239,10 @@ impl RefusalResponse {
 
     /// With a body. Whoever sent the request will read it: say nothing that helps a forger. A content type that no header can have is left
     /// out.
+    ///
+    /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
+    /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of
+    /// the next response.
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();
@@ -248,8 +263,10 @@ impl RefusalResponse {
             415 => Some(("accept-encoding", "identity")),
             _ => None,
         };
-        let content_type = self.content_type.map(|content_type| ("content-type", content_type));
-        (self.status, demanded.into_iter().chain(content_type), self.body)
+        let has_content = !matches!(self.status, 204 | 205 | 304);
+        let content_type = self.content_type.filter(|_| has_content).map(|content_type| ("content-type", content_type));
+        let body = if has_content { self.body } else { Bytes::new() };
+        (self.status, demanded.into_iter().chain(content_type), body)
     }
 }
 

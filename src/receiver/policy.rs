@@ -250,6 +250,11 @@ impl Receiver {
     /// Begins to take the body, for the tenant's keys. An unknown tenant is refused in the end only.
     pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Intake {
         let is_known = keys.is_some();
+        #[cfg(feature = "tracing")]
+        if let Some(keys) = &keys {
+            // The resolver may make them anew for each request.
+            keys.warn_of_odd_secrets(|| self.warnings().is_odd_secret_due());
+        }
         let intake = Intake::new(signature, keys, self.share());
         if is_known { intake } else { intake.of_unknown_tenant() }
     }
@@ -280,14 +285,14 @@ impl Receiver {
     /// What to answer to a refused request. Says so in the log.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
         if !refusal.kind().is_an_outcome() {
-            telemetry::refused(refusal, || self.is_warning_due(refusal.kind()));
+            telemetry::refused(refusal, || self.warnings().due_or_suppressed(refusal.kind()));
         }
         (self.policy.respond)(refusal)
     }
 
-    /// Whether to warn of a refusal that strangers can cause: not each time.
-    pub(super) fn is_warning_due(&self, kind: RefusalKind) -> bool {
-        self.policy.warnings.is_due(kind)
+    /// The throttles of warnings that unauthenticated clients can cause.
+    pub(super) fn warnings(&self) -> &Warnings {
+        &self.policy.warnings
     }
 
     /// Whether nothing is to be done between verification and handler, nor after it.

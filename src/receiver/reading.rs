@@ -104,7 +104,7 @@ impl Reading {
             }
             Err(error) => {
                 let kind = RefusalKind::ResolverFailed;
-                telemetry::resolver_failed(&*error, || receiver.is_warning_due(kind));
+                telemetry::resolver_failed(&*error, || receiver.warnings().due(kind));
                 Stage::Drain(kind.into())
             }
         };

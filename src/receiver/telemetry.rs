@@ -9,7 +9,10 @@ use std::time::Duration;
 use super::OutcomeKind;
 use super::{Outcome, Refusal, StoreFailure};
 #[cfg(feature = "tracing")]
-use crate::verify::whole_millis;
+use crate::{
+    clip::{MESSAGE, clip},
+    verify::whole_millis,
+};
 use crate::{
     deduplicate::StoreError,
     verify::{Timestamp, Verified},
@@ -39,7 +42,7 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
             duration_ms = Empty,
         );
         let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
-        // Quoted, so that no name can forge a line.
+        // Quoted, so that no name can forge a line, and clipped, by `Debug`.
         span.record("event.name", name.map(debug));
         span
     }
@@ -57,15 +60,17 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// A request was refused before it was verified, or after. `is_warning_due`: strangers can cause it, but not each time.
-pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) {
+/// A request was refused before it was verified, or after. `due`: whether to warn although
+/// unauthenticated clients can cause it, and how many such refusals were suppressed since the last
+/// warning.
+pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
     if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "refused a verified delivery: {refusal}");
-    } else if is_warning_due() {
-        tracing::warn!(status = refusal.status(), "refused a delivery: {refusal}");
+    } else if let Some(suppressed) = due() {
+        tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "refused a delivery: {refusal}");
     } else {
         // Strangers cause these at will.
         tracing::debug!(status = refusal.status(), "refused a delivery: {refusal}");
@@ -76,7 +81,7 @@ pub(super) fn refused(refusal: &Refusal, is_warning_due: impl FnOnce() -> bool) 
 pub(super) fn refused_after_all(refusal: &Refusal, span: &Span) {
     #[cfg(feature = "tracing")]
     let _in_span = span.enter();
-    refused(refusal, || false);
+    refused(refusal, || None);
 }
 
 /// A delivery verified, and hashing it took so long.
@@ -106,8 +111,8 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         }
         match outcome.kind {
             OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
-            // Told as a refusal.
-            OutcomeKind::Refused(_) => {}
+            // Logged as a refusal, and by the event router.
+            OutcomeKind::Refused(_) | OutcomeKind::Unmatched => {}
             // Lost, unless a copy comes.
             OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
                 tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
@@ -116,13 +121,17 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
     });
 }
 
-/// The tenant's keys could not be found out. What the error says is quoted, so that it cannot forge a line.
-pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), is_warning_due: impl FnOnce() -> bool) {
+/// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it
+/// can neither forge a line nor flood the log.
+pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
-    if is_warning_due() {
-        tracing::warn!(error = error.to_string(), "the tenant's keys could not be found out");
-    } else {
-        tracing::debug!(error = error.to_string(), "the tenant's keys could not be found out");
+    {
+        let error = error.to_string();
+        let error = &*clip(&error, MESSAGE);
+        match due() {
+            Some(suppressed) => tracing::warn!(suppressed, error, "the tenant's keys could not be found out"),
+            None => tracing::debug!(error, "the tenant's keys could not be found out"),
+        }
     }
 }
 

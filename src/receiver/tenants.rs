@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::Receiver;
-use crate::verify::{ConfigError, Keys, Secret, VerifierBuilder};
+use crate::{
+    clip::{NAME, clip},
+    verify::{ConfigError, Keys, Secret, VerifierBuilder},
+};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 pub(super) type Resolving = Pin<Box<dyn Future<Output = Result<Option<Keys>, BoxError>> + Send>>;
@@ -76,7 +79,7 @@ impl TenantRequest {
 /// Shows the path. Query and headers can hold credentials.
 impl fmt::Debug for TenantRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TenantRequest").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("TenantRequest").field("path", &clip(&self.path, NAME)).finish_non_exhaustive()
     }
 }
 

@@ -6,49 +6,92 @@ use std::{
 use super::RefusalKind;
 use crate::verify::{VerifyErrorKind, whole_millis};
 
-/// The warnings that strangers can cause, each with a throttle of its own, so that one cannot hide another.
+/// The warnings that unauthenticated clients can cause, each with a throttle of its own, so that
+/// one cannot hide another.
 #[derive(Debug)]
 pub(super) struct Warnings {
+    signature_mismatch: Throttle,
     body_too_long: Throttle,
     overloaded: Throttle,
     resolver_failed: Throttle,
+    #[cfg(feature = "tracing")]
+    odd_secret: Throttle,
 }
 
 impl Warnings {
     pub(super) fn new() -> Self {
-        Self { body_too_long: Throttle::new(), overloaded: Throttle::new(), resolver_failed: Throttle::new() }
+        Self {
+            signature_mismatch: Throttle::new(),
+            body_too_long: Throttle::new(),
+            overloaded: Throttle::new(),
+            resolver_failed: Throttle::new(),
+            #[cfg(feature = "tracing")]
+            odd_secret: Throttle::new(),
+        }
     }
 
-    /// Whether a warning is due: an event may be lost for a reason that lies with us.
-    pub(super) fn is_due(&self, kind: RefusalKind) -> bool {
+    /// Whether a warning is due, and how many refusals were [suppressed](Self::due_or_suppressed)
+    /// since the last one: an event may be lost for a reason that lies with us.
+    pub(super) fn due(&self, kind: RefusalKind) -> Option<u64> {
+        self.throttle(kind)?.due()
+    }
+
+    /// The same. When no warning is due, this refusal counts as suppressed.
+    pub(super) fn due_or_suppressed(&self, kind: RefusalKind) -> Option<u64> {
+        self.throttle(kind)?.due_or_suppressed()
+    }
+
+    /// Whether a warning of a tenant's odd secret is due.
+    #[cfg(feature = "tracing")]
+    pub(super) fn is_odd_secret_due(&self) -> bool {
+        self.odd_secret.due().is_some()
+    }
+
+    const fn throttle(&self, kind: RefusalKind) -> Option<&Throttle> {
         match kind {
-            RefusalKind::Verify(VerifyErrorKind::BodyTooLong) => self.body_too_long.lets_through(),
-            RefusalKind::Overloaded => self.overloaded.lets_through(),
-            RefusalKind::ResolverFailed => self.resolver_failed.lets_through(),
-            _ => false,
+            RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(&self.signature_mismatch),
+            RefusalKind::Verify(VerifyErrorKind::BodyTooLong) => Some(&self.body_too_long),
+            RefusalKind::Overloaded => Some(&self.overloaded),
+            RefusalKind::ResolverFailed => Some(&self.resolver_failed),
+            _ => None,
         }
     }
 }
 
-/// Lets one warning through in each period: strangers can cause it, and must not flood the log.
+/// Lets one warning through in each period: unauthenticated clients can cause it, and must not
+/// flood the log.
 #[derive(Debug)]
 struct Throttle {
     start: Instant,
     /// Milliseconds after the start.
     next: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 impl Throttle {
     const PERIOD: Duration = Duration::from_secs(10);
 
     fn new() -> Self {
-        Self { start: Instant::now(), next: AtomicU64::new(0) }
+        Self { start: Instant::now(), next: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
-    fn lets_through(&self) -> bool {
-        let now = whole_millis(self.start.elapsed());
+    fn due(&self) -> Option<u64> {
+        self.due_at(self.start.elapsed())
+    }
+
+    fn due_or_suppressed(&self) -> Option<u64> {
+        let due = self.due();
+        if due.is_none() {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+        }
+        due
+    }
+
+    fn due_at(&self, elapsed: Duration) -> Option<u64> {
+        let now = whole_millis(elapsed);
         let after = |next: u64| (next <= now).then(|| now.saturating_add(whole_millis(Self::PERIOD)));
-        self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).is_ok()
+        self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).ok()?;
+        Some(self.suppressed.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -57,9 +100,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_a_period() {
+    fn one_in_a_period_with_the_number_of_those_before() {
         let throttle = Throttle::new();
-        assert!(throttle.lets_through());
-        assert!(!throttle.lets_through());
+        assert_eq!(throttle.due_or_suppressed(), Some(0));
+        for _ in 0..3 {
+            assert_eq!(throttle.due_or_suppressed(), None);
+        }
+        assert_eq!(throttle.due_at(Throttle::PERIOD - Duration::from_millis(1)), None);
+        assert_eq!(throttle.due_at(Throttle::PERIOD * 2), Some(3));
+        assert_eq!(throttle.due_at(Throttle::PERIOD * 2), None);
+        assert_eq!(throttle.due_at(Throttle::PERIOD * 3), Some(0));
     }
 }

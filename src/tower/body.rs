@@ -73,6 +73,14 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body, which layers around this one answer with: tower-http's `CorsLayer` and
+/// `TimeoutLayer`, for two.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::own(Bytes::new())
+    }
+}
+
 impl<B: Body<Data: From<Bytes>>> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{ResponseBody, VerifiedBody, body::poll_chunk};
 use crate::{
-    receiver::{Arrival, Delivered, Delivery, Reading, Receiver, Refusal},
+    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Unmatched},
     verify::Verified,
 };
 
@@ -128,10 +128,14 @@ where
         poll_fn(|cx| inner.poll_ready(cx)).await?;
         inner.call(request).await
     };
-    let status =
-        |answer: &Result<Response<R>, S::Error>| answer.as_ref().map_or(500, |response| response.status().as_u16());
+    let outcome = |answer: &Result<Response<R>, S::Error>| match answer {
+        Ok(response) => {
+            OutcomeKind::of_answer(response.status().as_u16(), response.extensions().get::<Unmatched>().is_some())
+        }
+        Err(_) => OutcomeKind::Failed { status: 500 },
+    };
     let delivery = Delivery::begin(receiver, verified);
-    let work = move |delivery: Delivery| delivery.run(call, status);
+    let work = move |delivery: Delivery| delivery.run(call, outcome);
     match arrival {
         None => Box::pin(work(delivery)),
         Some(arrival) => Box::pin(arrival.deliver(delivery, work, tokio::spawn)),

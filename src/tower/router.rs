@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::{
     event::{PatternError, Routes},
-    receiver::WebhookRejection,
+    receiver::{Unmatched, WebhookRejection},
     verify::Verified,
 };
 
@@ -23,6 +23,10 @@ type BoxedService<B, R, E> = Box<dyn Fn(Request<B>) -> ResponseFuture<R, E> + Se
 /// Goes inside of a [`WebhookLayer`](super::WebhookLayer). The most exact pattern wins, whatever the order: the whole name, then
 /// `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the
 /// fallback, or is answered with 200, since Twenty would not send it again anyway.
+///
+/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
+/// is logged as a warning, so that a misspelled pattern is seen.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -76,7 +80,8 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed or was given twice.
+    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
+    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
     pub fn build(self) -> Result<EventService<B, R, E>, PatternError> {
         Ok(EventService { routes: Arc::new(self.routes.build()?) })
     }
@@ -136,7 +141,11 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
         };
         match self.routes.find(verified) {
             Some(service) => service(request),
-            None => Box::pin(async { Ok(Response::default()) }),
+            None => Box::pin(async {
+                let mut response = Response::<R>::default();
+                response.extensions_mut().insert(Unmatched);
+                Ok(response)
+            }),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 /// Why a delivery did not verify.
 ///
@@ -123,6 +123,55 @@ impl fmt::Display for ConfigError {
 }
 
 impl Error for ConfigError {}
+
+/// Why [`Secret::from_file`](super::Secret::from_file) found no secret. Shows the path, and nothing
+/// of what the file holds.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SecretFileError {
+    /// The file could not be opened or read; the source says why.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is longer than 64 KiB, so it is not a secret's.
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not UTF-8 text.
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is empty, or has nothing but white space and NUL.
+    Blank {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for SecretFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, .. } => write!(f, "failed to read the webhook secret from {path:?}"),
+            Self::TooLong { path } => write!(f, "the file of the webhook secret is longer than 64 KiB: {path:?}"),
+            Self::NotUtf8 { path } => write!(f, "the file of the webhook secret is not UTF-8 text: {path:?}"),
+            Self::Blank { path } => write!(f, "the file of the webhook secret is empty or blank: {path:?}"),
+        }
+    }
+}
+
+impl Error for SecretFileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read { source, .. } => Some(source),
+            Self::TooLong { .. } | Self::NotUtf8 { .. } | Self::Blank { .. } => None,
+        }
+    }
+}
 
 /// For `Verifier::new(secret)?` with a [`Secret`](super::Secret) already at hand, which cannot fail.
 impl From<std::convert::Infallible> for ConfigError {

@@ -92,6 +92,26 @@ impl Keys {
     }
 }
 
+#[cfg(feature = "tracing")]
+impl Keys {
+    /// Warns of secrets that have something in them which probably went wrong in the configuration.
+    /// They are legal, since a user can give a webhook any secret. `is_due` is asked only when
+    /// there is one.
+    pub(crate) fn warn_of_odd_secrets(&self, mut is_due: impl FnMut() -> bool) {
+        for (index, secret) in self.secrets.iter().enumerate() {
+            let found = secret.oddities();
+            if !found.is_empty() && is_due() {
+                tracing::warn!(
+                    keys.id = self.id(),
+                    secret.index = index,
+                    found,
+                    "the webhook secret looks misconfigured: it is used as it is, so compare it with the one in Twenty"
+                );
+            }
+        }
+    }
+}
+
 /// Eight bytes at once, for `subtle` keeps the compiler from knowing the outcome of each comparison, which takes longer than comparing.
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
     let (words, _) = bytes.as_chunks::<8>();

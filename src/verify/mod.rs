@@ -44,7 +44,7 @@ mod verifier;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
-pub use error::{ConfigError, VerifyError, VerifyErrorKind};
+pub use error::{ConfigError, SecretFileError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use headers::SignatureValues;

@@ -1,10 +1,15 @@
-use std::fmt;
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use hmac::{Hmac, KeyInit, Mac, digest::Key};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{ConfigError, headers::TimestampHeader};
+use super::{ConfigError, SecretFileError, headers::TimestampHeader};
 
 /// The MAC under way: keyed once per secret, cloned per delivery.
 pub(super) type HmacSha256 = Hmac<Sha256>;
@@ -49,6 +54,54 @@ impl Secret {
         Ok(Self { text, mac })
     }
 
+    /// Reads the secret from a file, as Docker and Kubernetes mount them.
+    ///
+    /// One line end is stripped, `\n` or `\r\n`, because editors and `echo` put one behind the
+    /// text. Everything else is part of the secret, as in [`new`](Self::new). What was read is
+    /// wiped from memory, whether it is a secret or not.
+    ///
+    /// ```no_run
+    /// use twenty_webhook::{Verifier, verify::Secret};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = Verifier::new(Secret::from_file("/run/secrets/twenty_webhook")?)?;
+    /// # let _ = verifier;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SecretFileError`]: the file cannot be read, is longer than 64 KiB, is not UTF-8, or is
+    /// empty or blank.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretFileError> {
+        let path = path.as_ref();
+        let bytes = read(path).map_err(|source| SecretFileError::Read { path: path.into(), source })?;
+        if bytes.len() > MAX_FILE_LEN {
+            return Err(SecretFileError::TooLong { path: path.into() });
+        }
+        // The error would show where the first invalid byte is, and is dropped.
+        let text = std::str::from_utf8(&bytes).map_err(|_| SecretFileError::NotUtf8 { path: path.into() })?;
+        let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        Self::new(text).map_err(|_| SecretFileError::Blank { path: path.into() })
+    }
+
+    /// What in the text probably went wrong in the configuration; empty for a text that looks as it
+    /// should.
+    #[cfg(feature = "tracing")]
+    pub(super) fn oddities(&self) -> String {
+        let is_blank = |c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c);
+        let is_quote = |c: char| "\"'`\u{2018}\u{2019}\u{201c}\u{201d}".contains(c);
+        let trimmed = self.text.trim_matches(is_blank);
+        let oddities = [
+            (self.text.contains(['\n', '\r']), "a line end"),
+            (trimmed.len() < self.text.len(), "white space around it"),
+            (trimmed.starts_with(is_quote) || trimmed.ends_with(is_quote), "a quotation mark around it"),
+        ];
+        let found: Vec<_> = oddities.iter().filter(|(is_there, _)| *is_there).map(|(_, what)| *what).collect();
+        found.join(", ")
+    }
+
     /// The empty secret, which nobody can have.
     pub(super) fn nobodys() -> Self {
         Self { text: Zeroizing::default(), mac: HmacSha256::new(&Key::<HmacSha256>::default()) }
@@ -66,6 +119,27 @@ impl Secret {
         mac.update(timestamp.signed());
         mac
     }
+}
+
+/// The longest file that can be a secret's, in bytes.
+const MAX_FILE_LEN: usize = 64 << 10;
+
+/// The file's bytes, or those that show that it is too long.
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    // It never grows, which would leave an unwiped copy behind.
+    let mut bytes = Zeroizing::new(vec![0; MAX_FILE_LEN + 1]);
+    let mut len = 0_usize;
+    loop {
+        match file.read(bytes.get_mut(len..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => len = len.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 impl fmt::Debug for Secret {

@@ -316,6 +316,8 @@ impl VerifierBuilder {
     }
 
     fn finish(self, keys: Keys, names: Arc<HeaderNames>) -> Verifier {
+        #[cfg(feature = "tracing")]
+        keys.warn_of_odd_secrets(|| true);
         let Self { tolerance, body_limit, clock, .. } = self;
         Verifier { inner: Arc::new(Inner { keys, names, tolerance, body_limit, clock }) }
     }

@@ -30,7 +30,8 @@ fn store(kind: StoreErrorKind) {
 fn outcome(outcome: Outcome) {
     match outcome.kind { //~ E0004
         OutcomeKind::Handled | OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {}
-        OutcomeKind::Duplicate | OutcomeKind::Refused(RefusalKind::Overloaded) | OutcomeKind::Refused(_) => {}
+        OutcomeKind::Unmatched | OutcomeKind::Duplicate => {}
+        OutcomeKind::Refused(RefusalKind::Overloaded) | OutcomeKind::Refused(_) => {}
     }
 }
 

@@ -172,7 +172,13 @@ impl Connection {
 
     /// The next answer, interim ones (1xx) included; `None` when the connection was closed instead.
     pub async fn answer_or_interim(&mut self) -> Option<Answer> {
-        soon(self.read_answer()).await
+        soon(self.read_answer(false)).await
+    }
+
+    /// The answer to a `HEAD`, which has no body whatever its headers say; `None` when the
+    /// connection was closed instead.
+    pub async fn answer_to_head(&mut self) -> Option<Answer> {
+        soon(self.read_answer(true)).await
     }
 
     /// The next final answer; `None` when the connection was closed instead.
@@ -199,7 +205,7 @@ impl Connection {
         line.strip_suffix("\r\n").map(str::to_owned)
     }
 
-    async fn read_answer(&mut self) -> Option<Answer> {
+    async fn read_answer(&mut self, is_to_head: bool) -> Option<Answer> {
         let line = self.read_line().await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
         let mut headers = Vec::new();
@@ -208,12 +214,15 @@ impl Connection {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
+        // RFC 9112, 6.3.
+        if is_to_head || matches!(status, 100..=199 | 204 | 304) {
+            return Some(answer);
+        }
         match answer.header("content-length").map(|length| length.parse().unwrap()) {
             Some(length) => {
                 answer.body = vec![0; length];
                 self.stream.read_exact(&mut answer.body).await.ok()?;
             }
-            None if status < 200 || status == 204 => {}
             None => panic!("an answer without a length: {answer:?}"),
         }
         Some(answer)

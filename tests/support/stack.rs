@@ -173,6 +173,30 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// With an event router that has a handler for `person.created`, and no fallback.
+    pub async fn serve_routed(self, receiver: Receiver) -> Server {
+        let (_, calls) = mpsc::unbounded_channel();
+        let (address, running) = if self.is_actix() {
+            use ::actix_web::{App, HttpResponse, web};
+            let on_person = || async { HttpResponse::Ok().finish() };
+            let router = twenty_webhook::actix_web::EventRouter::new().on("person.created", on_person).build().unwrap();
+            let middleware = twenty_webhook::actix_web::WebhookMiddleware::new(receiver);
+            let app = move || {
+                let resource = web::resource("/webhooks/twenty").wrap(middleware.clone());
+                App::new().service(resource.route(web::post().to(router.clone())))
+            };
+            actix::run!(app, 2)
+        } else {
+            use ::axum::{Router, routing::post};
+            let router = twenty_webhook::axum::EventRouter::new().on("person.created", async || ()).build().unwrap();
+            let route = post(router).layer(twenty_webhook::tower::WebhookLayer::new(receiver));
+            run_axum(Router::new().route("/webhooks/twenty", route)).await
+        };
+        Server { address, calls: Calls(calls), running }
+    }
+}
+
 impl Server {
     /// Sends and awaits the answer.
     pub async fn post(&self, request: Request) -> Answer {

@@ -12,6 +12,99 @@ fn the_text_is_kept_as_it_is() {
     assert_eq!(Secret::new(" pässword\n").unwrap().expose_secret(), " pässword\n");
 }
 
+/// A file for one test.
+#[cfg(not(miri))]
+struct Mounted(std::path::PathBuf);
+
+#[cfg(not(miri))]
+impl Mounted {
+    fn new(name: &str, content: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("twenty-webhook-secret-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+#[cfg(not(miri))]
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(not(miri))]
+#[test]
+fn a_file_loses_exactly_one_line_end() {
+    let longest = "x".repeat(MAX_FILE_LEN);
+    for (content, secret) in [
+        ("secret", "secret"),
+        ("secret\n", "secret"),
+        ("secret\r\n", "secret"),
+        ("secret\n\n", "secret\n"),
+        ("secret\r\n\r\n", "secret\r\n"),
+        ("secret\n\r\n", "secret\n"),
+        ("secret\r", "secret\r"),
+        ("secret\r\r\n", "secret\r"),
+        ("\nsecret\n", "\nsecret"),
+        ("two\nlines\n", "two\nlines"),
+        (" p\u{e4}ssword\t \n", " p\u{e4}ssword\t "),
+        ("\u{feff}\"secret\"\n", "\u{feff}\"secret\""),
+        (&longest, &longest),
+    ] {
+        let file = Mounted::new("one_line_end", content.as_bytes());
+        assert_eq!(Secret::from_file(&file.0).unwrap().expose_secret(), secret, "{content:?}");
+    }
+}
+
+#[cfg(not(miri))]
+#[test]
+fn a_file_without_a_secret_is_refused_by_its_path() {
+    let long = vec![b'x'; MAX_FILE_LEN + 1];
+    type Is = fn(&SecretFileError) -> bool;
+    for (content, is) in [
+        (&b""[..], (|error| matches!(error, SecretFileError::Blank { .. })) as Is),
+        (b"\n", |error| matches!(error, SecretFileError::Blank { .. })),
+        (b" \r\n\0", |error| matches!(error, SecretFileError::Blank { .. })),
+        (b"marker \xff", |error| matches!(error, SecretFileError::NotUtf8 { .. })),
+        (&long, |error| matches!(error, SecretFileError::TooLong { .. })),
+    ] {
+        let file = Mounted::new("none", content);
+        let error = Secret::from_file(&file.0).unwrap_err();
+        assert!(is(&error), "{error:?}");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("twenty-webhook-secret") && !shown.contains("marker"), "{shown}");
+    }
+    for path in [std::env::temp_dir().join("twenty-webhook-no-such-file"), std::env::temp_dir()] {
+        let error = Secret::from_file(path).unwrap_err();
+        assert!(matches!(error, SecretFileError::Read { .. }), "{error:?}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn what_configuration_puts_around_a_secret_is_seen() {
+    for (text, oddities) in [
+        ("5b0c2f7d9e1a4c3b", ""),
+        ("two words, p\u{e4}ss'word", ""),
+        ("secret\n", "a line end, white space around it"),
+        ("secret\r", "a line end, white space around it"),
+        ("se\ncret", "a line end"),
+        (" secret", "white space around it"),
+        ("secret\t", "white space around it"),
+        ("secret\0", "white space around it"),
+        ("\u{feff}secret", "white space around it"),
+        ("secret\u{a0}", "white space around it"),
+        ("\"secret\"", "a quotation mark around it"),
+        ("'secret'", "a quotation mark around it"),
+        ("`secret", "a quotation mark around it"),
+        ("secret\u{201d}", "a quotation mark around it"),
+        ("\"secret\"\n", "a line end, white space around it, a quotation mark around it"),
+    ] {
+        assert_eq!(Secret::new(text).unwrap().oddities(), oddities, "{text:?}");
+    }
+}
+
 /// Looks at the memory where a secret was, by way of the operating system: no `unsafe` needed, and Linux only.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod memory {
@@ -77,6 +170,51 @@ mod memory {
         assert_eq!(piece.look(), TEXT.as_bytes());
         drop(clone);
         assert_eq!(piece.look()[OWN_BY_ALLOCATOR..], [0; TEXT.len() - OWN_BY_ALLOCATOR]);
+    }
+
+    /// How often the heap has `text`, each of whose bytes was increased by one so that the text
+    /// itself is nowhere else. `piece` is what it looks with: made beforehand, so that it does not
+    /// take the place of what it looks for.
+    fn found_on_heap(text: &[u8], piece: &mut [u8]) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let memory = File::open("/proc/self/mem").unwrap();
+        let mut found = 0;
+        // Allocators of threads have mappings without a name.
+        for map in maps.lines().filter(|map| map.contains(" rw-p ") && !map.contains('/') && !map.contains("[stack]")) {
+            let (from, to) = map.split(' ').next().unwrap().split_once('-').unwrap();
+            let [mut at, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
+            let own = piece.as_ptr() as usize;
+            let own = own..own + piece.len();
+            while at < to {
+                let step = (to - at).min(piece.len() - text.len());
+                let len = (step + text.len() - 1).min(to - at);
+                if memory.read_exact_at(&mut piece[..len], at as u64).is_ok() {
+                    let is_text = |seen: &[u8]| seen.iter().zip(text).all(|(seen, text)| seen.wrapping_add(1) == *text);
+                    let windows = piece[..len].windows(text.len()).enumerate();
+                    found += windows.filter(|(start, seen)| is_text(seen) && !own.contains(&(at + start))).count();
+                }
+                piece.fill(0);
+                at += step;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn shows_no_secret_that_was_read_from_a_file() {
+        // Far behind the beginning, where the next allocations are put.
+        let plus_one = [&[b'y'; 60_000][..], b"tfdsfu!uibu!jt!sfbe!gspn!b!gjmf!jo!uijt!uftu!pomz"].concat();
+        let file = {
+            let content: zeroize::Zeroizing<Vec<u8>> = plus_one.iter().map(|byte| byte - 1).collect::<Vec<_>>().into();
+            Mounted::new("memory", &content)
+        };
+        let searched = &plus_one[60_000..];
+        let mut piece = vec![0; 1 << 16];
+        assert_eq!(found_on_heap(searched, &mut piece), 0);
+        let secret = Secret::from_file(&file.0).unwrap();
+        assert_eq!(found_on_heap(searched, &mut piece), 1, "the secret's own");
+        drop(secret);
+        assert_eq!(found_on_heap(searched, &mut piece), 0);
     }
 
     /// From which signatures could be made as well as from the text.

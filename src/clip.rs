@@ -1,0 +1,53 @@
+//! Bounds what a delivery, or anybody else, can have logged or put into an error.
+
+use std::borrow::Cow;
+
+/// The most of an event's name, or of a member's path. The longest that Twenty sends have about 70
+/// bytes.
+pub(crate) const NAME: usize = 100;
+
+/// The most of an error of the user's, which may repeat what a request says.
+#[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+pub(crate) const MESSAGE: usize = 500;
+
+/// The beginning of a text, with `…` where something was left out. What it has is at most `limit`
+/// bytes long once it is escaped, as `Debug` escapes it.
+pub(crate) fn clip(text: &str, limit: usize) -> Cow<'_, str> {
+    let mut len = 0_usize;
+    for (at, c) in text.char_indices() {
+        len = c.escape_debug().map(char::len_utf8).fold(len, usize::saturating_add);
+        if len > limit {
+            return Cow::Owned(format!("{}\u{2026}", text.get(..at).unwrap_or_default()));
+        }
+    }
+    Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn short_texts_stay_as_they_are() {
+        for text in ["", "person.created", "metadata.rowLevelPermissionPredicateGroup.destroyed", &"x".repeat(NAME)] {
+            assert!(matches!(clip(text, NAME), Cow::Borrowed(same) if same == text));
+        }
+        assert_eq!(clip("person.created", 6), "person\u{2026}");
+        assert_eq!(clip("a\u{1b}b", 6), "a\u{2026}");
+        assert_eq!(clip("a\u{1b}b", 7), "a\u{1b}\u{2026}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_clipped_text_is_a_beginning_and_bounded(text in any::<String>(), limit in 0_usize..200) {
+            let clipped = clip(&text, limit);
+            let beginning = clipped.strip_suffix('\u{2026}').filter(|_| clipped != text).unwrap_or(&clipped);
+            prop_assert!(text.starts_with(beginning));
+            prop_assert!(beginning.escape_debug().to_string().len() <= limit);
+            let len: usize = text.chars().flat_map(char::escape_debug).map(char::len_utf8).sum();
+            prop_assert_eq!(clipped == text, len <= limit);
+        }
+    }
+}
