@@ -27,6 +27,13 @@ const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The longest head, in bytes. Servers accept 16 KiB to 1 MiB, so no delivery comes near.
+const MAX_HEAD: usize = 1 << 20;
+
+/// The most headers. A header in memory takes many times its shortest form in a file, and no server
+/// accepts as many.
+const MAX_HEADERS: usize = 1_000;
+
 /// A captured delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
@@ -70,13 +77,21 @@ impl Capture {
     }
 
     /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no capture, or its head is longer than any server accepts.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, Malformed> {
         let mut rest = without_mark(file);
+        let head_and_body = rest.len();
         let mut capture = Self { headers: Vec::new(), body: Vec::new(), captured_at: None };
         let mut declared = None;
         for number in 1.. {
             let (line, after) = next_line(rest).ok_or(Malformed::NoBlankLine)?;
             rest = after;
+            if head_and_body.saturating_sub(rest.len()) > MAX_HEAD || capture.headers.len() > MAX_HEADERS {
+                return Err(Malformed::LongHead);
+            }
             if line.is_empty() {
                 break;
             }
@@ -161,6 +176,8 @@ pub(crate) enum Malformed {
     Length { declared: usize, found: usize },
     /// The body is in chunks, with their lengths among the bytes.
     Chunked,
+    /// The head is longer, or has more headers, than any server accepts.
+    LongHead,
 }
 
 impl fmt::Display for Malformed {
@@ -175,6 +192,11 @@ impl fmt::Display for Malformed {
             ),
             Self::Chunked => f.write_str(
                 "transfer-encoding: put the body there as the receiver saw it, without chunk lengths, and remove this header",
+            ),
+            Self::LongHead => write!(
+                f,
+                "the headers are longer than {} KiB or more than {MAX_HEADERS}: no server accepts such a request",
+                MAX_HEAD >> 10
             ),
         }
     }
@@ -308,6 +330,30 @@ mod tests {
         ] {
             assert_eq!(Capture::parse(file.as_bytes()), Err(expected), "{file:?}");
         }
+    }
+
+    /// A head has a bound, so what is held of it is a small multiple of the file.
+    #[test]
+    fn long_heads_are_refused_before_they_fill_the_memory() {
+        const LEN: usize = 8 << 20;
+        let wide = format!("x: {}\n", "y".repeat(MAX_HEAD));
+        for line in
+            ["a:\n", "a: b\r\n", "x-a-longer-name: and its value\n", &wide, "Captured-At: 2026-10-02T09:15:00Z\n"]
+        {
+            for start in ["", "GET / HTTP/1.1\n"] {
+                let file = format!("{start}{}\n{{}}", line.repeat(LEN / line.len()));
+                let mut parsed = None;
+                let used = allocation_counter::measure(|| parsed = Some(Capture::parse(file.as_bytes())));
+                assert_eq!(parsed, Some(Err(Malformed::LongHead)), "{line:.40}");
+                assert!(used.bytes_max <= LEN as u64 / 8, "{line:.40}: {} bytes", used.bytes_max);
+            }
+        }
+        let file = |count| format!("{}\n{{}}", "a:\n".repeat(count));
+        assert_eq!(read(file(MAX_HEADERS)).headers.len(), MAX_HEADERS);
+        assert_eq!(Capture::parse(file(MAX_HEADERS + 1).as_bytes()), Err(Malformed::LongHead));
+        let file = |len| format!("a:{}\n\n{{}}", "b".repeat(len));
+        assert_eq!(read(file(MAX_HEAD - 4)).headers[0].1.len(), MAX_HEAD - 4);
+        assert_eq!(Capture::parse(file(MAX_HEAD - 3).as_bytes()), Err(Malformed::LongHead));
     }
 
     /// Every beginning of a capture, and each with a byte changed: an error or a capture, and never a panic.

@@ -110,22 +110,29 @@ impl Client {
     }
 }
 
-/// Headers from (name, value) pairs; those that HTTP does not allow are an error.
+/// Headers from (name, value) pairs.
+///
+/// # Errors
+///
+/// When HTTP does not allow one of them, or there are more than a map holds.
 pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     pairs: impl IntoIterator<Item = (N, V)>,
 ) -> Result<HeaderMap, Failure> {
-    let pair = |(name, value): (N, V)| -> Result<_, axum::http::Error> {
-        Ok((HeaderName::from_bytes(name.as_ref())?, HeaderValue::from_bytes(value.as_ref())?))
+    let mut headers = HeaderMap::new();
+    let mut append = |name: &[u8], value: &[u8]| -> Result<(), axum::http::Error> {
+        // `append` and `collect` panic when there are too many.
+        headers.try_append(HeaderName::from_bytes(name)?, HeaderValue::from_bytes(value)?)?;
+        Ok(())
     };
-    let pairs: Result<_, _> = pairs.into_iter().map(pair).collect();
-    pairs.map_err(|error| Failure::about("a header cannot be sent", &error))
+    for (name, value) in pairs {
+        append(name.as_ref(), value.as_ref()).map_err(|error| Failure::about("a header cannot be sent", &error))?;
+    }
+    Ok(headers)
 }
 
 /// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and length.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<&str> = named.flat_map(|names| names.split(',')).map(str::trim).collect();
-    let of_the_connection = [
+    const OF_THE_CONNECTION: [&str; 12] = [
         "connection",
         "content-length",
         "expect",
@@ -139,11 +146,14 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         "transfer-encoding",
         "upgrade",
     ];
-    let stays = |name: &HeaderName| {
-        !of_the_connection.contains(&name.as_str())
-            && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
-    };
-    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|names| names.split(',')).map(str::trim);
+    let mut left = headers.clone();
+    // A look-up each, so that many names in front of many headers take no quadratic time.
+    for name in OF_THE_CONNECTION.into_iter().chain(named) {
+        left.remove(name);
+    }
+    left
 }
 
 /// Why there is no answer.
@@ -207,7 +217,17 @@ mod tests {
         ])
         .unwrap();
         let left = end_to_end(&headers);
-        let left: Vec<_> = left.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut left: Vec<_> = left.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
         assert_eq!(left, [("content-type", "application/json"), ("x-twice", "b"), ("x-twice", "c")]);
+    }
+
+    #[test]
+    fn too_many_headers_are_an_error() {
+        for (count, distinct, is_ok) in [(1_000, true, true), (40_000, true, false), (40_000, false, true)] {
+            let name = |number| if distinct { format!("x-{number}") } else { "x".to_owned() };
+            let headers = header_map((0..count).map(|number| (name(number), "a")));
+            assert_eq!(headers.map(|headers| headers.len()).ok(), is_ok.then_some(count), "{count} {distinct}");
+        }
     }
 }

@@ -116,15 +116,15 @@ pub(crate) fn wrapped(first: &str, text: &str) -> String {
     let mut column = indent;
     for word in text.split(' ') {
         let length = word.chars().count();
-        if column > indent && column + 1 + length > WIDTH {
+        if column > indent && column.saturating_add(length) >= WIDTH {
             lines += &format!("\n{:indent$}", "");
             column = indent;
         } else if column > indent {
             lines.push(' ');
-            column += 1;
+            column = column.saturating_add(1);
         }
         lines += word;
-        column += length;
+        column = column.saturating_add(length);
     }
     lines + "\n"
 }

@@ -99,7 +99,8 @@ impl Send {
     fn nth(&self, template: &Delivery, number: u64) -> Result<Delivery, Failure> {
         let mut delivery = template.clone();
         if self.count > NonZeroUsize::MIN || matches!(self.what, Source::Event(_)) {
-            let date = time::now() + jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+            let later = jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+            let date = time::now().checked_add(later).unwrap_or(jiff::Timestamp::MAX);
             let told = format!("{date:.3}");
             let set = delivery.set("eventDate", told);
             delivery = set.map_err(|error| Failure::about("--count wants an event that can be told apart", &error))?;

@@ -20,10 +20,10 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn add(&mut self, answer: Result<Answer, PostError>) {
-        self.total += 1;
+        self.total = self.total.saturating_add(1);
         let label = match answer {
             Ok(answer) => {
-                self.successes += u64::from(answer.is_success());
+                self.successes = self.successes.saturating_add(u64::from(answer.is_success()));
                 self.latencies.push(answer.latency);
                 answer.status.to_string()
             }
@@ -33,7 +33,8 @@ impl Tally {
                 kind
             }
         };
-        *self.answers.entry(label).or_default() += 1;
+        let count = self.answers.entry(label).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// Whether every delivery was answered with a 2xx status.
@@ -89,7 +90,7 @@ struct Percentiles<'a>(&'a [Duration]);
 impl Percentiles<'_> {
     /// The nearest rank: as many percent are at most this long.
     fn at(&self, percent: usize) -> Duration {
-        let rank = (self.0.len() * percent).div_ceil(100);
+        let rank = self.0.len().saturating_mul(percent).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
