@@ -81,13 +81,25 @@ fn says_why_a_delivery_is_refused() {
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
 
-/// Status and shown lines of a request written by hand, with nothing behind it.
+/// Status and shown lines of a request written by hand.
 #[track_caller]
 fn raw(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    exchange(arguments, request, count, |_| {})
+}
+
+/// The same, with nothing behind it. A server may drop a whole request at once when its sender is
+/// gone, so this is for what is cut short.
+#[track_caller]
+fn raw_cut(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    exchange(arguments, request, count, |stream| stream.shutdown(Shutdown::Write).unwrap())
+}
+
+#[track_caller]
+fn exchange(arguments: &[&str], request: &[u8], count: usize, end: impl Fn(&TcpStream)) -> (u16, Vec<String>) {
     let (mut program, _) = listen(arguments);
     let mut stream = TcpStream::connect(program.address()).unwrap();
     stream.write_all(request).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
+    end(&stream);
     let mut status = String::new();
     BufReader::new(&stream).read_line(&mut status).unwrap();
     let lines = lines(&mut program, count);
@@ -102,17 +114,18 @@ fn signed(body: &str) -> String {
 
 #[test]
 fn answers_as_the_receivers_do() {
-    let (status, shown) = raw(&[], b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
+    let (status, shown) = raw(&[], b"POST / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
     assert_eq!(status, 401);
     assert!(shown[1].contains("neither a signature nor a timestamp header"), "{shown:?}");
 
     let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
-    assert_eq!(told(&shown[0]), "405  refused   verified, but it is no POST");
+    assert_eq!(told(&shown[0]), "405  refused   PUT: verified, but it is no POST");
     let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
-    assert_eq!((&shown["status"], &shown["verified"]), (&json!(405), &json!(true)));
+    let members = ["method", "status", "verified"].map(|member| shown[member].clone());
+    assert_eq!(members, [json!("PUT"), json!(405), json!(true)]);
 }
 
 #[test]
@@ -122,7 +135,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
     let post = |headers: &str, length: usize, sent: usize| {
         let body = "x".repeat(sent);
         let request = format!("POST / HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
-        let (status, shown) = raw(&["--save", &captures], request.as_bytes(), 1);
+        let (status, shown) = raw_cut(&["--save", &captures], request.as_bytes(), 1);
         assert_eq!(shown.len(), 1, "{shown:?}");
         (status, told(&shown[0]).to_owned())
     };
@@ -303,6 +316,40 @@ fn does_not_forward_to_itself() {
     let target = format!("http://localhost:{port}/x");
     let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
     assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
+}
+
+#[test]
+fn the_method_is_shown_saved_and_replayed() {
+    let directory = Directory::new();
+    let upstream = Upstream::start(405, Duration::ZERO);
+    let signed = signed("{}");
+    // The method, the headers, and what is found.
+    for (number, (method, headers, expected)) in [
+        ("GET", "", "1. the request is not a delivery: its method is GET, and it is not signed"),
+        ("HEAD", "", "1. the request is not a delivery: its method is HEAD, and it is not signed"),
+        ("M-SEARCH", "", "1. the request is not a delivery: its method is M-SEARCH, and it is not signed"),
+        ("GET", &signed, "1. the body is empty and the method is GET: a redirect or a browser sent this request"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let captures = directory.path(&number.to_string());
+        let request = format!("{method} /a?b=c HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
+        let (_, shown) = raw(&["--save", &captures], request.as_bytes(), 3);
+        assert!(told(&shown[0]).starts_with(&format!("401  refused   {method}: ")), "{shown:?}");
+        assert_eq!(shown[1].trim(), expected);
+        assert!(!shown.iter().any(|line| line.starts_with("    2. ")), "{shown:?}");
+
+        let capture = std::fs::read_dir(&captures).unwrap().next().unwrap().unwrap().path();
+        let saved = std::fs::read_to_string(&capture).unwrap();
+        assert!(saved.starts_with(&format!("{method} /a?b=c HTTP/1.1\r\n")), "{saved}");
+        let capture = capture.to_str().unwrap();
+        let done = run(&["verify", capture]);
+        assert!(done.code == 1 && done.output.contains(&format!("\n{expected}\n")), "{done:?}");
+        let done = run(&["replay", capture, "--to", &upstream.url]);
+        assert!(done.code == 1 && done.log.contains(&format!("was captured as {method}")), "{done:?}");
+        assert_eq!(upstream.requests()[number].line, format!("{method} /hooks?token=a HTTP/1.1"));
+    }
 }
 
 #[test]

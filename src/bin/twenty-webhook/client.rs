@@ -84,10 +84,10 @@ impl Client {
         Ok(Self { connections: Connections::to(&target)?, target })
     }
 
-    /// Posts these bytes with these headers, but for those that the connection decides about.
-    pub(crate) async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
+    /// Sends these bytes with these headers, but for those that the connection decides about.
+    pub(crate) async fn send(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.target.uri().clone();
         *request.headers_mut() = end_to_end(headers);
         let began = Instant::now();

@@ -18,6 +18,7 @@
 mod batch;
 mod capture;
 mod client;
+mod finding;
 mod input;
 mod listen;
 mod output;

@@ -7,6 +7,7 @@ use std::{
     str::FromStr,
 };
 
+use axum::http::Method;
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -89,7 +90,8 @@ impl Send {
                 Some(forgery) => delivery.forge(forgery, &signer),
                 None => delivery.sign(&signer),
             };
-            Ok::<Ready, Failure>((header_map(signed.headers())?, signed.body().clone()))
+            let headers = header_map(signed.headers())?;
+            Ok(Ready { method: Method::POST, headers, body: signed.body().clone() })
         });
         let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
         batch::post(&self.to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))

@@ -32,8 +32,9 @@ const EXAMPLES: &str = "\
 Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
 Ctrl-C and SIGTERM end it.
 
-The members of a JSON object: time, status, verified; of a verified delivery event, recordId, displayName, updatedFields, \
-repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture.
+The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
+displayName, updatedFields, repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and \
+causes; of a saved one capture.
 
 Examples:
   twenty-webhook listen

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::post,
@@ -27,6 +27,7 @@ use crate::{
 /// A delivery that was answered.
 pub(super) struct Observed {
     pub(super) at: jiff::Timestamp,
+    pub(super) method: Method,
     /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
@@ -59,7 +60,7 @@ pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sende
 
 async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event: WebhookEvent) -> Response {
     let forwarded = match forward {
-        Some(client) => Some(client.post(&headers, event.body().clone()).await),
+        Some(client) => Some(client.send(Method::POST, &headers, event.body().clone()).await),
         None => None,
     };
     let status = match &forwarded {
@@ -77,6 +78,7 @@ async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event
 async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {
+        let method = request.method().clone();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let headers = request.headers().clone();
         let (head, body) = request.into_parts();
@@ -92,7 +94,7 @@ async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Re
         };
         let (body, status) = (kept.take_whole(), response.status().as_u16());
         // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.
-        let _ = deliveries.send(Some(Observed { at, target, headers, body, status, verdict })).await;
+        let _ = deliveries.send(Some(Observed { at, method, target, headers, body, status, verdict })).await;
         response
     });
     observed.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())

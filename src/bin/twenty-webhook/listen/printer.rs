@@ -7,7 +7,7 @@ use tokio::sync::{
     mpsc::{self, Sender},
     oneshot,
 };
-use twenty_webhook::{Verifier, receiver::RefusalKind, verify::Diagnosis};
+use twenty_webhook::{Verifier, receiver::RefusalKind};
 
 use super::{
     Format,
@@ -16,7 +16,7 @@ use super::{
     report::Report,
     save::Captures,
 };
-use crate::{capture::Capture, output};
+use crate::{capture::Capture, finding, output};
 
 /// How many deliveries may wait to be shown before answers are held back.
 const QUEUE: usize = 64;
@@ -58,7 +58,8 @@ fn report(
     repetitions: &mut Repetitions,
     captures: Option<&mut Captures>,
 ) -> Report {
-    let mut report = Report::new(observed.at, observed.status);
+    let method = observed.method.as_str();
+    let mut report = Report::new(observed.at, method, observed.status);
     match &observed.verdict {
         Verdict::Accepted(accepted) => report.accepted(accepted),
         Verdict::Rejected(rejection) => report.rejected(rejection.to_string()),
@@ -66,7 +67,7 @@ fn report(
         Verdict::Refused(refusal) => {
             report.refused(refusal.to_string());
             if let (RefusalKind::Verify(_), Some(body)) = (refusal.kind(), &observed.body) {
-                report.diagnosed(&diagnosis(verifier, observed, body));
+                report.findings = finding::all(method, &verifier.diagnose(&observed.headers, body));
             }
         }
     }
@@ -78,13 +79,9 @@ fn report(
         }
         if let Some(captures) = captures {
             let headers = observed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-            let capture = Capture::write(&observed.target, headers, body, observed.at);
+            let capture = Capture::write(method, &observed.target, headers, body, observed.at);
             report.saved(&captures.save(digest, &capture));
         }
     }
     report
-}
-
-fn diagnosis(verifier: &Verifier, observed: &Observed, body: &[u8]) -> Diagnosis {
-    verifier.diagnose(&observed.headers, body)
 }
