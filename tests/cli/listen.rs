@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -10,7 +11,9 @@ use std::{
 use serde_json::{Value, json};
 use twenty_webhook::{testing::Delivery, verify::Signer};
 
-use super::{Directory, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream};
+use super::{
+    Directory, Program, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream,
+};
 
 fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
@@ -266,7 +269,8 @@ fn forwards_what_is_verified_byte_for_byte() {
     let mut names: Vec<&str> = forwarded.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let signature = ["x-twenty-webhook-nonce", "x-twenty-webhook-signature", "x-twenty-webhook-timestamp"];
-    assert_eq!(names, [&["content-length", "content-type", "host", "x-trace"][..], &signature].concat());
+    let [before, behind] = [&["content-length", "content-type", "host", "via"][..], &["x-trace"]];
+    assert_eq!(names, [before, behind, &signature].concat());
     for (name, value) in &pairs {
         assert_eq!(forwarded.header(name), Some(value.as_str()));
     }
@@ -316,6 +320,79 @@ fn does_not_forward_to_itself() {
     let target = format!("http://localhost:{port}/x");
     let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
     assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a listener shows once it shows that many lines, without the times.
+fn shown(program: &mut Program, count: usize) -> Vec<String> {
+    lines(program, count).iter().map(|line| told(line).to_owned()).collect()
+}
+
+const LOOP: &str = "508  refused   it came back to the listener that had forwarded it: --forward-to leads here again";
+
+#[test]
+fn a_delivery_that_comes_back_to_itself_is_refused() {
+    // Spellings of its own address that no comparison of texts finds.
+    for host in ["127.1", "0", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"] {
+        let port = free_port();
+        let (address, target) = (format!("127.0.0.1:{port}"), format!("http://{host}:{port}/x"));
+        let arguments = ["listen", "--addr", &address, "--forward-to", &target, "--secret", SECRET];
+        let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+        let url = format!("http://{}/", program.address());
+        let done = run(&["send", "person.created", "--to", &url]);
+        assert!(done.output.starts_with("508 in "), "{host}: {done:?}");
+        let shown = shown(&mut program, 2);
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].starts_with(LOOP), "{shown:?}");
+        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("repeated"), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_loop_through_another_listener_ends() {
+    let directory = Directory::new();
+    let port = free_port();
+    let (mut second, second_url) = listen(&["--forward-to", &format!("http://127.0.0.1:{port}/")]);
+    let address = format!("127.0.0.1:{port}");
+    let captures = directory.path("captures");
+    let arguments =
+        ["listen", "--addr", &address, "--forward-to", &second_url, "--secret", SECRET, "--save", &captures];
+    let mut first = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+    let url = format!("http://{}/", first.address());
+    let done = run(&["send", "person.created", "--to", &url]);
+    assert!(done.output.starts_with("508 in "), "{done:?}");
+    let shown_first = shown(&mut first, 2);
+    assert!(shown_first.len() == 2 && shown_first[0].starts_with(LOOP), "{shown_first:?}");
+    assert!(shown_first[1].contains("forwarded: 508"), "{shown_first:?}");
+    assert_eq!(shown(&mut second, 1).len(), 1);
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the copy is not saved");
+}
+
+#[test]
+fn a_chain_of_listeners_is_no_loop() {
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let (mut last, last_url) = listen(&["--forward-to", &upstream.url, "--save", &captures]);
+    let (_middle, middle_url) = listen(&["--forward-to", &last_url]);
+    let (_first, first_url) = listen(&["--forward-to", &middle_url]);
+    for _ in 0..2 {
+        assert_eq!(send(&first_url, &ada()), 0);
+    }
+    lines(&mut last, 2);
+    let [request, _] = &upstream.requests()[..] else { panic!("not forwarded once each") };
+    let via = request.headers.iter().filter(|(name, _)| name == "via");
+    assert_eq!(via.count(), 3, "each names itself");
+
+    // The capture has come through the first one before, and is no loop there all the same.
+    let capture = std::fs::read_dir(&captures).unwrap().next().unwrap().unwrap().path();
+    assert!(std::fs::read_to_string(&capture).unwrap().contains("\r\nvia: "));
+    assert_eq!(run(&["replay", capture.to_str().unwrap(), "--to", &first_url]).code, 0);
+    assert_eq!(upstream.requests().len(), 3);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
-use axum::http::Method;
+use axum::http::{Method, header};
 use clap::Args;
 use twenty_webhook::verify::Signer;
 
@@ -72,6 +72,9 @@ fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>
     let unsendable = |error: &dyn std::error::Error| Failure::about("a capture cannot be sent", error);
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| unsendable(&error))?;
     let mut headers = header_map(headers)?;
+    // It tells the way of the captured request. Kept, it would make the listener that forwarded
+    // that one see a loop.
+    headers.remove(header::VIA);
     if let Some(signer) = signer {
         for (name, value) in header_map(signer.sign(&body).pairs())? {
             // Replaces the captured one, however often it was there.

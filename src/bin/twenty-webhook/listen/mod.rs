@@ -1,5 +1,6 @@
 //! `listen`: receives deliveries and shows them.
 
+mod forward;
 mod observe;
 mod printer;
 mod repetition;
@@ -20,9 +21,8 @@ use clap::{Args, ValueEnum};
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use twenty_webhook::verify::SystemClock;
 
-use self::{printer::Printer, save::Captures};
+use self::{forward::Forward, printer::Printer, save::Captures};
 use crate::{
-    client::Client,
     output::{Failure, harmless_line, note, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
@@ -31,6 +31,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
 Ctrl-C and SIGTERM end it.
+
+A delivery that this process forwarded before is answered 508: --forward-to leads back here.
 
 The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
 displayName, updatedFields, repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and \
@@ -100,12 +102,12 @@ impl Listen {
         let listener = TcpListener::bind(&self.addr).await.map_err(|error| cannot_listen(&self.addr, &error))?;
         let address = listener.local_addr().map_err(|error| cannot_listen(&self.addr, &error))?;
         let forward = match self.forward_to {
-            Some(target) if target.is_local(address.port()) => {
+            Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
                     "--forward-to {target} is where this listens itself: choose another port"
                 )));
             }
-            target => target.map(Client::new).transpose()?,
+            target => target.map(Forward::new).transpose()?,
         };
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
@@ -143,11 +145,11 @@ impl Listen {
 }
 
 /// Where to send deliveries, on standard error: standard output has deliveries only. `options`: what `send` needs beside the secret.
-fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>, options: &str) {
+fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
-    if let Some(client) = forward {
-        note(&format!("forwarding to {}", client.target()));
+    if let Some(forward) = forward {
+        note(&format!("forwarding to {}", forward.target()));
     }
     if let Some(secret) = new_secret {
         note(&format!(

@@ -18,9 +18,9 @@ use twenty_webhook::{
     tower::WebhookLayer,
 };
 
-use super::tee::Tee;
+use super::{forward::Forward, tee::Tee};
 use crate::{
-    client::{Answer, Client, PostError},
+    client::{Answer, PostError},
     time,
 };
 
@@ -44,7 +44,13 @@ pub(super) enum Verdict {
     Refused(Refusal),
     /// Verified, but not posted.
     WrongMethod,
+    /// Verified, but forwarded by this process before.
+    Loop,
 }
+
+/// Marks the answer to a request that this process forwarded itself.
+#[derive(Clone, Copy)]
+struct CameBack;
 
 /// A verified event, and what became of it elsewhere.
 pub(super) struct Accepted {
@@ -53,14 +59,19 @@ pub(super) struct Accepted {
 }
 
 /// Receives at any path.
-pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sender<Option<Observed>>) -> Router {
+pub(super) fn app(verifier: Verifier, forward: Option<Forward>, deliveries: Sender<Option<Observed>>) -> Router {
     let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
     Router::new().fallback_service(receive).layer(from_fn_with_state(deliveries, observe))
 }
 
-async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event: WebhookEvent) -> Response {
+async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, event: WebhookEvent) -> Response {
     let forwarded = match forward {
-        Some(client) => Some(client.send(Method::POST, &headers, event.body().clone()).await),
+        Some(forward) if forward.has_forwarded(&headers) => {
+            let mut response = StatusCode::LOOP_DETECTED.into_response();
+            response.extensions_mut().insert(CameBack);
+            return response;
+        }
+        Some(forward) => Some(forward.post(headers, event.body().clone()).await),
         None => None,
     };
     let status = match &forwarded {
@@ -89,8 +100,12 @@ async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Re
             Verdict::Refused(refusal)
         } else if let Some(rejection) = extensions.remove::<WebhookRejection>() {
             Verdict::Rejected(rejection)
+        } else if let Some(accepted) = extensions.remove::<Arc<Accepted>>() {
+            Verdict::Accepted(accepted)
+        } else if extensions.remove::<CameBack>().is_some() {
+            Verdict::Loop
         } else {
-            extensions.remove::<Arc<Accepted>>().map_or(Verdict::WrongMethod, Verdict::Accepted)
+            Verdict::WrongMethod
         };
         let (body, status) = (kept.take_whole(), response.status().as_u16());
         // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.

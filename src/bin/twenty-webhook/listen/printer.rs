@@ -21,6 +21,10 @@ use crate::{capture::Capture, finding, output};
 /// How many deliveries may wait to be shown before answers are held back.
 const QUEUE: usize = 64;
 
+/// What is reported of a request that this process forwarded before.
+const LOOP: &str = "it came back to the listener that had forwarded it: --forward-to leads here again, by this or another \
+                    name of this machine or through another listener";
+
 pub(super) struct Printer {
     /// Ends when the thread does: once it gets a `None`, or nobody reads.
     pub(super) closed: oneshot::Receiver<()>,
@@ -64,6 +68,11 @@ fn report(
         Verdict::Accepted(accepted) => report.accepted(accepted),
         Verdict::Rejected(rejection) => report.rejected(rejection.to_string()),
         Verdict::WrongMethod => report.rejected("verified, but it is no POST".to_owned()),
+        Verdict::Loop => {
+            report.rejected(LOOP.to_owned());
+            // A copy of a delivery that is shown and saved when its answer is there.
+            return report;
+        }
         Verdict::Refused(refusal) => {
             report.refused(refusal.to_string());
             if let (RefusalKind::Verify(_), Some(body)) = (refusal.kind(), &observed.body) {
