@@ -57,11 +57,13 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Write every delivery into a file of this directory, refused ones too; `verify` and `replay` read them
+    /// Write every request into a file of this directory, unverified ones too; `verify` and
+    /// `replay` read them
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 
-    /// How many captures the directory may hold; the oldest ones are removed
+    /// How many verified captures the directory may hold, and how many unverified ones (these also
+    /// 256 MiB at most); the oldest ones of the same kind are removed
     #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
     keep: NonZeroUsize,
 

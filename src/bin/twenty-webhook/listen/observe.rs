@@ -48,6 +48,13 @@ pub(super) enum Verdict {
     Loop,
 }
 
+impl Verdict {
+    /// Whether Twenty signed it: only a refusal comes before that is known.
+    pub(super) const fn is_verified(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
 /// Marks the answer to a request that this process forwarded itself.
 #[derive(Clone, Copy)]
 struct CameBack;

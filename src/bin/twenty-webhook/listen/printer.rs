@@ -89,7 +89,7 @@ fn report(
         if let Some(captures) = captures {
             let headers = observed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let capture = Capture::write(method, &observed.target, headers, body, observed.at);
-            report.saved(&captures.save(digest, &capture));
+            report.saved(&captures.save(observed.verdict.is_verified(), digest, &capture));
         }
     }
     report
