@@ -430,6 +430,12 @@ fn the_method_is_shown_saved_and_replayed() {
 }
 
 #[test]
+fn a_port_alone_is_one_of_this_machine() {
+    let mut program = Program::start_executable(Path::new(TOOL), &["listen", "--addr", ":0", "--secret", SECRET], &[]);
+    assert!(program.address().ip().is_loopback());
+}
+
+#[test]
 fn ends_when_asked_to() {
     for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
         let (mut program, url) = listen(&[]);

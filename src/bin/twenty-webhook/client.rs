@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     io::{self, ErrorKind},
+    iter::successors,
     time::{Duration, Instant},
 };
 
@@ -66,14 +67,16 @@ impl Connections {
 }
 
 /// What was answered, and after how long.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) latency: Duration,
+    /// Where a redirect leads, as the target wrote it.
+    pub(crate) location: Option<String>,
 }
 
 impl Answer {
-    pub(crate) fn is_success(self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 }
@@ -93,13 +96,15 @@ impl Client {
         let began = Instant::now();
         let exchange = async {
             let response = self.connections.request(request).await?;
-            let status = response.status().as_u16();
+            let status = response.status();
+            let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
+            let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
             // A longer answer, or one that breaks off, has a status all the same.
             let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok(status)
+            Ok((status.as_u16(), location))
         };
         match timeout(TIMEOUT, exchange).await {
-            Ok(Ok(status)) => Ok(Answer { status, latency: began.elapsed() }),
+            Ok(Ok((status, location))) => Ok(Answer { status, latency: began.elapsed(), location }),
             Ok(Err(error)) => Err(PostError::Failed(error)),
             Err(_) => Err(PostError::TooLate),
         }
@@ -174,16 +179,37 @@ impl PostError {
         }
     }
 
+    /// Of the innermost error of the system's.
     fn io_kind(&self) -> Option<ErrorKind> {
+        self.chain().filter_map(|error| error.downcast_ref::<io::Error>()).last().map(io::Error::kind)
+    }
+
+    /// The error and what it came from.
+    fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: Option<&(dyn Error + 'static)> = match self {
+            Self::TooLate => None,
+            Self::Failed(error) => Some(error),
+        };
+        successors(first, |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // Its `source` would be that of the error inside of it.
+            Some(inside) => Some(inside as &(dyn Error + 'static)),
+            None => error.source(),
+        })
+    }
+
+    /// What the error's text leaves one guessing.
+    fn advice(&self) -> Option<&'static str> {
         let Self::Failed(error) = self else { return None };
-        let mut next: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(error) = next {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Some(error.kind());
-            }
-            next = error.source();
+        let is_no_tls = |error: &rustls::Error| matches!(error, rustls::Error::InvalidMessage(_));
+        if self.chain().filter_map(|error| error.downcast_ref()).any(is_no_tls) {
+            return Some("the target does not speak TLS: use http://");
         }
-        None
+        if error.is_connect() && self.io_kind() == Some(ErrorKind::UnexpectedEof) {
+            return Some("the target ended the TLS handshake: if it does not speak TLS, use http://");
+        }
+        // hyper's error has no kind for what is not HTTP.
+        let is_no_http = |error: &(dyn Error + 'static)| error.to_string().starts_with("invalid HTTP version");
+        self.chain().any(is_no_http).then_some("the target does not answer in HTTP: if it speaks TLS, use https://")
     }
 }
 
@@ -194,7 +220,10 @@ impl fmt::Display for PostError {
             Self::Failed(_) if self.io_kind() == Some(ErrorKind::ConnectionRefused) => {
                 f.write_str("connection refused: nothing listens there")
             }
-            Self::Failed(error) => f.write_str(&chain(error)),
+            Self::Failed(error) => match self.advice() {
+                Some(advice) => write!(f, "{advice} ({})", chain(error)),
+                None => f.write_str(&chain(error)),
+            },
         }
     }
 }

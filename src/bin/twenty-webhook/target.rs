@@ -48,6 +48,11 @@ impl FromStr for Target {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("Twenty sends no user name or password, so this does not either".to_owned());
         }
+        // A port that is no number counts as none, and the default would be used.
+        let behind_host = uri.authority().and_then(|authority| authority.as_str().strip_prefix(authority.host()));
+        if uri.port_u16().is_none() && behind_host.is_some_and(|rest| rest.len() > 1) {
+            return Err("its port should be a number up to 65535".to_owned());
+        }
         Ok(Self(uri))
     }
 }
@@ -64,10 +69,24 @@ mod tests {
 
     #[test]
     fn only_whole_addresses_will_do() {
-        for text in ["localhost:3000", "/webhooks", "ftp://localhost/", "http://", "", "http://ada:secret@localhost/"] {
+        for text in [
+            "localhost:3000",
+            "/webhooks",
+            "ftp://localhost/",
+            "http://",
+            "",
+            "http://ada:secret@localhost/",
+            "http://localhost:65536/",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text:?}");
         }
-        for text in ["http://localhost", "https://example.com/hooks?token=a", "http://[::1]:3000/"] {
+        for text in [
+            "http://localhost",
+            "https://example.com/hooks?token=a",
+            "http://[::1]:3000/",
+            "http://[::1]/",
+            "http://a:",
+        ] {
             assert!(text.parse::<Target>().is_ok(), "{text:?}");
         }
     }

@@ -49,7 +49,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
-    /// Address to listen on; port 0 lets the system choose one
+    /// Address to listen on; `:PORT` stands for 127.0.0.1:PORT, and port 0 lets the system choose
+    /// one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     addr: String,
 
@@ -101,8 +102,12 @@ impl Listen {
         let verifier = self.secret.verifier(secret, SystemClock)?;
 
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
-        let listener = TcpListener::bind(&self.addr).await.map_err(|error| cannot_listen(&self.addr, &error))?;
-        let address = listener.local_addr().map_err(|error| cannot_listen(&self.addr, &error))?;
+        // Only a port: the host of the default.
+        let asked = &self.addr;
+        let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let addr = if is_port { format!("127.0.0.1{asked}") } else { asked.clone() };
+        let listener = TcpListener::bind(&addr).await.map_err(|error| cannot_listen(asked, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen(asked, &error))?;
         let forward = match self.forward_to {
             Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
@@ -172,8 +177,12 @@ fn program() -> String {
 fn cannot_listen(address: &str, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "; another program listens there, so choose another one: --addr 127.0.0.1:0",
-        ErrorKind::InvalidInput => "; it should be HOST:PORT, such as 127.0.0.1:3000",
-        _ => "",
+        ErrorKind::AddrNotAvailable => "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work",
+        ErrorKind::PermissionDenied => {
+            "; ports below 1024 may need more rights, so choose another one: --addr 127.0.0.1:3000"
+        }
+        // Also when the host cannot be looked up, for which there is no kind.
+        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000",
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))
 }

@@ -83,7 +83,11 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
     };
     let status = match &forwarded {
         None => StatusCode::OK,
-        Some(Ok(answer)) => StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY),
+        // 101 would promise another protocol.
+        Some(Ok(answer)) => StatusCode::from_u16(answer.status)
+            .ok()
+            .filter(|status| !status.is_informational())
+            .unwrap_or(StatusCode::BAD_GATEWAY),
         Some(Err(PostError::TooLate)) => StatusCode::GATEWAY_TIMEOUT,
         Some(Err(PostError::Failed(_))) => StatusCode::BAD_GATEWAY,
     };

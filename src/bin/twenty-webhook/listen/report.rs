@@ -54,6 +54,9 @@ struct Forwarded {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     milliseconds: Option<u128>,
+    /// Where a redirect leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -163,8 +166,11 @@ impl Report {
             *line += &styled(style::ODD, "  signed with the previous secret");
         }
         match &self.forwarded {
-            Some(Forwarded { status: Some(status), milliseconds: Some(milliseconds), .. }) => {
+            Some(Forwarded { status: Some(status), milliseconds: Some(milliseconds), location, .. }) => {
                 *line += &format!("  forwarded: {status} in {milliseconds} ms");
+                if let Some(location) = location {
+                    *line += &format!(", a redirect to {}", shortened(location));
+                }
             }
             Some(Forwarded { error: Some(error), .. }) => {
                 *line += &styled(style::BAD, format_args!("  not forwarded: {}", harmless_line(error)));
@@ -177,10 +183,13 @@ impl Report {
 impl Forwarded {
     fn new(forwarded: &Result<Answer, PostError>) -> Self {
         match forwarded {
-            Ok(Answer { status, latency }) => {
-                Self { status: Some(*status), milliseconds: Some(latency.as_millis()), error: None }
-            }
-            Err(error) => Self { status: None, milliseconds: None, error: Some(error.to_string()) },
+            Ok(Answer { status, latency, location }) => Self {
+                status: Some(*status),
+                milliseconds: Some(latency.as_millis()),
+                location: location.clone(),
+                error: None,
+            },
+            Err(error) => Self { status: None, milliseconds: None, location: None, error: Some(error.to_string()) },
         }
     }
 }
