@@ -469,6 +469,45 @@ fn ends_when_nobody_reads_what_it_shows() {
     assert_eq!(rest, "");
 }
 
+/// The output is not read, so the printer stands still. Whatever comes without the secret meanwhile
+/// is answered at once, and leaves room for what comes with it.
+#[test]
+fn posts_without_the_secret_hold_no_answer_back() {
+    let mut process = Command::new(TOOL)
+        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    let mut greeting = String::new();
+    log.read_line(&mut greeting).unwrap();
+    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
+    let done = run(&["send", "person.created", "--forge", "unsigned", "--count", "600", "--to", url]);
+    assert!(done.output.contains("  401                      600\n"), "{done:?}");
+    let done = run(&["send", "company.created", "--count", "20", "--to", url]);
+    assert_eq!(done.code, 0, "{done:?}");
+
+    let mut output = process.stdout.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        text
+    });
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success() && process.wait().unwrap().success());
+    let shown = reading.join().unwrap();
+    assert_eq!(shown.matches("  200  verified  company.created").count(), 20);
+    let mut notes = String::new();
+    log.read_to_string(&mut notes).unwrap();
+    let count = |line: &str| {
+        line.strip_suffix(" requests that did not verify came too fast: not shown, not saved")?.parse::<usize>().ok()
+    };
+    let omitted: Option<usize> = notes.lines().map(count).sum();
+    assert_eq!(shown.matches("  401  refused").count() + omitted.unwrap(), 600, "{notes}");
+}
+
 #[test]
 fn says_that_the_port_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -119,8 +119,8 @@ impl Listen {
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
-        let (deliveries, printer) = Printer::start(verifier.clone(), captures, self.format);
-        let app = observe::app(verifier, forward, deliveries.clone());
+        let (queue, printer) = Printer::start(verifier.clone(), captures, self.format);
+        let app = observe::app(verifier, forward, queue.clone());
         let (closed, printed) = (printer.closed, printer.thread);
         let (stopping, stopped) = oneshot::channel();
         let stop = async move {
@@ -141,8 +141,8 @@ impl Listen {
             }
             () = late => {}
         }
-        // A connection that is still open keeps its sender, so the printer is told. It may have ended by itself.
-        let _ = deliveries.send(None).await;
+        // A connection that is still open keeps its sender, so the printer is told.
+        queue.end().await;
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),

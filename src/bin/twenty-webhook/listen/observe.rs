@@ -11,14 +11,13 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use tokio::sync::mpsc::Sender;
 use twenty_webhook::{
     Verifier, WebhookEvent,
     receiver::{Refusal, WebhookRejection},
     tower::WebhookLayer,
 };
 
-use super::{forward::Forward, tee::Tee};
+use super::{forward::Forward, printer::Queue, tee::Tee};
 use crate::{
     client::{Answer, PostError},
     time,
@@ -66,9 +65,9 @@ pub(super) struct Accepted {
 }
 
 /// Receives at any path.
-pub(super) fn app(verifier: Verifier, forward: Option<Forward>, deliveries: Sender<Option<Observed>>) -> Router {
+pub(super) fn app(verifier: Verifier, forward: Option<Forward>, queue: Queue) -> Router {
     let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
-    Router::new().fallback_service(receive).layer(from_fn_with_state(deliveries, observe))
+    Router::new().fallback_service(receive).layer(from_fn_with_state(queue, observe))
 }
 
 async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, event: WebhookEvent) -> Response {
@@ -97,7 +96,7 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
 }
 
 /// On a task of its own, so that a sender who leaves early is shown as well.
-async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Request, next: Next) -> Response {
+async fn observe(State(queue): State<Queue>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {
         let method = request.method().clone();
@@ -119,8 +118,7 @@ async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Re
             Verdict::WrongMethod
         };
         let (body, status) = (kept.take_whole(), response.status().as_u16());
-        // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.
-        let _ = deliveries.send(Some(Observed { at, method, target, headers, body, status, verdict })).await;
+        queue.show(Observed { at, method, target, headers, body, status, verdict }).await;
         response
     });
     observed.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
