@@ -322,9 +322,9 @@ fn does_not_forward_to_itself() {
     assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
 }
 
-/// A port that was free a moment ago.
+/// A port that is free on an address which nothing else uses, so that nothing takes it meanwhile.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What a listener shows once it shows that many lines, without the times.
@@ -337,9 +337,9 @@ const LOOP: &str = "508  refused   it came back to the listener that had forward
 #[test]
 fn a_delivery_that_comes_back_to_itself_is_refused() {
     // Spellings of its own address that no comparison of texts finds.
-    for host in ["127.1", "0", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"] {
+    for host in ["127.9", "127.0.9", "0x7f.9", "2130706441", "[::ffff:127.0.0.9]"] {
         let port = free_port();
-        let (address, target) = (format!("127.0.0.1:{port}"), format!("http://{host}:{port}/x"));
+        let (address, target) = (format!("127.0.0.9:{port}"), format!("http://{host}:{port}/x"));
         let arguments = ["listen", "--addr", &address, "--forward-to", &target, "--secret", SECRET];
         let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
         let url = format!("http://{}/", program.address());
@@ -356,8 +356,8 @@ fn a_delivery_that_comes_back_to_itself_is_refused() {
 fn a_loop_through_another_listener_ends() {
     let directory = Directory::new();
     let port = free_port();
-    let (mut second, second_url) = listen(&["--forward-to", &format!("http://127.0.0.1:{port}/")]);
-    let address = format!("127.0.0.1:{port}");
+    let (mut second, second_url) = listen(&["--forward-to", &format!("http://127.0.0.9:{port}/")]);
+    let address = format!("127.0.0.9:{port}");
     let captures = directory.path("captures");
     let arguments =
         ["listen", "--addr", &address, "--forward-to", &second_url, "--secret", SECRET, "--save", &captures];
