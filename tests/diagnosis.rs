@@ -1195,6 +1195,7 @@ fn any_headers() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     ];
     let value = prop_oneof![
         "[0-9]{9,22}".prop_map(String::into_bytes),
+        "[ \t]?(17[0-9]{8}|17[0-9]{11})[ \t]?(, ?(17[0-9]{11})?)?".prop_map(String::into_bytes),
         "(sha256=|v1,)?[0-9a-fA-F]{64}".prop_map(String::into_bytes),
         "[A-Za-z0-9+/_-]{43}=?".prop_map(String::into_bytes),
         "(gzip|br|[0-9]{1,30}|curl/)".prop_map(String::into_bytes),
@@ -1219,6 +1220,31 @@ proptest! {
         prop_assert!(!diagnosis.causes().is_empty());
         prop_assert!(!diagnosis.causes().iter().any(is_proven), "{diagnosis:?}");
         let _ = (diagnosis.to_string(), format!("{diagnosis:?}"));
+    }
+
+    /// A capture that is judged as of the time in it is never too old, whatever happened to the
+    /// header; and one without such a time is never called too old at all.
+    #[test]
+    fn no_capture_is_too_old_as_of_its_own_time(
+        timestamp in "[ \t]?(17[0-9]{8}|17[0-9]{11})?[ \t]?(, ?(17[0-9]{11})?)?",
+        name in prop_oneof![Just(TIMESTAMP), Just("HTTP_X_TWENTY_WEBHOOK_TIMESTAMP"), Just("x-other-timestamp"), Just("X-Time")],
+        others in any_headers(), body in any_body(), now in any::<u64>(),
+    ) {
+        // What a proxy passes on may be the first value alone.
+        let signed = timestamp.split(',').next().unwrap_or_default().trim();
+        let signature = hex(mac(SECRET, [signed.as_bytes(), b":", &*body].concat()));
+        let mut headers = vec![
+            (name.as_bytes().to_vec(), timestamp.as_bytes().to_vec()),
+            (SIGNATURE.as_bytes().to_vec(), signature.into_bytes()),
+        ];
+        headers.extend(others);
+        let pairs = || headers.iter().map(|(name, value)| (name, value));
+        let verifier = |now| Verifier::builder().secret(secret(SECRET)).clock(FixedClock::at(now)).build().unwrap();
+        let now = Timestamp::from_millis(now);
+        let claimed = verifier(now).claimed_timestamp(pairs());
+        let diagnosis = verifier(claimed.unwrap_or(now)).diagnose(pairs(), &body);
+        let is_untimely = |cause: &Cause| matches!(cause, Cause::TooOld { .. } | Cause::FromTheFuture { .. });
+        prop_assert!(!diagnosis.causes().iter().any(is_untimely), "{:?}", diagnosis);
     }
 
     #[test]

@@ -35,12 +35,12 @@ fuzz_target!(|file: &[u8]| {
 
     let at = capture.captured_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let headers = capture.headers.iter().map(|(name, value)| (name, value));
-    let written = Capture::write("/webhooks/twenty?tenant=1", headers, &capture.body, at);
+    let written = Capture::write(&capture.method, "/webhooks/twenty?tenant=1", headers, &capture.body, at);
     assert!(Capture::is_one(&written));
     let again = Capture::parse(&written).expect("just written");
     let is_kept = |(name, _): &&(String, Vec<u8>)| !LEFT_OUT.iter().any(|other| name.eq_ignore_ascii_case(other));
     assert!(again.headers.iter().eq(capture.headers.iter().filter(is_kept)));
-    assert_eq!((again.body, again.captured_at), (capture.body, Some(at)));
+    assert_eq!((again.method, again.body, again.captured_at), (capture.method, capture.body, Some(at)));
 });
 
 /// The lines before the first blank one, and what comes after it.

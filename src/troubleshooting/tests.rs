@@ -35,8 +35,12 @@ fn refusals() -> impl Iterator<Item = Refusal> {
     unverified.into_iter().map(Refusal::from).chain(all.into_iter().map(Refusal::from))
 }
 
-fn rejections() -> [WebhookRejection; 5] {
+fn rejections() -> [WebhookRejection; 6] {
     #[derive(Debug, serde::Deserialize)]
+    struct Chain(#[expect(dead_code, reason = "asked for")] Option<Box<Chain>>);
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename = "exam")]
     struct Score {
         #[expect(dead_code, reason = "asked for")]
         score: u8,
@@ -55,6 +59,7 @@ fn rejections() -> [WebhookRejection; 5] {
         rejected::<Score>(&Delivery::from_body(r#"{"eventName":"exam.updated","record":{"score":"A"}}"#)),
         rejected::<Score>(&Delivery::from_body(r#"{"eventName":"exam.updated","record":{}}"#)),
         rejected::<Person>(&Delivery::sample("company.created")),
+        rejected::<Chain>(&Delivery::sample("company.created")),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -10,7 +11,9 @@ use std::{
 use serde_json::{Value, json};
 use twenty_webhook::{testing::Delivery, verify::Signer};
 
-use super::{Directory, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream};
+use super::{
+    Directory, Program, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream,
+};
 
 fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
@@ -81,13 +84,25 @@ fn says_why_a_delivery_is_refused() {
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
 
-/// Status and shown lines of a request written by hand, with nothing behind it.
+/// Status and shown lines of a request written by hand.
 #[track_caller]
 fn raw(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    exchange(arguments, request, count, |_| {})
+}
+
+/// The same, with nothing behind it. A server may drop a whole request at once when its sender is
+/// gone, so this is for what is cut short.
+#[track_caller]
+fn raw_cut(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
+    exchange(arguments, request, count, |stream| stream.shutdown(Shutdown::Write).unwrap())
+}
+
+#[track_caller]
+fn exchange(arguments: &[&str], request: &[u8], count: usize, end: impl Fn(&TcpStream)) -> (u16, Vec<String>) {
     let (mut program, _) = listen(arguments);
     let mut stream = TcpStream::connect(program.address()).unwrap();
     stream.write_all(request).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
+    end(&stream);
     let mut status = String::new();
     BufReader::new(&stream).read_line(&mut status).unwrap();
     let lines = lines(&mut program, count);
@@ -102,17 +117,18 @@ fn signed(body: &str) -> String {
 
 #[test]
 fn answers_as_the_receivers_do() {
-    let (status, shown) = raw(&[], b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
+    let (status, shown) = raw(&[], b"POST / HTTP/1.1\r\nhost: a\r\n\r\n", 3);
     assert_eq!(status, 401);
     assert!(shown[1].contains("neither a signature nor a timestamp header"), "{shown:?}");
 
     let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
-    assert_eq!(told(&shown[0]), "405  refused   verified, but it is no POST");
+    assert_eq!(told(&shown[0]), "405  refused   PUT: verified, but it is no POST");
     let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
-    assert_eq!((&shown["status"], &shown["verified"]), (&json!(405), &json!(true)));
+    let members = ["method", "status", "verified"].map(|member| shown[member].clone());
+    assert_eq!(members, [json!("PUT"), json!(405), json!(true)]);
 }
 
 #[test]
@@ -122,7 +138,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
     let post = |headers: &str, length: usize, sent: usize| {
         let body = "x".repeat(sent);
         let request = format!("POST / HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
-        let (status, shown) = raw(&["--save", &captures], request.as_bytes(), 1);
+        let (status, shown) = raw_cut(&["--save", &captures], request.as_bytes(), 1);
         assert_eq!(shown.len(), 1, "{shown:?}");
         (status, told(&shown[0]).to_owned())
     };
@@ -253,7 +269,8 @@ fn forwards_what_is_verified_byte_for_byte() {
     let mut names: Vec<&str> = forwarded.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let signature = ["x-twenty-webhook-nonce", "x-twenty-webhook-signature", "x-twenty-webhook-timestamp"];
-    assert_eq!(names, [&["content-length", "content-type", "host", "x-trace"][..], &signature].concat());
+    let [before, behind] = [&["content-length", "content-type", "host", "via"][..], &["x-trace"]];
+    assert_eq!(names, [before, behind, &signature].concat());
     for (name, value) in &pairs {
         assert_eq!(forwarded.header(name), Some(value.as_str()));
     }
@@ -305,6 +322,119 @@ fn does_not_forward_to_itself() {
     assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
 }
 
+/// A port that is free on an address which nothing else uses, so that nothing takes it meanwhile.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a listener shows once it shows that many lines, without the times.
+fn shown(program: &mut Program, count: usize) -> Vec<String> {
+    lines(program, count).iter().map(|line| told(line).to_owned()).collect()
+}
+
+const LOOP: &str = "508  refused   it came back to the listener that had forwarded it: --forward-to leads here again";
+
+#[test]
+fn a_delivery_that_comes_back_to_itself_is_refused() {
+    // Spellings of its own address that no comparison of texts finds.
+    for host in ["127.9", "127.0.9", "0x7f.9", "2130706441", "[::ffff:127.0.0.9]"] {
+        let port = free_port();
+        let (address, target) = (format!("127.0.0.9:{port}"), format!("http://{host}:{port}/x"));
+        let arguments = ["listen", "--addr", &address, "--forward-to", &target, "--secret", SECRET];
+        let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+        let url = format!("http://{}/", program.address());
+        let done = run(&["send", "person.created", "--to", &url]);
+        assert!(done.output.starts_with("508 in "), "{host}: {done:?}");
+        let shown = shown(&mut program, 2);
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].starts_with(LOOP), "{shown:?}");
+        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("repeated"), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_loop_through_another_listener_ends() {
+    let directory = Directory::new();
+    let port = free_port();
+    let (mut second, second_url) = listen(&["--forward-to", &format!("http://127.0.0.9:{port}/")]);
+    let address = format!("127.0.0.9:{port}");
+    let captures = directory.path("captures");
+    let arguments =
+        ["listen", "--addr", &address, "--forward-to", &second_url, "--secret", SECRET, "--save", &captures];
+    let mut first = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+    let url = format!("http://{}/", first.address());
+    let done = run(&["send", "person.created", "--to", &url]);
+    assert!(done.output.starts_with("508 in "), "{done:?}");
+    let shown_first = shown(&mut first, 2);
+    assert!(shown_first.len() == 2 && shown_first[0].starts_with(LOOP), "{shown_first:?}");
+    assert!(shown_first[1].contains("forwarded: 508"), "{shown_first:?}");
+    assert_eq!(shown(&mut second, 1).len(), 1);
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the copy is not saved");
+}
+
+#[test]
+fn a_chain_of_listeners_is_no_loop() {
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let (mut last, last_url) = listen(&["--forward-to", &upstream.url, "--save", &captures]);
+    let (_middle, middle_url) = listen(&["--forward-to", &last_url]);
+    let (_first, first_url) = listen(&["--forward-to", &middle_url]);
+    for _ in 0..2 {
+        assert_eq!(send(&first_url, &ada()), 0);
+    }
+    lines(&mut last, 2);
+    let [request, _] = &upstream.requests()[..] else { panic!("not forwarded once each") };
+    let via = request.headers.iter().filter(|(name, _)| name == "via");
+    assert_eq!(via.count(), 3, "each names itself");
+
+    // The capture has come through the first one before, and is no loop there all the same.
+    let capture = std::fs::read_dir(&captures).unwrap().next().unwrap().unwrap().path();
+    assert!(std::fs::read_to_string(&capture).unwrap().contains("\r\nvia: "));
+    assert_eq!(run(&["replay", capture.to_str().unwrap(), "--to", &first_url]).code, 0);
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+#[test]
+fn the_method_is_shown_saved_and_replayed() {
+    let directory = Directory::new();
+    let upstream = Upstream::start(405, Duration::ZERO);
+    let signed = signed("{}");
+    // The method, the headers, and what is found.
+    for (number, (method, headers, expected)) in [
+        ("GET", "", "1. the request is not a delivery: its method is GET, and it is not signed"),
+        ("HEAD", "", "1. the request is not a delivery: its method is HEAD, and it is not signed"),
+        ("M-SEARCH", "", "1. the request is not a delivery: its method is M-SEARCH, and it is not signed"),
+        ("GET", &signed, "1. the body is empty and the method is GET: a redirect or a browser sent this request"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let captures = directory.path(&number.to_string());
+        let request = format!("{method} /a?b=c HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
+        let (_, shown) = raw(&["--save", &captures], request.as_bytes(), 3);
+        assert!(told(&shown[0]).starts_with(&format!("401  refused   {method}: ")), "{shown:?}");
+        assert_eq!(shown[1].trim(), expected);
+        assert!(!shown.iter().any(|line| line.starts_with("    2. ")), "{shown:?}");
+
+        let capture = std::fs::read_dir(&captures).unwrap().next().unwrap().unwrap().path();
+        let saved = std::fs::read_to_string(&capture).unwrap();
+        assert!(saved.starts_with(&format!("{method} /a?b=c HTTP/1.1\r\n")), "{saved}");
+        let capture = capture.to_str().unwrap();
+        let done = run(&["verify", capture]);
+        assert!(done.code == 1 && done.output.contains(&format!("\n{expected}\n")), "{done:?}");
+        let done = run(&["replay", capture, "--to", &upstream.url]);
+        assert!(done.code == 1 && done.log.contains(&format!("was captured as {method}")), "{done:?}");
+        assert_eq!(upstream.requests()[number].line, format!("{method} /hooks?token=a HTTP/1.1"));
+    }
+}
+
+#[test]
+fn a_port_alone_is_one_of_this_machine() {
+    let mut program = Program::start_executable(Path::new(TOOL), &["listen", "--addr", ":0", "--secret", SECRET], &[]);
+    assert!(program.address().ip().is_loopback());
+}
+
 #[test]
 fn ends_when_asked_to() {
     for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
@@ -337,6 +467,45 @@ fn ends_when_nobody_reads_what_it_shows() {
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
+}
+
+/// The output is not read, so the printer stands still. Whatever comes without the secret meanwhile
+/// is answered at once, and leaves room for what comes with it.
+#[test]
+fn posts_without_the_secret_hold_no_answer_back() {
+    let mut process = Command::new(TOOL)
+        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    let mut greeting = String::new();
+    log.read_line(&mut greeting).unwrap();
+    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
+    let done = run(&["send", "person.created", "--forge", "unsigned", "--count", "600", "--to", url]);
+    assert!(done.output.contains("  401                      600\n"), "{done:?}");
+    let done = run(&["send", "company.created", "--count", "20", "--to", url]);
+    assert_eq!(done.code, 0, "{done:?}");
+
+    let mut output = process.stdout.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        text
+    });
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success() && process.wait().unwrap().success());
+    let shown = reading.join().unwrap();
+    assert_eq!(shown.matches("  200  verified  company.created").count(), 20);
+    let mut notes = String::new();
+    log.read_to_string(&mut notes).unwrap();
+    let count = |line: &str| {
+        line.strip_suffix(" requests that did not verify came too fast: not shown, not saved")?.parse::<usize>().ok()
+    };
+    let omitted: Option<usize> = notes.lines().map(count).sum();
+    assert_eq!(shown.matches("  401  refused").count() + omitted.unwrap(), 600, "{notes}");
 }
 
 #[test]

@@ -58,6 +58,36 @@ fn nothing_is_sent_when_a_capture_cannot_be_read() {
     assert_eq!(upstream.requests().len(), 0);
 }
 
+/// Whatever is in a capture: an answer or a message, and no panic (`run` looks for it).
+#[test]
+fn heads_of_any_size_are_sent_or_refused() {
+    let directory = Directory::new();
+    let upstream = Upstream::start(200, Duration::ZERO);
+    let distinct = |count| (0..count).map(|number| format!("x-{number}: a\n")).collect::<String>();
+    let named = format!("connection: {}\n", vec!["a"; 500_000].join(","));
+    for (head, is_sent) in [
+        (distinct(1_000), true),
+        (distinct(1_001), false),
+        (distinct(40_000), false),
+        ("x: a\n".repeat(1_000), true),
+        ("x: a\n".repeat(40_000), false),
+        (format!("{named}{}", distinct(900)), true),
+        (format!("x: {}\n", "a".repeat(2 << 20)), false),
+        (format!("{}: a\n", "x".repeat(70_000)), false),
+        ("GET / HTTP/1.1\n".to_owned(), true),
+        ("CONNECT a:1 HTTP/1.1\n".to_owned(), true),
+    ] {
+        let file = directory.file("a.http", format!("{head}\n"));
+        let before = upstream.requests().len();
+        for resign in [&["--resign"][..], &[]] {
+            let done = run(&[&["replay", &file, "--to", &upstream.url], resign].concat());
+            assert_eq!(done.code == 0, is_sent, "{head:.60}: {done:?}");
+            assert!(done.log.len() + done.output.len() < 1_000, "{head:.60}");
+        }
+        assert_eq!(upstream.requests().len() - before, if is_sent { 2 } else { 0 }, "{head:.60}");
+    }
+}
+
 #[test]
 fn signs_what_a_verifier_takes() {
     let directory = Directory::new();

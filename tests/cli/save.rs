@@ -69,6 +69,40 @@ fn the_oldest_captures_make_room() {
 }
 
 #[test]
+fn posts_without_the_secret_remove_no_verified_capture() {
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let ada = Delivery::sample("person.created");
+    for round in 0..2 {
+        // Started anew, it knows which are which.
+        let (mut program, url) = listen(&["--save", &captures, "--keep", "2"]);
+        if round == 0 {
+            send(&url, &ada);
+        }
+        for forgery in ["unsigned", "wrong-secret", "tampered", "stale"] {
+            run(&["send", "person.created", "--forge", forgery, "--to", &url]);
+        }
+        program.until("it shows all", |program| {
+            program.lines().iter().filter(|line| line.contains("saved as")).count() == if round == 0 { 5 } else { 4 }
+        });
+        let names = names(&captures);
+        assert!(names.len() == 3 && names[0] == name(1, ada.body()), "{names:?}");
+        assert!(names[1..].iter().all(|name| name.ends_with("-unverified.http")), "{names:?}");
+    }
+}
+
+#[test]
+fn what_was_left_behind_is_not_in_the_way() {
+    let directory = Directory::new();
+    directory.file(".twenty-webhook-trial", "");
+    let captures = directory.path("");
+    let (mut program, url) = listen(&["--save", &captures]);
+    send(&url, &Delivery::sample("person.created"));
+    assert!(lines(&mut program, 1)[0].contains("saved as"));
+    assert_eq!(names(&captures).len(), 2, "and it leaves nothing itself");
+}
+
+#[test]
 fn a_directory_that_cannot_be_written_to_is_told_at_once() {
     let directory = Directory::new();
     let file = directory.file("file", "");

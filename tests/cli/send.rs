@@ -1,6 +1,13 @@
 //! `send`: what is posted, and what is told about it.
 
-use std::{collections::HashSet, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
@@ -115,6 +122,24 @@ fn forgeries_are_refused() {
     }
 }
 
+/// Where each request is answered with these bytes, whatever it is; then the connection ends.
+fn answering(answer: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, answer) = (listener.local_addr().unwrap(), answer.to_owned());
+    // Ends with the test program.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1 << 16]);
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+            // Until the client is gone, so that no reset overtakes the answer.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    address
+}
+
 #[test]
 fn counts_what_was_answered() {
     for (status, expected) in [(202, 0), (302, 1), (409, 1), (500, 1)] {
@@ -134,6 +159,72 @@ fn counts_what_was_answered() {
     assert!(done.output.contains("nothing listens there") && !done.output.contains("latency"), "{done:?}");
     let done = run(&["send", "person.created", "--to", "http://nowhere.invalid/"]);
     assert!(done.code == 1 && done.output.starts_with("no answer: "), "{done:?}");
+}
+
+#[test]
+fn says_where_a_redirect_leads() {
+    for (status, is_followed) in [(301, true), (302, true), (307, true), (308, true), (200, false), (404, false)] {
+        let target = answering(&format!(
+            "HTTP/1.1 {status} a\r\nlocation: https://a.example/hooks/\r\ncontent-length: 0\r\n\r\n"
+        ));
+        let done = run(&["send", "person.created", "--to", &format!("http://{target}/")]);
+        assert_eq!(done.output.contains("the redirect leads to https://a.example/hooks/: "), is_followed, "{done:?}");
+        let (mut program, url) = listen(&["--forward-to", &format!("http://{target}/")]);
+        run(&["send", "person.created", "--to", &url]);
+        let shown = lines(&mut program, 1);
+        assert_eq!(shown[0].contains(", a redirect to https://a.example/hooks/"), is_followed, "{shown:?}");
+    }
+    let target = answering("HTTP/1.1 302 a\r\ncontent-length: 0\r\n\r\n");
+    let done = run(&["send", "person.created", "--to", &format!("http://{target}/")]);
+    assert!(done.output.starts_with("302 in ") && !done.output.contains("leads to"), "{done:?}");
+}
+
+#[test]
+fn says_which_of_http_and_https_a_target_speaks() {
+    let (mut listener, _) = listen(&[]);
+    let plain = listener.address();
+    let closing = answering("");
+    for target in [plain, closing] {
+        let done = run(&["send", "person.created", "--to", &format!("https://{target}/")]);
+        assert!(done.code == 1 && done.output.contains("use http://"), "{target}: {done:?}");
+    }
+    // The alert with which TLS answers what is not TLS.
+    let tls = answering("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{28}");
+    let done = run(&["send", "person.created", "--to", &format!("http://{tls}/")]);
+    assert!(done.code == 1 && done.output.contains("use https://"), "{done:?}");
+}
+
+/// Whatever a target answers: the exit code says that it was no 2xx, and nothing panics, here or in
+/// a listener that forwards.
+#[test]
+fn odd_answers_are_failures_and_no_panics() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", (0..40_000).map(|n| format!("x-{n}: a\r\n")).collect::<String>());
+    let long = format!("HTTP/1.1 302 Found\r\nlocation: /{}\r\n\r\n", "a".repeat(50_000));
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 999 Odd\r\n\r\n",
+        "HTTP/1.1 000 Odd\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: \u{9b}2J\u{202e}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "no HTTP\r\n\r\n",
+        "\0",
+        &many,
+        &long,
+    ] {
+        let target = answering(answer);
+        let done = run(&["send", "person.created", "--to", &format!("http://{target}/")]);
+        assert_eq!(done.code, 1, "{answer:.60}: {done:?}");
+        let is_harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!done.output.contains(is_harmful) && done.output.len() < 1_000, "{answer:.60}: {done:?}");
+        let (mut program, url) = listen(&["--forward-to", &format!("http://{target}/")]);
+        assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "{answer:.60}");
+        let shown = lines(&mut program, 1);
+        assert!(shown[0].contains("  verified  person.created") && shown[0].len() < 1_000, "{answer:.60}: {shown:?}");
+        assert!(!program.log().contains("panicked"), "{answer:.60}: {}", program.log());
+    }
 }
 
 #[test]

@@ -85,6 +85,35 @@ fn says_what_is_wrong_and_what_to_do() {
     }
 }
 
+/// Whatever happened to the timestamp on the way: its age is judged by the part that was signed, so
+/// it is no cause.
+#[test]
+fn a_timestamp_that_was_changed_on_the_way_is_not_called_old() {
+    let directory = Directory::new();
+    let good = String::from_utf8(capture("", BODY)).unwrap();
+    for (timestamp, expected) in [
+        ("1790932471733,1790932471733", "more than one timestamp"),
+        ("1790932471733, 1790932471734", "more than one timestamp"),
+        ("1790932471733 ,", "the timestamp is not decimal"),
+        ("1790932471733\r\nx-twenty-webhook-timestamp: 5", "more than one timestamp"),
+    ] {
+        let file = directory.file("a.http", good.replace("1790932471733", timestamp));
+        let done = run(&["verify", &file]);
+        assert!(done.code == 1 && done.output.contains(expected), "{timestamp}: {done:?}");
+        assert!(!done.output.contains("\n2. ") && !done.output.contains(" ago"), "{timestamp}: {done:?}");
+        assert!(done.output.contains("judged as of 2026-10-02T09:14:31.733Z, its own timestamp"), "{done:?}");
+    }
+    let signature = good.lines().find_map(|line| line.strip_prefix("x-twenty-webhook-signature: ")).unwrap();
+    let body = directory.file("body.json", BODY);
+    for timestamp in [" 1790932471733", "1790932471733\t", " 1790932471733, 1790932471733 "] {
+        let done = run(&["verify", &body, "--timestamp", timestamp, "--signature", signature]);
+        assert!(done.code == 1 && !done.output.contains("\n2. "), "{timestamp}: {done:?}");
+        assert!(done.output.contains("its own timestamp"), "{timestamp}: {done:?}");
+    }
+    let done = run(&["verify", &body, "--timestamp", "soon", "--signature", signature]);
+    assert!(done.output.contains("which is now: it has no timestamp that can be read"), "{done:?}");
+}
+
 #[test]
 fn a_body_with_its_headers_as_options() {
     let data = |name: &str| format!("{}/tests/data/{name}.json", env!("CARGO_MANIFEST_DIR"));

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::{JoinError, JoinSet};
@@ -23,7 +23,11 @@ use crate::{
 const MANY: u64 = 50;
 
 /// A delivery, ready to be sent.
-pub(crate) type Ready = (HeaderMap, Bytes);
+pub(crate) struct Ready {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
 
 /// Posts deliveries to an address and tells how it went. Each is made when its turn has come: its timestamp should be fresh.
 ///
@@ -64,9 +68,9 @@ async fn post_all(
         {
             answered(answer);
         }
-        let (headers, body) = delivery?;
+        let Ready { method, headers, body } = delivery?;
         let client = client.clone();
-        under_way.spawn(async move { client.post(&headers, body).await });
+        under_way.spawn(async move { client.send(method, &headers, body).await });
     }
     while let Some(answer) = under_way.join_next().await {
         answered(answer);

@@ -27,9 +27,18 @@ const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The longest head, in bytes. Servers accept 16 KiB to 1 MiB, so no delivery comes near.
+const MAX_HEAD: usize = 1 << 20;
+
+/// The most headers. A header in memory takes many times its shortest form in a file, and no server
+/// accepts as many.
+const MAX_HEADERS: usize = 1_000;
+
 /// A captured delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
+    /// The request's method; `POST` when the file has no request line.
+    pub(crate) method: String,
     /// All but those about the file: when it was captured, how long its body is.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// As it was received.
@@ -39,16 +48,17 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// The file of a delivery that was received now.
+    /// The file of a request that was received now.
     ///
     /// `target`: path and query. Credentials among the headers are left out.
     pub(crate) fn write<N: AsRef<str>, V: AsRef<[u8]>>(
+        method: &str,
         target: &str,
         headers: impl IntoIterator<Item = (N, V)>,
         body: &[u8],
         captured_at: jiff::Timestamp,
     ) -> Vec<u8> {
-        let mut file = format!("POST {target} HTTP/1.1\r\n{CAPTURED_AT}: {captured_at}\r\n").into_bytes();
+        let mut file = format!("{method} {target} HTTP/1.1\r\n{CAPTURED_AT}: {captured_at}\r\n").into_bytes();
         let left_out = |name: &str| {
             let mut all = CREDENTIALS.iter().chain(&FRAMING).chain([&CAPTURED_AT]);
             all.any(|left_out| name.eq_ignore_ascii_case(left_out))
@@ -66,21 +76,30 @@ impl Capture {
     /// Whether a file begins as a capture does, and not as a body: JSON begins neither with a request line nor with a header.
     pub(crate) fn is_one(file: &[u8]) -> bool {
         let (line, _) = next_line(without_mark(file)).unwrap_or_default();
-        is_request_line(line) || header(line).is_some()
+        method(line).is_some() || header(line).is_some()
     }
 
     /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no capture, or its head is longer than any server accepts.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, Malformed> {
         let mut rest = without_mark(file);
-        let mut capture = Self { headers: Vec::new(), body: Vec::new(), captured_at: None };
+        let head_and_body = rest.len();
+        let mut capture = Self { method: "POST".to_owned(), headers: Vec::new(), body: Vec::new(), captured_at: None };
         let mut declared = None;
         for number in 1.. {
             let (line, after) = next_line(rest).ok_or(Malformed::NoBlankLine)?;
             rest = after;
+            if head_and_body.saturating_sub(rest.len()) > MAX_HEAD || capture.headers.len() > MAX_HEADERS {
+                return Err(Malformed::LongHead);
+            }
             if line.is_empty() {
                 break;
             }
-            if number == 1 && is_request_line(line) {
+            if let (1, Some(method)) = (number, method(line)) {
+                method.clone_into(&mut capture.method);
                 continue;
             }
             let malformed = Malformed::Line(number);
@@ -125,13 +144,15 @@ fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest))
 }
 
-/// `POST /webhooks/twenty HTTP/1.1`
-fn is_request_line(line: &[u8]) -> bool {
+/// The method of a request line such as `POST /webhooks/twenty HTTP/1.1`. Any token is one: a
+/// client chooses it freely.
+fn method(line: &[u8]) -> Option<&str> {
     let mut words = line.split(|byte| *byte == b' ');
-    let is_method = words.next().is_some_and(|method| !method.is_empty() && method.iter().all(u8::is_ascii_uppercase));
+    let method = std::str::from_utf8(words.next()?).ok()?;
+    let is_method = !method.is_empty() && method.bytes().all(is_token);
     let has_target = words.next().is_some_and(|target| !target.is_empty());
     let has_version = words.next().is_some_and(|version| version.starts_with(b"HTTP/"));
-    is_method && has_target && has_version && words.next().is_none()
+    (is_method && has_target && has_version && words.next().is_none()).then_some(method)
 }
 
 /// Name and value, without the white space around it.
@@ -161,6 +182,8 @@ pub(crate) enum Malformed {
     Length { declared: usize, found: usize },
     /// The body is in chunks, with their lengths among the bytes.
     Chunked,
+    /// The head is longer, or has more headers, than any server accepts.
+    LongHead,
 }
 
 impl fmt::Display for Malformed {
@@ -176,6 +199,11 @@ impl fmt::Display for Malformed {
             Self::Chunked => f.write_str(
                 "transfer-encoding: put the body there as the receiver saw it, without chunk lengths, and remove this header",
             ),
+            Self::LongHead => write!(
+                f,
+                "the headers are longer than {} KiB or more than {MAX_HEADERS}: no server accepts such a request",
+                MAX_HEAD >> 10
+            ),
         }
     }
 }
@@ -189,7 +217,7 @@ mod tests {
     const AT: jiff::Timestamp = jiff::Timestamp::constant(1_790_932_471, 801_000_000);
 
     fn written(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
-        Capture::write("/webhooks/twenty?token=a", headers.iter().copied(), body, AT)
+        Capture::write("POST", "/webhooks/twenty?token=a", headers.iter().copied(), body, AT)
     }
 
     fn read(file: impl AsRef<[u8]>) -> Capture {
@@ -209,8 +237,22 @@ mod tests {
         for body in bodies {
             let pairs: [(&str, &[u8]); 3] = [("x-odd", b"\xe9\xff:,\t;"), ("X-Empty", b""), ("x-odd", b"again")];
             let capture = read(written(&pairs, body));
-            assert_eq!(capture, Capture { headers: headers(&pairs), body: body.to_vec(), captured_at: Some(AT) });
+            let expected = (headers(&pairs), body.to_vec(), Some(AT));
+            assert_eq!((capture.headers, capture.body, capture.captured_at), expected);
         }
+    }
+
+    /// Whatever token a client chooses as its method.
+    #[test]
+    fn the_method_comes_back_as_it_was() {
+        let tokens = (0..=255_u8).filter(|byte| is_token(*byte)).map(|byte| char::from(byte).to_string());
+        for method in tokens.chain(["GET", "HEAD", "post", "M-SEARCH", "POSTS"].map(str::to_owned)) {
+            for target in ["/", "/a:b?c:d", "*"] {
+                let capture = read(Capture::write(&method, target, [("host", "a")], b"{}", AT));
+                assert_eq!((capture.method, capture.headers), (method.clone(), headers(&[("host", b"a")])));
+            }
+        }
+        assert_eq!(read("x: y\n\n{}").method, "POST");
     }
 
     #[test]
@@ -249,7 +291,9 @@ mod tests {
             "\u{feff}POST / HTTP/2\nHost: a:1\nx: y \n\n{}\r\n",
             "Host: a:1\nx: y\n\n{}\r\n",
         ] {
-            assert_eq!(read(file), Capture { headers: expected.clone(), body: b"{}\r\n".to_vec(), captured_at: None });
+            let capture = read(file);
+            assert_eq!((&*capture.method, capture.captured_at), ("POST", None));
+            assert_eq!((capture.headers, &*capture.body), (expected.clone(), &b"{}\r\n"[..]));
         }
         // As long as it is declared, and the line break of an editor behind it.
         for end in ["", "\n", "\r\n"] {
@@ -273,7 +317,7 @@ mod tests {
             "a b: c\n",
             "a:b",
             "POST / HTTP/1.1",
-            "post / HTTP/1.1\n",
+            "{} / HTTP/1.1\n",
             "POST  HTTP/1.1\n",
             "POST / HTTP/1.1 x\n",
             "HTTP/1.1 200 OK\n",
@@ -308,6 +352,30 @@ mod tests {
         ] {
             assert_eq!(Capture::parse(file.as_bytes()), Err(expected), "{file:?}");
         }
+    }
+
+    /// A head has a bound, so what is held of it is a small multiple of the file.
+    #[test]
+    fn long_heads_are_refused_before_they_fill_the_memory() {
+        const LEN: usize = 8 << 20;
+        let wide = format!("x: {}\n", "y".repeat(MAX_HEAD));
+        for line in
+            ["a:\n", "a: b\r\n", "x-a-longer-name: and its value\n", &wide, "Captured-At: 2026-10-02T09:15:00Z\n"]
+        {
+            for start in ["", "GET / HTTP/1.1\n"] {
+                let file = format!("{start}{}\n{{}}", line.repeat(LEN / line.len()));
+                let mut parsed = None;
+                let used = allocation_counter::measure(|| parsed = Some(Capture::parse(file.as_bytes())));
+                assert_eq!(parsed, Some(Err(Malformed::LongHead)), "{line:.40}");
+                assert!(used.bytes_max <= LEN as u64 / 8, "{line:.40}: {} bytes", used.bytes_max);
+            }
+        }
+        let file = |count| format!("{}\n{{}}", "a:\n".repeat(count));
+        assert_eq!(read(file(MAX_HEADERS)).headers.len(), MAX_HEADERS);
+        assert_eq!(Capture::parse(file(MAX_HEADERS + 1).as_bytes()), Err(Malformed::LongHead));
+        let file = |len| format!("a:{}\n\n{{}}", "b".repeat(len));
+        assert_eq!(read(file(MAX_HEAD - 4)).headers[0].1.len(), MAX_HEAD - 4);
+        assert_eq!(Capture::parse(file(MAX_HEAD - 3).as_bytes()), Err(Malformed::LongHead));
     }
 
     /// Every beginning of a capture, and each with a byte changed: an error or a capture, and never a panic.

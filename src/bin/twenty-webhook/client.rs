@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     io::{self, ErrorKind},
+    iter::successors,
     time::{Duration, Instant},
 };
 
@@ -66,14 +67,16 @@ impl Connections {
 }
 
 /// What was answered, and after how long.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) latency: Duration,
+    /// Where a redirect leads, as the target wrote it.
+    pub(crate) location: Option<String>,
 }
 
 impl Answer {
-    pub(crate) fn is_success(self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 }
@@ -84,22 +87,24 @@ impl Client {
         Ok(Self { connections: Connections::to(&target)?, target })
     }
 
-    /// Posts these bytes with these headers, but for those that the connection decides about.
-    pub(crate) async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
+    /// Sends these bytes with these headers, but for those that the connection decides about.
+    pub(crate) async fn send(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.target.uri().clone();
         *request.headers_mut() = end_to_end(headers);
         let began = Instant::now();
         let exchange = async {
             let response = self.connections.request(request).await?;
-            let status = response.status().as_u16();
+            let status = response.status();
+            let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
+            let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
             // A longer answer, or one that breaks off, has a status all the same.
             let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok(status)
+            Ok((status.as_u16(), location))
         };
         match timeout(TIMEOUT, exchange).await {
-            Ok(Ok(status)) => Ok(Answer { status, latency: began.elapsed() }),
+            Ok(Ok((status, location))) => Ok(Answer { status, latency: began.elapsed(), location }),
             Ok(Err(error)) => Err(PostError::Failed(error)),
             Err(_) => Err(PostError::TooLate),
         }
@@ -110,22 +115,29 @@ impl Client {
     }
 }
 
-/// Headers from (name, value) pairs; those that HTTP does not allow are an error.
+/// Headers from (name, value) pairs.
+///
+/// # Errors
+///
+/// When HTTP does not allow one of them, or there are more than a map holds.
 pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     pairs: impl IntoIterator<Item = (N, V)>,
 ) -> Result<HeaderMap, Failure> {
-    let pair = |(name, value): (N, V)| -> Result<_, axum::http::Error> {
-        Ok((HeaderName::from_bytes(name.as_ref())?, HeaderValue::from_bytes(value.as_ref())?))
+    let mut headers = HeaderMap::new();
+    let mut append = |name: &[u8], value: &[u8]| -> Result<(), axum::http::Error> {
+        // `append` and `collect` panic when there are too many.
+        headers.try_append(HeaderName::from_bytes(name)?, HeaderValue::from_bytes(value)?)?;
+        Ok(())
     };
-    let pairs: Result<_, _> = pairs.into_iter().map(pair).collect();
-    pairs.map_err(|error| Failure::about("a header cannot be sent", &error))
+    for (name, value) in pairs {
+        append(name.as_ref(), value.as_ref()).map_err(|error| Failure::about("a header cannot be sent", &error))?;
+    }
+    Ok(headers)
 }
 
 /// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and length.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<&str> = named.flat_map(|names| names.split(',')).map(str::trim).collect();
-    let of_the_connection = [
+    const OF_THE_CONNECTION: [&str; 12] = [
         "connection",
         "content-length",
         "expect",
@@ -139,11 +151,14 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         "transfer-encoding",
         "upgrade",
     ];
-    let stays = |name: &HeaderName| {
-        !of_the_connection.contains(&name.as_str())
-            && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
-    };
-    headers.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|names| names.split(',')).map(str::trim);
+    let mut left = headers.clone();
+    // A look-up each, so that many names in front of many headers take no quadratic time.
+    for name in OF_THE_CONNECTION.into_iter().chain(named) {
+        left.remove(name);
+    }
+    left
 }
 
 /// Why there is no answer.
@@ -164,16 +179,37 @@ impl PostError {
         }
     }
 
+    /// Of the innermost error of the system's.
     fn io_kind(&self) -> Option<ErrorKind> {
+        self.chain().filter_map(|error| error.downcast_ref::<io::Error>()).last().map(io::Error::kind)
+    }
+
+    /// The error and what it came from.
+    fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: Option<&(dyn Error + 'static)> = match self {
+            Self::TooLate => None,
+            Self::Failed(error) => Some(error),
+        };
+        successors(first, |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // Its `source` would be that of the error inside of it.
+            Some(inside) => Some(inside as &(dyn Error + 'static)),
+            None => error.source(),
+        })
+    }
+
+    /// What the error's text leaves one guessing.
+    fn advice(&self) -> Option<&'static str> {
         let Self::Failed(error) = self else { return None };
-        let mut next: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(error) = next {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Some(error.kind());
-            }
-            next = error.source();
+        let is_no_tls = |error: &rustls::Error| matches!(error, rustls::Error::InvalidMessage(_));
+        if self.chain().filter_map(|error| error.downcast_ref()).any(is_no_tls) {
+            return Some("the target does not speak TLS: use http://");
         }
-        None
+        if error.is_connect() && self.io_kind() == Some(ErrorKind::UnexpectedEof) {
+            return Some("the target ended the TLS handshake: if it does not speak TLS, use http://");
+        }
+        // hyper's error has no kind for what is not HTTP.
+        let is_no_http = |error: &(dyn Error + 'static)| error.to_string().starts_with("invalid HTTP version");
+        self.chain().any(is_no_http).then_some("the target does not answer in HTTP: if it speaks TLS, use https://")
     }
 }
 
@@ -184,7 +220,10 @@ impl fmt::Display for PostError {
             Self::Failed(_) if self.io_kind() == Some(ErrorKind::ConnectionRefused) => {
                 f.write_str("connection refused: nothing listens there")
             }
-            Self::Failed(error) => f.write_str(&chain(error)),
+            Self::Failed(error) => match self.advice() {
+                Some(advice) => write!(f, "{advice} ({})", chain(error)),
+                None => f.write_str(&chain(error)),
+            },
         }
     }
 }
@@ -207,7 +246,17 @@ mod tests {
         ])
         .unwrap();
         let left = end_to_end(&headers);
-        let left: Vec<_> = left.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut left: Vec<_> = left.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
         assert_eq!(left, [("content-type", "application/json"), ("x-twice", "b"), ("x-twice", "c")]);
+    }
+
+    #[test]
+    fn too_many_headers_are_an_error() {
+        for (count, distinct, is_ok) in [(1_000, true, true), (40_000, true, false), (40_000, false, true)] {
+            let name = |number| if distinct { format!("x-{number}") } else { "x".to_owned() };
+            let headers = header_map((0..count).map(|number| (name(number), "a")));
+            assert_eq!(headers.map(|headers| headers.len()).ok(), is_ok.then_some(count), "{count} {distinct}");
+        }
     }
 }

@@ -26,12 +26,14 @@ pub(crate) fn name(file: &Path) -> String {
 
 /// The whole content; of standard input for `-`.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    // One byte more shows that there is more.
+    let longest = (LIMIT as u64).saturating_add(1);
     let read = || -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         if is_standard_input(file) {
-            io::stdin().lock().take(LIMIT as u64 + 1).read_to_end(&mut content)?;
+            io::stdin().lock().take(longest).read_to_end(&mut content)?;
         } else {
-            File::open(file)?.take(LIMIT as u64 + 1).read_to_end(&mut content)?;
+            File::open(file)?.take(longest).read_to_end(&mut content)?;
         }
         Ok(content)
     };

@@ -2,9 +2,23 @@
 //!
 //! A user of the crate like any other: all that it knows of Twenty comes from the public API.
 
+// No input may make it panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 mod batch;
 mod capture;
 mod client;
+mod finding;
 mod input;
 mod listen;
 mod output;

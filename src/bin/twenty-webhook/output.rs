@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     error::Error,
-    fmt,
+    fmt::{self, Write as _},
     io::{self, Write},
 };
 
@@ -76,7 +76,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     while let Some(source) = next {
         let more = source.to_string();
         if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
+            text.push_str(": ");
+            text.push_str(&more);
         }
         next = source.source();
     }
@@ -115,15 +116,15 @@ pub(crate) fn wrapped(first: &str, text: &str) -> String {
     let mut column = indent;
     for word in text.split(' ') {
         let length = word.chars().count();
-        if column > indent && column + 1 + length > WIDTH {
+        if column > indent && column.saturating_add(length) >= WIDTH {
             lines += &format!("\n{:indent$}", "");
             column = indent;
         } else if column > indent {
             lines.push(' ');
-            column += 1;
+            column = column.saturating_add(1);
         }
         lines += word;
-        column += length;
+        column = column.saturating_add(length);
     }
     lines + "\n"
 }
@@ -152,9 +153,14 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);
     }
-    let escaped = text.chars().fold(String::new(), |escaped, c| {
-        if is_escaped(c) { escaped + &c.escape_unicode().to_string() } else { escaped + c.encode_utf8(&mut [0; 4]) }
-    });
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_escaped(c) {
+            escaped.extend(c.escape_unicode());
+        } else {
+            escaped.push(c);
+        }
+    }
     Cow::Owned(escaped)
 }
 
@@ -163,11 +169,17 @@ pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);
     }
-    let mut units = [0; 2];
-    let escaped = json.chars().fold(String::new(), |escaped, c| match is_harmful(c) {
-        true => c.encode_utf16(&mut units).iter().fold(escaped, |escaped, unit| format!("{escaped}\\u{unit:04x}")),
-        false => escaped + c.encode_utf8(&mut [0; 4]),
-    });
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
     Cow::Owned(escaped)
 }
 
@@ -208,6 +220,30 @@ mod tests {
         assert_eq!(shortened(&hundred), hundred);
         assert_eq!(shortened(&format!("{hundred}é")), format!("{hundred}…"));
         assert_eq!(shortened("a\nb"), "a\\u{a}b");
+    }
+
+    /// Each function must copy its text a bounded number of times, whatever the text is made of: all bytes that it
+    /// allocates, freed ones included, are at most a small multiple of the text.
+    #[test]
+    fn work_is_linear_in_the_text() {
+        const LEN: usize = 100_000;
+        type Function = fn(&str) -> String;
+        let functions: [(&str, Function); 5] = [
+            ("harmless", |text| harmless(text).into_owned()),
+            ("harmless_line", |text| harmless_line(text).into_owned()),
+            ("harmless_json", |text| harmless_json(text).into_owned()),
+            ("shortened", shortened),
+            ("wrapped", |text| wrapped("1. ", text)),
+        ];
+        for part in ["x", "x ", "\n", "\u{1b}", "\u{7f}", "\u{202e}", "\u{2028}x", "é", "🙂\u{9b}"] {
+            let text = part.repeat(LEN / part.len());
+            for (name, function) in functions {
+                let mut len = 0;
+                let used = allocation_counter::measure(|| len = function(&text).len());
+                assert!(used.bytes_total <= 32 * LEN as u64, "{name}, {part:?}: {} bytes", used.bytes_total);
+                assert!(len <= 16 * LEN, "{name}, {part:?}: {len}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
+use axum::http::{Method, header};
 use clap::Args;
 use twenty_webhook::verify::Signer;
 
@@ -9,15 +10,18 @@ use crate::{
     batch::{self, Ready},
     capture::Capture,
     client::header_map,
+    finding::is_post,
     input,
-    output::Failure,
+    output::{Failure, note, shortened},
     secrets::SecretOptions,
     target::Target,
 };
 
 /// Post captured deliveries again, one after the other.
 ///
-/// As they were captured: receivers refuse what was signed more than five minutes ago. With `--resign` they are signed anew.
+/// They are sent as they were captured, with the method of the capture: receivers reject what was
+/// signed more than five minutes ago, and any other method than POST. With `--resign` they are
+/// signed anew.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty")]
@@ -44,10 +48,15 @@ impl Replay {
         let signer = if self.resign { Some(self.secret.signer()?) } else { None };
         let read = |file: &PathBuf| {
             let capture = Capture::parse(&input::read(file)?);
-            capture.map_err(|error| Failure::about(input::name(file), &error))
+            let capture = capture.map_err(|error| Failure::about(input::name(file), &error))?;
+            if !is_post(&capture.method) {
+                let method = shortened(&capture.method);
+                note(&format!("{} was captured as {method} and is sent as {method}", input::name(file)));
+            }
+            Ok(capture)
         };
         // All of them, before the first is sent.
-        let captures = self.captures.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let captures = self.captures.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
         let count = captures.len() as u64;
         let deliveries = captures.into_iter().map(|capture| ready(capture, signer.as_ref()));
         let hint = if self.resign {
@@ -59,13 +68,19 @@ impl Replay {
     }
 }
 
-fn ready(Capture { headers, body, .. }: Capture, signer: Option<&Signer>) -> Result<Ready, Failure> {
+fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>) -> Result<Ready, Failure> {
+    let unsendable = |error: &dyn std::error::Error| Failure::about("a capture cannot be sent", error);
+    let method = Method::from_bytes(method.as_bytes()).map_err(|error| unsendable(&error))?;
     let mut headers = header_map(headers)?;
+    // It tells the way of the captured request. Kept, it would make the listener that forwarded
+    // that one see a loop.
+    headers.remove(header::VIA);
     if let Some(signer) = signer {
         for (name, value) in header_map(signer.sign(&body).pairs())? {
-            // `insert` replaces the captured one, however often it was there.
-            name.map(|name| headers.insert(name, value));
+            // Replaces the captured one, however often it was there.
+            let inserted = name.map(|name| headers.try_insert(name, value)).transpose();
+            inserted.map_err(|error| unsendable(&error))?;
         }
     }
-    Ok((headers, body.into()))
+    Ok(Ready { method, headers, body: body.into() })
 }

@@ -7,6 +7,7 @@ use std::{
     str::FromStr,
 };
 
+use axum::http::Method;
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -89,7 +90,8 @@ impl Send {
                 Some(forgery) => delivery.forge(forgery, &signer),
                 None => delivery.sign(&signer),
             };
-            Ok::<Ready, Failure>((header_map(signed.headers())?, signed.body().clone()))
+            let headers = header_map(signed.headers())?;
+            Ok(Ready { method: Method::POST, headers, body: signed.body().clone() })
         });
         let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
         batch::post(&self.to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
@@ -99,7 +101,8 @@ impl Send {
     fn nth(&self, template: &Delivery, number: u64) -> Result<Delivery, Failure> {
         let mut delivery = template.clone();
         if self.count > NonZeroUsize::MIN || matches!(self.what, Source::Event(_)) {
-            let date = time::now() + jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+            let later = jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
+            let date = time::now().checked_add(later).unwrap_or(jiff::Timestamp::MAX);
             let told = format!("{date:.3}");
             let set = delivery.set("eventDate", told);
             delivery = set.map_err(|error| Failure::about("--count wants an event that can be told apart", &error))?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
     client::{Answer, PostError},
-    output::{style, styled, wrapped},
+    output::{harmless_line, shortened, style, styled, wrapped},
     time::told_for,
 };
 
@@ -16,15 +16,18 @@ pub(crate) struct Tally {
     successes: u64,
     total: u64,
     first_error: Option<PostError>,
+    /// Where the first redirect leads.
+    location: Option<String>,
 }
 
 impl Tally {
     pub(crate) fn add(&mut self, answer: Result<Answer, PostError>) {
-        self.total += 1;
+        self.total = self.total.saturating_add(1);
         let label = match answer {
             Ok(answer) => {
-                self.successes += u64::from(answer.is_success());
+                self.successes = self.successes.saturating_add(u64::from(answer.is_success()));
                 self.latencies.push(answer.latency);
+                self.location = self.location.take().or(answer.location);
                 answer.status.to_string()
             }
             Err(error) => {
@@ -33,7 +36,8 @@ impl Tally {
                 kind
             }
         };
-        *self.answers.entry(label).or_default() += 1;
+        let count = self.answers.entry(label).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// Whether every delivery was answered with a 2xx status.
@@ -59,9 +63,12 @@ impl Tally {
         }
         if self.answers.keys().any(|label| label.starts_with('3')) {
             summary += "3xx: Twenty follows a redirect, but after 301, 302 and 303 without the body\n";
+            if let Some(location) = &self.location {
+                summary += &format!("the redirect leads to {}: give Twenty that address\n", shortened(location));
+            }
         }
         if let Some(error) = &self.first_error {
-            summary += &format!("{} {error}\n", styled(style::BAD, "no answer:"));
+            summary += &format!("{} {}\n", styled(style::BAD, "no answer:"), harmless_line(&error.to_string()));
         }
         summary
     }
@@ -89,7 +96,7 @@ struct Percentiles<'a>(&'a [Duration]);
 impl Percentiles<'_> {
     /// The nearest rank: as many percent are at most this long.
     fn at(&self, percent: usize) -> Duration {
-        let rank = (self.0.len() * percent).div_ceil(100);
+        let rank = self.0.len().saturating_mul(percent).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn anything_but_2xx_is_a_failure() {
-        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1) });
+        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1), location: None });
         for (status, expected) in [(200, true), (202, true), (199, false), (301, false), (401, false), (503, false)] {
             let mut tally = Tally::default();
             tally.add(answered(status));

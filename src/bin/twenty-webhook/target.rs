@@ -1,6 +1,10 @@
 //! Where deliveries are posted to.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use axum::http::{Uri, uri::Scheme};
 
@@ -13,14 +17,22 @@ impl Target {
         &self.0
     }
 
-    /// Whether it is this machine, at this port.
-    pub(crate) fn is_local(&self, port: u16) -> bool {
+    /// Whether it plainly is the address that is listened on. Other spellings, host names and
+    /// detours are recognised when a forwarded request comes back.
+    pub(crate) fn is_address(&self, listening: SocketAddr) -> bool {
         let default = if self.0.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        let host = self.0.host().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        let is_local =
-            address.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback() || ip.is_unspecified());
-        is_local && self.0.port_u16().unwrap_or(default) == port
+        if self.0.port_u16().unwrap_or(default) != listening.port() {
+            return false;
+        }
+        let (host, here) = (self.0.host().unwrap_or_default(), listening.ip());
+        let is_any = here.is_unspecified();
+        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            // Who connects to the unspecified address reaches this machine.
+            Ok(ip) if ip.is_unspecified() => is_any || here.is_loopback(),
+            Ok(ip) if ip.is_loopback() => is_any || here == ip,
+            Ok(ip) => here == ip,
+            Err(_) => host.eq_ignore_ascii_case("localhost") && (is_any || here.is_loopback()),
+        }
     }
 }
 
@@ -35,6 +47,11 @@ impl FromStr for Target {
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("Twenty sends no user name or password, so this does not either".to_owned());
+        }
+        // A port that is no number counts as none, and the default would be used.
+        let behind_host = uri.authority().and_then(|authority| authority.as_str().strip_prefix(authority.host()));
+        if uri.port_u16().is_none() && behind_host.is_some_and(|rest| rest.len() > 1) {
+            return Err("its port should be a number up to 65535".to_owned());
         }
         Ok(Self(uri))
     }
@@ -52,24 +69,57 @@ mod tests {
 
     #[test]
     fn only_whole_addresses_will_do() {
-        for text in ["localhost:3000", "/webhooks", "ftp://localhost/", "http://", "", "http://ada:secret@localhost/"] {
+        for text in [
+            "localhost:3000",
+            "/webhooks",
+            "ftp://localhost/",
+            "http://",
+            "",
+            "http://ada:secret@localhost/",
+            "http://localhost:65536/",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text:?}");
         }
-        for text in ["http://localhost", "https://example.com/hooks?token=a", "http://[::1]:3000/"] {
+        for text in [
+            "http://localhost",
+            "https://example.com/hooks?token=a",
+            "http://[::1]:3000/",
+            "http://[::1]/",
+            "http://a:",
+        ] {
             assert!(text.parse::<Target>().is_ok(), "{text:?}");
         }
     }
 
     #[test]
-    fn this_machine_has_many_names() {
-        let is_local = |text: &str| text.parse::<Target>().unwrap().is_local(3000);
-        for text in ["http://localhost:3000/", "http://127.0.0.1:3000", "http://[::1]:3000/x", "http://0.0.0.0:3000/"] {
-            assert!(is_local(text), "{text}");
+    fn an_address_is_recognised_in_its_plain_forms() {
+        let is_address =
+            |text: &str, listening: &str| text.parse::<Target>().unwrap().is_address(listening.parse().unwrap());
+        for (text, listening) in [
+            ("http://localhost:3000/", "127.0.0.1:3000"),
+            ("http://127.0.0.1:3000", "127.0.0.1:3000"),
+            ("http://0.0.0.0:3000/", "127.0.0.1:3000"),
+            ("http://[::1]:3000/x", "[::1]:3000"),
+            ("http://LOCALHOST:3000/x", "[::1]:3000"),
+            ("http://127.0.0.2:3000", "0.0.0.0:3000"),
+            ("http://0.0.0.0:3000", "0.0.0.0:3000"),
+            ("http://[::1]:3000", "[::]:3000"),
+            ("http://10.0.0.1:3000/", "10.0.0.1:3000"),
+            ("http://localhost/", "127.0.0.1:80"),
+            ("https://localhost/", "127.0.0.1:443"),
+        ] {
+            assert!(is_address(text, listening), "{text} {listening}");
         }
-        for text in
-            ["http://localhost:3001/", "http://localhost/", "https://example.com:3000/", "http://10.0.0.1:3000/"]
-        {
-            assert!(!is_local(text), "{text}");
+        for (text, listening) in [
+            ("http://localhost:3001/", "127.0.0.1:3000"),
+            ("http://localhost/", "127.0.0.1:3000"),
+            ("https://example.com:3000/", "127.0.0.1:3000"),
+            ("http://10.0.0.1:3000/", "127.0.0.1:3000"),
+            ("http://10.0.0.1:3000/", "10.0.0.2:3000"),
+            ("http://127.0.0.2:3000/", "127.0.0.1:3000"),
+            ("http://localhost:3000/", "10.0.0.1:3000"),
+        ] {
+            assert!(!is_address(text, listening), "{text} {listening}");
         }
     }
 }

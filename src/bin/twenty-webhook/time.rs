@@ -35,13 +35,6 @@ impl FromStr for Moment {
     }
 }
 
-/// The time that a timestamp header tells: milliseconds since 1970, or seconds where a sender is wrong.
-pub(crate) fn from_header(value: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(value).ok()?;
-    let number: u64 = text.parse().ok()?;
-    Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
-}
-
 /// The present, to the millisecond.
 pub(crate) fn now() -> jiff::Timestamp {
     to_civil(SystemClock.now()).unwrap_or(jiff::Timestamp::MAX)

@@ -5,11 +5,12 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    verify::{Diagnosis, FixedClock, Timestamp},
+    verify::{Diagnosis, FixedClock, Secret, SystemClock, Timestamp},
 };
 
 use crate::{
     capture::Capture,
+    finding::{self, Finding, is_post},
     input,
     output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
     secrets::SecretOptions,
@@ -48,13 +49,13 @@ impl Verify {
         self.secret.check_standard_input([&*self.file])?;
         let secret = self.secret.require()?;
         let capture = self.read()?;
-        let (now, reason) = self.present(&capture);
+        let (now, reason) = self.present(&secret, &capture)?;
         let verifier = self.secret.verifier(secret, FixedClock::at(now))?;
 
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let diagnosis = verifier.diagnose(headers.clone(), &capture.body);
-        let mut report = told(&diagnosis);
-        let verified = verifier.verify(headers, capture.body.clone());
+        let mut report = told(&capture.method, &diagnosis);
+        let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
             report += &tell(verified);
         }
@@ -72,7 +73,7 @@ impl Verify {
         let name = input::name(&self.file);
         match (Capture::is_one(&file), headers.is_empty()) {
             (true, true) => Capture::parse(&file).map_err(|error| Failure::about(name, &error)),
-            (false, false) => Ok(Capture { headers, body: file, captured_at: None }),
+            (false, false) => Ok(Capture { method: "POST".to_owned(), headers, body: file, captured_at: None }),
             (true, false) => Err(Failure::new(format!(
                 "{name} is a capture with headers of its own: leave out --timestamp and --signature"
             ))),
@@ -88,34 +89,39 @@ impl Verify {
     }
 
     /// The time to judge by, and why it is that.
-    fn present(&self, capture: &Capture) -> (Timestamp, &'static str) {
+    fn present(&self, secret: &Secret, capture: &Capture) -> Result<(Timestamp, &'static str), Failure> {
         if let Some(moment) = self.as_of {
-            return (moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" });
+            return Ok((moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" }));
         }
         if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
-            return (captured_at, ", when it was captured; for the present, --as-of now");
+            return Ok((captured_at, ", when it was captured; for the present, --as-of now"));
         }
-        // By its own name, or by what something on the way made of that.
-        let timestamp = self.header("timestamp");
-        let mut headers = capture.headers.iter();
-        let exact = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case(&timestamp));
-        let signed_at = exact.or_else(|| headers.find(|(name, _)| name.to_ascii_lowercase().ends_with("timestamp")));
-        match signed_at.and_then(|(_, value)| time::from_header(value)) {
-            Some(signed_at) => (signed_at, ", its own timestamp; for the present, --as-of now"),
-            None => (Moment::Now.timestamp(), ", which is now: it has no timestamp of its own"),
-        }
+        let headers = capture.headers.iter().map(|(name, value)| (name, value));
+        let claimed = self.secret.verifier(secret.clone(), SystemClock)?.claimed_timestamp(headers);
+        Ok(match claimed {
+            Some(claimed) => (claimed, ", its own timestamp; for the present, --as-of now"),
+            None => (Moment::Now.timestamp(), ", which is now: it has no timestamp that can be read"),
+        })
     }
 }
 
 /// The verdict in its colour, and what is to be done about it.
-fn told(diagnosis: &Diagnosis) -> String {
+fn told(method: &str, diagnosis: &Diagnosis) -> String {
     let mut told = match diagnosis.verdict() {
-        Ok(()) => format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies")),
+        Ok(()) if is_post(method) => {
+            format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies"))
+        }
+        Ok(()) => format!(
+            "{}: genuine and in time, but receivers accept POST only, and it came as {}\n",
+            styled(style::GOOD, "verifies"),
+            shortened(method)
+        ),
         Err(error) => format!("{}: {error}\n", styled(style::BAD, "does not verify")),
     };
-    for (cause, number) in diagnosis.causes().iter().zip(1..) {
-        let name = wrapped(&format!("{number}. "), &harmless_line(&cause.to_string()));
-        told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", cause.advice()));
+    let findings = diagnosis.verdict().err().map(|_| finding::all(method, diagnosis)).unwrap_or_default();
+    for (Finding { cause, advice }, number) in findings.iter().zip(1..) {
+        let name = wrapped(&format!("{number}. "), &harmless_line(cause));
+        told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", advice));
     }
     told
 }

@@ -19,7 +19,7 @@ use self::{
     capture::Capture,
     hypothesis::{Evidence, Proof},
 };
-use super::{Keys, Verifier, VerifyError, VerifyErrorKind};
+use super::{Keys, Timestamp, Verifier, VerifyError, VerifyErrorKind};
 
 /// Why a delivery does not verify, and what to do about it. Made by [`Verifier::diagnose`].
 ///
@@ -143,6 +143,35 @@ impl Verifier {
                 Diagnosis { verdict: Err(error), causes }
             }
         }
+    }
+
+    /// The time at which captured headers say that the delivery was signed, as
+    /// [`diagnose`](Self::diagnose) reads it: in seconds as well, among values that were joined,
+    /// and under a name that something on the way changed.
+    ///
+    /// To judge a capture as of its own time, set a [`FixedClock`](super::FixedClock) to it. `None`
+    /// when there is no timestamp, or none that can be read: then no diagnosis finds it too old. It
+    /// is verified no more than the headers are.
+    ///
+    /// ```
+    /// use twenty_webhook::verify::{Timestamp, Verifier};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let headers = [("X_Twenty_Webhook_Timestamp", "1790932471733, 1790932471733")];
+    /// let claimed = Verifier::new("the secret")?.claimed_timestamp(headers);
+    /// assert_eq!(claimed, Some(Timestamp::from_millis(1_790_932_471_733)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn claimed_timestamp<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Option<Timestamp>
+    where
+        N: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let headers: Vec<(N, V)> = headers.into_iter().collect();
+        let headers: Vec<Header<'_>> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        Capture::new(self.names(), &headers).timestamp()
     }
 
     fn causes(&self, verdict: VerifyErrorKind, capture: &Capture<'_>, body: &[u8], others: &[Keys]) -> Vec<Cause> {

@@ -1,5 +1,6 @@
 //! `listen`: receives deliveries and shows them.
 
+mod forward;
 mod observe;
 mod printer;
 mod repetition;
@@ -20,9 +21,8 @@ use clap::{Args, ValueEnum};
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use twenty_webhook::verify::SystemClock;
 
-use self::{printer::Printer, save::Captures};
+use self::{forward::Forward, printer::Printer, save::Captures};
 use crate::{
-    client::Client,
     output::{Failure, harmless_line, note, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
@@ -32,8 +32,11 @@ const EXAMPLES: &str = "\
 Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
 Ctrl-C and SIGTERM end it.
 
-The members of a JSON object: time, status, verified; of a verified delivery event, recordId, displayName, updatedFields, \
-repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture.
+A delivery that this process forwarded before is answered 508: --forward-to leads back here.
+
+The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
+displayName, updatedFields, repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and \
+causes; of a saved one capture.
 
 Examples:
   twenty-webhook listen
@@ -46,7 +49,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
-    /// Address to listen on; port 0 lets the system choose one
+    /// Address to listen on; `:PORT` stands for 127.0.0.1:PORT, and port 0 lets the system choose
+    /// one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     addr: String,
 
@@ -54,11 +58,13 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Write every delivery into a file of this directory, refused ones too; `verify` and `replay` read them
+    /// Write every request into a file of this directory, unverified ones too; `verify` and
+    /// `replay` read them
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 
-    /// How many captures the directory may hold; the oldest ones are removed
+    /// How many verified captures the directory may hold, and how many unverified ones (these also
+    /// 256 MiB at most); the oldest ones of the same kind are removed
     #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
     keep: NonZeroUsize,
 
@@ -96,21 +102,25 @@ impl Listen {
         let verifier = self.secret.verifier(secret, SystemClock)?;
 
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
-        let listener = TcpListener::bind(&self.addr).await.map_err(|error| cannot_listen(&self.addr, &error))?;
-        let address = listener.local_addr().map_err(|error| cannot_listen(&self.addr, &error))?;
+        // Only a port: the host of the default.
+        let asked = &self.addr;
+        let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let addr = if is_port { format!("127.0.0.1{asked}") } else { asked.clone() };
+        let listener = TcpListener::bind(&addr).await.map_err(|error| cannot_listen(asked, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen(asked, &error))?;
         let forward = match self.forward_to {
-            Some(target) if target.is_local(address.port()) => {
+            Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
                     "--forward-to {target} is where this listens itself: choose another port"
                 )));
             }
-            target => target.map(Client::new).transpose()?,
+            target => target.map(Forward::new).transpose()?,
         };
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
-        let (deliveries, printer) = Printer::start(verifier.clone(), captures, self.format);
-        let app = observe::app(verifier, forward, deliveries.clone());
+        let (queue, printer) = Printer::start(verifier.clone(), captures, self.format);
+        let app = observe::app(verifier, forward, queue.clone());
         let (closed, printed) = (printer.closed, printer.thread);
         let (stopping, stopped) = oneshot::channel();
         let stop = async move {
@@ -131,8 +141,8 @@ impl Listen {
             }
             () = late => {}
         }
-        // A connection that is still open keeps its sender, so the printer is told. It may have ended by itself.
-        let _ = deliveries.send(None).await;
+        // A connection that is still open keeps its sender, so the printer is told.
+        queue.end().await;
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),
@@ -142,11 +152,11 @@ impl Listen {
 }
 
 /// Where to send deliveries, on standard error: standard output has deliveries only. `options`: what `send` needs beside the secret.
-fn greet(address: SocketAddr, forward: Option<&Client>, new_secret: Option<&str>, options: &str) {
+fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
-    if let Some(client) = forward {
-        note(&format!("forwarding to {}", client.target()));
+    if let Some(forward) = forward {
+        note(&format!("forwarding to {}", forward.target()));
     }
     if let Some(secret) = new_secret {
         note(&format!(
@@ -167,8 +177,12 @@ fn program() -> String {
 fn cannot_listen(address: &str, error: &io::Error) -> Failure {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "; another program listens there, so choose another one: --addr 127.0.0.1:0",
-        ErrorKind::InvalidInput => "; it should be HOST:PORT, such as 127.0.0.1:3000",
-        _ => "",
+        ErrorKind::AddrNotAvailable => "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work",
+        ErrorKind::PermissionDenied => {
+            "; ports below 1024 may need more rights, so choose another one: --addr 127.0.0.1:3000"
+        }
+        // Also when the host cannot be looked up, for which there is no kind.
+        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000",
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))
 }

@@ -5,28 +5,28 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::post,
 };
 use bytes::Bytes;
-use tokio::sync::mpsc::Sender;
 use twenty_webhook::{
     Verifier, WebhookEvent,
     receiver::{Refusal, WebhookRejection},
     tower::WebhookLayer,
 };
 
-use super::tee::Tee;
+use super::{forward::Forward, printer::Queue, tee::Tee};
 use crate::{
-    client::{Answer, Client, PostError},
+    client::{Answer, PostError},
     time,
 };
 
 /// A delivery that was answered.
 pub(super) struct Observed {
     pub(super) at: jiff::Timestamp,
+    pub(super) method: Method,
     /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
@@ -43,7 +43,20 @@ pub(super) enum Verdict {
     Refused(Refusal),
     /// Verified, but not posted.
     WrongMethod,
+    /// Verified, but forwarded by this process before.
+    Loop,
 }
+
+impl Verdict {
+    /// Whether Twenty signed it: only a refusal comes before that is known.
+    pub(super) const fn is_verified(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
+/// Marks the answer to a request that this process forwarded itself.
+#[derive(Clone, Copy)]
+struct CameBack;
 
 /// A verified event, and what became of it elsewhere.
 pub(super) struct Accepted {
@@ -52,19 +65,28 @@ pub(super) struct Accepted {
 }
 
 /// Receives at any path.
-pub(super) fn app(verifier: Verifier, forward: Option<Client>, deliveries: Sender<Option<Observed>>) -> Router {
+pub(super) fn app(verifier: Verifier, forward: Option<Forward>, queue: Queue) -> Router {
     let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
-    Router::new().fallback_service(receive).layer(from_fn_with_state(deliveries, observe))
+    Router::new().fallback_service(receive).layer(from_fn_with_state(queue, observe))
 }
 
-async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event: WebhookEvent) -> Response {
+async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, event: WebhookEvent) -> Response {
     let forwarded = match forward {
-        Some(client) => Some(client.post(&headers, event.body().clone()).await),
+        Some(forward) if forward.has_forwarded(&headers) => {
+            let mut response = StatusCode::LOOP_DETECTED.into_response();
+            response.extensions_mut().insert(CameBack);
+            return response;
+        }
+        Some(forward) => Some(forward.post(headers, event.body().clone()).await),
         None => None,
     };
     let status = match &forwarded {
         None => StatusCode::OK,
-        Some(Ok(answer)) => StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY),
+        // 101 would promise another protocol.
+        Some(Ok(answer)) => StatusCode::from_u16(answer.status)
+            .ok()
+            .filter(|status| !status.is_informational())
+            .unwrap_or(StatusCode::BAD_GATEWAY),
         Some(Err(PostError::TooLate)) => StatusCode::GATEWAY_TIMEOUT,
         Some(Err(PostError::Failed(_))) => StatusCode::BAD_GATEWAY,
     };
@@ -74,9 +96,10 @@ async fn accept(State(forward): State<Option<Client>>, headers: HeaderMap, event
 }
 
 /// On a task of its own, so that a sender who leaves early is shown as well.
-async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Request, next: Next) -> Response {
+async fn observe(State(queue): State<Queue>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {
+        let method = request.method().clone();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let headers = request.headers().clone();
         let (head, body) = request.into_parts();
@@ -87,12 +110,15 @@ async fn observe(State(deliveries): State<Sender<Option<Observed>>>, request: Re
             Verdict::Refused(refusal)
         } else if let Some(rejection) = extensions.remove::<WebhookRejection>() {
             Verdict::Rejected(rejection)
+        } else if let Some(accepted) = extensions.remove::<Arc<Accepted>>() {
+            Verdict::Accepted(accepted)
+        } else if extensions.remove::<CameBack>().is_some() {
+            Verdict::Loop
         } else {
-            extensions.remove::<Arc<Accepted>>().map_or(Verdict::WrongMethod, Verdict::Accepted)
+            Verdict::WrongMethod
         };
         let (body, status) = (kept.take_whole(), response.status().as_u16());
-        // When the printer is behind, this waits: strangers cannot fill the memory. When it has ended, so will the program.
-        let _ = deliveries.send(Some(Observed { at, target, headers, body, status, verdict })).await;
+        queue.show(Observed { at, method, target, headers, body, status, verdict }).await;
         response
     });
     observed.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())

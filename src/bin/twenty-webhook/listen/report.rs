@@ -3,11 +3,12 @@
 use std::{io, path::PathBuf};
 
 use serde::Serialize;
-use twenty_webhook::{event::Record, verify::Diagnosis};
+use twenty_webhook::event::Record;
 
 use super::observe::Accepted;
 use crate::{
     client::{Answer, PostError},
+    finding::{Finding, is_post},
     output::{harmless_json, harmless_line, shortened, style, styled, wrapped},
 };
 
@@ -16,12 +17,15 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     time: jiff::Timestamp,
+    /// If it is not `POST`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
     status: u16,
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    causes: Vec<Cause>,
+    #[serde(rename = "causes", skip_serializing_if = "Vec::is_empty")]
+    pub(super) findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,30 +48,28 @@ pub(super) struct Report {
 }
 
 #[derive(Serialize)]
-struct Cause {
-    cause: String,
-    advice: &'static str,
-}
-
-#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Forwarded {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     milliseconds: Option<u128>,
+    /// Where a redirect leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
 impl Report {
-    pub(super) fn new(time: jiff::Timestamp, status: u16) -> Self {
+    pub(super) fn new(time: jiff::Timestamp, method: &str, status: u16) -> Self {
         Self {
             time,
+            method: (!is_post(method)).then(|| method.to_owned()),
             status,
             verified: false,
             refusal: None,
-            causes: Vec::new(),
+            findings: Vec::new(),
             event: None,
             record_id: None,
             display_name: None,
@@ -104,11 +106,6 @@ impl Report {
         self.refusal = Some(why);
     }
 
-    pub(super) fn diagnosed(&mut self, diagnosis: &Diagnosis) {
-        let cause = |cause: &twenty_webhook::verify::Cause| Cause { cause: cause.to_string(), advice: cause.advice() };
-        self.causes = diagnosis.causes().iter().map(cause).collect();
-    }
-
     pub(super) fn saved(&mut self, saved: &io::Result<PathBuf>) {
         match saved {
             Ok(path) => self.capture = Some(path.display().to_string()),
@@ -130,7 +127,11 @@ impl Report {
         let mut line = format!("{time}  {}  ", styled(good, self.status));
         match &self.refusal {
             None => self.tell_event(&mut line),
-            Some(why) => line += &format!("{}  {}", styled(style::BAD, "refused "), harmless_line(why)),
+            Some(why) => {
+                let method =
+                    self.method.as_deref().map(|method| format!("{}: ", shortened(method))).unwrap_or_default();
+                line += &format!("{}  {method}{}", styled(style::BAD, "refused "), harmless_line(why));
+            }
         }
         if let Some(path) = &self.capture {
             line += &styled(style::FAINT, format_args!("  saved as {}", harmless_line(path)));
@@ -139,7 +140,7 @@ impl Report {
         if let Some(error) = &self.capture_error {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
         }
-        for (Cause { cause, advice }, number) in self.causes.iter().zip(1..) {
+        for (Finding { cause, advice }, number) in self.findings.iter().zip(1..) {
             let cause = wrapped(&format!("    {number}. "), &harmless_line(cause));
             line += &format!("{}\n", styled(style::ODD, cause.trim_end()));
             line += &wrapped("       ", &harmless_line(advice));
@@ -165,8 +166,11 @@ impl Report {
             *line += &styled(style::ODD, "  signed with the previous secret");
         }
         match &self.forwarded {
-            Some(Forwarded { status: Some(status), milliseconds: Some(milliseconds), .. }) => {
+            Some(Forwarded { status: Some(status), milliseconds: Some(milliseconds), location, .. }) => {
                 *line += &format!("  forwarded: {status} in {milliseconds} ms");
+                if let Some(location) = location {
+                    *line += &format!(", a redirect to {}", shortened(location));
+                }
             }
             Some(Forwarded { error: Some(error), .. }) => {
                 *line += &styled(style::BAD, format_args!("  not forwarded: {}", harmless_line(error)));
@@ -179,10 +183,13 @@ impl Report {
 impl Forwarded {
     fn new(forwarded: &Result<Answer, PostError>) -> Self {
         match forwarded {
-            Ok(Answer { status, latency }) => {
-                Self { status: Some(*status), milliseconds: Some(latency.as_millis()), error: None }
-            }
-            Err(error) => Self { status: None, milliseconds: None, error: Some(error.to_string()) },
+            Ok(Answer { status, latency, location }) => Self {
+                status: Some(*status),
+                milliseconds: Some(latency.as_millis()),
+                location: location.clone(),
+                error: None,
+            },
+            Err(error) => Self { status: None, milliseconds: None, location: None, error: Some(error.to_string()) },
         }
     }
 }

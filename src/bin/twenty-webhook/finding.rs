@@ -1,0 +1,85 @@
+//! Why a request does not verify: the library's diagnosis, and what the method adds to it.
+
+use serde::Serialize;
+use twenty_webhook::verify::{Cause, Diagnosis};
+
+use crate::output::shortened;
+
+/// One reason, and what to do about it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) cause: String,
+    pub(crate) advice: &'static str,
+}
+
+const NO_DELIVERY: &str =
+    "Twenty's deliveries are POST requests. A browser, a health check or a scanner sends such a request.";
+const BODY_LOST: &str = "A redirect turns POST into GET and loses the body: after 301, 302 and 303 senders do so. Give Twenty the address \
+                         that the redirect leads to (https, with or without the slash at the end). Or a browser opened the address.";
+const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers answer 405 to other methods. Look for a redirect, a \
+                            proxy or a test tool that changes the method.";
+
+/// Whether Twenty uses this method.
+pub(crate) fn is_post(method: &str) -> bool {
+    method == "POST"
+}
+
+/// All findings, the first to look at first. The library does not see the method, so its guesses
+/// that the method answers are replaced.
+pub(crate) fn all(method: &str, diagnosis: &Diagnosis) -> Vec<Finding> {
+    let causes = diagnosis.causes();
+    let is_post = is_post(method);
+    let by_method = (!is_post).then(|| of_method(method, causes));
+    let is_answered = |cause: &Cause| !is_post && matches!(cause, Cause::Unsigned | Cause::BodyEmpty);
+    let others = causes.iter().filter(|cause| !is_answered(cause));
+    let others = others.map(|cause| Finding { cause: cause.to_string(), advice: cause.advice() });
+    by_method.into_iter().chain(others).collect()
+}
+
+fn of_method(method: &str, causes: &[Cause]) -> Finding {
+    let method = shortened(method);
+    if causes.contains(&Cause::Unsigned) {
+        let cause = format!("the request is not a delivery: its method is {method}, and it is not signed");
+        Finding { cause, advice: NO_DELIVERY }
+    } else if causes.contains(&Cause::BodyEmpty) {
+        let cause = format!("the body is empty and the method is {method}: a redirect or a browser sent this request");
+        Finding { cause, advice: BODY_LOST }
+    } else {
+        Finding { cause: format!("the method is {method} instead of POST"), advice: OTHER_METHOD }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twenty_webhook::{Verifier, verify::Signer};
+
+    use super::*;
+
+    fn causes(method: &str, signer: Option<&str>, body: &str) -> Vec<String> {
+        let headers = signer.map(|secret| Signer::new(secret).unwrap().sign("signed").pairs()).unwrap_or_default();
+        let diagnosis = Verifier::new("secret").unwrap().diagnose(headers, body);
+        all(method, &diagnosis).into_iter().map(|finding| finding.cause).collect()
+    }
+
+    #[test]
+    fn the_method_replaces_guesses_and_adds_no_second_cause() {
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "post"] {
+            for (signer, body, expected) in [
+                (None, "", "the request is not a delivery"),
+                (None, "{}", "the request is not a delivery"),
+                (Some("secret"), "", "the body is empty and the method is"),
+            ] {
+                let causes = causes(method, signer, body);
+                assert!(causes.len() == 1 && causes[0].starts_with(expected), "{method} {body}: {causes:?}");
+                assert!(causes[0].contains(method), "{causes:?}");
+            }
+            let causes = causes(method, Some("other"), "signed");
+            assert_eq!(causes[0], format!("the method is {method} instead of POST"));
+            assert!(causes[1].starts_with("nothing known explains"), "{causes:?}");
+        }
+        for (signer, body) in [(None, ""), (Some("secret"), ""), (Some("other"), "signed")] {
+            assert!(!causes("POST", signer, body)[0].contains("POST"));
+        }
+        assert!(causes(&"x".repeat(100_000), None, "")[0].len() < 300);
+    }
+}
