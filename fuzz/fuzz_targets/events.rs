@@ -100,7 +100,7 @@ fuzz_target!(|body: &[u8]| {
     let members = json::members(text);
 
     // The name, and the handler that it leads to.
-    let is_name = |name: &str| matches!(name, r#""eventName""# | r#""event""# | r#""eventType""#);
+    let is_name = |name: &str| matches!(name, r#""eventName""# | r#""event""#);
     if members.iter().all(|(name, _)| !name.contains('\\'))
         && let Some((r#""eventName""#, value)) = members.iter().find(|(name, _)| is_name(name))
         && let Some(name) = json::string(value)
