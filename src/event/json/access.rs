@@ -7,7 +7,11 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{LIMIT, Reader, scan::behind_string, visit_string};
+use super::{
+    deserializer::visit_string,
+    reader::{LIMIT, Reader},
+    scan::behind_string,
+};
 
 /// The members of an object, or the elements of an array.
 pub(in crate::event) struct Inside<'a, 'de, E> {

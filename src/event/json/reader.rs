@@ -1,0 +1,409 @@
+//! Where a reader stands in a text, and how it goes on.
+
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Range};
+
+use serde::de::{Error, Expected, Unexpected};
+use serde_json::de::StrRead;
+
+use super::{
+    access::Inside,
+    names::Names,
+    scan::{behind_plain, behind_space, behind_value},
+};
+
+/// How many levels of objects and arrays `serde_json` enters, and one.
+pub(super) const LIMIT: usize = 128;
+
+/// How many levels of members a [`Failure`] names: `record.createdBy.context.provider` has three below the record.
+const LEVELS: usize = 3;
+
+/// An error that says nothing, which is the cheapest.
+#[derive(Debug)]
+pub(in crate::event) struct NotRead;
+
+impl Error for NotRead {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+}
+
+impl std::error::Error for NotRead {}
+
+impl fmt::Display for NotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not read")
+    }
+}
+
+/// A JSON text, and how far it was read.
+///
+/// Public because the sealed [`FromRecord`](super::FromRecord) mentions it; its path is private.
+#[doc(hidden)]
+pub struct Reader<'de, E> {
+    text: &'de str,
+    pub(super) rest: &'de [u8],
+    /// One more than the levels of objects and arrays that may still be entered.
+    pub(super) depth: usize,
+    pub(super) is_lost: bool,
+    /// The names of the outermost object's members.
+    pub(super) names: Names,
+    pub(super) has_repeated_name: bool,
+    failure: Failure,
+    /// Members to pass over, in order, from the beginning of a name to the end of a value.
+    hidden: &'de [Range<usize>],
+    /// How much text is left where the next hidden range begins.
+    pub(super) hidden_at: usize,
+    error: PhantomData<E>,
+}
+
+/// The last member whose value failed: for each level of objects, where the member begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::event) struct Failure {
+    starts: [Option<usize>; LEVELS],
+    /// The levels that the first loss has fixed: all from this one on.
+    fixed: Option<usize>,
+}
+
+impl Failure {
+    /// Where the members begin, from the outermost inwards.
+    pub(in crate::event) fn starts(&self) -> impl Iterator<Item = usize> {
+        self.starts.into_iter().map_while(|start| start)
+    }
+}
+
+impl<E> fmt::Debug for Reader<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl<'de, E: Error> Reader<'de, E> {
+    pub(in crate::event) const fn new(text: &'de str) -> Self {
+        Self {
+            text,
+            rest: text.as_bytes(),
+            depth: LIMIT,
+            is_lost: false,
+            names: Names::new(),
+            has_repeated_name: false,
+            failure: Failure { starts: [None; LEVELS], fixed: None },
+            hidden: &[],
+            hidden_at: usize::MAX,
+            error: PhantomData,
+        }
+    }
+
+    /// A reader that passes over members.
+    pub(in crate::event) fn hiding(text: &'de str, hidden: &'de [Range<usize>]) -> Self {
+        let mut reader = Self::new(text);
+        reader.hide(hidden);
+        reader
+    }
+
+    /// A reader of the next value by itself, with levels, names and failures of its own.
+    pub(in crate::event) const fn of_value(&self) -> Self {
+        let mut reader = Self::new(self.text);
+        reader.rest = self.rest;
+        reader
+    }
+
+    /// Goes on behind a value that `reader` has read.
+    pub(in crate::event) const fn go_behind(&mut self, reader: &Self) {
+        self.rest = reader.rest;
+        self.is_lost |= reader.is_lost;
+    }
+
+    fn hide(&mut self, hidden: &'de [Range<usize>]) {
+        self.hidden = hidden;
+        self.hidden_at = hidden.first().map_or(usize::MAX, |range| self.text.len().wrapping_sub(range.start));
+    }
+
+    /// Whether two of the outermost object's members may have the same name.
+    pub(in crate::event) const fn has_repeated_name(&self) -> bool {
+        self.has_repeated_name
+    }
+
+    /// Whether everything was read as `serde_json` reads it, and every hidden member was met.
+    pub(in crate::event) fn is_complete(&mut self) -> bool {
+        !self.is_lost && self.next().is_none() && self.hidden.is_empty()
+    }
+
+    pub(in crate::event) const fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    /// How many bytes were read.
+    pub(in crate::event) const fn position(&self) -> usize {
+        self.text.len().wrapping_sub(self.rest.len())
+    }
+
+    /// The text from `start` to where the reader is.
+    pub(in crate::event) fn text_since(&self, start: usize) -> &'de str {
+        self.text.get(start..self.position()).unwrap_or_default().trim_ascii_start()
+    }
+
+    /// The next byte that is not white space. It is still there.
+    #[inline]
+    pub(in crate::event) fn next(&mut self) -> Option<u8> {
+        self.rest = behind_space(self.rest);
+        self.rest.first().copied()
+    }
+
+    /// An error behind which `serde_json` cannot read on.
+    #[cold]
+    pub(super) fn lose(&mut self) -> E {
+        self.stop();
+        E::custom("invalid JSON, or a value that was not read to its end")
+    }
+
+    /// Nothing can be read any more, so a type that ignores errors costs no time.
+    pub(super) const fn stop(&mut self) {
+        self.is_lost = true;
+        self.rest = &[];
+    }
+
+    /// A value of another type. Like `serde_json`, passes over it when it is neither an object nor an array.
+    #[cold]
+    pub(super) fn mismatch(&mut self, expected: &dyn Expected) -> E {
+        let found = match self.next() {
+            Some(b'{') => Unexpected::Map,
+            Some(b'[') => Unexpected::Seq,
+            Some(b'"') => Unexpected::Other("string"),
+            Some(b'n') => Unexpected::Unit,
+            Some(b't' | b'f') => Unexpected::Other("boolean"),
+            _ => Unexpected::Other("number"),
+        };
+        if matches!(found, Unexpected::Map | Unexpected::Seq) {
+            self.stop();
+        } else {
+            let _ = self.hand_over(|json| <bool as serde::Deserialize>::deserialize(json));
+        }
+        E::invalid_type(found, expected)
+    }
+
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), E> {
+        match behind_space(self.rest) {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(self.lose()),
+        }
+    }
+
+    /// `null`, `true` or `false`, which comes next.
+    #[inline]
+    pub(super) fn word(&mut self, word: &[u8]) -> Result<(), E> {
+        match self.rest.strip_prefix(word) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => Err(self.lose()),
+        }
+    }
+
+    /// The text from `from` to where `to` begins: both are what was left at some time.
+    #[inline]
+    pub(super) fn between(&self, from: &[u8], to: &[u8]) -> &'de str {
+        let place = |rest: &[u8]| self.text.len().wrapping_sub(rest.len());
+        self.text.get(place(from)..place(to)).unwrap_or_default()
+    }
+
+    /// A string, from its opening quote on.
+    #[inline(always)]
+    pub(in crate::event) fn string(&mut self) -> Result<Cow<'de, str>, E> {
+        let start = self.rest;
+        self.expect(b'"')?;
+        let end = behind_plain(self.rest);
+        let text = self.between(self.rest, end);
+        match end {
+            [b'"', rest @ ..] => {
+                self.rest = rest;
+                Ok(Cow::Borrowed(text))
+            }
+            _ => {
+                self.rest = end;
+                self.unescaped(text).map(Cow::Owned).ok_or_else(|| self.not_unicode(start))
+            }
+        }
+    }
+
+    /// A string with a lone surrogate, or one that is malformed. `serde_json` passes over some of these.
+    #[cold]
+    fn not_unicode(&mut self, start: &'de [u8]) -> E {
+        self.rest = start;
+        match self.hand_over(|json| <String as serde::Deserialize>::deserialize(json)) {
+            Ok(_) => self.lose(),
+            Err(error) => error,
+        }
+    }
+
+    /// The whole string that begins with `text` and goes on with an escape.
+    #[cold]
+    fn unescaped(&mut self, text: &'de str) -> Option<String> {
+        let mut whole = String::from(text);
+        loop {
+            match self.rest {
+                [b'"', rest @ ..] => {
+                    self.rest = rest;
+                    whole.shrink_to_fit();
+                    return Some(whole);
+                }
+                [b'\\', escape, rest @ ..] => {
+                    self.rest = rest;
+                    whole.push(self.escape(*escape)?);
+                }
+                _ => return None,
+            }
+            let end = behind_plain(self.rest);
+            whole.push_str(self.between(self.rest, end));
+            self.rest = end;
+        }
+    }
+
+    /// The character that a backslash, this byte and what follows stand for.
+    fn escape(&mut self, byte: u8) -> Option<char> {
+        Some(match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = self.unit()?;
+                if !(0xd800..0xdc00).contains(&unit) {
+                    // `None` for the second half of a pair, alone.
+                    return char::from_u32(unit.into());
+                }
+                self.rest = self.rest.strip_prefix(br"\u")?;
+                char::decode_utf16([unit, self.unit()?]).next()?.ok()?
+            }
+            _ => return None,
+        })
+    }
+
+    /// Four hexadecimal digits.
+    fn unit(&mut self) -> Option<u16> {
+        let (digits, rest) = self.rest.split_first_chunk::<4>()?;
+        let mut bytes = [0; 2];
+        hex::decode_to_slice(digits, &mut bytes).ok()?;
+        self.rest = rest;
+        Some(u16::from_be_bytes(bytes))
+    }
+
+    /// Passes over a value of any depth, and returns its text.
+    pub(in crate::event) fn skip(&mut self) -> Result<&'de str, E> {
+        let start = behind_space(self.rest);
+        match behind_value(start) {
+            Some(end) => {
+                self.rest = end;
+                Ok(self.between(start, end))
+            }
+            None => Err(self.lose()),
+        }
+    }
+
+    /// Passes over the outermost value like [`skip`](Self::skip), and looks for names that are repeated.
+    pub(in crate::event) fn raw(&mut self) -> Result<&'de str, E> {
+        if self.depth != LIMIT || self.next() != Some(b'{') {
+            return self.skip();
+        }
+        let start = self.rest;
+        // Nothing is left out of a raw piece.
+        self.hide(&[]);
+        self.enter(b'}', |mut members| {
+            while members.skip_name()? {
+                members.reader().skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(self.between(start, self.rest))
+    }
+
+    /// Leaves a scalar to `serde_json`.
+    pub(super) fn hand_over<T>(
+        &mut self,
+        read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> serde_json::Result<T>,
+    ) -> Result<T, E> {
+        let piece = self.skip()?;
+        let mut json = serde_json::Deserializer::from_str(piece);
+        let value = read(&mut json);
+        // It may have stopped inside: `i128` reads the `1` of `1.5`.
+        if json.end().is_err() {
+            return Err(self.lose());
+        }
+        value.map_err(E::custom)
+    }
+
+    /// Reads the object or array that comes next, to where `end` closes it.
+    #[inline]
+    pub(in crate::event) fn enter<T>(
+        &mut self,
+        end: u8,
+        read: impl FnOnce(Inside<'_, 'de, E>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Some(([_], inside)) = self.rest.split_first_chunk::<1>() else { return Err(self.lose()) };
+        if self.depth <= 1 {
+            return Err(self.lose());
+        }
+        self.rest = inside;
+        self.depth = self.depth.wrapping_sub(1);
+        // Not taken out of its `Result`, since records are large and moved often enough.
+        let value = read(Inside::new(self, end));
+        self.depth = self.depth.wrapping_add(1);
+        // As `serde_json` does, also behind an error.
+        match behind_space(self.rest) {
+            [first, rest @ ..] if *first == end => self.rest = rest,
+            _ => {
+                let lost = self.lose();
+                if value.is_ok() {
+                    return Err(lost);
+                }
+            }
+        }
+        value
+    }
+
+    /// Remembers the member that begins with this much text left, whose value failed.
+    #[cold]
+    pub(super) fn fail_at(&mut self, left: usize) {
+        let level = LIMIT.wrapping_sub(self.depth).wrapping_sub(1);
+        let start = self.text.len().wrapping_sub(left);
+        let Failure { starts, fixed } = &mut self.failure;
+        // What was read since the reader was lost may be another object's.
+        if fixed.is_some_and(|fixed| fixed <= level) {
+            return;
+        }
+        let Some(place) = starts.get_mut(level) else { return };
+        *place = Some(start);
+        if self.is_lost {
+            *fixed = Some(level);
+        }
+        // An error further in that led to nothing is none of this member's.
+        for inner in level.wrapping_add(1)..LEVELS {
+            let is_inside = starts.get(inner).is_some_and(|inner| inner.is_some_and(|inner| inner > start));
+            if let (false, Some(place)) = (is_inside, starts.get_mut(inner)) {
+                *place = None;
+            }
+        }
+    }
+
+    /// Forgets errors that led to nothing, at the end of the outermost object.
+    pub(super) fn forget_failure(&mut self) {
+        if !self.is_lost {
+            self.failure = Failure::default();
+        }
+    }
+
+    /// Goes to the end of the hidden range that begins here.
+    #[cold]
+    pub(super) fn pass_hidden(&mut self) {
+        if let Some((range, others)) = self.hidden.split_first() {
+            self.rest = self.text.as_bytes().get(range.end..).unwrap_or_default();
+            self.hide(others);
+        }
+    }
+}
