@@ -99,16 +99,15 @@ impl Heading {
             Ok(text) => text,
             Err(error) => body.get(..error.valid_up_to()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""),
         };
-        let (mut workspace_id, mut webhook_id) = (None, None);
+        let mut unseen = vec!["eventName", "event", "workspaceId", "webhookId"];
         for member in Members::of(text) {
-            match &*member.name() {
-                b"eventName" | b"event" if self.name.is_none() => self.name = event_name(&member),
-                b"workspaceId" => workspace_id = workspace_id.or(Some(member.value)),
-                b"webhookId" => webhook_id = webhook_id.or(Some(member.value)),
-                _ => continue,
+            let name = member.name();
+            let Some(key) = unseen.iter().position(|key| key.as_bytes() == &*name) else { continue };
+            match unseen.swap_remove(key) {
+                "workspaceId" => self.workspace_id = serde_json::from_str(member.value).ok(),
+                "webhookId" => self.webhook_id = serde_json::from_str(member.value).ok(),
+                _ => self.name = self.name.take().or_else(|| event_name(&member)),
             }
-            self.workspace_id = workspace_id.and_then(|id| serde_json::from_str(id).ok());
-            self.webhook_id = webhook_id.and_then(|id| serde_json::from_str(id).ok());
             if is_enough(self) {
                 break;
             }
@@ -343,5 +342,79 @@ fn read_into<V: DeserializeOwned>(place: &mut Option<V>, member: &Member<'_>) ->
             true
         }
         Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::event::Record;
+
+    fn envelope() -> impl Strategy<Value = String> {
+        let name = select([&KNOWN[..], &["x", r"event\u004eame", r"\u0064ata", r"\ud800", "eventname"]].concat());
+        let value = select(vec![
+            "null",
+            "5",
+            "[]",
+            "{}",
+            r#""person.created""#,
+            r#""rocket.created""#,
+            r#""metadata.view.created""#,
+            r#""2026-10-02T09:14:31.512Z""#,
+            r#""2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01""#,
+            r#"["name"]"#,
+            r#"{"id":"x","name":{"firstName":"Ada","lastName":5}}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"id":5,"nameSingular":"person"}"#,
+        ]);
+        (vec((name, value), 0..8), any::<bool>()).prop_map(|(members, is_named)| {
+            let first = is_named.then(|| r#""eventName":"person.created""#.to_owned());
+            let members = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
+            format!("{{{}}}", first.into_iter().chain(members).collect::<Vec<_>>().join(","))
+        })
+    }
+
+    fn assert_same<T: FromRecord + PartialEq + std::fmt::Debug>(text: &str) -> Result<(), TestCaseError> {
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        let slow = read_slowly::<T>(&body, text);
+        let heading = Heading::read_name(&body);
+        if let Ok((slow, _)) = &slow {
+            prop_assert_eq!(heading.unwrap_or_else(|| EventName::new("")), slow.name.clone());
+        }
+        if let Some(fast) = read_fast::<T>(&body, text) {
+            let Ok((slow, unexpected)) = slow else {
+                return Err(TestCaseError::fail("rejected by the slow path only"));
+            };
+            prop_assert_eq!(unexpected, []);
+            prop_assert_eq!(fast.record, slow.record);
+            let parts = |about: About| {
+                let ids = [about.workspace_id, about.webhook_id, about.user_id, about.workspace_member_id];
+                let others = [about.api_key_id, about.application_id];
+                (ids, others, about.event_date.map(|time| time.0), about.updated_fields, about.object_metadata)
+            };
+            prop_assert_eq!((fast.name, parts(fast.about)), (slow.name, parts(slow.about)));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn both_paths_read_the_same(text in envelope()) {
+            assert_same::<Record>(&text)?;
+            assert_same::<Value>(&text)?;
+            assert_same::<HashMap<String, Value>>(&text)?;
+            assert_same::<RawJson>(&text)?;
+        }
+    }
+
+    #[test]
+    fn the_fast_path_takes_what_twenty_sends() {
+        let body = Bytes::from_static(include_bytes!("../../tests/data/person.created.json"));
+        assert!(read_fast::<Record>(&body, std::str::from_utf8(&body).unwrap()).is_some());
     }
 }
