@@ -157,7 +157,9 @@ fn read_members<T: FromRecord>(body: &Bytes, mut members: Inside<'_, '_, NotRead
                 Some(_) => drop(members.reader().skip()?),
                 None => return Err(NotRead),
             },
-            "objectMetadata" => about.object_metadata = members.next_value()?,
+            "objectMetadata" => {
+                about.object_metadata = read_alone(members.reader(), |reader| Deserialize::deserialize(reader))?.0;
+            }
             "workspaceId" => about.workspace_id = members.next_value()?,
             "webhookId" => about.webhook_id = members.next_value()?,
             "eventDate" | "timestamp" if about.event_date.is_none() => about.event_date = members.next_value()?,
@@ -184,18 +186,27 @@ fn read_record<T: FromRecord>(
     is_documented: bool,
 ) -> Result<T, NotRead> {
     T::check_object(name).map_err(NotRead::custom)?;
-    let mut value = reader.of_value();
-    let start = value.position();
-    let mut record = T::read(Payload { name, body }, &mut value)?;
-    let text = value.text_since(start);
-    if value.has_repeated_name() && repeated(text) {
-        return Err(NotRead);
-    }
+    let (mut record, text) = read_alone(reader, |reader| T::read(Payload { name, body }, reader))?;
     if is_documented {
         record.add_documented(text);
     }
-    reader.go_behind(&value);
     Ok(record)
+}
+
+/// Reads an object in which no name is repeated. Returns its text, too.
+fn read_alone<'de, V>(
+    reader: &mut Reader<'de, NotRead>,
+    read: impl FnOnce(&mut Reader<'de, NotRead>) -> Result<V, NotRead>,
+) -> Result<(V, &'de str), NotRead> {
+    let mut object = reader.of_value();
+    let start = object.position();
+    let value = read(&mut object)?;
+    let text = object.text_since(start);
+    if object.has_repeated_name() && repeated(text) {
+        return Err(NotRead);
+    }
+    reader.go_behind(&object);
+    Ok((value, text))
 }
 
 impl From<Text<'_>> for EventName {

@@ -10,7 +10,7 @@ use serde::{
 use super::{
     deserializer::visit_string,
     reader::{LIMIT, Reader},
-    scan::behind_string,
+    scan::{behind_plain, behind_space, behind_string},
 };
 
 /// The members of an object, or the elements of an array.
@@ -41,19 +41,31 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(true)
     }
 
-    /// Whether there is another member that is not hidden.
+    /// Goes behind the opening quote of the next name, if there is another member that is not hidden.
     #[inline]
-    fn has_next_member(&mut self) -> Result<bool, E> {
-        while self.has_next()? {
-            self.reader.next();
-            self.member = self.reader.rest.len();
-            if self.member != self.reader.hidden_at {
-                return Ok(true);
+    fn open_name(&mut self) -> Result<bool, E> {
+        let reader = &mut *self.reader;
+        loop {
+            let mut rest = behind_space(reader.rest);
+            match rest {
+                [b'}', ..] => break,
+                [b',', next @ ..] if !self.is_first => rest = behind_space(next),
+                _ if self.is_first => {}
+                _ => return Err(reader.lose()),
             }
-            self.reader.pass_hidden();
+            self.is_first = false;
+            self.member = rest.len();
+            match rest {
+                [b'"', name @ ..] if self.member != reader.hidden_at => {
+                    reader.rest = name;
+                    return Ok(true);
+                }
+                [b'"', ..] => reader.pass_hidden(),
+                _ => return Err(reader.lose()),
+            }
         }
-        if self.reader.depth == LIMIT - 1 {
-            self.reader.forget_failure();
+        if reader.depth == LIMIT - 1 {
+            reader.forget_failure();
         }
         Ok(false)
     }
@@ -61,10 +73,10 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     /// The next member's name; its value comes next.
     #[inline]
     pub(in crate::event) fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
-        if !self.has_next_member()? {
+        if !self.open_name()? {
             return Ok(None);
         }
-        let Ok(name) = self.reader.string() else {
+        let Ok(name) = self.reader.string_inside() else {
             // Where `serde_json` stands behind a name that is not Unicode depends on what it is read into.
             return Err(self.reader.lose());
         };
@@ -77,28 +89,29 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
 
     /// Passes over the next member's name, if there is one. The name may be one that is not Unicode.
     pub(super) fn skip_name(&mut self) -> Result<bool, E> {
-        if !self.has_next_member()? {
+        if !self.open_name()? {
             return Ok(false);
         }
-        let start = self.reader.rest;
-        let Some(end) = start.strip_prefix(b"\"").and_then(behind_string) else {
-            return Err(self.reader.lose());
-        };
-        let name = self.reader.between(start, end);
-        // An escaped name may be any other's.
-        self.reader.has_repeated_name |= name.contains('\\') || self.reader.names.insert(trim_quotes(name).as_bytes());
-        self.reader.rest = end;
-        self.reader.expect(b':')?;
+        let reader = &mut *self.reader;
+        let name = reader.rest;
+        let end = behind_plain(name);
+        if let [b'"', rest @ ..] = end {
+            let name = name.get(..name.len().wrapping_sub(end.len())).unwrap_or_default();
+            reader.has_repeated_name |= reader.names.insert(name);
+            reader.rest = rest;
+        } else {
+            let Some(rest) = behind_string(name) else { return Err(reader.lose()) };
+            // An escaped name may be any other's.
+            reader.has_repeated_name = true;
+            reader.rest = rest;
+        }
+        reader.expect(b':')?;
         Ok(true)
     }
 
     pub(in crate::event) const fn reader(&mut self) -> &mut Reader<'de, E> {
         self.reader
     }
-}
-
-fn trim_quotes(name: &str) -> &str {
-    name.get(1..name.len().wrapping_sub(1)).unwrap_or_default()
 }
 
 impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {

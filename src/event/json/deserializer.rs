@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use super::{
     access::{RawValue, UnitVariant, Variants},
     reader::Reader,
+    scan::behind_space,
 };
 
 /// The newtype name by which [`RawJson`](super::RawJson) requests its text.
@@ -49,8 +50,11 @@ impl<'de, E: Error> Deserializer<'de> for &mut Reader<'de, E> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        match self.next() {
-            Some(b'"') => visit_string(self.string()?, visitor),
+        match behind_space(self.rest) {
+            [b'"', rest @ ..] => {
+                self.rest = rest;
+                visit_string(self.string_inside()?, visitor)
+            }
             _ => Err(self.mismatch(&visitor)),
         }
     }
@@ -76,8 +80,8 @@ impl<'de, E: Error> Deserializer<'de> for &mut Reader<'de, E> {
         visitor: V,
     ) -> Result<V::Value, E> {
         match self.next() {
-            Some(b'[') => self.deserialize_seq(visitor),
-            _ => self.deserialize_map(visitor),
+            Some(b'{') => self.enter(b'}', |members| visitor.visit_map(members)),
+            _ => self.deserialize_seq(visitor),
         }
     }
 

@@ -211,11 +211,10 @@ impl<'de, E: Error> Reader<'de, E> {
         self.text.get(place(from)..place(to)).unwrap_or_default()
     }
 
-    /// A string, from its opening quote on.
+    /// A string, from behind its opening quote on.
     #[inline(always)]
-    pub(in crate::event) fn string(&mut self) -> Result<Cow<'de, str>, E> {
+    pub(super) fn string_inside(&mut self) -> Result<Cow<'de, str>, E> {
         let start = self.rest;
-        self.expect(b'"')?;
         let end = behind_plain(self.rest);
         let text = self.between(self.rest, end);
         match end {
@@ -233,7 +232,8 @@ impl<'de, E: Error> Reader<'de, E> {
     /// A string with a lone surrogate, or one that is malformed. `serde_json` passes over some of these.
     #[cold]
     fn not_unicode(&mut self, start: &'de [u8]) -> E {
-        self.rest = start;
+        let quote = self.text.len().wrapping_sub(start.len()).wrapping_sub(1);
+        self.rest = self.text.as_bytes().get(quote..).unwrap_or_default();
         match self.hand_over(|json| <String as serde::Deserialize>::deserialize(json)) {
             Ok(_) => self.lose(),
             Err(error) => error,
