@@ -68,6 +68,56 @@ pub struct UnexpectedMember {
     pub is_repeated: bool,
 }
 
+/// Makes the enum of the envelope's members.
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])* $Key:ident = $name:literal,)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        enum Key {
+            $($(#[doc = $doc])* $Key,)*
+        }
+
+        impl Key {
+            #[inline]
+            fn of(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$Key),)*
+                    _ => None,
+                }
+            }
+
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Key => $name,)*
+                }
+            }
+
+            #[cfg(test)]
+            const NAMES: &'static [&'static str] = &[$($name),*];
+        }
+    };
+}
+
+keys! {
+    TargetUrl = "targetUrl",
+    EventName = "eventName",
+    /// The name in the documented body; what changed in a metadata event.
+    Event = "event",
+    ObjectMetadata = "objectMetadata",
+    WorkspaceId = "workspaceId",
+    WebhookId = "webhookId",
+    EventDate = "eventDate",
+    /// The event's date in the documented body.
+    Timestamp = "timestamp",
+    UserId = "userId",
+    WorkspaceMemberId = "workspaceMemberId",
+    ApiKeyId = "apiKeyId",
+    ApplicationId = "applicationId",
+    Record = "record",
+    /// The record in the documented body.
+    Data = "data",
+    UpdatedFields = "updatedFields",
+}
+
 /// What can be said of a delivery without reading its record.
 #[derive(Debug, Default)]
 pub(crate) struct Heading {
@@ -99,14 +149,18 @@ impl Heading {
             Ok(text) => text,
             Err(error) => body.get(..error.valid_up_to()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""),
         };
-        let mut unseen = vec!["eventName", "event", "workspaceId", "webhookId"];
+        let mut seen = 0_u32;
         for member in Members::of(text) {
-            let name = member.name();
-            let Some(key) = unseen.iter().position(|key| key.as_bytes() == &*name) else { continue };
-            match unseen.swap_remove(key) {
-                "workspaceId" => self.workspace_id = serde_json::from_str(member.value).ok(),
-                "webhookId" => self.webhook_id = serde_json::from_str(member.value).ok(),
-                _ => self.name = self.name.take().or_else(|| event_name(&member)),
+            let Some(key) = std::str::from_utf8(&member.name()).ok().and_then(Key::of) else { continue };
+            if seen & 1 << key as u8 != 0 {
+                continue;
+            }
+            seen |= 1 << key as u8;
+            match key {
+                Key::EventName | Key::Event if self.name.is_none() => self.name = event_name(&member),
+                Key::WorkspaceId => self.workspace_id = serde_json::from_str(member.value).ok(),
+                Key::WebhookId => self.webhook_id = serde_json::from_str(member.value).ok(),
+                _ => {}
             }
             if is_enough(self) {
                 break;
@@ -131,43 +185,62 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
     }
 }
 
-/// Reads a delivery in which everything fits, and the name comes before the record.
+/// Reads a delivery in which everything fits, no name is repeated, and the event's name comes before the record.
 fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
-    let mut reader = Reader::<NotRead>::new(text);
+    let mut reader = Reader::<NotRead>::of_envelope(text);
     reader.next().filter(|first| *first == b'{')?;
-    let envelope = reader.enter(b'}', |members| read_members(body, members)).ok()?;
-    (reader.is_complete() && !reader.has_repeated_name()).then_some(envelope)
+    let (envelope, may_repeat) = reader.enter(b'}', |members| read_members(body, members)).ok()?;
+    (reader.is_complete() && !(may_repeat && repeated(text))).then_some(envelope)
 }
 
-fn read_members<T: FromRecord>(body: &Bytes, mut members: Inside<'_, '_, NotRead>) -> Result<Envelope<T>, NotRead> {
+/// Reads the envelope, and tells whether an unknown name may be repeated in it.
+fn read_members<T: FromRecord>(
+    body: &Bytes,
+    mut members: Inside<'_, '_, NotRead>,
+) -> Result<(Envelope<T>, bool), NotRead> {
     let mut name: Option<EventName> = None;
     let mut record = None;
     let mut about = About::default();
+    let mut seen = 0_u64;
+    let mut may_repeat = false;
     while let Some(key) = members.next_name()? {
-        match &*key {
-            "eventName" if name.is_none() => name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
-            "event" if name.is_none() => match members.reader().next() {
+        let Some(key) = Key::of(&key) else {
+            // One bit for each length: those that Twenty may add are few.
+            let bit = UNKNOWN << (key.len() % 32);
+            may_repeat |= seen & bit != 0;
+            seen |= bit;
+            members.reader().skip()?;
+            continue;
+        };
+        let bit = 1 << key as u8;
+        if seen & bit != 0 {
+            return Err(NotRead);
+        }
+        seen |= bit;
+        match key {
+            Key::EventName if name.is_none() => name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
+            Key::Event if name.is_none() => match members.reader().next() {
                 Some(b'"' | b'n') => name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
                 _ => return Err(NotRead),
             },
-            "record" | "data" | "event" if record.is_none() => match &name {
-                Some(name) if key != "event" || name.metadata_name().is_some() => {
-                    record = Some(read_record(body, name, members.reader(), key == "data")?);
+            Key::Record | Key::Data | Key::Event if record.is_none() => match &name {
+                Some(name) if key != Key::Event || name.metadata_name().is_some() => {
+                    record = Some(read_record(body, name, members.reader(), key == Key::Data)?);
                 }
                 Some(_) => drop(members.reader().skip()?),
                 None => return Err(NotRead),
             },
-            "objectMetadata" => {
+            Key::ObjectMetadata => {
                 about.object_metadata = read_alone(members.reader(), |reader| Deserialize::deserialize(reader))?.0;
             }
-            "workspaceId" => about.workspace_id = members.next_value()?,
-            "webhookId" => about.webhook_id = members.next_value()?,
-            "eventDate" | "timestamp" if about.event_date.is_none() => about.event_date = members.next_value()?,
-            "userId" => about.user_id = members.next_value()?,
-            "workspaceMemberId" => about.workspace_member_id = members.next_value()?,
-            "apiKeyId" => about.api_key_id = members.next_value()?,
-            "applicationId" => about.application_id = members.next_value()?,
-            "updatedFields" => about.updated_fields = members.next_value()?,
+            Key::WorkspaceId => about.workspace_id = members.next_value()?,
+            Key::WebhookId => about.webhook_id = members.next_value()?,
+            Key::EventDate | Key::Timestamp if about.event_date.is_none() => about.event_date = members.next_value()?,
+            Key::UserId => about.user_id = members.next_value()?,
+            Key::WorkspaceMemberId => about.workspace_member_id = members.next_value()?,
+            Key::ApiKeyId => about.api_key_id = members.next_value()?,
+            Key::ApplicationId => about.application_id = members.next_value()?,
+            Key::UpdatedFields => about.updated_fields = members.next_value()?,
             _ => drop(members.reader().skip()?),
         }
     }
@@ -176,8 +249,11 @@ fn read_members<T: FromRecord>(body: &Bytes, mut members: Inside<'_, '_, NotRead
         Some(record) => record,
         None => read_record(body, &name, &mut Reader::new("{}"), false)?,
     };
-    Ok(Envelope { name, record, about })
+    Ok((Envelope { name, record, about }, may_repeat))
 }
+
+/// The lowest bit for the names that are not known, above those of [`Key`].
+const UNKNOWN: u64 = 1 << 32;
 
 fn read_record<T: FromRecord>(
     body: &Bytes,
@@ -198,14 +274,13 @@ fn read_alone<'de, V>(
     reader: &mut Reader<'de, NotRead>,
     read: impl FnOnce(&mut Reader<'de, NotRead>) -> Result<V, NotRead>,
 ) -> Result<(V, &'de str), NotRead> {
-    let mut object = reader.of_value();
-    let start = object.position();
-    let value = read(&mut object)?;
-    let text = object.text_since(start);
-    if object.has_repeated_name() && repeated(text) {
+    reader.forget_names();
+    let start = reader.position();
+    let value = read(reader)?;
+    let text = reader.text_since(start);
+    if reader.has_repeated_name() && repeated(text) {
         return Err(NotRead);
     }
-    reader.go_behind(&object);
     Ok((value, text))
 }
 
@@ -223,7 +298,7 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
     let mut unexpected = Vec::new();
     let members = known_members(text, &mut unexpected);
     let named = members.iter().find_map(|(key, member)| match *key {
-        "eventName" | "event" => Some((member.start, event_name(member)?)),
+        Key::EventName | Key::Event => Some((member.start, event_name(member)?)),
         _ => None,
     });
     let (name_at, name) = named.unwrap_or_else(|| (usize::MAX, EventName::new("")));
@@ -240,22 +315,22 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
     for &(key, member) in &members {
         let mut odd = |is_odd: bool| {
             if is_odd {
-                report(&mut unexpected, key, &member, false);
+                report(&mut unexpected, key.name(), &member, false);
             }
         };
         // The member `event` is the name, or the payload of a metadata event.
         let is_payload = name.metadata_name().is_some() && member.start != name_at;
         match key {
-            "record" | "data" | "event" if record.is_none() && (key != "event" || is_payload) => {
-                let object = Object { body: text, text: member.value, end: member.end, path: key };
+            Key::Record | Key::Data | Key::Event if record.is_none() && (key != Key::Event || is_payload) => {
+                let object = Object { body: text, text: member.value, end: member.end, path: key.name() };
                 let (read, left_out) = read_object_or_keep::<T>(payload, object)?;
                 unexpected.extend(left_out);
                 record = Some(read);
             }
             // Behind the name, it says nothing.
-            "eventName" | "event" => odd(member.start < name_at && member.value != "null"),
-            "objectMetadata" if member.value != "null" => {
-                let object = Object { body: text, text: member.value, end: member.end, path: key };
+            Key::EventName | Key::Event => odd(member.start < name_at && member.value != "null"),
+            Key::ObjectMetadata if member.value != "null" => {
+                let object = Object { body: text, text: member.value, end: member.end, path: key.name() };
                 match tolerance::read(payload, object) {
                     Ok((metadata, left_out)) => {
                         about.object_metadata = Some(metadata);
@@ -264,14 +339,16 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
                     Err(_) => odd(true),
                 }
             }
-            "workspaceId" => odd(!read_into(&mut about.workspace_id, &member)),
-            "webhookId" => odd(!read_into(&mut about.webhook_id, &member)),
-            "eventDate" | "timestamp" if about.event_date.is_none() => odd(!read_into(&mut about.event_date, &member)),
-            "userId" => odd(!read_into(&mut about.user_id, &member)),
-            "workspaceMemberId" => odd(!read_into(&mut about.workspace_member_id, &member)),
-            "apiKeyId" => odd(!read_into(&mut about.api_key_id, &member)),
-            "applicationId" => odd(!read_into(&mut about.application_id, &member)),
-            "updatedFields" => odd(!read_into(&mut about.updated_fields, &member)),
+            Key::WorkspaceId => odd(!read_into(&mut about.workspace_id, &member)),
+            Key::WebhookId => odd(!read_into(&mut about.webhook_id, &member)),
+            Key::EventDate | Key::Timestamp if about.event_date.is_none() => {
+                odd(!read_into(&mut about.event_date, &member))
+            }
+            Key::UserId => odd(!read_into(&mut about.user_id, &member)),
+            Key::WorkspaceMemberId => odd(!read_into(&mut about.workspace_member_id, &member)),
+            Key::ApiKeyId => odd(!read_into(&mut about.api_key_id, &member)),
+            Key::ApplicationId => odd(!read_into(&mut about.application_id, &member)),
+            Key::UpdatedFields => odd(!read_into(&mut about.updated_fields, &member)),
             _ => {}
         }
     }
@@ -304,40 +381,19 @@ fn read_object_or_keep<T: FromRecord>(
 }
 
 /// The envelope's members that this crate knows, each once. Reports those with a name that was there before.
-fn known_members<'a>(text: &'a str, unexpected: &mut Vec<UnexpectedMember>) -> Vec<(&'static str, Member<'a>)> {
+fn known_members<'a>(text: &'a str, unexpected: &mut Vec<UnexpectedMember>) -> Vec<(Key, Member<'a>)> {
     let mut names = HashSet::new();
     let mut known = Vec::new();
     for member in Members::of(text) {
         let name = member.name();
         if !names.insert(name.clone()) {
             report(unexpected, &tolerance::printable(&name), &member, true);
-        } else if let Some(key) = KNOWN.into_iter().find(|key| key.as_bytes() == &*name) {
+        } else if let Some(key) = std::str::from_utf8(&name).ok().and_then(Key::of) {
             known.push((key, member));
         }
     }
     known
 }
-
-/// The envelope's members.
-const KNOWN: [&str; 14] = [
-    "eventName",
-    // The name in the documented body; what changed in a metadata event.
-    "event",
-    "objectMetadata",
-    "workspaceId",
-    "webhookId",
-    "eventDate",
-    // The event's date in the documented body.
-    "timestamp",
-    "userId",
-    "workspaceMemberId",
-    "apiKeyId",
-    "applicationId",
-    "record",
-    // The record in the documented body.
-    "data",
-    "updatedFields",
-];
 
 fn report(unexpected: &mut Vec<UnexpectedMember>, path: &str, member: &Member<'_>, is_repeated: bool) {
     if unexpected.len() < MAX_UNEXPECTED {
@@ -367,7 +423,7 @@ mod tests {
     use crate::event::Record;
 
     fn envelope() -> impl Strategy<Value = String> {
-        let name = select([&KNOWN[..], &["x", r"event\u004eame", r"\u0064ata", r"\ud800", "eventname"]].concat());
+        let name = select([Key::NAMES, &["x", r"event\u004eame", r"\u0064ata", r"\ud800", "eventname"]].concat());
         let value = select(vec![
             "null",
             "5",

@@ -100,17 +100,17 @@ impl<'de, E: Error> Reader<'de, E> {
         reader
     }
 
-    /// A reader of the next value by itself, with levels, names and failures of its own.
-    pub(in crate::event) const fn of_value(&self) -> Self {
-        let mut reader = Self::new(self.text);
-        reader.rest = self.rest;
+    /// A reader of an object whose members are read as texts of their own: each has all levels, and its members' names are looked at.
+    pub(in crate::event) const fn of_envelope(text: &'de str) -> Self {
+        let mut reader = Self::new(text);
+        reader.depth = LIMIT + 1;
         reader
     }
 
-    /// Goes on behind a value that `reader` has read.
-    pub(in crate::event) const fn go_behind(&mut self, reader: &Self) {
-        self.rest = reader.rest;
-        self.is_lost |= reader.is_lost;
+    /// Begins to look at the names of another object.
+    pub(in crate::event) const fn forget_names(&mut self) {
+        self.names = Names::new();
+        self.has_repeated_name = false;
     }
 
     fn hide(&mut self, hidden: &'de [Range<usize>]) {
