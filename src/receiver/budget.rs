@@ -15,8 +15,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short: bytes / 2 })
+    /// Half of it is kept for short bodies, but never so much that a body as long as `body_limit` would not fit into the rest.
+    pub(super) fn new(bytes: usize, body_limit: usize) -> Arc<Self> {
+        let kept_for_short = (bytes / 2).min(bytes.saturating_sub(body_limit));
+        Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short })
     }
 }
 
@@ -53,11 +55,13 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn what_is_taken_comes_back() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(10, 5);
         let mut first = Share::none_of(Arc::clone(&budget));
         let mut second = Share::none_of(Arc::clone(&budget));
         assert!(first.grow(6));
@@ -70,9 +74,34 @@ mod tests {
         assert_eq!(budget.left.load(Ordering::Relaxed), 10);
     }
 
+    proptest! {
+        /// However the limit and the budget are chosen: with nothing else held, each body fits that is no longer than either.
+        #[test]
+        fn an_idle_budget_takes_every_body_up_to_the_limit(
+            bytes in 0..8 * SHORT,
+            limit in 0..8 * SHORT,
+            len in 0..8 * SHORT,
+            chunk in 256..2 * SHORT,
+        ) {
+            let budget = Budget::new(bytes, limit);
+            let len = len.min(limit);
+            let mut share = Share::none_of(Arc::clone(&budget));
+            let mut is_taken = true;
+            let mut left = len;
+            while left > 0 && is_taken {
+                let next = chunk.min(left);
+                is_taken = share.grow(next);
+                left -= next;
+            }
+            prop_assert_eq!(is_taken, len <= bytes);
+            drop(share);
+            prop_assert_eq!(budget.left.load(Ordering::Relaxed), bytes);
+        }
+    }
+
     #[test]
     fn half_is_kept_for_short_bodies() {
-        let budget = Budget::new(4 * SHORT);
+        let budget = Budget::new(4 * SHORT, SHORT);
         let share = || Share::none_of(Arc::clone(&budget));
         let [mut long, mut another] = [share(), share()];
         assert!(long.grow(SHORT));

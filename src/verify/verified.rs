@@ -35,6 +35,33 @@ pub struct Verified {
     keys_id: Arc<str>,
     secret_index: usize,
     nonce: Option<[u8; 16]>,
+    /// Which middleware verified it, if one did.
+    #[cfg_attr(
+        not(any(feature = "actix-web", feature = "tower")),
+        expect(dead_code, reason = "there is no middleware")
+    )]
+    by: Option<VerifiedBy>,
+}
+
+/// A middleware that verified a delivery.
+#[cfg_attr(not(any(feature = "actix-web", feature = "tower")), expect(dead_code, reason = "there is no middleware"))]
+#[derive(Clone, Copy)]
+pub(crate) struct VerifiedBy {
+    pub(crate) receiver_id: u64,
+    /// Whether it, or one around it, deduplicates or acknowledges.
+    pub(crate) is_managed: bool,
+}
+
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+impl Verified {
+    pub(crate) const fn by(&self) -> Option<VerifiedBy> {
+        self.by
+    }
+
+    pub(crate) const fn verified_by(mut self, by: VerifiedBy) -> Self {
+        self.by = Some(by);
+        self
+    }
 }
 
 impl Verified {
@@ -45,7 +72,15 @@ impl Verified {
         keys_id: Arc<str>,
         secret_index: usize,
     ) -> Self {
-        Self { body, timestamp: values.timestamp(), fresh_until, keys_id, secret_index, nonce: values.nonce() }
+        Self {
+            body,
+            timestamp: values.timestamp(),
+            fresh_until,
+            keys_id,
+            secret_index,
+            nonce: values.nonce(),
+            by: None,
+        }
     }
 
     /// The body, byte for byte as it was signed.
