@@ -58,6 +58,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::receiver::Receiver;
 
     #[test]
     fn what_is_taken_comes_back() {
@@ -72,6 +73,17 @@ mod tests {
         assert!(second.grow(6));
         drop(second);
         assert_eq!(budget.left.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn the_default_has_room_for_two_long_bodies_and_as_much_for_short_ones() {
+        for limit in [0, SHORT, 2 << 20, 16 << 20, 33 << 20, 50 << 20, 64 << 20] {
+            let budget = Budget::new(Receiver::default_budget(limit), limit);
+            let share = || Share::none_of(Arc::clone(&budget));
+            let [mut one, mut other] = [share(), share()];
+            assert!(one.grow(limit) && other.grow(limit), "{limit}");
+            assert!(budget.kept_for_short >= 2 * limit && budget.kept_for_short >= 32 << 20, "{limit}");
+        }
     }
 
     proptest! {

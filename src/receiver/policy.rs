@@ -222,7 +222,8 @@ impl Receiver {
         policy
     }
 
-    const fn default_budget(body_limit: usize) -> usize {
+    /// Room for two bodies as long as the limit, beside the half that is kept for short ones.
+    pub(super) const fn default_budget(body_limit: usize) -> usize {
         let for_long_ones = body_limit.saturating_mul(4);
         if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
     }
