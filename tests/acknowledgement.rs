@@ -199,7 +199,8 @@ async fn when_the_background_is_full_more_is_refused() {
     }
 }
 
-/// However many captured deliveries are replayed, and however slow the store: genuine deliveries find room.
+/// However many captured deliveries are replayed, and however slow the store: genuine deliveries
+/// find room.
 #[tokio::test(start_paused = true)]
 async fn replays_take_no_room_from_others() {
     const CAPTURED: usize = 10;

@@ -129,7 +129,8 @@ fn cases() -> Vec<Case> {
         unsigned(&event).with_all(headers.pairs())
     };
     let signature = "0".repeat(64);
-    // Longer than what is read of a rejected body, and longer than what a server has read beside the head.
+    // Longer than what is read of a rejected body, and longer than what a server has read beside
+    // the head.
     let long = vec![b' '; 300_000];
 
     let table = vec![

@@ -420,7 +420,8 @@ async fn addresses_that_are_none() {
     assert_eq!(error.kind(), StoreErrorKind::Settings, "{}", texts(&error));
 }
 
-/// Without any one of the commands that the store needs, `connect` fails; with all of them and no other, everything works.
+/// Without any one of the commands that the store needs, `connect` fails; with all of them and no
+/// other, everything works.
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_missing_permission_shows_when_connecting() {

@@ -442,7 +442,8 @@ async fn workers_of_actix_share_a_store() {
     }
 }
 
-/// On a router and on its route, on an app and on its resource: with what a receiver does beside verifying, each event is handled.
+/// On a router and on its route, on an app and on its resource: with what a receiver does beside
+/// verifying, each event is handled.
 #[tokio::test]
 async fn the_middleware_twice_handles_each_event_once() {
     use std::sync::{

@@ -113,7 +113,8 @@ async fn metrics() {
     assert!(program.terminate().success());
 }
 
-/// A client with half a request head keeps its connection open for as long as it likes. The programs end all the same.
+/// A client with half a request head keeps its connection open for as long as it likes. The
+/// programs end all the same.
 #[tokio::test]
 async fn half_a_request_head_keeps_no_program_from_ending() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));

@@ -1,4 +1,5 @@
-//! One delivery sent to several routes behind one receiver: it is handled once, and by the route that it came to first.
+//! One delivery sent to several routes behind one receiver: it is handled once, and by the route
+//! that it came to first.
 #![cfg(feature = "tower")]
 
 #[path = "support/scripted_store.rs"]
@@ -141,7 +142,8 @@ fn stores() -> [fn() -> Deduplicate; 4] {
     ]
 }
 
-/// Plays deliveries of one body one after the other; `false` when a receiver does not do as the model says.
+/// Plays deliveries of one body one after the other; `false` when a receiver does not do as the
+/// model says.
 async fn play(receiver: Receiver, steps: &[(usize, Ends)]) -> Result<(), TestCaseError> {
     let handlers = Handlers::default();
     let for_calls = handlers.clone();
@@ -222,7 +224,8 @@ async fn a_failure_is_kept_for_as_long_as_copies_verify() {
 
 type Answering = Pin<Box<dyn Future<Output = u16> + Send>>;
 
-/// A copy for another route may wait as well, but not in the place of one that came to the handler's own route.
+/// A copy for another route may wait as well, but not in the place of one that came to the
+/// handler's own route.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_waits_at_another_route_keeps_no_place_from_the_right_one() {
     let (fail, failed) = oneshot::channel::<()>();

@@ -555,7 +555,8 @@ mod refusals {
         assert_eq!(answer.headers()[header::CONNECTION], "close", "some of the body was not read");
     }
 
-    /// Whatever the reason: the server cannot keep a connection open on which there is body left, so the client has to know.
+    /// Whatever the reason: the server cannot keep a connection open on which there is body left,
+    /// so the client has to know.
     #[tokio::test(start_paused = true)]
     async fn say_close_when_body_is_left_and_only_then() {
         let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
@@ -954,7 +955,8 @@ mod nested {
         ]
     }
 
-    /// Posts three deliveries through three middlewares. Success means that the handler ran, once; returns whether all were handled.
+    /// Posts three deliveries through three middlewares. Success means that the handler ran, once;
+    /// returns whether all were handled.
     async fn success_means_handled([outer, middle, inner]: [Receiver; 3]) -> bool {
         let handled = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&handled);

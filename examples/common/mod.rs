@@ -66,13 +66,14 @@ pub(crate) async fn shutdown_signal() {
     let _ = ctrl_c.await;
 }
 
-/// How long open requests may take after the program was asked to end: as long as Twenty waits, and a little more.
+/// How long open requests may take after the program was asked to end: as long as Twenty waits, and
+/// a little more.
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 
 /// Serves until the program is asked to end, and finishes the requests that have begun.
 ///
-/// axum waits for every open connection, and a client that sends half a request head and then nothing keeps one open for as long
-/// as it likes. So the wait is bounded.
+/// axum waits for every open connection, and a client that sends half a request head and then
+/// nothing keeps one open for as long as it likes. So the wait is bounded.
 pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
     let signal = async move {
@@ -89,7 +90,8 @@ pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Resul
     }
 }
 
-/// Waits for the handlers in the background. With [`GRACE`] before it, the program ends within 20 seconds.
+/// Waits for the handlers in the background. With [`GRACE`] before it, the program ends within 20
+/// seconds.
 pub(crate) async fn drain(receiver: &Receiver) {
     let drained = receiver.drain(Duration::from_secs(10)).await;
     if drained.abandoned > 0 {

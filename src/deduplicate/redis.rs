@@ -350,8 +350,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects, within five seconds, and runs every command and script that the store needs, on a key that nobody else has: what is
-    /// wrong with the server or with the permission to use it shows now.
+    /// Connects, within five seconds, and runs every command and script that the store needs, on a
+    /// key that nobody else has: what is wrong with the server or with the permission to use it
+    /// shows now.
     ///
     /// # Errors
     ///

@@ -26,7 +26,8 @@ pub(super) struct Acknowledge {
 struct Background {
     limit: usize,
     running: AtomicUsize,
-    /// Copies of deliveries that are under way or were handled. They are bounded by deduplication and take no room from others.
+    /// Copies of deliveries that are under way or were handled. They are bounded by deduplication
+    /// and take no room from others.
     copies: AtomicUsize,
     is_draining: AtomicBool,
     one_ended: Notify,
@@ -115,10 +116,12 @@ impl Receiver {
     /// For the end of a program: stop taking requests, drain, exit. Only [`acknowledge_within`](Self::acknowledge_within) lets handlers
     /// outlive their requests; without it there is nothing to wait for.
     ///
-    /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It waits for every open connection, and a
-    ///   client that sends half a request head and then nothing keeps one open for as long as it likes.
-    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since handlers live on the workers and
-    ///   die with them. Switch actix's own signals off with `disable_signals()`, and bound the stop with `shutdown_timeout(5)`.
+    /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
+    ///   waits for every open connection, and a client that sends half a request head and then
+    ///   nothing keeps one open for as long as it likes.
+    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since
+    ///   handlers live on the workers and die with them. Switch actix's own signals off with
+    ///   `disable_signals()`, and bound the stop with `shutdown_timeout(5)`.
     ///
     /// ```no_run
     /// use std::{future::IntoFuture, time::Duration};
@@ -201,7 +204,8 @@ impl Arrival {
         let Some(is_copy) = delivery.admit() else { return delivery.refuse(RefusalKind::BeingHandled) };
         let mut slot = self.background.slot(is_copy);
         if slot.is_err() {
-            // Replays that only a store in this process knows of leave at their first turn, which they may not have had yet.
+            // Replays that only a store in this process knows of leave at their first turn, which
+            // they may not have had yet.
             yield_now().await;
             slot = self.background.slot(is_copy);
         }

@@ -15,7 +15,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Half of it is kept for short bodies, but never so much that a body as long as `body_limit` would not fit into the rest.
+    /// Half of it is kept for short bodies, but never so much that a body as long as `body_limit`
+    /// would not fit into the rest.
     pub(super) fn new(bytes: usize, body_limit: usize) -> Arc<Self> {
         let kept_for_short = (bytes / 2).min(bytes.saturating_sub(body_limit));
         Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short })
@@ -87,7 +88,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the limit and the budget are chosen: with nothing else held, each body fits that is no longer than either.
+        /// However the limit and the budget are chosen: with nothing else held, each body fits that
+        /// is no longer than either.
         #[test]
         fn an_idle_budget_takes_every_body_up_to_the_limit(
             bytes in 0..8 * SHORT,

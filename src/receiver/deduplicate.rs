@@ -47,11 +47,12 @@ pub struct Deduplicate {
     /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
     /// was told to forget, it knows best.
     told: Arc<MemoryStore>,
-    /// What is being handled in this process, and by which route. Asked before the store, so a failure that comes while a handler runs
-    /// does not let a copy through.
+    /// What is being handled in this process, and by which route. Asked before the store, so a
+    /// failure that comes while a handler runs does not let a copy through.
     holders: Holders,
     in_flight: InFlight,
-    /// The keys that a duplicate waits for in this process; with `true`, one that came to another route than the one that handles it.
+    /// The keys that a duplicate waits for in this process; with `true`, one that came to another
+    /// route than the one that handles it.
     waited_for: Arc<Mutex<HashSet<(ClaimKey, bool)>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
     lookups: Lookups,
@@ -71,9 +72,10 @@ type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// Handle it without a claim: Twenty does not send it again. This process remembers what it is handling and what it handled, so that
-    /// what arrives twice here is still handled once, even when the first came before the failure. Other machines do not know of it, and
-    /// 100,000 handled deliveries are remembered: beyond that the oldest is forgotten.
+    /// Handle it without a claim: Twenty does not send it again. This process remembers what it is
+    /// handling and what it handled, so that what arrives twice here is still handled once, even
+    /// when the first came before the failure. Other machines do not know of it, and 100,000
+    /// handled deliveries are remembered: beyond that the oldest is forgotten.
     #[default]
     Handle,
     /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
@@ -92,7 +94,8 @@ impl Deduplicate {
 
     /// The shortest [lease](Self::lease): 200 ms.
     ///
-    /// A shorter one could run out between two renewals on a busy machine, and let a copy run beside the first delivery.
+    /// A shorter one could run out between two renewals on a busy machine, and let a copy run
+    /// beside the first delivery.
     pub const MIN_LEASE: Duration = Duration::from_millis(200);
 
     /// How often a duplicate that waits asks again.
@@ -123,9 +126,11 @@ impl Deduplicate {
         self
     }
 
-    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]. A lease below [`Self::MIN_LEASE`] counts as that.
+    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]. A lease below
+    /// [`Self::MIN_LEASE`] counts as that.
     ///
-    /// While the handler runs, the claim is renewed each third of the lease. After a crash the next copy has to wait for its end.
+    /// While the handler runs, the claim is renewed each third of the lease. After a crash the next
+    /// copy has to wait for its end.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self
@@ -144,8 +149,8 @@ impl Deduplicate {
         self
     }
 
-    /// What makes two deliveries the same, instead of the body. An empty list means: the body after all. So does a panic in `key_by`,
-    /// which is logged.
+    /// What makes two deliveries the same, instead of the body. An empty list means: the body after
+    /// all. So does a panic in `key_by`, which is logged.
     ///
     /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
     /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
@@ -170,7 +175,8 @@ impl Deduplicate {
         self
     }
 
-    /// Names the delivery. A panic in the user's function must not lose it, so the body decides then, too.
+    /// Names the delivery. A panic in the user's function must not lose it, so the body decides
+    /// then, too.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         let parts = self.key_by.as_ref().and_then(|key_by| {
             let event = WebhookEvent::read(verified.clone()).ok()?;
@@ -182,7 +188,8 @@ impl Deduplicate {
         }
     }
 
-    /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too many.
+    /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
+    /// many.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
         let is_handled = self.stand_in.is_completed(key) || self.told.is_completed(key);
         self.in_flight.admit(key, is_handled)
@@ -207,7 +214,8 @@ impl Deduplicate {
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
-                    // A copy that was sent to another route must not take the place of one that the handler's own route gets.
+                    // A copy that was sent to another route must not take the place of one that the
+                    // handler's own route gets.
                     let place = (key, self.holders.is_held_by_another(key, route));
                     waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
                 }
@@ -255,7 +263,8 @@ impl Deduplicate {
         }
     }
 
-    /// Ends a claim: completes it when the delivery was handled, to be remembered for so long, else releases it.
+    /// Ends a claim: completes it when the delivery was handled, to be remembered for so long, else
+    /// releases it.
     async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
         if end == End::NotHandled {
             if let Err(error) = self.store.release(claim).await {
@@ -269,7 +278,8 @@ impl Deduplicate {
         }
         let is_handled_now = end == End::Handled;
         if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
-            // Or the claim was lost, and another copy taken up, whose end nobody knows. At least this process will remember.
+            // Or the claim was lost, and another copy taken up, whose end nobody knows. At least
+            // this process will remember.
             let here = self.stand_in.complete(claim, remember_for).await;
             if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
                 super::telemetry::handled_twice();

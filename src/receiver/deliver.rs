@@ -53,9 +53,10 @@ pub enum OutcomeKind {
     Aborted,
     /// A copy was handled before, so this one was not.
     Duplicate,
-    /// It was refused after it was verified, because a copy [is being handled](RefusalKind::BeingHandled) or came to
-    /// [another route](RefusalKind::OtherRoute) first, the store [failed](RefusalKind::StoreFailed), the background
-    /// [is full](RefusalKind::BackgroundFull) or the receiver [is draining](RefusalKind::Draining).
+    /// It was refused after it was verified, because a copy [is being
+    /// handled](RefusalKind::BeingHandled) or came to [another route](RefusalKind::OtherRoute)
+    /// first, the store [failed](RefusalKind::StoreFailed), the background [is
+    /// full](RefusalKind::BackgroundFull) or the receiver [is draining](RefusalKind::Draining).
     Refused(RefusalKind),
 }
 
@@ -97,7 +98,8 @@ impl Delivery {
         Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
     }
 
-    /// Whether this is known to be a copy of another delivery, before the claim store is asked; `None` when it is one copy too many.
+    /// Whether this is known to be a copy of another delivery, before the claim store is asked;
+    /// `None` when it is one copy too many.
     pub(super) fn admit(&mut self) -> Option<bool> {
         let (Some(deduplicate), Some((key, _))) = (self.receiver.deduplication(), self.claim) else {
             return Some(false);

@@ -1,8 +1,9 @@
 //! Which route handles a delivery, as far as this process knows.
 //!
-//! The path is not signed, so a captured delivery can be sent to any route behind the same middleware, and a route that answers 200
-//! to anything would complete the claim of a delivery whose own handler failed. So the route whose handler runs holds the
-//! delivery, and keeps it when that handler fails.
+//! The path is not signed, so a captured delivery can be sent to any route behind the same
+//! middleware, and a route that answers 200 to anything would complete the claim of a delivery
+//! whose own handler failed. So the route whose handler runs holds the delivery, and keeps it when
+//! that handler fails.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 use super::deduplicate::Duplicate;
 use crate::deduplicate::ClaimKey;
 
-/// How many failed deliveries are kept for their routes. Beyond that, the one that failed first is free for all routes.
+/// How many failed deliveries are kept for their routes. Beyond that, the one that failed first is
+/// free for all routes.
 const FAILED: usize = 100_000;
 
 /// A request's method and path. Different spellings of one path are different routes.
@@ -110,7 +112,8 @@ impl Table {
             // The route may have failed before, and keeps it then.
             End::NotFound => held.kept_until.is_none(),
             End::Failed => {
-                // Once only: copies do not become fresh again, and a delivery that fails often must not push others out.
+                // Once only: copies do not become fresh again, and a delivery that fails often must
+                // not push others out.
                 if held.kept_until.is_none()
                     && let Some(until) = Instant::now().checked_add(keep_for)
                 {
@@ -126,7 +129,8 @@ impl Table {
         self.forget();
     }
 
-    /// Forgets failures whose copies do not verify any more, and the oldest ones when there are too many.
+    /// Forgets failures whose copies do not verify any more, and the oldest ones when there are too
+    /// many.
     fn forget(&mut self) {
         let now = Instant::now();
         while let Some(&(key, until)) = self.failed.front()

@@ -7,8 +7,8 @@ use std::{
 
 use crate::deduplicate::ClaimKey;
 
-/// How many copies may be under way at once. Further ones are refused: somebody who captured deliveries can send any number of copies,
-/// and they wait for the store or for a handler.
+/// How many copies may be under way at once. Further ones are refused: somebody who captured
+/// deliveries can send any number of copies, and they wait for the store or for a handler.
 const COPIES: usize = 100;
 
 /// The deliveries of a receiver that are under way.
@@ -28,7 +28,8 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Admits a delivery; `None` when too many copies are under way. `is_copy`: it is known to be one, even if no other is under way.
+    /// Admits a delivery; `None` when too many copies are under way. `is_copy`: it is known to be
+    /// one, even if no other is under way.
     pub(super) fn admit(&self, key: ClaimKey, is_copy: bool) -> Option<Admitted> {
         let mut deliveries = self.lock();
         let key = if !is_copy && deliveries.keys.insert(key) {

@@ -17,12 +17,14 @@
 //! | verified, but not what the extractor's type asks for, or of another object | 422 |
 //! | extractor without the middleware; two receivers' middlewares around each other that both deduplicate or acknowledge | 500 |
 //!
-//! On HTTP/1, every rejection that leaves some of the request's body unread says `Connection: close`, and so does a 408. What has
-//! arrived of a rejected body is read, up to 64 KiB, and more is waited for 50 ms at most.
+//! On HTTP/1, every rejection that leaves some of the request's body unread says `Connection:
+//! close`, and so does a 408. What has arrived of a rejected body is read, up to 64 KiB, and more
+//! is waited for 50 ms at most.
 //!
-//! The middleware of the *same* receiver, or of clones that were not changed, may lie around a route twice, on a router and on its
-//! route, for one: the inner one passes verified deliveries through. With different receivers around each other, a delivery has to verify
-//! with both, and only one of them may deduplicate or acknowledge.
+//! The middleware of the *same* receiver, or of clones that were not changed, may lie around a
+//! route twice, on a router and on its route, for one: the inner one passes verified deliveries
+//! through. With different receivers around each other, a delivery has to verify with both, and
+//! only one of them may deduplicate or acknowledge.
 //!
 //! Whatever the method: the middleware comes before a route's 405, so an unsigned `GET` is a 401.
 //!

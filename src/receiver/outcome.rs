@@ -159,13 +159,16 @@ pub enum RefusalKind {
     BeingHandled,
     /// Authentic, but the claim store failed, under [`StoreFailure::Reject`](super::StoreFailure::Reject).
     StoreFailed,
-    /// Authentic, but a copy came to another route first, whose handler failed. The route that it came to first may handle it again.
+    /// Authentic, but a copy came to another route first, whose handler failed. The route that it
+    /// came to first may handle it again.
     OtherRoute,
     /// Authentic, but no more handlers may run in the background.
     BackgroundFull,
-    /// Authentic, but the receiver is [draining](super::Receiver::drain), or its runtime is being shut down.
+    /// Authentic, but the receiver is [draining](super::Receiver::drain), or its runtime is being
+    /// shut down.
     Draining,
-    /// The middleware of another receiver lies around this one, and both deduplicate or acknowledge: a mistake in the program.
+    /// The middleware of another receiver lies around this one, and both deduplicate or
+    /// acknowledge: a mistake in the program.
     Nested,
 }
 
@@ -237,8 +240,9 @@ pub struct RefusalResponse {
 }
 
 impl RefusalResponse {
-    /// An answer with this status and no body. What HTTP demands with the status is added: `WWW-Authenticate` with 401,
-    /// `Accept-Encoding` with 415, `Connection: close` on HTTP/1 with 408 and when some of the request's body was not read.
+    /// An answer with this status and no body. What HTTP demands with the status is added:
+    /// `WWW-Authenticate` with 401, `Accept-Encoding` with 415, `Connection: close` on HTTP/1 with
+    /// 408 and when some of the request's body was not read.
     ///
     /// A number that is no final status (200 to 599) is answered as 500.
     pub const fn new(status: u16) -> Self {

@@ -71,7 +71,8 @@ impl Receiver {
     /// How long a body may take, unless [configured](Self::body_deadline): 5 seconds, after which Twenty gives up anyway.
     pub const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-    /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget): 64 MiB, or four times the verifier's
+    /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget):
+    /// 64 MiB, or four times the verifier's
     /// [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
     pub const DEFAULT_UNVERIFIED_BUDGET: usize = 64 << 20;
 
@@ -109,11 +110,13 @@ impl Receiver {
     /// handled. A copy that comes meanwhile waits for the outcome: it may be the only one that ever comes again. A third one is
     /// answered with 409.
     ///
-    /// The path is not signed, so a captured delivery can be sent to another route behind the same middleware. That route never handles
-    /// what was handled. It neither handles nor completes what another route failed to handle: such a copy is answered with 409, for
-    /// as long as copies verify, and a copy that comes to the first route again is handled. A route is a method and a path. One that answers
-    /// 404 or 405 has not handled anything, and keeps nothing from the others. This is known per process: receivers that share a
-    /// `RedisStore` agree on what was handled and on what is running, not on which route failed.
+    /// The path is not signed, so a captured delivery can be sent to another route behind the same
+    /// middleware. That route never handles what was handled. It neither handles nor completes what
+    /// another route failed to handle: such a copy is answered with 409, for as long as copies
+    /// verify, and a copy that comes to the first route again is handled. A route is a method and a
+    /// path. One that answers 404 or 405 has not handled anything, and keeps nothing from the
+    /// others. This is known per process: receivers that share a `RedisStore` agree on what was
+    /// handled and on what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(deduplicate.into()));
         self
@@ -133,11 +136,11 @@ impl Receiver {
         self
     }
 
-    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within). Default:
-    /// [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
+    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within).
+    /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
     ///
-    /// Copies of a delivery that is under way, or that this process handled, do not count: at most 100 of them run or wait beside the
-    /// others, and further ones are answered with 409.
+    /// Copies of a delivery that is under way, or that this process handled, do not count: at most
+    /// 100 of them run or wait beside the others, and further ones are answered with 409.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -201,9 +204,11 @@ impl Receiver {
     /// bytes of bodies; the buffers that hold them can take up to twice as much. Half of it is kept for bodies of up to 16 KiB, as nearly
     /// all of Twenty's are, so that a few strangers with long ones cannot keep them out.
     ///
-    /// Make it at least twice the verifier's [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
-    /// for short bodies that a body as long as the limit still fits when nothing else is held. No body can be longer than the budget:
-    /// with a budget below the limit, longer ones are answered with 503, even when nothing else is held.
+    /// Make it at least twice the verifier's
+    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
+    /// for short bodies that a body as long as the limit still fits when nothing else is held. No
+    /// body can be longer than the budget: with a budget below the limit, longer ones are answered
+    /// with 503, even when nothing else is held.
     pub fn unverified_budget(mut self, bytes: usize) -> Self {
         let body_limit = self.verifier().body_limit();
         self.policy_mut().budget = Budget::new(bytes, body_limit);
@@ -238,7 +243,8 @@ impl Receiver {
         deduplicate.is_some() || acknowledge.is_some()
     }
 
-    /// What to do with a request that may have come through other middleware of this crate: with what that one verified.
+    /// What to do with a request that may have come through other middleware of this crate: with
+    /// what that one verified.
     pub(crate) fn nesting(&self, outer: Option<&Verified>) -> Nesting {
         let Some((verified, by)) = outer.and_then(|verified| Some((verified, verified.by()?))) else {
             return Nesting::Verify { is_inside_managed: false };
@@ -380,12 +386,15 @@ impl Receiver {
 
 /// What a middleware does inside of another one.
 pub(crate) enum Nesting {
-    /// There is none, or that of another receiver: what it verified, perhaps with another tenant's keys, proves nothing here.
+    /// There is none, or that of another receiver: what it verified, perhaps with another tenant's
+    /// keys, proves nothing here.
     Verify { is_inside_managed: bool },
-    /// That of the same receiver has done everything. To do it again would take the delivery for a copy of itself.
+    /// That of the same receiver has done everything. To do it again would take the delivery for a
+    /// copy of itself.
     PassThrough(Verified),
-    /// Both deduplicate or acknowledge. In the same store the delivery would be a copy of itself, and the 202 of the inner one would
-    /// complete the claim of the outer one before the handler has ended.
+    /// Both deduplicate or acknowledge. In the same store the delivery would be a copy of itself,
+    /// and the 202 of the inner one would complete the claim of the outer one before the handler
+    /// has ended.
     Refuse(Refusal),
 }
 

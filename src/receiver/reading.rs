@@ -15,7 +15,8 @@ use crate::verify::{SignatureValues, Verified, VerifiedBy};
 /// closing the connection on it would reset it.
 const DRAIN_LIMIT: usize = 64 << 10;
 
-/// How long draining waits for more of a refused body, in total. The answer must not depend on a body that may never arrive.
+/// How long draining waits for more of a refused body, in total. The answer must not depend on a
+/// body that may never arrive.
 const DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
 /// How many frames are taken before the runtime gets a turn: a body that is always ready must not starve the others.
@@ -50,8 +51,8 @@ enum Stage {
 }
 
 impl Reading {
-    /// Checks the request's head. `target`: path and query; for `at_least` see [`Receiver::check_head`], for `is_inside_managed`
-    /// [`Nesting`](super::Nesting).
+    /// Checks the request's head. `target`: path and query; for `at_least` see
+    /// [`Receiver::check_head`], for `is_inside_managed` [`Nesting`](super::Nesting).
     pub(crate) fn begin<N, V, H>(
         receiver: &Receiver,
         target: &str,
@@ -85,8 +86,9 @@ impl Reading {
         }
     }
 
-    /// Whether some of the body was not read. The server cannot keep such an HTTP/1 connection open, so the answer has to
-    /// say `Connection: close`: otherwise the client sends its next request into a connection that is being closed.
+    /// Whether some of the body was not read. The server cannot keep such an HTTP/1 connection
+    /// open, so the answer has to say `Connection: close`: otherwise the client sends its next
+    /// request into a connection that is being closed.
     pub(crate) fn leaves_body_unread(&self) -> bool {
         !self.has_ended
     }
@@ -99,7 +101,8 @@ impl Reading {
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
     ) -> Poll<Result<Verified, Refusal>> {
         if self.poll_resolving(receiver, cx).is_pending() {
-            // The body was not looked at yet. What has arrived of it is drained as after any other refusal.
+            // The body was not looked at yet. What has arrived of it is drained as after any other
+            // refusal.
             let refusal = ready!(self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed));
             self.stage = Stage::Drain(refusal);
         }
@@ -176,7 +179,8 @@ impl Reading {
         }
     }
 
-    /// Waits until the body is late: after the deadline for a body that is wanted, after [`DRAIN_WITHIN`] for one that is not.
+    /// Waits until the body is late: after the deadline for a body that is wanted, after
+    /// [`DRAIN_WITHIN`] for one that is not.
     fn poll_deadline(&mut self, receiver: &Receiver, cx: &mut Context<'_>, late: RefusalKind) -> Poll<Refusal> {
         if matches!(self.stage, Stage::Drain(_)) && !self.is_drain_deadline {
             self.is_drain_deadline = true;
