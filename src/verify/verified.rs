@@ -35,17 +35,16 @@ pub struct Verified {
     keys_id: Arc<str>,
     secret_index: usize,
     nonce: Option<[u8; 16]>,
-    /// Which middleware verified it, if one did.
+    /// The receiver whose middleware verified it, if one did; see `VerifiedBy`.
     #[cfg_attr(
         not(any(feature = "actix-web", feature = "tower")),
         expect(dead_code, reason = "there is no middleware")
     )]
-    by: Option<VerifiedBy>,
+    by: Option<(u64, bool)>,
 }
 
 /// A middleware that verified a delivery.
-#[cfg_attr(not(any(feature = "actix-web", feature = "tower")), expect(dead_code, reason = "there is no middleware"))]
-#[derive(Clone, Copy)]
+#[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) struct VerifiedBy {
     pub(crate) receiver_id: u64,
     /// Whether it, or one around it, deduplicates or acknowledges.
@@ -54,12 +53,12 @@ pub(crate) struct VerifiedBy {
 
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 impl Verified {
-    pub(crate) const fn by(&self) -> Option<VerifiedBy> {
-        self.by
+    pub(crate) fn by(&self) -> Option<VerifiedBy> {
+        self.by.map(|(receiver_id, is_managed)| VerifiedBy { receiver_id, is_managed })
     }
 
-    pub(crate) const fn verified_by(mut self, by: VerifiedBy) -> Self {
-        self.by = Some(by);
+    pub(crate) const fn verified_by(mut self, VerifiedBy { receiver_id, is_managed }: VerifiedBy) -> Self {
+        self.by = Some((receiver_id, is_managed));
         self
     }
 }
