@@ -62,6 +62,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .service(webhooks.route(web::post().to(on_event.clone())))
             .route("/health", web::get().to(HttpResponse::Ok))
     };
-    HttpServer::new(app).bind(common::listen_addr())?.run().await?;
+    HttpServer::new(app).shutdown_timeout(5).bind(common::listen_addr())?.run().await?;
     Ok(())
 }

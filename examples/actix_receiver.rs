@@ -31,7 +31,7 @@ async fn main() -> std::io::Result<()> {
     let for_workers = receiver.clone();
     let app = move || App::new().configure(|config| routes(config, for_workers.clone()));
     // By itself actix stops on signals, and with its workers the handlers that run on them.
-    let server = HttpServer::new(app).disable_signals().bind(common::listen_addr())?;
+    let server = HttpServer::new(app).disable_signals().shutdown_timeout(5).bind(common::listen_addr())?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}/webhooks/twenty");
     }

@@ -32,7 +32,7 @@ async fn main() -> std::io::Result<()> {
         .acknowledge_within(Duration::from_secs(4));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app(receiver.clone())).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app(receiver.clone())).await?;
     // No request is open any more; handlers that were acknowledged early may still run.
     common::drain(&receiver).await;
     Ok(())

@@ -58,6 +58,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let receiver = Receiver::new(common::verifier_from_env());
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app(receiver)?).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app(receiver)?).await?;
     Ok(())
 }

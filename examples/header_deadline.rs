@@ -63,7 +63,7 @@ async fn serve(listener: TcpListener, app: Router, head_within: Duration, shutdo
         });
     }
     drop(listener);
-    let _ = timeout(Duration::from_secs(30), graceful.shutdown()).await;
+    let _ = timeout(common::GRACE, graceful.shutdown()).await;
 }
 
 #[tokio::main]

@@ -117,7 +117,7 @@ async fn main() -> Result<(), BoxError> {
         .acknowledge_within(Duration::from_secs(4));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty/{{tenant}}", listener.local_addr()?);
-    axum::serve(listener, app(receiver.clone())).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app(receiver.clone())).await?;
     common::drain(&receiver).await;
     Ok(())
 }

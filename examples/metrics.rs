@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .acknowledge_within(Duration::from_secs(4));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app(receiver.clone(), metrics)).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app(receiver.clone(), metrics)).await?;
     common::drain(&receiver).await;
     Ok(())
 }

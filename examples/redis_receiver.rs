@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .on_outcome(on_outcome);
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app(receiver.clone())).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app(receiver.clone())).await?;
     common::drain(&receiver).await;
     Ok(())
 }

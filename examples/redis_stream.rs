@@ -84,7 +84,7 @@ async fn receive() -> Result<(), BoxError> {
         .with_state(connect(Duration::from_secs(2))?);
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(common::shutdown_signal()).await?;
+    common::serve(listener, app).await?;
     Ok(())
 }
 

@@ -1,22 +1,29 @@
 //! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike in axum and actix-web.
 #![cfg(all(feature = "actix-web", feature = "axum"))]
 
+#[path = "support/scripted_store.rs"]
+mod scripted_store;
 #[path = "support/stack.rs"]
 mod stack;
 mod support;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::Full;
 use stack::{Leave, Leaving, Outcomes, Running, Server, Stack, event, post, signed_anew};
 use support::{
+    bodies,
     http1::{Connection, delivery, soon},
     verifier,
 };
 use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
 use twenty_webhook::{
     Receiver,
     deduplicate::MemoryStore,
     receiver::{Deduplicate, OutcomeKind, RefusalKind},
+    tower::{VerifiedBody, WebhookLayer},
 };
 
 /// So short that a handler that waits is not done in time.
@@ -192,6 +199,50 @@ async fn when_the_background_is_full_more_is_refused() {
     }
 }
 
+/// However many captured deliveries are replayed, and however slow the store: genuine deliveries
+/// find room.
+#[tokio::test(start_paused = true)]
+async fn replays_take_no_room_from_others() {
+    const CAPTURED: usize = 10;
+    const COPIES: usize = 100;
+    const GENUINE: usize = 50;
+
+    for is_handled in [false, true] {
+        let store = scripted_store::ScriptedStore::new();
+        let receiver = Receiver::new(verifier())
+            .deduplicate(Deduplicate::new(store.clone()).lease(LONG))
+            .acknowledge_within(Duration::from_secs(4))
+            .background_limit(CAPTURED + GENUINE);
+        let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: http::Request<VerifiedBody>| async {
+            Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+        }));
+        let post = |title: String| {
+            let body = event(&title);
+            let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
+            tokio::spawn(service.clone().oneshot(request))
+        };
+        let captured = |number| format!("captured {number}");
+        if is_handled {
+            for number in 0..CAPTURED {
+                assert_eq!(post(captured(number)).await.unwrap().unwrap().status(), 200);
+            }
+        }
+        store.answer_after(Duration::from_millis(300));
+        let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let genuine: Vec<_> = (0..GENUINE).map(|number| post(format!("genuine {number}"))).collect();
+        for answering in genuine {
+            assert_eq!(answering.await.unwrap().unwrap().status(), 200, "captured ones were handled: {is_handled}");
+        }
+        let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+        for answering in replays {
+            *statuses.entry(answering.await.unwrap().unwrap().status().as_u16()).or_default() += 1;
+        }
+        assert!(statuses.keys().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
+        assert_eq!(receiver.drain(Duration::ZERO).await.abandoned, 0);
+    }
+}
+
 /// The last slot is given back right after its outcome was told, not before.
 async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
     let body = event("room again");
@@ -292,7 +343,7 @@ mod draining {
                     async move { receiver.drain(LONG).await.abandoned }
                 });
                 let told = Instant::now();
-                let refused = OutcomeKind::Refused(RefusalKind::BackgroundFull);
+                let refused = OutcomeKind::Refused(RefusalKind::Draining);
                 // It begins when its task does.
                 soon(async {
                     let mut title = 2;

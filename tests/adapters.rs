@@ -129,6 +129,9 @@ fn cases() -> Vec<Case> {
         unsigned(&event).with_all(headers.pairs())
     };
     let signature = "0".repeat(64);
+    // Longer than what is read of a rejected body, and longer than what a server has read beside
+    // the head.
+    let long = vec![b' '; 300_000];
 
     let table = vec![
         (
@@ -187,6 +190,17 @@ fn cases() -> Vec<Case> {
                 request("forged and no JSON", delivery("{").signature(&signature)),
                 request("unsigned and longer than the limit", unsigned(&over_the_limit)),
                 request("unsigned and encoded", unsigned(&event).with("content-encoding", "gzip")),
+                request("unsigned and long", unsigned(&long)),
+                request("unsigned and long, in chunks", unsigned(&long).chunked(10_000)),
+                request(
+                    "unsigned and long, asking whether to continue",
+                    unsigned(&long).with("expect", "100-continue"),
+                ),
+                request(
+                    "stale and long",
+                    unsigned(&long).with_all(support::signed_at(NOW.saturating_sub(minutes), &long)),
+                ),
+                stalled("unsigned, and only a part of it comes", unsigned(&long), 200),
             ],
         ),
         (
@@ -205,6 +219,8 @@ fn cases() -> Vec<Case> {
                 request("a timestamp out of range", delivery(&event).timestamp("17909324717330000000000")),
                 request("a negative timestamp", delivery(&event).timestamp("-9223372036854775808")),
                 request("an empty timestamp", delivery(&event).timestamp("")),
+                request("malformed and long", delivery(&long).timestamp("soon")),
+                request("no timestamp, long", delivery(&long).without(TIMESTAMP)),
                 request("malformed, encoded and too long", {
                     delivery(&over_the_limit).timestamp("soon").with("content-encoding", "gzip")
                 }),
@@ -243,6 +259,8 @@ fn cases() -> Vec<Case> {
                 request("declared longer than the limit", delivery(&over_the_limit)),
                 request("in chunks, longer than the limit", delivery(&over_the_limit).chunked(1000)),
                 request("in one chunk, longer than the limit", delivery(&over_the_limit).chunked(LIMIT * 2)),
+                request("declared much longer than the limit", delivery(&long)),
+                request("in chunks, much longer than the limit", delivery(&long).chunked(10_000)),
                 stalled(
                     "declared 50 MiB",
                     delivery(vec![b' '; 64 << 10]).changed("content-length", "52428800"),
@@ -265,6 +283,7 @@ fn cases() -> Vec<Case> {
             415,
             vec![
                 request("gzip", delivery(&event).with("content-encoding", "gzip")),
+                request("gzip and long", delivery(&long).with("content-encoding", "gzip")),
                 request("gzip after identity", {
                     delivery(&event).with("content-encoding", "identity").with("content-encoding", "gzip")
                 }),
@@ -313,10 +332,18 @@ fn cases() -> Vec<Case> {
             vec![
                 request("over the budget", delivery(event_of(1001))),
                 request("in chunks, over the budget", delivery(event_of(1001)).chunked(200)),
+                stalled("over the budget, and only a part of it comes", delivery(event_of(1010)), 1005),
             ],
         ),
         (Setup::Poor, 401, vec![request("unsigned, not even counted", unsigned(event_of(1001)))]),
-        (Setup::Poor, 413, vec![request("too long, not even counted", delivery(&over_the_limit))]),
+        (
+            Setup::Poor,
+            413,
+            vec![
+                request("too long, not even counted", delivery(&over_the_limit)),
+                request("much too long, not even counted", delivery(&long)),
+            ],
+        ),
         (
             Setup::Persons,
             200,
@@ -343,6 +370,7 @@ fn cases() -> Vec<Case> {
                 request("signed, but nobody asks", delivery(&event)),
                 request("unsigned, and nobody asks", unsigned(&event)),
                 request("no JSON, and nobody asks", delivery("no JSON")),
+                request("long, and nobody asks", delivery(&long)),
             ],
         ),
         (Setup::Bare, 404, vec![request("another path", delivery(&event).line("POST /elsewhere HTTP/1.1"))]),
@@ -523,6 +551,18 @@ mod on_axum {
     }
 
     #[tokio::test]
+    async fn around_a_router_and_a_route() {
+        play_with(|setup, handled, layer| {
+            let router = match layer {
+                Some(layer) => Router::new().route("/webhooks/twenty", route(setup).layer(layer.clone())).layer(layer),
+                None => Router::new().route("/webhooks/twenty", route(setup)),
+            };
+            router.with_state(handled)
+        })
+        .await;
+    }
+
+    #[tokio::test]
     async fn around_the_routes_so_far() {
         play_with(|setup, handled, layer| {
             let router = Router::new().route("/webhooks/twenty", route(setup));
@@ -619,6 +659,18 @@ mod on_actix {
             serve!(move || {
                 let resource = web::resource("/webhooks/twenty").wrap(middleware()).route(route(setup));
                 App::new().app_data(web::Data::new(Arc::clone(&handled))).service(resource)
+            })
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn around_an_app_and_a_resource() {
+        play(async |setup: Setup, handled: Handled| {
+            let middleware = middleware(setup);
+            serve!(move || {
+                let resource = web::resource("/webhooks/twenty").wrap(middleware()).route(route(setup));
+                App::new().app_data(web::Data::new(Arc::clone(&handled))).wrap(middleware()).service(resource)
             })
         })
         .await;

@@ -420,6 +420,46 @@ async fn addresses_that_are_none() {
     assert_eq!(error.kind(), StoreErrorKind::Settings, "{}", texts(&error));
 }
 
+/// Without any one of the commands that the store needs, `connect` fails; with all of them and no
+/// other, everything works.
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_missing_permission_shows_when_connecting() {
+    const NEEDED: [&str; 6] = ["set", "get", "del", "pexpire", "eval", "evalsha"];
+    // What the connection itself asks for.
+    const CONNECTION: [&str; 3] = ["+hello", "+client", "+ping"];
+    let server = Server::start(&[]);
+    let url = format!("redis://app:pw@127.0.0.1:{}", server.port());
+    let allow = |commands: &[&str], keys: &str| {
+        let allowed: Vec<String> = commands.iter().map(|command| format!("+{command}")).collect();
+        let mut words = vec!["ACL", "SETUSER", "app", "reset", "on", ">pw", keys];
+        words.extend(CONNECTION);
+        words.extend(allowed.iter().map(String::as_str));
+        let () = server.command(&words).unwrap();
+    };
+    allow(&NEEDED, "~twenty-webhook:*");
+    let store = RedisStore::connect(&url).await.unwrap();
+    assert_eq!(server.command::<usize>(&["DBSIZE"]).unwrap(), 0, "nothing is left behind");
+    let claim = fresh(store.claim(key(), LONG).await.unwrap());
+    assert!(store.renew(&claim, LONG).await.unwrap());
+    assert!(store.complete(&claim, LONG).await.unwrap());
+    assert!(store.forget(claim.key()).await.unwrap());
+    for restarted in [false, true] {
+        for missing in NEEDED {
+            if restarted {
+                // The scripts are not there yet.
+                let () = server.command(&["SCRIPT", "FLUSH"]).unwrap();
+            }
+            let others: Vec<&str> = NEEDED.into_iter().filter(|command| *command != missing).collect();
+            allow(&others, "~twenty-webhook:*");
+            let error = RedisStore::connect(&url).await.expect_err(missing);
+            assert_eq!(error.kind(), StoreErrorKind::Refused, "{missing}: {}", texts(&error));
+        }
+    }
+    allow(&NEEDED, "~another:*");
+    assert_eq!(RedisStore::connect(&url).await.unwrap_err().kind(), StoreErrorKind::Refused);
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn password_refused_and_mended() {

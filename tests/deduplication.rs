@@ -474,6 +474,105 @@ async fn workers_of_actix_share_a_store() {
     }
 }
 
+/// On a router and on its route, on an app and on its resource: with what a receiver does beside
+/// verifying, each event is handled.
+#[tokio::test]
+async fn the_middleware_twice_handles_each_event_once() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use twenty_webhook::{actix_web::WebhookMiddleware, testing::Delivery, verify::Signer};
+
+    let deduplicating = || receiver(never_expiring(MemoryStore::new(1000)));
+    let acknowledging = || Receiver::new(verifier()).acknowledge_within(Duration::from_secs(4));
+    let both = || deduplicating().acknowledge_within(Duration::from_secs(4));
+    for receiver in [deduplicating(), acknowledging(), both()] {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let signer = Signer::new(support::SECRET).unwrap();
+        let sign = |title: &str| Delivery::from_body(event(title)).sign_at(&signer, NOW);
+        {
+            use axum::{Router, body::Body, routing::post};
+            let (layer, counted) = (WebhookLayer::new(receiver.clone()), Arc::clone(&handled));
+            let on_event = async move |_: WebhookEvent| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            };
+            let app = Router::new().route("/", post(on_event).layer(layer.clone())).layer(layer);
+            for number in 0..20 {
+                let request = sign(&format!("axum {number}")).into_http_request::<Body>("/").unwrap();
+                let status = soon(app.clone().oneshot(request)).await.unwrap().status();
+                assert_eq!((status.as_u16(), handled.load(Ordering::Relaxed)), (200, number + 1), "{receiver:?}");
+            }
+        }
+        {
+            use actix_web::{App, HttpResponse, rt::System, test, web};
+            handled.store(0, Ordering::Relaxed);
+            let counted = Arc::clone(&handled);
+            let (receiver, requests) = (receiver.clone(), (0..20).map(|number| sign(&format!("actix {number}"))));
+            let requests: Vec<_> = requests.collect();
+            std::thread::spawn(move || {
+                System::new().block_on(async move {
+                    let on_event = move |_: WebhookEvent| {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        async { HttpResponse::Ok().finish() }
+                    };
+                    let middleware = WebhookMiddleware::new(receiver);
+                    let resource = web::resource("/").wrap(middleware.clone()).route(web::post().to(on_event));
+                    let app = test::init_service(App::new().wrap(middleware).service(resource)).await;
+                    for request in requests {
+                        let answer = test::call_service(&app, request.into_test_request().to_request()).await;
+                        assert_eq!(answer.status().as_u16(), 200);
+                    }
+                });
+            })
+            .join()
+            .unwrap();
+            assert_eq!(handled.load(Ordering::Relaxed), 20);
+        }
+    }
+}
+
+/// It must not lose the event. The body decides then, so copies are still found.
+#[tokio::test]
+async fn a_panic_in_the_users_key_falls_back_to_the_body() {
+    let panics = |event: &WebhookEvent| -> Vec<String> {
+        if event.name == "note.created" {
+            std::panic::resume_unwind(Box::new("the key panics"));
+        }
+        Vec::new()
+    };
+    for acknowledges in [false, true] {
+        everywhere(
+            || {
+                let receiver = receiver(never_expiring(MemoryStore::new(1000)).key_by(panics));
+                if acknowledges { receiver.acknowledge_within(Duration::from_secs(300)) } else { receiver }
+            },
+            async |server, outcomes| {
+                let (body, other) = (event("panics"), event("another"));
+                assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+                assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+                assert_eq!(server.post_handled(delivery(&other), 200).await, 200);
+                let handled = OutcomeKind::Handled;
+                expect(outcomes, [FAILED, handled, OutcomeKind::Duplicate, handled]).await;
+            },
+        )
+        .await;
+    }
+}
+
+/// A shorter one would run out between two renewals.
+#[tokio::test]
+async fn no_lease_is_shorter_than_the_minimum() {
+    for lease in [Duration::ZERO, Duration::from_millis(1), Deduplicate::MIN_LEASE] {
+        let shown = format!("{:?}", Deduplicate::new(MemoryStore::new(1)).lease(lease));
+        assert!(shown.contains(&format!("lease: {:?}", Deduplicate::MIN_LEASE)), "{shown}");
+    }
+    let longer = Deduplicate::MIN_LEASE * 2;
+    assert!(format!("{:?}", Deduplicate::new(MemoryStore::new(1)).lease(longer)).contains(&format!("{longer:?}")));
+}
+
 mod store_failures {
     use super::*;
 

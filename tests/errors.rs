@@ -150,7 +150,13 @@ fn receiver() -> Vec<Case> {
         (Overloaded, "too many unverified bytes held at once"),
         (BeingHandled, "a copy is being handled, and another one waits for it"),
         (StoreFailed, "the claim store failed"),
-        (BackgroundFull, "too many handlers in the background, or shutting down"),
+        (OtherRoute, "a copy came to another route first, whose handler failed"),
+        (BackgroundFull, "too many handlers in the background"),
+        (Draining, "the receiver is draining: the program is about to end"),
+        (
+            Nested,
+            "the middlewares of two receivers that deduplicate or acknowledge lie around each other: keep one of them",
+        ),
     ];
     kinds.into_iter().map(|(kind, message)| case("RefusalKind", kind, Refusal::from(kind), message)).collect()
 }

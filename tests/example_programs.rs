@@ -12,7 +12,7 @@ mod program;
 #[allow(dead_code, reason = "each test uses a part")]
 mod server;
 
-use std::{collections::BTreeSet, net::SocketAddr, ops::Range};
+use std::{collections::BTreeSet, io::Write as _, net::SocketAddr, ops::Range};
 
 use client::Connection;
 use program::Program;
@@ -111,6 +111,38 @@ async fn metrics() {
     assert!(page.contains("twenty_webhook_handler_seconds_bucket{"), "{page}");
     assert!(!page.contains(SECRET));
     assert!(program.terminate().success());
+}
+
+/// A client with half a request head keeps its connection open for as long as it likes. The
+/// programs end all the same.
+#[tokio::test]
+async fn half_a_request_head_keeps_no_program_from_ending() {
+    let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));
+    std::fs::write(&file, "acme acme-secret\n").unwrap();
+    let redis = "redis://127.0.0.1:1";
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("TENANTS_FILE", file.to_str().unwrap())];
+    let names = ["axum_receiver", "actix_receiver", "event_router", "many_tenants", "metrics", "header_deadline"];
+    let mut programs: Vec<_> = names.iter().map(|name| Program::start(name, &[], &variables)).collect();
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", redis)];
+    programs.push(Program::start("redis_receiver", &[], &variables));
+    let mut clients = Vec::new();
+    for program in &mut programs {
+        for part in
+            ["POST / HTTP/1.1\r\n", "P", "POST /webhooks/twenty HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"]
+        {
+            let mut client = std::net::TcpStream::connect(program.address()).unwrap();
+            client.write_all(part.as_bytes()).unwrap();
+            clients.push(client);
+        }
+    }
+    // All of them at once. How long it takes is bounded by `Program::wait`.
+    for program in &programs {
+        program.signal("-TERM");
+    }
+    for program in &mut programs {
+        assert!(program.wait().success());
+    }
+    std::fs::remove_file(file).unwrap();
 }
 
 async fn enqueue(address: SocketAddr, numbers: Range<usize>) {

@@ -26,14 +26,18 @@ use support::{
     bodies::{Scripted, Sent, Step, channel, chunk, delivery, scripted, unsigned},
     builder, data, event_of, verifier,
 };
-use tokio::{sync::oneshot, task::yield_now, time::advance};
+use tokio::{
+    sync::oneshot,
+    task::yield_now,
+    time::{Instant, advance},
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use twenty_webhook::{
     Receiver, Verified,
     deduplicate::MemoryStore,
     receiver::{Deduplicate, Refusal, RefusalKind, RefusalResponse},
     tower::{ResponseBody, VerifiedBody, WebhookLayer},
-    verify::VerifyErrorKind,
+    verify::{Verifier, VerifyErrorKind},
 };
 
 /// A body in one frame.
@@ -552,7 +556,72 @@ mod refusals {
         }
         let stalled = delivery("{}", scripted([Step::Stall]));
         let answer = answer(answered_with(503), stalled).await;
-        assert!(!answer.headers().contains_key(header::CONNECTION));
+        assert_eq!(answer.headers()[header::CONNECTION], "close", "some of the body was not read");
+    }
+
+    /// Whatever the reason: the server cannot keep a connection open on which there is body left,
+    /// so the client has to know.
+    #[tokio::test(start_paused = true)]
+    async fn say_close_when_body_is_left_and_only_then() {
+        let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
+        type Change = fn(&mut Request<()>);
+        let changes: [(Change, u16); 6] = [
+            (|_| {}, 401),
+            (|request| drop(request.headers_mut().remove(support::SIGNATURE)), 400),
+            (|request| drop(request.headers_mut().insert("content-encoding", "gzip".parse().unwrap())), 415),
+            (|request| drop(request.headers_mut().insert("content-length", "99999999".parse().unwrap())), 413),
+            (|request| request.headers_mut().clear(), 401),
+            (
+                |request| {
+                    request.headers_mut().clear();
+                    request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
+                },
+                401,
+            ),
+        ];
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            for (change, status) in changes {
+                let receiver = || Receiver::new(builder().body_limit(128 << 10).build().unwrap());
+                let request = || {
+                    let mut request = delivery("signs something else", ());
+                    *request.version_mut() = version;
+                    change(&mut request);
+                    request
+                };
+                let left_over = [
+                    scripted(long()),
+                    scripted([chunk(" "), Step::Stall]),
+                    scripted([chunk(" "), Step::Break]),
+                    scripted([Step::Stall]),
+                ];
+                for (place, body) in left_over.into_iter().enumerate() {
+                    let is_mismatch = status == 401 && request().headers().contains_key(support::SIGNATURE);
+                    if is_mismatch && place == 0 {
+                        // It is read to its end, within the limit.
+                        continue;
+                    }
+                    let answer = answer(receiver(), request().map(|()| body)).await;
+                    if !is_mismatch {
+                        assert_eq!(answer.status(), status);
+                    }
+                    let says_close = answer.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
+                    assert_eq!(says_close, version < Version::HTTP_2, "{version:?} {status} {place}");
+                }
+                if request().headers().contains_key(header::EXPECT) {
+                    continue;
+                }
+                for body in [scripted([]), scripted([chunk(" ")]), scripted(long().take(63))] {
+                    let answer = answer(receiver(), request().map(|()| body)).await;
+                    assert_eq!(answer.status(), status);
+                    assert!(!answer.headers().contains_key(header::CONNECTION), "{version:?} {status}");
+                }
+            }
+        }
+        // A budget that is used up in the middle of a body.
+        let poor = receiver().unverified_budget(1000);
+        let answer = answer(poor, delivery("", scripted(long().chain([Step::Stall])))).await;
+        assert_eq!(refusal(&answer), RefusalKind::Overloaded);
+        assert_eq!(answer.headers()[header::CONNECTION], "close");
     }
 
     #[tokio::test(start_paused = true)]
@@ -607,8 +676,67 @@ mod draining {
 
     #[tokio::test(start_paused = true)]
     async fn not_longer_than_the_deadline() {
-        let answer = answer(receiver(), unsigned(scripted([chunk("{"), Step::Stall]))).await;
+        let start = Instant::now();
+        let hasty = receiver().body_deadline(Duration::ZERO);
+        let answer = answer(hasty, unsigned(scripted([chunk("{"), Step::Stall]))).await;
         assert_eq!(refusal(&answer), UNSIGNED, "not the timeout");
+        assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
+    }
+
+    /// Tens of milliseconds.
+    const BRIEFLY: Duration = Duration::from_millis(99);
+
+    /// The answer is there already: it must not wait for a body that may never come.
+    #[tokio::test(start_paused = true)]
+    async fn waits_for_more_only_briefly() {
+        for request in [unsigned as fn(()) -> Request<()>, too_long, encoded] {
+            for steps in [vec![Step::Stall], vec![chunk("{"), Step::Stall], vec![chunk(vec![b' '; 70_000])]] {
+                let start = Instant::now();
+                let answer = answer(receiver(), request(()).map(|()| scripted(steps))).await;
+                assert_ne!(refusal(&answer), RefusalKind::BodyTimeout);
+                assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
+            }
+            // Nor does a byte now and then win time.
+            let start = Instant::now();
+            let (sender, body) = channel();
+            let request = tokio::spawn(answer(receiver(), request(()).map(|()| body)));
+            for _ in 0..100 {
+                let _ = sender.send(Bytes::from(" "));
+                yield_now().await;
+                if request.is_finished() {
+                    break;
+                }
+                advance(Duration::from_millis(10)).await;
+            }
+            assert_ne!(refusal(&request.await.unwrap()), RefusalKind::BodyTimeout);
+            assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
+        }
+        // In the middle of a body that turns out too long, or to be more than there is budget for.
+        let short = Receiver::new(builder().body_limit(10).build().unwrap());
+        for (receiver, kind) in [(short, TOO_LONG), (receiver().unverified_budget(10), RefusalKind::Overloaded)] {
+            let (sender, body) = channel();
+            let request = tokio::spawn(answer(receiver, delivery("", body)));
+            sender.send(Bytes::from("0123456789")).unwrap();
+            yield_now().await;
+            advance(Duration::from_secs(2)).await;
+            assert!(!request.is_finished());
+            let start = Instant::now();
+            sender.send(Bytes::from("0")).unwrap();
+            assert_eq!(refusal(&request.await.unwrap()), kind);
+            assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
+        }
+    }
+
+    fn too_long((): ()) -> Request<()> {
+        let mut request = delivery("", ());
+        request.headers_mut().insert("content-length", "99999999".parse().unwrap());
+        request
+    }
+
+    fn encoded((): ()) -> Request<()> {
+        let mut request = delivery("", ());
+        request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        request
     }
 
     #[tokio::test]
@@ -620,6 +748,21 @@ mod draining {
 
 mod budget {
     use super::*;
+
+    /// With the budget that goes with the limit, and with one that has room for little else.
+    #[tokio::test]
+    async fn an_idle_receiver_takes_bodies_up_to_its_limit() {
+        const MIB: usize = 1 << 20;
+        for (limit, budget) in [(33 * MIB, None), (MIB, Some(MIB)), (MIB, Some(MIB + 1)), (MIB, Some(3 * MIB / 2))] {
+            let mut receiver = Receiver::new(builder().body_limit(limit).build().unwrap());
+            if let Some(budget) = budget {
+                receiver = receiver.unverified_budget(budget);
+            }
+            let body = Bytes::from(vec![b' '; limit]);
+            let answer = answer(receiver, delivery(&body, whole(body.clone()))).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{limit} {budget:?}");
+        }
+    }
 
     const BODY: &str = "0123456789";
 
@@ -801,6 +944,85 @@ mod anything {
 
 mod nested {
     use super::*;
+
+    /// Whether and what each of two receivers does beside verifying.
+    fn settings() -> [fn(Receiver) -> Receiver; 4] {
+        const LONG: Duration = Duration::from_secs(300);
+        [
+            |receiver| receiver,
+            |receiver| receiver.deduplicate(Deduplicate::new(MemoryStore::new(100)).lease(LONG)),
+            |receiver| receiver.acknowledge_within(Duration::from_secs(4)),
+            |receiver| {
+                let deduplicate = Deduplicate::new(MemoryStore::new(100)).lease(LONG);
+                receiver.deduplicate(deduplicate).acknowledge_within(Duration::from_secs(4))
+            },
+        ]
+    }
+
+    /// Posts three deliveries through three middlewares. Success means that the handler ran, once;
+    /// returns whether all were handled.
+    async fn success_means_handled([outer, middle, inner]: [Receiver; 3]) -> bool {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&handled);
+        let service = WebhookLayer::new(inner).layer(service_fn(move |request| {
+            counted.fetch_add(1, Relaxed);
+            echo(request)
+        }));
+        let service = WebhookLayer::new(outer).layer(WebhookLayer::new(middle).layer(service));
+        let mut all = true;
+        for body in ["{}", "[]", "0"] {
+            let answering = service.clone().oneshot(delivery(body, whole(body)));
+            let answer = tokio::time::timeout(Duration::from_secs(60), answering).await.expect("an answer").unwrap();
+            let count = handled.swap(0, Relaxed);
+            if answer.status().is_success() {
+                assert_eq!(count, 1);
+                assert_eq!(text(answer).await, body);
+            } else {
+                assert_eq!((answer.status(), count), (StatusCode::INTERNAL_SERVER_ERROR, 0));
+                assert_eq!(answer.extensions().get().map(Refusal::kind), Some(RefusalKind::Nested));
+                all = false;
+            }
+        }
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_receiver_twice_handles_each_event_once() {
+        for with in settings() {
+            let same = with(receiver());
+            assert!(success_means_handled([same.clone(), same.clone(), same]).await);
+            let same = with(receiver());
+            assert!(success_means_handled([same.clone(), same, receiver()]).await);
+        }
+    }
+
+    /// Whatever each of them does. Where two would deduplicate or acknowledge, the answer is a 500.
+    #[tokio::test(start_paused = true)]
+    async fn different_receivers_never_report_success_for_nothing() {
+        let store = Arc::new(MemoryStore::new(100));
+        let shared =
+            |receiver: Receiver| receiver.deduplicate(Arc::clone(&store)).acknowledge_within(Duration::from_secs(4));
+        assert!(!success_means_handled([shared(receiver()), receiver(), shared(receiver())]).await);
+        for (first, outer) in settings().into_iter().enumerate() {
+            for (second, middle) in settings().into_iter().enumerate() {
+                for (third, inner) in settings().into_iter().enumerate() {
+                    let receivers = [outer(receiver()), middle(receiver()), inner(receiver())];
+                    let managed = [first, second, third].into_iter().filter(|number| *number > 0).count();
+                    assert_eq!(success_means_handled(receivers).await, managed < 2, "{first} {second} {third}");
+                }
+            }
+        }
+    }
+
+    /// What the outer one verified with other keys proves nothing to the inner one.
+    #[tokio::test]
+    async fn another_receiver_verifies_with_its_own_keys() {
+        let other = Verifier::builder().secret(support::secret("another")).clock(support::clock()).build().unwrap();
+        let service = WebhookLayer::new(Receiver::new(other)).layer(service_fn(echo));
+        let service = WebhookLayer::new(receiver()).layer(service);
+        let answer = service.oneshot(delivery("{}", whole("{}"))).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
 
     #[tokio::test]
     async fn two_layers_verify_twice() {

@@ -1,8 +1,9 @@
 //! What the example receivers share: the secret from the environment, the line that they print, and their end.
 #![allow(dead_code, reason = "each example uses a part")]
 
-use std::{process::exit, time::Duration};
+use std::{future::IntoFuture as _, io, process::exit, time::Duration};
 
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use twenty_webhook::{
     Receiver, Verifier, WebhookEvent,
     verify::{ConfigError, Secret},
@@ -65,9 +66,34 @@ pub(crate) async fn shutdown_signal() {
     let _ = ctrl_c.await;
 }
 
-/// Waits for the handlers in the background.
+/// How long open requests may take after the program was asked to end: as long as Twenty waits, and
+/// a little more.
+pub(crate) const GRACE: Duration = Duration::from_secs(6);
+
+/// Serves until the program is asked to end, and finishes the requests that have begun.
+///
+/// axum waits for every open connection, and a client that sends half a request head and then
+/// nothing keeps one open for as long as it likes. So the wait is bounded.
+pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let signal = async move {
+        shutdown_signal().await;
+        let _ = stopping.send(());
+    };
+    let too_late = async {
+        let _ = stopped.await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served,
+        () = too_late => Ok(()),
+    }
+}
+
+/// Waits for the handlers in the background. With [`GRACE`] before it, the program ends within 20
+/// seconds.
 pub(crate) async fn drain(receiver: &Receiver) {
-    let drained = receiver.drain(Duration::from_secs(30)).await;
+    let drained = receiver.drain(Duration::from_secs(10)).await;
     if drained.abandoned > 0 {
         eprintln!("{} handlers did not end in time", drained.abandoned);
     }

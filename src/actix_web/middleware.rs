@@ -21,7 +21,10 @@ use ::actix_web::{
 use futures_core::Stream as _;
 
 use crate::{
-    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Unmatched, WebhookRejection},
+    receiver::{
+        Arrival, Delivered, Delivery, Nesting, OutcomeKind, Reading, Receiver, Refusal, Route, Unmatched,
+        WebhookRejection,
+    },
     verify::Verified,
 };
 
@@ -98,15 +101,27 @@ where
         let receiver = self.receiver.clone();
         let arrival = receiver.arrival();
         Box::pin(async move {
+            let nesting = receiver.nesting(request.extensions().get::<Verified>());
+            let is_inside_managed = match nesting {
+                Nesting::Verify { is_inside_managed } => is_inside_managed,
+                Nesting::PassThrough(verified) => {
+                    request.set_payload(Payload::from(verified.body().clone()));
+                    return Ok(service.call(request).await?.map_into_left_body());
+                }
+                Nesting::Refuse(refusal) => return Ok(refuse(request, None, &receiver, refusal)),
+            };
             let mut payload = request.take_payload();
             let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-            let mut reading = Reading::begin(&receiver, target, request.headers(), 0);
+            let mut reading = Reading::begin(&receiver, target, request.headers(), 0, is_inside_managed);
             match poll_fn(|cx| reading.poll(&receiver, cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified.clone());
                     deliver(receiver, service, request, verified, arrival).await
                 }
-                Err(refusal) => Ok(refuse(request, Unread(payload), &receiver, refusal)),
+                Err(refusal) => {
+                    let unread = reading.leaves_body_unread().then_some(Unread(payload));
+                    Ok(refuse(request, unread, &receiver, refusal))
+                }
             }
         })
     }
@@ -128,6 +143,7 @@ where
         return Ok(service.call(request).await?.map_into_left_body());
     }
     let head = Head::of(&request);
+    let route = receiver.deduplication().map(|_| Route::new(request.method().as_str(), request.path()));
     // The handler takes the request out when it begins; what is left without one answers without it.
     let request = Rc::new(Cell::new(Some(request)));
     let for_handler = Rc::clone(&request);
@@ -144,7 +160,7 @@ where
         }
         Err(error) => OutcomeKind::of_answer(error.as_response_error().status_code().as_u16(), false),
     };
-    let delivery = Delivery::begin(receiver.clone(), verified);
+    let delivery = Delivery::begin(receiver.clone(), verified, route);
     let work = |delivery: Delivery| delivery.run(call, outcome);
     let delivered = match arrival {
         None => work(delivery).await,
@@ -160,7 +176,7 @@ where
         }
         Delivered::Refused(refusal) => {
             let request = request.take().unwrap_or_else(|| head.into_request());
-            refuse(request, Unread(Payload::None), &receiver, refusal)
+            refuse(request, None, &receiver, refusal)
         }
     })
 }
@@ -229,11 +245,12 @@ struct Unread(#[expect(dead_code, reason = "kept alive")] Payload);
 
 fn refuse<B>(
     request: ServiceRequest,
-    unread: Unread,
+    unread: Option<Unread>,
     receiver: &Receiver,
     refusal: Refusal,
 ) -> ServiceResponse<EitherBody<B>> {
-    let (status, headers, body) = receiver.respond(&refusal).into_parts(request.version() < Version::HTTP_2);
+    let response = receiver.respond(&refusal);
+    let (status, headers, body) = response.into_parts(request.version() < Version::HTTP_2, unread.is_some());
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::with_body(status, BoxBody::new(body));
     for (name, value) in headers {
@@ -245,6 +262,8 @@ fn refuse<B>(
         }
     }
     response.extensions_mut().insert(refusal);
-    response.extensions_mut().insert(unread);
+    if let Some(unread) = unread {
+        response.extensions_mut().insert(unread);
+    }
     request.into_response(response).map_into_right_body()
 }

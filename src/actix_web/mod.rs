@@ -44,12 +44,12 @@
 //! # use twenty_webhook::Receiver;
 //! # async fn serve(receiver: Receiver, signal: impl Future<Output = ()> + 'static) -> std::io::Result<()> {
 //! # let app = || App::new();
-//! let server = HttpServer::new(app).disable_signals().bind("127.0.0.1:3000")?.run();
+//! let server = HttpServer::new(app).disable_signals().shutdown_timeout(5).bind("127.0.0.1:3000")?.run();
 //! let handle = server.handle();
 //! rt::spawn(async move {
 //!     signal.await;
 //!     handle.pause().await; // no new connections
-//!     let drained = receiver.drain(Duration::from_secs(30)).await;
+//!     let drained = receiver.drain(Duration::from_secs(10)).await;
 //!     handle.stop(true).await;
 //! #   let _ = drained;
 //! });

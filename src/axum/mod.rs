@@ -39,7 +39,7 @@ mod router;
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{StatusCode, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -75,6 +75,11 @@ impl IntoResponse for WebhookRejection {
         self.log();
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if self == Self::MissingMiddleware {
+            // Nobody reads the body, so the connection cannot go on. On HTTP/2, hyper drops the
+            // header.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -3,6 +3,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 use axum::{
     extract::Request,
     handler::Handler,
+    http::{Version, header},
     response::{IntoResponse, Response},
 };
 
@@ -119,7 +120,14 @@ impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
 
     fn call(self, request: Request, state: S) -> ResponseFuture {
         let Some(verified) = request.extensions().get::<Verified>() else {
-            return Box::pin(async { WebhookRejection::MissingMiddleware.into_response() });
+            let version = request.version();
+            return Box::pin(async move {
+                let mut response = WebhookRejection::MissingMiddleware.into_response();
+                if version >= Version::HTTP_2 {
+                    response.headers_mut().remove(header::CONNECTION);
+                }
+                response
+            });
         };
         match self.routes.find(verified) {
             Some(handler) => handler(request, state),

@@ -86,9 +86,10 @@ impl MemoryStore {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).forgotten()
     }
 
+    /// Whether the key is completed. Asking changes nothing, also when the store is full.
     #[cfg(any(feature = "actix-web", feature = "tower"))]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).len() == 0
+    pub(crate) fn is_completed(&self, key: ClaimKey) -> bool {
+        self.with(|table, now| table.is_completed(key, now))
     }
 
     /// Runs `operation` with the table and the time.
@@ -191,6 +192,28 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+
+    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    #[tokio::test]
+    async fn asking_a_full_store_forgets_nothing() {
+        const CAPACITY: usize = 5;
+        let key = |number: usize| ClaimKey::new("", "", &number.to_be_bytes());
+        for completed in 0..=CAPACITY {
+            let store = MemoryStore::new(CAPACITY);
+            for number in 0..CAPACITY {
+                let ClaimOutcome::Fresh(claim) = store.claim(key(number), Duration::MAX).await.unwrap() else {
+                    panic!("not free")
+                };
+                assert!(number >= completed || store.complete(&claim, Duration::MAX).await.unwrap());
+            }
+            for _ in 0..2 {
+                for number in 0..3 * CAPACITY {
+                    assert_eq!(store.is_completed(key(number)), number < completed);
+                }
+            }
+            assert_eq!(store.forgotten(), 0);
+        }
+    }
 
     #[test]
     fn a_panic_under_the_lock_is_survived() {

@@ -117,22 +117,49 @@ impl RedisStore {
 
     /// Runs `script` on the claim; it answers 1 or 0.
     async fn run(&self, script: &Script, claim: &Claim, time: Option<u64>) -> Result<bool, StoreError> {
-        let name = self.name(claim.key());
-        let command = |how, script: &str| {
-            let mut command = ::redis::cmd(how);
-            command.arg(script).arg(1).arg(&name).arg(claim.token()).arg(time);
-            command
-        };
         self.within_deadline(async {
-            match self.ask(&command("EVALSHA", &script.hash)).await {
+            match self.ask(&self.command(script, How::Hash, claim, time)).await {
                 // first use, or the server was restarted: EVAL also files the script for the next time
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    self.ask(&command("EVAL", script.code)).await
+                    self.ask(&self.command(script, How::Code, claim, time)).await
                 }
                 answer => answer,
             }
         })
         .await
+    }
+
+    /// The command that runs `script` on the claim.
+    fn command(&self, script: &Script, how: How, claim: &Claim, time: Option<u64>) -> Cmd {
+        let (name, script) = match how {
+            How::Code => ("EVAL", script.code),
+            How::Hash => ("EVALSHA", &*script.hash),
+        };
+        let mut command = ::redis::cmd(name);
+        command.arg(script).arg(1).arg(self.name(claim.key())).arg(claim.token()).arg(time);
+        command
+    }
+
+    /// Runs every command and script once, on a new key that expires by itself.
+    async fn try_everything(&self) -> Result<(), StoreError> {
+        // long enough for the scripts to find the claim
+        const LEASE: Duration = CONNECT_WITHIN;
+
+        let nobodys = Claim::new(ClaimKey::new("", "", &[0; 32]));
+        let key = ClaimKey::from_parts("connect", "", [nobodys.token()]);
+        for how in [How::Code, How::Hash] {
+            let claim = match self.claim(key, LEASE).await? {
+                ClaimOutcome::Fresh(claim) => claim,
+                // somebody else writes under this name
+                ClaimOutcome::Running | ClaimOutcome::Completed => return Err(StoreErrorKind::Unexpected.into()),
+            };
+            let time = Some(milliseconds(LEASE));
+            for (script, time) in [(&RENEW, time), (&RELEASE, None), (&COMPLETE, time)] {
+                self.within_deadline(self.ask::<bool>(&self.command(script, how, &claim, time))).await?;
+            }
+            self.forget(key).await?;
+        }
+        Ok(())
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
@@ -216,6 +243,15 @@ fn value(state: u8, claim: &Claim) -> Vec<u8> {
     let mut value = vec![state];
     value.extend_from_slice(claim.token());
     value
+}
+
+/// How a script is named to the server.
+#[derive(Clone, Copy)]
+enum How {
+    /// By its code, which the server then keeps.
+    Code,
+    /// By its hash, which a server that was restarted does not know.
+    Hash,
 }
 
 /// A script, and the SHA-1 of it that the server knows it by.
@@ -314,8 +350,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects, within five seconds, and files a claim that expires at once: what is wrong with the server or with the
-    /// permission to use it shows now.
+    /// Connects, within five seconds, and runs every command and script that the store needs, on a
+    /// key that nobody else has: what is wrong with the server or with the permission to use it
+    /// shows now.
     ///
     /// # Errors
     ///
@@ -329,9 +366,10 @@ impl RedisStoreBuilder {
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let deadline = self.deadline;
         let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
-        let nobodys = Claim::new(ClaimKey::new("", "", &[0; 32]));
-        let key = ClaimKey::from_parts("connect", "", [nobodys.token()]);
-        let _expires_at_once = store.claim(key, Duration::ZERO).await?;
+        match timeout(CONNECT_WITHIN, store.try_everything()).await {
+            Ok(tried) => tried?,
+            Err(_) => return Err(StoreErrorKind::Timeout.into()),
+        }
         store.deadline = deadline;
         Ok(store)
     }

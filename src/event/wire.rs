@@ -342,7 +342,7 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
             Key::WorkspaceId => odd(!read_into(&mut about.workspace_id, &member)),
             Key::WebhookId => odd(!read_into(&mut about.webhook_id, &member)),
             Key::EventDate | Key::Timestamp if about.event_date.is_none() => {
-                odd(!read_into(&mut about.event_date, &member))
+                odd(!read_into(&mut about.event_date, &member));
             }
             Key::UserId => odd(!read_into(&mut about.user_id, &member)),
             Key::WorkspaceMemberId => odd(!read_into(&mut about.workspace_member_id, &member)),

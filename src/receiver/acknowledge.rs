@@ -26,6 +26,9 @@ pub(super) struct Acknowledge {
 struct Background {
     limit: usize,
     running: AtomicUsize,
+    /// Copies of deliveries that are under way or were handled. They are bounded by deduplication
+    /// and take no room from others.
+    copies: AtomicUsize,
     is_draining: AtomicBool,
     one_ended: Notify,
 }
@@ -35,6 +38,7 @@ impl Acknowledge {
         let background = Background {
             limit,
             running: AtomicUsize::new(0),
+            copies: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             one_ended: Notify::new(),
         };
@@ -43,15 +47,30 @@ impl Acknowledge {
 }
 
 impl Background {
-    /// A place for one more handler; `None` when there is none left, or no more are taken.
-    fn slot(self: &Arc<Self>) -> Option<Slot> {
-        let Self { limit, running, is_draining, .. } = &**self;
-        let one_more = |running: usize| running.checked_add(1).filter(|running| running <= limit);
-        running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).ok()?;
-        telemetry::in_background(1);
-        let slot = Slot { background: Arc::clone(self), is_decided: Arc::default() };
+    /// A place for one more handler, or why there is none.
+    fn slot(self: &Arc<Self>, is_copy: bool) -> Result<Slot, RefusalKind> {
+        let Self { limit, is_draining, .. } = &**self;
+        let limit = if is_copy { usize::MAX } else { *limit };
+        let one_more = |running: usize| running.checked_add(1).filter(|running| *running <= limit);
+        let counted = self.counter(is_copy).fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
+        let slot = counted.map(|_| {
+            telemetry::in_background(1);
+            Slot { background: Arc::clone(self), is_copy, is_decided: Arc::default() }
+        });
         // Looked at after counting, so that `drain` either sees this one, or is seen.
-        (!is_draining.load(Ordering::SeqCst)).then_some(slot)
+        if is_draining.load(Ordering::SeqCst) {
+            return Err(RefusalKind::Draining);
+        }
+        slot.map_err(|_| RefusalKind::BackgroundFull)
+    }
+
+    fn counter(&self, is_copy: bool) -> &AtomicUsize {
+        if is_copy { &self.copies } else { &self.running }
+    }
+
+    /// How many handlers there are, copies included.
+    fn all(&self) -> usize {
+        self.running.load(Ordering::SeqCst).saturating_add(self.copies.load(Ordering::SeqCst))
     }
 }
 
@@ -59,6 +78,7 @@ impl Background {
 #[derive(Debug)]
 pub(crate) struct Slot {
     background: Arc<Background>,
+    is_copy: bool,
     /// Whether one has come already of the two that race: the outcome and the 202.
     is_decided: Arc<AtomicBool>,
 }
@@ -72,7 +92,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.background.running.fetch_sub(1, Ordering::SeqCst);
+        self.background.counter(self.is_copy).fetch_sub(1, Ordering::SeqCst);
         telemetry::in_background(-1);
         self.background.one_ended.notify_waiters();
     }
@@ -96,19 +116,43 @@ impl Receiver {
     /// For the end of a program: stop taking requests, drain, exit. Only [`acknowledge_within`](Self::acknowledge_within) lets handlers
     /// outlive their requests; without it there is nothing to wait for.
     ///
-    /// - axum: await `axum::serve(…).with_graceful_shutdown(signal)`, then drain.
-    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since handlers live on the workers and
-    ///   die with them. Switch actix's own signals off with `disable_signals()`.
+    /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
+    ///   waits for every open connection, and a client that sends half a request head and then
+    ///   nothing keeps one open for as long as it likes.
+    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since
+    ///   handlers live on the workers and die with them. Switch actix's own signals off with
+    ///   `disable_signals()`, and bound the stop with `shutdown_timeout(5)`.
     ///
     /// ```no_run
-    /// # use std::time::Duration;
+    /// use std::{future::IntoFuture, time::Duration};
+    /// use tokio::{select, sync::oneshot, time::sleep};
     /// # use twenty_webhook::Receiver;
-    /// # async fn end(receiver: Receiver, server: impl Future<Output = ()>) {
-    /// server.await;
-    /// let drained = receiver.drain(Duration::from_secs(30)).await;
+    /// # #[cfg(feature = "axum")]
+    /// # async fn serve(
+    /// #     receiver: Receiver,
+    /// #     listener: tokio::net::TcpListener,
+    /// #     app: axum::Router,
+    /// #     signal: impl Future<Output = ()> + Send + 'static,
+    /// # ) -> std::io::Result<()> {
+    ///
+    /// let (stopping, stopped) = oneshot::channel();
+    /// let signal = async move {
+    ///     signal.await;
+    ///     let _ = stopping.send(());
+    /// };
+    /// let too_late = async {
+    ///     let _ = stopped.await;
+    ///     sleep(Duration::from_secs(6)).await; // as long as Twenty waits for an answer, and a little more
+    /// };
+    /// select! {
+    ///     served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served?,
+    ///     () = too_late => {} // a connection is still open
+    /// }
+    /// let drained = receiver.drain(Duration::from_secs(10)).await;
     /// if drained.abandoned > 0 {
     ///     eprintln!("{} handlers did not end in time", drained.abandoned);
     /// }
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -121,7 +165,7 @@ impl Receiver {
         let idle = async {
             loop {
                 let one_ended = background.one_ended.notified();
-                if background.running.load(Ordering::SeqCst) == 0 {
+                if background.all() == 0 {
                     return;
                 }
                 one_ended.await;
@@ -129,7 +173,7 @@ impl Receiver {
         };
         // What is left is told by the count, however the wait ended.
         let _ = timeout(limit, idle).await;
-        Drained { abandoned: background.running.load(Ordering::SeqCst) }
+        Drained { abandoned: background.all() }
     }
 
     /// A request arrives: now. `None` when its answer may take as long as its handler.
@@ -150,20 +194,25 @@ impl Arrival {
     /// Takes a delivery to its handler: `work` does, on a task of its own that `spawn` makes. The wait for it ends in time.
     pub(crate) async fn deliver<W, R>(
         self,
-        delivery: Delivery,
+        mut delivery: Delivery,
         work: impl FnOnce(Delivery) -> W,
         spawn: impl FnOnce(W) -> JoinHandle<Delivered<R>>,
     ) -> Delivered<R>
     where
         W: Future<Output = Delivered<R>>,
     {
-        let mut slot = self.background.slot();
-        if slot.is_none() {
-            // Copies of a delivery that came just now leave at their first turn, which they may not have had yet.
+        let Some(is_copy) = delivery.admit() else { return delivery.refuse(RefusalKind::BeingHandled) };
+        let mut slot = self.background.slot(is_copy);
+        if slot.is_err() {
+            // Replays that only a store in this process knows of leave at their first turn, which
+            // they may not have had yet.
             yield_now().await;
-            slot = self.background.slot();
+            slot = self.background.slot(is_copy);
         }
-        let Some(slot) = slot else { return delivery.refuse(RefusalKind::BackgroundFull) };
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(kind) => return delivery.refuse(kind),
+        };
         let is_decided = Arc::clone(&slot.is_decided);
         let mut task = spawn(work(delivery.in_background(slot)));
         let Some(deadline) = self.deadline else { return joined(task.await) };
@@ -182,6 +231,6 @@ fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
         Ok(delivered) => delivered,
         Err(Ok(panic)) => resume_unwind(panic),
         // Cancelled: the runtime is being shut down.
-        Err(Err(_)) => Delivered::Refused(RefusalKind::BackgroundFull.into()),
+        Err(Err(_)) => Delivered::Refused(RefusalKind::Draining.into()),
     }
 }

@@ -15,8 +15,11 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short: bytes / 2 })
+    /// Half of it is kept for short bodies, but never so much that a body as long as `body_limit`
+    /// would not fit into the rest.
+    pub(super) fn new(bytes: usize, body_limit: usize) -> Arc<Self> {
+        let kept_for_short = (bytes / 2).min(bytes.saturating_sub(body_limit));
+        Arc::new(Self { left: AtomicUsize::new(bytes), kept_for_short })
     }
 }
 
@@ -53,11 +56,14 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::receiver::Receiver;
 
     #[test]
     fn what_is_taken_comes_back() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(10, 5);
         let mut first = Share::none_of(Arc::clone(&budget));
         let mut second = Share::none_of(Arc::clone(&budget));
         assert!(first.grow(6));
@@ -71,8 +77,45 @@ mod tests {
     }
 
     #[test]
+    fn the_default_has_room_for_two_long_bodies_and_as_much_for_short_ones() {
+        for limit in [0, SHORT, 2 << 20, 16 << 20, 33 << 20, 50 << 20, 64 << 20] {
+            let budget = Budget::new(Receiver::default_budget(limit), limit);
+            let share = || Share::none_of(Arc::clone(&budget));
+            let [mut one, mut other] = [share(), share()];
+            assert!(one.grow(limit) && other.grow(limit), "{limit}");
+            assert!(budget.kept_for_short >= 2 * limit && budget.kept_for_short >= 32 << 20, "{limit}");
+        }
+    }
+
+    proptest! {
+        /// However the limit and the budget are chosen: with nothing else held, each body fits that
+        /// is no longer than either.
+        #[test]
+        fn an_idle_budget_takes_every_body_up_to_the_limit(
+            bytes in 0..8 * SHORT,
+            limit in 0..8 * SHORT,
+            len in 0..8 * SHORT,
+            chunk in 256..2 * SHORT,
+        ) {
+            let budget = Budget::new(bytes, limit);
+            let len = len.min(limit);
+            let mut share = Share::none_of(Arc::clone(&budget));
+            let mut is_taken = true;
+            let mut left = len;
+            while left > 0 && is_taken {
+                let next = chunk.min(left);
+                is_taken = share.grow(next);
+                left -= next;
+            }
+            prop_assert_eq!(is_taken, len <= bytes);
+            drop(share);
+            prop_assert_eq!(budget.left.load(Ordering::Relaxed), bytes);
+        }
+    }
+
+    #[test]
     fn half_is_kept_for_short_bodies() {
-        let budget = Budget::new(4 * SHORT);
+        let budget = Budget::new(4 * SHORT, SHORT);
         let share = || Share::none_of(Arc::clone(&budget));
         let [mut long, mut another] = [share(), share()];
         assert!(long.grow(SHORT));

@@ -3,6 +3,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
@@ -11,7 +12,12 @@ use std::{
 
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
-use super::{RefusalKind, lookups::Lookups};
+use super::{
+    RefusalKind,
+    holders::{Holder, Holders, Route},
+    in_flight::{Admitted, InFlight},
+    lookups::Lookups,
+};
 use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
     event::WebhookEvent,
@@ -36,14 +42,18 @@ use crate::{
 #[must_use]
 pub struct Deduplicate {
     store: Arc<dyn ClaimStore>,
-    /// What is being handled in this process, and what the store failed to remember. Asked before the store, so a failure that comes
-    /// while a handler runs does not let a copy through.
+    /// What was handled in this process and the store failed to remember. Asked before the store.
     stand_in: Arc<MemoryStore>,
     /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
     /// was told to forget, it knows best.
     told: Arc<MemoryStore>,
-    /// The keys that a duplicate waits for in this process.
-    waited_for: Arc<Mutex<HashSet<ClaimKey>>>,
+    /// What is being handled in this process, and by which route. Asked before the store, so a
+    /// failure that comes while a handler runs does not let a copy through.
+    holders: Holders,
+    in_flight: InFlight,
+    /// The keys that a duplicate waits for in this process; with `true`, one that came to another
+    /// route than the one that handles it.
+    waited_for: Arc<Mutex<HashSet<(ClaimKey, bool)>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
     lookups: Lookups,
     namespace: Arc<str>,
@@ -62,9 +72,10 @@ type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// Handle it: Twenty does not send it again. A [`MemoryStore`] in this process stands in, also for one that is full, so that what arrives
-    /// twice here is still handled once, even when the first came before the failure. Other machines do not know of it, and it holds 100,000
-    /// deliveries: beyond that it forgets the oldest.
+    /// Handle it without a claim: Twenty does not send it again. This process remembers what it is
+    /// handling and what it handled, so that what arrives twice here is still handled once, even
+    /// when the first came before the failure. Other machines do not know of it, and 100,000
+    /// handled deliveries are remembered: beyond that the oldest is forgotten.
     #[default]
     Handle,
     /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
@@ -81,6 +92,12 @@ impl Deduplicate {
     /// How many entries the stand-in holds: about 8 MB once it is full.
     const STAND_IN_CAPACITY: usize = 100_000;
 
+    /// The shortest [lease](Self::lease): 200 ms.
+    ///
+    /// A shorter one could run out between two renewals on a busy machine, and let a copy run
+    /// beside the first delivery.
+    pub const MIN_LEASE: Duration = Duration::from_millis(200);
+
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -90,6 +107,8 @@ impl Deduplicate {
             store: Arc::new(store),
             stand_in: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
             told: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
+            holders: Holders::default(),
+            in_flight: InFlight::default(),
             waited_for: Arc::default(),
             lookups: Lookups::default(),
             namespace: Arc::default(),
@@ -107,12 +126,13 @@ impl Deduplicate {
         self
     }
 
-    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`].
+    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]. A lease below
+    /// [`Self::MIN_LEASE`] counts as that.
     ///
-    /// It is renewed each third of it, and at most every 10 ms, while the handler runs. After a crash the next copy has to wait for its
-    /// end.
+    /// While the handler runs, the claim is renewed each third of the lease. After a crash the next
+    /// copy has to wait for its end.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = lease.max(Self::MIN_LEASE);
         self
     }
 
@@ -129,7 +149,8 @@ impl Deduplicate {
         self
     }
 
-    /// What makes two deliveries the same, instead of the body. An empty list means: the body after all.
+    /// What makes two deliveries the same, instead of the body. An empty list means: the body after
+    /// all. So does a panic in `key_by`, which is logged.
     ///
     /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
     /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
@@ -154,30 +175,49 @@ impl Deduplicate {
         self
     }
 
-    fn key(&self, verified: &Verified) -> ClaimKey {
-        let parts = self.key_by.as_ref().and_then(|key_by| Some(key_by(&WebhookEvent::read(verified.clone()).ok()?)));
+    /// Names the delivery. A panic in the user's function must not lose it, so the body decides
+    /// then, too.
+    pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
+        let parts = self.key_by.as_ref().and_then(|key_by| {
+            let event = WebhookEvent::read(verified.clone()).ok()?;
+            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok()
+        });
         match parts {
             Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
             _ => ClaimKey::new(&self.namespace, verified.keys_id(), verified.body()),
         }
     }
 
+    /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
+    /// many.
+    pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
+        let is_handled = self.stand_in.is_completed(key) || self.told.is_completed(key);
+        self.in_flight.admit(key, is_handled)
+    }
+
     /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
     ///
     /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included.
-    pub(super) async fn claim(self: &Arc<Self>, verified: &Verified, fresh_for: Duration) -> Result<Held, Duplicate> {
-        let key = self.key(verified);
-        let remember_for = self.remember_for.max(fresh_for);
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        key: ClaimKey,
+        route: Route,
+        fresh_for: Duration,
+    ) -> Result<Held, Duplicate> {
         let mut waiting = None;
         loop {
-            let claimed = match self.try_in_process(key, remember_for).await {
-                Some(claimed) => claimed,
+            let claimed = match self.holders.look(key, route) {
+                Some(duplicate) => Err(duplicate),
+                None if self.store.is_in_process() => self.try_claim(key, route, fresh_for).await,
                 // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
-                None => self.lookups.share(key, || self.try_claim(key, remember_for)).await,
+                None => self.lookups.share(key, || self.try_claim(key, route, fresh_for)).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
-                    waiting = Some(Listed::enter(&self.waited_for, key).ok_or(Duplicate::Running)?);
+                    // A copy that was sent to another route must not take the place of one that the
+                    // handler's own route gets.
+                    let place = (key, self.holders.is_held_by_another(key, route));
+                    waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
                 ended => return ended,
@@ -186,110 +226,66 @@ impl Deduplicate {
         }
     }
 
-    /// Asks a store in this process alone. `None` when the store is elsewhere or failed, or when the stand-in has to be asked since it holds
-    /// what the store once failed to take.
-    async fn try_in_process(
-        self: &Arc<Self>,
-        key: ClaimKey,
-        remember_for: Duration,
-    ) -> Option<Result<Held, Duplicate>> {
-        if !self.store.is_in_process() || !self.stand_in.is_empty() {
-            return None;
+    async fn try_claim(self: &Arc<Self>, key: ClaimKey, route: Route, fresh_for: Duration) -> Result<Held, Duplicate> {
+        if self.stand_in.is_completed(key) {
+            return Err(Duplicate::Handled);
         }
-        match self.store.claim(key, self.lease).await.ok()? {
-            ClaimOutcome::Fresh(claim) => {
-                let mut held = Held::new(Arc::clone(self), None, remember_for);
-                held.claims.in_store = Some(claim);
-                // Looked at once more after claiming: a copy for which the store has no room goes to the stand-in first and then asks the store
-                // once more, so that one of the two sees the other.
-                if !self.stand_in.is_empty() {
-                    held.release().await;
-                    return None;
-                }
-                Some(Ok(held))
-            }
-            ClaimOutcome::Running => Some(Err(Duplicate::Running)),
-            ClaimOutcome::Completed => Some(Err(Duplicate::Handled)),
-        }
-    }
-
-    async fn try_claim(self: &Arc<Self>, key: ClaimKey, remember_for: Duration) -> Result<Held, Duplicate> {
-        let in_stand_in = match self.stand_in.claim(key, self.lease).await {
-            Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
+        let (claim, is_known) = match self.store.claim(key, self.lease).await {
+            Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
-            // Full of running claims is the one way in which it fails; then it does not count.
-            Err(_) => None,
-        };
-        // From here on it is given back, should this be cancelled.
-        let mut held = Held::new(Arc::clone(self), in_stand_in, remember_for);
-        let duplicate = match self.store.claim(key, self.lease).await {
-            Ok(ClaimOutcome::Fresh(claim)) => {
-                held.claims.in_store = Some(claim);
-                return Ok(held);
-            }
-            Ok(ClaimOutcome::Running) => Duplicate::Running,
-            Ok(ClaimOutcome::Completed) => Duplicate::Handled,
             Err(error) => {
                 self.say_failure("claim", &error);
                 // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.
-                held.claims.in_store = Some(error.into_claim().unwrap_or_else(|| Claim::new(key)));
-                if self.was_told(key).await {
-                    held.complete_again().await;
-                    return Err(Duplicate::Handled);
-                }
-                if self.on_failure == StoreFailure::Handle {
-                    return Ok(held);
-                }
-                Duplicate::Unknown
+                (error.into_claim().unwrap_or_else(|| Claim::new(key)), false)
             }
         };
-        held.release().await;
-        Err(duplicate)
-    }
-
-    /// Whether this process told the store that it handled this.
-    async fn was_told(&self, key: ClaimKey) -> bool {
-        match self.told.claim(key, self.lease).await {
-            Ok(ClaimOutcome::Completed) => true,
-            Ok(ClaimOutcome::Fresh(claim)) => {
-                // Only asked.
-                let _ = self.told.release(&claim).await;
-                false
+        // From here on it is given back, should this be cancelled.
+        let mut held = Held::new(Arc::clone(self), claim, self.remember_for.max(fresh_for));
+        if !is_known && self.told.is_completed(key) {
+            held.complete_again().await;
+            return Err(Duplicate::Handled);
+        }
+        let taken = if is_known || self.on_failure == StoreFailure::Handle {
+            self.holders.take(key, route, fresh_for)
+        } else {
+            Err(Duplicate::Unknown)
+        };
+        match taken {
+            Ok(holder) => {
+                held.holder = Some(holder);
+                Ok(held)
             }
-            Ok(ClaimOutcome::Running) | Err(_) => false,
+            Err(duplicate) => {
+                held.release().await;
+                Err(duplicate)
+            }
         }
     }
 
-    /// Ends what was claimed: completes it when the delivery was handled, to be remembered for so long, else releases it.
-    async fn settle(&self, claims: &Claims, end: End, remember_for: Duration) {
-        let Claims { in_store, in_stand_in } = claims;
-        if let (End::Handled | End::HandledBefore, Some(claim)) = (end, in_store) {
-            let told = self.store.complete(claim, remember_for).await;
-            if let Err(error) = &told {
-                self.say_failure("complete", error);
+    /// Ends a claim: completes it when the delivery was handled, to be remembered for so long, else
+    /// releases it.
+    async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
+        if end == End::NotHandled {
+            if let Err(error) = self.store.release(claim).await {
+                self.say_failure("release", &error);
             }
-            let is_handled_now = end == End::Handled;
-            if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
-                // Or the claim was lost, and another copy taken up, whose end nobody knows. At least this process will remember.
-                let claim = in_stand_in.as_ref().unwrap_or(claim);
-                let here = self.stand_in.complete(claim, remember_for).await;
-                if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
-                    super::telemetry::handled_twice();
-                }
-                return;
-            }
-            if !self.store.is_in_process() && matches!(told, Ok(true)) {
-                let _ = self.told.complete(claim, remember_for).await;
-            }
-        } else if let Some(claim) = in_store
-            && let Err(error) = self.store.release(claim).await
-        {
-            self.say_failure("release", &error);
+            return;
         }
-        if let Some(claim) = in_stand_in {
-            // Never fails.
-            let _ = self.stand_in.release(claim).await;
+        let told = self.store.complete(claim, remember_for).await;
+        if let Err(error) = &told {
+            self.say_failure("complete", error);
+        }
+        let is_handled_now = end == End::Handled;
+        if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
+            // Or the claim was lost, and another copy taken up, whose end nobody knows. At least
+            // this process will remember.
+            let here = self.stand_in.complete(claim, remember_for).await;
+            if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
+                super::telemetry::handled_twice();
+            }
+        } else if !self.store.is_in_process() && matches!(told, Ok(true)) {
+            let _ = self.told.complete(claim, remember_for).await;
         }
     }
 
@@ -323,6 +319,8 @@ pub(super) enum Duplicate {
     Handled,
     /// It is being handled, and another copy waits already.
     Running,
+    /// It came to another route first, whose handler failed.
+    OtherRoute,
     /// The store failed, and unknown is not good enough.
     Unknown,
 }
@@ -333,6 +331,7 @@ impl Duplicate {
         match self {
             Self::Handled => None,
             Self::Running => Some(RefusalKind::BeingHandled),
+            Self::OtherRoute => Some(RefusalKind::OtherRoute),
             Self::Unknown => Some(RefusalKind::StoreFailed),
         }
     }
@@ -340,12 +339,12 @@ impl Duplicate {
 
 /// The one copy a key that is on a list of this process, until it is dropped.
 struct Listed<'a> {
-    list: &'a Mutex<HashSet<ClaimKey>>,
-    key: ClaimKey,
+    list: &'a Mutex<HashSet<(ClaimKey, bool)>>,
+    key: (ClaimKey, bool),
 }
 
 impl<'a> Listed<'a> {
-    fn enter(list: &'a Mutex<HashSet<ClaimKey>>, key: ClaimKey) -> Option<Self> {
+    fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
         let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
         is_first.then(|| Self { list, key })
@@ -364,9 +363,12 @@ impl Drop for Listed<'_> {
 /// lease runs out. Dropped while the end is being told to the store, it is told again.
 pub(super) struct Held {
     deduplicate: Arc<Deduplicate>,
-    claims: Claims,
+    /// `None` once it was settled.
+    claim: Option<Claim>,
     remember_for: Duration,
     end: End,
+    /// Of the route whose handler runs; `None` before that is decided.
+    holder: Option<Holder>,
 }
 
 /// How a delivery ends.
@@ -378,19 +380,12 @@ enum End {
     HandledBefore,
 }
 
-#[derive(Default)]
-struct Claims {
-    in_store: Option<Claim>,
-    in_stand_in: Option<Claim>,
-}
-
 impl Held {
-    fn new(deduplicate: Arc<Deduplicate>, in_stand_in: Option<Claim>, remember_for: Duration) -> Self {
-        let claims = Claims { in_store: None, in_stand_in };
-        Self { deduplicate, claims, remember_for, end: End::NotHandled }
+    fn new(deduplicate: Arc<Deduplicate>, claim: Claim, remember_for: Duration) -> Self {
+        Self { deduplicate, claim: Some(claim), remember_for, end: End::NotHandled, holder: None }
     }
 
-    /// Waits for `handler`, and renews the claims meanwhile.
+    /// Waits for `handler`, and renews the claim meanwhile.
     pub(super) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
         // Polled after the handler, which may have used up the task's budget; the renewal has to go on all the same.
         let mut renewal = pin!(unconstrained(self.keep_renewing()));
@@ -402,16 +397,12 @@ impl Held {
     }
 
     async fn keep_renewing(&self) -> Infallible {
-        let Deduplicate { store, stand_in, lease, .. } = &*self.deduplicate;
+        let Deduplicate { store, lease, .. } = &*self.deduplicate;
         // Two may fail before the lease ends.
-        let interval = lease.checked_div(3).unwrap_or(*lease).max(Duration::from_millis(10));
+        let interval = lease.checked_div(3).unwrap_or(*lease);
         loop {
             sleep(interval).await;
-            if let Some(claim) = &self.claims.in_stand_in {
-                // Never fails.
-                let _ = stand_in.renew(claim, *lease).await;
-            }
-            if let Some(claim) = &self.claims.in_store
+            if let Some(claim) = &self.claim
                 && let Err(error) = store.renew(claim, *lease).await
             {
                 self.deduplicate.say_failure("renew", &error);
@@ -422,6 +413,9 @@ impl Held {
     /// The delivery was handled: no copy of it is, from now on.
     pub(super) async fn complete(mut self) {
         self.end = End::Handled;
+        if let Some(holder) = &mut self.holder {
+            holder.completed();
+        }
         self.settle().await;
     }
 
@@ -431,27 +425,42 @@ impl Held {
         self.settle().await;
     }
 
-    /// The delivery was not handled: the next copy may be.
+    /// The delivery was not handled: the next copy that comes to this route may be.
     pub(super) async fn release(mut self) {
+        // Before the store frees it, or a copy that came to another route could be first.
+        self.holder = None;
         self.settle().await;
     }
 
+    /// There was no handler for it: the next copy may be handled, whichever route it comes to.
+    pub(super) async fn release_for_every_route(mut self) {
+        if let Some(holder) = &mut self.holder {
+            holder.not_found();
+        }
+        self.release().await;
+    }
+
     async fn settle(&mut self) {
-        self.deduplicate.settle(&self.claims, self.end, self.remember_for).await;
-        self.claims = Claims::default();
+        if let Some(claim) = &self.claim {
+            self.deduplicate.settle(claim, self.end, self.remember_for).await;
+        }
+        self.claim = None;
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Self { deduplicate, claims, remember_for, end } = self;
-        let (claims, remember_for, end) = (std::mem::take(claims), *remember_for, *end);
-        if claims.in_store.is_none() && claims.in_stand_in.is_none() {
-            return;
-        }
+        let Self { deduplicate, claim, remember_for, end, holder } = self;
+        let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
+        let Some(claim) = claim.take() else { return };
+        // See `release`; but what is being completed is held until that is done.
+        let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {
             let deduplicate = Arc::clone(deduplicate);
-            runtime.spawn(async move { deduplicate.settle(&claims, end, remember_for).await });
+            runtime.spawn(async move {
+                deduplicate.settle(&claim, end, remember_for).await;
+                drop(holder);
+            });
         }
     }
 }

@@ -5,9 +5,11 @@ use tokio::time::Instant;
 use super::{
     Receiver, Refusal, RefusalKind,
     acknowledge::Slot,
+    holders::Route,
+    in_flight::Admitted,
     telemetry::{self, Span},
 };
-use crate::verify::Verified;
+use crate::{deduplicate::ClaimKey, verify::Verified};
 
 /// How a verified delivery ended, to be turned into a response.
 #[derive(Debug)]
@@ -54,8 +56,10 @@ pub enum OutcomeKind {
     Unmatched,
     /// A copy was handled before, so this one was not.
     Duplicate,
-    /// It was refused after it was verified, because a copy [is being handled](RefusalKind::BeingHandled), the store
-    /// [failed](RefusalKind::StoreFailed) or the background [is full](RefusalKind::BackgroundFull).
+    /// It was refused after it was verified, because a copy [is being
+    /// handled](RefusalKind::BeingHandled) or came to [another route](RefusalKind::OtherRoute)
+    /// first, the store [failed](RefusalKind::StoreFailed), the background [is
+    /// full](RefusalKind::BackgroundFull) or the receiver [is draining](RefusalKind::Draining).
     Refused(RefusalKind),
 }
 
@@ -96,15 +100,33 @@ pub(crate) struct Delivery {
     /// `None` when nobody will ask how long it took.
     began: Option<Instant>,
     slot: Option<Slot>,
+    /// With deduplication only.
+    claim: Option<(ClaimKey, Route)>,
+    admitted: Option<Admitted>,
     span: Span,
     kind: OutcomeKind,
 }
 
 impl Delivery {
-    pub(crate) fn begin(receiver: Receiver, verified: Verified) -> Self {
+    /// `route`: where it came to, which counts with deduplication only.
+    pub(crate) fn begin(receiver: Receiver, verified: Verified, route: Option<Route>) -> Self {
         let span = telemetry::span(&verified, || receiver.verifier().now());
         let began = receiver.is_told().then(Instant::now);
-        Self { receiver, verified, began, slot: None, span, kind: OutcomeKind::Aborted }
+        let key = receiver.deduplication().map(|by| by.key(&verified, || telemetry::key_by_panicked(&span)));
+        let (claim, admitted) = (key.zip(route), None);
+        Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
+    }
+
+    /// Whether this is known to be a copy of another delivery, before the claim store is asked;
+    /// `None` when it is one copy too many.
+    pub(super) fn admit(&mut self) -> Option<bool> {
+        let (Some(deduplicate), Some((key, _))) = (self.receiver.deduplication(), self.claim) else {
+            return Some(false);
+        };
+        if self.admitted.is_none() {
+            self.admitted = Some(deduplicate.admit(key)?);
+        }
+        Some(self.admitted.as_ref().is_some_and(Admitted::is_copy))
     }
 
     pub(super) fn in_background(mut self, slot: Slot) -> Self {
@@ -144,17 +166,22 @@ impl Delivery {
         outcome: impl FnOnce(&R) -> OutcomeKind,
     ) -> impl Future<Output = Delivered<R>> {
         telemetry::in_span(self.span.clone(), async move {
-            let held = match self.receiver.deduplication() {
-                None => None,
-                Some(deduplicate) => match deduplicate.claim(&self.verified, self.fresh_for()).await {
-                    Ok(held) => Some(held),
-                    Err(duplicate) => {
-                        return match duplicate.refusal() {
-                            None => self.duplicate(),
-                            Some(kind) => self.refuse(kind),
-                        };
+            if self.admit().is_none() {
+                return self.refuse(RefusalKind::BeingHandled);
+            }
+            let held = match (self.receiver.deduplication(), self.claim) {
+                (Some(deduplicate), Some((key, route))) => {
+                    match deduplicate.claim(key, route, self.fresh_for()).await {
+                        Ok(held) => Some(held),
+                        Err(duplicate) => {
+                            return match duplicate.refusal() {
+                                None => self.duplicate(),
+                                Some(kind) => self.refuse(kind),
+                            };
+                        }
                     }
-                },
+                }
+                _ => None,
             };
             let handler = pin!(call());
             let answer = match &held {
@@ -163,6 +190,8 @@ impl Delivery {
             };
             match (self.answered(outcome(&answer)), held) {
                 (OutcomeKind::Handled | OutcomeKind::Unmatched, Some(held)) => held.complete().await,
+                // The router's own answers: there is no handler here.
+                (OutcomeKind::Failed { status: 404 | 405 }, Some(held)) => held.release_for_every_route().await,
                 (_, Some(held)) => held.release().await,
                 (_, None) => {}
             }

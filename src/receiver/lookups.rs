@@ -8,10 +8,6 @@ use tokio::sync::watch;
 use super::deduplicate::Duplicate;
 use crate::deduplicate::ClaimKey;
 
-/// How many copies of a delivery may wait for one lookup. Further ones are refused, or somebody who captured a delivery could fill the
-/// background with copies of it.
-const COPIES: usize = 100;
-
 /// What a lookup has found; `None` as long as it is under way.
 type Found = watch::Sender<Option<Duplicate>>;
 
@@ -22,7 +18,6 @@ pub(super) struct Lookups(Arc<Mutex<HashMap<ClaimKey, Arc<Found>>>>);
 enum Lookup<'a> {
     Ours(Ours<'a>),
     Theirs(watch::Receiver<Option<Duplicate>>),
-    Crowded,
 }
 
 impl Lookups {
@@ -40,7 +35,6 @@ impl Lookups {
                     return found;
                 }
                 Lookup::Theirs(theirs) => theirs,
-                Lookup::Crowded => return Err(Duplicate::Running),
             };
             // An error: it was cut off.
             let found = theirs.wait_for(Option::is_some).await.ok().and_then(|found| *found);
@@ -53,7 +47,6 @@ impl Lookups {
     fn begin(&self, key: ClaimKey) -> Lookup<'_> {
         let mut lookups = self.lock();
         match lookups.get(&key) {
-            Some(found) if found.receiver_count() >= COPIES => Lookup::Crowded,
             Some(found) => Lookup::Theirs(found.subscribe()),
             None => {
                 let found = Arc::new(watch::Sender::new(None));
@@ -160,20 +153,5 @@ mod tests {
         found.sort_by_key(Result::is_err);
         assert_eq!(found, [Ok(()), Err(Duplicate::Running)]);
         assert_eq!(store.asked(), 2);
-    }
-
-    #[tokio::test]
-    async fn no_more_copies_wait_than_there_may() {
-        let store = Store::default();
-        let mut asking = Vec::new();
-        for _ in 0..=COPIES {
-            asking.push(store.ask().await);
-        }
-        assert_eq!(store.ask().await.await.unwrap(), Err(Duplicate::Running));
-        assert!(asking.iter().all(|asking| !asking.is_finished()));
-        store.answers.send_replace(Some(Err(Duplicate::Handled)));
-        for asking in asking {
-            assert_eq!(asking.await.unwrap(), Err(Duplicate::Handled));
-        }
     }
 }

@@ -4,17 +4,27 @@
 //! |---|---|
 //! | no signature headers (the webhook has no secret), stale, from the future, no secret matches, unknown tenant, another workspace or webhook than expected | 401, `WWW-Authenticate: Twenty-Webhook` |
 //! | signature or timestamp missing alone, repeated or malformed; body broken off | 400 |
-//! | body not finished within its deadline | 408, on HTTP/1 with `Connection: close` |
+//! | body not finished within its deadline | 408 |
 //! | body longer than the limit | 413 |
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
-//! | too many unverified bytes at once; too many handlers in the background, or draining; claim store down, under [`StoreFailure::Reject`]; tenant's keys not found out | 503 |
+//! | too many unverified bytes at once; too many handlers in the background; draining; claim store down, under [`StoreFailure::Reject`]; tenant's keys not found out | 503 |
 //! | duplicate of a delivery that was handled | 200 |
-//! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred come at once |
+//! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred duplicates are under way |
+//! | duplicate of one that another route failed to handle | 409 |
 //! | handler still running at the deadline of [`acknowledge_within`](Receiver::acknowledge_within) | 202 |
 //! | no handler for the event, and no fallback (event router) | 200 |
 //! | verified, but no JSON (extractor) | 400 |
 //! | verified, but not what the extractor's type asks for, or of another object | 422 |
-//! | extractor without the middleware | 500 |
+//! | extractor without the middleware; two receivers' middlewares around each other that both deduplicate or acknowledge | 500 |
+//!
+//! On HTTP/1, every rejection that leaves some of the request's body unread says `Connection:
+//! close`, and so does a 408. What has arrived of a rejected body is read, up to 64 KiB, and more
+//! is waited for 50 ms at most.
+//!
+//! The middleware of the *same* receiver, or of clones that were not changed, may lie around a
+//! route twice, on a router and on its route, for one: the inner one passes verified deliveries
+//! through. With different receivers around each other, a delivery has to verify with both, and
+//! only one of them may deduplicate or acknowledge.
 //!
 //! Whatever the method: the middleware comes before a route's 405, so an unsigned `GET` is a 401.
 //!
@@ -74,6 +84,8 @@ mod acknowledge;
 mod budget;
 mod deduplicate;
 mod deliver;
+mod holders;
+mod in_flight;
 mod intake;
 mod lookups;
 mod outcome;
@@ -88,7 +100,9 @@ pub use acknowledge::Drained;
 pub use deduplicate::{Deduplicate, StoreFailure};
 pub(crate) use deliver::{Delivered, Delivery, Unmatched};
 pub use deliver::{Outcome, OutcomeKind};
+pub(crate) use holders::Route;
 pub use outcome::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
+pub(crate) use policy::Nesting;
 pub use policy::Receiver;
 pub(crate) use reading::Reading;
 pub use tenants::TenantRequest;

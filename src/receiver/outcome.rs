@@ -61,11 +61,13 @@ impl Refusal {
             | RefusalKind::OtherWebhook
             | RefusalKind::UnknownTenant => 401,
             RefusalKind::BodyTimeout => 408,
-            RefusalKind::BeingHandled => 409,
+            RefusalKind::BeingHandled | RefusalKind::OtherRoute => 409,
             RefusalKind::Verify(Verify::BodyTooLong) => 413,
             RefusalKind::ContentEncoding => 415,
+            RefusalKind::Nested => 500,
             RefusalKind::Overloaded
             | RefusalKind::BackgroundFull
+            | RefusalKind::Draining
             | RefusalKind::ResolverFailed
             | RefusalKind::StoreFailed => 503,
         }
@@ -82,6 +84,7 @@ impl Refusal {
                 | RefusalKind::OtherWebhook
                 | RefusalKind::StoreFailed
                 | RefusalKind::BackgroundFull
+                | RefusalKind::Draining
         )
     }
 
@@ -129,7 +132,12 @@ impl fmt::Display for Refusal {
             RefusalKind::Overloaded => f.write_str("too many unverified bytes held at once"),
             RefusalKind::BeingHandled => f.write_str("a copy is being handled, and another one waits for it"),
             RefusalKind::StoreFailed => f.write_str("the claim store failed"),
-            RefusalKind::BackgroundFull => f.write_str("too many handlers in the background, or shutting down"),
+            RefusalKind::BackgroundFull => f.write_str("too many handlers in the background"),
+            RefusalKind::Draining => f.write_str("the receiver is draining: the program is about to end"),
+            RefusalKind::OtherRoute => f.write_str("a copy came to another route first, whose handler failed"),
+            RefusalKind::Nested => f.write_str(
+                "the middlewares of two receivers that deduplicate or acknowledge lie around each other: keep one of them",
+            ),
         }
     }
 }
@@ -162,14 +170,26 @@ pub enum RefusalKind {
     BeingHandled,
     /// Authentic, but the claim store failed, under [`StoreFailure::Reject`](super::StoreFailure::Reject).
     StoreFailed,
-    /// Authentic, but no more handlers may run in the background, or the receiver is [draining](super::Receiver::drain).
+    /// Authentic, but a copy came to another route first, whose handler failed. The route that it
+    /// came to first may handle it again.
+    OtherRoute,
+    /// Authentic, but no more handlers may run in the background.
     BackgroundFull,
+    /// Authentic, but the receiver is [draining](super::Receiver::drain), or its runtime is being
+    /// shut down.
+    Draining,
+    /// The middleware of another receiver lies around this one, and both deduplicate or
+    /// acknowledge: a mistake in the program.
+    Nested,
 }
 
 impl RefusalKind {
     /// Whether a verified delivery ends so: then it is told with its [`Outcome`](super::Outcome), whoever still waits for the answer.
     pub(super) const fn is_an_outcome(self) -> bool {
-        matches!(self, Self::BeingHandled | Self::StoreFailed | Self::BackgroundFull)
+        matches!(
+            self,
+            Self::BeingHandled | Self::OtherRoute | Self::StoreFailed | Self::BackgroundFull | Self::Draining
+        )
     }
 
     /// A short name, for metrics.
@@ -199,7 +219,10 @@ impl RefusalKind {
             Self::Overloaded => "overloaded",
             Self::BeingHandled => "being_handled",
             Self::StoreFailed => "store_failed",
+            Self::OtherRoute => "other_route",
             Self::BackgroundFull => "background_full",
+            Self::Draining => "draining",
+            Self::Nested => "nested",
         }
     }
 }
@@ -228,8 +251,9 @@ pub struct RefusalResponse {
 }
 
 impl RefusalResponse {
-    /// An answer with this status and no body. What HTTP demands with the status is added: `WWW-Authenticate` with 401,
-    /// `Accept-Encoding` with 415, `Connection: close` with 408.
+    /// An answer with this status and no body. What HTTP demands with the status is added:
+    /// `WWW-Authenticate` with 401, `Accept-Encoding` with 415, `Connection: close` on HTTP/1 with
+    /// 408 and when some of the request's body was not read.
     ///
     /// A number that is no final status (200 to 599) is answered as 500.
     pub const fn new(status: u16) -> Self {
@@ -252,21 +276,23 @@ impl RefusalResponse {
 
 impl RefusalResponse {
     /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol has one, as
-    /// HTTP/1 does.
+    /// HTTP/1 does. `leaves_body_unread`: whether some of the request's body was not read.
     pub(crate) fn into_parts(
         self,
         has_connection_header: bool,
+        leaves_body_unread: bool,
     ) -> (u16, impl Iterator<Item = (&'static str, &'static str)>, Bytes) {
         let demanded = match self.status {
             401 => Some(("www-authenticate", "Twenty-Webhook")),
-            408 if has_connection_header => Some(("connection", "close")),
             415 => Some(("accept-encoding", "identity")),
             _ => None,
         };
         let has_content = !matches!(self.status, 204 | 205 | 304);
         let content_type = self.content_type.filter(|_| has_content).map(|content_type| ("content-type", content_type));
         let body = if has_content { self.body } else { Bytes::new() };
-        (self.status, demanded.into_iter().chain(content_type), body)
+        let closes = has_connection_header && (leaves_body_unread || self.status == 408);
+        let connection = closes.then_some(("connection", "close"));
+        (self.status, demanded.into_iter().chain(connection).chain(content_type), body)
     }
 }
 

@@ -1,7 +1,10 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ pub struct Receiver {
 
 #[derive(Clone)]
 struct Policy {
+    /// Tells receivers apart that are set up differently.
+    id: u64,
     verifier: Verifier,
     workspaces: Vec<Id>,
     webhooks: Vec<Id>,
@@ -66,7 +71,9 @@ impl Receiver {
     /// How long a body may take, unless [configured](Self::body_deadline): 5 seconds, after which Twenty gives up anyway.
     pub const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-    /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget): 64 MiB.
+    /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget):
+    /// 64 MiB, or four times the verifier's
+    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
     pub const DEFAULT_UNVERIFIED_BUDGET: usize = 64 << 20;
 
     /// How many handlers may run in the background, unless [configured](Self::background_limit): 1,000.
@@ -74,12 +81,14 @@ impl Receiver {
 
     /// Takes what this verifier verifies.
     pub fn new(verifier: Verifier) -> Self {
+        let budget = Budget::new(Self::default_budget(verifier.body_limit()), verifier.body_limit());
         let policy = Policy {
+            id: new_id(),
             verifier,
             workspaces: Vec::new(),
             webhooks: Vec::new(),
             body_deadline: Self::DEFAULT_BODY_DEADLINE,
-            budget: Budget::new(Self::DEFAULT_UNVERIFIED_BUDGET),
+            budget,
             respond: Arc::new(|refusal| RefusalResponse::new(refusal.status())),
             warnings: Arc::new(Warnings::new()),
             deduplicate: None,
@@ -100,6 +109,14 @@ impl Receiver {
     /// with 200 and not handled again, for a day. When it answers anything else, fails, panics or is cut off, the next copy is
     /// handled. A copy that comes meanwhile waits for the outcome: it may be the only one that ever comes again. A third one is
     /// answered with 409.
+    ///
+    /// The path is not signed, so a captured delivery can be sent to another route behind the same
+    /// middleware. That route never handles what was handled. It neither handles nor completes what
+    /// another route failed to handle: such a copy is answered with 409, for as long as copies
+    /// verify, and a copy that comes to the first route again is handled. A route is a method and a
+    /// path. One that answers 404 or 405 has not handled anything, and keeps nothing from the
+    /// others. This is known per process: receivers that share a `RedisStore` agree on what was
+    /// handled and on what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(deduplicate.into()));
         self
@@ -119,8 +136,11 @@ impl Receiver {
         self
     }
 
-    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within), copies that wait for one included.
+    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within).
     /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
+    ///
+    /// Copies of a delivery that is under way, or that this process handled, do not count: at most
+    /// 100 of them run or wait beside the others, and further ones are answered with 409.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -182,10 +202,16 @@ impl Receiver {
     ///
     /// It bounds the memory that strangers can fill: without it, each connection could hold a body as long as the limit. It counts the
     /// bytes of bodies; the buffers that hold them can take up to twice as much. Half of it is kept for bodies of up to 16 KiB, as nearly
-    /// all of Twenty's are, so that a few strangers with long ones cannot keep them out. Keep that half well above the body limit, which
-    /// no body reaches otherwise.
+    /// all of Twenty's are, so that a few strangers with long ones cannot keep them out.
+    ///
+    /// Make it at least twice the verifier's
+    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
+    /// for short bodies that a body as long as the limit still fits when nothing else is held. No
+    /// body can be longer than the budget: with a budget below the limit, longer ones are answered
+    /// with 503, even when nothing else is held.
     pub fn unverified_budget(mut self, bytes: usize) -> Self {
-        self.policy_mut().budget = Budget::new(bytes);
+        let body_limit = self.verifier().body_limit();
+        self.policy_mut().budget = Budget::new(bytes, body_limit);
         self
     }
 
@@ -196,7 +222,40 @@ impl Receiver {
     }
 
     fn policy_mut(&mut self) -> &mut Policy {
-        Arc::make_mut(&mut self.policy)
+        let policy = Arc::make_mut(&mut self.policy);
+        policy.id = new_id();
+        policy
+    }
+
+    /// Room for two bodies as long as the limit, beside the half that is kept for short ones.
+    pub(super) const fn default_budget(body_limit: usize) -> usize {
+        let for_long_ones = body_limit.saturating_mul(4);
+        if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.policy.id
+    }
+
+    /// Whether this deduplicates or acknowledges.
+    pub(super) fn is_managed(&self) -> bool {
+        let Policy { deduplicate, acknowledge, .. } = &*self.policy;
+        deduplicate.is_some() || acknowledge.is_some()
+    }
+
+    /// What to do with a request that may have come through other middleware of this crate: with
+    /// what that one verified.
+    pub(crate) fn nesting(&self, outer: Option<&Verified>) -> Nesting {
+        let Some((verified, by)) = outer.and_then(|verified| Some((verified, verified.by()?))) else {
+            return Nesting::Verify { is_inside_managed: false };
+        };
+        if by.receiver_id == self.id() {
+            Nesting::PassThrough(verified.clone())
+        } else if by.is_managed && self.is_managed() {
+            Nesting::Refuse(RefusalKind::Nested.into())
+        } else {
+            Nesting::Verify { is_inside_managed: by.is_managed }
+        }
     }
 
     pub(super) fn with_resolver(mut self, resolver: Resolver) -> Self {
@@ -306,7 +365,7 @@ impl Receiver {
         cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
 
-    pub(super) fn deduplication(&self) -> Option<&Arc<Deduplicate>> {
+    pub(crate) fn deduplication(&self) -> Option<&Arc<Deduplicate>> {
         self.policy.deduplicate.as_ref()
     }
 
@@ -328,6 +387,26 @@ impl Receiver {
     pub(super) fn deadline(&self) -> Duration {
         self.policy.body_deadline
     }
+}
+
+/// What a middleware does inside of another one.
+pub(crate) enum Nesting {
+    /// There is none, or that of another receiver: what it verified, perhaps with another tenant's
+    /// keys, proves nothing here.
+    Verify { is_inside_managed: bool },
+    /// That of the same receiver has done everything. To do it again would take the delivery for a
+    /// copy of itself.
+    PassThrough(Verified),
+    /// Both deduplicate or acknowledge. In the same store the delivery would be a copy of itself,
+    /// and the 202 of the inner one would complete the claim of the outer one before the handler
+    /// has ended.
+    Refuse(Refusal),
+}
+
+/// An id that no other receiver in this process has.
+fn new_id() -> u64 {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A list of codings may have empty members (RFC 9110, 5.6.1), which mean nothing.

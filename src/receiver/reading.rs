@@ -2,17 +2,22 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::{Receiver, Refusal, RefusalKind, intake::Intake, telemetry, tenants::Resolving};
-use crate::verify::{SignatureValues, Verified};
+use crate::verify::{SignatureValues, Verified, VerifiedBy};
 
 /// How much of a refused body is read and thrown away, in bytes: a sender that is still writing does not read the answer, and
 /// closing the connection on it would reset it.
 const DRAIN_LIMIT: usize = 64 << 10;
+
+/// How long draining waits for more of a refused body, in total. The answer must not depend on a
+/// body that may never arrive.
+const DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
 /// How many frames are taken before the runtime gets a turn: a body that is always ready must not starve the others.
 const FRAMES_PER_POLL: usize = 128;
@@ -25,8 +30,13 @@ pub(crate) struct Reading {
     stage: Stage,
     left_to_drain: usize,
     empty_chunks: usize,
+    has_ended: bool,
+    /// Whether a middleware around this one deduplicates or acknowledges.
+    is_inside_managed: bool,
     /// Made when the body lets us wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether the deadline is the one for draining.
+    is_drain_deadline: bool,
 }
 
 enum Stage {
@@ -41,8 +51,15 @@ enum Stage {
 }
 
 impl Reading {
-    /// Checks the request's head. `target`: path and query; for `at_least` see [`Receiver::check_head`].
-    pub(crate) fn begin<N, V, H>(receiver: &Receiver, target: &str, headers: H, at_least: u64) -> Self
+    /// Checks the request's head. `target`: path and query; for `at_least` see
+    /// [`Receiver::check_head`], for `is_inside_managed` [`Nesting`](super::Nesting).
+    pub(crate) fn begin<N, V, H>(
+        receiver: &Receiver,
+        target: &str,
+        headers: H,
+        at_least: u64,
+        is_inside_managed: bool,
+    ) -> Self
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
@@ -58,7 +75,22 @@ impl Reading {
         // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
         let left_to_drain = if !matches!(stage, Stage::Take(_)) && is_waiting() { 0 } else { DRAIN_LIMIT };
-        Self { stage, left_to_drain, empty_chunks: 0, deadline: None }
+        Self {
+            stage,
+            left_to_drain,
+            empty_chunks: 0,
+            has_ended: false,
+            is_inside_managed,
+            deadline: None,
+            is_drain_deadline: false,
+        }
+    }
+
+    /// Whether some of the body was not read. The server cannot keep such an HTTP/1 connection
+    /// open, so the answer has to say `Connection: close`: otherwise the client sends its next
+    /// request into a connection that is being closed.
+    pub(crate) fn leaves_body_unread(&self) -> bool {
+        !self.has_ended
     }
 
     /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
@@ -69,7 +101,10 @@ impl Reading {
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
     ) -> Poll<Result<Verified, Refusal>> {
         if self.poll_resolving(receiver, cx).is_pending() {
-            return self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed);
+            // The body was not looked at yet. What has arrived of it is drained as after any other
+            // refusal.
+            let refusal = ready!(self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed));
+            self.stage = Stage::Drain(refusal);
         }
         for _ in 0..FRAMES_PER_POLL {
             match self.stage {
@@ -87,12 +122,15 @@ impl Reading {
                     self.take(receiver, chunk);
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
-                Poll::Ready(None) => return Poll::Ready(self.finish(receiver)),
-                Poll::Pending => return self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout),
+                Poll::Ready(None) => {
+                    self.has_ended = true;
+                    return Poll::Ready(self.finish(receiver));
+                }
+                Poll::Pending => return self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout).map(Err),
             }
         }
         cx.waker().wake_by_ref();
-        self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout)
+        self.poll_deadline(receiver, cx, RefusalKind::BodyTimeout).map(Err)
     }
 
     fn poll_resolving(&mut self, receiver: &Receiver, cx: &mut Context<'_>) -> Poll<()> {
@@ -124,7 +162,10 @@ impl Reading {
 
     fn finish(&mut self, receiver: &Receiver) -> Result<Verified, Refusal> {
         match mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Take(intake) => intake.finish(receiver),
+            Stage::Take(intake) => {
+                let is_managed = self.is_inside_managed || receiver.is_managed();
+                Ok(intake.finish(receiver)?.verified_by(VerifiedBy { receiver_id: receiver.id(), is_managed }))
+            }
             Stage::Drain(refusal) => Err(refusal),
             Stage::Resolve(..) | Stage::Done => Err(RefusalKind::BodyBrokenOff.into()),
         }
@@ -138,13 +179,20 @@ impl Reading {
         }
     }
 
-    fn poll_deadline(
-        &mut self,
-        receiver: &Receiver,
-        cx: &mut Context<'_>,
-        late: RefusalKind,
-    ) -> Poll<Result<Verified, Refusal>> {
+    /// Waits until the body is late: after the deadline for a body that is wanted, after
+    /// [`DRAIN_WITHIN`] for one that is not.
+    fn poll_deadline(&mut self, receiver: &Receiver, cx: &mut Context<'_>, late: RefusalKind) -> Poll<Refusal> {
+        if matches!(self.stage, Stage::Drain(_)) && !self.is_drain_deadline {
+            self.is_drain_deadline = true;
+            let limit = receiver.deadline().min(DRAIN_WITHIN);
+            let soon = Instant::now().checked_add(limit);
+            let deadline = match (soon, &self.deadline) {
+                (Some(soon), Some(deadline)) => sleep_until(soon.min(deadline.deadline())),
+                _ => sleep(limit),
+            };
+            self.deadline = Some(Box::pin(deadline));
+        }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(receiver.deadline())));
-        deadline.as_mut().poll(cx).map(|()| Err(self.give_up(late)))
+        deadline.as_mut().poll(cx).map(|()| self.give_up(late))
     }
 }

@@ -67,7 +67,10 @@ pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
-    if refusal.is_of_authentic() {
+    if refusal.kind() == super::RefusalKind::Nested {
+        // A mistake in the program, which loses each delivery.
+        tracing::error!(status = refusal.status(), "refused a verified delivery: {refusal}");
+    } else if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "refused a verified delivery: {refusal}");
     } else if let Some(suppressed) = due() {
         tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "refused a delivery: {refusal}");
@@ -133,6 +136,12 @@ pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due
             None => tracing::debug!(error, "the tenant's keys could not be found out"),
         }
     }
+}
+
+/// The user's function for claim keys panicked.
+pub(super) fn key_by_panicked(span: &Span) {
+    #[cfg(feature = "tracing")]
+    span.in_scope(|| tracing::error!("key_by panicked: the delivery is deduplicated by its body"));
 }
 
 /// The claim store failed.

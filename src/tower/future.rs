@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{ResponseBody, VerifiedBody, body::poll_chunk};
 use crate::{
-    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Unmatched},
+    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Route, Unmatched},
     verify::Verified,
 };
 
@@ -33,6 +33,8 @@ pin_project! {
 pin_project! {
     #[project = PhaseProjection]
     enum Phase<S, B, F, A> {
+        /// The middleware around this one forbids it.
+        Refuse { refusal: Refusal, version: Version },
         /// Reads the body.
         Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
         /// Nothing but verification was asked for. Waits until the inner service is ready, if it is not,
@@ -55,6 +57,16 @@ where
         let phase = Phase::Read { body, reading, head: Some(head), inner: Some(inner), arrival };
         Self { phase, receiver }
     }
+
+    /// The same receiver's middleware lies outside of this one and has done everything.
+    pub(super) fn pass_through(head: Parts, verified: &Verified, receiver: Receiver, inner: S) -> Self {
+        let body = VerifiedBody::new(verified.body().clone());
+        Self { phase: Phase::Ready { inner, request: Some(Request::from_parts(head, body)) }, receiver }
+    }
+
+    pub(super) fn refuse(version: Version, refusal: Refusal, receiver: Receiver) -> Self {
+        Self { phase: Phase::Refuse { refusal, version }, receiver }
+    }
 }
 
 impl<S, B, R> Future for ResponseFuture<S, B>
@@ -69,6 +81,9 @@ where
         let mut this = self.project();
         loop {
             let next = match this.phase.as_mut().project() {
+                PhaseProjection::Refuse { refusal, version } => {
+                    return Poll::Ready(Ok(refuse(this.receiver, *refusal, *version, false)));
+                }
                 PhaseProjection::Read { mut body, reading, head, inner, arrival } => {
                     let verdict = ready!(reading.poll(this.receiver, cx, |cx| poll_chunk(body.as_mut(), cx)));
                     let (Some(head), Some(mut inner)) = (head.take(), inner.take()) else { return Poll::Pending };
@@ -85,7 +100,10 @@ where
                             let future = deliver(this.receiver.clone(), inner, head, verified, arrival.take());
                             Phase::Deliver { future, version }
                         }
-                        Err(refusal) => return Poll::Ready(Ok(refuse(this.receiver, refusal, version))),
+                        Err(refusal) => {
+                            let is_unread = reading.leaves_body_unread();
+                            return Poll::Ready(Ok(refuse(this.receiver, refusal, version, is_unread)));
+                        }
                     }
                 }
                 PhaseProjection::Ready { inner, request } => {
@@ -102,7 +120,7 @@ where
                         Delivered::Handled(answer) => answer.map(|response| response.map(ResponseBody::inner)),
                         Delivered::Duplicate => Ok(bare(StatusCode::OK)),
                         Delivered::Acknowledged => Ok(bare(StatusCode::ACCEPTED)),
-                        Delivered::Refused(refusal) => Ok(refuse(this.receiver, refusal, *version)),
+                        Delivered::Refused(refusal) => Ok(refuse(this.receiver, refusal, *version, false)),
                     });
                 }
             };
@@ -123,6 +141,7 @@ where
     S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,
     R: Send + 'static,
 {
+    let route = receiver.deduplication().map(|_| route(&head));
     let request = verified_request(head, verified.clone());
     let call = || async move {
         poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -134,12 +153,21 @@ where
         }
         Err(_) => OutcomeKind::Failed { status: 500 },
     };
-    let delivery = Delivery::begin(receiver, verified);
+    let delivery = Delivery::begin(receiver, verified, route);
     let work = move |delivery: Delivery| delivery.run(call, outcome);
     match arrival {
         None => Box::pin(work(delivery)),
         Some(arrival) => Box::pin(arrival.deliver(delivery, work, tokio::spawn)),
     }
+}
+
+/// The path is the one that was sent, also inside of axum's `nest`, which takes its prefix off.
+fn route(head: &Parts) -> Route {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = head.extensions.get() {
+        return Route::new(head.method.as_str(), uri.path());
+    }
+    Route::new(head.method.as_str(), head.uri.path())
 }
 
 fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {
@@ -158,8 +186,9 @@ fn bare<R>(status: StatusCode) -> Response<ResponseBody<R>> {
     response
 }
 
-fn refuse<R>(receiver: &Receiver, refusal: Refusal, version: Version) -> Response<ResponseBody<R>> {
-    let (status, headers, body) = receiver.respond(&refusal).into_parts(version < Version::HTTP_2);
+/// `is_unread`: whether some of the request's body was not read.
+fn refuse<R>(receiver: &Receiver, refusal: Refusal, version: Version, is_unread: bool) -> Response<ResponseBody<R>> {
+    let (status, headers, body) = receiver.respond(&refusal).into_parts(version < Version::HTTP_2, is_unread);
     let mut response = Response::new(ResponseBody::own(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers {

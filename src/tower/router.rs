@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use tower_service::Service;
 
 use crate::{
@@ -136,6 +136,10 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
             let mut response = Response::<R>::default();
             *response.status_mut() =
                 StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            if request.version() < Version::HTTP_2 {
+                // Nobody reads the body, so the connection cannot go on.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             response.extensions_mut().insert(rejection);
             return Box::pin(async { Ok(response) });
         };

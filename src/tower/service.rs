@@ -6,7 +6,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{ResponseBody, ResponseFuture, VerifiedBody};
-use crate::receiver::{Reading, Receiver};
+use crate::{
+    receiver::{Nesting, Reading, Receiver},
+    verify::Verified,
+};
 
 /// Lets only verified deliveries through to the inner service; made by [`WebhookLayer`](super::WebhookLayer).
 #[derive(Clone, Debug)]
@@ -40,8 +43,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
+        let is_inside_managed = match self.receiver.nesting(head.extensions.get::<Verified>()) {
+            Nesting::Verify { is_inside_managed } => is_inside_managed,
+            Nesting::PassThrough(verified) => {
+                return ResponseFuture::pass_through(head, &verified, self.receiver.clone(), self.inner.clone());
+            }
+            Nesting::Refuse(refusal) => return ResponseFuture::refuse(head.version, refusal, self.receiver.clone()),
+        };
         let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let reading = Reading::begin(&self.receiver, target, &head.headers, body.size_hint().lower());
+        let at_least = body.size_hint().lower();
+        let reading = Reading::begin(&self.receiver, target, &head.headers, at_least, is_inside_managed);
         ResponseFuture::new(head, body, reading, self.receiver.clone(), self.inner.clone())
     }
 }

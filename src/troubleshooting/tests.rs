@@ -30,7 +30,8 @@ fn refusals() -> impl Iterator<Item = Refusal> {
     );
     let all = all!(RefusalKind:
         Verify(VerifyErrorKind::Unsigned), ContentEncoding, BodyBrokenOff, BodyTimeout, OtherWorkspace, OtherWebhook,
-        UnknownTenant, ResolverFailed, Overloaded, BeingHandled, StoreFailed, BackgroundFull,
+        UnknownTenant, ResolverFailed, Overloaded, BeingHandled, OtherRoute, StoreFailed, BackgroundFull,
+        Draining, Nested,
     );
     unverified.into_iter().map(Refusal::from).chain(all.into_iter().map(Refusal::from))
 }

@@ -56,4 +56,6 @@ pub use timestamp::Timestamp;
 pub(crate) use timestamp::whole_millis;
 pub use verification::Verification;
 pub use verified::Verified;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) use verified::VerifiedBy;
 pub use verifier::{Verifier, VerifierBuilder};

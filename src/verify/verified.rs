@@ -35,6 +35,32 @@ pub struct Verified {
     keys_id: Arc<str>,
     secret_index: usize,
     nonce: Option<[u8; 16]>,
+    /// The receiver whose middleware verified it, if one did; see `VerifiedBy`.
+    #[cfg_attr(
+        not(any(feature = "actix-web", feature = "tower")),
+        expect(dead_code, reason = "there is no middleware")
+    )]
+    by: Option<(u64, bool)>,
+}
+
+/// A middleware that verified a delivery.
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+pub(crate) struct VerifiedBy {
+    pub(crate) receiver_id: u64,
+    /// Whether it, or one around it, deduplicates or acknowledges.
+    pub(crate) is_managed: bool,
+}
+
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+impl Verified {
+    pub(crate) fn by(&self) -> Option<VerifiedBy> {
+        self.by.map(|(receiver_id, is_managed)| VerifiedBy { receiver_id, is_managed })
+    }
+
+    pub(crate) const fn verified_by(mut self, VerifiedBy { receiver_id, is_managed }: VerifiedBy) -> Self {
+        self.by = Some((receiver_id, is_managed));
+        self
+    }
 }
 
 impl Verified {
@@ -45,7 +71,15 @@ impl Verified {
         keys_id: Arc<str>,
         secret_index: usize,
     ) -> Self {
-        Self { body, timestamp: values.timestamp(), fresh_until, keys_id, secret_index, nonce: values.nonce() }
+        Self {
+            body,
+            timestamp: values.timestamp(),
+            fresh_until,
+            keys_id,
+            secret_index,
+            nonce: values.nonce(),
+            by: None,
+        }
     }
 
     /// The body, byte for byte as it was signed.

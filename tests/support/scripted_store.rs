@@ -42,6 +42,7 @@ pub struct ScriptedStore {
 struct Script {
     faults: HashMap<Op, Fault>,
     is_remote: bool,
+    delay: Duration,
     /// The time to live of each completion that was asked for.
     ttls: Vec<Duration>,
     asked: HashMap<Op, usize>,
@@ -60,6 +61,11 @@ impl ScriptedStore {
     /// As over a network: from now on, others run while it is asked.
     pub fn go_far_away(&self) {
         self.script().is_remote = true;
+    }
+
+    /// From now on, each answer takes this long.
+    pub fn answer_after(&self, delay: Duration) {
+        self.script().delay = delay;
     }
 
     /// From now on, until [`mend`](Self::mend).
@@ -114,6 +120,10 @@ impl ScriptedStore {
         };
         if self.script().is_remote {
             tokio::task::yield_now().await;
+        }
+        let delay = self.script().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
         match fault {
             None => work.await,

@@ -1,0 +1,218 @@
+//! Which route handles a delivery, as far as this process knows.
+//!
+//! The path is not signed, so a captured delivery can be sent to any route behind the same
+//! middleware, and a route that answers 200 to anything would complete the claim of a delivery
+//! whose own handler failed. So the route whose handler runs holds the delivery, and keeps it when
+//! that handler fails.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    mem,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::deduplicate::Duplicate;
+use crate::deduplicate::ClaimKey;
+
+/// How many failed deliveries are kept for their routes. Beyond that, the one that failed first is
+/// free for all routes.
+const FAILED: usize = 100_000;
+
+/// A request's method and path. Different spellings of one path are different routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route(u64);
+
+impl Route {
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        // Keyed, so that nobody can find two paths with the same hash.
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(HASHER.hash_one((method, path)))
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Holders(Arc<Mutex<Table>>);
+
+struct Table {
+    holders: HashMap<ClaimKey, Held>,
+    /// In the order in which they failed first.
+    failed: VecDeque<(ClaimKey, Instant)>,
+}
+
+struct Held {
+    route: Route,
+    is_running: bool,
+    /// Until when the route keeps it after a failure; `None` before the first one.
+    kept_until: Option<Instant>,
+}
+
+/// What becomes of a route's hold when its handler has ended.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Completed,
+    Failed,
+    /// The route did not handle it, so any other one may.
+    NotFound,
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        // With room for the usual number of deliveries, so that holding one takes no memory.
+        Self(Arc::new(Mutex::new(Table { holders: HashMap::with_capacity(64), failed: VecDeque::new() })))
+    }
+}
+
+impl Holders {
+    /// Why a copy that came to `route` need not ask the store; `None` when it has to.
+    pub(super) fn look(&self, key: ClaimKey, route: Route) -> Option<Duplicate> {
+        self.lock().look(key, route)
+    }
+
+    /// Whether the handler of another route than this one is running.
+    pub(super) fn is_held_by_another(&self, key: ClaimKey, route: Route) -> bool {
+        self.lock().holders.get(&key).is_some_and(|held| held.is_running && held.route != route)
+    }
+
+    /// Holds the delivery for `route`, which keeps it for so long when it fails.
+    pub(super) fn take(&self, key: ClaimKey, route: Route, keep_for: Duration) -> Result<Holder, Duplicate> {
+        let mut table = self.lock();
+        if let Some(duplicate) = table.look(key, route) {
+            return Err(duplicate);
+        }
+        let kept_until = table.holders.get(&key).filter(|held| held.route == route).and_then(|held| held.kept_until);
+        table.holders.insert(key, Held { route, is_running: true, kept_until });
+        drop(table);
+        Ok(Holder { holders: self.clone(), key, keep_for, end: End::Failed })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn look(&self, key: ClaimKey, route: Route) -> Option<Duplicate> {
+        let held = self.holders.get(&key)?;
+        if held.is_running {
+            return Some(Duplicate::Running);
+        }
+        let is_kept = held.kept_until.is_some_and(|until| until > Instant::now());
+        (is_kept && held.route != route).then_some(Duplicate::OtherRoute)
+    }
+
+    fn end(&mut self, key: ClaimKey, end: End, keep_for: Duration) {
+        let Some(held) = self.holders.get_mut(&key) else { return };
+        held.is_running = false;
+        let is_over = match end {
+            End::Completed => true,
+            // The route may have failed before, and keeps it then.
+            End::NotFound => held.kept_until.is_none(),
+            End::Failed => {
+                // Once only: copies do not become fresh again, and a delivery that fails often must
+                // not push others out.
+                if held.kept_until.is_none()
+                    && let Some(until) = Instant::now().checked_add(keep_for)
+                {
+                    held.kept_until = Some(until);
+                    self.failed.push_back((key, until));
+                }
+                false
+            }
+        };
+        if is_over {
+            self.holders.remove(&key);
+        }
+        self.forget();
+    }
+
+    /// Forgets failures whose copies do not verify any more, and the oldest ones when there are too
+    /// many.
+    fn forget(&mut self) {
+        let now = Instant::now();
+        while let Some(&(key, until)) = self.failed.front()
+            && (until <= now || self.failed.len() > FAILED)
+        {
+            self.failed.pop_front();
+            let Some(held) = self.holders.get_mut(&key).filter(|held| held.kept_until == Some(until)) else { continue };
+            held.kept_until = None;
+            if !held.is_running {
+                self.holders.remove(&key);
+            }
+        }
+    }
+}
+
+/// A delivery that a route's handler is handling. Dropped without an end, it failed.
+pub(super) struct Holder {
+    holders: Holders,
+    key: ClaimKey,
+    keep_for: Duration,
+    end: End,
+}
+
+impl Holder {
+    pub(super) fn completed(&mut self) {
+        self.end = End::Completed;
+    }
+
+    pub(super) fn not_found(&mut self) {
+        self.end = End::NotFound;
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.holders.lock().end(self.key, mem::replace(&mut self.end, End::Failed), self.keep_for);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> ClaimKey {
+        ClaimKey::new("", "", &number.to_be_bytes())
+    }
+
+    const KEEP: Duration = Duration::from_secs(600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_kept_for_its_route_and_not_for_ever() {
+        let holders = Holders::default();
+        let [here, there] = [Route::new("POST", "/here"), Route::new("POST", "/there")];
+        for _ in 0..3 {
+            drop(holders.take(key(0), here, KEEP));
+            assert_eq!(holders.look(key(0), there), Some(Duplicate::OtherRoute));
+            assert_eq!(holders.look(key(0), here), None);
+            tokio::time::advance(KEEP / 4).await;
+        }
+        tokio::time::advance(KEEP / 4).await;
+        assert_eq!(holders.look(key(0), there), None);
+        let mut held = holders.take(key(0), there, KEEP).ok().unwrap();
+        held.completed();
+        drop(held);
+        let table = holders.lock();
+        assert_eq!((table.holders.len(), table.failed.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_bounded_however_often_one_fails() {
+        let holders = Holders::default();
+        let [here, there] = [Route::new("POST", "/here"), Route::new("GET", "/here")];
+        for _ in 0..3 {
+            for number in 0..FAILED {
+                drop(holders.take(key(number), here, KEEP));
+            }
+        }
+        assert_eq!(holders.look(key(0), there), Some(Duplicate::OtherRoute));
+        drop(holders.take(key(FAILED), here, KEEP));
+        assert_eq!(holders.look(key(0), there), None, "the first to fail is forgotten");
+        assert_eq!(holders.look(key(1), there), Some(Duplicate::OtherRoute));
+        let table = holders.lock();
+        assert_eq!((table.holders.len(), table.failed.len()), (FAILED, FAILED));
+    }
+}
