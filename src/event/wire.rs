@@ -189,99 +189,112 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
 fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
     let mut reader = Reader::<NotRead>::of_envelope(text);
     reader.next().filter(|first| *first == b'{')?;
-    let (envelope, may_repeat) = reader.enter(b'}', |members| read_members(body, members)).ok()?;
-    (reader.is_complete() && !(may_repeat && repeated(text))).then_some(envelope)
+    // Filled in place, since records are large.
+    let mut parts = Parts { name: None, record: None, about: About::default(), may_repeat: false };
+    reader.enter(b'}', |members| parts.read(body, members)).ok()?;
+    if !reader.is_complete() || parts.may_repeat && repeated(text) {
+        return None;
+    }
+    let name = parts.name.unwrap_or_else(|| EventName::new(""));
+    if parts.record.is_none() {
+        read_record(&mut parts.record, body, &name, &mut Reader::new("{}")).ok()?;
+    }
+    Some(Envelope { name, record: parts.record?, about: parts.about })
 }
 
-/// Reads the envelope, and tells whether an unknown name may be repeated in it.
-fn read_members<T: FromRecord>(
-    body: &Bytes,
-    mut members: Inside<'_, '_, NotRead>,
-) -> Result<(Envelope<T>, bool), NotRead> {
-    let mut name: Option<EventName> = None;
-    let mut record = None;
-    let mut about = About::default();
-    let mut seen = 0_u64;
-    let mut may_repeat = false;
-    while let Some(key) = members.next_name()? {
-        let Some(key) = Key::of(&key) else {
-            // One bit for each length: those that Twenty may add are few.
-            let bit = UNKNOWN << (key.len() % 32);
-            may_repeat |= seen & bit != 0;
-            seen |= bit;
-            members.reader().skip()?;
-            continue;
-        };
-        let bit = 1 << key as u8;
-        if seen & bit != 0 {
-            return Err(NotRead);
-        }
-        seen |= bit;
-        match key {
-            Key::EventName if name.is_none() => name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
-            Key::Event if name.is_none() => match members.reader().next() {
-                Some(b'"' | b'n') => name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
-                _ => return Err(NotRead),
-            },
-            Key::Record | Key::Data | Key::Event if record.is_none() => match &name {
-                Some(name) if key != Key::Event || name.metadata_name().is_some() => {
-                    record = Some(read_record(body, name, members.reader(), key == Key::Data)?);
-                }
-                Some(_) => drop(members.reader().skip()?),
-                None => return Err(NotRead),
-            },
-            Key::ObjectMetadata => {
-                about.object_metadata = read_alone(members.reader(), |reader| Deserialize::deserialize(reader))?.0;
+struct Parts<T> {
+    name: Option<EventName>,
+    record: Option<T>,
+    about: About,
+    /// Whether an unknown name may be repeated.
+    may_repeat: bool,
+}
+
+impl<T: FromRecord> Parts<T> {
+    fn read(&mut self, body: &Bytes, mut members: Inside<'_, '_, NotRead>) -> Result<(), NotRead> {
+        let Self { name, record, about, may_repeat } = self;
+        let mut seen = 0_u64;
+        while let Some(key) = members.next_name()? {
+            let Some(key) = Key::of(&key) else {
+                // One bit for each length: those that Twenty may add are few.
+                let bit = UNKNOWN << (key.len() % 32);
+                *may_repeat |= seen & bit != 0;
+                seen |= bit;
+                members.reader().skip()?;
+                continue;
+            };
+            let bit = 1 << key as u8;
+            if seen & bit != 0 {
+                return Err(NotRead);
             }
-            Key::WorkspaceId => about.workspace_id = members.next_value()?,
-            Key::WebhookId => about.webhook_id = members.next_value()?,
-            Key::EventDate | Key::Timestamp if about.event_date.is_none() => about.event_date = members.next_value()?,
-            Key::UserId => about.user_id = members.next_value()?,
-            Key::WorkspaceMemberId => about.workspace_member_id = members.next_value()?,
-            Key::ApiKeyId => about.api_key_id = members.next_value()?,
-            Key::ApplicationId => about.application_id = members.next_value()?,
-            Key::UpdatedFields => about.updated_fields = members.next_value()?,
-            _ => drop(members.reader().skip()?),
+            seen |= bit;
+            match key {
+                Key::EventName if name.is_none() => {
+                    *name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from)
+                }
+                Key::Event if name.is_none() => match members.reader().next() {
+                    Some(b'"' | b'n') => *name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
+                    _ => return Err(NotRead),
+                },
+                Key::Record | Key::Data | Key::Event if record.is_none() => match name {
+                    Some(name) if key != Key::Event || name.metadata_name().is_some() => {
+                        let text = read_record(record, body, name, members.reader())?;
+                        if let (Key::Data, Some(record)) = (key, &mut *record) {
+                            record.add_documented(text);
+                        }
+                    }
+                    Some(_) => drop(members.reader().skip()?),
+                    None => return Err(NotRead),
+                },
+                Key::ObjectMetadata => {
+                    let reader = members.reader();
+                    let start = begin_object(reader);
+                    about.object_metadata = Deserialize::deserialize(&mut *reader)?;
+                    end_object(reader, start)?;
+                }
+                Key::WorkspaceId => about.workspace_id = members.next_value()?,
+                Key::WebhookId => about.webhook_id = members.next_value()?,
+                Key::EventDate | Key::Timestamp if about.event_date.is_none() => {
+                    about.event_date = members.next_value()?
+                }
+                Key::UserId => about.user_id = members.next_value()?,
+                Key::WorkspaceMemberId => about.workspace_member_id = members.next_value()?,
+                Key::ApiKeyId => about.api_key_id = members.next_value()?,
+                Key::ApplicationId => about.application_id = members.next_value()?,
+                Key::UpdatedFields => about.updated_fields = members.next_value()?,
+                _ => drop(members.reader().skip()?),
+            }
         }
+        Ok(())
     }
-    let name = name.unwrap_or_else(|| EventName::new(""));
-    let record = match record {
-        Some(record) => record,
-        None => read_record(body, &name, &mut Reader::new("{}"), false)?,
-    };
-    Ok((Envelope { name, record, about }, may_repeat))
 }
 
 /// The lowest bit for the names that are not known, above those of [`Key`].
 const UNKNOWN: u64 = 1 << 32;
 
-fn read_record<T: FromRecord>(
+/// Reads the record into its place, and returns its text.
+fn read_record<'de, T: FromRecord>(
+    place: &mut Option<T>,
     body: &Bytes,
     name: &EventName,
-    reader: &mut Reader<'_, NotRead>,
-    is_documented: bool,
-) -> Result<T, NotRead> {
+    reader: &mut Reader<'de, NotRead>,
+) -> Result<&'de str, NotRead> {
     T::check_object(name).map_err(NotRead::custom)?;
-    let (mut record, text) = read_alone(reader, |reader| T::read(Payload { name, body }, reader))?;
-    if is_documented {
-        record.add_documented(text);
-    }
-    Ok(record)
+    let start = begin_object(reader);
+    *place = Some(T::read(Payload { name, body }, reader)?);
+    end_object(reader, start)
 }
 
-/// Reads an object in which no name is repeated. Returns its text, too.
-fn read_alone<'de, V>(
-    reader: &mut Reader<'de, NotRead>,
-    read: impl FnOnce(&mut Reader<'de, NotRead>) -> Result<V, NotRead>,
-) -> Result<(V, &'de str), NotRead> {
+/// Where an object begins whose names are looked at.
+fn begin_object(reader: &mut Reader<'_, NotRead>) -> usize {
     reader.forget_names();
-    let start = reader.position();
-    let value = read(reader)?;
+    reader.position()
+}
+
+/// The text of an object, in which no name may be repeated.
+fn end_object<'de>(reader: &Reader<'de, NotRead>, start: usize) -> Result<&'de str, NotRead> {
     let text = reader.text_since(start);
-    if reader.has_repeated_name() && repeated(text) {
-        return Err(NotRead);
-    }
-    Ok((value, text))
+    if reader.has_repeated_name() && repeated(text) { Err(NotRead) } else { Ok(text) }
 }
 
 impl From<Text<'_>> for EventName {

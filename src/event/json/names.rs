@@ -13,17 +13,18 @@ impl Names {
     /// Adds a name. `false` when it was not there before; `true` when it was, and rarely when it was not.
     #[inline]
     pub(super) fn insert(&mut self, name: &[u8]) -> bool {
-        let [word, bit, other_word, other_bit, ..] = hash(name).to_be_bytes();
-        let mut was_there = true;
-        for (word, bit) in [(word, bit), (other_word, other_bit)] {
-            if let Some(word) = self.words.get_mut(usize::from(word % 32)) {
-                let mask = 1 << (bit % 64);
-                was_there &= *word & mask != 0;
-                *word |= mask;
-            }
-        }
+        let [word, bit, other_bit, ..] = hash(name).to_be_bytes();
+        let bits = 1 << (bit % 64) | 1 << (other_bit % 64);
+        let Some(word) = self.words.get_mut(usize::from(word % 32)) else { return true };
+        let was_there = *word & bits == bits;
+        *word |= bits;
         was_there
     }
+}
+
+fn low(wide: u128) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = wide.to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A hash of the length and of the first and last eight bytes, which tell field names apart.
@@ -36,8 +37,9 @@ fn hash(name: &[u8]) -> u64 {
             _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
         },
     };
-    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    let folded = u128::from(first ^ name.len() as u64 ^ 0x9e37_79b9_7f4a_7c15)
+        .wrapping_mul(u128::from(last.rotate_left(29) ^ 0xd6e8_feb8_6659_fd93));
+    low(folded) ^ low(folded >> 64)
 }
 
 #[cfg(test)]
