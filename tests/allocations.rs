@@ -99,6 +99,7 @@ mod event {
     }
 
     #[derive(Deserialize)]
+    #[serde(rename = "*")]
     struct NoFields {}
 
     #[test]
