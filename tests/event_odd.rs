@@ -316,6 +316,10 @@ fn many_odd_members_take_no_long_time() {
     assert!(refused.to_string().starts_with("`record.k64` does not fit the expected type (line 1, column "));
     assert_eq!(event(body(65)).raw_record().unwrap().members().len(), 66);
 
+    // A record that is kept raw for its many repeated names still reports as many.
+    let repeated = event(person(&format!("{{{}}}", vec![r#""x":1"#; 100].join(","))));
+    assert_eq!((repeated.unexpected().len(), record!(repeated, Record::Custom).object()), (64, "person"));
+
     // Around the record there can be as many as there are names.
     let again = |member: &str| [member; 1_000].join(",");
     let odd = format!(r#"{},{}"#, again(r#""userId":5"#), again(r#""workspaceId":"w","event":[]"#));

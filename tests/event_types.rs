@@ -9,14 +9,15 @@ use std::collections::HashMap;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Value;
 use support::{
     event::{typed, verified},
     types::{self, Flattened, Lenient, Untagged, lenient},
 };
+use twenty_webhook::{WebhookEvent, event::EventErrorKind};
 
 fn compare_each(record: &str) {
     types::compare_each(record, &verified(types::body(record)));
@@ -160,6 +161,143 @@ fn depths_around_the_limit_of_serde_json() {
             compare::<Flattened>(&record);
             compare::<Lenient<Tree>>(&record);
             compare::<Untagged>(&record);
+        }
+    }
+}
+
+/// What serde calls may go on for as long as there are errors.
+#[test]
+fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {
+    #[derive(Debug, PartialEq)]
+    struct Tireless(usize);
+
+    impl<'de> Deserialize<'de> for Tireless {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct TirelessVisitor;
+
+            impl<'de> Visitor<'de> for TirelessVisitor {
+                type Value = Tireless;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object or array")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tireless, A::Error> {
+                    let mut members = 0;
+                    loop {
+                        match map.next_key::<String>() {
+                            Ok(None) => return Ok(Tireless(members)),
+                            Ok(Some(_)) | Err(_) => members += usize::from(map.next_value::<IgnoredAny>().is_ok()),
+                        }
+                    }
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tireless, A::Error> {
+                    let mut elements = 0;
+                    loop {
+                        match seq.next_element::<Vec<bool>>() {
+                            Ok(None) => return Ok(Tireless(elements)),
+                            Ok(Some(_)) => elements += 1,
+                            Err(_) => {}
+                        }
+                    }
+                }
+            }
+
+            deserializer.deserialize_any(TirelessVisitor)
+        }
+    }
+
+    for record in
+        [r#"{"\ud800":1,"b":2}"#, r#"{"a":{"\ud800":1,"b":2},"c":{"b":2}}"#, r#"{"a":[[true],[1],[]],"b":[[]]}"#]
+    {
+        let body = types::body(record);
+        let _ = WebhookEvent::<Tireless>::from_verified(verified(body.clone()));
+        let _ = typed::<HashMap<String, Tireless>>(body);
+    }
+}
+
+/// A type may read all the rest before it reports an error; the work is bounded all the same.
+#[test]
+fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
+    thread_local!(static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    #[derive(Debug)]
+    struct Draining;
+
+    impl<'de> Deserialize<'de> for Draining {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct DrainingVisitor;
+
+            impl<'de> Visitor<'de> for DrainingVisitor {
+                type Value = Draining;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draining, A::Error> {
+                    let mut failed = None;
+                    while let Some(key) = map.next_key::<String>()? {
+                        READ.set(READ.get() + key.len());
+                        if key.starts_with('z') {
+                            READ.set(READ.get() + map.next_value::<String>()?.len());
+                        } else if let Err(error) = map.next_value::<u8>() {
+                            failed.get_or_insert(error);
+                        }
+                    }
+                    failed.map_or(Ok(Draining), Err)
+                }
+            }
+
+            deserializer.deserialize_map(DrainingVisitor)
+        }
+    }
+
+    let long = format!(r#""z":"{}""#, "z".repeat(100_000));
+    let repeated = vec![r#""name":"x""#; 63].join(",");
+    let distinct = (0..63).map(|n| format!(r#""k{n}":"x""#)).collect::<Vec<_>>().join(",");
+    for inner in [format!("{{{repeated},{long}}}"), format!("{{{distinct},{long}}}")] {
+        for record in [format!(r#"{{"a":{inner}}}"#), inner.clone()] {
+            READ.set(0);
+            let _ = WebhookEvent::<HashMap<String, Draining>>::from_verified(verified(types::body(&record)));
+            let _ = WebhookEvent::<Draining>::from_verified(verified(types::body(&record)));
+            assert!(READ.get() < 20 * record.len(), "{} of {}", READ.get(), record.len());
+        }
+    }
+}
+
+#[test]
+fn raw_json_reads_the_first_of_each_name() {
+    let record = r#"{"a":1,"b":3,"a":2}"#;
+    let event = typed::<HashMap<String, u8>>(types::body(record));
+    let raw = event.raw_record().unwrap();
+    assert_eq!(raw.parse::<HashMap<String, u8>>().unwrap(), event.record);
+    assert_eq!(raw.parse::<Value>().unwrap(), serde_json::json!({"a": 1, "b": 3}));
+    assert_eq!(raw.get("a").unwrap().as_str(), "1");
+    assert_eq!(raw.parse::<Required>().unwrap().a, 1);
+
+    #[derive(Deserialize)]
+    struct Required {
+        a: u8,
+    }
+}
+
+#[test]
+fn invalid_json_is_invalid_whatever_the_type() {
+    #[derive(Debug, Deserialize)]
+    enum Any {}
+
+    for record in [r#"{1:2}"#, r#"{[1]:2}"#, r#"{"a":01}"#, r#"{"a" 1}"#, r#"{"a":1,}"#, "{,}", r#"{"a":"\u00g0"}"#] {
+        for kind in [
+            WebhookEvent::<types::NamedBy<Value>>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+            WebhookEvent::<types::NamedBy<IgnoredAny>>::from_verified(verified(types::body(record)))
+                .unwrap_err()
+                .kind(),
+            WebhookEvent::<IgnoredAny>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+            WebhookEvent::<Any>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+        ] {
+            assert_eq!(kind, EventErrorKind::NotJson, "{record}");
         }
     }
 }

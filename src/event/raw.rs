@@ -7,7 +7,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::json::{Members, RAW_JSON, Reader, check_is_json};
+use super::json::{Members, RAW_JSON, Reader, check_is_json, odd_names};
 
 /// A piece of the delivery's JSON, as it was sent: number forms, escapes, key order and unknown members included.
 ///
@@ -59,13 +59,24 @@ impl RawJson {
         JsonType::of(self.as_str())
     }
 
-    /// Parses it into a type of your own.
+    /// Parses it into a type of your own. Of an object's members with the same name, it reads the first.
     ///
     /// # Errors
     ///
     /// When the JSON does not fit `T`. The error's text can quote the value: mind where it is logged.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         let mut reader = Reader::<serde_json::Error>::new(self.as_str());
+        match T::deserialize(&mut reader) {
+            Ok(value) if reader.is_complete() && !reader.has_repeated_name() => Ok(value),
+            _ => self.parse_first_of_each_name(),
+        }
+    }
+
+    #[cold]
+    fn parse_first_of_each_name<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        let repeated = odd_names(self.as_str()).filter(|odd| odd.is_repeated);
+        let hidden: Vec<_> = repeated.map(|odd| odd.member.start..odd.member.end).collect();
+        let mut reader = Reader::<serde_json::Error>::hiding(self.as_str(), &hidden);
         let value = T::deserialize(&mut reader)?;
         if !reader.is_complete() {
             return Err(serde_json::Error::custom("a value inside does not fit the type"));

@@ -7,14 +7,14 @@
 //! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
 //! data, which must not be in a path.
 
-use std::{collections::HashSet, ops::Range};
+use std::ops::Range;
 
 use serde::de::Error;
 
 use super::{
     EventError, FromRecord, JsonType, UnexpectedMember,
     field::COMPOSITE_MEMBERS,
-    json::{Failure, Member, Members, NotRead, Reader},
+    json::{self, Failure, Member, Members, NotRead, OddName, Reader},
     record::Payload,
 };
 
@@ -45,6 +45,10 @@ struct Odd {
 }
 
 impl Odd {
+    fn with_odd_name(odd: &OddName<'_>) -> Self {
+        Self { is_repeated: odd.is_repeated, ..Self::new(&odd.member) }
+    }
+
     fn new(member: &Member<'_>) -> Self {
         Self {
             range: member.start..member.end,
@@ -67,19 +71,30 @@ pub(super) fn printable(name: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// When `T` rejects the object for another reason than a member's value, or when more than [`MAX_UNEXPECTED`] would be left out.
+/// When `T` rejects the object for another reason than a member's value, when more than [`MAX_UNEXPECTED`] members would be left
+/// out, or when finding them would take more than a few passes.
 #[cold]
 pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
     object: Object<'_>,
 ) -> Result<(T, Vec<UnexpectedMember>), EventError> {
-    let mut odd = unreadable_or_repeated(object)?;
+    let mut odd: Vec<_> =
+        json::odd_names(object.text).take(MAX_UNEXPECTED + 1).map(|odd| Odd::with_odd_name(&odd)).collect();
+    if let Some(too_many) = odd.get(MAX_UNEXPECTED) {
+        return Err(too_odd(object, too_many));
+    }
     let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd));
     if let Some(record) = attempt.record {
         return Ok((record, report(odd, object.path)));
     }
     let mut from = 0;
+    // Types that read on behind an error would have each read go to the end.
+    let mut budget = object.text.len().saturating_mul(3);
     while let Some(failed) = innermost(object.text, attempt.failure) {
+        let Some(left) = budget.checked_sub(attempt.read_until.saturating_sub(from)) else {
+            return Err(too_odd(object, &failed));
+        };
+        budget = left;
         let mut hidden = before(object.text, &failed);
         hidden.extend(ranges(&odd));
         // A member around those that are hidden may fail because they are.
@@ -103,24 +118,10 @@ pub(super) fn read<T: FromRecord>(
     Err(explain::<T>(payload, object, &odd))
 }
 
-/// The members whose name no reader takes, and those whose name is there before.
-fn unreadable_or_repeated(object: Object<'_>) -> Result<Vec<Odd>, EventError> {
-    let mut names = HashSet::new();
-    let mut odd = Vec::new();
-    for member in Members::of(object.text) {
-        let name = member.name();
-        let is_readable = std::str::from_utf8(&name).is_ok();
-        let is_repeated = !names.insert(name);
-        if is_readable && !is_repeated {
-            continue;
-        }
-        let member = Odd { is_repeated, ..Odd::new(&member) };
-        if odd.len() == MAX_UNEXPECTED {
-            return Err(too_odd(object, &member));
-        }
-        odd.push(member);
-    }
-    Ok(odd)
+/// The members that no type reads for their names, as far as they are reported.
+pub(super) fn odd_names(object: Object<'_>) -> Vec<UnexpectedMember> {
+    let odd = json::odd_names(object.text).take(MAX_UNEXPECTED).map(|odd| Odd::with_odd_name(&odd)).collect();
+    report(odd, object.path)
 }
 
 /// One read of an object.
@@ -128,6 +129,7 @@ struct Attempt<T, E> {
     /// What `serde_json` would have read, too.
     record: Option<T>,
     failure: Failure,
+    read_until: usize,
     error: Option<E>,
 }
 
@@ -142,11 +144,12 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
         });
         let mut reader = Reader::<E>::hiding(text, &hidden);
         let record = T::read(payload, &mut reader);
-        let (failure, is_complete) = (reader.failure(), reader.is_complete());
+        let is_complete = reader.is_complete();
+        let attempt = Self { record: None, failure: reader.failure(), read_until: reader.read_until(), error: None };
         match record {
-            Ok(record) if is_complete => Self { record: Some(record), failure, error: None },
-            Ok(_) => Self { record: None, failure, error: None },
-            Err(error) => Self { record: None, failure, error: Some(error) },
+            Ok(record) if is_complete => Self { record: Some(record), ..attempt },
+            Ok(_) => attempt,
+            Err(error) => Self { error: Some(error), ..attempt },
         }
     }
 }

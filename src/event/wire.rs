@@ -11,13 +11,13 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use serde::{
     Deserialize,
-    de::{DeserializeOwned, Error as _, MapAccess},
+    de::{DeserializeOwned, Error as _},
 };
 
 use super::{
     EventError, EventName, JsonType, RawJson,
     field::{Id, Time},
-    json::{Inside, Member, Members, NotRead, Reader, check_is_json, repeated},
+    json::{Inside, Member, Members, NotRead, Reader, check_is_json, odd_names},
     raw::Text,
     record::{FromRecord, Payload},
     tolerance::{self, MAX_UNEXPECTED, Object},
@@ -192,7 +192,7 @@ fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
     // Filled in place, since records are large.
     let mut parts = Parts { name: None, record: None, about: About::default(), may_repeat: false };
     reader.enter(b'}', |members| parts.read(body, members)).ok()?;
-    if !reader.is_complete() || parts.may_repeat && repeated(text) {
+    if !reader.is_complete() || parts.may_repeat && odd_names(text).any(|odd| odd.is_repeated) {
         return None;
     }
     let name = parts.name.unwrap_or_else(|| EventName::new(""));
@@ -229,11 +229,9 @@ impl<T: FromRecord> Parts<T> {
             }
             seen |= bit;
             match key {
-                Key::EventName if name.is_none() => {
-                    *name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from)
-                }
+                Key::EventName if name.is_none() => *name = members.value::<Option<Text<'_>>>()?.map(EventName::from),
                 Key::Event if name.is_none() => match members.reader().next() {
-                    Some(b'"' | b'n') => *name = members.next_value::<Option<Text<'_>>>()?.map(EventName::from),
+                    Some(b'"' | b'n') => *name = members.value::<Option<Text<'_>>>()?.map(EventName::from),
                     _ => return Err(NotRead),
                 },
                 Key::Record | Key::Data | Key::Event if record.is_none() => match name {
@@ -252,16 +250,14 @@ impl<T: FromRecord> Parts<T> {
                     about.object_metadata = Deserialize::deserialize(&mut *reader)?;
                     end_object(reader, start)?;
                 }
-                Key::WorkspaceId => about.workspace_id = members.next_value()?,
-                Key::WebhookId => about.webhook_id = members.next_value()?,
-                Key::EventDate | Key::Timestamp if about.event_date.is_none() => {
-                    about.event_date = members.next_value()?
-                }
-                Key::UserId => about.user_id = members.next_value()?,
-                Key::WorkspaceMemberId => about.workspace_member_id = members.next_value()?,
-                Key::ApiKeyId => about.api_key_id = members.next_value()?,
-                Key::ApplicationId => about.application_id = members.next_value()?,
-                Key::UpdatedFields => about.updated_fields = members.next_value()?,
+                Key::WorkspaceId => about.workspace_id = members.value()?,
+                Key::WebhookId => about.webhook_id = members.value()?,
+                Key::EventDate | Key::Timestamp if about.event_date.is_none() => about.event_date = members.value()?,
+                Key::UserId => about.user_id = members.value()?,
+                Key::WorkspaceMemberId => about.workspace_member_id = members.value()?,
+                Key::ApiKeyId => about.api_key_id = members.value()?,
+                Key::ApplicationId => about.application_id = members.value()?,
+                Key::UpdatedFields => about.updated_fields = members.value()?,
                 _ => drop(members.reader().skip()?),
             }
         }
@@ -291,10 +287,10 @@ fn begin_object(reader: &mut Reader<'_, NotRead>) -> usize {
     reader.position()
 }
 
-/// The text of an object, in which no name may be repeated.
+/// The text of an object, in which no name may be repeated, and all are Unicode.
 fn end_object<'de>(reader: &Reader<'de, NotRead>, start: usize) -> Result<&'de str, NotRead> {
     let text = reader.text_since(start);
-    if reader.has_repeated_name() && repeated(text) { Err(NotRead) } else { Ok(text) }
+    if reader.has_repeated_name() && odd_names(text).next().is_some() { Err(NotRead) } else { Ok(text) }
 }
 
 impl From<Text<'_>> for EventName {
@@ -388,7 +384,7 @@ fn read_object_or_keep<T: FromRecord>(
         }
         Err(error) => {
             let raw = RawJson::piece_of(payload.body, object.text);
-            Ok((T::keep_raw(payload.name, raw).ok_or(error)?, Vec::new()))
+            Ok((T::keep_raw(payload.name, raw).ok_or(error)?, tolerance::odd_names(object)))
         }
     }
 }

@@ -21,7 +21,7 @@ use std::{
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 use serde_json::Value;
 use twenty_webhook::{
@@ -268,6 +268,71 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Lenient
     }
 }
 
+/// Reads nothing, wherever it is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Unread;
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Ok(Self)
+    }
+}
+
+/// An enum whose variants are named by a type of any kind, and hold a number.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NamedBy<N>(N, Option<u8>);
+
+impl<'de, N: Deserialize<'de>> Deserialize<'de> for NamedBy<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor<N>(PhantomData<N>);
+
+        impl<'de, N: Deserialize<'de>> Visitor<'de> for NamedVisitor<N> {
+            type Value = NamedBy<N>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a variant")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Self::Value, A::Error> {
+                let (name, variant) = data.variant::<N>()?;
+                Ok(NamedBy(name, variant.newtype_variant::<u8>().ok()))
+            }
+        }
+
+        deserializer.deserialize_enum("NamedBy", &[], NamedVisitor(PhantomData))
+    }
+}
+
+/// Asks for a value again when the first one fails.
+#[derive(Debug, PartialEq)]
+struct Twice(Vec<(String, Option<u8>, Option<String>)>);
+
+impl<'de> Deserialize<'de> for Twice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TwiceVisitor;
+
+        impl<'de> Visitor<'de> for TwiceVisitor {
+            type Value = Twice;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Twice, A::Error> {
+                let mut members = Vec::new();
+                while let Some(key) = map.next_key()? {
+                    let number = map.next_value().ok();
+                    let text = if number.is_none() { map.next_value().ok() } else { None };
+                    members.push((key, number, text));
+                }
+                Ok(Twice(members))
+            }
+        }
+
+        deserializer.deserialize_map(TwiceVisitor)
+    }
+}
+
 /// Bytes, as `serde_bytes` reads them.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Bytes(Vec<u8>);
@@ -371,7 +436,8 @@ pub(crate) fn body(record: &str) -> String {
 pub(crate) fn compare<T: DeserializeOwned + PartialEq + Debug + 'static>(record: &str, delivery: &Verified) {
     let event = WebhookEvent::<T>::from_verified(delivery.clone());
     // `serde_json` panics on such a key.
-    if std::any::type_name::<T>().contains("Map<bool") && !record.is_ascii() {
+    let has_bool_names = ["Map<bool", "NamedBy<bool"].iter().any(|part| std::any::type_name::<T>().contains(part));
+    if has_bool_names && !record.is_ascii() {
         return;
     }
     let what = || format!("{} from {record}", std::any::type_name::<T>());
@@ -435,7 +501,9 @@ pub(crate) fn compare_each(record: &str, delivery: &Verified) {
         BTreeMap<i128, u8>, BTreeMap<Option<u8>, u8>, BTreeMap<External, u8>, BTreeMap<Bytes, u8>, BTreeSet<u8>,
         Value, IgnoredAny, PathBuf, Duration, IpAddr, Range<u8>, Result<u8, String>, Bytes,
         External, Internal, Adjacent, Untagged, Inner, InnerRequired, LenientInner, EvenNumber, First,
-        LenientMap<String, u8>, LenientMap<u8, Inner>, Emails, Phones, Actor, Currency,
+        LenientMap<String, u8>, LenientMap<u8, Inner>, LenientMap<bool, u8>, LenientMap<Unread, u8>, LenientMap<String, Unread>, NamedBy<String>, NamedBy<u8>, NamedBy<bool>,
+        NamedBy<Value>, NamedBy<IgnoredAny>, BTreeMap<NamedBy<u8>, u8>, BTreeMap<NamedBy<String>, u8>, Twice,
+        Emails, Phones, Actor, Currency,
     }
     compare_all! {
         record, delivery;

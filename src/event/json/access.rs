@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 
 use serde::{
-    de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
+    Deserialize,
+    de::{
+        DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+        value::CowStrDeserializer,
+    },
     forward_to_deserialize_any,
 };
 
@@ -35,6 +39,10 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         if next == Some(self.end) {
             return Ok(false);
         }
+        // A type that ignores errors may look for elements for as long as there are any.
+        if self.reader.is_lost {
+            return Ok(false);
+        }
         if !std::mem::take(&mut self.is_first) {
             self.reader.expect(b',')?;
         }
@@ -49,6 +57,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             let mut rest = behind_space(reader.rest);
             match rest {
                 [b'}', ..] => break,
+                [] if reader.is_lost => return Ok(false),
                 [b',', next @ ..] if !self.is_first => rest = behind_space(next),
                 _ if self.is_first => {}
                 _ => return Err(reader.lose()),
@@ -71,8 +80,17 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     }
 
     /// The next member's name; its value comes next.
-    #[inline]
     pub(in crate::event) fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
+        let name = self.name()?;
+        if name.is_some() {
+            self.reader.expect(b':')?;
+        }
+        Ok(name)
+    }
+
+    /// The next member's name; the colon comes next.
+    #[inline]
+    fn name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
         if !self.open_name()? {
             return Ok(None);
         }
@@ -80,7 +98,6 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             // Where `serde_json` stands behind a name that is not Unicode depends on what it is read into.
             return Err(self.reader.lose());
         };
-        self.reader.expect(b':')?;
         if self.reader.depth == LIMIT - 1 {
             self.reader.has_repeated_name |= self.reader.names.insert(name.as_bytes());
         }
@@ -109,8 +126,26 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(true)
     }
 
+    /// Reads the value of a member whose name was read.
+    pub(in crate::event) fn value<V: Deserialize<'de>>(&mut self) -> Result<V, E> {
+        V::deserialize(&mut *self.reader)
+    }
+
     pub(in crate::event) const fn reader(&mut self) -> &mut Reader<'de, E> {
         self.reader
+    }
+}
+
+impl<'de, E: Error> Inside<'_, 'de, E> {
+    #[inline]
+    fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
+        let mut is_read = false;
+        let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read });
+        // `serde_json` would still stand before it.
+        if !is_read && key.is_ok() {
+            return Err(self.reader.lose());
+        }
+        key
     }
 }
 
@@ -119,14 +154,19 @@ impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {
 
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
-        match self.next_name()? {
-            Some(name) => seed.deserialize(Name { name, reader: self.reader }).map(Some),
+        match self.name()? {
+            Some(name) => self.read_name(name, seed).map(Some),
             None => Ok(None),
         }
     }
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        // `serde_json` stays where it is when there is none: a type may ask for a value twice.
+        match behind_space(self.reader.rest) {
+            [b':', rest @ ..] => self.reader.rest = rest,
+            _ => return Err(E::custom("a value without a name")),
+        }
         let value = seed.deserialize(&mut *self.reader);
         if value.is_err() || self.reader.is_lost {
             self.reader.fail_at(self.member);
@@ -150,11 +190,13 @@ impl<'de, E: Error> SeqAccess<'de> for Inside<'_, 'de, E> {
 struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
     reader: &'a mut Reader<'de, E>,
+    is_read: &'a mut bool,
 }
 
 macro_rules! numbers {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+            *self.is_read = true;
             if let Cow::Borrowed(name) = self.name
                 && name.starts_with(|first: char| first.is_ascii_digit() || first == '-')
                 && name.ends_with(|last: char| last.is_ascii_digit())
@@ -175,18 +217,25 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
 
     #[inline]
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        *self.is_read = true;
         visit_string(self.name, visitor)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        *self.is_read = true;
         match self.name {
             Cow::Borrowed("true") => visitor.visit_bool(true),
             Cow::Borrowed("false") => visitor.visit_bool(false),
+            // `serde_json` passes over other strings, but looks at the first byte by itself.
+            name if !name.is_empty() && !name.starts_with(['t', 'f', '"', '\\']) => {
+                Err(E::invalid_type(Unexpected::Other("string"), &visitor))
+            }
             _ => Err(self.reader.lose()),
         }
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        *self.is_read = true;
         match self.name {
             Cow::Borrowed(name) => visitor.visit_borrowed_bytes(name.as_bytes()),
             Cow::Owned(name) => visitor.visit_byte_buf(name.into_bytes()),
@@ -211,7 +260,8 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        visitor.visit_enum(UnitVariant(self))
+        *self.is_read = true;
+        visitor.visit_enum(UnitVariant(CowStrDeserializer::new(self.name)))
     }
 
     numbers! {
@@ -232,11 +282,11 @@ impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
     type Error = E;
     type Variant = &'a mut Reader<'de, E>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), E> {
-        let reader = self.0.reader;
-        let variant = seed.deserialize(&mut *reader)?;
-        reader.expect(b':')?;
-        Ok((variant, reader))
+    fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self::Variant), E> {
+        let Some(name) = self.0.name()? else { return Err(self.0.reader.lose()) };
+        let variant = self.0.read_name(name, seed)?;
+        self.0.reader.expect(b':')?;
+        Ok((variant, self.0.reader))
     }
 }
 

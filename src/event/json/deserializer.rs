@@ -122,7 +122,7 @@ impl<'de, E: Error> Deserializer<'de> for &mut Reader<'de, E> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
         match name {
             RAW_JSON => visitor.visit_borrowed_bytes(self.raw()?.as_bytes()),
-            RAW_VALUE => visitor.visit_map(RawValue::new(name, self.skip()?)),
+            RAW_VALUE => visitor.visit_map(RawValue::new(name, self.raw()?)),
             _ => visitor.visit_newtype_struct(self),
         }
     }

@@ -16,10 +16,21 @@ pub(crate) fn find_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     Members::of(object).find(|member| *member.name() == *name.as_bytes()).map(|member| member.value)
 }
 
-/// Whether a name is there twice.
-pub(in crate::event) fn repeated(object: &str) -> bool {
+/// The members whose name is that of an earlier one, or is not Unicode. The others are what a type reads.
+pub(in crate::event) fn odd_names(object: &str) -> impl Iterator<Item = OddName<'_>> {
     let mut names = HashSet::new();
-    Members::of(object).any(|member| !names.insert(member.name()))
+    Members::of(object).filter_map(move |member| {
+        let name = member.name();
+        let is_unicode = std::str::from_utf8(&name).is_ok();
+        let is_repeated = !names.insert(name);
+        (is_repeated || !is_unicode).then_some(OddName { member, is_repeated })
+    })
+}
+
+/// A member that no type reads, for its name.
+pub(in crate::event) struct OddName<'a> {
+    pub(in crate::event) member: Member<'a>,
+    pub(in crate::event) is_repeated: bool,
 }
 
 /// A member of an object.
@@ -133,7 +144,9 @@ mod tests {
 
     #[test]
     fn a_repeated_name_is_found_however_it_is_written() {
-        assert!(repeated(r#"{"a":1,"b":2,"\u0061":3}"#));
-        assert!(!repeated(r#"{"a":1,"b":{"a":1},"A":[{"a":1}]}"#));
+        let odd = |text| odd_names(text).map(|odd| (odd.member.value.to_owned(), odd.is_repeated)).collect::<Vec<_>>();
+        let text = r#"{"a":1,"b":2,"\u0061":3,"\ud800":4,"\uD800":5}"#;
+        assert_eq!(odd(text), [("3".to_owned(), true), ("4".to_owned(), false), ("5".to_owned(), true)]);
+        assert_eq!(odd(r#"{"a":1,"b":{"a":1},"A":[{"a":1}]}"#), []);
     }
 }

@@ -16,7 +16,7 @@ mod scan;
 
 pub(super) use access::Inside;
 pub(super) use deserializer::RAW_JSON;
-pub(super) use members::{Member, repeated};
+pub(super) use members::{Member, OddName, odd_names};
 pub(crate) use members::{Members, check_is_json, find_member};
 pub(super) use reader::Reader;
 pub(super) use reader::{Failure, NotRead};

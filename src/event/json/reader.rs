@@ -45,6 +45,8 @@ pub struct Reader<'de, E> {
     /// One more than the levels of objects and arrays that may still be entered.
     pub(super) depth: usize,
     pub(super) is_lost: bool,
+    /// Where it was when it was lost.
+    stopped_at: usize,
     /// The names of the outermost object's members.
     pub(super) names: Names,
     pub(super) has_repeated_name: bool,
@@ -84,6 +86,7 @@ impl<'de, E: Error> Reader<'de, E> {
             rest: text.as_bytes(),
             depth: LIMIT,
             is_lost: false,
+            stopped_at: 0,
             names: Names::new(),
             has_repeated_name: false,
             failure: Failure { starts: [None; LEVELS], fixed: None },
@@ -132,7 +135,12 @@ impl<'de, E: Error> Reader<'de, E> {
         self.failure
     }
 
-    /// How many bytes were read.
+    /// How far the text was read, hidden members included.
+    pub(in crate::event) const fn read_until(&self) -> usize {
+        if self.is_lost { self.stopped_at } else { self.position() }
+    }
+
+    /// How many bytes lie behind.
     pub(in crate::event) const fn position(&self) -> usize {
         self.text.len().wrapping_sub(self.rest.len())
     }
@@ -158,6 +166,9 @@ impl<'de, E: Error> Reader<'de, E> {
 
     /// Nothing can be read any more, so a type that ignores errors costs no time.
     pub(super) const fn stop(&mut self) {
+        if !self.is_lost {
+            self.stopped_at = self.position();
+        }
         self.is_lost = true;
         self.rest = &[];
     }

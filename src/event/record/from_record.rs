@@ -25,9 +25,14 @@ use crate::event::{EventError, EventName, RawJson, json::Reader};
 ///   newtype of something without a name has its own name.
 /// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the type inside, so the object is that
 ///   type's. Rename that type.
-/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, maps, tuples, enums (except adjacently tagged
+/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, unit structs, maps, tuples, enums (except adjacently tagged
 ///   ones, which serde reads like a struct of the enum's name), [`serde_json::Value`], [`RawJson`], and types whose `Deserialize` is written by hand without asking for a struct. Look at
 ///   `event.name.object()` there, or route by it.
+///
+/// # Types that handle errors
+///
+/// A type may ignore the errors of its fields. It then reads what it would read from `serde_json`, except that the texts of these
+/// errors differ.
 ///
 /// Sealed: implement `Deserialize`.
 #[diagnostic::on_unimplemented(
@@ -175,23 +180,30 @@ impl Ask<'_> {
 impl<'de> Deserializer<'de> for Ask<'_> {
     type Error = value::Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
-        Err(Error::custom(""))
+    /// Some types expect that a `Value` can always be read.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
+        visitor.visit_unit()
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
         _fields: &'static [&'static str],
-        visitor: V,
+        _: V,
     ) -> Result<V::Value, value::Error> {
         self.shape.name(name);
-        self.shape.structure.get_or_insert(name);
+        if !name.is_empty() {
+            self.shape.structure.get_or_insert(name);
+        }
         #[cfg(test)]
         {
             self.shape.fields = _fields;
         }
-        self.deserialize_any(visitor)
+        Err(Error::custom(""))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(Error::custom(""))
     }
 
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, value::Error> {
@@ -215,7 +227,7 @@ impl<'de> Deserializer<'de> for Ask<'_> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map enum identifier ignored_any
+        tuple_struct enum identifier ignored_any
     }
 }
 
