@@ -11,6 +11,6 @@ use twenty_webhook_fuzz::verified;
 fuzz_target!(|record: &str| {
     // Twenty writes nothing else; what is no JSON is the matter of `events`.
     if serde_json::from_str::<IgnoredAny>(record).is_ok() {
-        types::compare_each(record, &verified(types::body(record).as_bytes()));
+        types::compare_each_once(record, &verified(types::body(record).as_bytes()));
     }
 });
