@@ -243,6 +243,44 @@ async fn replays_take_no_room_from_others() {
     }
 }
 
+/// Each captured once, so that no two are under way at the same time, and more of them than there are slots.
+#[tokio::test]
+async fn replays_of_what_a_memory_store_completed_take_no_room() {
+    const LIMIT: usize = 20;
+    const CAPTURED: usize = 50 * LIMIT;
+
+    let receiver = Receiver::new(verifier())
+        .deduplicate(MemoryStore::new(10_000))
+        .acknowledge_within(Duration::from_secs(4))
+        .background_limit(LIMIT);
+    let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: http::Request<VerifiedBody>| async {
+        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+    }));
+    let post = |title: String| {
+        let body = event(&title);
+        let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
+        tokio::spawn(service.clone().oneshot(request))
+    };
+    for number in 0..CAPTURED {
+        assert_eq!(post(format!("captured {number}")).await.unwrap().unwrap().status(), 200);
+    }
+    let mut genuine = Vec::new();
+    let mut replays = Vec::new();
+    for number in 0..CAPTURED {
+        replays.push(post(format!("captured {number}")));
+        if number % (CAPTURED / LIMIT) == 0 {
+            genuine.push(post(format!("genuine {number}")));
+        }
+    }
+    for answering in genuine {
+        assert_eq!(answering.await.unwrap().unwrap().status(), 200);
+    }
+    for answering in replays {
+        let status = answering.await.unwrap().unwrap().status().as_u16();
+        assert!(matches!(status, 200 | 409), "{status}");
+    }
+}
+
 /// The last slot is given back right after its outcome was told, not before.
 async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
     let body = event("room again");

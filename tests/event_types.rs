@@ -122,6 +122,7 @@ fn names_in_each_place() {
             compare_each(&format!(r#"{{"{name}":{value},"b":"x"}}"#));
             compare_each(&format!(r#"{{"a":{{"{name}":{value},"a":1}},"b":"x"}}"#));
             compare_each(&format!(r#"{{"a":{{"a":1,"{name}":{value}}}}}"#));
+            compare_each(&format!(r#"{{"a":{{"{name}":1,"b":2,"{name}":{value}}},"b":"x"}}"#));
             compare_each(&format!(r#"{{"{name}":{value},"{name}":1,"b":"x","b":"y"}}"#));
         }
     }

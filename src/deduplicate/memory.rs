@@ -166,6 +166,10 @@ impl ClaimStore for MemoryStore {
     fn is_in_process(&self) -> bool {
         true
     }
+
+    fn is_completed_here(&self, key: ClaimKey) -> bool {
+        self.is_completed(key)
+    }
 }
 
 impl fmt::Debug for MemoryStore {

@@ -103,6 +103,12 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     fn is_in_process(&self) -> bool {
         false
     }
+
+    /// Whether this process remembers by itself that the key is completed. Must not wait.
+    #[doc(hidden)]
+    fn is_completed_here(&self, _: ClaimKey) -> bool {
+        false
+    }
 }
 
 impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
@@ -128,6 +134,10 @@ impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
 
     fn is_in_process(&self) -> bool {
         (**self).is_in_process()
+    }
+
+    fn is_completed_here(&self, key: ClaimKey) -> bool {
+        (**self).is_completed_here(key)
     }
 }
 

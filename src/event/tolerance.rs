@@ -7,7 +7,7 @@
 //! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
 //! data, which must not be in a path.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use serde::de::Error;
 
@@ -90,7 +90,8 @@ pub(super) fn read<T: FromRecord>(
     let mut from = 0;
     // Types that read on behind an error would have each read go to the end.
     let mut budget = object.text.len().saturating_mul(3);
-    while let Some(failed) = innermost(object.text, attempt.failure) {
+    let mut repeats = HashMap::new();
+    while let Some(failed) = innermost(object.text, attempt.failure, &mut repeats) {
         let Some(left) = budget.checked_sub(attempt.read_until.saturating_sub(from)) else {
             return Err(too_odd(object, &failed));
         };
@@ -155,14 +156,20 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
 }
 
 /// The innermost failed member that a path can name.
-fn innermost(text: &str, failure: Failure) -> Option<Odd> {
+///
+/// `repeats`: of the members around others, by where they begin, whether a name is repeated in them. Then a path names none of them.
+fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, bool>) -> Option<Odd> {
     let mut path = String::new();
     let mut around = Vec::new();
     for start in failure.starts() {
         let name = printable(&Members::name_at(text, start)?.0);
         if path.is_empty() {
             path = name;
-        } else if COMPOSITE_MEMBERS.contains(&name.as_str()) {
+        } else if COMPOSITE_MEMBERS.contains(&name.as_str())
+            && around
+                .last()
+                .is_some_and(|start| !*repeats.entry(*start).or_insert_with(|| repeats_a_name(text, *start)))
+        {
             path = format!("{path}.{name}");
         } else {
             break;
@@ -171,6 +178,11 @@ fn innermost(text: &str, failure: Failure) -> Option<Odd> {
     }
     let member = Members::member_at(text, around.pop()?)?;
     Some(Odd { path, around, ..Odd::new(&member) })
+}
+
+fn repeats_a_name(text: &str, start: usize) -> bool {
+    let member = Members::member_at(text, start);
+    member.is_some_and(|member| json::odd_names(member.value).any(|odd| odd.is_repeated))
 }
 
 /// What comes before the end of a member, except the objects that it is in.

@@ -191,7 +191,8 @@ impl Deduplicate {
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
     /// many.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
-        let is_handled = self.stand_in.is_completed(key) || self.told.is_completed(key);
+        let is_handled =
+            self.store.is_completed_here(key) || self.stand_in.is_completed(key) || self.told.is_completed(key);
         self.in_flight.admit(key, is_handled)
     }
 

@@ -509,6 +509,42 @@ fn posts_without_the_secret_hold_no_answer_back() {
 }
 
 #[test]
+fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
+    let mut process = Command::new(TOOL)
+        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET, "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    let mut greeting = String::new();
+    log.read_line(&mut greeting).unwrap();
+    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    // More than the pipe and the queue hold; nobody waits for the answers.
+    let signer = Signer::new(SECRET).unwrap();
+    let delivery = Delivery::sample("person.created").sign(&signer);
+    let mut request = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n", delivery.body().len());
+    for (name, value) in delivery.headers() {
+        request += &format!("{name}: {value}\r\n");
+    }
+    let request = [format!("{request}\r\n").as_bytes(), delivery.body()].concat();
+    let connections: Vec<_> = (0..500)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.write_all(&request).unwrap();
+            connection
+        })
+        .collect();
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = process.stdout.take().unwrap();
+    // Without an end of its own, this waits for ever.
+    assert!(process.wait().is_ok());
+    drop((connections, output));
+}
+
+#[test]
 fn says_that_the_port_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

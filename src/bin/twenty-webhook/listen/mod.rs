@@ -18,7 +18,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 use twenty_webhook::verify::SystemClock;
 
 use self::{forward::Forward, printer::Printer, save::Captures};
@@ -32,7 +36,8 @@ const EXAMPLES: &str = "\
 Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
 Ctrl-C and SIGTERM end it.
 
-A delivery that this process forwarded before is answered 508: --forward-to leads back here.
+A delivery that this process forwarded before is answered 508: --forward-to leads back here. It is known by its `Via` header, so a proxy \
+that removes `Via` hides a loop.
 
 The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
 displayName, updatedFields, repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and \
@@ -88,6 +93,9 @@ pub(crate) enum Format {
 /// How long open requests may take after the program was asked to end: as long as Twenty waits, and a little more.
 const GRACE: Duration = Duration::from_secs(6);
 
+/// How long the last deliveries may take to be shown after that.
+const PRINTING: Duration = Duration::from_secs(3);
+
 impl Listen {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -141,8 +149,17 @@ impl Listen {
             }
             () = late => {}
         }
-        // A connection that is still open keeps its sender, so the printer is told.
-        queue.end().await;
+        // A connection that is still open keeps its sender, so the printer is told. Whoever should read what it shows may
+        // have stopped reading.
+        let end = async {
+            queue.end().await;
+            while !printed.is_finished() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(PRINTING, end).await.is_err() {
+            return Err(Failure::new("standard output: nobody reads it, so the last deliveries are not shown"));
+        }
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),

@@ -31,6 +31,9 @@ const QUEUE: usize = 64;
 /// From which length on, in bytes, an unverified body takes no place behind another request.
 const LONG: usize = 1 << 20;
 
+/// The longest unverified body that is diagnosed, in bytes: far more than the 2 MiB that a receiver takes unless told otherwise.
+const LONGEST_DIAGNOSED: usize = 4 << 20;
+
 /// What is reported of a request that this process forwarded before.
 const LOOP: &str = "it came back to the listener that had forwarded it: --forward-to leads here again, by this or another \
                     name of this machine or through another listener";
@@ -125,7 +128,12 @@ fn report(
         Verdict::Refused(refusal) => {
             report.refused(refusal.to_string());
             if let (RefusalKind::Verify(_), Some(body)) = (refusal.kind(), &observed.body) {
-                report.findings = finding::all(method, &verifier.diagnose(&observed.headers, body));
+                // It would hold those behind it back for longer than Twenty waits. `verify` has all the time it needs.
+                if body.len() > LONGEST_DIAGNOSED {
+                    report.refused(format!("{refusal} (too long to look for the cause here: use --save, then verify)"));
+                } else {
+                    report.findings = finding::all(method, &verifier.diagnose(&observed.headers, body));
+                }
             }
         }
     }
@@ -138,7 +146,9 @@ fn report(
         if let Some(captures) = captures {
             let headers = observed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let capture = Capture::write(method, &observed.target, headers, body, observed.at);
-            report.saved(&captures.save(observed.verdict.is_verified(), digest, &capture));
+            let timestamp =
+                if observed.verdict.is_verified() { verifier.claimed_timestamp(&observed.headers) } else { None };
+            report.saved(&captures.save(timestamp.map(|timestamp| (digest, timestamp)), digest, &capture));
         }
     }
     report

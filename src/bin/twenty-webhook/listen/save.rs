@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
 use crate::output::{Failure, harmless_line};
@@ -31,12 +32,21 @@ pub(super) struct Captures {
 
 /// The captures of a kind, the oldest first.
 struct Kept {
-    /// Names and sizes.
-    files: VecDeque<(String, u64)>,
+    files: VecDeque<CaptureFile>,
     bytes: u64,
     max_files: usize,
     max_bytes: u64,
 }
+
+struct CaptureFile {
+    name: String,
+    size: u64,
+    /// What was signed, if this process saved it.
+    signed: Option<Signed>,
+}
+
+/// A body's SHA-256, and the time that was signed with it.
+pub(super) type Signed = ([u8; 32], Timestamp);
 
 impl Captures {
     /// Creates the directory where there is none, and checks that it can be written to. Counts on
@@ -59,13 +69,20 @@ impl Captures {
         let next = found.last().map_or(1, |last| last.counter.saturating_add(1));
         let mut captures = Self { directory, next, verified: kept(u64::MAX), unverified: kept(UNVERIFIED_BYTES) };
         for Found { name, size, .. } in found {
-            captures.kind(!is_unverified(&name)).add(name, size);
+            captures.kind(!is_unverified(&name)).add(CaptureFile { name, size, signed: None });
         }
         Ok(captures)
     }
 
     /// Writes a capture, and removes the oldest of its kind when there are too many.
-    pub(super) fn save(&mut self, is_verified: bool, digest: [u8; 32], capture: &[u8]) -> io::Result<PathBuf> {
+    ///
+    /// `signed`: of a verified one. What is there already is not written again: somebody who captured a delivery can send it
+    /// any number of times, and must not remove the others.
+    pub(super) fn save(&mut self, signed: Option<Signed>, digest: [u8; 32], capture: &[u8]) -> io::Result<PathBuf> {
+        let is_verified = signed.is_some();
+        if let Some(file) = self.verified.files.iter().find(|file| is_verified && file.signed == signed) {
+            return Ok(self.directory.join(&file.name));
+        }
         let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let suffix = if is_verified { "" } else { UNVERIFIED };
         let mut counter = self.next;
@@ -86,7 +103,7 @@ impl Captures {
         }
         self.next = counter;
         let kept = self.kind(is_verified);
-        kept.add(name, u64::try_from(capture.len()).unwrap_or(u64::MAX));
+        kept.add(CaptureFile { name, size: u64::try_from(capture.len()).unwrap_or(u64::MAX), signed });
         let removed: Vec<String> = std::iter::from_fn(|| kept.take_excess()).collect();
         for name in removed {
             // Somebody else may have removed it.
@@ -101,17 +118,17 @@ impl Captures {
 }
 
 impl Kept {
-    fn add(&mut self, name: String, size: u64) {
-        self.files.push_back((name, size));
-        self.bytes = self.bytes.saturating_add(size);
+    fn add(&mut self, file: CaptureFile) {
+        self.bytes = self.bytes.saturating_add(file.size);
+        self.files.push_back(file);
     }
 
     /// The oldest one, if there are too many or they are too long. The newest one always stays.
     fn take_excess(&mut self) -> Option<String> {
         let is_excess = self.files.len() > self.max_files || (self.bytes > self.max_bytes && self.files.len() > 1);
-        let (name, size) = if is_excess { self.files.pop_front()? } else { return None };
-        self.bytes = self.bytes.saturating_sub(size);
-        Some(name)
+        let file = if is_excess { self.files.pop_front()? } else { return None };
+        self.bytes = self.bytes.saturating_sub(file.size);
+        Some(file.name)
     }
 }
 
@@ -217,9 +234,24 @@ mod tests {
         }
     }
 
+    /// Signed anew each time, as when Twenty sends a body again.
     fn save(captures: &mut Captures, is_verified: bool, number: u8) -> String {
-        let path = captures.save(is_verified, [number; 32], &[number]).unwrap();
+        let signed = is_verified.then(|| ([number; 32], Timestamp::from_millis(captures.next)));
+        let path = captures.save(signed, [number; 32], &[number]).unwrap();
         path.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn replays_of_a_capture_remove_no_other() {
+        let directory = Directory::new();
+        let mut captures = directory.open(3);
+        let [first, second, third] = [1, 2, 3].map(|number| save(&mut captures, true, number));
+        let signed = captures.verified.files[1].signed;
+        for _ in 0..10 {
+            let again = captures.save(signed, [2; 32], b"").unwrap();
+            assert_eq!(again.file_name().unwrap().to_str(), Some(&*second));
+        }
+        assert_eq!(directory.names(), [first, second, third]);
     }
 
     proptest::proptest! {
@@ -254,11 +286,10 @@ mod tests {
         let directory = Directory::new();
         let mut captures = directory.open(1_000);
         captures.unverified.max_bytes = 10;
-        captures.verified.max_bytes = 10;
-        let mut save = |is_verified, len| captures.save(is_verified, [1; 32], &vec![0; len]).unwrap();
-        let long = save(false, 11);
+        let mut save = |len| captures.save(None, [1; 32], &vec![0; len]).unwrap();
+        let long = save(11);
         assert!(long.exists(), "one stays, however long it is");
-        let [a, b, c] = [6, 4, 5].map(|len| save(false, len));
+        let [a, b, c] = [6, 4, 5].map(save);
         assert_eq!([&long, &a, &b, &c].map(|path| path.exists()), [false, false, true, true]);
         assert!(captures.unverified.bytes == 9 && UNVERIFIED_BYTES > crate::input::LIMIT as u64);
     }
