@@ -86,12 +86,6 @@ impl MemoryStore {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).forgotten()
     }
 
-    /// Whether the key is completed. Asking changes nothing, also when the store is full.
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
-    pub(crate) fn is_completed(&self, key: ClaimKey) -> bool {
-        self.with(|table, now| table.is_completed(key, now))
-    }
-
     /// Runs `operation` with the table and the time.
     fn with<T>(&self, operation: impl FnOnce(&mut Table, u64) -> T) -> T {
         // nothing in the table panics; if something did, an entry might be lost, which is no reason to lose all
@@ -168,7 +162,7 @@ impl ClaimStore for MemoryStore {
     }
 
     fn is_completed_here(&self, key: ClaimKey) -> bool {
-        self.is_completed(key)
+        self.with(|table, now| table.is_completed(key, now))
     }
 }
 
@@ -197,7 +191,6 @@ mod tests {
 
     use super::*;
 
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
     #[tokio::test]
     async fn asking_a_full_store_forgets_nothing() {
         const CAPACITY: usize = 5;
@@ -212,7 +205,7 @@ mod tests {
             }
             for _ in 0..2 {
                 for number in 0..3 * CAPACITY {
-                    assert_eq!(store.is_completed(key(number)), number < completed);
+                    assert_eq!(store.is_completed_here(key(number)), number < completed);
                 }
             }
             assert_eq!(store.forgotten(), 0);

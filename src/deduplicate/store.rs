@@ -104,7 +104,8 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
         false
     }
 
-    /// Whether this process remembers by itself that the key is completed. Must not wait.
+    /// Whether this process remembers by itself that the key is completed. Must not wait, and changes nothing, also when the store
+    /// is full.
     #[doc(hidden)]
     fn is_completed_here(&self, _: ClaimKey) -> bool {
         false

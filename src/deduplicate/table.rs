@@ -110,7 +110,6 @@ impl Table {
         Ok(None)
     }
 
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
     pub(super) fn is_completed(&mut self, key: ClaimKey, now: u64) -> bool {
         self.find(key, now).is_some_and(|(_, slot)| slot.state == State::Completed)
     }

@@ -191,8 +191,9 @@ impl Deduplicate {
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
     /// many.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
-        let is_handled =
-            self.store.is_completed_here(key) || self.stand_in.is_completed(key) || self.told.is_completed(key);
+        let is_handled = self.store.is_completed_here(key)
+            || self.stand_in.is_completed_here(key)
+            || self.told.is_completed_here(key);
         self.in_flight.admit(key, is_handled)
     }
 
@@ -228,7 +229,7 @@ impl Deduplicate {
     }
 
     async fn try_claim(self: &Arc<Self>, key: ClaimKey, route: Route, fresh_for: Duration) -> Result<Held, Duplicate> {
-        if self.stand_in.is_completed(key) {
+        if self.stand_in.is_completed_here(key) {
             return Err(Duplicate::Handled);
         }
         let (claim, is_known) = match self.store.claim(key, self.lease).await {
@@ -243,7 +244,7 @@ impl Deduplicate {
         };
         // From here on it is given back, should this be cancelled.
         let mut held = Held::new(Arc::clone(self), claim, self.remember_for.max(fresh_for));
-        if !is_known && self.told.is_completed(key) {
+        if !is_known && self.told.is_completed_here(key) {
             held.complete_again().await;
             return Err(Duplicate::Handled);
         }
