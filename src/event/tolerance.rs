@@ -7,7 +7,10 @@
 //! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
 //! data, which must not be in a path.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use serde::de::Error;
 
@@ -157,8 +160,8 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
 
 /// The innermost failed member that a path can name.
 ///
-/// `repeats`: of the members around others, by where they begin, whether a name is repeated in them. Then a path names none of them.
-fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, bool>) -> Option<Odd> {
+/// `repeats`: of the members around others, by where they begin, the names that are repeated in them. A path does not tell these apart.
+fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, HashSet<String>>) -> Option<Odd> {
     let mut path = String::new();
     let mut around = Vec::new();
     for start in failure.starts() {
@@ -166,9 +169,9 @@ fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, bool>) -
         if path.is_empty() {
             path = name;
         } else if COMPOSITE_MEMBERS.contains(&name.as_str())
-            && around
-                .last()
-                .is_some_and(|start| !*repeats.entry(*start).or_insert_with(|| repeats_a_name(text, *start)))
+            && around.last().is_some_and(|start| {
+                !repeats.entry(*start).or_insert_with(|| repeated_names(text, *start)).contains(&name)
+            })
         {
             path = format!("{path}.{name}");
         } else {
@@ -180,9 +183,10 @@ fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, bool>) -
     Some(Odd { path, around, ..Odd::new(&member) })
 }
 
-fn repeats_a_name(text: &str, start: usize) -> bool {
-    let member = Members::member_at(text, start);
-    member.is_some_and(|member| json::odd_names(member.value).any(|odd| odd.is_repeated))
+/// The names that are repeated in the member that begins at `start`.
+fn repeated_names(text: &str, start: usize) -> HashSet<String> {
+    let value = Members::member_at(text, start).map_or("", |member| member.value);
+    json::odd_names(value).filter(|odd| odd.is_repeated).map(|odd| printable(&odd.member.name())).collect()
 }
 
 /// What comes before the end of a member, except the objects that it is in.

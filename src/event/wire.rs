@@ -19,7 +19,7 @@ use super::{
     field::{Id, Time},
     json::{Inside, Member, Members, NotRead, Reader, check_is_json, odd_names},
     raw::Text,
-    record::{FromRecord, Payload},
+    record::{FromRecord, Payload, as_sent},
     tolerance::{self, MAX_UNEXPECTED, Object},
 };
 
@@ -234,12 +234,19 @@ impl<T: FromRecord> Parts<T> {
                     Some(b'"' | b'n') => *name = members.value::<Option<Text<'_>>>()?.map(EventName::from),
                     _ => return Err(NotRead),
                 },
-                Key::Record | Key::Data | Key::Event if record.is_none() => match name {
-                    Some(name) if key != Key::Event || name.metadata_name().is_some() => {
-                        let text = read_record(record, body, name, members.reader())?;
-                        if let (Key::Data, Some(record)) = (key, &mut *record) {
-                            record.add_documented(text);
-                        }
+                Key::Data if record.is_none() => {
+                    let name = name.as_ref().ok_or(NotRead)?;
+                    let text = members.reader().skip()?;
+                    let sent = documented::<T>(name, text);
+                    let mut reader = Reader::new(sent.as_deref().unwrap_or(text));
+                    read_record(record, body, name, &mut reader)?;
+                    if !reader.is_complete() {
+                        return Err(NotRead);
+                    }
+                }
+                Key::Record | Key::Event if record.is_none() => match name {
+                    Some(name) if key == Key::Record || name.metadata_name().is_some() => {
+                        read_record(record, body, name, members.reader())?;
                     }
                     Some(_) => drop(members.reader().skip()?),
                     None => return Err(NotRead),
@@ -268,13 +275,19 @@ impl<T: FromRecord> Parts<T> {
 /// The lowest bit for the names that are not known, above those of [`Key`].
 const UNKNOWN: u64 = 1 << 32;
 
-/// Reads the record into its place, and returns its text.
-fn read_record<'de, T: FromRecord>(
+/// The record in the form that servers send, where it is in the form of the official documentation.
+#[cold]
+fn documented<T: FromRecord>(name: &EventName, record: &str) -> Option<String> {
+    if T::is_person(name) { as_sent(record) } else { None }
+}
+
+/// Reads the record into its place.
+fn read_record<T: FromRecord>(
     place: &mut Option<T>,
     body: &Bytes,
     name: &EventName,
-    reader: &mut Reader<'de, NotRead>,
-) -> Result<&'de str, NotRead> {
+    reader: &mut Reader<'_, NotRead>,
+) -> Result<(), NotRead> {
     T::check_object(name).map_err(NotRead::custom)?;
     let start = begin_object(reader);
     *place = Some(T::read(Payload { name, body }, reader)?);
@@ -287,10 +300,10 @@ fn begin_object(reader: &mut Reader<'_, NotRead>) -> usize {
     reader.position()
 }
 
-/// The text of an object, in which no name may be repeated, and all are Unicode.
-fn end_object<'de>(reader: &Reader<'de, NotRead>, start: usize) -> Result<&'de str, NotRead> {
-    let text = reader.text_since(start);
-    if reader.has_repeated_name() && odd_names(text).next().is_some() { Err(NotRead) } else { Ok(text) }
+/// Where an object ends in which no name may be repeated, and all are Unicode.
+fn end_object(reader: &Reader<'_, NotRead>, start: usize) -> Result<(), NotRead> {
+    let is_odd = reader.has_repeated_name() && odd_names(reader.text_since(start)).next().is_some();
+    if is_odd { Err(NotRead) } else { Ok(()) }
 }
 
 impl From<Text<'_>> for EventName {
@@ -375,13 +388,9 @@ fn read_object_or_keep<T: FromRecord>(
     payload: Payload<'_>,
     object: Object<'_>,
 ) -> Result<(T, Vec<UnexpectedMember>), EventError> {
-    match tolerance::read::<T>(payload, object) {
-        Ok((mut record, left_out)) => {
-            if object.path == "data" {
-                record.add_documented(object.text);
-            }
-            Ok((record, left_out))
-        }
+    let sent = if object.path == Key::Data.name() { documented::<T>(payload.name, object.text) } else { None };
+    match tolerance::read::<T>(payload, Object { text: sent.as_deref().unwrap_or(object.text), ..object }) {
+        Ok(read) => Ok(read),
         Err(error) => {
             let raw = RawJson::piece_of(payload.body, object.text);
             Ok((T::keep_raw(payload.name, raw).ok_or(error)?, tolerance::odd_names(object)))

@@ -1,4 +1,4 @@
-use std::{any::Any, borrow::Cow};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{
@@ -39,7 +39,7 @@ use crate::event::{EventError, EventName, RawJson, json::Reader};
     message = "`{Self}` cannot be the record of a `WebhookEvent`",
     note = "derive `serde::Deserialize` for it, without borrowed fields"
 )]
-pub trait FromRecord: sealed::Sealed + Sized + 'static {
+pub trait FromRecord: sealed::Sealed + Sized {
     /// Rejects an event of another object.
     #[doc(hidden)]
     fn check_object(name: &EventName) -> Result<(), EventError>;
@@ -48,9 +48,9 @@ pub trait FromRecord: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E>;
 
-    /// Adds what the official documentation shows in other places than any server sends it.
+    /// Whether it reads a person in which the official documentation's flat members are understood.
     #[doc(hidden)]
-    fn add_documented(&mut self, record: &str);
+    fn is_person(name: &EventName) -> bool;
 
     /// Keeps a record as it is, whatever it is. `None` for a type that cannot.
     #[doc(hidden)]
@@ -84,7 +84,7 @@ mod sealed {
     impl Sealed for MetadataEvent {}
 }
 
-impl<T: DeserializeOwned + 'static> FromRecord for T {
+impl<T: DeserializeOwned> FromRecord for T {
     fn check_object(name: &EventName) -> Result<(), EventError> {
         let shape = Shape::of::<T>();
         if shape.is_endless {
@@ -97,10 +97,8 @@ impl<T: DeserializeOwned + 'static> FromRecord for T {
         T::deserialize(reader)
     }
 
-    fn add_documented(&mut self, record: &str) {
-        if let Some(person) = (self as &mut dyn Any).downcast_mut::<Person>() {
-            person.merge_documented(record);
-        }
+    fn is_person(_: &EventName) -> bool {
+        Shape::of::<T>().fields == Shape::of::<Person>().fields
     }
 }
 
@@ -113,7 +111,6 @@ pub(super) struct Shape {
     /// The outermost newtype.
     newtype: Option<&'static str>,
     /// What a struct looks for.
-    #[cfg(test)]
     pub(super) fields: &'static [&'static str],
     /// Whether it contains itself without anything between, as `struct Chain(Option<Box<Chain>>)` does.
     is_endless: bool,
@@ -188,17 +185,14 @@ impl<'de> Deserializer<'de> for Ask<'_> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         _: V,
     ) -> Result<V::Value, value::Error> {
         self.shape.name(name);
         if !name.is_empty() {
             self.shape.structure.get_or_insert(name);
         }
-        #[cfg(test)]
-        {
-            self.shape.fields = _fields;
-        }
+        self.shape.fields = fields;
         Err(Error::custom(""))
     }
 

@@ -125,7 +125,9 @@ impl FromRecord for MetadataEvent {
         Self::keep_raw(payload.name, payload.read_raw(reader)?).ok_or_else(|| E::custom("another object"))
     }
 
-    fn add_documented(&mut self, _: &str) {}
+    fn is_person(_: &EventName) -> bool {
+        false
+    }
 
     fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {
         Some(Self::new(name.metadata_name()?, name.action(), raw))

@@ -21,6 +21,7 @@ pub use custom::CustomRecord;
 pub use from_record::FromRecord;
 pub(super) use from_record::Payload;
 pub use metadata::{FieldChange, MetadataEvent};
+pub(super) use objects::as_sent;
 pub use objects::*;
 
 use super::{EventError, EventName, RawJson, field::Id, json::Reader};
@@ -133,10 +134,8 @@ impl FromRecord for Record {
         Self::read_object(payload, reader)
     }
 
-    fn add_documented(&mut self, record: &str) {
-        if let Self::Person(person) = self {
-            person.merge_documented(record);
-        }
+    fn is_person(name: &EventName) -> bool {
+        name.object() == Person::OBJECT
     }
 
     fn keep_raw(name: &EventName, raw: RawJson) -> Option<Self> {

@@ -33,20 +33,23 @@ standard_object! {
     display_name: |person| person.name.as_ref()?.display_name()
 }
 
-impl Person {
-    /// The official documentation shows a person with a flat name and e-mail address, as no server sends it.
-    pub(super) fn merge_documented(&mut self, record: &str) {
-        let text = |name| serde_json::from_str(find_member(record, name)?).ok();
-        let (first_name, last_name) = (text("firstName"), text("lastName"));
-        if self.name.is_none() && (first_name.is_some() || last_name.is_some()) {
-            self.name = Some(FullName { first_name, last_name });
-        }
-        if self.emails.is_none()
-            && let Some(primary_email) = text("email")
-        {
-            self.emails = Some(Emails { primary_email: Some(primary_email), additional_emails: None });
-        }
+/// A person as servers send it, from one as the official documentation shows it: with a flat name and e-mail address. `None` when
+/// there is nothing to change.
+pub(in crate::event) fn as_sent(person: &str) -> Option<String> {
+    let is_text = |json: &&str| serde_json::from_str::<String>(json).is_ok();
+    let flat = |name| find_member(person, name).filter(is_text).map(|value| format!("\"{name}\":{value}"));
+    let names: Vec<_> = [flat("firstName"), flat("lastName")].into_iter().flatten().collect();
+    let mut sent = person.trim_ascii_end().strip_suffix('}')?.to_owned();
+    if !names.is_empty() && find_member(person, "name").is_none() {
+        sent += &format!(",\"name\":{{{}}}", names.join(","));
     }
+    if let Some(email) = find_member(person, "email").filter(is_text)
+        && find_member(person, "emails").is_none()
+    {
+        sent += &format!(",\"emails\":{{\"primaryEmail\":{email}}}");
+    }
+    sent.push('}');
+    (sent.len() > person.len()).then_some(sent)
 }
 
 standard_object! {
