@@ -278,6 +278,15 @@ fn raw_json_reads_the_first_of_each_name() {
     assert_eq!(raw.get("a").unwrap().as_str(), "1");
     assert_eq!(raw.parse::<Required>().unwrap().a, 1);
 
+    // A type that does not look for the repeated member.
+    #[derive(Debug, Deserialize, PartialEq)]
+    enum Variant {
+        #[serde(rename = "a")]
+        A(u8),
+    }
+    let event = typed::<Variant>(types::body(r#"{"a":1, "a":2 }"#));
+    assert_eq!((&event.record, event.unexpected().len()), (&Variant::A(1), 1));
+
     #[derive(Deserialize)]
     struct Required {
         a: u8,
@@ -289,7 +298,20 @@ fn invalid_json_is_invalid_whatever_the_type() {
     #[derive(Debug, Deserialize)]
     enum Any {}
 
-    for record in [r#"{1:2}"#, r#"{[1]:2}"#, r#"{"a":01}"#, r#"{"a" 1}"#, r#"{"a":1,}"#, "{,}", r#"{"a":"\u00g0"}"#] {
+    for record in [
+        r#"{1:2}"#,
+        r#"{[1]:2}"#,
+        r#"{"a":01}"#,
+        r#"{"a" 1}"#,
+        r#"{"a":1,}"#,
+        "{,}",
+        r#"{"a":[1,]}"#,
+        r#"{"a":[,]}"#,
+        r#"{"a":"\u00g0"}"#,
+    ] {
+        assert!(
+            WebhookEvent::<HashMap<String, (u8, types::Unread)>>::from_verified(verified(types::body(record))).is_err()
+        );
         for kind in [
             WebhookEvent::<types::NamedBy<Value>>::from_verified(verified(types::body(record))).unwrap_err().kind(),
             WebhookEvent::<types::NamedBy<IgnoredAny>>::from_verified(verified(types::body(record)))

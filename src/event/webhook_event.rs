@@ -139,7 +139,8 @@ impl<T> WebhookEvent<T> {
     /// The members that were left out, because they are not of the expected type or repeat a name. They read as absent.
     ///
     /// The record is what `serde_json` reads from the record's text without exactly these members. A record with more than 64 of them
-    /// is not taken apart: the default type keeps it raw, any other rejects it.
+    /// is not taken apart: the default type keeps it raw, any other rejects it. A record that is raw has its whole text, these
+    /// members included.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected

@@ -274,7 +274,7 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Lenient
 
 /// Reads nothing, wherever it is.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Unread;
+pub(crate) struct Unread;
 
 impl<'de> Deserialize<'de> for Unread {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
@@ -531,7 +531,8 @@ macro_rules! each_field {
             Result<u8, String>, Bytes, External, Internal, Adjacent, Untagged, Inner, InnerRequired, LenientInner,
             EvenNumber, First, LenientMap<String, u8>, LenientMap<u8, Inner>, LenientMap<bool, u8>,
             LenientMap<Unread, u8>, LenientMap<String, Unread>, NamedBy<String>, NamedBy<u8>, NamedBy<bool>,
-            NamedBy<Value>, NamedBy<IgnoredAny>, BTreeMap<NamedBy<u8>, u8>, BTreeMap<NamedBy<String>, u8>, Twice,
+            NamedBy<Value>, NamedBy<IgnoredAny>, BTreeMap<NamedBy<u8>, u8>, BTreeMap<NamedBy<String>, u8>,
+            BTreeMap<NamedBy<Option<String>>, u8>, BTreeMap<NamedBy<Unread>, u8>, Vec<Unread>, Twice,
             Emails, Phones, Actor, Currency,
         }
     };

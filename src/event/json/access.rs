@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use serde::{
     Deserialize,
-    de::{
-        DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
-        value::CowStrDeserializer,
-    },
+    de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor},
     forward_to_deserialize_any,
 };
 
@@ -46,7 +43,11 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         if !std::mem::take(&mut self.is_first) {
             self.reader.expect(b',')?;
         }
-        Ok(true)
+        // A type may read nothing where an element has to be.
+        match self.reader.next() {
+            Some(b',' | b']') | None => Err(self.reader.lose()),
+            _ => Ok(true),
+        }
     }
 
     /// Goes behind the opening quote of the next name, if there is another member that is not hidden.
@@ -260,8 +261,7 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        *self.is_read = true;
-        visitor.visit_enum(UnitVariant(CowStrDeserializer::new(self.name)))
+        visitor.visit_enum(UnitVariant(VariantName(self)))
     }
 
     numbers! {
@@ -272,6 +272,47 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
 
     forward_to_deserialize_any! {
         char str string unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// A member's name as the name of a variant: no numbers are read out of it.
+struct VariantName<'a, 'de, E>(Name<'a, 'de, E>);
+
+impl<'de, E: Error> Deserializer<'de> for VariantName<'_, 'de, E> {
+    type Error = E;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.0.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        self.0.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        visitor.visit_enum(UnitVariant(self))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string unit unit_struct seq tuple tuple_struct map
+        struct identifier ignored_any
     }
 }
 

@@ -365,6 +365,9 @@ impl<'de, E: Error> Reader<'de, E> {
         // Not taken out of its `Result`, since records are large and moved often enough.
         let value = read(Inside::new(self, end));
         self.depth = self.depth.wrapping_add(1);
+        if self.hidden_at != usize::MAX {
+            self.pass_trailing_hidden();
+        }
         // As `serde_json` does, also behind an error.
         match behind_space(self.rest) {
             [first, rest @ ..] if *first == end => self.rest = rest,
@@ -406,6 +409,17 @@ impl<'de, E: Error> Reader<'de, E> {
     pub(super) fn forget_failure(&mut self) {
         if !self.is_lost {
             self.failure = Failure::default();
+        }
+    }
+
+    /// Passes over hidden members that a type did not look for, before the end of their object.
+    #[cold]
+    fn pass_trailing_hidden(&mut self) {
+        while let [b',', next @ ..] = behind_space(self.rest)
+            && behind_space(next).len() == self.hidden_at
+        {
+            self.rest = behind_space(next);
+            self.pass_hidden();
         }
     }
 

@@ -177,9 +177,8 @@ impl Ask<'_> {
 impl<'de> Deserializer<'de> for Ask<'_> {
     type Error = value::Error;
 
-    /// Some types expect that a `Value` can always be read.
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
-        visitor.visit_unit()
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(Error::custom(""))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -193,10 +192,6 @@ impl<'de> Deserializer<'de> for Ask<'_> {
             self.shape.structure.get_or_insert(name);
         }
         self.shape.fields = fields;
-        Err(Error::custom(""))
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
         Err(Error::custom(""))
     }
 
@@ -221,7 +216,7 @@ impl<'de> Deserializer<'de> for Ask<'_> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct enum identifier ignored_any
+        tuple_struct map enum identifier ignored_any
     }
 }
 
