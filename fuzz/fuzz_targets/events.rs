@@ -40,12 +40,12 @@ struct Subscription {
     plan: Option<String>,
     mrr: Option<Currency>,
     seats: u32,
-    raw: Option<RawJson>,
+    raw: Option<Value>,
 }
 
 /// What serde can ask a reader of JSON for.
 #[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename = "*", rename_all = "camelCase")]
 struct Anything {
     id: Option<Box<str>>,
     name: Option<Value>,
@@ -147,11 +147,14 @@ fuzz_target!(|body: &[u8]| {
     if is_object && event.name.metadata_name().is_none() {
         let record = record.unwrap_or("{}");
         reads_alike::<Value>(&delivery, record, true);
-        reads_alike::<HashMap<String, RawJson>>(&delivery, record, true);
+        reads_alike::<HashMap<String, Value>>(&delivery, record, true);
         reads_alike::<Anything>(&delivery, record, true);
         reads_alike::<Option<Vec<Kind>>>(&delivery, record, true);
         reads_alike::<Subscription>(&delivery, record, event.name.object() == "subscription");
-        reads_alike::<Person>(&delivery, record, event.name.object() == "person");
+        // A documented person is read as servers send it.
+        if members.iter().all(|(name, _)| json::string(name).as_deref() != Some("data")) {
+            reads_alike::<Person>(&delivery, record, event.name.object() == "person");
+        }
     }
     if let Record::Person(_) = event.record {
         check_envelope(&event, &members);

@@ -241,8 +241,8 @@ mod tests {
 
     #[test]
     fn other_deserializers_give_the_value() {
-        let raw: RawJson = serde_json::from_str(r#" {"b": [1.50, "\u00e9"], "a": null} "#).unwrap();
-        assert_eq!(raw.as_str(), r#"{"a":null,"b":[1.5,"é"]}"#);
+        let raw: RawJson = serde_json::from_str(r#" {"b": [15, "\u00e9"], "a": null} "#).unwrap();
+        assert_eq!(raw.as_str(), r#"{"a":null,"b":[15,"é"]}"#);
         let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new("text");
         assert!(RawJson::deserialize(text).is_err());
         assert!("[1".parse::<RawJson>().is_err());
