@@ -112,6 +112,9 @@ pub(super) fn read<T: FromRecord>(
         }
         attempt = Attempt::new(payload, object.text, hidden);
     }
+    if from == 0 {
+        return Err(explain::<T>(payload, object, &odd));
+    }
     // A type may require what was hidden inside of a member. Then the member as a whole does not fit.
     for _ in 0..2 {
         if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {

@@ -127,6 +127,17 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(true)
     }
 
+    #[inline]
+    fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
+        let mut is_read = false;
+        let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read, is_variant: false });
+        // `serde_json` would still stand before it.
+        if !is_read && key.is_ok() {
+            return Err(self.reader.lose());
+        }
+        key
+    }
+
     /// Reads the value of a member whose name was read.
     pub(in crate::event) fn value<V: Deserialize<'de>>(&mut self) -> Result<V, E> {
         V::deserialize(&mut *self.reader)
@@ -134,19 +145,6 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
 
     pub(in crate::event) const fn reader(&mut self) -> &mut Reader<'de, E> {
         self.reader
-    }
-}
-
-impl<'de, E: Error> Inside<'_, 'de, E> {
-    #[inline]
-    fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
-        let mut is_read = false;
-        let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read });
-        // `serde_json` would still stand before it.
-        if !is_read && key.is_ok() {
-            return Err(self.reader.lose());
-        }
-        key
     }
 }
 
@@ -192,11 +190,16 @@ struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
     reader: &'a mut Reader<'de, E>,
     is_read: &'a mut bool,
+    /// Whether it names a variant. Then nothing but text is read out of it.
+    is_variant: bool,
 }
 
 macro_rules! numbers {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+            if self.is_variant {
+                return self.deserialize_any(visitor);
+            }
             *self.is_read = true;
             if let Cow::Borrowed(name) = self.name
                 && name.starts_with(|first: char| first.is_ascii_digit() || first == '-')
@@ -223,6 +226,9 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        if self.is_variant {
+            return self.deserialize_any(visitor);
+        }
         *self.is_read = true;
         match self.name {
             Cow::Borrowed("true") => visitor.visit_bool(true),
@@ -261,7 +267,7 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        visitor.visit_enum(UnitVariant(VariantName(self)))
+        visitor.visit_enum(UnitVariant(Self { is_variant: true, ..self }))
     }
 
     numbers! {
@@ -272,47 +278,6 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
 
     forward_to_deserialize_any! {
         char str string unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-/// A member's name as the name of a variant: no numbers are read out of it.
-struct VariantName<'a, 'de, E>(Name<'a, 'de, E>);
-
-impl<'de, E: Error> Deserializer<'de> for VariantName<'_, 'de, E> {
-    type Error = E;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        self.0.deserialize_any(visitor)
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        self.0.deserialize_bytes(visitor)
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        self.0.deserialize_bytes(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, E> {
-        visitor.visit_enum(UnitVariant(self))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string unit unit_struct seq tuple tuple_struct map
-        struct identifier ignored_any
     }
 }
 

@@ -66,6 +66,15 @@ fn unescaped(written: &str) -> Cow<'_, [u8]> {
     }
 }
 
+/// The name with which `member`, an end of `text`, begins, without its quotes, and what begins with the member's value.
+fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
+    let name = member.strip_prefix(b"\"")?;
+    let behind_name = behind_string(name)?;
+    let place = |rest: &[u8]| text.len().wrapping_sub(rest.len());
+    let written = text.get(place(name)..place(behind_name).wrapping_sub(1))?;
+    Some((written, behind_space(after(b':', behind_name)?)))
+}
+
 /// The members of an object, in the order of the text. A text that is no object has none; what is malformed ends them.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
@@ -86,11 +95,8 @@ impl<'a> Members<'a> {
 
     /// The name of the member that begins at `start`, and where its value begins.
     pub(in crate::event) fn name_at(text: &'a str, start: usize) -> Option<(Cow<'a, [u8]>, usize)> {
-        let name = text.as_bytes().get(start..)?.strip_prefix(b"\"")?;
-        let behind_name = behind_string(name)?;
-        let place = |rest: &[u8]| text.len().wrapping_sub(rest.len());
-        let written = text.get(place(name)..place(behind_name).wrapping_sub(1))?;
-        Some((unescaped(written), place(behind_space(after(b':', behind_name)?))))
+        let (written, value) = written_name(text, text.as_bytes().get(start..)?)?;
+        Some((unescaped(written), text.len().wrapping_sub(value.len())))
     }
 
     fn member(&mut self) -> Option<Member<'a>> {
@@ -98,13 +104,10 @@ impl<'a> Members<'a> {
             self.rest = after(b',', self.rest)?;
         }
         let name = behind_space(self.rest);
-        let behind_name = behind_string(name.strip_prefix(b"\"")?)?;
-        let value = behind_space(after(b':', behind_name)?);
-        let rest = behind_value(value)?;
-        self.rest = rest;
+        let (written, value) = written_name(self.text, name)?;
+        self.rest = behind_value(value)?;
         let place = |rest: &[u8]| self.text.len().wrapping_sub(rest.len());
-        let (start, end) = (place(name), place(rest));
-        let written = self.text.get(start.wrapping_add(1)..place(behind_name).wrapping_sub(1))?;
+        let (start, end) = (place(name), place(self.rest));
         Some(Member { start, end, written, value: self.text.get(place(value)..end)? })
     }
 }

@@ -18,8 +18,7 @@ pub(super) use access::Inside;
 pub(super) use deserializer::RAW_JSON;
 pub(super) use members::{Member, OddName, odd_names};
 pub(crate) use members::{Members, check_is_json, find_member};
-pub(super) use reader::Reader;
-pub(super) use reader::{Failure, NotRead};
+pub(super) use reader::{Failure, NotRead, Reader};
 
 #[cfg(test)]
 mod tests;
