@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     time::Duration,
 };
 
@@ -448,10 +448,11 @@ fn ends_when_asked_to() {
     }
 }
 
-#[test]
-fn ends_when_nobody_reads_what_it_shows() {
+/// A listener whose output nobody reads yet, the rest of what it says of itself, and its address.
+fn listen_unread(options: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
     let mut process = Command::new(TOOL)
         .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
+        .args(options)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -459,7 +460,14 @@ fn ends_when_nobody_reads_what_it_shows() {
     let mut log = BufReader::new(process.stderr.take().unwrap());
     let mut greeting = String::new();
     log.read_line(&mut greeting).unwrap();
-    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    let url = greeting.trim().strip_prefix("listening on ").unwrap().to_owned();
+    (process, log, url)
+}
+
+#[test]
+fn ends_when_nobody_reads_what_it_shows() {
+    let (mut process, mut log, url) = listen_unread(&[]);
+    let url = url.as_str();
     drop(process.stdout.take());
     // The answer comes as ever.
     assert_eq!(send(url, &ada()), 0);
@@ -473,16 +481,8 @@ fn ends_when_nobody_reads_what_it_shows() {
 /// is answered at once, and leaves room for what comes with it.
 #[test]
 fn posts_without_the_secret_hold_no_answer_back() {
-    let mut process = Command::new(TOOL)
-        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(process.stderr.take().unwrap());
-    let mut greeting = String::new();
-    log.read_line(&mut greeting).unwrap();
-    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    let (mut process, mut log, url) = listen_unread(&[]);
+    let url = url.as_str();
     // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
     let done = run(&["send", "person.created", "--forge", "unsigned", "--count", "600", "--to", url]);
     assert!(done.output.contains("  401                      600\n"), "{done:?}");
@@ -510,16 +510,8 @@ fn posts_without_the_secret_hold_no_answer_back() {
 
 #[test]
 fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
-    let mut process = Command::new(TOOL)
-        .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET, "--format", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(process.stderr.take().unwrap());
-    let mut greeting = String::new();
-    log.read_line(&mut greeting).unwrap();
-    let url = greeting.trim().strip_prefix("listening on ").unwrap();
+    let (mut process, _log, url) = listen_unread(&["--format", "json"]);
+    let url = url.as_str();
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
     // More than the pipe and the queue hold; nobody waits for the answers.
     let signer = Signer::new(SECRET).unwrap();
