@@ -212,40 +212,65 @@ fn poster(receiver: &Receiver) -> impl Fn(String) -> tokio::task::JoinHandle<u16
     }
 }
 
-/// However many captured deliveries are replayed, and however slow the store: genuine deliveries
-/// find room.
+/// However many captured deliveries are replayed, however slow the store, and whoever handled them:
+/// genuine deliveries find room.
 #[tokio::test(start_paused = true)]
 async fn replays_take_no_room_from_others() {
-    const CAPTURED: usize = 10;
-    const COPIES: usize = 100;
+    const CAPTURED: usize = 60;
+    const COPIES: usize = 17;
     const GENUINE: usize = 50;
 
-    for is_handled in [false, true] {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum HandledBy {
+        Nobody,
+        This,
+        Another,
+    }
+
+    for handled_by in [HandledBy::Nobody, HandledBy::This, HandledBy::Another] {
         let store = scripted_store::ScriptedStore::new();
-        let receiver = Receiver::new(verifier())
-            .deduplicate(Deduplicate::new(store.clone()).lease(LONG))
-            .acknowledge_within(Duration::from_secs(4))
-            .background_limit(CAPTURED + GENUINE);
-        let post = poster(&receiver);
+        let first_copies = if handled_by == HandledBy::Nobody { CAPTURED } else { 0 };
+        let receiver = || {
+            Receiver::new(verifier())
+                .deduplicate(Deduplicate::new(store.clone()).lease(LONG))
+                .acknowledge_within(Duration::from_secs(4))
+                .background_limit(first_copies + GENUINE)
+        };
+        let (this, another) = (receiver(), receiver());
+        let post = poster(&this);
         let captured = |number| format!("captured {number}");
-        if is_handled {
+        let handle_before = match handled_by {
+            HandledBy::Nobody => None,
+            HandledBy::This => Some(&this),
+            HandledBy::Another => Some(&another),
+        };
+        if let Some(receiver) = handle_before {
+            let post = poster(receiver);
             for number in 0..CAPTURED {
                 assert_eq!(post(captured(number)).await.unwrap(), 200);
             }
         }
         store.answer_after(Duration::from_millis(300));
-        let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let genuine: Vec<_> = (0..GENUINE).map(|number| post(format!("genuine {number}"))).collect();
-        for answering in genuine {
-            assert_eq!(answering.await.unwrap(), 200, "captured ones were handled: {is_handled}");
+        // The second time, this receiver knows what the other one handled.
+        for round in 0..2 {
+            let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let genuine: Vec<_> = (0..GENUINE).map(|number| post(format!("genuine {round} {number}"))).collect();
+            for answering in genuine {
+                assert_eq!(answering.await.unwrap(), 200, "{handled_by:?}, round {round}");
+            }
+            let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+            for answering in replays {
+                *statuses.entry(answering.await.unwrap()).or_default() += 1;
+            }
+            assert!(statuses.keys().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
+            if handled_by != HandledBy::Nobody {
+                let is_known = handled_by == HandledBy::This || round > 0;
+                let first_lookups = if is_known { 0 } else { CAPTURED };
+                assert_eq!(statuses[&200], 100 + first_lookups, "{handled_by:?}, round {round}");
+            }
         }
-        let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
-        for answering in replays {
-            *statuses.entry(answering.await.unwrap()).or_default() += 1;
-        }
-        assert!(statuses.keys().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
-        assert_eq!(receiver.drain(Duration::ZERO).await.abandoned, 0);
+        assert_eq!(this.drain(Duration::ZERO).await.abandoned, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    task::{JoinError, JoinHandle, yield_now},
+    task::{JoinError, JoinHandle},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -25,10 +25,10 @@ pub(super) struct Acknowledge {
 #[derive(Debug)]
 struct Background {
     limit: usize,
+    /// Handlers that run.
     running: AtomicUsize,
-    /// Copies of deliveries that are under way or were handled. They are bounded by deduplication
-    /// and take no room from others.
-    copies: AtomicUsize,
+    /// Deliveries that wait for the claim store or for another copy's handler.
+    waiting: AtomicUsize,
     is_draining: AtomicBool,
     one_ended: Notify,
 }
@@ -38,7 +38,7 @@ impl Acknowledge {
         let background = Background {
             limit,
             running: AtomicUsize::new(0),
-            copies: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
             one_ended: Notify::new(),
         };
@@ -46,55 +46,79 @@ impl Acknowledge {
     }
 }
 
+/// How many deliveries may wait for the claim store or for another copy. This is apart from the
+/// limit for handlers, because a replay of what another machine handled also asks the store first.
+const WAITING_LIMIT: usize = 10_000;
+
 impl Background {
-    /// A place for one more handler, or why there is none.
-    fn slot(self: &Arc<Self>, is_copy: bool) -> Result<Slot, RefusalKind> {
-        let Self { limit, is_draining, .. } = &**self;
-        let limit = if is_copy { usize::MAX } else { *limit };
-        let one_more = |running: usize| running.checked_add(1).filter(|running| *running <= limit);
-        let counted = self.counter(is_copy).fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more);
-        let slot = counted.map(|_| {
-            telemetry::in_background(1);
-            Slot { background: Arc::clone(self), is_copy, is_decided: Arc::default() }
+    /// A place to wait until a handler can start, or why there is none.
+    fn slot(self: &Arc<Self>) -> Result<Slot, RefusalKind> {
+        let slot = add_one(&self.waiting, WAITING_LIMIT).then(|| Slot {
+            background: Arc::clone(self),
+            is_running: false,
+            is_decided: Arc::default(),
+            acknowledged: None,
         });
-        // Looked at after counting, so that `drain` either sees this one, or is seen.
-        if is_draining.load(Ordering::SeqCst) {
+        // Read after counting, so that `drain` either sees this one, or is seen.
+        if self.is_draining.load(Ordering::SeqCst) {
             return Err(RefusalKind::Draining);
         }
-        slot.map_err(|_| RefusalKind::BackgroundFull)
+        slot.ok_or(RefusalKind::BackgroundFull)
     }
 
-    fn counter(&self, is_copy: bool) -> &AtomicUsize {
-        if is_copy { &self.copies } else { &self.running }
-    }
-
-    /// How many handlers there are, copies included.
-    fn all(&self) -> usize {
-        self.running.load(Ordering::SeqCst).saturating_add(self.copies.load(Ordering::SeqCst))
+    fn total(&self) -> usize {
+        // A slot that starts is counted as running before it leaves those that wait.
+        self.waiting.load(Ordering::SeqCst).saturating_add(self.running.load(Ordering::SeqCst))
     }
 }
 
-/// A handler's place in the background, given back on drop.
+fn add_one(counter: &AtomicUsize, limit: usize) -> bool {
+    let one_more = |count: usize| count.checked_add(1).filter(|count| *count <= limit);
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+}
+
+/// A delivery's place in the background, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Slot {
     background: Arc<Background>,
-    is_copy: bool,
+    is_running: bool,
     /// Whether one has come already of the two that race: the outcome and the 202.
     is_decided: Arc<AtomicBool>,
+    /// Known once the outcome is.
+    acknowledged: Option<bool>,
 }
 
 impl Slot {
-    /// Whether the sender was answered before the handler was done. Asked once, when it is done: no 202 follows.
-    pub(super) fn was_acknowledged(&self) -> bool {
-        self.is_decided.swap(true, Ordering::Relaxed)
+    /// Makes room for the handler; false when too many run. After a 202 there is always room,
+    /// because nobody would learn of a rejection.
+    pub(super) fn start(&mut self) -> bool {
+        let limit = self.background.limit;
+        let has_room = add_one(&self.background.running, limit)
+            || self.was_acknowledged() && add_one(&self.background.running, usize::MAX);
+        if has_room {
+            self.is_running = true;
+            self.background.waiting.fetch_sub(1, Ordering::SeqCst);
+            telemetry::in_background(1);
+        }
+        has_room
+    }
+
+    /// Whether the sender was answered 202 before the outcome was known. No 202 follows.
+    pub(super) fn was_acknowledged(&mut self) -> bool {
+        *self.acknowledged.get_or_insert_with(|| self.is_decided.swap(true, Ordering::Relaxed))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.background.counter(self.is_copy).fetch_sub(1, Ordering::SeqCst);
-        telemetry::in_background(-1);
-        self.background.one_ended.notify_waiters();
+        let Background { running, waiting, one_ended, .. } = &*self.background;
+        if self.is_running {
+            running.fetch_sub(1, Ordering::SeqCst);
+            telemetry::in_background(-1);
+        } else {
+            waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        one_ended.notify_waiters();
     }
 }
 
@@ -165,7 +189,7 @@ impl Receiver {
         let idle = async {
             loop {
                 let one_ended = background.one_ended.notified();
-                if background.all() == 0 {
+                if background.total() == 0 {
                     return;
                 }
                 one_ended.await;
@@ -173,7 +197,7 @@ impl Receiver {
         };
         // What is left is told by the count, however the wait ended.
         let _ = timeout(limit, idle).await;
-        Drained { abandoned: background.all() }
+        Drained { abandoned: background.total() }
     }
 
     /// A request arrives: now. `None` when its answer may take as long as its handler.
@@ -201,15 +225,10 @@ impl Arrival {
     where
         W: Future<Output = Delivered<R>>,
     {
-        let Some(is_copy) = delivery.admit() else { return delivery.refuse(RefusalKind::BeingHandled) };
-        let mut slot = self.background.slot(is_copy);
-        if slot.is_err() {
-            // Replays that only a store in this process knows of leave at their first turn, which
-            // they may not have had yet.
-            yield_now().await;
-            slot = self.background.slot(is_copy);
+        if !delivery.admit() {
+            return delivery.refuse(RefusalKind::BeingHandled);
         }
-        let slot = match slot {
+        let slot = match self.background.slot() {
             Ok(slot) => slot,
             Err(kind) => return delivery.refuse(kind),
         };
@@ -232,5 +251,43 @@ fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
         Err(Ok(panic)) => resume_unwind(panic),
         // Cancelled: the runtime is being shut down.
         Err(Err(_)) => Delivered::Refused(RefusalKind::Draining.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(background: &Arc<Background>) -> Slot {
+        background.slot().unwrap()
+    }
+
+    #[test]
+    fn only_handlers_count_and_what_was_acknowledged_always_starts() {
+        let Acknowledge { background, .. } = Acknowledge::new(Duration::ZERO, 1);
+        let mut running = slot(&background);
+        let mut waiting: Vec<_> = (1..WAITING_LIMIT).map(|_| slot(&background)).collect();
+        assert!(running.start(), "those that wait take no room from handlers");
+        let [mut refused, mut acknowledged] = [waiting.pop().unwrap(), waiting.pop().unwrap()];
+        assert!(!refused.start());
+        assert!(refused.is_decided.load(Ordering::Relaxed), "no 202 follows a refusal");
+        assert!(!refused.was_acknowledged());
+        acknowledged.is_decided.store(true, Ordering::Relaxed);
+        assert!(acknowledged.start());
+        assert!(acknowledged.was_acknowledged());
+        drop((refused, running));
+        assert!(!waiting.pop().unwrap().start(), "one too many still runs");
+        drop((acknowledged, waiting));
+        assert_eq!(background.total(), 0);
+        assert!(slot(&background).start());
+    }
+
+    #[test]
+    fn those_that_wait_are_bounded() {
+        let Acknowledge { background, .. } = Acknowledge::new(Duration::ZERO, 1);
+        let waiting: Vec<_> = (0..WAITING_LIMIT).map(|_| slot(&background)).collect();
+        assert_eq!(background.slot().unwrap_err(), RefusalKind::BackgroundFull);
+        drop(waiting);
+        assert!(slot(&background).start());
     }
 }

@@ -44,8 +44,8 @@ pub struct Deduplicate {
     store: Arc<dyn ClaimStore>,
     /// What was handled in this process and the store failed to remember. Asked before the store.
     stand_in: Arc<MemoryStore>,
-    /// What was handled in this process and the store was told of. Asked when the store fails, and only then: what the store forgot since, or
-    /// was told to forget, it knows best.
+    /// What the store remembers, as far as this process knows. It answers only while the store fails: what the store forgot since, or was
+    /// told to forget, it knows best. Otherwise it only tells copies from first deliveries.
     told: Arc<MemoryStore>,
     /// What is being handled in this process, and by which route. Asked before the store, so a
     /// failure that comes while a handler runs does not let a copy through.
@@ -235,7 +235,13 @@ impl Deduplicate {
         let (claim, is_known) = match self.store.claim(key, self.lease).await {
             Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
-            Ok(ClaimOutcome::Completed) => return Err(Duplicate::Handled),
+            Ok(ClaimOutcome::Completed) => {
+                // Another machine handled it. Further copies are known as such before the lookup.
+                if !self.store.is_in_process() {
+                    let _ = self.told.complete(&Claim::new(key), fresh_for).await;
+                }
+                return Err(Duplicate::Handled);
+            }
             Err(error) => {
                 self.say_failure("claim", &error);
                 // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.

@@ -117,16 +117,15 @@ impl Delivery {
         Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
     }
 
-    /// Whether this is known to be a copy of another delivery, before the claim store is asked;
-    /// `None` when it is one copy too many.
-    pub(super) fn admit(&mut self) -> Option<bool> {
+    /// Counts this among the deliveries under way; false when it is one copy too many.
+    pub(super) fn admit(&mut self) -> bool {
         let (Some(deduplicate), Some((key, _))) = (self.receiver.deduplication(), self.claim) else {
-            return Some(false);
+            return true;
         };
         if self.admitted.is_none() {
-            self.admitted = Some(deduplicate.admit(key)?);
+            self.admitted = deduplicate.admit(key);
         }
-        Some(self.admitted.as_ref().is_some_and(Admitted::is_copy))
+        self.admitted.is_some()
     }
 
     pub(super) fn in_background(mut self, slot: Slot) -> Self {
@@ -166,7 +165,7 @@ impl Delivery {
         outcome: impl FnOnce(&R) -> OutcomeKind,
     ) -> impl Future<Output = Delivered<R>> {
         telemetry::in_span(self.span.clone(), async move {
-            if self.admit().is_none() {
+            if !self.admit() {
                 return self.refuse(RefusalKind::BeingHandled);
             }
             let held = match (self.receiver.deduplication(), self.claim) {
@@ -183,6 +182,12 @@ impl Delivery {
                 }
                 _ => None,
             };
+            if self.slot.as_mut().is_some_and(|slot| !slot.start()) {
+                if let Some(held) = held {
+                    held.release_for_every_route().await;
+                }
+                return self.refuse(RefusalKind::BackgroundFull);
+            }
             let handler = pin!(call());
             let answer = match &held {
                 Some(held) => held.renewed_during(handler).await,
@@ -203,7 +208,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         // Asked in any case: from now on no 202 is sent.
-        let acknowledged = self.slot.as_ref().is_some_and(Slot::was_acknowledged);
+        let acknowledged = self.slot.as_mut().is_some_and(Slot::was_acknowledged);
         let Some(began) = self.began else { return };
         let outcome =
             Outcome { kind: self.kind, acknowledged, duration: began.elapsed(), verified: self.verified.clone() };

@@ -53,8 +53,9 @@ pub(super) struct Admitted {
     key: Option<ClaimKey>,
 }
 
+#[cfg(test)]
 impl Admitted {
-    pub(super) fn is_copy(&self) -> bool {
+    fn is_copy(&self) -> bool {
         self.key.is_none()
     }
 }

@@ -139,8 +139,10 @@ impl Receiver {
     /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within).
     /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
     ///
-    /// Copies of a delivery that is under way, or that this process handled, do not count: at most
-    /// 100 of them run or wait beside the others, and further ones are answered with 409.
+    /// Deliveries that wait for the claim store or for a duplicate's handler do not count. At most
+    /// 10,000 of them wait, further ones are answered with 503. Among them are at most 100
+    /// duplicates of deliveries that are under way, or that this process knows as handled. Further
+    /// duplicates are answered with 409.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
