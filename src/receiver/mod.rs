@@ -80,29 +80,28 @@
 //! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a line end, white space or quotation marks around it |
 //! | debug | all else: what unauthenticated clients can cause at will |
 
-mod acknowledge;
+mod background;
 mod budget;
 mod deduplicate;
-mod deliver;
-mod holders;
-mod in_flight;
+mod delivery;
 mod intake;
-mod lookups;
 mod outcome;
-mod policy;
 mod reading;
+mod refusal;
+mod settings;
 mod telemetry;
 mod tenants;
 mod throttle;
 
-pub(crate) use acknowledge::Arrival;
-pub use acknowledge::Drained;
+pub(crate) use background::Arrival;
+pub use background::Drained;
+pub(crate) use deduplicate::Route;
 pub use deduplicate::{Deduplicate, StoreFailure};
-pub(crate) use deliver::{Delivered, Delivery, Unmatched};
-pub use deliver::{Outcome, OutcomeKind};
-pub(crate) use holders::Route;
-pub use outcome::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
-pub(crate) use policy::Nesting;
-pub use policy::Receiver;
+pub(crate) use delivery::{Delivered, Delivery};
+pub(crate) use outcome::Unmatched;
+pub use outcome::{Outcome, OutcomeKind};
 pub(crate) use reading::Reading;
+pub use refusal::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
+pub(crate) use settings::Nesting;
+pub use settings::Receiver;
 pub use tenants::TenantRequest;

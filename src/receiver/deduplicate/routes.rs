@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::deduplicate::Duplicate;
+use super::Duplicate;
 use crate::deduplicate::ClaimKey;
 
 /// How many failed deliveries are kept for their routes. Beyond that, the one that failed first is

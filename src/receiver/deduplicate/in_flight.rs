@@ -47,7 +47,7 @@ impl InFlight {
 }
 
 /// A delivery under way, until this is dropped.
-pub(super) struct Admitted {
+pub(in crate::receiver) struct Admitted {
     in_flight: InFlight,
     /// `None` for a copy.
     key: Option<ClaimKey>,

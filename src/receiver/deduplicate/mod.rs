@@ -1,23 +1,30 @@
+mod held;
+mod in_flight;
+mod lookups;
+mod routes;
+mod verdict;
+mod waiting;
+
 use std::{
     collections::HashSet,
-    convert::Infallible,
     fmt,
-    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::Poll,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use tokio::{runtime::Handle, task::unconstrained, time::sleep};
+use tokio::time::sleep;
 
-use super::{
-    RefusalKind,
-    holders::{Holder, Holders, Route},
-    in_flight::{Admitted, InFlight},
-    lookups::Lookups,
-};
+use held::{End, Held};
+pub(super) use in_flight::Admitted;
+use in_flight::InFlight;
+use lookups::Lookups;
+use routes::Holders;
+pub(crate) use routes::Route;
+use verdict::Duplicate;
+use waiting::Listed;
+
+use super::telemetry;
 use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
     event::WebhookEvent,
@@ -290,7 +297,7 @@ impl Deduplicate {
             // this process will remember.
             let here = self.stand_in.complete(claim, remember_for).await;
             if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
-                super::telemetry::handled_twice();
+                telemetry::handled_twice();
             }
         } else if !self.store.is_in_process() && matches!(told, Ok(true)) {
             let _ = self.told.complete(claim, remember_for).await;
@@ -298,7 +305,7 @@ impl Deduplicate {
     }
 
     fn say_failure(&self, call: &'static str, error: &StoreError) {
-        super::telemetry::store_failed(call, error, self.on_failure);
+        telemetry::store_failed(call, error, self.on_failure);
     }
 }
 
@@ -317,159 +324,6 @@ impl fmt::Debug for Deduplicate {
             .field("remember_for", &self.remember_for)
             .field("on_failure", &self.on_failure)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a delivery need not, or cannot, be handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Duplicate {
-    /// It was handled.
-    Handled,
-    /// It is being handled, and another copy waits already.
-    Running,
-    /// It came to another route first, whose handler failed.
-    OtherRoute,
-    /// The store failed, and unknown is not good enough.
-    Unknown,
-}
-
-impl Duplicate {
-    /// The refusal; `None` where the answer is that all is well.
-    pub(super) const fn refusal(self) -> Option<RefusalKind> {
-        match self {
-            Self::Handled => None,
-            Self::Running => Some(RefusalKind::BeingHandled),
-            Self::OtherRoute => Some(RefusalKind::OtherRoute),
-            Self::Unknown => Some(RefusalKind::StoreFailed),
-        }
-    }
-}
-
-/// The one copy a key that is on a list of this process, until it is dropped.
-struct Listed<'a> {
-    list: &'a Mutex<HashSet<(ClaimKey, bool)>>,
-    key: (ClaimKey, bool),
-}
-
-impl<'a> Listed<'a> {
-    fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
-        let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
-        is_first.then(|| Self { list, key })
-    }
-}
-
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
-
-/// A delivery that is ours to handle, for as long as this is held.
-///
-/// Dropped without an end, by a panic or because the client left, it is released: best effort, since that takes a runtime; else the
-/// lease runs out. Dropped while the end is being told to the store, it is told again.
-pub(super) struct Held {
-    deduplicate: Arc<Deduplicate>,
-    /// `None` once it was settled.
-    claim: Option<Claim>,
-    remember_for: Duration,
-    end: End,
-    /// Of the route whose handler runs; `None` before that is decided.
-    holder: Option<Holder>,
-}
-
-/// How a delivery ends.
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    NotHandled,
-    Handled,
-    /// By an earlier copy, as this process knows. A store that does not take the claim has that one's.
-    HandledBefore,
-}
-
-impl Held {
-    fn new(deduplicate: Arc<Deduplicate>, claim: Claim, remember_for: Duration) -> Self {
-        Self { deduplicate, claim: Some(claim), remember_for, end: End::NotHandled, holder: None }
-    }
-
-    /// Waits for `handler`, and renews the claim meanwhile.
-    pub(super) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
-        // Polled after the handler, which may have used up the task's budget; the renewal has to go on all the same.
-        let mut renewal = pin!(unconstrained(self.keep_renewing()));
-        poll_fn(|cx| match handler.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(answer),
-            Poll::Pending => renewal.as_mut().poll(cx).map(|never| match never {}),
-        })
-        .await
-    }
-
-    async fn keep_renewing(&self) -> Infallible {
-        let Deduplicate { store, lease, .. } = &*self.deduplicate;
-        // Two may fail before the lease ends.
-        let interval = lease.checked_div(3).unwrap_or(*lease);
-        loop {
-            sleep(interval).await;
-            if let Some(claim) = &self.claim
-                && let Err(error) = store.renew(claim, *lease).await
-            {
-                self.deduplicate.say_failure("renew", &error);
-            }
-        }
-    }
-
-    /// The delivery was handled: no copy of it is, from now on.
-    pub(super) async fn complete(mut self) {
-        self.end = End::Handled;
-        if let Some(holder) = &mut self.holder {
-            holder.completed();
-        }
-        self.settle().await;
-    }
-
-    /// It was handled before. The store that failed just now may have lost it, so it is told again.
-    async fn complete_again(mut self) {
-        self.end = End::HandledBefore;
-        self.settle().await;
-    }
-
-    /// The delivery was not handled: the next copy that comes to this route may be.
-    pub(super) async fn release(mut self) {
-        // Before the store frees it, or a copy that came to another route could be first.
-        self.holder = None;
-        self.settle().await;
-    }
-
-    /// There was no handler for it: the next copy may be handled, whichever route it comes to.
-    pub(super) async fn release_for_every_route(mut self) {
-        if let Some(holder) = &mut self.holder {
-            holder.not_found();
-        }
-        self.release().await;
-    }
-
-    async fn settle(&mut self) {
-        if let Some(claim) = &self.claim {
-            self.deduplicate.settle(claim, self.end, self.remember_for).await;
-        }
-        self.claim = None;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Self { deduplicate, claim, remember_for, end, holder } = self;
-        let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
-        let Some(claim) = claim.take() else { return };
-        // See `release`; but what is being completed is held until that is done.
-        let holder = holder.filter(|_| end != End::NotHandled);
-        if let Ok(runtime) = Handle::try_current() {
-            let deduplicate = Arc::clone(deduplicate);
-            runtime.spawn(async move {
-                deduplicate.settle(&claim, end, remember_for).await;
-                drop(holder);
-            });
-        }
     }
 }
 

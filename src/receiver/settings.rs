@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Deduplicate, Outcome, Refusal, RefusalKind, RefusalResponse,
-    acknowledge::Acknowledge,
+    background::Acknowledge,
     budget::{Budget, Share},
     intake::Intake,
     telemetry,

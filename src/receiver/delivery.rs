@@ -3,10 +3,9 @@ use std::{pin::pin, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Receiver, Refusal, RefusalKind,
-    acknowledge::Slot,
-    holders::Route,
-    in_flight::Admitted,
+    Outcome, OutcomeKind, Receiver, Refusal, RefusalKind,
+    background::Slot,
+    deduplicate::{Admitted, Route},
     telemetry::{self, Span},
 };
 use crate::{deduplicate::ClaimKey, verify::Verified};
@@ -22,75 +21,6 @@ pub(crate) enum Delivered<R> {
     Acknowledged,
     /// It was not handled.
     Refused(Refusal),
-}
-
-/// What became of a verified delivery: what [`Receiver::on_outcome`] is told.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// What became of it.
-    pub kind: OutcomeKind,
-    /// Whether the sender was answered 202 before.
-    pub acknowledged: bool,
-    /// From verification to the end, the wait for a copy that was being handled included.
-    pub duration: Duration,
-    /// The delivery.
-    pub verified: Verified,
-}
-
-/// What became of a verified delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OutcomeKind {
-    /// The handler succeeded: it answered with a 2xx status.
-    Handled,
-    /// The handler answered with this status, which is none of success. An error of the inner service counts as 500.
-    Failed {
-        /// The status.
-        status: u16,
-    },
-    /// The handler panicked, or was dropped because the client left.
-    Aborted,
-    /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
-    /// sender was answered 200.
-    Unmatched,
-    /// A copy was handled before, so this one was not.
-    Duplicate,
-    /// It was refused after it was verified, because a copy [is being
-    /// handled](RefusalKind::BeingHandled) or came to [another route](RefusalKind::OtherRoute)
-    /// first, the store [failed](RefusalKind::StoreFailed), the background [is
-    /// full](RefusalKind::BackgroundFull) or the receiver [is draining](RefusalKind::Draining).
-    Refused(RefusalKind),
-}
-
-/// In the extensions of an event router's response: no handler ran. Makes the outcome
-/// [`OutcomeKind::Unmatched`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unmatched;
-
-impl OutcomeKind {
-    /// Of a delivery that was answered with this status, by a handler or by an event router without
-    /// one.
-    pub(crate) const fn of_answer(status: u16, is_unmatched: bool) -> Self {
-        match status {
-            200..=299 if is_unmatched => Self::Unmatched,
-            200..=299 => Self::Handled,
-            _ => Self::Failed { status },
-        }
-    }
-
-    /// A short name, for logs and metrics.
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Handled => "handled",
-            Self::Failed { .. } => "failed",
-            Self::Aborted => "aborted",
-            Self::Unmatched => "unmatched",
-            Self::Duplicate => "duplicate",
-            Self::Refused(_) => "refused",
-        }
-    }
 }
 
 /// A verified delivery on its way to its handler. What became of it is told when this is dropped: once, however that came about.

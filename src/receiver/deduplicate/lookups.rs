@@ -5,7 +5,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::deduplicate::Duplicate;
+use super::Duplicate;
 use crate::deduplicate::ClaimKey;
 
 /// What a lookup has found; `None` as long as it is under way.

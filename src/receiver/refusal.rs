@@ -1,0 +1,372 @@
+//! What a delivery that is not handled is answered: the status table in [`super`].
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+
+use crate::{
+    event::{EventError, EventErrorKind},
+    verify::{VerifyError, VerifyErrorKind},
+};
+
+/// Why the middleware refused a request. The handler did not run.
+///
+/// Rides in the response's extensions, for what lies outside of the middleware: metrics, logs. Carries no secret, signature or
+/// body.
+///
+/// ```
+/// use twenty_webhook::{receiver::{Refusal, RefusalKind}, verify::VerifyErrorKind};
+///
+/// /// Counts forgeries, not what is merely late: for a layer outside of the middleware.
+/// fn is_forged(extensions: &http::Extensions) -> bool {
+///     let kind = extensions.get().map(Refusal::kind);
+///     kind == Some(RefusalKind::Verify(VerifyErrorKind::SignatureMismatch))
+/// }
+/// # let mut extensions = http::Extensions::new();
+/// # assert!(!is_forged(&extensions));
+/// # extensions.insert(Refusal::from(VerifyErrorKind::SignatureMismatch));
+/// # assert!(is_forged(&extensions));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    kind: RefusalKind,
+}
+
+impl Refusal {
+    /// What was wrong.
+    #[must_use]
+    pub const fn kind(&self) -> RefusalKind {
+        self.kind
+    }
+
+    /// The status that the table in [`receiver`](super) gives it.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        use VerifyErrorKind as Verify;
+        match self.kind {
+            RefusalKind::Verify(
+                Verify::MissingSignature
+                | Verify::MissingTimestamp
+                | Verify::RepeatedSignature
+                | Verify::RepeatedTimestamp
+                | Verify::MalformedSignature
+                | Verify::MalformedTimestamp
+                | Verify::TimestampInSeconds,
+            )
+            | RefusalKind::BodyBrokenOff => 400,
+            RefusalKind::Verify(
+                Verify::Unsigned | Verify::TooOld | Verify::FromTheFuture | Verify::SignatureMismatch,
+            )
+            | RefusalKind::OtherWorkspace
+            | RefusalKind::OtherWebhook
+            | RefusalKind::UnknownTenant => 401,
+            RefusalKind::BodyTimeout => 408,
+            RefusalKind::BeingHandled | RefusalKind::OtherRoute => 409,
+            RefusalKind::Verify(Verify::BodyTooLong) => 413,
+            RefusalKind::ContentEncoding => 415,
+            RefusalKind::Nested => 500,
+            RefusalKind::Overloaded
+            | RefusalKind::BackgroundFull
+            | RefusalKind::Draining
+            | RefusalKind::ResolverFailed
+            | RefusalKind::StoreFailed => 503,
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Refusal {
+    /// Whether it was refused after it was verified: then it is Twenty's, and lost. Not when a copy waits.
+    pub(super) const fn is_of_authentic(&self) -> bool {
+        matches!(
+            self.kind,
+            RefusalKind::OtherWorkspace
+                | RefusalKind::OtherWebhook
+                | RefusalKind::StoreFailed
+                | RefusalKind::BackgroundFull
+                | RefusalKind::Draining
+        )
+    }
+
+    /// What to do about it, for the log.
+    pub(super) const fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
+                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a \
+                 delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl From<RefusalKind> for Refusal {
+    fn from(kind: RefusalKind) -> Self {
+        Self { kind }
+    }
+}
+
+impl From<VerifyErrorKind> for Refusal {
+    fn from(kind: VerifyErrorKind) -> Self {
+        RefusalKind::Verify(kind).into()
+    }
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        error.kind().into()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RefusalKind::Verify(kind) => VerifyError::from(kind).fmt(f),
+            RefusalKind::ContentEncoding => f.write_str("body is encoded, Twenty sends it plain"),
+            RefusalKind::BodyBrokenOff => f.write_str("body broke off"),
+            RefusalKind::BodyTimeout => f.write_str("body did not end within its deadline"),
+            RefusalKind::OtherWorkspace => f.write_str("authentic, but of another workspace than expected"),
+            RefusalKind::OtherWebhook => f.write_str("authentic, but of another webhook than expected"),
+            RefusalKind::UnknownTenant => f.write_str("no tenant of that name"),
+            RefusalKind::ResolverFailed => f.write_str("the tenant's keys could not be found out"),
+            RefusalKind::Overloaded => f.write_str("too many unverified bytes held at once"),
+            RefusalKind::BeingHandled => f.write_str("a copy is being handled, and another one waits for it"),
+            RefusalKind::StoreFailed => f.write_str("the claim store failed"),
+            RefusalKind::BackgroundFull => f.write_str("too many handlers in the background"),
+            RefusalKind::Draining => f.write_str("the receiver is draining: the program is about to end"),
+            RefusalKind::OtherRoute => f.write_str("a copy came to another route first, whose handler failed"),
+            RefusalKind::Nested => f.write_str(
+                "the middlewares of two receivers that deduplicate or acknowledge lie around each other: keep one of them",
+            ),
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// What was wrong with a request that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// It did not verify.
+    Verify(VerifyErrorKind),
+    /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body, and the signature cannot match.
+    ContentEncoding,
+    /// The body ended with an error, or came with more than 1,000 chunks of nothing.
+    BodyBrokenOff,
+    /// The body did not end in time.
+    BodyTimeout,
+    /// Authentic, but of a workspace that was not [expected](super::Receiver::expect_workspace).
+    OtherWorkspace,
+    /// Authentic, but of a webhook that was not [expected](super::Receiver::expect_webhook).
+    OtherWebhook,
+    /// The [resolver](super::Receiver::for_tenants) knows no such tenant.
+    UnknownTenant,
+    /// The [resolver](super::Receiver::for_tenants) failed, or took too long.
+    ResolverFailed,
+    /// The [budget](super::Receiver::unverified_budget) for unverified bytes is used up.
+    Overloaded,
+    /// Authentic, but a copy is being handled and another one waits for it already.
+    BeingHandled,
+    /// Authentic, but the claim store failed, under [`StoreFailure::Reject`](super::StoreFailure::Reject).
+    StoreFailed,
+    /// Authentic, but a copy came to another route first, whose handler failed. The route that it
+    /// came to first may handle it again.
+    OtherRoute,
+    /// Authentic, but no more handlers may run in the background.
+    BackgroundFull,
+    /// Authentic, but the receiver is [draining](super::Receiver::drain), or its runtime is being
+    /// shut down.
+    Draining,
+    /// The middleware of another receiver lies around this one, and both deduplicate or
+    /// acknowledge: a mistake in the program.
+    Nested,
+}
+
+impl RefusalKind {
+    /// Whether a verified delivery ends so: then it is told with its [`Outcome`](super::Outcome), whoever still waits for the answer.
+    pub(super) const fn is_an_outcome(self) -> bool {
+        matches!(
+            self,
+            Self::BeingHandled | Self::OtherRoute | Self::StoreFailed | Self::BackgroundFull | Self::Draining
+        )
+    }
+
+    /// A short name, for metrics.
+    #[cfg(feature = "metrics")]
+    pub(super) const fn label(self) -> &'static str {
+        use VerifyErrorKind as Verify;
+        match self {
+            Self::Verify(Verify::Unsigned) => "unsigned",
+            Self::Verify(Verify::MissingSignature) => "missing_signature",
+            Self::Verify(Verify::MissingTimestamp) => "missing_timestamp",
+            Self::Verify(Verify::RepeatedSignature) => "repeated_signature",
+            Self::Verify(Verify::RepeatedTimestamp) => "repeated_timestamp",
+            Self::Verify(Verify::MalformedSignature) => "malformed_signature",
+            Self::Verify(Verify::MalformedTimestamp) => "malformed_timestamp",
+            Self::Verify(Verify::TimestampInSeconds) => "timestamp_in_seconds",
+            Self::Verify(Verify::TooOld) => "too_old",
+            Self::Verify(Verify::FromTheFuture) => "from_the_future",
+            Self::Verify(Verify::BodyTooLong) => "body_too_long",
+            Self::Verify(Verify::SignatureMismatch) => "signature_mismatch",
+            Self::ContentEncoding => "content_encoding",
+            Self::BodyBrokenOff => "body_broken_off",
+            Self::BodyTimeout => "body_timeout",
+            Self::OtherWorkspace => "other_workspace",
+            Self::OtherWebhook => "other_webhook",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::ResolverFailed => "resolver_failed",
+            Self::Overloaded => "overloaded",
+            Self::BeingHandled => "being_handled",
+            Self::StoreFailed => "store_failed",
+            Self::OtherRoute => "other_route",
+            Self::BackgroundFull => "background_full",
+            Self::Draining => "draining",
+            Self::Nested => "nested",
+        }
+    }
+}
+
+/// What to answer to a refused request. By default the status of the table and nothing else.
+///
+/// ```
+/// use twenty_webhook::receiver::{Receiver, RefusalResponse};
+/// # use twenty_webhook::verify::Verifier;
+/// # let verifier = Verifier::new("secret")?;
+///
+/// // hide that there is a receiver from those who cannot sign
+/// let receiver = Receiver::new(verifier).respond_with(|refusal| match refusal.status() {
+///     401 => RefusalResponse::new(404).body("text/plain", "not found"),
+///     status => RefusalResponse::new(status),
+/// });
+/// # let _ = receiver;
+/// # Ok::<(), twenty_webhook::verify::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct RefusalResponse {
+    status: u16,
+    content_type: Option<&'static str>,
+    body: Bytes,
+}
+
+impl RefusalResponse {
+    /// An answer with this status and no body. What HTTP demands with the status is added:
+    /// `WWW-Authenticate` with 401, `Accept-Encoding` with 415, `Connection: close` on HTTP/1 with
+    /// 408 and when some of the request's body was not read.
+    ///
+    /// A number that is no final status (200 to 599) is answered as 500.
+    pub const fn new(status: u16) -> Self {
+        let status = if matches!(status, 200..=599) { status } else { 500 };
+        Self { status, content_type: None, body: Bytes::new() }
+    }
+
+    /// With a body. Whoever sent the request will read it: say nothing that helps a forger. A content type that no header can have is left
+    /// out.
+    ///
+    /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
+    /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of
+    /// the next response.
+    pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.content_type = Some(content_type);
+        self.body = body.into();
+        self
+    }
+}
+
+impl RefusalResponse {
+    /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol has one, as
+    /// HTTP/1 does. `leaves_body_unread`: whether some of the request's body was not read.
+    pub(crate) fn into_parts(
+        self,
+        has_connection_header: bool,
+        leaves_body_unread: bool,
+    ) -> (u16, impl Iterator<Item = (&'static str, &'static str)>, Bytes) {
+        let demanded = match self.status {
+            401 => Some(("www-authenticate", "Twenty-Webhook")),
+            415 => Some(("accept-encoding", "identity")),
+            _ => None,
+        };
+        let has_content = !matches!(self.status, 204 | 205 | 304);
+        let content_type = self.content_type.filter(|_| has_content).map(|content_type| ("content-type", content_type));
+        let body = if has_content { self.body } else { Bytes::new() };
+        let closes = has_connection_header && (leaves_body_unread || self.status == 408);
+        let connection = closes.then_some(("connection", "close"));
+        (self.status, demanded.into_iter().chain(connection).chain(content_type), body)
+    }
+}
+
+/// Why an extractor gave the handler nothing, although the delivery is authentic.
+///
+/// Answers with an empty body and rides in the response's extensions. Take it instead of the answer, where the delivery is to be kept:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use twenty_webhook::{Verified, WebhookEvent, event::record::Person, receiver::WebhookRejection};
+///
+/// async fn on_person(event: Result<WebhookEvent<Person>, WebhookRejection>, verified: Verified) {
+///     match event {
+///         Ok(event) => println!("{}", event.name),
+///         Err(rejection) => eprintln!("{rejection}: put aside, {} bytes", verified.body().len()),
+///     }
+/// }
+/// # axum::Router::<()>::new().route("/", axum::routing::post(on_person));
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WebhookRejection {
+    /// The route is not wrapped in the middleware, so nothing was verified.
+    MissingMiddleware,
+    /// The verified body is not the event that the handler asks for.
+    Event(EventError),
+}
+
+impl WebhookRejection {
+    /// The status that the table in [`receiver`](super) gives it.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::MissingMiddleware => 500,
+            Self::Event(error) => match error.kind() {
+                EventErrorKind::NotJson => 400,
+                EventErrorKind::Mismatch | EventErrorKind::WrongObject => 422,
+            },
+        }
+    }
+}
+
+impl WebhookRejection {
+    pub(crate) fn log(&self) {
+        #[cfg(feature = "tracing")]
+        match self {
+            Self::MissingMiddleware => tracing::error!("{self}"),
+            // Authentic, and lost for this handler: Twenty does not send it again.
+            Self::Event(_) => tracing::warn!(status = self.status(), "rejected a verified delivery: {self}"),
+        }
+    }
+}
+
+impl From<EventError> for WebhookRejection {
+    fn from(error: EventError) -> Self {
+        Self::Event(error)
+    }
+}
+
+impl fmt::Display for WebhookRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingMiddleware => {
+                f.write_str("nothing verified this request: is the webhook middleware on the route?")
+            }
+            Self::Event(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for WebhookRejection {
+    // The event's error is told by `Display`, so what comes next is its source, of which it has none.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        None
+    }
+}
