@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     event::{Heading, field::Id},
-    verify::{Keys, SignatureValues, Verified, Verifier, VerifyErrorKind},
+    verify::{Keys, SignatureValues, Verified, Verifier},
 };
 
 /// How deliveries are received: what the middleware of every framework runs.
@@ -245,52 +245,9 @@ impl Receiver {
         deduplicate.is_some() || acknowledge.is_some()
     }
 
-    /// What to do with a request that may have come through other middleware of this crate: with
-    /// what that one verified.
-    pub(crate) fn nesting(&self, outer: Option<&Verified>) -> Nesting {
-        let Some((verified, by)) = outer.and_then(|verified| Some((verified, verified.by()?))) else {
-            return Nesting::Verify { is_inside_managed: false };
-        };
-        if by.receiver_id == self.id() {
-            Nesting::PassThrough(verified.clone())
-        } else if by.is_managed && self.is_managed() {
-            Nesting::Refuse(RefusalKind::Nested.into())
-        } else {
-            Nesting::Verify { is_inside_managed: by.is_managed }
-        }
-    }
-
     pub(super) fn with_resolver(mut self, resolver: Resolver) -> Self {
         self.policy_mut().resolver = Some(resolver);
         self
-    }
-
-    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding, declared length.
-    ///
-    /// `at_least`: how long the body will be at least, as far as the framework knows beyond the headers.
-    pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureValues, Refusal>
-    where
-        N: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-        H: IntoIterator<Item = (N, V)> + Clone,
-    {
-        let verifier = self.verifier();
-        let signature = verifier.values(headers.clone())?;
-        verifier.check_age(&signature)?;
-        let mut declared = at_least;
-        for (name, value) in headers {
-            let (name, value) = (name.as_ref(), value.as_ref());
-            if name.eq_ignore_ascii_case(b"content-encoding") && !is_plain(value) {
-                return Err(RefusalKind::ContentEncoding.into());
-            }
-            if name.eq_ignore_ascii_case(b"content-length") {
-                declared = declared.max(parse_length(value));
-            }
-        }
-        if usize::try_from(declared).map_or(true, |declared| declared > verifier.body_limit()) {
-            return Err(VerifyErrorKind::BodyTooLong.into());
-        }
-        Ok(signature)
     }
 
     /// The lookup of the tenant's keys, where there are tenants. `target`: path and query.
@@ -391,40 +348,15 @@ impl Receiver {
     }
 }
 
-/// What a middleware does inside of another one.
-pub(crate) enum Nesting {
-    /// There is none, or that of another receiver: what it verified, perhaps with another tenant's
-    /// keys, proves nothing here.
-    Verify { is_inside_managed: bool },
-    /// That of the same receiver has done everything. To do it again would take the delivery for a
-    /// copy of itself.
-    PassThrough(Verified),
-    /// Both deduplicate or acknowledge. In the same store the delivery would be a copy of itself,
-    /// and the 202 of the inner one would complete the claim of the outer one before the handler
-    /// has ended.
-    Refuse(Refusal),
-}
-
 /// An id that no other receiver in this process has.
 fn new_id() -> u64 {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A list of codings may have empty members (RFC 9110, 5.6.1), which mean nothing.
-fn is_plain(codings: &[u8]) -> bool {
-    let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
-}
-
 /// A UUID in lower case, with hyphens.
 fn as_twenty_writes(id: &Id) -> Id {
     Uuid::try_parse(&id.to_string()).map_or_else(|_| id.clone(), Id::from)
-}
-
-/// What no number is, the body itself will tell.
-fn parse_length(value: &[u8]) -> u64 {
-    std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 impl From<Verifier> for Receiver {
