@@ -43,7 +43,7 @@
 //!    the status table that every adapter runs.
 //! 3. [`tower`], [`axum`] and [`actix_web`]: requests into calls, outcomes into responses.
 //!
-//! [`testing`] stands outside: it makes what they take.
+//! [`testing`] and [`diagnose`] stand beside them: one makes deliveries, the other explains those that do not verify.
 //!
 //! # Types of other crates
 //!
@@ -88,6 +88,7 @@ pub mod actix_web;
 pub mod axum;
 mod clip;
 pub mod deduplicate;
+pub mod diagnose;
 pub mod event;
 mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]

@@ -14,6 +14,7 @@ use http::{Request, Response};
 use twenty_webhook::{
     WebhookEvent, actix_web, axum,
     deduplicate::*,
+    diagnose::*,
     event::{field::*, record::*, *},
     receiver::*,
     testing::*,
@@ -51,10 +52,10 @@ table! {
     "verify::VerifyErrorKind" VerifyErrorKind: threads panics;
     "verify::ConfigError" ConfigError: threads panics;
     "verify::SecretFileError" SecretFileError: threads;
-    "verify::Diagnosis" Diagnosis: threads panics;
-    "verify::Cause" Cause: threads panics;
-    "verify::SecretEncoding" SecretEncoding: threads panics;
-    "verify::Rewriting" Rewriting: threads panics;
+    "diagnose::Diagnosis" Diagnosis: threads panics;
+    "diagnose::Cause" Cause: threads panics;
+    "diagnose::SecretEncoding" SecretEncoding: threads panics;
+    "diagnose::Rewriting" Rewriting: threads panics;
     "verify::Verifier" Verifier: threads;
     "verify::VerifierBuilder" VerifierBuilder: threads;
     "verify::Verification" Verification: threads;

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value, value::RawValue};
 use sha2::Sha256;
 use support::{NONCE, SECRET, SIGNATURE, TIMESTAMP, secret, vector};
-use twenty_webhook::verify::{
-    Cause, Diagnosis, FixedClock, Keys, Rewriting, SecretEncoding, Signer, Timestamp, Verifier, VerifyErrorKind,
+use twenty_webhook::{
+    diagnose::{Cause, Diagnosis, Rewriting, SecretEncoding},
+    verify::{FixedClock, Keys, Signer, Timestamp, Verifier, VerifyErrorKind},
 };
 
 /// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented one that no server sends.

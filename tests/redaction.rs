@@ -24,6 +24,7 @@ use tower::{Layer, Service, service_fn};
 use twenty_webhook::{
     Receiver, WebhookEvent, actix_web, axum,
     deduplicate::*,
+    diagnose::*,
     event::{field::*, record::*, *},
     receiver::*,
     testing::*,
@@ -119,12 +120,12 @@ fn of_verify(shown: &mut Shown) {
     let padded = Verifier::builder().secret(padded).clock(clock()).build().unwrap();
     for body in [BODY, &BODY.replace(':', ": ")] {
         let diagnosis = padded.diagnose(headers(BODY.as_bytes()).pairs(), body);
-        shown.of("verify::Diagnosis", &diagnosis);
-        shown.of("verify::Diagnosis", &diagnosis.to_string());
-        shown.of("verify::Cause", &diagnosis.causes());
+        shown.of("diagnose::Diagnosis", &diagnosis);
+        shown.of("diagnose::Diagnosis", &diagnosis.to_string());
+        shown.of("diagnose::Cause", &diagnosis.causes());
     }
-    shown.of("verify::SecretEncoding", &SecretEncoding::Hex);
-    shown.of("verify::Rewriting", &Rewriting::Spaces);
+    shown.of("diagnose::SecretEncoding", &SecretEncoding::Hex);
+    shown.of("diagnose::Rewriting", &Rewriting::Spaces);
 }
 
 fn of_event(shown: &mut Shown) {

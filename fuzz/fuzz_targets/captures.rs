@@ -4,7 +4,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use twenty_webhook::verify::{Cause, Keys, Secret, Verifier};
+use twenty_webhook::{
+    diagnose::Cause,
+    verify::{Keys, Secret, Verifier},
+};
 use twenty_webhook_fuzz::{
     SECRETS, builder,
     delivery::{Delivery, SIGNATURE, TIMESTAMP},

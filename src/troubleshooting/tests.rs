@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration
 use crate::{
     Verifier, WebhookEvent,
     deduplicate::{StoreError, StoreErrorKind},
+    diagnose::{Cause, Rewriting, SecretEncoding},
     event::{FromRecord, record::Person},
     receiver::{Refusal, RefusalKind, WebhookRejection},
     testing::Delivery,
-    verify::{Cause, Rewriting, SecretEncoding, Signer, VerifyErrorKind},
+    verify::{Signer, VerifyErrorKind},
 };
 
 const PAGE: &str = include_str!("../../docs/troubleshooting.md");

@@ -5,7 +5,7 @@ use crate::lower_hex;
 
 /// The three header names under one prefix, in lower case.
 #[derive(Clone, Debug)]
-pub(super) struct HeaderNames {
+pub(crate) struct HeaderNames {
     signature: Box<str>,
     timestamp: Box<str>,
     nonce: Box<str>,
@@ -26,15 +26,15 @@ impl HeaderNames {
         Ok(Self::with_suffixes(&prefix.to_ascii_lowercase()))
     }
 
-    pub(super) fn signature(&self) -> &str {
+    pub(crate) fn signature(&self) -> &str {
         &self.signature
     }
 
-    pub(super) fn timestamp(&self) -> &str {
+    pub(crate) fn timestamp(&self) -> &str {
         &self.timestamp
     }
 
-    pub(super) fn nonce(&self) -> &str {
+    pub(crate) fn nonce(&self) -> &str {
         &self.nonce
     }
 
@@ -197,7 +197,7 @@ fn is(name: &[u8], ours: &str) -> bool {
 
 /// A timestamp and the text it was sent as. The text is what is signed, so `007` and `7` must stay apart.
 #[derive(Clone, Copy)]
-pub(super) struct TimestampHeader {
+pub(crate) struct TimestampHeader {
     value: Timestamp,
     /// Behind the text there are colons.
     text: [u8; Self::MAX_DIGITS + 1],
@@ -208,7 +208,7 @@ impl TimestampHeader {
     /// The digits of `u64::MAX`.
     const MAX_DIGITS: usize = 20;
 
-    pub(super) fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
         let malformed = VerifyErrorKind::MalformedTimestamp;
         if text.is_empty() || text.len() > Self::MAX_DIGITS {
             return Err(malformed);
@@ -229,12 +229,12 @@ impl TimestampHeader {
         Ok(Self { value: Timestamp::from_millis(millis), text: buffer, len })
     }
 
-    pub(super) fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         self.text.get(..self.len.into()).unwrap_or_default()
     }
 
     /// What is signed before the body: the text and a colon.
-    pub(super) fn signed(&self) -> &[u8] {
+    pub(crate) fn signed(&self) -> &[u8] {
         self.text.get(..=self.len.into()).unwrap_or_default()
     }
 }
@@ -249,7 +249,7 @@ impl From<Timestamp> for TimestampHeader {
     }
 }
 
-pub(super) fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> {
+pub(crate) fn parse_signature(text: &[u8]) -> Result<[u8; 32], VerifyErrorKind> {
     parse_lower_hex(text).ok_or(VerifyErrorKind::MalformedSignature)
 }
 

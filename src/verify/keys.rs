@@ -58,7 +58,7 @@ impl Keys {
         Self { id: Self::DEFAULT_ID.into(), secrets: [secret].into() }
     }
 
-    pub(super) fn shared_id(&self) -> Arc<str> {
+    pub(crate) fn shared_id(&self) -> Arc<str> {
         Arc::clone(&self.id)
     }
 
@@ -66,7 +66,7 @@ impl Keys {
         self.id
     }
 
-    pub(super) fn secrets(&self) -> &[Secret] {
+    pub(crate) fn secrets(&self) -> &[Secret] {
         &self.secrets
     }
 }

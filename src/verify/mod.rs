@@ -30,7 +30,6 @@
 //! newline behind the secret, a body that was parsed and written again, a proxy that renames headers. And what to do about it.
 
 mod clock;
-mod diagnosis;
 mod error;
 mod headers;
 mod keys;
@@ -43,12 +42,13 @@ mod verified;
 mod verifier;
 
 pub use clock::{Clock, FixedClock, SystemClock};
-pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
 pub use error::{ConfigError, SecretFileError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub(crate) use headers::SignatureValues;
+pub(crate) use headers::{HeaderNames, TimestampHeader, parse_signature};
 pub use keys::Keys;
+pub(crate) use secret::HmacSha256;
 pub use secret::Secret;
 pub use signer::Signer;
 pub use timestamp::Timestamp;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{ConfigError, SecretFileError, headers::TimestampHeader};
 
 /// The MAC under way: keyed once per secret, cloned per delivery.
-pub(super) type HmacSha256 = Hmac<Sha256>;
+pub(crate) type HmacSha256 = Hmac<Sha256>;
 
 /// A webhook's secret, as Twenty shows it under *Settings → APIs & Webhooks*.
 ///

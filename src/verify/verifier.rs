@@ -183,15 +183,15 @@ impl Verifier {
         self.inner.clock.now()
     }
 
-    pub(super) fn keys(&self) -> &Keys {
+    pub(crate) fn keys(&self) -> &Keys {
         &self.inner.keys
     }
 
-    pub(super) fn names(&self) -> &HeaderNames {
+    pub(crate) fn names(&self) -> &HeaderNames {
         &self.inner.names
     }
 
-    pub(super) fn tolerance(&self) -> Duration {
+    pub(crate) fn tolerance(&self) -> Duration {
         self.inner.tolerance
     }
 

@@ -1,7 +1,7 @@
 //! Why a request does not verify: the library's diagnosis, and what the method adds to it.
 
 use serde::Serialize;
-use twenty_webhook::verify::{Cause, Diagnosis};
+use twenty_webhook::diagnose::{Cause, Diagnosis};
 
 use crate::output::shortened;
 

@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    verify::{Diagnosis, FixedClock, Secret, SystemClock, Timestamp},
+    diagnose::Diagnosis,
+    verify::{FixedClock, Secret, SystemClock, Timestamp},
 };
 
 use crate::{

@@ -7,14 +7,16 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    super::{Keys, Secret, secret::HmacSha256},
     Cause, Rewriting, SecretEncoding,
-    capture::{Capture, Signature},
+    capture::Capture,
     encoding::{
         base64_decode, base64_encode, form_value, from_windows_1252, hex_decode, percent_decode, to_windows_1252,
     },
     json::{self, Style},
+    proof::Proof,
+    signature::Signature,
 };
+use crate::verify::{HmacSha256, Keys, Secret};
 
 /// How a signature came about. Where it departs from [`AS_TWENTY`] is the cause.
 #[derive(Clone, Copy)]
@@ -93,13 +95,6 @@ pub(super) struct Evidence<'a> {
     timestamp: Option<&'a [u8]>,
     nonce: Option<&'a [u8]>,
     body: &'a [u8],
-}
-
-/// A signature whose MAC was found, and what had to be supposed for it.
-pub(super) struct Proof {
-    pub(super) signature: Signature,
-    pub(super) is_timestamp_signed: bool,
-    pub(super) causes: Vec<Cause>,
 }
 
 impl<'a> Evidence<'a> {

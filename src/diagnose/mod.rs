@@ -1,25 +1,28 @@
-//! Why a captured delivery does not verify: a table of hypotheses, each tried on the capture.
+//! Finds out why a captured delivery does not verify.
 //!
-//! `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain facts when no
-//! hypothesis holds, and `cause` says what to tell and to advise.
+//! [`Verifier::diagnose`](crate::Verifier::diagnose) tries a table of hypotheses on the capture and returns a
+//! [`Diagnosis`]: the causes that evidence shows, each with advice.
 
+// `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain
+// facts when no hypothesis holds, `cause` names what was found and `advice` says what to do.
+
+mod advice;
 mod capture;
 mod cause;
 mod circumstances;
 mod encoding;
 mod hypothesis;
 mod json;
+mod proof;
+mod signature;
 
 use std::fmt;
 
 use bytes::Bytes;
 
 pub use self::cause::{Cause, Rewriting, SecretEncoding};
-use self::{
-    capture::Capture,
-    hypothesis::{Evidence, Proof},
-};
-use super::{Keys, Timestamp, Verifier, VerifyError, VerifyErrorKind};
+use self::{capture::Capture, hypothesis::Evidence, proof::Proof};
+use crate::verify::{Keys, Timestamp, Verifier, VerifyError, VerifyErrorKind};
 
 /// Why a delivery does not verify, and what to do about it. Made by [`Verifier::diagnose`].
 ///
@@ -69,11 +72,11 @@ impl Verifier {
     /// Tells why a captured delivery does not verify: for an operator's tools and tests, not for the path of requests.
     ///
     /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The present is that of this
-    /// verifier's [clock](super::VerifierBuilder::clock): set a [`FixedClock`](super::FixedClock) to the time of the
+    /// verifier's [clock](crate::verify::VerifierBuilder::clock): set a [`FixedClock`](crate::verify::FixedClock) to the time of the
     /// capture to judge it as of then.
     ///
     /// ```
-    /// use twenty_webhook::verify::{Cause, Signer, Verifier};
+    /// use twenty_webhook::{diagnose::Cause, verify::{Signer, Verifier}};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let body = r#"{"eventName":"person.created","record":{}}"#;
@@ -110,7 +113,7 @@ impl Verifier {
     /// Computes one more HMAC for each secret of the others.
     ///
     /// ```
-    /// use twenty_webhook::verify::{Cause, Keys, Secret, Signer, Verifier};
+    /// use twenty_webhook::{diagnose::Cause, verify::{Keys, Secret, Signer, Verifier}};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let acme = Keys::new("acme", [Secret::new("secret of acme")?])?;
@@ -149,7 +152,7 @@ impl Verifier {
     /// [`diagnose`](Self::diagnose) reads it: in seconds as well, among values that were joined,
     /// and under a name that something on the way changed.
     ///
-    /// To judge a capture as of its own time, set a [`FixedClock`](super::FixedClock) to it. `None`
+    /// To judge a capture as of its own time, set a [`FixedClock`](crate::verify::FixedClock) to it. `None`
     /// when there is no timestamp, or none that can be read: then no diagnosis finds it too old. It
     /// is verified no more than the headers are.
     ///

@@ -1,12 +1,11 @@
 //! What a captured delivery's headers show: read leniently where verification is strict.
 
 use super::{
-    super::headers::{HeaderNames, TimestampHeader, parse_signature},
     Cause, Header,
-    encoding::{base64_decode, hex_decode},
-    hypothesis::Proof,
+    proof::Proof,
+    signature::{MAX_VALUES, Signature, parts},
 };
-use crate::verify::{Timestamp, VerifyErrorKind};
+use crate::verify::{HeaderNames, Timestamp, TimestampHeader, VerifyErrorKind, parse_signature};
 
 /// The headers that a diagnosis looks at.
 pub(super) struct Capture<'a> {
@@ -153,9 +152,6 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// More copies of a header, or more parts of a value, than anybody's proxy adds.
-    const MAX_VALUES: usize = 4;
-
     fn new(headers: &[Header<'a>], expected: &str, role: &str) -> Self {
         let liked =
             || headers.iter().filter_map(|(name, value)| Some((Likeness::of(name, expected, role)?, *name, *value)));
@@ -163,7 +159,7 @@ impl<'a> Found<'a> {
         let (names, values): (Vec<_>, _) = liked()
             .filter(|(likeness, ..)| Some(*likeness) == best)
             .map(|(_, name, value)| (name, value))
-            .take(Self::MAX_VALUES)
+            .take(MAX_VALUES)
             .unzip();
         Self { likeness: best, name: names.first().copied().unwrap_or_default(), values }
     }
@@ -186,62 +182,5 @@ impl<'a> Found<'a> {
     fn is_repeated(&self, is_value: impl Fn(&[u8]) -> bool) -> bool {
         let is_joined = |value: &&[u8]| value.contains(&b',') && parts(value).all(&is_value);
         self.values.len() > 1 || self.values.iter().any(is_joined)
-    }
-}
-
-fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).take(Found::MAX_VALUES)
-}
-
-/// A signature, and how it is written.
-#[derive(Clone, Copy)]
-pub(super) struct Signature {
-    pub(super) mac: [u8; 32],
-    prefix: Option<&'static str>,
-    digits: Digits,
-}
-
-#[derive(Clone, Copy)]
-enum Digits {
-    LowerHex,
-    UpperHex,
-    Base64,
-}
-
-impl Signature {
-    /// What other services write before their signatures.
-    const PREFIXES: [&str; 6] = ["sha256=", "sha256:", "hmac-sha256=", "v1=", "v1,", "v1:"];
-
-    /// The value as a whole, and what commas may have joined.
-    fn candidates(value: &[u8]) -> impl Iterator<Item = Self> {
-        let whole = Self::parse(value.trim_ascii());
-        let parts = parts(value).filter(move |_| whole.is_none()).filter_map(Self::parse);
-        whole.into_iter().chain(parts)
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let starts_with = |prefix: &&str| {
-            text.split_at_checked(prefix.len()).is_some_and(|(start, _)| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
-        let prefix = Self::PREFIXES.into_iter().find(starts_with);
-        let text = text.get(prefix.map_or(0, str::len)..)?.trim_ascii();
-        let (mac, digits) = match hex_decode(text).and_then(|mac| mac.try_into().ok()) {
-            Some(mac) if text.iter().any(u8::is_ascii_uppercase) => (mac, Digits::UpperHex),
-            Some(mac) => (mac, Digits::LowerHex),
-            // Checked first, so that a long value is not decoded for nothing.
-            None if text.len() <= 44 => (base64_decode(text)?.try_into().ok()?, Digits::Base64),
-            None => return None,
-        };
-        Some(Self { mac, prefix, digits })
-    }
-
-    fn causes(self) -> Vec<Cause> {
-        let prefix = self.prefix.map(|prefix| Cause::SignaturePrefixed { prefix });
-        let digits = match self.digits {
-            Digits::LowerHex => None,
-            Digits::UpperHex => Some(Cause::SignatureUpperCase),
-            Digits::Base64 => Some(Cause::SignatureBase64),
-        };
-        prefix.into_iter().chain(digits).collect()
     }
 }
