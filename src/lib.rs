@@ -69,6 +69,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Some links lead to what a feature turns on.
 #![cfg_attr(not(all(feature = "actix-web", feature = "axum")), allow(rustdoc::broken_intra_doc_links))]
+// A receiver without a framework: what the frameworks' modules use is not used.
+#![cfg_attr(
+    all(feature = "receiver", not(any(feature = "actix-web", feature = "tower"))),
+    allow(dead_code, unused_imports)
+)]
 // Nothing on a request's path may panic.
 #![cfg_attr(
     not(test),
@@ -91,7 +96,7 @@ pub mod deduplicate;
 pub mod diagnose;
 pub mod event;
 mod lower_hex;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub mod receiver;
 pub mod testing;
 #[cfg(feature = "tower")]
@@ -101,7 +106,7 @@ pub mod troubleshooting;
 pub mod verify;
 
 pub use event::WebhookEvent;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub use receiver::Receiver;
 pub use verify::{Verified, Verifier};
 

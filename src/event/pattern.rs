@@ -70,7 +70,7 @@ impl EventPattern {
     }
 
     /// Whether some version of Twenty sends the action, or any action will do.
-    #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+    #[cfg(all(feature = "tracing", feature = "receiver"))]
     pub(super) fn has_known_action(&self) -> bool {
         let known: &[&str] = match self.scope {
             Scope::Records => &["created", "updated", "deleted", "destroyed", "restored"],
@@ -200,10 +200,7 @@ struct ScopeMap<T> {
     all: Option<T>,
 }
 
-#[cfg_attr(
-    not(any(feature = "actix-web", feature = "tower", test)),
-    expect(dead_code, reason = "for the event routers")
-)]
+#[cfg_attr(not(any(feature = "receiver", test)), expect(dead_code, reason = "for the event routers"))]
 impl<T> PatternMap<T> {
     pub(crate) fn new() -> Self {
         Self { records: ScopeMap::new(), metadata: ScopeMap::new() }
@@ -410,7 +407,7 @@ mod tests {
             }
         }
 
-        #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+        #[cfg(all(feature = "tracing", feature = "receiver"))]
         #[test]
         fn of_actions_are_known_if_twenty_sends_them() {
             for text in

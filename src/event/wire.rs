@@ -128,7 +128,7 @@ pub(crate) struct Heading {
 
 impl Heading {
     /// Reads no further than it must. Of a body that is not a JSON object, what was found until then.
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    #[cfg(feature = "receiver")]
     pub(crate) fn read(body: &[u8]) -> Self {
         let mut heading = Self::default();
         heading.find(body, |heading| {

@@ -44,7 +44,7 @@ mod verifier;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use error::{ConfigError, SecretFileError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub(crate) use headers::SignatureValues;
 pub(crate) use headers::{HeaderNames, TimestampHeader, parse_signature};
 pub use keys::Keys;
@@ -52,10 +52,10 @@ pub(crate) use secret::HmacSha256;
 pub use secret::Secret;
 pub use signer::Signer;
 pub use timestamp::Timestamp;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub(crate) use timestamp::whole_millis;
 pub use verification::Verification;
 pub use verified::Verified;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub(crate) use verified::VerifiedBy;
 pub use verifier::{Verifier, VerifierBuilder};

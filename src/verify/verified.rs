@@ -36,22 +36,19 @@ pub struct Verified {
     secret_index: usize,
     nonce: Option<[u8; 16]>,
     /// The receiver whose middleware verified it, if one did; see `VerifiedBy`.
-    #[cfg_attr(
-        not(any(feature = "actix-web", feature = "tower")),
-        expect(dead_code, reason = "there is no middleware")
-    )]
+    #[cfg_attr(not(feature = "receiver"), expect(dead_code, reason = "there is no middleware"))]
     by: Option<(u64, bool)>,
 }
 
 /// A middleware that verified a delivery.
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 pub(crate) struct VerifiedBy {
     pub(crate) receiver_id: u64,
     /// Whether it, or one around it, deduplicates or acknowledges.
     pub(crate) is_managed: bool,
 }
 
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(feature = "receiver")]
 impl Verified {
     pub(crate) fn by(&self) -> Option<VerifiedBy> {
         self.by.map(|(receiver_id, is_managed)| VerifiedBy { receiver_id, is_managed })

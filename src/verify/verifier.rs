@@ -294,7 +294,7 @@ impl VerifierBuilder {
     }
 
     /// Whether it was given any.
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    #[cfg(feature = "receiver")]
     pub(crate) fn has_secrets(&self) -> bool {
         self.keys.is_some() || !self.secrets.is_empty()
     }
