@@ -124,11 +124,11 @@ table! {
     "receiver::WebhookRejection" WebhookRejection: threads panics;
     "receiver::Outcome" Outcome: threads panics;
     "receiver::OutcomeKind" OutcomeKind: threads panics;
-    "receiver::StoreFailure" StoreFailure: threads panics;
+    "deduplicate::StoreFailure" StoreFailure: threads panics;
     "receiver::Drained" Drained: threads panics;
     "receiver::TenantRequest" TenantRequest: threads panics;
     "receiver::Receiver" Receiver: threads;
-    "receiver::Deduplicate" Deduplicate: threads;
+    "deduplicate::Deduplicate" Deduplicate: threads;
     "tower::WebhookLayer" tower::WebhookLayer: threads;
     "tower::WebhookService" tower::WebhookService<Inner>: threads;
     "tower::ResponseFuture" tower::ResponseFuture<Inner, String>: sends;

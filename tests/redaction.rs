@@ -258,8 +258,8 @@ async fn of_receiver(shown: &mut Shown, noted: &Noted) {
     .unwrap();
     let hears = noted.clone();
     let deduplicate = Deduplicate::new(MemoryStore::new(10)).key_by(|_| vec![MARKER.to_owned()]);
-    shown.of("receiver::Deduplicate", &deduplicate);
-    shown.of("receiver::StoreFailure", &StoreFailure::Reject);
+    shown.of("deduplicate::Deduplicate", &deduplicate);
+    shown.of("deduplicate::StoreFailure", &StoreFailure::Reject);
     let receiver = receiver.deduplicate(deduplicate).on_outcome(move |outcome| {
         hears.of("receiver::Outcome", outcome);
         hears.of("receiver::OutcomeKind", &outcome.kind);

@@ -143,7 +143,7 @@ where
         return Ok(service.call(request).await?.map_into_left_body());
     }
     let head = Head::of(&request);
-    let route = receiver.deduplication().map(|_| Route::new(request.method().as_str(), request.path()));
+    let route = receiver.deduplicates().then(|| Route::new(request.method().as_str(), request.path()));
     // The handler takes the request out when it begins; what is left without one answers without it.
     let request = Rc::new(Cell::new(Some(request)));
     let for_handler = Rc::clone(&request);

@@ -49,6 +49,8 @@ mod error;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "receiver")]
+mod settings;
 mod store;
 mod table;
 
@@ -57,4 +59,6 @@ pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "receiver")]
+pub use settings::{Deduplicate, StoreFailure};
 pub use store::{ClaimStore, StoreFuture};

@@ -98,7 +98,6 @@ mod throttle;
 pub(crate) use background::Arrival;
 pub use background::Drained;
 pub(crate) use deduplicate::Route;
-pub use deduplicate::{Deduplicate, StoreFailure};
 pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use nesting::Nesting;
 pub(crate) use outcome::Unmatched;
@@ -107,3 +106,5 @@ pub(crate) use reading::Reading;
 pub use refusal::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};
 pub use settings::Receiver;
 pub use tenants::TenantRequest;
+
+pub use crate::deduplicate::{Deduplicate, StoreFailure};

@@ -14,6 +14,7 @@ use super::{
     Deduplicate, Outcome, Refusal, RefusalKind, RefusalResponse,
     background::Acknowledge,
     budget::{Budget, Share},
+    deduplicate::Deduplication,
     intake::Intake,
     telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
@@ -57,7 +58,7 @@ struct Policy {
     budget: Arc<Budget>,
     respond: Arc<Respond>,
     warnings: Arc<Warnings>,
-    deduplicate: Option<Arc<Deduplicate>>,
+    deduplicate: Option<Arc<Deduplication>>,
     acknowledge: Option<Acknowledge>,
     background_limit: usize,
     on_outcome: Option<Arc<OnOutcome>>,
@@ -118,7 +119,7 @@ impl Receiver {
     /// others. This is known per process: receivers that share a `RedisStore` agree on what was
     /// handled and on what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
-        self.policy_mut().deduplicate = Some(Arc::new(deduplicate.into()));
+        self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));
         self
     }
 
@@ -324,7 +325,11 @@ impl Receiver {
         cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
 
-    pub(crate) fn deduplication(&self) -> Option<&Arc<Deduplicate>> {
+    pub(crate) fn deduplicates(&self) -> bool {
+        self.policy.deduplicate.is_some()
+    }
+
+    pub(super) fn deduplication(&self) -> Option<&Arc<Deduplication>> {
         self.policy.deduplicate.as_ref()
     }
 

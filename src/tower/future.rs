@@ -141,7 +141,7 @@ where
     S: Service<Request<VerifiedBody>, Response = Response<R>, Error: Send, Future: Send> + Send + 'static,
     R: Send + 'static,
 {
-    let route = receiver.deduplication().map(|_| route(&head));
+    let route = receiver.deduplicates().then(|| route(&head));
     let request = verified_request(head, verified.clone());
     let call = || async move {
         poll_fn(|cx| inner.poll_ready(cx)).await?;

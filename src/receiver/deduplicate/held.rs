@@ -9,15 +9,15 @@ use std::{
 
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
-use super::{Deduplicate, routes::Holder};
-use crate::deduplicate::Claim;
+use super::{Deduplication, routes::Holder};
+use crate::deduplicate::{Claim, Deduplicate};
 
 /// A delivery that is ours to handle, for as long as this is held.
 ///
 /// Dropped without an end, by a panic or because the client left, it is released: best effort, since that takes a runtime; else the
 /// lease runs out. Dropped while the end is being told to the store, it is told again.
 pub(in crate::receiver) struct Held {
-    deduplicate: Arc<Deduplicate>,
+    deduplication: Arc<Deduplication>,
     /// `None` once it was settled.
     claim: Option<Claim>,
     remember_for: Duration,
@@ -36,8 +36,8 @@ pub(super) enum End {
 }
 
 impl Held {
-    pub(super) fn new(deduplicate: Arc<Deduplicate>, claim: Claim, remember_for: Duration) -> Self {
-        Self { deduplicate, claim: Some(claim), remember_for, end: End::NotHandled, holder: None }
+    pub(super) fn new(deduplication: Arc<Deduplication>, claim: Claim, remember_for: Duration) -> Self {
+        Self { deduplication, claim: Some(claim), remember_for, end: End::NotHandled, holder: None }
     }
 
     /// Waits for `handler`, and renews the claim meanwhile.
@@ -52,7 +52,7 @@ impl Held {
     }
 
     async fn keep_renewing(&self) -> Infallible {
-        let Deduplicate { store, lease, .. } = &*self.deduplicate;
+        let Deduplicate { store, lease, .. } = &self.deduplication.settings;
         // Two may fail before the lease ends.
         let interval = lease.checked_div(3).unwrap_or(*lease);
         loop {
@@ -60,7 +60,7 @@ impl Held {
             if let Some(claim) = &self.claim
                 && let Err(error) = store.renew(claim, *lease).await
             {
-                self.deduplicate.say_failure("renew", &error);
+                self.deduplication.say_failure("renew", &error);
             }
         }
     }
@@ -97,7 +97,7 @@ impl Held {
 
     async fn settle(&mut self) {
         if let Some(claim) = &self.claim {
-            self.deduplicate.settle(claim, self.end, self.remember_for).await;
+            self.deduplication.settle(claim, self.end, self.remember_for).await;
         }
         self.claim = None;
     }
@@ -105,15 +105,15 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Self { deduplicate, claim, remember_for, end, holder } = self;
+        let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
         // See `release`; but what is being completed is held until that is done.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {
-            let deduplicate = Arc::clone(deduplicate);
+            let deduplication = Arc::clone(deduplication);
             runtime.spawn(async move {
-                deduplicate.settle(&claim, end, remember_for).await;
+                deduplication.settle(&claim, end, remember_for).await;
                 drop(holder);
             });
         }

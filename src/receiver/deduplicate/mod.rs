@@ -8,7 +8,6 @@ mod waiting;
 use std::{
     collections::HashSet,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,181 +25,59 @@ use waiting::Listed;
 
 use super::telemetry;
 use crate::{
-    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
-    event::WebhookEvent,
+    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, Deduplicate, MemoryStore, StoreError, StoreFailure},
     verify::Verified,
 };
 
-/// How deliveries are handled once only; see [`Receiver::deduplicate`](super::Receiver::deduplicate).
-///
-/// A store alone makes one with the defaults.
-///
-/// ```
-/// use std::time::Duration;
-/// use twenty_webhook::{deduplicate::MemoryStore, receiver::{Deduplicate, StoreFailure}};
-///
-/// let deduplicate = Deduplicate::new(MemoryStore::new(100_000))
-///     .lease(Duration::from_secs(60))
-///     .remember_for(Duration::from_secs(7 * 24 * 60 * 60))
-///     .on_store_failure(StoreFailure::Reject);
-/// # let _ = deduplicate;
-/// ```
-#[derive(Clone)]
-#[must_use]
-pub struct Deduplicate {
-    store: Arc<dyn ClaimStore>,
+/// Handles each delivery once: what runs behind [`Deduplicate`].
+pub(super) struct Deduplication {
+    settings: Deduplicate,
     /// What was handled in this process and the store failed to remember. Asked before the store.
-    stand_in: Arc<MemoryStore>,
+    unrecorded: MemoryStore,
     /// What the store remembers, as far as this process knows. It answers only while the store fails: what the store forgot since, or was
     /// told to forget, it knows best. Otherwise it only tells copies from first deliveries.
-    told: Arc<MemoryStore>,
+    recorded: MemoryStore,
     /// What is being handled in this process, and by which route. Asked before the store, so a
     /// failure that comes while a handler runs does not let a copy through.
     holders: Holders,
     in_flight: InFlight,
     /// The keys that a duplicate waits for in this process; with `true`, one that came to another
     /// route than the one that handles it.
-    waited_for: Arc<Mutex<HashSet<(ClaimKey, bool)>>>,
+    waited_for: Mutex<HashSet<(ClaimKey, bool)>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
     lookups: Lookups,
-    namespace: Arc<str>,
-    key_by: Option<Arc<KeyBy>>,
-    lease: Duration,
-    remember_for: Duration,
-    on_failure: StoreFailure,
 }
 
-type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
-
-/// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](crate::deduplicate::StoreErrorKind).
-///
-/// A [`MemoryStore`] fails in one way, [`Full`](crate::deduplicate::StoreErrorKind::Full): each of its entries is a delivery that is being
-/// handled. When it is full of handled ones it does not fail, but forgets the oldest: a copy of that is handled again, under either choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StoreFailure {
-    /// Handle it without a claim: Twenty does not send it again. This process remembers what it is
-    /// handling and what it handled, so that what arrives twice here is still handled once, even
-    /// when the first came before the failure. Other machines do not know of it, and 100,000
-    /// handled deliveries are remembered: beyond that the oldest is forgotten.
-    #[default]
-    Handle,
-    /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
-    Reject,
-}
-
-impl Deduplicate {
-    /// How long a claim lasts without renewal, unless [configured](Self::lease): 30 seconds.
-    pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
-
-    /// How long a handled delivery is remembered, unless [configured](Self::remember_for): a day.
-    pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
-    /// How many entries the stand-in holds: about 8 MB once it is full.
-    const STAND_IN_CAPACITY: usize = 100_000;
-
-    /// The shortest [lease](Self::lease): 200 ms.
-    ///
-    /// A shorter one could run out between two renewals on a busy machine, and let a copy run
-    /// beside the first delivery.
-    pub const MIN_LEASE: Duration = Duration::from_millis(200);
+impl Deduplication {
+    /// How many entries each fallback store holds: about 8 MB once it is full.
+    const FALLBACK_CAPACITY: usize = 100_000;
 
     /// How often a duplicate that waits asks again.
     const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-    /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
-    pub fn new(store: impl ClaimStore) -> Self {
+    pub(super) fn new(settings: Deduplicate) -> Self {
         Self {
-            store: Arc::new(store),
-            stand_in: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
-            told: Arc::new(MemoryStore::silent(Self::STAND_IN_CAPACITY)),
+            settings,
+            unrecorded: MemoryStore::silent(Self::FALLBACK_CAPACITY),
+            recorded: MemoryStore::silent(Self::FALLBACK_CAPACITY),
             holders: Holders::default(),
             in_flight: InFlight::default(),
-            waited_for: Arc::default(),
+            waited_for: Mutex::default(),
             lookups: Lookups::default(),
-            namespace: Arc::default(),
-            key_by: None,
-            lease: Self::DEFAULT_LEASE,
-            remember_for: Self::DEFAULT_REMEMBER_FOR,
-            on_failure: StoreFailure::default(),
         }
     }
 
-    /// Keeps apart receivers that share a store: those that do different things with the same delivery, and those whose secrets differ but
-    /// whose keys have the same id, as all have that [`Verifier::new`](crate::Verifier::new) makes. Default: the empty one.
-    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.namespace = namespace.into();
-        self
-    }
-
-    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]. A lease below
-    /// [`Self::MIN_LEASE`] counts as that.
-    ///
-    /// While the handler runs, the claim is renewed each third of the lease. After a crash the next
-    /// copy has to wait for its end.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Self::MIN_LEASE);
-        self
-    }
-
-    /// How long a handled delivery is remembered, but never less than copies of it can be taken for fresh: twice the verifier's tolerance, as it may
-    /// be signed ahead of time, and the time that a body has to arrive. Default: [`Self::DEFAULT_REMEMBER_FOR`].
-    pub fn remember_for(mut self, time: Duration) -> Self {
-        self.remember_for = time;
-        self
-    }
-
-    /// What to do with a delivery when the store fails. By default it is handled.
-    pub fn on_store_failure(mut self, failure: StoreFailure) -> Self {
-        self.on_failure = failure;
-        self
-    }
-
-    /// What makes two deliveries the same, instead of the body. An empty list means: the body after
-    /// all. So does a panic in `key_by`, which is logged.
-    ///
-    /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
-    /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
-    ///
-    /// ```
-    /// # use twenty_webhook::{deduplicate::MemoryStore, event::WebhookEvent, receiver::Deduplicate};
-    /// # let store = MemoryStore::new(1);
-    /// let deduplicate = Deduplicate::new(store).key_by(|event: &WebhookEvent| {
-    ///     let record = event.raw_record();
-    ///     let text = |field| record.as_ref()?.get(field)?.to_text();
-    ///     match (&event.webhook_id, text("id"), text("updatedAt")) {
-    ///         (Some(webhook), Some(id), Some(updated_at)) => {
-    ///             vec![webhook.to_string(), event.name.to_string(), id, updated_at]
-    ///         }
-    ///         _ => Vec::new(),
-    ///     }
-    /// });
-    /// # let _ = deduplicate;
-    /// ```
-    pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Vec<String> + Send + Sync + 'static) -> Self {
-        self.key_by = Some(Arc::new(key_by));
-        self
-    }
-
-    /// Names the delivery. A panic in the user's function must not lose it, so the body decides
-    /// then, too.
+    /// Names the delivery.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
-        let parts = self.key_by.as_ref().and_then(|key_by| {
-            let event = WebhookEvent::read(verified.clone()).ok()?;
-            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok()
-        });
-        match parts {
-            Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
-            _ => ClaimKey::new(&self.namespace, verified.keys_id(), verified.body()),
-        }
+        self.settings.key(verified, on_panic)
     }
 
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
     /// many.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
-        let is_handled = self.store.is_completed_here(key)
-            || self.stand_in.is_completed_here(key)
-            || self.told.is_completed_here(key);
+        let is_handled = self.settings.store.is_completed_here(key)
+            || self.unrecorded.is_completed_here(key)
+            || self.recorded.is_completed_here(key);
         self.in_flight.admit(key, is_handled)
     }
 
@@ -217,7 +94,7 @@ impl Deduplicate {
         loop {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
-                None if self.store.is_in_process() => self.try_claim(key, route, fresh_for).await,
+                None if self.settings.store.is_in_process() => self.try_claim(key, route, fresh_for).await,
                 // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
                 None => self.lookups.share(key, || self.try_claim(key, route, fresh_for)).await,
             };
@@ -236,16 +113,16 @@ impl Deduplicate {
     }
 
     async fn try_claim(self: &Arc<Self>, key: ClaimKey, route: Route, fresh_for: Duration) -> Result<Held, Duplicate> {
-        if self.stand_in.is_completed_here(key) {
+        if self.unrecorded.is_completed_here(key) {
             return Err(Duplicate::Handled);
         }
-        let (claim, is_known) = match self.store.claim(key, self.lease).await {
+        let (claim, is_known) = match self.settings.store.claim(key, self.settings.lease).await {
             Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => {
                 // Another machine handled it. Further copies are known as such before the lookup.
-                if !self.store.is_in_process() {
-                    let _ = self.told.complete(&Claim::new(key), fresh_for).await;
+                if !self.settings.store.is_in_process() {
+                    let _ = self.recorded.complete(&Claim::new(key), fresh_for).await;
                 }
                 return Err(Duplicate::Handled);
             }
@@ -256,12 +133,12 @@ impl Deduplicate {
             }
         };
         // From here on it is given back, should this be cancelled.
-        let mut held = Held::new(Arc::clone(self), claim, self.remember_for.max(fresh_for));
-        if !is_known && self.told.is_completed_here(key) {
+        let mut held = Held::new(Arc::clone(self), claim, self.settings.remember_for.max(fresh_for));
+        if !is_known && self.recorded.is_completed_here(key) {
             held.complete_again().await;
             return Err(Duplicate::Handled);
         }
-        let taken = if is_known || self.on_failure == StoreFailure::Handle {
+        let taken = if is_known || self.settings.on_failure == StoreFailure::Handle {
             self.holders.take(key, route, fresh_for)
         } else {
             Err(Duplicate::Unknown)
@@ -282,12 +159,12 @@ impl Deduplicate {
     /// releases it.
     async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
         if end == End::NotHandled {
-            if let Err(error) = self.store.release(claim).await {
+            if let Err(error) = self.settings.store.release(claim).await {
                 self.say_failure("release", &error);
             }
             return;
         }
-        let told = self.store.complete(claim, remember_for).await;
+        let told = self.settings.store.complete(claim, remember_for).await;
         if let Err(error) = &told {
             self.say_failure("complete", error);
         }
@@ -295,35 +172,23 @@ impl Deduplicate {
         if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
             // Or the claim was lost, and another copy taken up, whose end nobody knows. At least
             // this process will remember.
-            let here = self.stand_in.complete(claim, remember_for).await;
+            let here = self.unrecorded.complete(claim, remember_for).await;
             if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
                 telemetry::handled_twice();
             }
-        } else if !self.store.is_in_process() && matches!(told, Ok(true)) {
-            let _ = self.told.complete(claim, remember_for).await;
+        } else if !self.settings.store.is_in_process() && matches!(told, Ok(true)) {
+            let _ = self.recorded.complete(claim, remember_for).await;
         }
     }
 
     fn say_failure(&self, call: &'static str, error: &StoreError) {
-        telemetry::store_failed(call, error, self.on_failure);
+        telemetry::store_failed(call, error, self.settings.on_failure);
     }
 }
 
-impl<S: ClaimStore> From<S> for Deduplicate {
-    fn from(store: S) -> Self {
-        Self::new(store)
-    }
-}
-
-impl fmt::Debug for Deduplicate {
+impl fmt::Debug for Deduplication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deduplicate")
-            .field("store", &self.store)
-            .field("namespace", &self.namespace)
-            .field("lease", &self.lease)
-            .field("remember_for", &self.remember_for)
-            .field("on_failure", &self.on_failure)
-            .finish_non_exhaustive()
+        self.settings.fmt(f)
     }
 }
 
@@ -362,9 +227,9 @@ mod tests {
         let _guard = tracing::subscriber::set_default(subscriber);
         let lines = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap().lines().count();
 
-        let Deduplicate { stand_in, told, .. } = Deduplicate::new(MemoryStore::new(1));
-        for store in [stand_in, told] {
-            complete(&store, Deduplicate::STAND_IN_CAPACITY + 1).await;
+        let Deduplication { unrecorded, recorded, .. } = Deduplication::new(MemoryStore::new(1).into());
+        for store in [unrecorded, recorded] {
+            complete(&store, Deduplication::FALLBACK_CAPACITY + 1).await;
             assert_eq!((store.forgotten(), lines()), (1, 0));
         }
         complete(&MemoryStore::new(1), 10).await;
