@@ -119,7 +119,7 @@ impl Reading {
                             return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff)));
                         }
                     }
-                    self.take(receiver, chunk);
+                    self.take(chunk);
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
                 Poll::Ready(None) => {
@@ -149,10 +149,10 @@ impl Reading {
         Poll::Ready(())
     }
 
-    fn take(&mut self, receiver: &Receiver, chunk: Bytes) {
+    fn take(&mut self, chunk: Bytes) {
         match &mut self.stage {
             Stage::Take(intake) => {
-                if let Err(refusal) = intake.push(receiver, chunk) {
+                if let Err(refusal) = intake.push(chunk) {
                     self.stage = Stage::Drain(refusal);
                 }
             }

@@ -263,7 +263,7 @@ impl Receiver {
 
     /// Begins to take the body, for the verifier's own keys.
     pub(super) fn begin(&self, signature: SignatureValues) -> Intake {
-        Intake::new(signature, None, self.share())
+        Intake::new(self.verifier().start(signature, None), self.share())
     }
 
     /// Begins to take the body, for the tenant's keys. An unknown tenant is refused in the end only.
@@ -274,7 +274,7 @@ impl Receiver {
             // The resolver may make them anew for each request.
             keys.warn_of_odd_secrets(|| self.warnings().is_odd_secret_due());
         }
-        let intake = Intake::new(signature, keys, self.share());
+        let intake = Intake::new(self.verifier().start(signature, keys), self.share());
         if is_known { intake } else { intake.of_unknown_tenant() }
     }
 

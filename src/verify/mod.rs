@@ -33,7 +33,6 @@ mod clock;
 mod error;
 mod headers;
 mod keys;
-mod received;
 mod secret;
 mod signer;
 mod timestamp;

@@ -82,29 +82,11 @@ impl Verifier {
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        self.verify_values(&self.values(headers)?, body.into())
-    }
-
-    fn verify_values(&self, values: &SignatureValues, body: Bytes) -> Result<Verified, VerifyError> {
-        self.check_age(values)?;
-        if body.len() > self.inner.body_limit {
-            return Err(VerifyErrorKind::BodyTooLong.into());
-        }
-        self.verify_checked(values, None, body)
-    }
-
-    /// Verifies a whole body whose age and length were checked, with the verifier's own keys or others.
-    pub(crate) fn verify_checked(
-        &self,
-        values: &SignatureValues,
-        others: Option<&Keys>,
-        body: Bytes,
-    ) -> Result<Verified, VerifyError> {
-        let Inner { keys, tolerance, .. } = &*self.inner;
-        let keys = others.unwrap_or(keys);
-        let secret_index = keys.find_signer(values, None, &body)?;
-        let fresh_until = values.timestamp().saturating_add(*tolerance);
-        Ok(Verified::new(body, values, fresh_until, keys.shared_id(), secret_index))
+        let values = self.values(headers)?;
+        self.check_age(&values)?;
+        let mut verification = self.start(values, None);
+        verification.update(body)?;
+        verification.finalize()
     }
 
     /// Finds and parses the signature headers among `headers`: the first and cheapest step.
@@ -152,7 +134,7 @@ impl Verifier {
     /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
         self.check_age(headers.values())?;
-        self.start(headers.into_values(), None)
+        Ok(self.start(headers.into_values(), None))
     }
 
     /// Refuses what was signed too long ago, or too far ahead.
@@ -169,13 +151,12 @@ impl Verifier {
         Ok(())
     }
 
-    /// Starts hashing for headers whose age was checked, with the verifier's own keys or others.
+    /// Starts a verification for headers whose age was checked, with the verifier's own keys or others.
     #[inline]
-    pub(crate) fn start(&self, values: SignatureValues, others: Option<Keys>) -> Result<Verification, VerifyError> {
+    pub(crate) fn start(&self, values: SignatureValues, others: Option<Keys>) -> Verification {
         let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
         let fresh_until = values.timestamp().saturating_add(*tolerance);
-        let keys = others.unwrap_or_else(|| keys.clone());
-        Ok(Verification::begin(values, fresh_until, keys, *body_limit)?)
+        Verification::new(values, fresh_until, others.unwrap_or_else(|| keys.clone()), *body_limit)
     }
 
     /// The present time, by this verifier's clock.

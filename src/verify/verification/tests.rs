@@ -14,8 +14,9 @@ fn verdict(key: &[u8], message: &[u8], tag: &[u8]) -> Result<Verified, VerifyErr
     let headers = [("x-twenty-webhook-timestamp", "0".into()), ("x-twenty-webhook-signature", hex::encode(tag))];
     let values = SignatureValues::parse(&HeaderNames::default(), headers)?;
     let keys = Keys::single(Secret::new("never used").unwrap());
-    let mut verification = Verification::begin(values, Timestamp::from_millis(0), keys, usize::MAX)?;
-    verification.mac = HmacSha256::new_from_slice(key).unwrap();
+    let mut verification = Verification::new(values, Timestamp::from_millis(0), keys, usize::MAX);
+    let mac = HmacSha256::new_from_slice(key).unwrap();
+    verification.body = Body::Many(Box::new(Many { mac: Some(mac), bytes: BytesMut::new() }));
     for chunk in message.chunks(7) {
         verification.update(chunk.to_vec()).unwrap();
     }
@@ -77,4 +78,60 @@ fn rfc_4231() {
     // The fifth of the seven is cut to 128 bits.
     let cut = hex::decode("a3b6167473100ee06e0c796c2955552b").unwrap();
     assert_eq!(verdict(&[0x0c; 20], b"Test With Truncation", &cut).unwrap_err(), VerifyErrorKind::MalformedSignature);
+}
+
+const LENGTHS: [usize; 4] = [0, 1, 4 << 10, 70_000];
+
+/// Takes these chunks.
+fn of_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Verification {
+    let headers = [("x-twenty-webhook-timestamp", "0".into()), ("x-twenty-webhook-signature", hex::encode([0; 32]))];
+    let values = SignatureValues::parse(&HeaderNames::default(), headers).unwrap();
+    let keys = Keys::single(Secret::new("secret").unwrap());
+    let mut verification = Verification::new(values, Timestamp::from_millis(0), keys, usize::MAX);
+    for chunk in chunks {
+        verification.update(chunk).unwrap();
+    }
+    verification
+}
+
+fn body(verification: Verification) -> Bytes {
+    match verification.body {
+        Body::One(bytes) => bytes,
+        Body::Many(many) => many.bytes.freeze(),
+    }
+}
+
+#[test]
+fn chunks_of_any_length_stay_in_order() {
+    for cut in 0..LENGTHS.len().pow(4) {
+        let chunks: [Bytes; 4] = std::array::from_fn(|at| {
+            vec![
+                u8::try_from(at).unwrap();
+                LENGTHS[cut / LENGTHS.len().pow(u32::try_from(at).unwrap()) % LENGTHS.len()]
+            ]
+            .into()
+        });
+        let verification = of_chunks(chunks.clone());
+        assert_eq!(verification.received(), chunks.iter().map(Bytes::len).sum::<usize>());
+        assert!(body(verification) == chunks.concat());
+    }
+}
+
+#[test]
+fn one_chunk_is_not_copied() {
+    for len in LENGTHS {
+        let chunk = Bytes::from(vec![b'x'; len]);
+        let verification = of_chunks([Bytes::new(), chunk.clone(), Bytes::new()]);
+        assert!(len == 0 || body(verification).as_ptr() == chunk.as_ptr());
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_the_buffers_that_several_lie_in() {
+    for len in LENGTHS.into_iter().filter(|len| *len > 0) {
+        let mut buffers: Vec<_> = (0..3).map(|_| Bytes::from(vec![b'x'; 100_000])).collect();
+        let verification = of_chunks(buffers.iter_mut().map(|buffer| buffer.split_to(len)));
+        assert!(buffers.iter().all(Bytes::is_unique), "{len}");
+        drop(verification);
+    }
 }
