@@ -89,9 +89,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Makes room for the handler; false when too many run. After a 202 there is always room,
+    /// Makes room for the handler, once; false when too many run. After a 202 there is always room,
     /// because nobody would learn of a rejection.
     pub(super) fn start(&mut self) -> bool {
+        if self.is_running {
+            return true;
+        }
         let limit = self.background.limit;
         let has_room = add_one(&self.background.running, limit)
             || self.was_acknowledged() && add_one(&self.background.running, usize::MAX);
@@ -228,10 +231,14 @@ impl Arrival {
         if !delivery.admit() {
             return delivery.refuse(RefusalKind::BeingHandled);
         }
-        let slot = match self.background.slot() {
+        let mut slot = match self.background.slot() {
             Ok(slot) => slot,
             Err(kind) => return delivery.refuse(kind),
         };
+        // What need not wait for a lookup is counted now, before its deadline can pass.
+        if delivery.is_known_first() && !slot.start() {
+            return delivery.refuse(RefusalKind::BackgroundFull);
+        }
         let is_decided = Arc::clone(&slot.is_decided);
         let mut task = spawn(work(delivery.in_background(slot)));
         let Some(deadline) = self.deadline else { return joined(task.await) };

@@ -58,6 +58,14 @@ impl Delivery {
         self.admitted.is_some()
     }
 
+    /// Whether this process knows, without asking a store elsewhere, that this is no copy.
+    pub(super) fn is_known_first(&self) -> bool {
+        match (self.receiver.deduplication(), &self.admitted) {
+            (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_copy(),
+            _ => true,
+        }
+    }
+
     pub(super) fn in_background(mut self, slot: Slot) -> Self {
         self.slot = Some(slot);
         self
@@ -142,9 +150,6 @@ impl Drop for Delivery {
         let Some(began) = self.began else { return };
         let outcome =
             Outcome { kind: self.kind, acknowledged, duration: began.elapsed(), verified: self.verified.clone() };
-        if let OutcomeKind::Refused(kind) = outcome.kind {
-            telemetry::refused_after_all(&kind.into(), &self.span);
-        }
         telemetry::ended(&outcome, &self.span);
         self.receiver.tell(&outcome);
     }

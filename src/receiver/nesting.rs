@@ -1,6 +1,6 @@
 //! The middleware around a route twice.
 
-use super::{Receiver, Refusal, RefusalKind};
+use super::{Receiver, Refusal, RefusalKind, telemetry};
 use crate::verify::Verified;
 
 impl Receiver {
@@ -13,7 +13,9 @@ impl Receiver {
         if by.receiver_id == self.id() {
             Nesting::PassThrough(verified.clone())
         } else if by.is_managed && self.is_managed() {
-            Nesting::Refuse(RefusalKind::Nested.into())
+            let refusal = RefusalKind::Nested.into();
+            telemetry::refused(&refusal, || None);
+            Nesting::Refuse(refusal)
         } else {
             Nesting::Verify { is_inside_managed: by.is_managed }
         }

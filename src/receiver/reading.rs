@@ -93,8 +93,20 @@ impl Reading {
         !self.has_ended
     }
 
-    /// Reads on. `next` gives the body's next chunk; which error it ends with does not matter.
+    /// Reads on, to a verdict. `next` gives the body's next chunk; which error it ends with does not matter.
     pub(crate) fn poll<E>(
+        &mut self,
+        receiver: &Receiver,
+        cx: &mut Context<'_>,
+        next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
+    ) -> Poll<Result<Verified, Refusal>> {
+        let verdict = ready!(self.poll_verdict(receiver, cx, next));
+        Poll::Ready(verdict.inspect_err(|refusal| {
+            telemetry::refused(refusal, || receiver.warnings().due_or_suppressed(refusal.kind()));
+        }))
+    }
+
+    fn poll_verdict<E>(
         &mut self,
         receiver: &Receiver,
         cx: &mut Context<'_>,

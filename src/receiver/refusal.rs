@@ -183,17 +183,9 @@ pub enum RefusalKind {
     Nested,
 }
 
+#[cfg(feature = "metrics")]
 impl RefusalKind {
-    /// Whether a verified delivery ends so: then it is told with its [`Outcome`](super::Outcome), whoever still waits for the answer.
-    pub(super) const fn is_an_outcome(self) -> bool {
-        matches!(
-            self,
-            Self::BeingHandled | Self::OtherRoute | Self::StoreFailed | Self::BackgroundFull | Self::Draining
-        )
-    }
-
     /// A short name, for metrics.
-    #[cfg(feature = "metrics")]
     pub(super) const fn label(self) -> &'static str {
         use VerifyErrorKind as Verify;
         match self {

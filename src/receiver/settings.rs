@@ -16,7 +16,6 @@ use super::{
     budget::{Budget, Share},
     deduplicate::Deduplication,
     intake::Intake,
-    telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
     throttle::Warnings,
 };
@@ -140,10 +139,11 @@ impl Receiver {
     /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within).
     /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
     ///
-    /// Deliveries that wait for the claim store or for a duplicate's handler do not count. At most
-    /// 10,000 of them wait, further ones are answered with 503. Among them are at most 100
+    /// Deliveries that wait for a shared claim store or for a duplicate's handler do not count. At
+    /// most 10,000 of them wait, further ones are answered with 503. Among them are at most 100
     /// duplicates of deliveries that are under way, or that this process knows as handled. Further
-    /// duplicates are answered with 409.
+    /// duplicates are answered with 409. A delivery that was answered 202 while it waited is handled
+    /// even when the limit is reached by then.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -301,11 +301,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// What to answer to a refused request. Says so in the log.
+    /// What to answer to a refused request.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
-        if !refusal.kind().is_an_outcome() {
-            telemetry::refused(refusal, || self.warnings().due_or_suppressed(refusal.kind()));
-        }
         (self.policy.respond)(refusal)
     }
 

@@ -5,9 +5,7 @@
 #[cfg(feature = "metrics")]
 use std::time::Duration;
 
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-use super::OutcomeKind;
-use super::{Outcome, Refusal, StoreFailure};
+use super::{Outcome, OutcomeKind, Refusal, StoreFailure};
 #[cfg(feature = "tracing")]
 use crate::{
     clip::{MESSAGE, clip},
@@ -80,13 +78,6 @@ pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     }
 }
 
-/// A verified delivery was refused on its way to the handler.
-pub(super) fn refused_after_all(refusal: &Refusal, span: &Span) {
-    #[cfg(feature = "tracing")]
-    let _in_span = span.enter();
-    refused(refusal, || None);
-}
-
 /// A delivery verified, and hashing it took so long.
 #[cfg(feature = "metrics")]
 pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
@@ -106,22 +97,28 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         }
     }
     #[cfg(feature = "tracing")]
-    span.in_scope(|| {
+    let _in_span = {
         span.record("outcome", outcome.kind.label());
         span.record("duration_ms", whole_millis(outcome.duration));
         if let OutcomeKind::Failed { status } = outcome.kind {
             span.record("status", status);
         }
-        match outcome.kind {
-            OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
-            // Logged as a refusal, and by the event router.
-            OutcomeKind::Refused(_) | OutcomeKind::Unmatched => {}
-            // Lost, unless a copy comes.
-            OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
-                tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
-            }
+        span.enter()
+    };
+    match outcome.kind {
+        OutcomeKind::Refused(kind) => refused(&kind.into(), || None),
+        // Logged by the event router.
+        OutcomeKind::Unmatched => {}
+        #[cfg(feature = "tracing")]
+        OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
+        // Lost, unless a copy arrives.
+        #[cfg(feature = "tracing")]
+        OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
+            tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
         }
-    });
+        #[cfg(not(feature = "tracing"))]
+        _ => {}
+    }
 }
 
 /// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it

@@ -53,9 +53,8 @@ pub(in crate::receiver) struct Admitted {
     key: Option<ClaimKey>,
 }
 
-#[cfg(test)]
 impl Admitted {
-    fn is_copy(&self) -> bool {
+    pub(in crate::receiver) fn is_copy(&self) -> bool {
         self.key.is_none()
     }
 }

@@ -67,6 +67,10 @@ impl Deduplication {
         }
     }
 
+    pub(super) fn is_in_process(&self) -> bool {
+        self.settings.store.is_in_process()
+    }
+
     /// Names the delivery.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         self.settings.key(verified, on_panic)
@@ -94,7 +98,7 @@ impl Deduplication {
         loop {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
-                None if self.settings.store.is_in_process() => self.try_claim(key, route, fresh_for).await,
+                None if self.is_in_process() => self.try_claim(key, route, fresh_for).await,
                 // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
                 None => self.lookups.share(key, || self.try_claim(key, route, fresh_for)).await,
             };
@@ -121,7 +125,7 @@ impl Deduplication {
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => {
                 // Another machine handled it. Further copies are known as such before the lookup.
-                if !self.settings.store.is_in_process() {
+                if !self.is_in_process() {
                     let _ = self.recorded.complete(&Claim::new(key), fresh_for).await;
                 }
                 return Err(Duplicate::Handled);
@@ -176,7 +180,7 @@ impl Deduplication {
             if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
                 telemetry::handled_twice();
             }
-        } else if !self.settings.store.is_in_process() && matches!(told, Ok(true)) {
+        } else if !self.is_in_process() && matches!(told, Ok(true)) {
             let _ = self.recorded.complete(claim, remember_for).await;
         }
     }
