@@ -21,7 +21,7 @@ fn receive(
     chunks: impl Iterator<Item = Vec<u8>>,
 ) -> Result<WebhookEvent, Refused> {
     let verify = || {
-        let signature = verifier.headers(headers.iter().map(|(name, value)| (name, value)))?;
+        let signature = verifier.parse_headers(headers.iter().map(|(name, value)| (name, value)))?;
         let mut verification = verifier.begin(signature)?;
         for chunk in chunks {
             verification.update(chunk)?;

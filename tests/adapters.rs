@@ -54,7 +54,9 @@ impl Setup {
             Self::Expecting => Some(
                 receiver
                     .expect_workspace("3b8e6458-5fc1-4e63-8563-008ccddaa6db")
-                    .expect_webhook("90056586-1228-4e03-a507-70140aa85c05"),
+                    .unwrap()
+                    .expect_webhook("90056586-1228-4e03-a507-70140aa85c05")
+                    .unwrap(),
             ),
             Self::Poor => Some(receiver.unverified_budget(1000)),
             Self::Bare => None,

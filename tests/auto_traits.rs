@@ -138,7 +138,6 @@ table! {
     "tower::EventService" tower::EventService<(), (), ()>: threads;
     "axum::EventRouter" axum::EventRouter: threads;
     "axum::EventHandler" axum::EventHandler: threads;
-    "axum::ByEvent" axum::ByEvent: threads panics;
     "testing::Delivery" Delivery: threads panics;
     "testing::SignedDelivery" SignedDelivery: threads panics;
     "testing::Forgery" Forgery: threads panics;

@@ -61,6 +61,7 @@ fn verify() -> Vec<Case> {
         (ConfigError::TooManySecrets, "more than 8 secrets under one id"),
         (ConfigError::KeysAndSecrets, "give either keys or single secrets, not both"),
         (ConfigError::InvalidHeaderPrefix, "the header prefix is not 1 to 1024 characters of a header name"),
+        (ConfigError::BlankId, "the id of the expected workspace or webhook is blank"),
     ];
     let configs = configs.map(|(error, message)| case("ConfigError", error, error, message));
     kinds.into_iter().chain(configs).chain(secret_files()).collect()

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::Unit;
 use scripted_store::{Fault, Op, ScriptedStore};
 use serde_json::Value;
 use stack::{Leave, Leaving, Server, Stack, event, post};
@@ -54,6 +55,7 @@ struct Told {
     logs: BTreeMap<&'static str, Vec<Value>>,
     plain: String,
     metrics: BTreeMap<Series, f64>,
+    descriptions: BTreeMap<String, (Option<Unit>, String)>,
     signatures: BTreeSet<String>,
 }
 
@@ -83,7 +85,13 @@ static TOLD: LazyLock<Told> = LazyLock::new(|| {
         run.in_the_background().await;
     });
     let signatures = std::mem::take(&mut *SIGNATURES.lock().unwrap());
-    Told { logs: run.logs, plain: plain.text(), metrics: recorded.series(), signatures }
+    Told {
+        logs: run.logs,
+        plain: plain.text(),
+        descriptions: recorded.descriptions(),
+        metrics: recorded.series(),
+        signatures,
+    }
 });
 
 static SIGNATURES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -302,7 +310,7 @@ impl Run {
 
     async fn authentic_refusals(&mut self, stack: Stack) {
         let id = "3b8e6458-5fc1-4e63-8563-008ccddaa6db";
-        for receiver in [receiver().expect_workspace(id), receiver().expect_webhook(id)] {
+        for receiver in [receiver().expect_workspace(id).unwrap(), receiver().expect_webhook(id).unwrap()] {
             let server = stack.serve(receiver).await;
             assert_eq!(server.post(delivery(titled("another's"))).await.status, 401);
             server.stop().await;
@@ -527,6 +535,17 @@ fn metrics_are_those_of_the_table() {
         })
         .collect();
     assert_eq!(emitted, documented);
+    let names: BTreeSet<_> = documented.iter().map(|(name, ..)| name).collect();
+    assert_eq!(TOLD.descriptions.keys().collect::<BTreeSet<_>>(), names);
+    for (name, (unit, help)) in &TOLD.descriptions {
+        let expected = match name.rsplit_once('_').unwrap().1 {
+            "seconds" => Some(Unit::Seconds),
+            "bytes" => Some(Unit::Bytes),
+            _ => None,
+        };
+        assert_eq!(*unit, expected, "{name}");
+        assert!(!help.is_empty() && help.chars().all(|c| c != '.'), "{name}: {help}");
+    }
     let background = ("gauge", "twenty_webhook_background_handlers".to_owned(), Vec::new());
     assert_eq!(TOLD.metrics[&background], 0.0, "all have ended");
 }
@@ -542,11 +561,27 @@ fn fields_of_the_span_are_those_of_the_table() {
     assert_eq!(found, documented);
     let good = closed.iter().find(|line| line["span"]["outcome"] == "handled").unwrap();
     let span = &good["span"];
-    assert_eq!((&span["event.name"], &span["keys.id"]), (&Value::from("\"note.created\""), &Value::from("the keys")));
+    assert_eq!(
+        (&span["twenty.event.name"], &span["keys.id"]),
+        (&Value::from("\"note.created\""), &Value::from("the keys"))
+    );
     assert_eq!((&span["secret.index"], &span["age_ms"]), (&Value::from(1), &Value::from(0)));
     assert_eq!(span["body.len"], titled("good").len());
     let outcomes: BTreeSet<_> = closed.iter().map(|line| line["span"]["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused", "unmatched"]));
     assert!(closed.iter().all(|line| line["span"]["duration_ms"].is_u64()));
     assert!(closed.iter().any(|line| line["span"]["status"] == 500));
+    for line in closed {
+        let span = &line["span"];
+        let error = match span["outcome"].as_str().unwrap() {
+            "failed" => span["status"].to_string(),
+            "aborted" => "aborted".to_owned(),
+            "refused" => span["error.type"].as_str().unwrap().to_owned(),
+            _ => {
+                assert_eq!((&span["error.type"], &span["otel.status_code"]), (&Value::Null, &Value::Null));
+                continue;
+            }
+        };
+        assert_eq!((&span["error.type"], &span["otel.status_code"]), (&error.into(), &"ERROR".into()));
+    }
 }

@@ -37,7 +37,7 @@ use twenty_webhook::{
     deduplicate::MemoryStore,
     receiver::{Deduplicate, Refusal, RefusalKind, RefusalResponse},
     tower::{ResponseBody, VerifiedBody, WebhookLayer},
-    verify::{Verifier, VerifyErrorKind},
+    verify::{ConfigError, Verifier, VerifyErrorKind},
 };
 
 /// A body in one frame.
@@ -513,8 +513,8 @@ mod refusals {
             (receiver(), delivery("other", whole(event.clone())), Verify(VerifyErrorKind::SignatureMismatch)),
             (receiver(), with("content-encoding", "gzip"), ContentEncoding),
             (receiver(), with("content-length", "99999999"), Verify(VerifyErrorKind::BodyTooLong)),
-            (receiver().expect_workspace("another"), plain(), OtherWorkspace),
-            (receiver().expect_webhook("another"), plain(), OtherWebhook),
+            (receiver().expect_workspace("another").unwrap(), plain(), OtherWorkspace),
+            (receiver().expect_webhook("another").unwrap(), plain(), OtherWebhook),
             (receiver().unverified_budget(1000), plain(), Overloaded),
         ] {
             assert_eq!(refusal(&answer(receiver, request).await), kind);
@@ -1063,7 +1063,11 @@ async fn many_at_once() {
 /// Twenty writes UUIDs in lower case; who sets the receiver up may not.
 #[tokio::test]
 async fn an_expected_id_is_the_same_in_upper_case() {
-    let receiver = receiver().expect_workspace("3B8E6458-5FC1-4E63-8563-008CCDDAA6DB");
+    for blank in ["", " \n"] {
+        assert_eq!(receiver().expect_workspace(blank).unwrap_err(), ConfigError::BlankId);
+        assert_eq!(receiver().expect_webhook(blank).unwrap_err(), ConfigError::BlankId);
+    }
+    let receiver = receiver().expect_workspace("3B8E6458-5FC1-4E63-8563-008CCDDAA6DB").unwrap();
     let body = data("person.created.json");
     assert_eq!(answer(receiver, delivery(&body, whole(body.clone()))).await.status(), StatusCode::OK);
 }
@@ -1073,10 +1077,10 @@ async fn an_expected_id_is_the_same_in_upper_case() {
 async fn of_two_ids_the_first_has_to_be_expected() {
     let body = r#"{"workspaceId":"a","workspaceId":"b","webhookId":"c","webhookId":"d","eventName":"person.created"}"#;
     let ask = async |receiver| answer(receiver, delivery(body, whole(body))).await;
-    let both = receiver().expect_workspace("a").expect_webhook("c");
+    let both = receiver().expect_workspace("a").unwrap().expect_webhook("c").unwrap();
     assert_eq!(ask(both).await.status(), StatusCode::OK);
-    assert_eq!(refusal(&ask(receiver().expect_workspace("b")).await), RefusalKind::OtherWorkspace);
-    assert_eq!(refusal(&ask(receiver().expect_webhook("d")).await), RefusalKind::OtherWebhook);
+    assert_eq!(refusal(&ask(receiver().expect_workspace("b").unwrap()).await), RefusalKind::OtherWorkspace);
+    assert_eq!(refusal(&ask(receiver().expect_webhook("d").unwrap()).await), RefusalKind::OtherWebhook);
 }
 
 /// Reading from a sender that waits for `100 Continue` would ask it to write.

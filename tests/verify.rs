@@ -438,7 +438,7 @@ mod age {
     #[test]
     fn goes_before_the_body() {
         let verifier = builder().clock(FixedClock::at(Timestamp::from_millis(0))).build().unwrap();
-        let headers = verifier.headers(signed("{}")).unwrap();
+        let headers = verifier.parse_headers(signed("{}")).unwrap();
         assert_eq!(verifier.begin(headers).unwrap_err().kind(), VerifyErrorKind::FromTheFuture);
     }
 
@@ -542,7 +542,7 @@ mod body_limit {
     #[test]
     fn while_updating() {
         let verifier = limited(10);
-        let mut verification = verifier.begin(verifier.headers(signed("0123456789")).unwrap()).unwrap();
+        let mut verification = verifier.begin(verifier.parse_headers(signed("0123456789")).unwrap()).unwrap();
         verification.update("01234").unwrap();
         verification.update("").unwrap();
         assert_eq!(verification.update("567890").unwrap_err().kind(), BodyTooLong);
@@ -561,7 +561,7 @@ mod chunks {
     #[track_caller]
     fn verification(body: &[u8]) -> Verification {
         let verifier = verifier();
-        verifier.begin(verifier.headers(signed(body)).unwrap()).unwrap()
+        verifier.begin(verifier.parse_headers(signed(body)).unwrap()).unwrap()
     }
 
     #[test]

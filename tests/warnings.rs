@@ -190,7 +190,8 @@ mod of_event_routers {
         let actix = if has_fallback { actix.fallback(on_event) } else { actix };
         let resource = web::resource("/").wrap(WebhookMiddleware::new(verifier()));
         let actix = init_service(App::new().service(resource.route(web::post().to(actix.build().unwrap())))).await;
-        let names = || fields(&written).into_iter().map(|mut line| line["event.name"].take()).collect::<Vec<_>>();
+        let names =
+            || fields(&written).into_iter().map(|mut line| line["twenty.event.name"].take()).collect::<Vec<_>>();
 
         for body in bodies {
             assert_eq!(axum.clone().oneshot(request(body, Body::from)).await.unwrap().status(), 200);

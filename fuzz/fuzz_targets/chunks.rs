@@ -58,7 +58,7 @@ fuzz_target!(|input: ([u8; 2], Vec<u8>, &[u8])| {
 });
 
 fn in_pieces(headers: &[(String, String)], lengths: &[u8], body: &[u8]) -> Result<Verified, VerifyError> {
-    let headers = VERIFIER.headers(headers.iter().map(|(name, value)| (name, value)))?;
+    let headers = VERIFIER.parse_headers(headers.iter().map(|(name, value)| (name, value)))?;
     let mut verification = VERIFIER.begin(headers)?;
     let mut rest = body;
     for length in lengths {

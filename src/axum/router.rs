@@ -112,9 +112,12 @@ pub struct EventHandler<S = ()> {
 }
 
 /// Tells this implementation of [`Handler`] from axum's own.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct ByEvent(());
 
+// A handler that axum does not take has nothing to do with it.
+#[diagnostic::do_not_recommend]
 impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
     type Future = ResponseFuture;
 

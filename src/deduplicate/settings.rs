@@ -33,7 +33,7 @@ pub struct Deduplicate {
     pub(crate) on_failure: StoreFailure,
 }
 
-type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
+type KeyBy = dyn Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync;
 
 /// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](super::StoreErrorKind).
 ///
@@ -107,8 +107,8 @@ impl Deduplicate {
         self
     }
 
-    /// What makes two deliveries the same, instead of the body. An empty list means: the body after
-    /// all. So does a panic in `key_by`, which is logged.
+    /// What makes two deliveries the same, instead of the body. For `None` and an empty list it is
+    /// the body. So it is when `key_by` panics, which is logged.
     ///
     /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
     /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
@@ -119,16 +119,12 @@ impl Deduplicate {
     /// let deduplicate = Deduplicate::new(store).key_by(|event: &WebhookEvent| {
     ///     let record = event.raw_record();
     ///     let text = |field| record.as_ref()?.get(field)?.to_text();
-    ///     match (&event.webhook_id, text("id"), text("updatedAt")) {
-    ///         (Some(webhook), Some(id), Some(updated_at)) => {
-    ///             vec![webhook.to_string(), event.name.to_string(), id, updated_at]
-    ///         }
-    ///         _ => Vec::new(),
-    ///     }
+    ///     let webhook = event.webhook_id.as_ref()?;
+    ///     Some(vec![webhook.to_string(), event.name.to_string(), text("id")?, text("updatedAt")?])
     /// });
     /// # let _ = deduplicate;
     /// ```
-    pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Vec<String> + Send + Sync + 'static) -> Self {
+    pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync + 'static) -> Self {
         self.key_by = Some(Arc::new(key_by));
         self
     }
@@ -138,7 +134,7 @@ impl Deduplicate {
     pub(crate) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         let parts = self.key_by.as_ref().and_then(|key_by| {
             let event = WebhookEvent::read(verified.clone()).ok()?;
-            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok()
+            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok().flatten()
         });
         match parts {
             Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),

@@ -97,9 +97,10 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
 
     /// Whether claims lie in this process's memory, so that none is lost to a failure: a call that fails has changed nothing, and what was
-    /// claimed or completed before it still is. Then [`Deduplicate`](crate::receiver::Deduplicate) need not remember it beside the store.
+    /// claimed or completed before it still is. Then nothing need be remembered beside the store.
     ///
-    /// `false` unless a store says otherwise.
+    /// A store that says so wrongly loses that safety, so this is for the stores of this crate.
+    #[doc(hidden)]
     fn is_in_process(&self) -> bool {
         false
     }

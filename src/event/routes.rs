@@ -107,12 +107,12 @@ mod log {
             };
             if is_first {
                 tracing::warn!(
-                    event.name = &*text,
+                    twenty.event.name = &*text,
                     "unmatched event: no pattern of the router matches its name, and there is no fallback"
                 );
             } else {
                 tracing::debug!(
-                    event.name = &*text,
+                    twenty.event.name = &*text,
                     "unmatched event: no pattern of the router matches its name, and there is no fallback"
                 );
             }

@@ -35,7 +35,8 @@
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`, for the recorder that your program installs:
+//! With the feature `metrics`, for the recorder that your program installs. Install it before the first `Receiver` is made, so
+//! that it learns help and units:
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
@@ -61,7 +62,7 @@
 //!
 //! | field | what |
 //! |---|---|
-//! | `event.name` | `person.created`, quoted |
+//! | `twenty.event.name` | `person.created`, quoted |
 //! | `keys.id` | id of the [`Keys`](crate::verify::Keys) that it was verified with |
 //! | `secret.index` | which of their secrets: 0 is the first |
 //! | `body.len` | in bytes |
@@ -69,6 +70,8 @@
 //! | `outcome` | `handled`, `unmatched`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `status` | what the handler answered, if it failed |
 //! | `duration_ms` | from verification to the end |
+//! | `error.type` | why it was not handled: the status, `aborted`, or the kind of refusal |
+//! | `otel.status_code` | `ERROR` if it was not handled |
 //!
 //! | level | what |
 //! |---|---|

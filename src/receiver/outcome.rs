@@ -58,6 +58,17 @@ impl OutcomeKind {
         }
     }
 
+    /// Why the delivery was not handled, in few words: a status, or what became of it.
+    #[cfg(feature = "tracing")]
+    pub(super) fn error(self) -> Option<std::borrow::Cow<'static, str>> {
+        match self {
+            Self::Failed { status } => Some(status.to_string().into()),
+            Self::Aborted => Some(self.label().into()),
+            Self::Refused(kind) => Some(kind.label().into()),
+            Self::Handled | Self::Unmatched | Self::Duplicate => None,
+        }
+    }
+
     /// A short name, for logs and metrics.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) const fn label(self) -> &'static str {

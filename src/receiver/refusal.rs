@@ -183,9 +183,9 @@ pub enum RefusalKind {
     Nested,
 }
 
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 impl RefusalKind {
-    /// A short name, for metrics.
+    /// A short name, for logs and metrics.
     pub(super) const fn label(self) -> &'static str {
         use VerifyErrorKind as Verify;
         match self {

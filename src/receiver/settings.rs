@@ -16,26 +16,28 @@ use super::{
     budget::{Budget, Share},
     deduplicate::Deduplication,
     intake::Intake,
+    telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
     throttle::Warnings,
 };
 use crate::{
     event::{Heading, field::Id},
-    verify::{Keys, SignatureValues, Verified, Verifier},
+    verify::{ConfigError, Keys, SignatureValues, Verified, Verifier},
 };
 
 /// How deliveries are received: what the middleware of every framework runs.
 ///
 /// Cheap to clone; clones share all that they keep: the store, the handlers in the background, the budget. So keep one for
 /// [`drain`](Self::drain). In actix-web, make it outside of the closure that makes the `App`s, and clone it
-/// into each.
+/// into each. Call the setters before you clone: a setter makes another receiver of a clone, with
+/// its own handlers in the background and budget where it sets those.
 ///
 /// ```
 /// use std::time::Duration;
 /// use twenty_webhook::{receiver::Receiver, verify::Verifier};
 ///
 /// let receiver = Receiver::new(Verifier::new("secret")?)
-///     .expect_workspace("3b8e6458-5fc1-4e63-8563-008ccddaa6db")
+///     .expect_workspace("3b8e6458-5fc1-4e63-8563-008ccddaa6db")?
 ///     .body_deadline(Duration::from_secs(3));
 /// # let _ = receiver;
 /// # Ok::<(), twenty_webhook::verify::ConfigError>(())
@@ -81,6 +83,7 @@ impl Receiver {
 
     /// Takes what this verifier verifies.
     pub fn new(verifier: Verifier) -> Self {
+        telemetry::describe();
         let budget = Budget::new(Self::default_budget(verifier.body_limit()), verifier.body_limit());
         let policy = Policy {
             id: new_id(),
@@ -181,18 +184,26 @@ impl Receiver {
     ///
     /// For a secret that several workspaces share. Authentic deliveries of others, and those that name none, are refused
     /// with 401.
-    pub fn expect_workspace(mut self, id: impl Into<Id>) -> Self {
-        self.policy_mut().workspaces.push(as_twenty_writes(&id.into()));
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the environment is not set.
+    pub fn expect_workspace(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
+        self.policy_mut().workspaces.push(expected(&id.into())?);
+        Ok(self)
     }
 
     /// Takes deliveries of this webhook only. Call it again for one more.
     ///
     /// For a secret that several webhooks share. Authentic deliveries of others, and those that name none, are refused
     /// with 401.
-    pub fn expect_webhook(mut self, id: impl Into<Id>) -> Self {
-        self.policy_mut().webhooks.push(as_twenty_writes(&id.into()));
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the environment is not set.
+    pub fn expect_webhook(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
+        self.policy_mut().webhooks.push(expected(&id.into())?);
+        Ok(self)
     }
 
     /// How long a body may take from the first time it is waited for. Default: [`Self::DEFAULT_BODY_DEADLINE`]. Then 408.
@@ -356,9 +367,13 @@ fn new_id() -> u64 {
     COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A UUID in lower case, with hyphens.
-fn as_twenty_writes(id: &Id) -> Id {
-    Uuid::try_parse(&id.to_string()).map_or_else(|_| id.clone(), Id::from)
+/// As Twenty writes it: a UUID in lower case, with hyphens.
+fn expected(id: &Id) -> Result<Id, ConfigError> {
+    let text = id.to_string();
+    if text.trim().is_empty() {
+        return Err(ConfigError::BlankId);
+    }
+    Ok(Uuid::try_parse(&text).map_or_else(|_| id.clone(), Id::from))
 }
 
 impl From<Verifier> for Receiver {

@@ -30,7 +30,7 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
 
         let span = tracing::info_span!(
             "delivery",
-            event.name = Empty,
+            twenty.event.name = Empty,
             keys.id = verified.keys_id(),
             secret.index = verified.secret_index(),
             body.len = verified.body().len(),
@@ -38,10 +38,12 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
             outcome = Empty,
             status = Empty,
             duration_ms = Empty,
+            error.type = Empty,
+            otel.status_code = Empty,
         );
         let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
         // Quoted, so that no name can forge a line, and clipped, by `Debug`.
-        span.record("event.name", name.map(debug));
+        span.record("twenty.event.name", name.map(debug));
         span
     }
     #[cfg(not(feature = "tracing"))]
@@ -103,6 +105,10 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         if let OutcomeKind::Failed { status } = outcome.kind {
             span.record("status", status);
         }
+        if let Some(error) = outcome.kind.error() {
+            span.record("error.type", &*error);
+            span.record("otel.status_code", "ERROR");
+        }
         span.enter()
     };
     match outcome.kind {
@@ -159,6 +165,30 @@ pub(super) fn handled_twice() {
     metrics::counter!("twenty_webhook_handled_twice_total").increment(1);
     #[cfg(feature = "tracing")]
     tracing::warn!("the claim's lease ran out before the handler was done: a copy may have been handled too");
+}
+
+/// Gives the recorder that is installed the help and the unit of each metric.
+pub(super) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        use metrics::{
+            Unit::{Bytes, Seconds},
+            describe_counter, describe_gauge, describe_histogram,
+        };
+
+        describe_counter!("twenty_webhook_refusals_total", "requests refused, by kind");
+        describe_counter!("twenty_webhook_deliveries_total", "verified deliveries, by outcome");
+        describe_counter!(
+            "twenty_webhook_handled_twice_total",
+            "handlers that succeeded after a copy had been taken up elsewhere"
+        );
+        describe_counter!("twenty_webhook_store_failures_total", "failures of the claim store, by call");
+        describe_histogram!("twenty_webhook_body_bytes", Bytes, "size of verified bodies");
+        describe_histogram!("twenty_webhook_age_seconds", Seconds, "time from signature to verification");
+        describe_histogram!("twenty_webhook_verification_seconds", Seconds, "time spent hashing and comparing");
+        describe_histogram!("twenty_webhook_handler_seconds", Seconds, "time from verification to the handler's end");
+        describe_gauge!("twenty_webhook_background_handlers", "handlers running in the background");
+    }
 }
 
 /// So many handlers more, or less, are in the background.

@@ -94,7 +94,7 @@ impl VerifyErrorKind {
     }
 }
 
-/// Why a verifier or signer could not be set up.
+/// Why a verifier, signer or receiver could not be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -108,6 +108,8 @@ pub enum ConfigError {
     KeysAndSecrets,
     /// The header prefix is empty, longer than 1,024 bytes, or has characters that no header name has.
     InvalidHeaderPrefix,
+    /// The id of an expected workspace or webhook is empty or has nothing but white space.
+    BlankId,
 }
 
 impl fmt::Display for ConfigError {
@@ -118,6 +120,7 @@ impl fmt::Display for ConfigError {
             Self::TooManySecrets => "more than 8 secrets under one id",
             Self::KeysAndSecrets => "give either keys or single secrets, not both",
             Self::InvalidHeaderPrefix => "the header prefix is not 1 to 1024 characters of a header name",
+            Self::BlankId => "the id of the expected workspace or webhook is blank",
         })
     }
 }

@@ -52,7 +52,7 @@ impl Default for HeaderNames {
 
 /// The headers of a signed delivery, parsed and well-formed: what a [`Verification`](super::Verification) starts from.
 ///
-/// Made by [`Verifier::headers`](super::Verifier::headers) from what was received, or by a [`Signer`](super::Signer). Well-formed does
+/// Made by [`Verifier::parse_headers`](super::Verifier::parse_headers) from what was received, or by a [`Signer`](super::Signer). Well-formed does
 /// not mean true: nothing is verified yet.
 ///
 /// ```
@@ -66,7 +66,7 @@ impl Default for HeaderNames {
 /// assert_eq!(pairs[0], ("x-twenty-webhook-timestamp".to_owned(), "1790932471733".to_owned()));
 ///
 /// // Anybody can write such headers, so these are read although the secret is another. They will not verify.
-/// assert_eq!(Verifier::new("another secret")?.headers(pairs)?.timestamp(), sent);
+/// assert_eq!(Verifier::new("another secret")?.parse_headers(pairs)?.timestamp(), sent);
 /// # Ok(())
 /// # }
 /// ```

@@ -61,6 +61,22 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
+/// A time before 1970 becomes 1970, as for [`SystemTime`]. What is below a millisecond is dropped.
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        Self(u64::try_from(time.as_millisecond()).unwrap_or(0))
+    }
+}
+
+/// Fails for times after the year 9999.
+impl TryFrom<Timestamp> for jiff::Timestamp {
+    type Error = jiff::Error;
+
+    fn try_from(time: Timestamp) -> Result<Self, jiff::Error> {
+        Self::from_millisecond(i64::try_from(time.0).unwrap_or(i64::MAX))
+    }
+}
+
 /// The decimal milliseconds, as in the header.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,6 +87,18 @@ impl fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn converts_to_jiff_and_back() {
+        for millis in [0, 1, 1_790_932_471_733, 253_402_207_200_999] {
+            let time = Timestamp::from_millis(millis);
+            let in_jiff = jiff::Timestamp::try_from(time).unwrap();
+            assert_eq!(in_jiff.as_millisecond(), i64::try_from(millis).unwrap());
+            assert_eq!(Timestamp::from(in_jiff), time);
+        }
+        assert!(jiff::Timestamp::try_from(Timestamp::from_millis(u64::MAX)).is_err());
+        assert_eq!(Timestamp::from(jiff::Timestamp::MIN), Timestamp::from_millis(0));
+    }
 
     #[test]
     fn arithmetic_saturates() {

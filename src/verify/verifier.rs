@@ -94,7 +94,10 @@ impl Verifier {
     /// # Errors
     ///
     /// The kinds from [`Unsigned`](VerifyErrorKind::Unsigned) to [`TimestampInSeconds`](VerifyErrorKind::TimestampInSeconds).
-    pub fn headers<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Result<SignatureHeaders, VerifyError>
+    pub fn parse_headers<N, V>(
+        &self,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<SignatureHeaders, VerifyError>
     where
         N: AsRef<[u8]>,
         V: AsRef<[u8]>,
@@ -119,7 +122,7 @@ impl Verifier {
     /// # let verifier = Verifier::new("secret")?;
     /// # let headers = Signer::new("secret")?.sign("{}").pairs();
     /// # let chunks = ["{", "}"];
-    /// let mut verification = verifier.begin(verifier.headers(headers)?)?;
+    /// let mut verification = verifier.begin(verifier.parse_headers(headers)?)?;
     /// for chunk in chunks {
     ///     verification.update(chunk)?; // refuses as soon as the body is too long
     /// }

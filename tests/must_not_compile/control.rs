@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = Secret::new("secret")?;
     println!("{secret:?} {}", secret.expose_secret());
     let verifier = Verifier::new("secret")?;
-    let headers = verifier.headers(Signer::new("secret")?.sign("{}").pairs())?;
+    let headers = verifier.parse_headers(Signer::new("secret")?.sign("{}").pairs())?;
     let mut verification = verifier.begin(headers)?;
     verification.update("{}")?;
     let verified: Result<Verified, VerifyError> = verification.finalize();

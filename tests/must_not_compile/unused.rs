@@ -12,7 +12,7 @@ use twenty_webhook::{
 
 fn unused(verifier: Verifier, verification: Verification) {
     verification; //~ unused_must_use
-    verifier.begin(verifier.headers([("", "")]).unwrap()).unwrap(); //~ unused_must_use
+    verifier.begin(verifier.parse_headers([("", "")]).unwrap()).unwrap(); //~ unused_must_use
     verifier.verify([("", "")], ""); //~ unused_must_use
     Verifier::builder(); //~ unused_must_use
     verifier.diagnose([("", "")], ""); //~ unused_must_use

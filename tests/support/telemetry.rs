@@ -18,7 +18,7 @@ pub type Series = (&'static str, String, Vec<(String, String)>);
 
 /// Every series with its value: a counter's or gauge's own, or how many a histogram has.
 #[derive(Clone, Default)]
-pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>);
+pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>, Arc<Mutex<BTreeMap<String, (Option<Unit>, String)>>>);
 
 #[derive(Default)]
 struct Number(Mutex<f64>);
@@ -27,6 +27,15 @@ impl Recorded {
     pub fn series(&self) -> BTreeMap<Series, f64> {
         let series = self.0.lock().unwrap();
         series.iter().map(|(series, number)| (series.clone(), *number.0.lock().unwrap())).collect()
+    }
+
+    /// Unit and help of each metric that was described.
+    pub fn descriptions(&self) -> BTreeMap<String, (Option<Unit>, String)> {
+        self.1.lock().unwrap().clone()
+    }
+
+    fn describe(&self, name: &KeyName, unit: Option<Unit>, help: &SharedString) {
+        self.1.lock().unwrap().insert(name.as_str().to_owned(), (unit, help.to_string()));
     }
 
     fn number(&self, kind: &'static str, key: &Key) -> Arc<Number> {
@@ -68,11 +77,17 @@ impl HistogramFn for Number {
 }
 
 impl Recorder for Recorded {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.describe(&name, unit, &help);
+    }
 
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.describe(&name, unit, &help);
+    }
 
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.describe(&name, unit, &help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.number("counter", key))
