@@ -266,7 +266,6 @@ fn note_created() {
     let body = note.body_v2.as_ref().unwrap();
     assert_eq!(body.markdown, text("Asked for a quote."));
     assert!(body.blocknote.as_ref().unwrap().starts_with(r#"[{"id":"b1","type":"paragraph","#));
-    assert_eq!(note.body, None);
 }
 
 #[test]
@@ -352,8 +351,9 @@ fn the_bodies_of_2024() {
     assert_eq!((&person.id, &person.job_title, &person.name), (&id(ADA), &text("CTO"), &None));
     assert!(!updated.changed("jobTitle"), "no list of fields then");
 
-    let note = typed::<Note>(r#"{"eventName":"note.created","record":{"body":"As *text*"}}"#).record;
-    assert_eq!(note.body.map(|body| (body.markdown, body.blocknote)), Some((text("As *text*"), None)));
+    // A field of an admin's, since the text of a note moved to `bodyV2` before servers signed.
+    let note = typed::<Note>(r#"{"eventName":"note.created","record":{"body":"As *text*"}}"#);
+    assert_eq!((note.record.body_v2.as_ref(), note.unexpected()), (None, &[][..]));
 }
 
 #[test]

@@ -72,8 +72,8 @@ fn values(r#type: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "Vec<Link>" => (&["[]", r#"[{"url":"https://example.com"}]"#], &["5", "{}", "[5]", r#"[{"url":[]}]"#]),
         "Vec<PhoneNumber>" => (&["[]", r#"[{"number":"1","countryCode":null}]"#], &["5", "{}", r#"[{"number":1}]"#]),
         "Vec<String>" | "Vec<WorkflowStatus>" => (&["[]", r#"["a","b"]"#], &["5", "{}", "[null]", "[[]]", "DEEP"]),
-        "Actor" | "RichText" => (&["{}", r#""text""#], &["5", "true", "[]", r#""\ud800""#, "DEEP"]),
-        "FullName" | "Emails" | "Phones" | "Links" | "Currency" | "Address" | "ActorContext" => {
+        "Actor" => (&["{}", r#""text""#], &["5", "true", "[]", r#""\ud800""#, "DEEP"]),
+        "FullName" | "Emails" | "Phones" | "Links" | "Currency" | "Address" | "ActorContext" | "RichText" => {
             (&["{}", r#"{"extra":[1]}"#], &["5", "true", r#""text""#, "DEEP"])
         }
         // text, ids and selects

@@ -34,7 +34,8 @@ select! {
 }
 
 /// Who created or changed a record (`ACTOR`).
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(remote = "Self", rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Actor {
     /// Through what.
@@ -65,15 +66,6 @@ super::no_content_in_debug!(Actor, ActorContext);
 /// An object; or text, as the official documentation has it, which becomes the name.
 impl<'de> Deserialize<'de> for Actor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Members {
-            source: Option<ActorSource>,
-            workspace_member_id: Option<Id>,
-            name: Option<String>,
-            context: Option<ActorContext>,
-        }
-
         struct ActorVisitor;
 
         impl<'de> Visitor<'de> for ActorVisitor {
@@ -84,9 +76,8 @@ impl<'de> Deserialize<'de> for Actor {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Actor, A::Error> {
-                let Members { source, workspace_member_id, name, context } =
-                    Members::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Actor { source, workspace_member_id, name, context })
+                // The derived function, which reads objects only.
+                Actor::deserialize(MapAccessDeserializer::new(map))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Actor, E> {

@@ -125,8 +125,6 @@ standard_object! {
         title: String,
         /// Text.
         body_v2: RichText,
-        /// Text (2024).
-        body: RichText,
     }
     display_name: |note| note.title.clone()
 }
@@ -171,8 +169,6 @@ standard_object! {
         title: String,
         /// Text.
         body_v2: RichText,
-        /// Text (2024).
-        body: RichText,
         /// When it is due.
         due_at: jiff::Timestamp,
         /// How far it has come.
