@@ -233,76 +233,22 @@ impl<'de, E: Error> Reader<'de, E> {
                 self.rest = rest;
                 Ok(Cow::Borrowed(text))
             }
-            _ => {
-                self.rest = end;
-                self.unescaped(text).map(Cow::Owned).ok_or_else(|| self.not_unicode(start))
-            }
+            _ => self.escaped_string(start).map(Cow::Owned),
         }
     }
 
-    /// A string with a lone surrogate, or one that is malformed. `serde_json` passes over some of these.
+    /// A string with escapes, or a malformed one: `serde_json` reads it.
     #[cold]
-    fn not_unicode(&mut self, start: &'de [u8]) -> E {
-        let quote = self.text.len().wrapping_sub(start.len()).wrapping_sub(1);
-        self.rest = self.text.as_bytes().get(quote..).unwrap_or_default();
-        match self.hand_over(|json| <String as serde::Deserialize>::deserialize(json)) {
-            Ok(_) => self.lose(),
-            Err(error) => error,
+    fn escaped_string(&mut self, inside: &'de [u8]) -> Result<String, E> {
+        let quote = self.text.len().wrapping_sub(inside.len()).wrapping_sub(1);
+        let text = self.text.get(quote..).unwrap_or_default();
+        let mut strings = serde_json::Deserializer::from_str(text).into_iter();
+        if let Some(Ok(string)) = strings.next() {
+            self.rest = text.as_bytes().get(strings.byte_offset()..).unwrap_or_default();
+            return Ok(string);
         }
-    }
-
-    /// The whole string that begins with `text` and goes on with an escape.
-    #[cold]
-    fn unescaped(&mut self, text: &'de str) -> Option<String> {
-        let mut whole = String::from(text);
-        loop {
-            match self.rest {
-                [b'"', rest @ ..] => {
-                    self.rest = rest;
-                    whole.shrink_to_fit();
-                    return Some(whole);
-                }
-                [b'\\', escape, rest @ ..] => {
-                    self.rest = rest;
-                    whole.push(self.escape(*escape)?);
-                }
-                _ => return None,
-            }
-            let end = behind_plain(self.rest);
-            whole.push_str(self.between(self.rest, end));
-            self.rest = end;
-        }
-    }
-
-    /// The character that a backslash, this byte and what follows stand for.
-    fn escape(&mut self, byte: u8) -> Option<char> {
-        Some(match byte {
-            b'"' | b'\\' | b'/' => char::from(byte),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let unit = self.unit()?;
-                if !(0xd800..0xdc00).contains(&unit) {
-                    // `None` for the second half of a pair, alone.
-                    return char::from_u32(unit.into());
-                }
-                self.rest = self.rest.strip_prefix(br"\u")?;
-                char::decode_utf16([unit, self.unit()?]).next()?.ok()?
-            }
-            _ => return None,
-        })
-    }
-
-    /// Four hexadecimal digits.
-    fn unit(&mut self) -> Option<u16> {
-        let (digits, rest) = self.rest.split_first_chunk::<4>()?;
-        let mut bytes = [0; 2];
-        hex::decode_to_slice(digits, &mut bytes).ok()?;
-        self.rest = rest;
-        Some(u16::from_be_bytes(bytes))
+        self.rest = text.as_bytes();
+        self.hand_over(|json| <String as serde::Deserialize>::deserialize(json))
     }
 
     /// Passes over a value of any depth, and returns its text.
