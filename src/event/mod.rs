@@ -91,8 +91,10 @@
 //! `#[serde(deny_unknown_fields)]`, and whatever fails below a `#[serde(flatten)]` or in an untagged enum, where serde does not say
 //! which member it was.
 
+mod envelope;
 mod error;
 pub mod field;
+mod heading;
 mod json;
 mod name;
 mod pattern;
@@ -105,6 +107,7 @@ mod webhook_event;
 mod wire;
 
 pub use error::{EventError, EventErrorKind};
+pub(crate) use heading::Heading;
 pub(crate) use json::{Members, check_is_json, find_member};
 pub use name::{Action, EventName};
 pub use pattern::{EventPattern, PatternError};
@@ -114,4 +117,3 @@ pub use record::{FromRecord, Record};
 #[cfg(feature = "receiver")]
 pub(crate) use routes::Routes;
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
-pub(crate) use wire::Heading;

@@ -4,12 +4,13 @@ use bytes::Bytes;
 
 use super::{
     EventError, EventName, FromRecord, RawJson, Record,
+    envelope::{About, Envelope},
     field::{Id, Time},
-    wire::{self, About, Envelope},
+    wire,
 };
 use crate::verify::Verified;
 
-pub use super::wire::{ObjectMetadata, UnexpectedMember};
+pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 
 /// A verified event of Twenty's, and the extractor that yields it.
 ///

@@ -15,161 +15,15 @@ use serde::{
 };
 
 use super::{
-    EventError, EventName, JsonType, RawJson,
-    field::{Id, Time},
+    EventError, EventName, JsonType, RawJson, UnexpectedMember,
+    envelope::{About, Envelope, Key},
     json::{Inside, Member, Members, NotRead, Reader, check_is_json, odd_names},
     raw::Text,
     record::{FromRecord, Payload, as_sent},
     tolerance::{self, MAX_UNEXPECTED, Object},
 };
 
-/// A delivery, taken apart.
-pub(super) struct Envelope<T> {
-    pub(super) name: EventName,
-    pub(super) record: T,
-    pub(super) about: About,
-}
-
-/// What a delivery says besides its name and record.
-#[derive(Default)]
-pub(super) struct About {
-    pub(super) updated_fields: Option<Vec<String>>,
-    pub(super) object_metadata: Option<ObjectMetadata>,
-    pub(super) workspace_id: Option<Id>,
-    pub(super) webhook_id: Option<Id>,
-    pub(super) event_date: Option<Time>,
-    pub(super) user_id: Option<Id>,
-    pub(super) workspace_member_id: Option<Id>,
-    pub(super) api_key_id: Option<Id>,
-    pub(super) application_id: Option<Id>,
-}
-
-/// The object that an event is about, as Twenty's data model has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ObjectMetadata {
-    /// The object's id in the data model.
-    pub id: Option<Id>,
-    /// The object's name in the singular.
-    pub name_singular: Option<String>,
-}
-
-/// A member that was left out: of a type that was not expected there, or with the name of an earlier member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnexpectedMember {
-    /// Where it is, from the body's root: `record.emails.primaryEmail`. A question mark stands for a name that no field can have, since
-    /// it may be data.
-    pub path: String,
-    /// What was found there.
-    pub found: JsonType,
-    /// Whether it was left out because an earlier member has the same name. The first counts.
-    pub is_repeated: bool,
-}
-
-/// Makes the enum of the envelope's members.
-macro_rules! keys {
-    ($($(#[doc = $doc:literal])* $Key:ident = $name:literal,)*) => {
-        #[derive(Clone, Copy, PartialEq, Eq)]
-        enum Key {
-            $($(#[doc = $doc])* $Key,)*
-        }
-
-        impl Key {
-            #[inline]
-            fn of(name: &str) -> Option<Self> {
-                match name {
-                    $($name => Some(Self::$Key),)*
-                    _ => None,
-                }
-            }
-
-            const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$Key => $name,)*
-                }
-            }
-
-            #[cfg(test)]
-            const NAMES: &'static [&'static str] = &[$($name),*];
-        }
-    };
-}
-
-keys! {
-    TargetUrl = "targetUrl",
-    EventName = "eventName",
-    /// The name in the documented body; what changed in a metadata event.
-    Event = "event",
-    ObjectMetadata = "objectMetadata",
-    WorkspaceId = "workspaceId",
-    WebhookId = "webhookId",
-    EventDate = "eventDate",
-    /// The event's date in the documented body.
-    Timestamp = "timestamp",
-    UserId = "userId",
-    WorkspaceMemberId = "workspaceMemberId",
-    ApiKeyId = "apiKeyId",
-    ApplicationId = "applicationId",
-    Record = "record",
-    /// The record in the documented body.
-    Data = "data",
-    UpdatedFields = "updatedFields",
-}
-
-/// What can be said of a delivery without reading its record.
-#[derive(Debug, Default)]
-pub(crate) struct Heading {
-    pub(crate) name: Option<EventName>,
-    pub(crate) workspace_id: Option<Id>,
-    pub(crate) webhook_id: Option<Id>,
-}
-
-impl Heading {
-    /// Reads no further than it must. Of a body that is not a JSON object, what was found until then.
-    #[cfg(feature = "receiver")]
-    pub(crate) fn read(body: &[u8]) -> Self {
-        let mut heading = Self::default();
-        heading.find(body, |heading| {
-            heading.name.is_some() && heading.workspace_id.is_some() && heading.webhook_id.is_some()
-        });
-        heading
-    }
-
-    /// The name alone: two or three members into the body that Twenty sends.
-    pub(crate) fn read_name(body: &[u8]) -> Option<EventName> {
-        let mut heading = Self::default();
-        heading.find(body, |heading| heading.name.is_some());
-        heading.name
-    }
-
-    fn find(&mut self, body: &[u8], is_enough: impl Fn(&Self) -> bool) {
-        let text = match std::str::from_utf8(body) {
-            Ok(text) => text,
-            Err(error) => body.get(..error.valid_up_to()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""),
-        };
-        let mut seen = 0_u32;
-        for member in Members::of(text) {
-            let Some(key) = std::str::from_utf8(&member.name()).ok().and_then(Key::of) else { continue };
-            if seen & 1 << key as u8 != 0 {
-                continue;
-            }
-            seen |= 1 << key as u8;
-            match key {
-                Key::EventName | Key::Event if self.name.is_none() => self.name = event_name(&member),
-                Key::WorkspaceId => self.workspace_id = serde_json::from_str(member.value).ok(),
-                Key::WebhookId => self.webhook_id = serde_json::from_str(member.value).ok(),
-                _ => {}
-            }
-            if is_enough(self) {
-                break;
-            }
-        }
-    }
-}
-
-fn event_name(member: &Member<'_>) -> Option<EventName> {
+pub(super) fn event_name(member: &Member<'_>) -> Option<EventName> {
     serde_json::from_str::<Text<'_>>(member.value).ok().map(EventName::from)
 }
 
@@ -438,6 +292,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::event::Heading;
     use crate::event::Record;
 
     fn envelope() -> impl Strategy<Value = String> {

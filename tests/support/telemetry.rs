@@ -17,8 +17,11 @@ use tracing_subscriber::fmt::MakeWriter;
 pub type Series = (&'static str, String, Vec<(String, String)>);
 
 /// Every series with its value: a counter's or gauge's own, or how many a histogram has.
+/// Unit and help of each metric that was described.
+pub type Descriptions = BTreeMap<String, (Option<Unit>, String)>;
+
 #[derive(Clone, Default)]
-pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>, Arc<Mutex<BTreeMap<String, (Option<Unit>, String)>>>);
+pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>, Arc<Mutex<Descriptions>>);
 
 #[derive(Default)]
 struct Number(Mutex<f64>);
@@ -29,8 +32,7 @@ impl Recorded {
         series.iter().map(|(series, number)| (series.clone(), *number.0.lock().unwrap())).collect()
     }
 
-    /// Unit and help of each metric that was described.
-    pub fn descriptions(&self) -> BTreeMap<String, (Option<Unit>, String)> {
+    pub fn descriptions(&self) -> Descriptions {
         self.1.lock().unwrap().clone()
     }
 

@@ -1,28 +1,19 @@
 //! A store in Redis.
 
-use std::fmt;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+mod builder;
+mod connection;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::cluster::{ClusterClient, ClusterConfig};
-use ::redis::cluster_async::ClusterConnection;
-use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use ::redis::{Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind};
+use std::{fmt, sync::LazyLock, time::Duration};
+
+use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
 use tokio::time::timeout;
 
-use super::store::clamp;
-use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKind, StoreFuture};
-
-const DEFAULT_PREFIX: &str = "twenty-webhook:";
-const DEFAULT_DEADLINE: Duration = Duration::from_millis(500);
-
-/// How long one attempt to connect may take, in the background of the commands that wait for it.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long a peer may stay silent, though there is something to acknowledge, before its connection counts as lost. The
-/// system's own patience is a quarter of an hour.
-const SILENCE: Duration = Duration::from_secs(10);
+pub use self::builder::RedisStoreBuilder;
+use self::{
+    builder::Address,
+    connection::{CONNECT_WITHIN, Connection},
+};
+use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKind, StoreFuture, store::clamp};
 
 /// A [`ClaimStore`] in Redis or Valkey, for receivers in several processes or on several machines.
 ///
@@ -311,157 +302,6 @@ fn store_error(error: RedisError) -> StoreError {
     } else {
         StoreError::new(kind, error)
     }
-}
-
-/// Settings of a [`RedisStore`] that is yet to be connected: see [`RedisStore::builder`] and [`RedisStore::cluster`].
-///
-/// [`Debug`](fmt::Debug) does not show the address, which may hold a password.
-#[must_use = "call `connect`"]
-#[derive(Clone)]
-pub struct RedisStoreBuilder {
-    address: Address,
-    prefix: String,
-    deadline: Duration,
-}
-
-#[derive(Clone)]
-enum Address {
-    Server(String),
-    Cluster(Vec<String>),
-}
-
-impl RedisStoreBuilder {
-    fn new(address: Address) -> Self {
-        Self { address, prefix: DEFAULT_PREFIX.to_owned(), deadline: DEFAULT_DEADLINE }
-    }
-
-    /// What the name of every key in Redis starts with; `twenty-webhook:` by default.
-    ///
-    /// Receivers share what they remember if they share the server, the database and the prefix. In a cluster, a prefix
-    /// with a `{tag}` would put every key on the same node.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// How long a call may take, waiting for a connection included; half a second by default.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// Connects, within five seconds, and runs every command and script that the store needs, on a
-    /// key that nobody else has: what is wrong with the server or with the permission to use it
-    /// shows now.
-    ///
-    /// # Errors
-    ///
-    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in;
-    /// [`Timeout`](StoreErrorKind::Timeout), [`Connection`](StoreErrorKind::Connection) and
-    /// [`Refused`](StoreErrorKind::Refused) as from every call.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub async fn connect(self) -> Result<RedisStore, StoreError> {
-        let deadline = self.deadline;
-        let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
-        match timeout(CONNECT_WITHIN, store.try_everything()).await {
-            Ok(tried) => tried?,
-            Err(_) => return Err(StoreErrorKind::Timeout.into()),
-        }
-        store.deadline = deadline;
-        Ok(store)
-    }
-
-    /// A store that connects when it is first used, for a receiver that must start while Redis is down.
-    ///
-    /// # Errors
-    ///
-    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
-        let Self { address, prefix, deadline } = self;
-        let connection = Connection::open(address).map_err(store_error)?;
-        Ok(RedisStore { connection, prefix, deadline })
-    }
-}
-
-impl fmt::Debug for RedisStoreBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStoreBuilder")
-            .field("prefix", &self.prefix)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Connections that are made again when they break.
-enum Connection {
-    Server { client: Box<Client>, manager: Mutex<ConnectionManager> },
-    Cluster(ClusterConnection),
-}
-
-impl Connection {
-    fn open(address: Address) -> RedisResult<Self> {
-        match address {
-            Address::Server(url) => {
-                let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp_settings()))?;
-                let manager = Mutex::new(manager(&client)?);
-                Ok(Self::Server { client: Box::new(client), manager })
-            }
-            Address::Cluster(urls) => {
-                let client = ClusterClient::builder(urls)
-                    .tcp_settings(tcp_settings())
-                    .connection_timeout(CONNECT_WITHIN)
-                    // redirections and elections are waited for, until the deadline of the call
-                    .overall_response_timeout(None)
-                    .retries(16)
-                    .min_retry_wait(5)
-                    .max_retry_wait(100)
-                    .build()?;
-                Ok(Self::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new())))
-            }
-        }
-    }
-
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        match self {
-            Self::Server { client, manager: current } => {
-                let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let answer = command.query_async(&mut connection).await;
-                // the manager tries again after a failure to connect, not after a failure to log in, which it repeats for ever
-                if let Err(error) = &answer
-                    && error.kind() == ErrorKind::AuthenticationFailed
-                {
-                    *current.lock().unwrap_or_else(PoisonError::into_inner) = manager(client)?;
-                }
-                answer
-            }
-            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
-        }
-    }
-}
-
-/// Does not connect yet.
-fn manager(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        // a command waits for one attempt: while the server is down it fails at once instead of using up its deadline
-        .set_number_of_retries(0)
-        // each call has its own deadline
-        .set_response_timeout(None);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-}
-
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(SILENCE));
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(SILENCE);
-    settings
 }
 
 #[cfg(test)]

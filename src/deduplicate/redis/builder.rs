@@ -1,0 +1,98 @@
+use std::{fmt, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    RedisStore, StoreError, StoreErrorKind,
+    connection::{CONNECT_WITHIN, Connection},
+    store_error,
+};
+
+const DEFAULT_PREFIX: &str = "twenty-webhook:";
+const DEFAULT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Settings of a [`RedisStore`] that is yet to be connected: see [`RedisStore::builder`] and [`RedisStore::cluster`].
+///
+/// [`Debug`](fmt::Debug) does not show the address, which may hold a password.
+#[must_use = "call `connect`"]
+#[derive(Clone)]
+pub struct RedisStoreBuilder {
+    address: Address,
+    prefix: String,
+    deadline: Duration,
+}
+
+#[derive(Clone)]
+pub(super) enum Address {
+    Server(String),
+    Cluster(Vec<String>),
+}
+
+impl RedisStoreBuilder {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, prefix: DEFAULT_PREFIX.to_owned(), deadline: DEFAULT_DEADLINE }
+    }
+
+    /// What the name of every key in Redis starts with; `twenty-webhook:` by default.
+    ///
+    /// Receivers share what they remember if they share the server, the database and the prefix. In a cluster, a prefix
+    /// with a `{tag}` would put every key on the same node.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long a call may take, waiting for a connection included; half a second by default.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Connects, within five seconds, and runs every command and script that the store needs, on a
+    /// key that nobody else has: what is wrong with the server or with the permission to use it
+    /// shows now.
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in;
+    /// [`Timeout`](StoreErrorKind::Timeout), [`Connection`](StoreErrorKind::Connection) and
+    /// [`Refused`](StoreErrorKind::Refused) as from every call.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn connect(self) -> Result<RedisStore, StoreError> {
+        let deadline = self.deadline;
+        let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
+        match timeout(CONNECT_WITHIN, store.try_everything()).await {
+            Ok(tried) => tried?,
+            Err(_) => return Err(StoreErrorKind::Timeout.into()),
+        }
+        store.deadline = deadline;
+        Ok(store)
+    }
+
+    /// A store that connects when it is first used, for a receiver that must start while Redis is down.
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
+        let Self { address, prefix, deadline } = self;
+        let connection = Connection::open(address).map_err(store_error)?;
+        Ok(RedisStore { connection, prefix, deadline })
+    }
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

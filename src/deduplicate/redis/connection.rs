@@ -1,0 +1,86 @@
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cluster::{ClusterClient, ClusterConfig},
+    cluster_async::ClusterConnection,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+use super::builder::Address;
+
+/// How long one attempt to connect may take, in the background of the commands that wait for it.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a peer may stay silent, though there is something to acknowledge, before its connection counts as lost. The
+/// system's own patience is a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Connections that are made again when they break.
+pub(super) enum Connection {
+    Server { client: Box<Client>, manager: Mutex<ConnectionManager> },
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    pub(super) fn open(address: Address) -> RedisResult<Self> {
+        match address {
+            Address::Server(url) => {
+                let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp_settings()))?;
+                let manager = Mutex::new(manager(&client)?);
+                Ok(Self::Server { client: Box::new(client), manager })
+            }
+            Address::Cluster(urls) => {
+                let client = ClusterClient::builder(urls)
+                    .tcp_settings(tcp_settings())
+                    .connection_timeout(CONNECT_WITHIN)
+                    // redirections and elections are waited for, until the deadline of the call
+                    .overall_response_timeout(None)
+                    .retries(16)
+                    .min_retry_wait(5)
+                    .max_retry_wait(100)
+                    .build()?;
+                Ok(Self::Cluster(client.get_pending_async_connection_with_config(ClusterConfig::new())))
+            }
+        }
+    }
+
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        match self {
+            Self::Server { client, manager: current } => {
+                let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let answer = command.query_async(&mut connection).await;
+                // the manager tries again after a failure to connect, not after a failure to log in, which it repeats for ever
+                if let Err(error) = &answer
+                    && error.kind() == ErrorKind::AuthenticationFailed
+                {
+                    *current.lock().unwrap_or_else(PoisonError::into_inner) = manager(client)?;
+                }
+                answer
+            }
+            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await,
+        }
+    }
+}
+
+/// Does not connect yet.
+fn manager(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        // a command waits for one attempt: while the server is down it fails at once instead of using up its deadline
+        .set_number_of_retries(0)
+        // each call has its own deadline
+        .set_response_timeout(None);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(TcpKeepalive::new().with_time(SILENCE));
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
+}

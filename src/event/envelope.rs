@@ -1,0 +1,103 @@
+//! What is around the record.
+
+use serde::Deserialize;
+
+use super::{
+    EventName, JsonType,
+    field::{Id, Time},
+};
+
+/// A delivery, taken apart.
+pub(super) struct Envelope<T> {
+    pub(super) name: EventName,
+    pub(super) record: T,
+    pub(super) about: About,
+}
+
+/// What a delivery says besides its name and record.
+#[derive(Default)]
+pub(super) struct About {
+    pub(super) updated_fields: Option<Vec<String>>,
+    pub(super) object_metadata: Option<ObjectMetadata>,
+    pub(super) workspace_id: Option<Id>,
+    pub(super) webhook_id: Option<Id>,
+    pub(super) event_date: Option<Time>,
+    pub(super) user_id: Option<Id>,
+    pub(super) workspace_member_id: Option<Id>,
+    pub(super) api_key_id: Option<Id>,
+    pub(super) application_id: Option<Id>,
+}
+
+/// The object that an event is about, as Twenty's data model has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ObjectMetadata {
+    /// The object's id in the data model.
+    pub id: Option<Id>,
+    /// The object's name in the singular.
+    pub name_singular: Option<String>,
+}
+
+/// A member that was left out: of a type that was not expected there, or with the name of an earlier member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnexpectedMember {
+    /// Where it is, from the body's root: `record.emails.primaryEmail`. A question mark stands for a name that no field can have, since
+    /// it may be data.
+    pub path: String,
+    /// What was found there.
+    pub found: JsonType,
+    /// Whether it was left out because an earlier member has the same name. The first counts.
+    pub is_repeated: bool,
+}
+
+/// Makes the enum of the envelope's members.
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])* $Key:ident = $name:literal,)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Key {
+            $($(#[doc = $doc])* $Key,)*
+        }
+
+        impl Key {
+            #[inline]
+            pub(super) fn of(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$Key),)*
+                    _ => None,
+                }
+            }
+
+            pub(super) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Key => $name,)*
+                }
+            }
+
+            #[cfg(test)]
+            pub(super) const NAMES: &'static [&'static str] = &[$($name),*];
+        }
+    };
+}
+
+keys! {
+    TargetUrl = "targetUrl",
+    EventName = "eventName",
+    /// The name in the documented body; what changed in a metadata event.
+    Event = "event",
+    ObjectMetadata = "objectMetadata",
+    WorkspaceId = "workspaceId",
+    WebhookId = "webhookId",
+    EventDate = "eventDate",
+    /// The event's date in the documented body.
+    Timestamp = "timestamp",
+    UserId = "userId",
+    WorkspaceMemberId = "workspaceMemberId",
+    ApiKeyId = "apiKeyId",
+    ApplicationId = "applicationId",
+    Record = "record",
+    /// The record in the documented body.
+    Data = "data",
+    UpdatedFields = "updatedFields",
+}
