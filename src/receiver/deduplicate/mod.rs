@@ -1,6 +1,5 @@
 mod held;
 mod in_flight;
-mod lookups;
 mod routes;
 mod verdict;
 mod waiting;
@@ -17,7 +16,6 @@ use tokio::time::sleep;
 use held::{End, Held};
 pub(super) use in_flight::Admitted;
 use in_flight::InFlight;
-use lookups::Lookups;
 use routes::Holders;
 pub(crate) use routes::Route;
 use verdict::Duplicate;
@@ -44,8 +42,6 @@ pub(super) struct Deduplication {
     /// The keys that a duplicate waits for in this process; with `true`, one that came to another
     /// route than the one that handles it.
     waited_for: Mutex<HashSet<(ClaimKey, bool)>>,
-    /// The keys that the store is being asked about: perhaps handled long ago.
-    lookups: Lookups,
 }
 
 impl Deduplication {
@@ -63,7 +59,6 @@ impl Deduplication {
             holders: Holders::default(),
             in_flight: InFlight::default(),
             waited_for: Mutex::default(),
-            lookups: Lookups::default(),
         }
     }
 
@@ -98,9 +93,7 @@ impl Deduplication {
         loop {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
-                None if self.is_in_process() => self.try_claim(key, route, fresh_for).await,
-                // While one copy asks, nothing is known to run, so there is nothing to wait for, nor to refuse: all learn what it finds.
-                None => self.lookups.share(key, || self.try_claim(key, route, fresh_for)).await,
+                None => self.try_claim(key, route, fresh_for).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
