@@ -106,7 +106,7 @@ impl Captures {
         digest: [u8; 32],
         capture: &[u8],
     ) -> io::Result<PathBuf> {
-        self.write(true, Name::new(signed_at.as_millis(), digest, ""), capture)
+        self.write(true, &Name::new(signed_at.as_millis(), digest, ""), capture)
     }
 
     /// Writes an unverified capture, and removes the oldest unverified ones when there are too many.
@@ -116,10 +116,10 @@ impl Captures {
     /// As [`save_verified`](Self::save_verified).
     pub(super) fn save_unverified(&mut self, at: jiff::Timestamp, capture: &[u8]) -> io::Result<PathBuf> {
         let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        self.write(false, Name::new(millis, Sha256::digest(capture).into(), UNVERIFIED), capture)
+        self.write(false, &Name::new(millis, Sha256::digest(capture).into(), UNVERIFIED), capture)
     }
 
-    fn write(&mut self, is_verified: bool, name: Name, capture: &[u8]) -> io::Result<PathBuf> {
+    fn write(&mut self, is_verified: bool, name: &Name, capture: &[u8]) -> io::Result<PathBuf> {
         let path = self.directory.join(&name.file);
         let mut file = match create(&path) {
             // This process or another one saved it before.
@@ -131,7 +131,7 @@ impl Captures {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        if self.add(is_verified, &name, u64::try_from(capture.len()).unwrap_or(u64::MAX)) {
+        if self.add(is_verified, name, u64::try_from(capture.len()).unwrap_or(u64::MAX)) {
             Ok(path)
         } else {
             Err(io::Error::other("it is older than all captures in the directory, which is full (see --keep)"))
