@@ -159,7 +159,9 @@ impl Listen {
             }
         };
         if timeout(PRINTING, end).await.is_err() {
-            return Err(Failure::new("standard output: nobody reads it, so the last deliveries are not shown"));
+            return Err(Failure::new(
+                "the last requests are not shown: standard output is not read, or a diagnosis takes too long",
+            ));
         }
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {
