@@ -75,8 +75,9 @@ fn shows_a_json_object_a_line() {
 fn says_why_a_delivery_is_refused() {
     let (mut program, url) = listen(&[]);
     assert_eq!(post(&url, &Signer::new(format!("{SECRET} ")).unwrap(), ada().body()), 1);
+    let count = lines(&mut program, 3).len();
     assert_eq!(send(&url, &ada()), 0);
-    let shown = lines(&mut program, 5);
+    let shown = lines(&mut program, count + 1);
     // What a forger sent first does not make it a repetition.
     assert!(shown[4].contains("verified") && !shown[4].contains("repeated"), "{shown:?}");
     assert_eq!(told(&shown[0]), "401  refused   no secret gives this signature for this timestamp and body");
@@ -506,6 +507,32 @@ fn posts_without_the_secret_hold_no_answer_back() {
     };
     let omitted: Option<usize> = notes.lines().map(count).sum();
     assert_eq!(shown.matches("  401  refused").count() + omitted.unwrap(), 600, "{notes}");
+}
+
+/// The printer stands still at a line that no pipe holds, so what waits stays.
+#[test]
+fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
+    let (mut process, _log, url) = listen_unread(&["--format", "json"]);
+    let url = url.as_str();
+    assert_eq!(send(url, &ada().set("record.name.firstName", "x".repeat(300_000)).unwrap()), 0);
+    let forger = Signer::new("another").unwrap();
+    let long = vec![b' '; (1 << 20) - 1];
+    for _ in 0..10 {
+        assert_eq!(post(url, &forger, &long), 1);
+    }
+    // Each is answered, although nothing is shown yet.
+    let done = run(&["send", "company.created", "--count", "20", "--to", url]);
+    assert_eq!(done.code, 0, "{done:?}");
+
+    let output = BufReader::new(process.stdout.take().unwrap());
+    let shown: Vec<Value> = output.lines().take(31).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert!(process.wait().is_ok());
+    let forged: Vec<_> = shown.iter().filter(|line| line["verified"] == json!(false)).collect();
+    let diagnosed = forged.iter().map(|line| line["causes"].is_array());
+    assert_eq!(diagnosed.collect::<Vec<_>>(), [[true; 4].as_slice(), &[false; 6]].concat());
+    assert!(forged[4]["refusal"].as_str().unwrap().contains("too many long requests at a time"), "{:?}", forged[4]);
 }
 
 #[test]

@@ -14,9 +14,19 @@ fn names(directory: &str) -> Vec<String> {
     names
 }
 
-fn name(counter: u32, body: &[u8]) -> String {
+/// The name of a body's verified capture, behind its time.
+fn ending(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
-    format!("{counter:06}-{}.http", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("-{}.http", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[track_caller]
+fn assert_endings(names: &[String], bodies: &[&[u8]]) {
+    assert_eq!(names.len(), bodies.len(), "{names:?}");
+    for (name, body) in names.iter().zip(bodies) {
+        let (millis, rest) = name.split_at(13);
+        assert!(millis.parse::<u64>().is_ok() && rest == ending(body), "{names:?}");
+    }
 }
 
 fn mode(path: impl AsRef<Path>) -> u32 {
@@ -36,8 +46,8 @@ fn every_delivery_becomes_a_file_for_its_owner() {
     let shown = lines(&mut program, 3);
 
     let found = names(&captures);
-    assert_eq!(found[..2], [name(1, ada.body()), name(2, ada.body())]);
-    assert_eq!(found.len(), 3);
+    assert_endings(&found[..2], &[ada.body(), ada.body()]);
+    assert!(found.len() == 3 && found[2].ends_with("-unverified.http"), "{found:?}");
     assert_eq!(mode(&captures), 0o700);
     for (file, line) in found.iter().zip(&shown) {
         assert_eq!(mode(format!("{captures}/{file}")), 0o600);
@@ -55,8 +65,8 @@ fn every_delivery_becomes_a_file_for_its_owner() {
 fn the_oldest_captures_make_room() {
     let directory = Directory::new();
     directory.file("notes.txt", "");
-    directory.file("000001-notes.http", "");
-    directory.file("000007-0123456789ab.http", "");
+    directory.file("0000000000001-notes.http", "");
+    directory.file("0000000000007-0123456789ab.http", "");
     let captures = directory.path("");
     let (mut program, url) = listen(&["--save", &captures, "--keep", "2"]);
     let deliveries = ["person.created", "company.created", "note.created"].map(Delivery::sample);
@@ -64,8 +74,9 @@ fn the_oldest_captures_make_room() {
         send(&url, delivery);
     }
     lines(&mut program, 3);
-    let kept = [name(9, deliveries[1].body()), name(10, deliveries[2].body())];
-    assert_eq!(names(&captures), ["000001-notes.http", &kept[0], &kept[1], "notes.txt"]);
+    let names = names(&captures);
+    assert_eq!([&*names[0], &names[3]], ["0000000000001-notes.http", "notes.txt"]);
+    assert_endings(&names[1..3], &[deliveries[1].body(), deliveries[2].body()]);
 }
 
 #[test]
@@ -86,9 +97,50 @@ fn posts_without_the_secret_remove_no_verified_capture() {
             program.lines().iter().filter(|line| line.contains("saved as")).count() == if round == 0 { 5 } else { 4 }
         });
         let names = names(&captures);
-        assert!(names.len() == 3 && names[0] == name(1, ada.body()), "{names:?}");
-        assert!(names[1..].iter().all(|name| name.ends_with("-unverified.http")), "{names:?}");
+        let (unverified, verified): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| name.ends_with("-unverified.http"));
+        assert_eq!(unverified.len(), 2);
+        assert_endings(&verified, &[ada.body()]);
     }
+}
+
+/// A copy has the signature of the first one: it is sent again as it was captured.
+#[test]
+fn copies_are_not_saved_again() {
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let copy = |url: &str, file: &str| assert_eq!(run(&["replay", file, "--to", url]).code, 0);
+    let options = ["--save", &captures, "--keep", "2"];
+
+    let (mut first, url) = listen(&options);
+    let ada = Delivery::sample("person.created");
+    send(&url, &ada);
+    lines(&mut first, 1);
+    let [name] = &names(&captures)[..] else { panic!("not saved once") };
+    let path = format!("{captures}/{name}");
+    let removed = directory.file("removed", fs::read(&path).unwrap());
+    let (mut second, second_url) = listen(&options);
+    for (program, url) in [(&mut first, &url), (&mut second, &second_url)] {
+        copy(url, &removed);
+        let shown = lines(program, 1);
+        assert!(shown.last().unwrap().ends_with(&format!("  saved as {path}")), "{shown:?}");
+    }
+    first.terminate();
+    assert_eq!(&names(&captures), std::slice::from_ref(name));
+
+    // Two others make the first one go, and it does not come back, also after a restart.
+    let others = ["company.created", "note.created"].map(Delivery::sample);
+    others.iter().for_each(|other| assert_eq!(send(&second_url, other), 0));
+    lines(&mut second, 3);
+    let kept = names(&captures);
+    assert_endings(&kept, &[others[0].body(), others[1].body()]);
+    second.terminate();
+    let (mut third, url) = listen(&options);
+    copy(&url, &removed);
+    let shown = lines(&mut third, 2);
+    assert!(shown[0].contains("  200  verified  person.created"), "{shown:?}");
+    assert!(shown[1].starts_with("    not saved: it is older than all captures"), "{shown:?}");
+    assert_eq!(names(&captures), kept);
 }
 
 #[test]
@@ -129,7 +181,8 @@ fn a_full_disk_is_told_and_costs_no_delivery() {
     assert!(shown[0].contains("  200  verified  note.created"), "{shown:?}");
     assert!(shown[1].starts_with("    not saved: "), "{shown:?}");
     assert!(shown[2].contains("saved as"), "{shown:?}");
-    assert_eq!(names(&captures), [name(1, b"{}")], "half a capture is none");
+    // Half a capture is none.
+    assert_endings(&names(&captures), &[b"{}"]);
 }
 
 #[test]
@@ -139,6 +192,8 @@ fn credentials_are_not_saved() {
     let capture = directory.file("in", "authorization: Bearer abc\ncookie: abc\nx-other: abc\n\n{}");
     assert_eq!(run(&["replay", "--resign", &capture, "--to", &url]).code, 0);
     lines(&mut program, 1);
-    let saved = fs::read_to_string(directory.path(&name(1, b"{}"))).unwrap();
+    let found: Vec<_> = names(&directory.path("")).into_iter().filter(|name| name.ends_with(".http")).collect();
+    assert_endings(&found, &[b"{}"]);
+    let saved = fs::read_to_string(directory.path(&found[0])).unwrap();
     assert_eq!(saved.matches("abc").count(), 1, "{saved}");
 }

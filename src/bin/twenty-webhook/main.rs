@@ -73,7 +73,7 @@ Examples:
   twenty-webhook listen
   twenty-webhook send person.created --to http://127.0.0.1:3000/webhooks/twenty
   twenty-webhook listen --forward-to http://localhost:8080/webhooks/twenty --save captures
-  twenty-webhook verify captures/000001-9c56cc51b374.http
+  twenty-webhook verify captures/1790932471733-9c56cc51b374.http
   twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty";
 
 #[derive(Subcommand)]

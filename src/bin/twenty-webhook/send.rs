@@ -199,7 +199,7 @@ mod tests {
         for event in ["person.created", "metadata.fieldMetadata.updated", "rocket9.launched"] {
             assert!(matches!(event.parse(), Ok(Source::Event(_))), "{event}");
         }
-        for file in ["-", "a.json", "./person.created", "captures/000001-9c56cc51b374.http", "C:\\body"] {
+        for file in ["-", "a.json", "./person.created", "captures/1790932471733-9c56cc51b374.http", "C:\\body"] {
             assert!(matches!(file.parse(), Ok(Source::File(_))), "{file}");
         }
         for neither in ["", ".", "person", "person.", "person created", "person..created", "*.created"] {

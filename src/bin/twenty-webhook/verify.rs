@@ -23,7 +23,7 @@ use crate::{
 /// FILE is what `listen --save` writes, or any HTTP request with its headers and body; or a body alone, with its timestamp and
 /// signature as options. Exits with 0 when it verifies, and with 1 when it does not.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  twenty-webhook verify captures/000001-9c56cc51b374.http\n  \
+#[command(after_help = "Examples:\n  twenty-webhook verify captures/1790932471733-9c56cc51b374.http\n  \
     twenty-webhook verify body.json --timestamp 1790932471733 --signature db637a878ed8…")]
 pub(crate) struct Verify {
     /// A capture, or a body; `-` for standard input

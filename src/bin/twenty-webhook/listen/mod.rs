@@ -63,13 +63,13 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Write every request into a file of this directory, unverified ones too; `verify` and
-    /// `replay` read them
+    /// Write every request into a file of this directory, unverified ones too, copies of a verified
+    /// one once; `verify` and `replay` read them
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 
     /// How many verified captures the directory may hold, and how many unverified ones (these also
-    /// 256 MiB at most); the oldest ones of the same kind are removed
+    /// 256 MiB at most); the oldest ones of the same kind are removed, by the time in their names
     #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
     keep: NonZeroUsize,
 
@@ -109,7 +109,6 @@ impl Listen {
         let shown_secret = is_new.then(|| secret.expose_secret().to_owned());
         let verifier = self.secret.verifier(secret, SystemClock)?;
 
-        let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         // Only a port: the host of the default.
         let asked = &self.addr;
         let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
@@ -124,6 +123,8 @@ impl Listen {
             }
             target => target.map(Forward::new).transpose()?,
         };
+        // It removes the excess, so it comes after everything else that may fail.
+        let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
@@ -158,7 +159,9 @@ impl Listen {
             }
         };
         if timeout(PRINTING, end).await.is_err() {
-            return Err(Failure::new("standard output: nobody reads it, so the last deliveries are not shown"));
+            return Err(Failure::new(
+                "the last requests are not shown: standard output is not read, or a diagnosis takes too long",
+            ));
         }
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));
         match printed {

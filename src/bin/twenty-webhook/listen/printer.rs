@@ -1,4 +1,7 @@
-//! Shows deliveries, one after the other, on a thread of its own: a diagnosis may take long, and so may a terminal.
+//! Shows requests, one after the other, on a thread of its own: a terminal may be slow.
+//!
+//! Unverified requests are diagnosed before that on another thread, because a diagnosis may take
+//! long. No answer waits for it.
 
 use std::{
     io,
@@ -11,7 +14,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{
-    mpsc::{self, Sender},
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{self, Receiver, Sender},
     oneshot,
 };
 use twenty_webhook::{Verifier, receiver::RefusalKind};
@@ -23,16 +27,22 @@ use super::{
     report::Report,
     save::Captures,
 };
-use crate::{capture::Capture, finding, output};
+use crate::{
+    capture::Capture,
+    finding::{self, Finding},
+    output,
+};
 
 /// How many requests may wait to be shown before answers to verified ones are held back.
 const QUEUE: usize = 64;
 
-/// From which length on, in bytes, an unverified body takes no place behind another request.
-const LONG: usize = 1 << 20;
+/// How many unverified requests may wait to be diagnosed and shown. The printer has room for more,
+/// so they leave places for verified ones.
+const UNVERIFIED: usize = QUEUE / 2;
 
-/// The longest unverified body that is diagnosed, in bytes: far more than the 2 MiB that a receiver takes unless told otherwise.
-const LONGEST_DIAGNOSED: usize = 4 << 20;
+/// How many bytes the bodies of these requests may hold together. Also the longest unverified body
+/// that is diagnosed: twice the 2 MiB that a receiver takes unless told otherwise.
+const UNVERIFIED_BYTES: u32 = 4 << 20;
 
 /// What is reported of a request that this process forwarded before.
 const LOOP: &str = "it came back to the listener that had forwarded it: --forward-to leads here again, by this or another \
@@ -41,34 +51,73 @@ const LOOP: &str = "it came back to the listener that had forwarded it: --forwar
 /// Takes requests to be shown. A clone is the same.
 #[derive(Clone)]
 pub(super) struct Queue {
-    sender: Sender<Option<Observed>>,
+    /// `None` ends the printer.
+    printer: Sender<Option<Waiting>>,
+    /// What comes here reaches the printer after its diagnosis, `None` as well.
+    diagnoser: Sender<Option<Waiting>>,
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
     /// How many unverified requests were left out since the last note about it.
     omitted: Arc<AtomicU64>,
 }
 
+/// A request that waits to be shown.
+struct Waiting {
+    observed: Observed,
+    findings: Vec<Finding>,
+    /// Of an unverified request, its part of the bounds.
+    room: Option<Room>,
+}
+
+/// What an unverified request takes of the bounds, until it is shown.
+struct Room {
+    _place: OwnedSemaphorePermit,
+    /// `None` when there was no room for the body, which was dropped.
+    bytes: Option<OwnedSemaphorePermit>,
+}
+
 impl Queue {
+    fn new() -> (Self, Receiver<Option<Waiting>>, Receiver<Option<Waiting>>) {
+        let (printer, shown) = mpsc::channel(QUEUE);
+        // One place more, for the end.
+        let (diagnoser, diagnosed) = mpsc::channel(UNVERIFIED.saturating_add(1));
+        let places = Arc::new(Semaphore::new(UNVERIFIED));
+        let bytes = Arc::new(Semaphore::new(usize::try_from(UNVERIFIED_BYTES).unwrap_or(usize::MAX)));
+        (Self { printer, diagnoser, places, bytes, omitted: Arc::default() }, diagnosed, shown)
+    }
+
     /// Has a request shown.
     ///
-    /// A verified one waits for its place. An unverified one never waits, takes no place in the
-    /// second half of the queue, and is left out instead: anybody can send them, a diagnosis may
-    /// take long, and Twenty waits 5 seconds.
+    /// A verified one waits for its place at the printer. An unverified one never waits, because
+    /// anybody can send it and Twenty waits 5 seconds: without a place it is left out, and without
+    /// room for its body it is shown without a diagnosis.
     pub(super) async fn show(&self, observed: Observed) {
         if observed.verdict.is_verified() {
             // When the printer has ended, so will the program.
-            let _ = self.sender.send(Some(observed)).await;
-            return;
-        }
-        let is_long = observed.body.as_ref().is_some_and(|body| body.len() > LONG);
-        let least_room = if is_long { QUEUE } else { QUEUE / 2 + 1 };
-        if self.sender.capacity() < least_room || self.sender.try_send(Some(observed)).is_err() {
+            let _ = self.printer.send(Some(Waiting { observed, findings: Vec::new(), room: None })).await;
+        } else if !self.show_unverified(observed) {
             self.omitted.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    fn show_unverified(&self, mut observed: Observed) -> bool {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return false };
+        // A body that is longer than all the room takes all of it.
+        let length = observed.body.as_ref().map_or(0, |body| u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(length.min(UNVERIFIED_BYTES)).ok();
+        if bytes.is_none() {
+            observed.body = None;
+        }
+        let room = Some(Room { _place: place, bytes });
+        self.diagnoser.try_send(Some(Waiting { observed, findings: Vec::new(), room })).is_ok()
+    }
+
     /// Ends the printer, once it has shown what waits.
     pub(super) async fn end(&self) {
-        // It may have ended by itself.
-        let _ = self.sender.send(None).await;
+        if self.diagnoser.send(None).await.is_err() {
+            // It may have ended by itself.
+            let _ = self.printer.send(None).await;
+        }
     }
 }
 
@@ -80,16 +129,22 @@ pub(super) struct Printer {
 
 impl Printer {
     pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, format: Format) -> (Queue, Self) {
-        let (sender, mut deliveries) = mpsc::channel(QUEUE);
+        let (queue, unverified, mut deliveries) = Queue::new();
         let (closing, closed) = oneshot::channel();
-        let omitted = Arc::new(AtomicU64::new(0));
-        let queue = Queue { sender, omitted: Arc::clone(&omitted) };
+        let omitted = Arc::clone(&queue.omitted);
+        let (printer, diagnosing) = (queue.printer.clone(), verifier.clone());
+        thread::spawn(move || diagnose_all(&diagnosing, unverified, &printer));
         let thread = thread::spawn(move || {
             // Dropped with the thread, however it ends.
             let _closing: oneshot::Sender<()> = closing;
             let mut repetitions = Repetitions::default();
-            while let Some(Some(observed)) = deliveries.blocking_recv() {
-                let report = report(&observed, &verifier, &mut repetitions, captures.as_mut());
+            while let Some(Some(waiting)) = deliveries.blocking_recv() {
+                let Waiting { observed, findings, room } = waiting;
+                let mut report = report(&observed, &verifier, &mut repetitions, captures.as_mut());
+                report.findings = findings;
+                if room.as_ref().is_some_and(|room| room.bytes.is_none()) {
+                    report.add_to_refusal("too many long requests at a time: its cause is not looked for, not saved");
+                }
                 output::write_out(&match format {
                     Format::Pretty => report.pretty(),
                     Format::Json => report.json(),
@@ -106,6 +161,36 @@ impl Printer {
         });
         (queue, Self { closed, thread })
     }
+}
+
+/// Diagnoses requests one at a time and passes them on, until the end or until the printer ends.
+fn diagnose_all(verifier: &Verifier, mut waiting: Receiver<Option<Waiting>>, printer: &Sender<Option<Waiting>>) {
+    while let Some(next) = waiting.blocking_recv() {
+        let is_end = next.is_none();
+        let diagnosed = next.map(|mut waiting| {
+            waiting.findings = findings(&waiting.observed, verifier);
+            waiting
+        });
+        if printer.blocking_send(diagnosed).is_err() || is_end {
+            return;
+        }
+    }
+}
+
+fn findings(observed: &Observed, verifier: &Verifier) -> Vec<Finding> {
+    match (&observed.verdict, &observed.body) {
+        (Verdict::Refused(refusal), Some(body))
+            if matches!(refusal.kind(), RefusalKind::Verify(_)) && !is_too_long(body) =>
+        {
+            finding::all(observed.method.as_str(), &verifier.diagnose(&observed.headers, body))
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether an unverified body is too long to be diagnosed here. `verify` has all the time it needs.
+fn is_too_long(body: &[u8]) -> bool {
+    u32::try_from(body.len()).map_or(true, |length| length > UNVERIFIED_BYTES)
 }
 
 fn report(
@@ -127,13 +212,8 @@ fn report(
         }
         Verdict::Refused(refusal) => {
             report.refused(refusal.to_string());
-            if let (RefusalKind::Verify(_), Some(body)) = (refusal.kind(), &observed.body) {
-                // It would hold those behind it back for longer than Twenty waits. `verify` has all the time it needs.
-                if body.len() > LONGEST_DIAGNOSED {
-                    report.refused(format!("{refusal} (too long to look for the cause here: use --save, then verify)"));
-                } else {
-                    report.findings = finding::all(method, &verifier.diagnose(&observed.headers, body));
-                }
+            if observed.body.as_deref().is_some_and(is_too_long) && matches!(refusal.kind(), RefusalKind::Verify(_)) {
+                report.add_to_refusal("too long to look for the cause here: use --save, then verify");
             }
         }
     }
@@ -146,10 +226,124 @@ fn report(
         if let Some(captures) = captures {
             let headers = observed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
             let capture = Capture::write(method, &observed.target, headers, body, observed.at);
-            let timestamp =
+            let signed_at =
                 if observed.verdict.is_verified() { verifier.claimed_timestamp(&observed.headers) } else { None };
-            report.saved(&captures.save(timestamp.map(|timestamp| (digest, timestamp)), digest, &capture));
+            report.saved(&match signed_at {
+                Some(signed_at) => captures.save_verified(signed_at, digest, &capture),
+                None => captures.save_unverified(observed.at, &capture),
+            });
         }
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{HeaderMap, Method, Request, StatusCode},
+    };
+    use bytes::Bytes;
+    use proptest::{collection::vec, prelude::*};
+    use tower::ServiceExt;
+    use twenty_webhook::{
+        receiver::Refusal,
+        testing::Delivery,
+        verify::{Signer, VerifyErrorKind},
+    };
+
+    use super::{super::observe::app, *};
+
+    fn forged(length: usize) -> Observed {
+        Observed {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            method: Method::POST,
+            target: "/".to_owned(),
+            headers: HeaderMap::new(),
+            body: Some(Bytes::from(vec![0; length])),
+            status: 401,
+            verdict: Verdict::Refused(Refusal::from(VerifyErrorKind::SignatureMismatch)),
+        }
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    fn length(waiting: &Waiting) -> usize {
+        waiting.observed.body.as_ref().map_or(0, Bytes::len)
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Arrives(usize),
+        IsShown,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let length = prop_oneof![0..1000_usize, 0..(5_usize << 20), Just((1_usize << 20) - 1), Just(1_usize << 22)];
+        prop_oneof![3 => length.prop_map(Step::Arrives), 1 => Just(Step::IsShown)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Whatever arrives, the bodies that wait stay within the bound, or one longer body waits
+        /// alone; a body that fits is never dropped; and all that is left out is counted.
+        #[test]
+        fn bodies_that_wait_for_a_diagnosis_stay_within_the_bound(steps in vec(step(), 0..120)) {
+            let bound = UNVERIFIED_BYTES as usize;
+            let (queue, mut diagnoser, _printer) = Queue::new();
+            let (mut waiting, mut omitted) = (std::collections::VecDeque::new(), 0);
+            for step in steps {
+                match step {
+                    Step::Arrives(body) => {
+                        let before: usize = waiting.iter().map(length).sum();
+                        runtime().block_on(queue.show(forged(body)));
+                        match diagnoser.try_recv() {
+                            Ok(Some(new)) => {
+                                prop_assert_eq!(length(&new), if before + body.min(bound) > bound { 0 } else { body });
+                                waiting.push_back(new);
+                            }
+                            _ => omitted += 1,
+                        }
+                    }
+                    Step::IsShown => drop(waiting.pop_front()),
+                }
+                let bodies: Vec<usize> = waiting.iter().map(length).filter(|length| *length > 0).collect();
+                prop_assert!(bodies.iter().sum::<usize>() <= bound || bodies.len() == 1, "{:?}", bodies);
+                prop_assert!(waiting.len() <= UNVERIFIED);
+                prop_assert_eq!(queue.omitted.load(Ordering::Relaxed), omitted);
+            }
+        }
+    }
+
+    /// No diagnosis ends here. Verified deliveries are answered and shown, however many come.
+    #[test]
+    fn verified_deliveries_are_answered_while_a_diagnosis_is_blocked() {
+        let signer = Signer::new("secret").unwrap();
+        let (queue, mut diagnoser, mut printer) = Queue::new();
+        let app = app(Verifier::new("secret").unwrap(), None, queue);
+        let post = |signer: &Signer| {
+            let delivery = Delivery::sample("person.created").sign(signer);
+            let mut request = Request::post("/");
+            for (name, value) in delivery.headers() {
+                request = request.header(name, value);
+            }
+            app.clone().oneshot(request.body(Body::from(delivery.body().clone())).unwrap())
+        };
+        runtime().block_on(async {
+            let forger = Signer::new("another").unwrap();
+            for _ in 0..2 * QUEUE {
+                assert_eq!(post(&forger).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+            }
+            for _ in 0..2 * QUEUE {
+                assert_eq!(post(&signer).await.unwrap().status(), StatusCode::OK);
+                let shown = printer.try_recv().unwrap().unwrap();
+                assert!(shown.observed.verdict.is_verified());
+            }
+        });
+        let waiting = std::iter::from_fn(|| diagnoser.try_recv().ok()).count();
+        assert_eq!(waiting, UNVERIFIED, "the others are left out");
+    }
 }

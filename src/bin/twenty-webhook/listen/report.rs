@@ -106,6 +106,13 @@ impl Report {
         self.refusal = Some(why);
     }
 
+    /// Adds a remark to why it was refused.
+    pub(super) fn add_to_refusal(&mut self, remark: &str) {
+        if let Some(why) = &mut self.refusal {
+            *why += &format!(" ({remark})");
+        }
+    }
+
     pub(super) fn saved(&mut self, saved: &io::Result<PathBuf>) {
         match saved {
             Ok(path) => self.capture = Some(path.display().to_string()),

@@ -1,13 +1,14 @@
 //! Writes captures into a directory: readable for the user only, and not too many.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
@@ -19,154 +20,174 @@ const UNVERIFIED_BYTES: u64 = 256 << 20;
 
 const UNVERIFIED: &str = "-unverified";
 
-/// A directory of captures, `000001-9c56cc51b374.http`: a counter, and the beginning of the body's
-/// SHA-256. The name of one that did not verify ends with `-unverified.http`.
+/// A directory of captures.
+///
+/// A verified one is `1790932471733-9c56cc51b374.http`: the signed timestamp, and the beginning of
+/// the body's SHA-256. An unverified one is `1790932471801-0d2f1b6c7a55-unverified.http`: the time
+/// of its arrival, and the beginning of the file's SHA-256.
+///
+/// So a copy of a delivery has the name of the first one, and the directory itself remembers what
+/// was saved: after a restart, and for another process that saves here. The newest captures stay,
+/// by the time in the name, so a copy of one that was removed is too old to come back.
 ///
 /// Both kinds have bounds of their own, so that nobody without a secret removes what Twenty sent.
 pub(super) struct Captures {
     directory: PathBuf,
-    next: u64,
     verified: Kept,
     unverified: Kept,
 }
 
-/// The captures of a kind, the oldest first.
+/// The known captures of a kind.
 struct Kept {
-    files: VecDeque<CaptureFile>,
+    /// Their lengths in bytes, the oldest first.
+    files: BTreeMap<Name, u64>,
     bytes: u64,
     max_files: usize,
     max_bytes: u64,
 }
 
-struct CaptureFile {
-    name: String,
-    size: u64,
-    /// What was signed, if this process saved it.
-    signed: Option<Signed>,
+/// A capture's file, in the order of time.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    millis: u64,
+    file: String,
 }
 
-/// A body's SHA-256, and the time that was signed with it.
-pub(super) type Signed = ([u8; 32], Timestamp);
-
 impl Captures {
-    /// Creates the directory where there is none, and checks that it can be written to. Counts on
-    /// from what is there.
+    /// Creates the directory where there is none, and checks that it can be written to.
     ///
-    /// `keep`: how many captures of each kind stay.
+    /// Reads the names of the files and their lengths, and remembers as many as stay.
+    ///
+    /// `keep`: how many captures of each kind stay. The excess is removed.
     pub(super) fn open(directory: PathBuf, keep: NonZeroUsize) -> Result<Self, Failure> {
-        let found = make_directory(&directory).and_then(|()| {
-            // A new name each time: what another process left behind is never in the way.
-            let trial = directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()));
-            create(&trial)?;
-            fs::remove_file(&trial)?;
-            find(&directory)
-        });
-        let found = found.map_err(|error| {
-            let name = directory.display().to_string();
+        let kept = |max_bytes| Kept { files: BTreeMap::new(), bytes: 0, max_files: keep.get(), max_bytes };
+        let mut captures = Self { directory, verified: kept(u64::MAX), unverified: kept(UNVERIFIED_BYTES) };
+        let opened = captures.check().and_then(|()| captures.find());
+        opened.map_err(|error| {
+            let name = captures.directory.display().to_string();
             Failure::about(format!("--save {}: cannot write there", harmless_line(&name)), &error)
         })?;
-        let kept = |max_bytes| Kept { files: VecDeque::new(), bytes: 0, max_files: keep.get(), max_bytes };
-        let next = found.last().map_or(1, |last| last.counter.saturating_add(1));
-        let mut captures = Self { directory, next, verified: kept(u64::MAX), unverified: kept(UNVERIFIED_BYTES) };
-        for Found { name, size, .. } in found {
-            captures.kind(!is_unverified(&name)).add(CaptureFile { name, size, signed: None });
-        }
         Ok(captures)
     }
 
-    /// Writes a capture, and removes the oldest of its kind when there are too many.
-    ///
-    /// `signed`: of a verified one. What is there already is not written again: somebody who captured a delivery can send it
-    /// any number of times, and must not remove the others.
-    pub(super) fn save(&mut self, signed: Option<Signed>, digest: [u8; 32], capture: &[u8]) -> io::Result<PathBuf> {
-        let is_verified = signed.is_some();
-        if let Some(file) = self.verified.files.iter().find(|file| is_verified && file.signed == signed) {
-            return Ok(self.directory.join(&file.name));
-        }
-        let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let suffix = if is_verified { "" } else { UNVERIFIED };
-        let mut counter = self.next;
-        let (name, path, mut file) = loop {
-            let name = format!("{counter:06}-{digest}{suffix}.http");
-            let path = self.directory.join(&name);
-            counter = counter.saturating_add(1);
-            match create(&path) {
-                // Another process saves here as well.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && counter < u64::MAX => {}
-                created => break (name, path, created?),
+    fn check(&self) -> io::Result<()> {
+        make_directory(&self.directory)?;
+        // A new name each time: what another process left behind is never in the way.
+        let trial = self.directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()));
+        create(&trial)?;
+        fs::remove_file(&trial)
+    }
+
+    fn find(&mut self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let Ok(file) = entry.file_name().into_string() else { continue };
+            if let Some(name) = Name::parse(file) {
+                // Another process may remove it meanwhile.
+                let size = entry.metadata().map_or(0, |metadata| metadata.len());
+                let is_verified = !name.is_unverified();
+                self.add(is_verified, &name, size);
             }
+        }
+        Ok(())
+    }
+
+    /// Writes a verified capture, and removes the oldest verified one when there are too many.
+    /// A copy of a capture that is there is not written again.
+    ///
+    /// `digest`: the body's SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written, or when it would be the one to be removed.
+    pub(super) fn save_verified(
+        &mut self,
+        signed_at: Timestamp,
+        digest: [u8; 32],
+        capture: &[u8],
+    ) -> io::Result<PathBuf> {
+        self.write(true, &Name::new(signed_at.as_millis(), digest, ""), capture)
+    }
+
+    /// Writes an unverified capture, and removes the oldest unverified ones when there are too many.
+    ///
+    /// # Errors
+    ///
+    /// As [`save_verified`](Self::save_verified).
+    pub(super) fn save_unverified(&mut self, at: jiff::Timestamp, capture: &[u8]) -> io::Result<PathBuf> {
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        self.write(false, &Name::new(millis, Sha256::digest(capture).into(), UNVERIFIED), capture)
+    }
+
+    fn write(&mut self, is_verified: bool, name: &Name, capture: &[u8]) -> io::Result<PathBuf> {
+        let path = self.directory.join(&name.file);
+        let mut file = match create(&path) {
+            // This process or another one saved it before.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(path),
+            created => created?,
         };
         if let Err(error) = file.write_all(capture) {
             // A full disk: half a capture would only mislead.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        self.next = counter;
-        let kept = self.kind(is_verified);
-        kept.add(CaptureFile { name, size: u64::try_from(capture.len()).unwrap_or(u64::MAX), signed });
-        let removed: Vec<String> = std::iter::from_fn(|| kept.take_excess()).collect();
-        for name in removed {
-            // Somebody else may have removed it.
-            let _ = fs::remove_file(self.directory.join(name));
+        if self.add(is_verified, name, u64::try_from(capture.len()).unwrap_or(u64::MAX)) {
+            Ok(path)
+        } else {
+            Err(io::Error::other("it is older than all captures in the directory, which is full (see --keep)"))
         }
-        Ok(path)
     }
 
-    const fn kind(&mut self, is_verified: bool) -> &mut Kept {
-        if is_verified { &mut self.verified } else { &mut self.unverified }
+    /// Remembers a file and removes the excess. Returns whether the file stays.
+    fn add(&mut self, is_verified: bool, name: &Name, size: u64) -> bool {
+        let kept = if is_verified { &mut self.verified } else { &mut self.unverified };
+        kept.add(name.clone(), size);
+        let mut stays = true;
+        while let Some(excess) = kept.take_excess() {
+            stays &= excess != *name;
+            // Somebody else may have removed it.
+            let _ = fs::remove_file(self.directory.join(excess.file));
+        }
+        stays
     }
 }
 
 impl Kept {
-    fn add(&mut self, file: CaptureFile) {
-        self.bytes = self.bytes.saturating_add(file.size);
-        self.files.push_back(file);
+    fn add(&mut self, name: Name, size: u64) {
+        // Somebody may have removed a known file, so that it was written again.
+        let before = self.files.insert(name, size).unwrap_or(0);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(size);
     }
 
     /// The oldest one, if there are too many or they are too long. The newest one always stays.
-    fn take_excess(&mut self) -> Option<String> {
+    fn take_excess(&mut self) -> Option<Name> {
         let is_excess = self.files.len() > self.max_files || (self.bytes > self.max_bytes && self.files.len() > 1);
-        let file = if is_excess { self.files.pop_front()? } else { return None };
-        self.bytes = self.bytes.saturating_sub(file.size);
-        Some(file.name)
+        let (name, size) = if is_excess { self.files.pop_first()? } else { return None };
+        self.bytes = self.bytes.saturating_sub(size);
+        Some(name)
     }
 }
 
-/// A capture in the directory.
-struct Found {
-    counter: u64,
-    name: String,
-    size: u64,
-}
-
-/// The captures that are there, the oldest first.
-fn find(directory: &Path) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if let Some(counter) = counter(&name) {
-            // Another process may remove it meanwhile.
-            let size = entry.metadata().map_or(0, |metadata| metadata.len());
-            found.push(Found { counter, name, size });
-        }
+impl Name {
+    fn new(millis: u64, digest: [u8; 32], suffix: &str) -> Self {
+        let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Self { millis, file: format!("{millis:013}-{digest}{suffix}.http") }
     }
-    found.sort_unstable_by(|a, b| (a.counter, &a.name).cmp(&(b.counter, &b.name)));
-    Ok(found)
-}
 
-fn is_unverified(name: &str) -> bool {
-    name.strip_suffix(".http").is_some_and(|name| name.ends_with(UNVERIFIED))
-}
+    /// Reads a name that [`Name::new`] made; other files are not touched.
+    fn parse(file: String) -> Option<Self> {
+        let (millis, digest) = file.strip_suffix(".http")?.split_once('-')?;
+        let digest = digest.strip_suffix(UNVERIFIED).unwrap_or(digest);
+        // 13 digits last until 2286.
+        let has_time = millis.len() == 13 && millis.bytes().all(|byte| byte.is_ascii_digit());
+        let has_digest = digest.len() == 12 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let millis = if has_time && has_digest { millis.parse().ok()? } else { return None };
+        Some(Self { millis, file })
+    }
 
-/// Of a name that [`Captures::save`] gave; other files are not touched.
-fn counter(name: &str) -> Option<u64> {
-    let (counter, digest) = name.strip_suffix(".http")?.split_once('-')?;
-    let digest = digest.strip_suffix(UNVERIFIED).unwrap_or(digest);
-    // Nobody gets to a counter of 19 digits, behind which there would be no other.
-    let is_ours = (6..=18).contains(&counter.len()) && counter.bytes().all(|byte| byte.is_ascii_digit());
-    let has_digest = digest.len() == 12 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if is_ours && has_digest { counter.parse().ok() } else { None }
+    fn is_unverified(&self) -> bool {
+        self.file.strip_suffix(".http").is_some_and(|name| name.ends_with(UNVERIFIED))
+    }
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {
@@ -186,25 +207,35 @@ fn create(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     #[test]
     fn only_own_names_are_counted() {
-        assert_eq!(counter("000012-9c56cc51b374.http"), Some(12));
-        assert_eq!(counter("1000000-9c56cc51b374.http"), Some(1_000_000));
-        assert_eq!(counter("000012-9c56cc51b374-unverified.http"), Some(12));
+        for (file, is_unverified) in [
+            ("1790932471733-9c56cc51b374.http", false),
+            ("0000000000012-9c56cc51b374.http", false),
+            ("1790932471733-9c56cc51b374-unverified.http", true),
+        ] {
+            let name = Name::parse(file.to_owned()).unwrap();
+            assert_eq!((name.is_unverified(), &*name.file), (is_unverified, file));
+        }
         for name in [
             "12-9c56cc51b374.http",
-            "000012.http",
-            "000012-notes.http",
-            "000012-unverified.http",
-            "000012-9c56cc51b374-verified.http",
-            "+00012-9c56cc51b374.http",
+            "000012-9c56cc51b374.http",
+            "1790932471733.http",
+            "1790932471733-notes.http",
+            "1790932471733-unverified.http",
+            "1790932471733-9c56cc51b374-verified.http",
+            "+790932471733-9c56cc51b374.http",
             "18446744073709551615-9c56cc51b374.http",
             "a.http",
             "",
         ] {
-            assert_eq!(counter(name), None, "{name}");
+            assert!(Name::parse(name.to_owned()).is_none(), "{name}");
         }
     }
 
@@ -220,11 +251,9 @@ mod tests {
             Captures::open(self.0.clone(), NonZeroUsize::new(keep).unwrap()).unwrap()
         }
 
-        fn names(&self) -> Vec<String> {
+        fn names(&self) -> BTreeSet<String> {
             let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let mut names: Vec<_> = names.collect();
-            names.sort_unstable();
-            names
+            names.collect()
         }
     }
 
@@ -234,51 +263,90 @@ mod tests {
         }
     }
 
-    /// Signed anew each time, as when Twenty sends a body again.
-    fn save(captures: &mut Captures, is_verified: bool, number: u8) -> String {
-        let signed = is_verified.then(|| ([number; 32], Timestamp::from_millis(captures.next)));
-        let path = captures.save(signed, [number; 32], &[number]).unwrap();
-        path.file_name().unwrap().to_str().unwrap().to_owned()
+    fn verified(millis: u16, number: u8) -> Name {
+        Name::new(millis.into(), [number; 32], "")
     }
 
-    #[test]
-    fn replays_of_a_capture_remove_no_other() {
-        let directory = Directory::new();
-        let mut captures = directory.open(3);
-        let [first, second, third] = [1, 2, 3].map(|number| save(&mut captures, true, number));
-        let signed = captures.verified.files[1].signed;
-        for _ in 0..10 {
-            let again = captures.save(signed, [2; 32], b"").unwrap();
-            assert_eq!(again.file_name().unwrap().to_str(), Some(&*second));
-        }
-        assert_eq!(directory.names(), [first, second, third]);
+    fn save_verified(captures: &mut Captures, millis: u16, number: u8) -> io::Result<PathBuf> {
+        captures.save_verified(Timestamp::from_millis(millis.into()), [number; 32], &[number])
     }
 
-    proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    fn save_unverified(captures: &mut Captures, millis: u16, number: u8) -> io::Result<PathBuf> {
+        captures.save_unverified(jiff::Timestamp::from_millisecond(millis.into()).unwrap(), &[number])
+    }
 
-        /// Whatever comes in whichever order, and however often the program is started again: of
-        /// each kind the newest `keep` captures stay, whatever the other kind does.
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever comes, in whichever order and however often, and however often the program is
+        /// started again: the newest `keep` captures of each kind are there, and no others. So a
+        /// copy of a capture removes none, whether that capture is kept or was removed, and neither
+        /// kind removes the other.
         #[test]
-        fn neither_kind_removes_the_other(
-            keep in 1..4_usize,
-            saved in proptest::collection::vec((proptest::bool::ANY, 0..3_u8, proptest::bool::weighted(0.1)), 0..30),
+        fn the_newest_of_each_kind_stay(
+            keep in 1..5_usize,
+            saved in vec((any::<bool>(), 0..8_u16, 0..3_u8, prop::bool::weighted(0.1)), 0..60),
         ) {
             let directory = Directory::new();
             let mut captures = directory.open(keep);
-            let (mut verified, mut unverified) = (Vec::new(), Vec::new());
-            for (is_verified, number, is_started_again) in saved {
-                let of_kind = if is_verified { &mut verified } else { &mut unverified };
-                of_kind.push(save(&mut captures, is_verified, number));
+            let (mut all_verified, mut all_unverified) = (BTreeSet::new(), BTreeSet::new());
+            for (is_verified, millis, number, is_started_again) in saved {
                 if is_started_again {
                     captures = directory.open(keep);
                 }
+                let done = if is_verified {
+                    all_verified.insert(verified(millis, number));
+                    save_verified(&mut captures, millis, number)
+                } else {
+                    let digest = Sha256::digest([number]).into();
+                    all_unverified.insert(Name::new(millis.into(), digest, UNVERIFIED));
+                    save_unverified(&mut captures, millis, number)
+                };
+                let newest = |all: &BTreeSet<Name>| all.iter().rev().take(keep).cloned().collect::<Vec<_>>();
+                let expected = [newest(&all_verified), newest(&all_unverified)].concat();
+                let expected: BTreeSet<_> = expected.into_iter().map(|name| name.file).collect();
+                prop_assert_eq!(directory.names(), expected);
+                // And it says so.
+                prop_assert_eq!(done.as_ref().is_ok_and(|path| path.exists()), done.is_ok());
             }
-            let newest = |of_kind: Vec<String>| of_kind.into_iter().rev().take(keep).collect::<Vec<_>>();
-            let mut expected = [newest(verified), newest(unverified)].concat();
-            expected.sort_unstable();
-            proptest::prop_assert_eq!(directory.names(), expected);
         }
+
+        /// Two processes do not know of each other's files, but each name exists once, and neither
+        /// removes one of the newest.
+        #[test]
+        fn two_processes_keep_the_newest(
+            keep in 1..5_usize,
+            saved in vec((0..2_usize, 0..20_u16), 0..60),
+        ) {
+            let directory = Directory::new();
+            let mut both = [directory.open(keep), directory.open(keep)];
+            let mut all = BTreeSet::new();
+            for (process, millis) in saved {
+                let _ = save_verified(&mut both[process], millis, 1);
+                all.insert(verified(millis, 1).file);
+                let names = directory.names();
+                prop_assert!(names.len() <= 2 * keep && names.is_subset(&all));
+                let newest: HashSet<_> = all.iter().rev().take(keep).collect();
+                prop_assert!(newest.iter().all(|name| names.contains(*name)), "{:?} of {:?}", names, all);
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_is_written_once_by_any_process() {
+        let directory = Directory::new();
+        let (mut first, mut second) = (directory.open(3), directory.open(3));
+        let path = save_verified(&mut first, 1, 1).unwrap();
+        for captures in [&mut first, &mut second, &mut directory.open(3)] {
+            let again = captures.save_verified(Timestamp::from_millis(1), [1; 32], b"other headers").unwrap();
+            assert_eq!(again, path);
+        }
+        assert_eq!(fs::read(&path).unwrap(), [1]);
+        assert_eq!(directory.names().len(), 1);
+        // A capture that the user removes is one that may come again.
+        fs::remove_file(&path).unwrap();
+        assert_eq!(save_verified(&mut first, 1, 1).unwrap(), path);
+        assert_eq!((first.verified.files.len(), first.verified.bytes), (1, 1));
     }
 
     #[test]
@@ -286,7 +354,11 @@ mod tests {
         let directory = Directory::new();
         let mut captures = directory.open(1_000);
         captures.unverified.max_bytes = 10;
-        let mut save = |len| captures.save(None, [1; 32], &vec![0; len]).unwrap();
+        let mut millis = 0;
+        let mut save = |len| {
+            millis += 1;
+            captures.save_unverified(jiff::Timestamp::from_millisecond(millis).unwrap(), &vec![0; len]).unwrap()
+        };
         let long = save(11);
         assert!(long.exists(), "one stays, however long it is");
         let [a, b, c] = [6, 4, 5].map(save);
@@ -294,21 +366,24 @@ mod tests {
         assert!(captures.unverified.bytes == 9 && UNVERIFIED_BYTES > crate::input::LIMIT as u64);
     }
 
-    /// What is left behind by a program that was ended, or comes from another one at the same time.
+    /// Opening looks at names and lengths only, and remembers no more than stays.
     #[test]
-    fn no_file_that_is_in_the_way_keeps_captures_from_being_saved() {
+    fn opening_a_directory_of_many_or_odd_files_is_bounded() {
         let directory = Directory::new();
-        let mut captures = directory.open(10);
-        let taken = directory.0.join("000001-010101010101.http");
-        fs::write(&taken, "another's").unwrap();
-        fs::create_dir(directory.0.join("000002-010101010101.http")).unwrap();
-        for name in [".twenty-webhook-trial", ".twenty-webhook-trial-a", "18446744073709551615-010101010101.http"] {
-            fs::write(directory.0.join(name), "").unwrap();
+        drop(directory.open(1));
+        let file = |name: &str| File::create(directory.0.join(name)).unwrap();
+        for millis in 0..500 {
+            file(&verified(millis, 1).file);
+            file(&Name::new(millis.into(), [1; 32], UNVERIFIED).file);
         }
-        assert_eq!(save(&mut captures, true, 1), "000003-010101010101.http");
-        assert_eq!(fs::read_to_string(taken).unwrap(), "another's");
-        let mut captures = directory.open(10);
-        assert_eq!(save(&mut captures, false, 1), "000004-010101010101-unverified.http");
-        assert_eq!(directory.names().iter().filter(|name| name.contains("trial")).count(), 2);
+        let others = [".twenty-webhook-trial-a", "18446744073709551615-010101010101.http", "notes.txt"];
+        others.iter().for_each(|name| drop(file(name)));
+        // It has the length, but not the content.
+        file(&Name::new(499, [2; 32], UNVERIFIED).file).set_len(UNVERIFIED_BYTES + 1).unwrap();
+        fs::create_dir(directory.0.join(&verified(1000, 1).file)).unwrap();
+        let captures = directory.open(3);
+        assert_eq!((captures.verified.files.len(), captures.unverified.files.len()), (3, 1));
+        let names = directory.names();
+        assert!(names.len() == 3 + 1 + others.len() && others.iter().all(|name| names.contains(*name)), "{names:?}");
     }
 }
