@@ -89,6 +89,9 @@ pub mod axum;
 mod clip;
 pub mod deduplicate;
 pub mod event;
+#[cfg(feature = "inbox")]
+#[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+pub mod inbox;
 mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 pub mod receiver;

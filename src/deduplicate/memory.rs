@@ -69,7 +69,7 @@ impl MemoryStore {
     }
 
     /// The same, for what nobody can give more capacity: says nothing when it forgets.
-    #[cfg(any(feature = "actix-web", feature = "tower"))]
+    #[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
     pub(crate) fn silent(capacity: usize) -> Self {
         Self {
             #[cfg(feature = "tracing")]

@@ -47,6 +47,8 @@
 mod claim;
 mod error;
 mod memory;
+#[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
+mod naming;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
@@ -55,6 +57,8 @@ mod table;
 pub use claim::{Claim, ClaimKey, ClaimOutcome};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
+pub(crate) use naming::Naming;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
 pub use store::{ClaimStore, StoreFuture};

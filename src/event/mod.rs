@@ -98,7 +98,7 @@ mod name;
 mod pattern;
 mod raw;
 pub mod record;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
 mod routes;
 mod tolerance;
 mod webhook_event;
@@ -111,7 +111,7 @@ pub use pattern::{EventPattern, PatternError};
 pub(crate) use raw::range_in;
 pub use raw::{JsonType, RawJson};
 pub use record::{FromRecord, Record};
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
 pub(crate) use routes::Routes;
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};
 pub(crate) use wire::Heading;

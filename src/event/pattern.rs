@@ -70,13 +70,22 @@ impl EventPattern {
     }
 
     /// Whether some version of Twenty sends the action, or any action will do.
-    #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+    #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "inbox", feature = "tower")))]
     pub(super) fn has_known_action(&self) -> bool {
         let known: &[&str] = match self.scope {
             Scope::Records => &["created", "updated", "deleted", "destroyed", "restored"],
             Scope::Metadata => &["created", "updated", "deleted"],
         };
         self.action.as_deref().is_none_or(|action| known.contains(&action))
+    }
+
+    /// The name of an event that it matches, when it is for one object or one kind of metadata.
+    #[cfg(feature = "inbox")]
+    pub(crate) fn event_of_its_object(&self) -> Option<EventName> {
+        self.object.as_ref()?;
+        let action = self.action.as_deref().unwrap_or("created");
+        let any = Self { action: Some(action.into()), ..self.clone() };
+        Some(EventName::new(any.to_string()))
     }
 
     fn is_all(&self) -> bool {
@@ -201,7 +210,7 @@ struct ScopeMap<T> {
 }
 
 #[cfg_attr(
-    not(any(feature = "actix-web", feature = "tower", test)),
+    not(any(feature = "actix-web", feature = "inbox", feature = "tower", test)),
     expect(dead_code, reason = "for the event routers")
 )]
 impl<T> PatternMap<T> {
@@ -410,7 +419,7 @@ mod tests {
             }
         }
 
-        #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "tower")))]
+        #[cfg(all(feature = "tracing", any(feature = "actix-web", feature = "inbox", feature = "tower")))]
         #[test]
         fn of_actions_are_known_if_twenty_sends_them() {
             for text in

@@ -46,7 +46,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use diagnosis::{Cause, Diagnosis, Rewriting, SecretEncoding};
 pub use error::{ConfigError, SecretFileError, VerifyError, VerifyErrorKind};
 pub use headers::SignatureHeaders;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(any(feature = "actix-web", feature = "inbox", feature = "tower"))]
 pub(crate) use headers::SignatureValues;
 pub use keys::Keys;
 pub use secret::Secret;

@@ -8,7 +8,6 @@ mod waiting;
 use std::{
     collections::HashSet,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -26,7 +25,7 @@ use waiting::Listed;
 
 use super::telemetry;
 use crate::{
-    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError},
+    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, Naming, StoreError},
     event::WebhookEvent,
     verify::Verified,
 };
@@ -63,14 +62,11 @@ pub struct Deduplicate {
     waited_for: Arc<Mutex<HashSet<(ClaimKey, bool)>>>,
     /// The keys that the store is being asked about: perhaps handled long ago.
     lookups: Lookups,
-    namespace: Arc<str>,
-    key_by: Option<Arc<KeyBy>>,
+    naming: Naming,
     lease: Duration,
     remember_for: Duration,
     on_failure: StoreFailure,
 }
-
-type KeyBy = dyn Fn(&WebhookEvent) -> Vec<String> + Send + Sync;
 
 /// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](crate::deduplicate::StoreErrorKind).
 ///
@@ -118,8 +114,7 @@ impl Deduplicate {
             in_flight: InFlight::default(),
             waited_for: Arc::default(),
             lookups: Lookups::default(),
-            namespace: Arc::default(),
-            key_by: None,
+            naming: Naming::default(),
             lease: Self::DEFAULT_LEASE,
             remember_for: Self::DEFAULT_REMEMBER_FOR,
             on_failure: StoreFailure::default(),
@@ -129,7 +124,7 @@ impl Deduplicate {
     /// Keeps apart receivers that share a store: those that do different things with the same delivery, and those whose secrets differ but
     /// whose keys have the same id, as all have that [`Verifier::new`](crate::Verifier::new) makes. Default: the empty one.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.namespace = namespace.into();
+        self.naming.namespace = namespace.into();
         self
     }
 
@@ -178,21 +173,14 @@ impl Deduplicate {
     /// # let _ = deduplicate;
     /// ```
     pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Vec<String> + Send + Sync + 'static) -> Self {
-        self.key_by = Some(Arc::new(key_by));
+        self.naming.key_by(key_by);
         self
     }
 
     /// Names the delivery. A panic in the user's function must not lose it, so the body decides
     /// then, too.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
-        let parts = self.key_by.as_ref().and_then(|key_by| {
-            let event = WebhookEvent::read(verified.clone()).ok()?;
-            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok()
-        });
-        match parts {
-            Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
-            _ => ClaimKey::new(&self.namespace, verified.keys_id(), verified.body()),
-        }
+        self.naming.key(verified, on_panic)
     }
 
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
@@ -319,7 +307,7 @@ impl fmt::Debug for Deduplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deduplicate")
             .field("store", &self.store)
-            .field("namespace", &self.namespace)
+            .field("namespace", &self.naming.namespace)
             .field("lease", &self.lease)
             .field("remember_for", &self.remember_for)
             .field("on_failure", &self.on_failure)
