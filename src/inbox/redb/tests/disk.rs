@@ -24,6 +24,7 @@ struct State {
     /// After so many operations the power is cut, and nothing works any more.
     fuse: Option<u64>,
     operations: u64,
+    syncs: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +92,10 @@ impl Disk {
         self.state().operations
     }
 
+    pub(super) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
     /// The disk as the next process finds it when this one is killed: the kernel keeps all.
     pub(super) fn after_kill(&self) -> Self {
         Self::with_content(self.content())
@@ -150,6 +155,7 @@ impl Disk {
             }
             None if state.lies => Ok(()),
             None => {
+                state.syncs += 1;
                 state.pending.clear();
                 state.durable = state.current.clone();
                 Ok(())

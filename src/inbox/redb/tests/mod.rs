@@ -2,6 +2,7 @@ mod cuts;
 mod disk;
 mod faults;
 mod model;
+mod others;
 
 use std::{sync::Arc, time::Duration};
 
