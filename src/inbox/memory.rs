@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 
 use super::{
     DeadLetter, DeadReason, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-    store::{ALONE_FROM, Bounds, End, KEY_MARGIN, Lease, Put, Store, StoreFuture, Take, Taken, TakenEvent, Which},
+    store::{
+        ALONE_FROM, Bounds, End, KEY_MARGIN, Lease, Put, Step, Store, StoreFuture, Take, Taken, TakenEvent, Which,
+    },
 };
 use crate::{
     deduplicate::ClaimKey,
@@ -111,9 +113,10 @@ impl MemoryInbox {
         }
     }
 
-    fn forget_if(&self, mut is_meant: impl FnMut(&Row) -> bool) -> u64 {
+    fn forget_if(&self, mut is_meant: impl FnMut(u64, &Row) -> bool) -> u64 {
         let mut rows = self.rows();
-        let places: Vec<_> = rows.events.iter().filter(|(_, row)| is_meant(row)).map(|(place, _)| *place).collect();
+        let places: Vec<_> =
+            rows.events.iter().filter(|(place, row)| is_meant(**place, row)).map(|(place, _)| *place).collect();
         for &place in &places {
             self.forget(&mut rows, place);
         }
@@ -121,11 +124,11 @@ impl MemoryInbox {
     }
 }
 
-fn is_meant(which: Which, row: &Row) -> bool {
+fn is_meant(which: Which, place: u64, row: &Row) -> bool {
     row.is_dead()
         && match which {
             Which::One(id) => EventId::from(row.event.key) == id,
-            Which::All => true,
+            Which::SomeAfter(after) => place > after,
         }
 }
 
@@ -278,7 +281,7 @@ impl Store for MemoryInbox {
             let now = self.clock.now();
             self.rows().completed.retain(|_, expires| *expires > now);
             let kept_since = now.saturating_sub(self.bounds.keep_dead_for);
-            self.forget_if(|row| matches!(row.state, State::Dead { at, .. } if at < kept_since));
+            self.forget_if(|_, row| matches!(row.state, State::Dead { at, .. } if at < kept_since));
             Ok(false)
         })
     }
@@ -314,28 +317,30 @@ impl Store for MemoryInbox {
     fn dead_letter(&self, id: EventId) -> StoreFuture<'_, Option<DeadLetter>> {
         Box::pin(async move {
             let rows = self.rows();
-            let mut found = rows.events.values().filter(|row| is_meant(Which::One(id), row));
-            Ok(found.find_map(Row::dead_letter))
+            let mut found = rows.events.iter().filter(|(place, row)| is_meant(Which::One(id), **place, row));
+            Ok(found.find_map(|(_, row)| row.dead_letter()))
         })
     }
 
-    fn redrive(&self, which: Which) -> StoreFuture<'_, u64> {
+    fn redrive(&self, which: Which) -> StoreFuture<'_, Step> {
         Box::pin(async move {
             let mut rows = self.rows();
-            let dead = rows.events.values_mut().filter(|row| is_meant(which, row));
-            let count = dead.map(Row::reset).count();
+            let dead = rows.events.iter_mut().filter(|(place, row)| is_meant(which, **place, row));
+            let count = dead.map(|(_, row)| row.reset()).count();
             drop(rows);
             self.work.notify_one();
-            Ok(u64::try_from(count).unwrap_or(u64::MAX))
+            Ok(Step { count: u64::try_from(count).unwrap_or(u64::MAX), last: None })
         })
     }
 
-    fn purge(&self, which: Which) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.forget_if(|row| is_meant(which, row))) })
+    fn purge(&self, which: Which) -> StoreFuture<'_, Step> {
+        Box::pin(
+            async move { Ok(Step { count: self.forget_if(|place, row| is_meant(which, place, row)), last: None }) },
+        )
     }
 
     fn erase(&self, record: RecordKey) -> StoreFuture<'_, u64> {
-        Box::pin(async move { Ok(self.forget_if(|row| row.event.record == record)) })
+        Box::pin(async move { Ok(self.forget_if(|_, row| row.event.record == record)) })
     }
 
     fn compact(&self) -> StoreFuture<'_, bool> {

@@ -108,6 +108,8 @@ mod dead_letter;
 mod error;
 mod id;
 mod memory;
+#[cfg(all(test, feature = "redb"))]
+mod model;
 mod options;
 #[cfg(feature = "redb")]
 mod redb;
@@ -137,7 +139,7 @@ use crate::{
 };
 use accept::Direct;
 use id::RecordKey;
-use store::{Store, Which};
+use store::{Step, Store, StoreFuture, Which};
 use stored::StoredEvent;
 
 /// Where accepted deliveries are kept until they are handled; see [the module](self).
@@ -249,7 +251,7 @@ impl Inbox {
     ///
     /// The store cannot be written.
     pub async fn redrive(&self, id: EventId) -> Result<bool, InboxError> {
-        Ok(self.inner.store.redrive(Which::One(id)).await? > 0)
+        Ok(self.inner.store.redrive(Which::One(id)).await?.count > 0)
     }
 
     /// Makes all dead letters ready again. Returns how many.
@@ -258,7 +260,7 @@ impl Inbox {
     ///
     /// The store cannot be written.
     pub async fn redrive_all(&self) -> Result<u64, InboxError> {
-        self.inner.store.redrive(Which::All).await
+        in_steps(|which| self.inner.store.redrive(which)).await
     }
 
     /// Deletes a dead letter. `false` when there is none of this id. A copy of it counts as handled.
@@ -267,7 +269,7 @@ impl Inbox {
     ///
     /// The store cannot be written.
     pub async fn purge(&self, id: EventId) -> Result<bool, InboxError> {
-        Ok(self.inner.store.purge(Which::One(id)).await? > 0)
+        Ok(self.inner.store.purge(Which::One(id)).await?.count > 0)
     }
 
     /// Deletes all dead letters. Returns how many.
@@ -276,14 +278,14 @@ impl Inbox {
     ///
     /// The store cannot be written.
     pub async fn purge_all(&self) -> Result<u64, InboxError> {
-        self.inner.store.purge(Which::All).await
+        in_steps(|which| self.inner.store.purge(which)).await
     }
 
     /// Deletes all events of a record, dead letters and such as wait to be handled, as when a person
     /// asks to be forgotten. Returns how many. A handler that runs is not stopped.
     ///
-    /// Events of other records that mention this one are not found by this. Space in the file is
-    /// overwritten as it is used again, or by [`compact`](Self::compact).
+    /// Events of other records that mention this one are not found by this. What was deleted can be
+    /// recovered from the file until its space is used again or [given back](Self::compact).
     ///
     /// # Errors
     ///
@@ -301,6 +303,18 @@ impl Inbox {
     pub async fn compact(&self) -> Result<bool, InboxError> {
         self.inner.store.compact().await
     }
+}
+
+/// All dead letters, some at a time. One that dies again meanwhile is not met twice.
+async fn in_steps<'a>(step: impl Fn(Which) -> StoreFuture<'a, Step>) -> Result<u64, InboxError> {
+    let mut sum = 0_u64;
+    let mut after = Some(0);
+    while let Some(position) = after {
+        let Step { count, last } = step(Which::SomeAfter(position)).await?;
+        sum = sum.saturating_add(count);
+        after = last;
+    }
+    Ok(sum)
 }
 
 impl fmt::Debug for Inbox {

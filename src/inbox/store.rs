@@ -93,11 +93,11 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// One dead letter.
     fn dead_letter(&self, id: EventId) -> StoreFuture<'_, Option<DeadLetter>>;
 
-    /// Makes dead letters ready again, with no attempts and no interruptions. How many.
-    fn redrive(&self, which: Which) -> StoreFuture<'_, u64>;
+    /// Makes dead letters ready again, with no attempts and no interruptions.
+    fn redrive(&self, which: Which) -> StoreFuture<'_, Step>;
 
-    /// Forgets dead letters. Their keys count as completed from now on. How many.
-    fn purge(&self, which: Which) -> StoreFuture<'_, u64>;
+    /// Forgets dead letters. Their keys count as completed from now on.
+    fn purge(&self, which: Which) -> StoreFuture<'_, Step>;
 
     /// Forgets all events of a record, in whatever state. Their keys count as completed from now
     /// on. How many.
@@ -186,7 +186,16 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     One(EventId),
-    All,
+    /// Some of those behind this position, so that nobody waits long for them.
+    SomeAfter(u64),
+}
+
+/// What was done to dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) count: u64,
+    /// The position of the last one, where there may be more behind it.
+    pub(crate) last: Option<u64>,
 }
 
 /// An event that is to be stored, as the writer of a store gets it.

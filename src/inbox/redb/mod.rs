@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
     DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-    store::{Bounds, End, Lease, Put, Store, StoreFuture, Take, Taken, Which},
+    store::{Bounds, End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
 };
 use crate::verify::{Clock, Timestamp};
 pub(super) use file::FileOptions;
@@ -143,11 +143,11 @@ impl Store for RedbStore {
         Box::pin(self.ask_in_time(move |reply| Command::DeadLetter(id, reply)))
     }
 
-    fn redrive(&self, which: Which) -> StoreFuture<'_, u64> {
+    fn redrive(&self, which: Which) -> StoreFuture<'_, Step> {
         Box::pin(self.ask_in_time(move |reply| Command::Redrive(which, reply)))
     }
 
-    fn purge(&self, which: Which) -> StoreFuture<'_, u64> {
+    fn purge(&self, which: Which) -> StoreFuture<'_, Step> {
         Box::pin(self.ask_in_time(move |reply| Command::Purge(which, reply)))
     }
 

@@ -11,7 +11,7 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTr
 use super::{
     super::{
         DeadReason, InboxError, InboxErrorKind, RecordKey, StoredEvent,
-        store::{ALONE_FROM, Bounds, End, KEY_MARGIN, Lease, NewEvent, Put, Take, Taken, TakenEvent, Which},
+        store::{ALONE_FROM, Bounds, End, KEY_MARGIN, Lease, NewEvent, Put, Step, Take, Taken, TakenEvent, Which},
     },
     Failure,
     read::{dead_place, next_due},
@@ -64,6 +64,9 @@ const CORRECT: usize = 1_000;
 
 /// How many keys and dead letters are forgotten in one step.
 const FORGET: usize = 500;
+
+/// How many dead letters are redriven or purged in one step.
+const STEP: usize = 100;
 
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u64>,
@@ -289,22 +292,22 @@ impl<'t> Tables<'t> {
         Ok(count)
     }
 
-    pub(super) fn redrive(&mut self, which: Which) -> Result<u64> {
+    pub(super) fn redrive(&mut self, which: Which) -> Result<Step> {
         let places = self.dead_places(which)?;
         for &place in &places {
             let Some((dead, bytes)) = self.remove_dead(place)? else { continue };
             self.events.insert(place, &*bytes)?;
             self.make_ready(place, &Progress::new(dead.progress.record))?;
         }
-        Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
+        Ok(step(&places))
     }
 
-    pub(super) fn purge(&mut self, which: Which, now: Timestamp, bounds: &Bounds) -> Result<u64> {
+    pub(super) fn purge(&mut self, which: Which, now: Timestamp, bounds: &Bounds) -> Result<Step> {
         let places = self.dead_places(which)?;
         for &place in &places {
             self.forget_dead(place, now, bounds)?;
         }
-        Ok(u64::try_from(places.len()).unwrap_or(u64::MAX))
+        Ok(step(&places))
     }
 
     pub(super) fn erase(&mut self, record: RecordKey, now: Timestamp, bounds: &Bounds) -> Result<u64> {
@@ -411,8 +414,8 @@ impl<'t> Tables<'t> {
     fn dead_places(&self, which: Which) -> Result<Vec<u64>> {
         let mut places = Vec::new();
         match which {
-            Which::All => {
-                for entry in self.dead.iter()? {
+            Which::SomeAfter(after) => {
+                for entry in self.dead.range(after.saturating_add(1)..)?.take(STEP) {
                     places.push(entry?.0.value());
                 }
             }
@@ -430,6 +433,11 @@ impl<'t> Tables<'t> {
     fn number(&self, name: &'static str) -> Result<u64> {
         Ok(self.meta.get(name)?.map(|number| number.value()).unwrap_or_default())
     }
+}
+
+fn step(places: &[u64]) -> Step {
+    let last = if places.len() == STEP { places.last().copied() } else { None };
+    Step { count: u64::try_from(places.len()).unwrap_or(u64::MAX), last }
 }
 
 fn is_free(busy: &mut HashSet<RecordKey>, record: RecordKey) -> bool {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     super::{
         DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats,
-        store::{Bounds, End, Lease, NewEvent, Put, Take, Taken, Which},
+        store::{Bounds, End, Lease, NewEvent, Put, Step, Take, Taken, Which},
     },
     Failure, damaged, read,
     tables::Tables,
@@ -38,8 +38,8 @@ pub(super) enum Command {
     Take(Take, Reply<Taken>),
     End(Lease, End, Reply<bool>),
     Maintain(Reply<bool>),
-    Redrive(Which, Reply<u64>),
-    Purge(Which, Reply<u64>),
+    Redrive(Which, Reply<Step>),
+    Purge(Which, Reply<Step>),
     Erase(RecordKey, Reply<u64>),
     // These only read, or are done by themselves.
     Stats(Reply<Stats>),
@@ -59,7 +59,8 @@ impl Command {
             Self::Begin(reply) => drop(reply.send(Err(error))),
             Self::Take(_, reply) => drop(reply.send(Err(error))),
             Self::End(.., reply) | Self::Maintain(reply) | Self::Compact(reply) => drop(reply.send(Err(error))),
-            Self::Redrive(_, reply) | Self::Purge(_, reply) | Self::Erase(_, reply) => drop(reply.send(Err(error))),
+            Self::Redrive(_, reply) | Self::Purge(_, reply) => drop(reply.send(Err(error))),
+            Self::Erase(_, reply) => drop(reply.send(Err(error))),
             Self::Stats(reply) => drop(reply.send(Err(error))),
             Self::DeadLetters(.., reply) => drop(reply.send(Err(error))),
             Self::DeadLetter(_, reply) => drop(reply.send(Err(error))),

@@ -117,7 +117,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             self.end(&event, lease, end, number, Duration::ZERO, Some(message), Ended::Dead).await;
         } else {
             let begun = Instant::now();
-            let verdict = self.renewed_during(lease, self.attempt(&event, number)).await;
+            let verdict = self.renewed_during(lease, self.attempt(&event, number, self.policy.is_last(number))).await;
             let (end, ended, error) = self.judge(verdict, number);
             self.end(&event, lease, end, number, begun.elapsed(), error.as_deref(), ended).await;
         }
@@ -125,7 +125,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
     }
 
     /// Calls the event's handler.
-    async fn attempt(&self, event: &StoredEvent, number: u32) -> Verdict {
+    async fn attempt(&self, event: &StoredEvent, number: u32, is_last: bool) -> Verdict {
         let StoredEvent { key, accepted_at, verified, .. } = event;
         let Some(handler) = self.routes.find(verified) else {
             let body = std::str::from_utf8(verified.body());
@@ -134,7 +134,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
                 _ => Verdict::Failed(Kind::Mismatch, "the verified body is not JSON".to_owned()),
             };
         };
-        let attempt = Attempt::new((*key).into(), number, self.policy.is_last(number), *accepted_at);
+        let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
         let handled = caught(async { handler(self.state.clone(), verified.clone(), attempt).await });
         match timeout(self.timeout, handled).await {
             Ok(Ok(Ok(()))) => Verdict::Handled,
@@ -243,7 +243,7 @@ impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
                 }
             });
             let Ok(Some(_admitted)) = admitted.await else { return false };
-            matches!(self.attempt(&event, 1).await, Verdict::Handled | Verdict::Unmatched)
+            matches!(self.attempt(&event, 1, true).await, Verdict::Handled | Verdict::Unmatched)
         })
     }
 }

@@ -32,7 +32,7 @@ impl Promises {
         for number in 0..*next {
             numbers.insert(key(number), number);
         }
-        loop {
+        for _ in 0..200 {
             // Several at once, so that they share a transaction.
             let count = 1 + random.below(6);
             let new: Vec<_> = (0..count).map(|more| *next + more).collect();
@@ -106,9 +106,9 @@ async fn life(disk: Disk, seed: u64, promises: &mut Promises) {
     for _ in 0..LIVES {
         disk.cut_after(1 + random.below(120));
         promises.cuts += 1;
-        match open(&disk, BOUNDS, &clock) {
-            Ok(store) => promises.work(&store, &mut random, &mut next).await,
-            Err(_) => {} // cut during the repair
+        // Or it is cut during the repair.
+        if let Ok(store) = open(&disk, BOUNDS, &clock) {
+            promises.work(&store, &mut random, &mut next).await;
         }
         disk = disk.after_cut(&mut random);
         // The power stays on for the check, on a copy.
@@ -142,7 +142,7 @@ fn lives(count: u64, disk: impl Fn() -> Disk) -> Promises {
 
 /// How many disks: `INBOX_POWER_CUTS` has the number of cuts.
 fn disks() -> u64 {
-    std::env::var("INBOX_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(400) / LIVES
+    std::env::var("INBOX_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(300) / LIVES
 }
 
 #[test]
