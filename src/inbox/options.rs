@@ -189,6 +189,19 @@ impl InboxBuilder {
         Ok(Inbox::new(Arc::new(store), self))
     }
 
+    /// Opens the inbox in this file for reading, beside the process that writes it: its numbers and its
+    /// dead letters. Everything else is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and [`Unavailable`](super::InboxErrorKind::Unavailable) when there is
+    /// no file, or when the process that wrote it was killed and none has opened it since.
+    #[cfg(feature = "redb")]
+    pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
+        let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
+        Ok(Inbox::new(Arc::new(store), self))
+    }
+
     /// An inbox in memory, for tests of your handlers: it keeps nothing beyond the process.
     #[must_use]
     pub fn in_memory(self) -> Inbox {

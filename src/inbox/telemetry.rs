@@ -65,7 +65,7 @@ pub(super) enum Ended {
     Unmatched,
     Retried,
     Dead,
-    /// Another worker took the event over meanwhile.
+    /// The event was erased, or taken over by another worker, meanwhile.
     Lost,
 }
 
@@ -124,7 +124,7 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
             Ended::Lost => tracing::warn!(
                 %id,
                 attempt,
-                "another worker took an event over before its handler was done: it may be handled twice"
+                "an event was erased, or taken over by another worker, before its handler was done"
             ),
         }
     }

@@ -103,3 +103,22 @@ fn files_that_are_created_at_once_are_one() {
     let inbox = Inbox::open(&path).unwrap();
     assert_eq!(runtime.block_on(inbox.stats()).unwrap().ready, 8);
 }
+
+/// For the command line, and for whoever looks.
+#[tokio::test]
+async fn a_file_is_read_beside_the_process_that_writes_it() {
+    let path = path("read");
+    let writer = Inbox::open(&path).unwrap();
+    writer.accept(note(1)).await.unwrap();
+    let reader = Inbox::builder().open_read_only(&path).unwrap();
+    assert_eq!(reader.stats().await.unwrap().ready, 1);
+    // It follows, and holds nobody up.
+    writer.accept(note(2)).await.unwrap();
+    assert_eq!(reader.stats().await.unwrap(), writer.stats().await.unwrap());
+    assert!(reader.dead_letters().next().await.unwrap().is_none());
+    for refused in [reader.redrive_all().await, reader.purge_all().await] {
+        assert_eq!(refused.unwrap_err().kind(), InboxErrorKind::Settings);
+    }
+    let missing = Inbox::builder().open_read_only(path.with_file_name("missing")).unwrap_err();
+    assert_eq!(missing.kind(), InboxErrorKind::Unavailable);
+}

@@ -3,8 +3,13 @@
 mod accepting;
 mod dead_letters;
 mod file;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+#[path = "../support/telemetry.rs"]
+mod recorders;
 mod restarts;
 mod setup;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+mod telemetry;
 mod worker;
 
 use std::{

@@ -70,15 +70,21 @@ pub(super) fn open_backend(backend: impl StorageBackend, cache: usize) -> Result
         Ok((database, schema))
     }));
     match opened {
-        Ok(Ok((database, Some(SCHEMA)))) => Ok(database),
-        Ok(Ok((_, Some(0) | None))) => Err(damaged("it has no schema number")),
-        Ok(Ok((_, Some(newer)))) => Err(InboxError::because(
+        Ok(Ok((database, schema))) => check_schema(schema).map(|()| database),
+        Ok(Err(failure)) => Err(failure.into()),
+        Err(_) => Err(damaged("redb panicked")),
+    }
+}
+
+pub(super) fn check_schema(schema: Option<u64>) -> Result<(), InboxError> {
+    match schema {
+        Some(SCHEMA) => Ok(()),
+        Some(0) | None => Err(damaged("it has no schema number")),
+        Some(newer) => Err(InboxError::because(
             InboxErrorKind::NewerVersion,
             "a newer version of this crate wrote the inbox's file: use that version or a later one",
             format!("its schema is {newer}, and this version knows {SCHEMA}"),
         )),
-        Ok(Err(failure)) => Err(failure.into()),
-        Err(_) => Err(damaged("redb panicked")),
     }
 }
 
@@ -97,7 +103,7 @@ pub(super) fn initialise(backend: impl StorageBackend, cache: usize) -> Result<(
     create().map_err(InboxError::from)
 }
 
-fn builder(cache: usize) -> Builder {
+pub(super) fn builder(cache: usize) -> Builder {
     let mut builder = Builder::new();
     // So that the command-line tool reads beside a running receiver.
     builder.set_concurrency_mode(ConcurrencyMode::SingleWriter).set_cache_size(cache);

@@ -6,6 +6,7 @@
 
 mod file;
 mod read;
+mod reader;
 mod rows;
 mod tables;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::verify::{Clock, Timestamp};
 pub(super) use file::FileOptions;
+pub(super) use reader::RedbReader;
 use writer::{Command, Job, Writer};
 
 pub(super) struct RedbStore {
