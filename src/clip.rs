@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub(crate) const NAME: usize = 100;
 
 /// The most of an error of the user's, which may repeat what a request says.
-#[cfg(all(feature = "tracing", feature = "receiver"))]
+#[cfg(any(feature = "inbox", all(feature = "tracing", feature = "receiver")))]
 pub(crate) const MESSAGE: usize = 500;
 
 /// The beginning of a text, with `…` where something was left out. What it has is at most `limit`

@@ -95,6 +95,9 @@ mod clip;
 pub mod deduplicate;
 pub mod diagnose;
 pub mod event;
+#[cfg(feature = "inbox")]
+#[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+pub mod inbox;
 mod lower_hex;
 #[cfg(feature = "receiver")]
 pub mod receiver;

@@ -65,6 +65,13 @@ impl ClaimKey {
         Self(hasher.finalize().into())
     }
 
+    /// A key that was stored.
+    #[cfg(feature = "inbox")]
+    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, for a [`ClaimStore`](super::ClaimStore) to file the claim under.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

@@ -47,6 +47,8 @@
 mod claim;
 mod error;
 mod memory;
+#[cfg(feature = "receiver")]
+mod naming;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "receiver")]
@@ -57,6 +59,8 @@ mod table;
 pub use claim::{Claim, ClaimKey, ClaimOutcome};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(feature = "receiver")]
+pub(crate) use naming::Naming;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "receiver")]

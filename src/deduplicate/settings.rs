@@ -1,11 +1,6 @@
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{ClaimKey, ClaimStore};
+use super::{ClaimKey, ClaimStore, Naming};
 use crate::{event::WebhookEvent, verify::Verified};
 
 /// How deliveries are handled once only; see [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate).
@@ -26,14 +21,11 @@ use crate::{event::WebhookEvent, verify::Verified};
 #[must_use]
 pub struct Deduplicate {
     pub(crate) store: Arc<dyn ClaimStore>,
-    namespace: Arc<str>,
-    key_by: Option<Arc<KeyBy>>,
+    naming: Naming,
     pub(crate) lease: Duration,
     pub(crate) remember_for: Duration,
     pub(crate) on_failure: StoreFailure,
 }
-
-type KeyBy = dyn Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync;
 
 /// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](super::StoreErrorKind).
 ///
@@ -69,8 +61,7 @@ impl Deduplicate {
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
             store: Arc::new(store),
-            namespace: Arc::default(),
-            key_by: None,
+            naming: Naming::default(),
             lease: Self::DEFAULT_LEASE,
             remember_for: Self::DEFAULT_REMEMBER_FOR,
             on_failure: StoreFailure::default(),
@@ -80,7 +71,7 @@ impl Deduplicate {
     /// Keeps apart receivers that share a store: those that do different things with the same delivery, and those whose secrets differ but
     /// whose keys have the same id, as all have that [`Verifier::new`](crate::Verifier::new) makes. Default: the empty one.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
-        self.namespace = namespace.into();
+        self.naming.namespace = namespace.into();
         self
     }
 
@@ -125,21 +116,14 @@ impl Deduplicate {
     /// # let _ = deduplicate;
     /// ```
     pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync + 'static) -> Self {
-        self.key_by = Some(Arc::new(key_by));
+        self.naming.key_by(key_by);
         self
     }
 
     /// Names the delivery. A panic in the user's function must not lose it, so the body decides
     /// then, too.
     pub(crate) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
-        let parts = self.key_by.as_ref().and_then(|key_by| {
-            let event = WebhookEvent::read(verified.clone()).ok()?;
-            catch_unwind(AssertUnwindSafe(|| key_by(&event))).inspect_err(|_| on_panic()).ok().flatten()
-        });
-        match parts {
-            Some(parts) if !parts.is_empty() => ClaimKey::from_parts(&self.namespace, verified.keys_id(), parts),
-            _ => ClaimKey::new(&self.namespace, verified.keys_id(), verified.body()),
-        }
+        self.naming.key(verified, on_panic)
     }
 }
 
@@ -153,7 +137,7 @@ impl fmt::Debug for Deduplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deduplicate")
             .field("store", &self.store)
-            .field("namespace", &self.namespace)
+            .field("namespace", &self.naming.namespace)
             .field("lease", &self.lease)
             .field("remember_for", &self.remember_for)
             .field("on_failure", &self.on_failure)

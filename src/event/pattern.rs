@@ -79,6 +79,15 @@ impl EventPattern {
         self.action.as_deref().is_none_or(|action| known.contains(&action))
     }
 
+    /// The name of an event that it matches, when it is for one object or one kind of metadata.
+    #[cfg(feature = "inbox")]
+    pub(crate) fn event_of_its_object(&self) -> Option<EventName> {
+        self.object.as_ref()?;
+        let action = self.action.as_deref().unwrap_or("created");
+        let any = Self { action: Some(action.into()), ..self.clone() };
+        Some(EventName::new(any.to_string()))
+    }
+
     fn is_all(&self) -> bool {
         *self == Self { scope: Scope::Records, object: None, action: None }
     }

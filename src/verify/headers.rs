@@ -185,6 +185,20 @@ impl SignatureValues {
         &self.signature
     }
 
+    /// Values that were [parsed](Self::parse) before, from their parts. `None` when the timestamp's
+    /// text is none.
+    #[cfg(feature = "inbox")]
+    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    pub(crate) fn from_parts(timestamp: &[u8], signature: [u8; 32], nonce: Option<[u8; 16]>) -> Option<Self> {
+        Some(Self { timestamp: TimestampHeader::parse(timestamp).ok()?, signature, nonce })
+    }
+
+    /// The timestamp's text as it was sent, the signature, and the nonce.
+    #[cfg(feature = "inbox")]
+    pub(crate) fn parts(&self) -> (&[u8], &[u8; 32], Option<[u8; 16]>) {
+        (self.timestamp.text(), &self.signature, self.nonce)
+    }
+
     pub(super) const fn nonce(&self) -> Option<[u8; 16]> {
         self.nonce
     }

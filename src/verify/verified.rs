@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Timestamp, headers::SignatureValues};
+use super::{SignatureHeaders, Timestamp, headers::SignatureValues};
 
 /// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
 ///
@@ -30,11 +30,10 @@ use super::{Timestamp, headers::SignatureValues};
 #[derive(Clone)]
 pub struct Verified {
     body: Bytes,
-    timestamp: Timestamp,
+    values: SignatureValues,
     fresh_until: Timestamp,
     keys_id: Arc<str>,
     secret_index: usize,
-    nonce: Option<[u8; 16]>,
     /// The receiver whose middleware verified it, if one did; see `VerifiedBy`.
     #[cfg_attr(not(feature = "receiver"), expect(dead_code, reason = "there is no middleware"))]
     by: Option<(u64, bool)>,
@@ -61,22 +60,56 @@ impl Verified {
 }
 
 impl Verified {
-    pub(super) const fn new(
+    pub(super) fn new(
         body: Bytes,
         values: &SignatureValues,
         fresh_until: Timestamp,
         keys_id: Arc<str>,
         secret_index: usize,
     ) -> Self {
-        Self {
-            body,
-            timestamp: values.timestamp(),
-            fresh_until,
-            keys_id,
-            secret_index,
-            nonce: values.nonce(),
-            by: None,
-        }
+        Self { body, values: values.clone(), fresh_until, keys_id, secret_index, by: None }
+    }
+
+    /// A delivery that was verified, stored and read again. Nothing is verified here, so whoever
+    /// can write to the store is trusted.
+    #[cfg(feature = "inbox")]
+    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    pub(crate) fn restore(
+        body: Bytes,
+        values: SignatureValues,
+        fresh_until: Timestamp,
+        keys_id: Arc<str>,
+        secret_index: usize,
+    ) -> Self {
+        Self { body, values, fresh_until, keys_id, secret_index, by: None }
+    }
+
+    #[cfg(feature = "inbox")]
+    pub(crate) const fn values(&self) -> &SignatureValues {
+        &self.values
+    }
+
+    /// The signature headers that it came with, under Twenty's own names. With the body they are a
+    /// whole delivery, which a verifier with the same secret and a clock of that time verifies
+    /// again.
+    ///
+    /// The signature of a fresh delivery is a credential: whoever has it and the body can send the
+    /// delivery again.
+    ///
+    /// ```
+    /// use twenty_webhook::verify::{Signer, Verifier};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = Verifier::new("secret")?;
+    /// let verified = verifier.verify(Signer::new("secret")?.sign("{}").pairs(), "{}")?;
+    /// let again = verifier.verify(verified.signature_headers().pairs(), verified.body().clone())?;
+    /// assert_eq!(again.timestamp(), verified.timestamp());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn signature_headers(&self) -> SignatureHeaders {
+        SignatureHeaders::named(Arc::default(), self.values.clone())
     }
 
     /// The body, byte for byte as it was signed.
@@ -94,7 +127,7 @@ impl Verified {
     /// When Twenty sent the delivery, by Twenty's clock.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
-        self.timestamp
+        self.values.timestamp()
     }
 
     /// Until when a copy of this delivery would verify again: the timestamp plus the tolerance.
@@ -119,7 +152,7 @@ impl Verified {
     /// it proves nothing and identifies nothing.
     #[must_use]
     pub const fn unsigned_nonce(&self) -> Option<[u8; 16]> {
-        self.nonce
+        self.values.nonce()
     }
 }
 
@@ -127,7 +160,7 @@ impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
             .field("body_len", &self.body.len())
-            .field("timestamp", &self.timestamp)
+            .field("timestamp", &self.timestamp())
             .field("fresh_until", &self.fresh_until)
             .field("keys_id", &self.keys_id)
             .field("secret_index", &self.secret_index)

@@ -1,0 +1,170 @@
+//! From a verified delivery to the store.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Inbox, InboxError, InboxErrorKind, InboxFailure, RecordKey, StoredEvent, store::Put, telemetry};
+use crate::{
+    deduplicate::{ClaimOutcome, ClaimStore, MemoryStore},
+    verify::Verified,
+};
+
+/// What became of a delivery that [`Inbox::accept`] took. Each is answered with success (200).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Accepted {
+    /// It is on disk, and a worker handles it.
+    Stored,
+    /// It is in the inbox, or was handled before.
+    Duplicate,
+    /// It could not be stored, and was handled at once; see [`InboxFailure::Handle`].
+    Handled,
+}
+
+/// Handles an event that could not be stored: a worker of this process.
+pub(super) trait DirectHandler: Send + Sync {
+    /// One attempt, when there is a free slot.
+    fn handle(self: std::sync::Arc<Self>, event: StoredEvent) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+}
+
+/// What is needed while the store fails.
+pub(super) struct Direct {
+    worker: Mutex<Option<Weak<dyn DirectHandler>>>,
+    /// What was handled without the store.
+    handled: MemoryStore,
+}
+
+impl Direct {
+    /// How many events that were handled without the store are remembered.
+    const CAPACITY: usize = 10_000;
+
+    pub(super) fn new() -> Self {
+        Self { worker: Mutex::new(None), handled: MemoryStore::silent(Self::CAPACITY) }
+    }
+
+    pub(super) fn set_worker(&self, worker: Option<Weak<dyn DirectHandler>>) {
+        *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
+    }
+
+    fn worker(&self) -> Option<std::sync::Arc<dyn DirectHandler>> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
+    }
+}
+
+impl Inbox {
+    /// How long storing is tried again after it failed. Hides that the file is opened again, or that a
+    /// database restarts.
+    const TRY_AGAIN_FOR: Duration = Duration::from_millis(1_500);
+
+    /// How long storing may take altogether. Twenty waits for 5 seconds, and one attempt to handle
+    /// the event has to fit in.
+    const STORE_WITHIN: Duration = Duration::from_secs(3);
+
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    /// Takes a verified delivery: when this returns `Ok`, answer 200.
+    ///
+    /// A future that is dropped may have stored the delivery.
+    ///
+    /// ```
+    /// use twenty_webhook::{Verifier, inbox::{Accepted, Inbox}, verify::Signer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let inbox = Inbox::builder().in_memory(); // in production: `Inbox::open("twenty-inbox.redb")?`
+    /// # let (verifier, body) = (Verifier::new("secret")?, r#"{"eventName":"person.created"}"#);
+    /// # let headers = Signer::new("secret")?.sign(body).pairs();
+    /// let verified = verifier.verify(headers, body)?;
+    /// assert_eq!(inbox.accept(verified.clone()).await?, Accepted::Stored);
+    /// assert_eq!(inbox.accept(verified).await?, Accepted::Duplicate);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The delivery could neither be stored nor handled: answer 503. Twenty does not send it again.
+    pub async fn accept(&self, verified: Verified) -> Result<Accepted, InboxError> {
+        let key = self.inner.naming.key(&verified, telemetry::key_by_panicked);
+        if self.inner.direct.handled.is_completed_here(key) {
+            return Ok(Accepted::Duplicate);
+        }
+        let record = RecordKey::of_body(verified.body());
+        let event = StoredEvent { key, record, accepted_at: self.inner.clock.now(), verified };
+        let error = match self.store(&event).await {
+            Ok(Put::Stored) => return Ok(Accepted::Stored),
+            Ok(Put::Duplicate) => return Ok(Accepted::Duplicate),
+            Err(error) => error,
+        };
+        match self.inner.on_failure {
+            InboxFailure::Reject => {
+                telemetry::not_stored(&error, "rejected");
+                Err(error)
+            }
+            InboxFailure::Handle => self.handle_at_once(event, error).await,
+        }
+    }
+
+    async fn store(&self, event: &StoredEvent) -> Result<Put, InboxError> {
+        let begun = Instant::now();
+        let after = |time: Duration| begun.checked_add(time).unwrap_or(begun);
+        loop {
+            let put = timeout_at(after(Self::STORE_WITHIN), self.inner.store.put(event.clone())).await;
+            let error = match put {
+                Ok(Ok(put)) => {
+                    telemetry::accepted(put, begun.elapsed());
+                    return Ok(put);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    return Err(InboxError::new(InboxErrorKind::Timeout, "the inbox's store did not answer in time"));
+                }
+            };
+            if !error.is_transient() || Instant::now() >= after(Self::TRY_AGAIN_FOR) {
+                return Err(error);
+            }
+            sleep(Self::PAUSE).await;
+        }
+    }
+
+    /// On a task of its own, so that it goes on when Twenty does not wait any longer.
+    async fn handle_at_once(&self, event: StoredEvent, error: InboxError) -> Result<Accepted, InboxError> {
+        let Some(worker) = self.inner.direct.worker() else {
+            telemetry::not_stored(&error, "rejected");
+            return Err(error);
+        };
+        let inner = std::sync::Arc::clone(&self.inner);
+        let for_task = error.clone();
+        let task = tokio::spawn(async move {
+            let error = for_task;
+            let handled = &inner.direct.handled;
+            // A claim that is not ended would keep copies away, so it is short.
+            let claim = match handled.claim(event.key, Duration::from_secs(600)).await {
+                Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
+                Ok(ClaimOutcome::Completed) => return Ok(Accepted::Duplicate),
+                Ok(ClaimOutcome::Running) => return Err(error),
+                // Too many run. A copy is handled twice, rather than lost.
+                Err(_) => None,
+            };
+            let is_handled = worker.handle(event).await;
+            if let Some(claim) = claim {
+                let ended = if is_handled {
+                    handled.complete(&claim, super::InboxBuilder::DEFAULT_REMEMBER_FOR).await.map(drop)
+                } else {
+                    handled.release(&claim).await.map(drop)
+                };
+                // A store in memory does not fail here, and if it did, the claim would run out.
+                drop(ended);
+            }
+            telemetry::not_stored(&error, if is_handled { "handled" } else { "failed" });
+            if is_handled { Ok(Accepted::Handled) } else { Err(error) }
+        });
+        task.await.unwrap_or(Err(error))
+    }
+}

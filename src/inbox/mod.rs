@@ -1,0 +1,328 @@
+//! The durable inbox: a delivery is on disk before Twenty gets its answer, and a worker handles it,
+//! at least once.
+//!
+//! Twenty sends a delivery once. A handler that fails, or a process that is killed, loses it, unless
+//! it was stored first.
+//!
+//! # The guarantee
+//!
+//! A 2xx to Twenty means that the delivery is on disk. From then on its handler is called at least
+//! once: after a crash, an error or a panic it is called again, with growing pauses, until it
+//! succeeds, reports a permanent failure, or has used up its attempts. Then the event is a dead
+//! letter, with its whole body, until you redrive or purge it. A duplicate (same claim key) is
+//! answered 200 and not handled again for as long as completed keys are remembered (24 hours, never
+//! less than a copy can verify).
+//!
+//! No order is promised; events of one record do not run at the same time in one process. Not
+//! covered: what Twenty never delivered; disks that lie about fsync; network file systems.
+//!
+//! Make your handlers idempotent: an event whose handler was done when the process died is handled
+//! again. [`Attempt::id`] is the same each time.
+//!
+//! ```
+//! # #[cfg(feature = "redb")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use twenty_webhook::{
+//!     WebhookEvent,
+//!     event::record::Person,
+//!     inbox::{HandlerError, Inbox, PermanentExt},
+//! };
+//!
+//! #[derive(Clone)]
+//! struct Db;
+//! # impl Db { async fn greet(&self, _: &str) -> Result<(), std::io::Error> { Ok(()) } }
+//!
+//! async fn welcome(db: Db, event: WebhookEvent<Person>) -> Result<(), HandlerError> {
+//!     let id = event.record.id.as_ref().ok_or("a person without an id").permanent()?; // no further attempt
+//!     db.greet(&id.to_string()).await?; // another attempt later
+//!     Ok(())
+//! }
+//!
+//! # let directory = std::env::temp_dir().join(format!("twenty-webhook-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory)?;
+//! # let path = directory.join("twenty-inbox.redb");
+//! let inbox = Inbox::open(&path)?;
+//! let worker = inbox
+//!     .worker(Db)
+//!     .on("person.created", welcome)
+//!     .fallback(async |_: Db, event: WebhookEvent| println!("{}", event.name))
+//!     .start()?;
+//!
+//! // For each delivery: `inbox.accept(verified).await`, then answer 200.
+//!
+//! worker.shutdown(Duration::from_secs(10)).await; // what is left stays in the inbox
+//! # std::fs::remove_dir_all(directory)?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "redb"))]
+//! # fn main() {}
+//! ```
+//!
+//! # What becomes of an event
+//!
+//! | what happens | what becomes of the event |
+//! |---|---|
+//! | its handler succeeds | it is deleted; its key is remembered |
+//! | its handler returns an error, panics, or takes longer than [its timeout](WorkerBuilder::timeout) | it waits, longer each time, for its next attempt |
+//! | that was the last attempt; or the error is [permanent](PermanentExt) | it is a dead letter |
+//! | it is not what the handler's type asks for, or is not JSON | it is a dead letter ([`DeadReason::Mismatch`]) |
+//! | no handler is set for it, and no fallback | it is completed, counted as `unmatched`, and logged once for each name |
+//! | the process is killed | it is ready again, and the attempt does not count |
+//! | the process is killed again while it runs | it runs alone from then on, so that an event that ends the process takes no others with it |
+//! | that happens [five times](RetryPolicy::interruptions) in a row | it is a dead letter ([`DeadReason::Interrupted`]) |
+//! | the worker is [shut down](Worker::shutdown) | it stays, and nothing counts |
+//!
+//! # Trust
+//!
+//! A delivery that comes from the store is not verified again, because its secret may have been
+//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, can make up
+//! events.
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`:
+//!
+//! | name | kind | labels | what |
+//! |---|---|---|---|
+//! | `twenty_webhook_inbox_accepted_total` | counter | `outcome` | deliveries: `stored`, `duplicate`; and those that could not be stored: `handled`, `failed`, `rejected` |
+//! | `twenty_webhook_inbox_store_failures_total` | counter | `kind` | failures of the store, by [`InboxErrorKind`] |
+//! | `twenty_webhook_inbox_store_seconds` | histogram | | time to store a delivery |
+//! | `twenty_webhook_inbox_attempts_total` | counter | `outcome` | attempts: `handled`, `unmatched`, `retried`, `dead`, `lost` |
+//! | `twenty_webhook_inbox_handler_seconds` | histogram | | time of an attempt |
+//! | `twenty_webhook_inbox_events` | gauge | `state` | events in the inbox: `ready`, `delayed`, `running`, `dead` |
+//! | `twenty_webhook_inbox_oldest_pending_seconds` | gauge | | age of the oldest event that is not completed and not dead |
+//! | `twenty_webhook_inbox_bytes` | gauge | | bytes of pending events and dead letters |
+//!
+//! Gauges are set by the worker, every ten seconds.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the store
+//! are errors, everything else is at debug. What your handler's error says is logged, quoted and cut
+//! after 500 bytes.
+
+mod accept;
+mod dead_letter;
+mod error;
+mod id;
+mod memory;
+#[cfg(all(test, feature = "redb"))]
+mod model;
+mod options;
+#[cfg(feature = "redb")]
+mod redb;
+mod store;
+mod stored;
+mod telemetry;
+mod worker;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+pub use accept::Accepted;
+pub use dead_letter::{DeadLetter, DeadLetters, DeadReason};
+pub use error::{InboxError, InboxErrorKind};
+pub use id::EventId;
+pub use options::{InboxBuilder, InboxFailure};
+pub use worker::{
+    Attempt, Handler, HandlerError, HandlerResult, PermanentExt, RetryPolicy, Shutdown, StartError, Worker,
+    WorkerBuilder,
+};
+
+use crate::{
+    deduplicate::Naming,
+    verify::{Clock, Timestamp},
+};
+use accept::Direct;
+use id::RecordKey;
+use store::{Step, Store, StoreFuture, Which};
+use stored::StoredEvent;
+
+/// Where accepted deliveries are kept until they are handled; see [the module](self).
+///
+/// Cheap to clone; a clone shares everything. `Debug` shows no content.
+#[derive(Clone)]
+pub struct Inbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    naming: Naming,
+    on_failure: InboxFailure,
+    clock: Arc<dyn Clock>,
+    direct: Direct,
+    has_worker: AtomicBool,
+}
+
+/// What an inbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events that can be handled now.
+    pub ready: u64,
+    /// Events that failed and wait for their next attempt.
+    pub delayed: u64,
+    /// Events that are being handled.
+    pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Bytes of all of these, as stored.
+    pub bytes: u64,
+    /// Keys of completed events that are remembered.
+    pub remembered_keys: u64,
+    /// When the oldest event was accepted that is neither completed nor dead.
+    pub oldest_pending: Option<Timestamp>,
+}
+
+impl Inbox {
+    fn new(store: Arc<dyn Store>, options: InboxBuilder) -> Self {
+        let InboxBuilder { naming, on_failure, clock, .. } = options;
+        let has_worker = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { store, naming, on_failure, clock, direct: Direct::new(), has_worker }) }
+    }
+
+    /// Opens the inbox in this file with the default settings, or creates it; see
+    /// [`InboxBuilder::open`].
+    ///
+    /// # Errors
+    ///
+    /// See [`InboxBuilder::open`].
+    #[cfg(feature = "redb")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, InboxError> {
+        Self::builder().open(path)
+    }
+
+    /// An inbox with other settings than the defaults.
+    pub fn builder() -> InboxBuilder {
+        InboxBuilder::new()
+    }
+
+    /// A worker that handles the events of this inbox. `state` is cloned into each call of a handler;
+    /// `()` where none is needed.
+    pub fn worker<S: Clone + Send + Sync + 'static>(&self, state: S) -> WorkerBuilder<S> {
+        WorkerBuilder::new(Arc::clone(&self.inner), state)
+    }
+
+    /// How much the inbox holds.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn stats(&self) -> Result<Stats, InboxError> {
+        self.inner.store.stats().await
+    }
+
+    /// The dead letters, in the order in which they were accepted.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), twenty_webhook::inbox::InboxError> {
+    /// # let inbox = twenty_webhook::inbox::Inbox::builder().in_memory();
+    /// let mut letters = inbox.dead_letters();
+    /// while let Some(letter) = letters.next().await? {
+    ///     println!("{} {} {}: {}", letter.id(), letter.name(), letter.reason(), letter.message());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.inner.store))
+    }
+
+    /// One dead letter; `None` when there is none of this id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn dead_letter(&self, id: EventId) -> Result<Option<DeadLetter>, InboxError> {
+        self.inner.store.dead_letter(id).await
+    }
+
+    /// Makes a dead letter ready again, as if it had just been accepted. `false` when there is none
+    /// of this id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn redrive(&self, id: EventId) -> Result<bool, InboxError> {
+        Ok(self.inner.store.redrive(Which::One(id)).await?.count > 0)
+    }
+
+    /// Makes all dead letters ready again. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn redrive_all(&self) -> Result<u64, InboxError> {
+        in_steps(|which| self.inner.store.redrive(which)).await
+    }
+
+    /// Deletes a dead letter. `false` when there is none of this id. A copy of it counts as handled.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn purge(&self, id: EventId) -> Result<bool, InboxError> {
+        Ok(self.inner.store.purge(Which::One(id)).await?.count > 0)
+    }
+
+    /// Deletes all dead letters. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn purge_all(&self) -> Result<u64, InboxError> {
+        in_steps(|which| self.inner.store.purge(which)).await
+    }
+
+    /// Deletes all events of a record, dead letters and such as wait to be handled, as when a person
+    /// asks to be forgotten. Returns how many. A handler that runs is not stopped.
+    ///
+    /// Events of other records that mention this one are not found by this. What was deleted can be
+    /// recovered from the file until its space is used again or [given back](Self::compact).
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn erase_record(&self, record_id: &str) -> Result<u64, InboxError> {
+        self.inner.store.erase(RecordKey::of_id(record_id)).await
+    }
+
+    /// Gives space that is no longer used back to the file system. `false` when there was none.
+    /// Nothing is stored meanwhile, which can take seconds for a large file.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub async fn compact(&self) -> Result<bool, InboxError> {
+        self.inner.store.compact().await
+    }
+}
+
+/// All dead letters, some at a time. One that dies again meanwhile is not met twice.
+async fn in_steps<'a>(step: impl Fn(Which) -> StoreFuture<'a, Step>) -> Result<u64, InboxError> {
+    let mut sum = 0_u64;
+    let mut after = Some(0);
+    while let Some(position) = after {
+        let Step { count, last } = step(Which::SomeAfter(position)).await?;
+        sum = sum.saturating_add(count);
+        after = last;
+    }
+    Ok(sum)
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("store", &self.inner.store)
+            .field("naming", &self.inner.naming)
+            .field("on_failure", &self.inner.on_failure)
+            .finish_non_exhaustive()
+    }
+}

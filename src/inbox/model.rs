@@ -1,0 +1,241 @@
+//! Random operations, done by a store that keeps something and by the plain one in memory.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    DeadReason, EventId, InboxBuilder, RecordKey, StoredEvent,
+    memory::MemoryInbox,
+    store::{Bounds, End, Lease, Store, Take, Taken, Which},
+};
+use crate::{
+    deduplicate::ClaimKey,
+    verify::{Clock, FixedClock, Secret, Signer, Timestamp, Verifier},
+};
+
+/// A store that is compared with the model.
+pub(super) trait Subject {
+    fn store(&self) -> &dyn Store;
+
+    /// Ends the process without a warning, and opens the store again. Everything that ran was
+    /// interrupted.
+    fn kill(&mut self);
+}
+
+pub(super) const BOUNDS: Bounds = Bounds {
+    max_pending: 1_000,
+    max_bytes: 1 << 30,
+    remember_for: InboxBuilder::DEFAULT_REMEMBER_FOR,
+    keep_dead_for: InboxBuilder::DEFAULT_KEEP_DEAD_LETTERS_FOR,
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
+
+pub(super) fn clock() -> FixedClock {
+    FixedClock::at(NOW)
+}
+
+/// The event of this number, about one of few records; of none for each fifth.
+pub(super) fn event(number: u64) -> StoredEvent {
+    let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{}","n":{number}}}}}"#, number % 5);
+    let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock()).build().unwrap();
+    let verified = verifier.verify(Signer::new("secret").unwrap().sign_at(NOW, &body).pairs(), body).unwrap();
+    let record = if number % 5 == 4 { RecordKey::NONE } else { RecordKey::of_body(verified.body()) };
+    StoredEvent { key: key(number), record, accepted_at: NOW, verified }
+}
+
+pub(super) fn key(number: u64) -> ClaimKey {
+    ClaimKey::new("", "", &number.to_be_bytes())
+}
+
+pub(super) fn take(limit: usize) -> Take {
+    Take { limit, turn: 1, busy: [].into(), alone: false, longest_delay: Duration::from_secs(3600) }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    Put(u64),
+    Take {
+        limit: usize,
+        turn: u64,
+        busy: Vec<u64>,
+        alone: bool,
+    },
+    /// Of the leases so far, this one; some are stale.
+    End(usize, u8),
+    Advance(u64),
+    SetBack(u64),
+    Redrive(Option<u64>),
+    Purge(Option<u64>),
+    Erase(u64),
+    Maintain,
+    Begin,
+    /// The process is killed.
+    Kill,
+    Find(u64),
+}
+
+pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    vec(operation(), 1..60)
+}
+
+/// Bounds that are reached, and such as are not.
+pub(super) fn bounds() -> impl Strategy<Value = Bounds> {
+    let max_pending = prop_oneof![3 => Just(BOUNDS.max_pending), 1 => 1_u64..6];
+    let max_bytes = prop_oneof![3 => Just(BOUNDS.max_bytes), 1 => 200_u64..2_000];
+    let remember_for = prop_oneof![Just(BOUNDS.remember_for), Just(Duration::ZERO)];
+    (max_pending, max_bytes, remember_for).prop_map(|(max_pending, max_bytes, remember_for)| Bounds {
+        max_pending,
+        max_bytes,
+        remember_for,
+        ..BOUNDS
+    })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let number = 0_u64..12;
+    prop_oneof![
+        6 => number.clone().prop_map(Operation::Put),
+        8 => (1_usize..5, 0_u64..4, vec(0_u64..4, 0..2), prop::bool::weighted(0.3))
+            .prop_map(|(limit, turn, busy, alone)| Operation::Take { limit, turn, busy, alone }),
+        8 => (0_usize..40, 0_u8..6).prop_map(|(lease, end)| Operation::End(lease, end)),
+        3 => (0_u64..100_000).prop_map(Operation::Advance),
+        1 => (0_u64..3).prop_map(|days| Operation::Advance(days * 86_400_000)),
+        1 => (0_u64..40).prop_map(|days| Operation::Advance(days * 86_400_000)),
+        1 => (0_u64..100_000_000).prop_map(Operation::SetBack),
+        2 => prop::option::of(number.clone()).prop_map(Operation::Redrive),
+        1 => prop::option::of(number.clone()).prop_map(Operation::Purge),
+        1 => (0_u64..4).prop_map(Operation::Erase),
+        2 => Just(Operation::Maintain),
+        1 => Just(Operation::Begin),
+        3 => Just(Operation::Kill),
+        1 => number.prop_map(Operation::Find),
+    ]
+}
+
+fn record(number: u64) -> RecordKey {
+    RecordKey::of_id(&number.to_string())
+}
+
+fn which(number: Option<u64>) -> Which {
+    number.map_or(Which::SomeAfter(0), |number| Which::One(key(number).into()))
+}
+
+fn end(kind: u8) -> End {
+    let dead = |reason| End::Dead { reason, message: "why".into() };
+    match kind {
+        0 => End::Complete,
+        1 => End::Release,
+        2 => End::Retry { delay: Duration::from_secs(10) },
+        3 => End::Retry { delay: Duration::from_secs(3_000) },
+        4 => dead(DeadReason::Permanent),
+        _ => dead(DeadReason::Interrupted),
+    }
+}
+
+/// What both have to agree on.
+fn facts(taken: &Taken) -> impl PartialEq + std::fmt::Debug {
+    let events = taken.events.iter();
+    let events: Vec<_> = events.map(|taken| (taken.event.key, taken.attempts, taken.interruptions)).collect();
+    (events, taken.unreadable.len(), taken.suspects, taken.left_busy, taken.next_due)
+}
+
+struct Both<S> {
+    subject: S,
+    memory: MemoryInbox,
+    clock: FixedClock,
+    /// Of the store and of the model, for the same take.
+    leases: Vec<(Lease, Lease)>,
+}
+
+/// Does the operations with both, and compares all that they say.
+pub(super) async fn compare<S: Subject>(
+    open: impl AsyncFnOnce(Bounds, FixedClock) -> S,
+    bounds: Bounds,
+    operations: Vec<Operation>,
+) -> Result<(), TestCaseError> {
+    let clock = clock();
+    let subject = open(bounds, clock.clone()).await;
+    let memory = MemoryInbox::new(bounds, Arc::new(clock.clone()));
+    let mut both = Both { subject, memory, clock, leases: Vec::new() };
+    for operation in operations {
+        both.run(operation).await?;
+    }
+    Ok(())
+}
+
+impl<S: Subject> Both<S> {
+    async fn run(&mut self, operation: Operation) -> Result<(), TestCaseError> {
+        let Self { subject, memory, clock, leases } = self;
+        let file = subject.store();
+        match operation {
+            Operation::Put(number) => {
+                let put = [file.put(event(number)).await, memory.put(event(number)).await];
+                let put = put.map(|put| put.map_err(|error| error.kind()));
+                prop_assert_eq!(put[0], put[1]);
+            }
+            Operation::Take { limit, turn, busy, alone } => {
+                let limit = if alone { 1 } else { limit };
+                let busy = busy.into_iter().map(record).collect();
+                let take = Take { turn, busy, alone, ..take(limit) };
+                let (in_file, in_memory) = (file.take(take.clone()).await.unwrap(), memory.take(take).await.unwrap());
+                prop_assert_eq!(facts(&in_file), facts(&in_memory));
+                let pairs = in_file.events.iter().zip(&in_memory.events);
+                leases.extend(pairs.map(|(in_file, in_memory)| (in_file.lease, in_memory.lease)));
+            }
+            Operation::End(lease, kind) => {
+                let Some(&(in_file, in_memory)) = leases.iter().rev().nth(lease % leases.len().max(1)) else {
+                    return Ok(());
+                };
+                let ended =
+                    (file.end(in_file, end(kind)).await.unwrap(), memory.end(in_memory, end(kind)).await.unwrap());
+                prop_assert_eq!(ended.0, ended.1);
+            }
+            Operation::Advance(millis) => clock.advance(Duration::from_millis(millis)),
+            Operation::SetBack(millis) => {
+                clock.set(clock.now().saturating_sub(Duration::from_millis(millis)));
+            }
+            Operation::Redrive(number) => {
+                let which = which(number);
+                prop_assert_eq!(file.redrive(which).await.unwrap(), memory.redrive(which).await.unwrap());
+            }
+            Operation::Purge(number) => {
+                let which = which(number);
+                prop_assert_eq!(file.purge(which).await.unwrap(), memory.purge(which).await.unwrap());
+            }
+            Operation::Erase(number) => {
+                let record = record(number);
+                prop_assert_eq!(file.erase(record).await.unwrap(), memory.erase(record).await.unwrap());
+            }
+            Operation::Maintain => {
+                prop_assert!(!file.maintain().await.unwrap());
+                memory.maintain().await.unwrap();
+            }
+            Operation::Begin => {
+                file.begin().await.unwrap();
+                memory.begin().await.unwrap();
+            }
+            Operation::Kill => {
+                subject.kill();
+                memory.interrupt();
+            }
+            Operation::Find(number) => {
+                let id = EventId::from(key(number));
+                let found = [file.dead_letter(id).await.unwrap(), memory.dead_letter(id).await.unwrap()];
+                prop_assert_eq!(format!("{:?}", found[0]), format!("{:?}", found[1]));
+            }
+        }
+        self.compare().await
+    }
+
+    async fn compare(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.subject.store().stats().await.unwrap(), self.memory.stats().await.unwrap());
+        let letters = |letters: Vec<_>| format!("{letters:?}");
+        for (after, limit) in [(0, 100), (3, 2)] {
+            let in_file = self.subject.store().dead_letters(after, limit).await.unwrap();
+            prop_assert_eq!(letters(in_file), letters(self.memory.dead_letters(after, limit).await.unwrap()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+use std::{sync::Arc, time::Duration};
+
+#[cfg(feature = "redb")]
+use super::InboxError;
+use super::{Inbox, memory::MemoryInbox, store::Bounds};
+use crate::{
+    deduplicate::Naming,
+    event::WebhookEvent,
+    verify::{Clock, SystemClock},
+};
+
+/// What happens to a delivery that cannot be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InboxFailure {
+    /// It is handled at once, by a worker of this process, and answered with success if that
+    /// succeeds: one attempt, on a task of its own, which Twenty's timeout does not cancel. Without
+    /// a worker in this process it is rejected.
+    #[default]
+    Handle,
+    /// It is rejected. Twenty does not send it again.
+    Reject,
+}
+
+/// Settings of an [`Inbox`]. Each has a default.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use twenty_webhook::inbox::{Inbox, InboxFailure};
+///
+/// # #[cfg(feature = "redb")] {
+/// let inbox = Inbox::builder()
+///     .max_pending(100_000)
+///     .keep_dead_letters_for(Duration::from_secs(7 * 24 * 60 * 60))
+///     .on_failure(InboxFailure::Reject)
+///     .open("twenty-inbox.redb")?;
+/// # let _ = inbox;
+/// # }
+/// # Ok::<(), twenty_webhook::inbox::InboxError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "call `open`"]
+pub struct InboxBuilder {
+    bounds: Bounds,
+    pub(super) naming: Naming,
+    pub(super) on_failure: InboxFailure,
+    pub(super) clock: Arc<dyn Clock>,
+    #[cfg(feature = "redb")]
+    file: super::redb::FileOptions,
+}
+
+impl InboxBuilder {
+    /// The most pending events, unless [configured](Self::max_pending): a million.
+    pub const DEFAULT_MAX_PENDING: u64 = 1_000_000;
+
+    /// The most bytes of pending events and dead letters, unless [configured](Self::max_bytes): 2 GiB.
+    pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
+
+    /// How long the key of a completed event is remembered, unless [configured](Self::remember_for): a day.
+    pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// How long dead letters are kept, unless [configured](Self::keep_dead_letters_for): 30 days.
+    pub const DEFAULT_KEEP_DEAD_LETTERS_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// The cache of the embedded store in bytes, unless [configured](Self::cache_size): 16 MiB.
+    #[cfg(feature = "redb")]
+    pub const DEFAULT_CACHE_SIZE: usize = 16 << 20;
+
+    /// How long [`open`](Self::open) waits for another process, unless [configured](Self::lock_timeout): 30 seconds.
+    #[cfg(feature = "redb")]
+    pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+    pub(super) fn new() -> Self {
+        Self {
+            bounds: Bounds {
+                max_pending: Self::DEFAULT_MAX_PENDING,
+                max_bytes: Self::DEFAULT_MAX_BYTES,
+                remember_for: Self::DEFAULT_REMEMBER_FOR,
+                keep_dead_for: Self::DEFAULT_KEEP_DEAD_LETTERS_FOR,
+            },
+            naming: Naming::default(),
+            on_failure: InboxFailure::default(),
+            clock: Arc::new(SystemClock),
+            #[cfg(feature = "redb")]
+            file: super::redb::FileOptions {
+                cache: Self::DEFAULT_CACHE_SIZE,
+                lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
+            },
+        }
+    }
+
+    /// How many events may be pending: ready, delayed or running. Beyond that, storing fails; see
+    /// [`on_failure`](Self::on_failure). Default: [`Self::DEFAULT_MAX_PENDING`].
+    pub const fn max_pending(mut self, events: u64) -> Self {
+        self.bounds.max_pending = events;
+        self
+    }
+
+    /// How many bytes pending events and dead letters may have together. Beyond that, storing
+    /// fails. A file is larger, by up to two times. Default: [`Self::DEFAULT_MAX_BYTES`].
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.bounds.max_bytes = bytes;
+        self
+    }
+
+    /// How long the key of a completed event is remembered, so that a copy is not handled again; but
+    /// never less than until the copy is too old to verify, and a minute. Default:
+    /// [`Self::DEFAULT_REMEMBER_FOR`].
+    pub const fn remember_for(mut self, time: Duration) -> Self {
+        self.bounds.remember_for = time;
+        self
+    }
+
+    /// How long dead letters are kept. Afterwards they are deleted. Default:
+    /// [`Self::DEFAULT_KEEP_DEAD_LETTERS_FOR`].
+    pub const fn keep_dead_letters_for(mut self, time: Duration) -> Self {
+        self.bounds.keep_dead_for = time;
+        self
+    }
+
+    /// What happens to a delivery that cannot be stored within 1.5 seconds. By default it is
+    /// handled at once.
+    pub const fn on_failure(mut self, failure: InboxFailure) -> Self {
+        self.on_failure = failure;
+        self
+    }
+
+    /// Keeps apart webhooks whose secrets differ but whose keys have the same id. Default: the
+    /// empty one.
+    pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.naming.namespace = namespace.into();
+        self
+    }
+
+    /// What makes two deliveries the same, instead of the body. For `None` and an empty list it is
+    /// the body. So it is when `key_by` panics, which is logged.
+    ///
+    /// ```no_run
+    /// # use twenty_webhook::{event::WebhookEvent, inbox::Inbox};
+    /// let builder = Inbox::builder().key_by(|event: &WebhookEvent| {
+    ///     let record = event.raw_record();
+    ///     let text = |field| record.as_ref()?.get(field)?.to_text();
+    ///     Some(vec![event.name.to_string(), text("id")?, text("updatedAt")?])
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync + 'static) -> Self {
+        self.naming.key_by(key_by);
+        self
+    }
+
+    /// Where the present time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How much of the file is cached in memory, in bytes. Default: [`Self::DEFAULT_CACHE_SIZE`].
+    #[cfg(feature = "redb")]
+    pub const fn cache_size(mut self, bytes: usize) -> Self {
+        self.file.cache = bytes;
+        self
+    }
+
+    /// How long [`open`](Self::open) waits while another process has the file open, as in a rolling
+    /// restart. Default: [`Self::DEFAULT_LOCK_TIMEOUT`].
+    #[cfg(feature = "redb")]
+    pub const fn lock_timeout(mut self, time: Duration) -> Self {
+        self.file.lock_timeout = time;
+        self
+    }
+
+    /// Opens the inbox in this file, or creates it, with mode 0600.
+    ///
+    /// Blocks the thread while it waits for another process to close the file. Events that were
+    /// running when the process before this one ended are ready again.
+    ///
+    /// # Errors
+    ///
+    /// [`Locked`](super::InboxErrorKind::Locked), [`NewerVersion`](super::InboxErrorKind::NewerVersion),
+    /// [`Damaged`](super::InboxErrorKind::Damaged), or
+    /// [`Unavailable`](super::InboxErrorKind::Unavailable) when the file cannot be created or read.
+    #[cfg(feature = "redb")]
+    pub fn open(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
+        let store = super::redb::RedbStore::open(path.as_ref(), self.file, self.bounds, Arc::clone(&self.clock))?;
+        Ok(Inbox::new(Arc::new(store), self))
+    }
+
+    /// Opens the inbox in this file for reading, beside the process that writes it: its numbers and its
+    /// dead letters. Everything else is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and [`Unavailable`](super::InboxErrorKind::Unavailable) when there is
+    /// no file, or when the process that wrote it was killed and none has opened it since.
+    #[cfg(feature = "redb")]
+    pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
+        let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
+        Ok(Inbox::new(Arc::new(store), self))
+    }
+
+    /// An inbox in memory, for tests of your handlers: it keeps nothing beyond the process.
+    #[must_use]
+    pub fn in_memory(self) -> Inbox {
+        let store = MemoryInbox::new(self.bounds, Arc::clone(&self.clock));
+        Inbox::new(Arc::new(store), self)
+    }
+}

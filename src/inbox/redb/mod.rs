@@ -1,0 +1,221 @@
+//! The inbox in one file, for one process.
+//!
+//! One thread owns the file. It takes what is asked of it in batches, does a batch in one
+//! transaction, and answers when that is on disk. So a thousand deliveries that arrive at once share
+//! one fsync.
+
+mod file;
+mod read;
+mod reader;
+mod rows;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+use super::{
+    DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
+    store::{Bounds, End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
+};
+use crate::verify::{Clock, Timestamp};
+pub(super) use file::FileOptions;
+pub(super) use reader::RedbReader;
+use writer::{Command, Job, Writer};
+
+pub(super) struct RedbStore {
+    jobs: mpsc::Sender<Job>,
+    /// Bounds what waits for the writer, in KiB.
+    queued: Semaphore,
+    work: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedbStore {
+    /// How many bytes wait for the writer at most, but always one event.
+    const MAX_QUEUED_KIB: u32 = 64 << 10;
+
+    /// How long a call waits for the writer.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Opens or creates the file, and recovers what a crash interrupted.
+    pub(super) fn open(
+        path: &Path,
+        options: FileOptions,
+        bounds: Bounds,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InboxError> {
+        let database = file::open_or_create(path, &options)?;
+        let path = path.to_owned();
+        let reopen = Box::new(move || file::open(&path, &options));
+        Self::start(database, reopen, bounds, clock)
+    }
+
+    fn start(
+        database: ::redb::Database,
+        reopen: writer::Reopen,
+        bounds: Bounds,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InboxError> {
+        let (jobs, received) = mpsc::channel(writer::BATCH);
+        let work = Arc::new(Notify::new());
+        let mut writer = Writer::new(database, reopen, bounds, Arc::clone(&work));
+        writer.recover()?;
+        std::thread::Builder::new().name("twenty-inbox".to_owned()).spawn(move || writer.run(received)).map_err(
+            |error| InboxError::because(InboxErrorKind::Unavailable, "cannot start the inbox's thread", error),
+        )?;
+        Ok(Self { jobs, queued: Semaphore::new(Self::MAX_QUEUED_KIB as usize), work, clock })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Sends a command to the writer and waits for its answer.
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, InboxError>>) -> Command,
+    ) -> Result<T, InboxError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { now: self.now(), command: command(reply) };
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// The same within a time: for callers who can do something else.
+    async fn ask_in_time<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, InboxError>>) -> Command,
+    ) -> Result<T, InboxError> {
+        tokio::time::timeout(Self::PATIENCE, self.ask(command)).await.unwrap_or_else(|_| {
+            Err(InboxError::new(InboxErrorKind::Timeout, "the inbox's file did not answer in time"))
+        })
+    }
+}
+
+fn stopped() -> InboxError {
+    InboxError::new(InboxErrorKind::Unavailable, "the inbox's thread has ended")
+}
+
+impl Store for RedbStore {
+    fn put(&self, event: StoredEvent) -> StoreFuture<'_, Put> {
+        Box::pin(async move {
+            let event = super::store::NewEvent::from(event);
+            let kib = u32::try_from(event.bytes.len() >> 10).unwrap_or(u32::MAX).saturating_add(1);
+            let room = self.queued.acquire_many(kib.min(Self::MAX_QUEUED_KIB)).await;
+            let put = self.ask(|reply| Command::Put(event, reply)).await;
+            drop(room);
+            put
+        })
+    }
+
+    fn begin(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.ask_in_time(Command::Begin))
+    }
+
+    fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
+        // Without a limit in time: what was taken must arrive.
+        Box::pin(self.ask(|reply| Command::Take(take, reply)))
+    }
+
+    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
+        Box::pin(self.ask_in_time(move |reply| Command::End(lease, end, reply)))
+    }
+
+    fn work(&self) -> &Notify {
+        &self.work
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(self.ask_in_time(Command::Maintain))
+    }
+
+    fn stats(&self) -> StoreFuture<'_, Stats> {
+        Box::pin(self.ask_in_time(Command::Stats))
+    }
+
+    fn dead_letters(&self, after: u64, limit: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>> {
+        Box::pin(self.ask_in_time(move |reply| Command::DeadLetters(after, limit, reply)))
+    }
+
+    fn dead_letter(&self, id: EventId) -> StoreFuture<'_, Option<DeadLetter>> {
+        Box::pin(self.ask_in_time(move |reply| Command::DeadLetter(id, reply)))
+    }
+
+    fn redrive(&self, which: Which) -> StoreFuture<'_, Step> {
+        Box::pin(self.ask_in_time(move |reply| Command::Redrive(which, reply)))
+    }
+
+    fn purge(&self, which: Which) -> StoreFuture<'_, Step> {
+        Box::pin(self.ask_in_time(move |reply| Command::Purge(which, reply)))
+    }
+
+    fn erase(&self, record: RecordKey) -> StoreFuture<'_, u64> {
+        Box::pin(self.ask_in_time(move |reply| Command::Erase(record, reply)))
+    }
+
+    fn compact(&self) -> StoreFuture<'_, bool> {
+        Box::pin(self.ask(Command::Compact))
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").finish_non_exhaustive()
+    }
+}
+
+/// A step in the file failed.
+#[derive(Debug)]
+struct Failure(::redb::Error);
+
+macro_rules! failures {
+    ($($Error:ident)*) => {
+        $(impl From<::redb::$Error> for Failure {
+            fn from(error: ::redb::$Error) -> Self {
+                Self(error.into())
+            }
+        })*
+    };
+}
+
+failures!(CommitError CompactionError DatabaseError StorageError TableError TransactionError);
+
+impl From<Failure> for InboxError {
+    fn from(Failure(error): Failure) -> Self {
+        use std::io::ErrorKind;
+
+        use ::redb::Error;
+
+        match error {
+            Error::DatabaseAlreadyOpen => Self::new(
+                InboxErrorKind::Locked,
+                "another process has the inbox's file open: end it, or give each process a file of its own",
+            ),
+            Error::UpgradeRequired(_) | Error::LockProtocolMismatch => {
+                Self::because(InboxErrorKind::NewerVersion, "another version of redb wrote the inbox's file", error)
+            }
+            Error::Corrupted(_)
+            | Error::TableTypeMismatch { .. }
+            | Error::TableIsMultimap(_)
+            | Error::TableDoesNotExist(_)
+            | Error::TypeDefinitionChanged { .. }
+            | Error::RepairAborted => damaged(error),
+            Error::Io(ref io) if matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+                damaged(error)
+            }
+            error => Self::because(InboxErrorKind::Unavailable, "cannot read or write the inbox's file", error),
+        }
+    }
+}
+
+fn damaged(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> InboxError {
+    InboxError::because(
+        InboxErrorKind::Damaged,
+        "the inbox's file is damaged, or is not an inbox: move it away to begin with a new one",
+        source,
+    )
+}

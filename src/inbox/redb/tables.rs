@@ -1,0 +1,460 @@
+//! What is in the file, and the steps that change it, each inside of a transaction.
+//!
+//! Keys and values are integers and bytes of our own, so that no version of redb reads them
+//! differently.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+
+use super::{
+    super::{
+        DeadReason, InboxError, InboxErrorKind, RecordKey, StoredEvent,
+        store::{ALONE_FROM, Bounds, End, KEY_MARGIN, Lease, NewEvent, Put, Step, Take, Taken, TakenEvent, Which},
+    },
+    Failure,
+    read::{dead_place, next_due},
+    rows::{Dead, KeyState, Progress, place_of, time_key},
+};
+use crate::verify::Timestamp;
+
+/// Of this layout. A file with a higher one is refused.
+pub(super) const SCHEMA: u64 = 1;
+
+type Result<T> = std::result::Result<T, Failure>;
+type Numbered<'a> = TableDefinition<'a, u64, &'static [u8]>;
+
+/// Numbers by name.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Pending events, by their place in the order of acceptance; see [`StoredEvent`].
+pub(super) const EVENTS: Numbered<'_> = TableDefinition::new("events");
+/// [`Progress`] of the events that can be taken.
+pub(super) const READY: Numbered<'_> = TableDefinition::new("ready");
+/// Of those that run alone.
+pub(super) const SUSPECT: Numbered<'_> = TableDefinition::new("suspect");
+/// Of those that were taken.
+pub(super) const RUNNING: Numbered<'_> = TableDefinition::new("running");
+/// Of those that wait, by due time and place.
+pub(super) const DELAYED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("delayed");
+/// [`Dead`], by place.
+pub(super) const DEAD: Numbered<'_> = TableDefinition::new("dead");
+/// Their events.
+pub(super) const DEAD_EVENTS: Numbered<'_> = TableDefinition::new("dead_events");
+/// Their places, by the time of death and place.
+const DEAD_TIMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("dead_times");
+/// [`KeyState`] by claim key.
+pub(super) const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
+/// Completed keys, behind the time when they expire.
+pub(super) const EXPIRY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("expiry");
+
+pub(super) const META_SCHEMA: &str = "schema";
+/// The next event's place.
+const META_NEXT: &str = "next";
+/// The next lease's token.
+const META_TOKEN: &str = "token";
+/// Bytes of pending events and dead letters.
+pub(super) const META_BYTES: &str = "bytes";
+
+/// How many ready events are looked at in search of one whose record is not busy.
+const LOOK_AT: usize = 10_000;
+
+/// How many due times are corrected at once, after the clock was set back.
+const CORRECT: usize = 1_000;
+
+/// How many keys and dead letters are forgotten in one step.
+const FORGET: usize = 500;
+
+/// How many dead letters are redriven or purged in one step.
+const STEP: usize = 100;
+
+pub(super) struct Tables<'t> {
+    meta: Table<'t, &'static str, u64>,
+    events: Table<'t, u64, &'static [u8]>,
+    ready: Table<'t, u64, &'static [u8]>,
+    suspect: Table<'t, u64, &'static [u8]>,
+    running: Table<'t, u64, &'static [u8]>,
+    delayed: Table<'t, u128, &'static [u8]>,
+    dead: Table<'t, u64, &'static [u8]>,
+    dead_events: Table<'t, u64, &'static [u8]>,
+    dead_times: Table<'t, u128, &'static [u8]>,
+    keys: Table<'t, &'static [u8], &'static [u8]>,
+    expiry: Table<'t, &'static [u8], &'static [u8]>,
+    /// Whether there is anything to commit.
+    pub(super) is_changed: bool,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self> {
+        Ok(Self {
+            meta: transaction.open_table(META)?,
+            events: transaction.open_table(EVENTS)?,
+            ready: transaction.open_table(READY)?,
+            suspect: transaction.open_table(SUSPECT)?,
+            running: transaction.open_table(RUNNING)?,
+            delayed: transaction.open_table(DELAYED)?,
+            dead: transaction.open_table(DEAD)?,
+            dead_events: transaction.open_table(DEAD_EVENTS)?,
+            dead_times: transaction.open_table(DEAD_TIMES)?,
+            keys: transaction.open_table(KEYS)?,
+            expiry: transaction.open_table(EXPIRY)?,
+            is_changed: false,
+        })
+    }
+
+    /// Makes a new file an inbox.
+    pub(super) fn initialise(&mut self) -> Result<()> {
+        self.meta.insert(META_SCHEMA, SCHEMA)?;
+        self.is_changed = true;
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, event: &NewEvent, bounds: &Bounds) -> Result<std::result::Result<Put, InboxError>> {
+        let key = event.key.as_bytes().as_slice();
+        if self.keys.get(key)?.is_some() {
+            return Ok(Ok(Put::Duplicate));
+        }
+        let len = u64::try_from(event.bytes.len()).unwrap_or(u64::MAX);
+        let bytes = self.number(META_BYTES)?.saturating_add(len);
+        if self.events.len()? >= bounds.max_pending || bytes > bounds.max_bytes {
+            return Ok(Err(full()));
+        }
+        let place = self.number(META_NEXT)?.max(1);
+        self.meta.insert(META_NEXT, place.saturating_add(1))?;
+        self.meta.insert(META_BYTES, bytes)?;
+        self.events.insert(place, &*event.bytes)?;
+        self.ready.insert(place, &*Progress::new(event.record).encode())?;
+        self.keys.insert(key, KeyState::Open(place).encode().as_slice())?;
+        self.is_changed = true;
+        Ok(Ok(Put::Stored))
+    }
+
+    pub(super) fn take(&mut self, take: &Take, now: Timestamp) -> Result<Taken> {
+        self.correct_due_times(take, now)?;
+        let mut taken = Taken { suspects: !take.alone && !self.suspect.is_empty()?, ..Taken::default() };
+        let chosen = if take.alone { self.choose_suspect()? } else { self.choose(take, now, &mut taken.left_busy)? };
+        for (from, progress) in chosen {
+            self.start(from, progress, &mut taken)?;
+        }
+        taken.next_due = next_due(&self.delayed, now)?;
+        Ok(taken)
+    }
+
+    /// A due time beyond the longest delay was written down before the clock was set back.
+    fn correct_due_times(&mut self, take: &Take, now: Timestamp) -> Result<()> {
+        let longest = now.saturating_add(take.longest_delay).as_millis();
+        let beyond = time_key(longest.saturating_add(1), 0);
+        let mut moved = Vec::new();
+        for entry in self.delayed.range(beyond..)?.take(CORRECT) {
+            let (key, value) = entry?;
+            moved.push((key.value(), value.value().to_vec()));
+        }
+        for (key, value) in moved {
+            self.delayed.remove(key)?;
+            self.delayed.insert(time_key(longest, place_of(key)), &*value)?;
+            self.is_changed = true;
+        }
+        Ok(())
+    }
+
+    fn choose_suspect(&self) -> Result<Vec<(From, Progress)>> {
+        let mut best: Option<(u64, Progress)> = None;
+        for entry in self.suspect.iter()? {
+            let (place, value) = entry?;
+            let progress = Progress::decode(value.value())?;
+            if best.as_ref().is_none_or(|(_, best)| progress.interruptions < best.interruptions) {
+                best = Some((place.value(), progress));
+            }
+        }
+        Ok(best.map(|(place, progress)| (From::Suspect(place), progress)).into_iter().collect())
+    }
+
+    fn choose(&self, take: &Take, now: Timestamp, left_busy: &mut bool) -> Result<Vec<(From, Progress)>> {
+        let mut busy = take.busy.clone();
+        let mut ready = self.ready.iter()?.take(LOOK_AT);
+        let due = time_key(now.as_millis().saturating_add(1), 0);
+        let mut delayed = self.delayed.range(..due)?.take(LOOK_AT);
+        let mut next_ready = |busy: &mut HashSet<RecordKey>| -> Result<Option<(From, Progress)>> {
+            for entry in ready.by_ref() {
+                let (place, value) = entry?;
+                let progress = Progress::decode(value.value())?;
+                if is_free(busy, progress.record) {
+                    return Ok(Some((From::Ready(place.value()), progress)));
+                }
+                *left_busy = true;
+            }
+            Ok(None)
+        };
+        let mut left_busy_delayed = false;
+        let mut next_delayed = |busy: &mut HashSet<RecordKey>| -> Result<Option<(From, Progress)>> {
+            for entry in delayed.by_ref() {
+                let (key, value) = entry?;
+                let progress = Progress::decode(value.value())?;
+                if is_free(busy, progress.record) {
+                    return Ok(Some((From::Delayed(key.value()), progress)));
+                }
+                left_busy_delayed = true;
+            }
+            Ok(None)
+        };
+        let mut chosen = Vec::new();
+        for slot in (0..).take(take.limit) {
+            let next = if take.prefers_delayed(slot) {
+                next_delayed(&mut busy)?.map_or_else(|| next_ready(&mut busy), |found| Ok(Some(found)))?
+            } else {
+                next_ready(&mut busy)?.map_or_else(|| next_delayed(&mut busy), |found| Ok(Some(found)))?
+            };
+            let Some(next) = next else { break };
+            chosen.push(next);
+        }
+        *left_busy |= left_busy_delayed;
+        Ok(chosen)
+    }
+
+    /// Moves a chosen event to the running ones.
+    fn start(&mut self, from: From, mut progress: Progress, taken: &mut Taken) -> Result<()> {
+        let place = match from {
+            From::Ready(place) => self.ready.remove(place)?.map(|_| place),
+            From::Suspect(place) => self.suspect.remove(place)?.map(|_| place),
+            From::Delayed(key) => self.delayed.remove(key)?.map(|_| place_of(key)),
+        };
+        let Some(place) = place else { return Ok(()) };
+        progress.token = self.next_token()?;
+        self.running.insert(place, &*progress.encode())?;
+        self.is_changed = true;
+        let lease = Lease { event: place, token: progress.token };
+        let bytes = self.events.get(place)?.map(|bytes| Bytes::copy_from_slice(bytes.value()));
+        match bytes.and_then(StoredEvent::decode) {
+            Some(event) => taken.events.push(TakenEvent {
+                lease,
+                event,
+                attempts: progress.attempts,
+                interruptions: progress.interruptions,
+            }),
+            None => taken.unreadable.push(lease),
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, lease: Lease, end: &End, now: Timestamp, bounds: &Bounds) -> Result<bool> {
+        let place = lease.event;
+        let progress = self.running.get(place)?.map(|value| Progress::decode(value.value())).transpose()?;
+        let Some(mut progress) = progress.filter(|progress| progress.token == lease.token) else { return Ok(false) };
+        self.running.remove(place)?;
+        self.is_changed = true;
+        match end {
+            End::Complete => self.forget_pending(place, now, bounds)?,
+            End::Retry { delay } => {
+                progress.attempts = progress.attempts.saturating_add(1);
+                progress.interruptions = 0;
+                let due = now.saturating_add(*delay).as_millis();
+                self.delayed.insert(time_key(due, place), &*progress.encode())?;
+            }
+            End::Release => self.make_ready(place, &progress)?,
+            End::Dead { reason, message } => {
+                if *reason != DeadReason::Interrupted {
+                    progress.attempts = progress.attempts.saturating_add(1);
+                }
+                let bytes = self.events.remove(place)?.map(|bytes| bytes.value().to_vec());
+                self.dead_events.insert(place, &*bytes.unwrap_or_default())?;
+                let dead = Dead { progress, died_at: now, reason: *reason, message: message.clone() };
+                self.dead.insert(place, &*dead.encode())?;
+                self.dead_times.insert(time_key(now.as_millis(), place), &[][..])?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn make_ready(&mut self, place: u64, progress: &Progress) -> Result<()> {
+        let table = if progress.interruptions >= ALONE_FROM { &mut self.suspect } else { &mut self.ready };
+        table.insert(place, &*progress.encode())?;
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Makes the running events ready that nobody runs. `leases`: the tokens of those that somebody
+    /// does run. After a crash, they were interrupted.
+    pub(super) fn recover(&mut self, leases: &HashMap<u64, u64>, is_crash: bool) -> Result<u64> {
+        let mut orphans = Vec::new();
+        for entry in self.running.iter()? {
+            let (place, value) = entry?;
+            let (place, progress) = (place.value(), Progress::decode(value.value())?);
+            if leases.get(&place) != Some(&progress.token) {
+                orphans.push((place, progress));
+            }
+        }
+        let count = u64::try_from(orphans.len()).unwrap_or(u64::MAX);
+        for (place, mut progress) in orphans {
+            self.running.remove(place)?;
+            progress.interruptions = progress.interruptions.saturating_add(u32::from(is_crash));
+            self.make_ready(place, &progress)?;
+        }
+        Ok(count)
+    }
+
+    pub(super) fn redrive(&mut self, which: Which) -> Result<Step> {
+        let places = self.dead_places(which)?;
+        for &place in &places {
+            let Some((dead, bytes)) = self.remove_dead(place)? else { continue };
+            self.events.insert(place, &*bytes)?;
+            self.make_ready(place, &Progress::new(dead.progress.record))?;
+        }
+        Ok(step(&places))
+    }
+
+    pub(super) fn purge(&mut self, which: Which, now: Timestamp, bounds: &Bounds) -> Result<Step> {
+        let places = self.dead_places(which)?;
+        for &place in &places {
+            self.forget_dead(place, now, bounds)?;
+        }
+        Ok(step(&places))
+    }
+
+    pub(super) fn erase(&mut self, record: RecordKey, now: Timestamp, bounds: &Bounds) -> Result<u64> {
+        let (mut pending, mut delayed, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+        for table in [&self.ready, &self.suspect, &self.running] {
+            for entry in table.iter()? {
+                let (place, value) = entry?;
+                if Progress::decode(value.value())?.record == record {
+                    pending.push(place.value());
+                }
+            }
+        }
+        for entry in self.delayed.iter()? {
+            let (key, value) = entry?;
+            if Progress::decode(value.value())?.record == record {
+                delayed.push(key.value());
+                pending.push(place_of(key.value()));
+            }
+        }
+        for entry in self.dead.iter()? {
+            let (place, value) = entry?;
+            if Dead::decode(value.value())?.progress.record == record {
+                dead.push(place.value());
+            }
+        }
+        for key in delayed {
+            self.delayed.remove(key)?;
+        }
+        for &place in &pending {
+            for table in [&mut self.ready, &mut self.suspect, &mut self.running] {
+                table.remove(place)?;
+            }
+            self.forget_pending(place, now, bounds)?;
+        }
+        for &place in &dead {
+            self.forget_dead(place, now, bounds)?;
+        }
+        Ok(u64::try_from(pending.len().saturating_add(dead.len())).unwrap_or(u64::MAX))
+    }
+
+    /// Forgets what is due, a step of it. Whether there is more.
+    pub(super) fn maintain(&mut self, now: Timestamp, bounds: &Bounds) -> Result<bool> {
+        let end = now.as_millis().saturating_add(1).to_be_bytes();
+        let mut expired = Vec::new();
+        for entry in self.expiry.range(..end.as_slice())?.take(FORGET) {
+            expired.push(entry?.0.value().to_vec());
+        }
+        for entry in &expired {
+            self.expiry.remove(&**entry)?;
+            self.keys.remove(entry.get(8..).unwrap_or_default())?;
+            self.is_changed = true;
+        }
+        let kept_since = now.saturating_sub(bounds.keep_dead_for).as_millis();
+        let mut dead = Vec::new();
+        for entry in self.dead_times.range(..time_key(kept_since, 0))?.take(FORGET) {
+            dead.push(place_of(entry?.0.value()));
+        }
+        for &place in &dead {
+            self.forget_dead(place, now, bounds)?;
+        }
+        Ok(expired.len() == FORGET || dead.len() == FORGET)
+    }
+
+    fn forget_pending(&mut self, place: u64, now: Timestamp, bounds: &Bounds) -> Result<()> {
+        let bytes = self.events.remove(place)?.map(|bytes| bytes.value().to_vec());
+        self.forget(place, bytes.unwrap_or_default(), now, bounds)
+    }
+
+    fn forget_dead(&mut self, place: u64, now: Timestamp, bounds: &Bounds) -> Result<()> {
+        match self.remove_dead(place)? {
+            Some((_, bytes)) => self.forget(place, bytes, now, bounds),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_dead(&mut self, place: u64) -> Result<Option<(Dead, Vec<u8>)>> {
+        let Some(dead) = self.dead.remove(place)?.map(|value| Dead::decode(value.value())).transpose()? else {
+            return Ok(None);
+        };
+        self.dead_times.remove(time_key(dead.died_at.as_millis(), place))?;
+        let bytes = self.dead_events.remove(place)?.map(|bytes| bytes.value().to_vec());
+        self.is_changed = true;
+        Ok(Some((dead, bytes.unwrap_or_default())))
+    }
+
+    /// An event is gone: its key counts as completed, until it expires.
+    fn forget(&mut self, place: u64, bytes: Vec<u8>, now: Timestamp, bounds: &Bounds) -> Result<()> {
+        self.is_changed = true;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let held = self.number(META_BYTES)?.saturating_sub(len);
+        self.meta.insert(META_BYTES, held)?;
+        let Some(event) = StoredEvent::decode(bytes.into()) else {
+            // Its key cannot be read, but it names this place.
+            return Ok(self.keys.retain(|_, state| KeyState::decode(state) != Some(KeyState::Open(place)))?);
+        };
+        let fresh_until = event.verified.fresh_until().saturating_add(KEY_MARGIN);
+        let expires = now.saturating_add(bounds.remember_for).max(fresh_until).as_millis();
+        let key = event.key.as_bytes();
+        self.keys.insert(key.as_slice(), KeyState::Completed(expires).encode().as_slice())?;
+        self.expiry.insert(&*[&expires.to_be_bytes()[..], key].concat(), &[][..])?;
+        Ok(())
+    }
+
+    fn dead_places(&self, which: Which) -> Result<Vec<u64>> {
+        let mut places = Vec::new();
+        match which {
+            Which::SomeAfter(after) => {
+                for entry in self.dead.range(after.saturating_add(1)..)?.take(STEP) {
+                    places.push(entry?.0.value());
+                }
+            }
+            Which::One(id) => places.extend(dead_place(&self.keys, &self.dead, id)?),
+        }
+        Ok(places)
+    }
+
+    fn next_token(&mut self) -> Result<u64> {
+        let token = self.number(META_TOKEN)?.saturating_add(1);
+        self.meta.insert(META_TOKEN, token)?;
+        Ok(token)
+    }
+
+    fn number(&self, name: &'static str) -> Result<u64> {
+        Ok(self.meta.get(name)?.map(|number| number.value()).unwrap_or_default())
+    }
+}
+
+fn step(places: &[u64]) -> Step {
+    let last = if places.len() == STEP { places.last().copied() } else { None };
+    Step { count: u64::try_from(places.len()).unwrap_or(u64::MAX), last }
+}
+
+fn is_free(busy: &mut HashSet<RecordKey>, record: RecordKey) -> bool {
+    record == RecordKey::NONE || busy.insert(record)
+}
+
+fn full() -> InboxError {
+    InboxError::new(
+        InboxErrorKind::Full,
+        "the inbox is full: raise `max_pending` or `max_bytes`, or let a worker catch up",
+    )
+}
+
+/// Where a chosen event is.
+#[derive(Clone, Copy)]
+enum From {
+    Ready(u64),
+    Suspect(u64),
+    Delayed(u128),
+}

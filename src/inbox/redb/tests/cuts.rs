@@ -1,0 +1,189 @@
+//! Power cuts: what was promised is there afterwards.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    super::super::store::{End, Put, Store},
+    disk::Random,
+    *,
+};
+
+/// How many lives each disk has, one cut after the other.
+const LIVES: u64 = 4;
+
+#[derive(Default)]
+struct Promises {
+    /// Put, and answered.
+    stored: HashSet<u64>,
+    /// Asked to be completed, perhaps answered. May be gone.
+    perhaps_completed: HashSet<u64>,
+    /// Completed, and answered. Must not come back.
+    completed: HashSet<u64>,
+    lost: u64,
+    came_back: u64,
+    checks: u64,
+    cuts: u64,
+}
+
+impl Promises {
+    /// Works until the power is cut.
+    async fn work(&mut self, store: &RedbStore, random: &mut Random, next: &mut u64) {
+        let mut numbers: HashMap<ClaimKey, u64> = HashMap::new();
+        for number in 0..*next {
+            numbers.insert(key(number), number);
+        }
+        for _ in 0..200 {
+            // Several at once, so that they share a transaction.
+            let count = 1 + random.below(6);
+            let new: Vec<_> = (0..count).map(|more| *next + more).collect();
+            *next += count;
+            let puts = join_all(new.iter().map(|&number| store.put(event(number))).collect()).await;
+            for (number, put) in new.into_iter().zip(puts) {
+                numbers.insert(key(number), number);
+                match put {
+                    Ok(Put::Stored) => _ = self.stored.insert(number),
+                    Ok(Put::Duplicate) => {}
+                    Err(_) => return,
+                }
+            }
+            let Ok(taken) = store.take(take(1 + usize::try_from(random.below(4)).unwrap())).await else { return };
+            for taken in taken.events {
+                let number = numbers[&taken.event.key];
+                let end = match random.below(4) {
+                    0 => End::Retry { delay: Duration::from_secs(1) },
+                    1 => End::Release,
+                    _ => End::Complete,
+                };
+                let is_complete = matches!(end, End::Complete);
+                if is_complete {
+                    self.perhaps_completed.insert(number);
+                }
+                match store.end(taken.lease, end).await {
+                    Ok(true) if is_complete => _ = self.completed.insert(number),
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Compares what is there with what was promised. Changes nothing that counts.
+    async fn check(&mut self, store: &RedbStore) {
+        // All that is pending is taken and given back, a few at a time.
+        let mut pending = HashSet::new();
+        let mut leases = Vec::new();
+        loop {
+            let mut taken = store.take(take(1)).await.unwrap();
+            if taken.events.is_empty() {
+                taken = store.take(Take { alone: true, ..take(1) }).await.unwrap();
+            }
+            let Some(taken) = taken.events.pop() else { break };
+            pending.insert(taken.event.key);
+            leases.push(taken.lease);
+        }
+        for lease in leases {
+            assert!(store.end(lease, End::Release).await.unwrap());
+        }
+        // Delayed ones are not due, so their keys must tell.
+        for &number in &self.stored {
+            self.checks += 1;
+            let is_pending = pending.contains(&key(number));
+            if self.completed.contains(&number) {
+                self.came_back += u64::from(is_pending);
+            }
+            let is_known = is_pending || store.put(event(number)).await.unwrap() == Put::Duplicate;
+            self.lost += u64::from(!is_known);
+        }
+    }
+}
+
+/// One disk, with several cuts.
+async fn life(disk: Disk, seed: u64, promises: &mut Promises) {
+    let mut random = Random(seed);
+    let clock = clock();
+    let mut next = 0;
+    let mut disk = disk;
+    for _ in 0..LIVES {
+        disk.cut_after(1 + random.below(120));
+        promises.cuts += 1;
+        // Or it is cut during the repair.
+        if let Ok(store) = open(&disk, BOUNDS, &clock) {
+            promises.work(&store, &mut random, &mut next).await;
+        }
+        disk = disk.after_cut(&mut random);
+        // The power stays on for the check, on a copy.
+        let found = open(&disk.after_kill(), BOUNDS, &clock);
+        match found {
+            Ok(store) => promises.check(&store).await,
+            Err(error) => {
+                promises.lost += u64::try_from(promises.stored.len()).unwrap().max(1);
+                eprintln!("seed {seed}: {error}: {:?}", std::error::Error::source(&error));
+                return;
+            }
+        }
+    }
+}
+
+fn lives(count: u64, disk: impl Fn() -> Disk) -> Promises {
+    let mut all = Promises::default();
+    for seed in 0..count {
+        let mut promises = Promises::default();
+        block_on(life(disk(), seed, &mut promises));
+        if promises.lost + promises.came_back > 0 && all.lost + all.came_back == 0 {
+            eprintln!("first loss with seed {seed}");
+        }
+        all.lost += promises.lost;
+        all.came_back += promises.came_back;
+        all.checks += promises.checks;
+        all.cuts += promises.cuts;
+    }
+    all
+}
+
+/// How many disks: `INBOX_POWER_CUTS` has the number of cuts.
+fn disks() -> u64 {
+    std::env::var("INBOX_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(300) / LIVES
+}
+
+#[test]
+fn no_power_cut_loses_what_was_promised() {
+    let Promises { lost, came_back, checks, cuts, .. } = lives(disks(), created);
+    eprintln!("{cuts} cuts, {checks} checks");
+    assert_eq!((lost, came_back), (0, 0), "in {checks} checks after {cuts} cuts");
+    assert!(checks > cuts, "something was stored");
+}
+
+/// The control: a disk that says that it has synced, and has not, does lose.
+#[test]
+fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
+    let lying = || {
+        let disk = Disk::lying();
+        file::initialise(disk.clone(), CACHE).unwrap();
+        disk
+    };
+    assert!(lives(20, lying).lost > 0);
+}
+
+/// A file that was created, and is on disk as a whole when it gets its name, opens. Before that there
+/// is none of its name.
+#[test]
+fn a_power_cut_during_creation_leaves_no_file_or_one_that_opens() {
+    let operations = created().operations();
+    let mut random = Random(1);
+    let mut created = 0;
+    for cut in 0..=operations + 3 {
+        for _ in 0..8 {
+            let disk = Disk::default();
+            disk.cut_after(cut);
+            if file::initialise(disk.clone(), CACHE).is_ok() {
+                created += 1;
+                // What `create` does before it gives the file its name.
+                if redb::StorageBackend::sync_data(&disk).is_ok() {
+                    let found = open(&disk.after_cut(&mut random), BOUNDS, &clock());
+                    assert!(found.is_ok(), "cut after {cut} operations: {found:?}");
+                }
+            }
+        }
+    }
+    assert!(created > 0 && created < (operations + 4) * 8);
+}

@@ -1,0 +1,155 @@
+//! A full disk, damaged files, files of others.
+
+use super::{
+    super::super::{
+        InboxErrorKind,
+        store::{End, Put, Store},
+    },
+    *,
+};
+
+#[test]
+fn a_full_disk_fails_and_recovers_once_there_is_space() {
+    block_on(async {
+        let disk = created();
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        assert_eq!(store.put(event(0)).await.unwrap(), Put::Stored);
+        let taken = store.take(take(1)).await.unwrap().events.pop().unwrap();
+        disk.set_full(true);
+        for number in 1..4 {
+            assert_eq!(store.put(event(number)).await.unwrap_err().kind(), InboxErrorKind::Unavailable);
+        }
+        assert_eq!(store.end(taken.lease, End::Complete).await.unwrap_err().kind(), InboxErrorKind::Unavailable);
+        disk.set_full(false);
+        assert_eq!(store.put(event(1)).await.unwrap(), Put::Stored);
+        // The lease is still good: the process did not end.
+        assert!(store.end(taken.lease, End::Complete).await.unwrap());
+        assert_eq!(store.put(event(0)).await.unwrap(), Put::Duplicate);
+        let stats = store.stats().await.unwrap();
+        assert_eq!((stats.ready, stats.running), (1, 0));
+    });
+}
+
+/// A take whose commit failed may have happened: nobody holds its events.
+#[test]
+fn what_an_ambiguous_take_took_is_ready_again() {
+    block_on(async {
+        for operations in 1..60 {
+            let disk = created();
+            let store = open(&disk, BOUNDS, &clock()).unwrap();
+            store.put(event(0)).await.unwrap();
+            disk.cut_after(operations);
+            let first = store.take(take(1)).await;
+            disk.cut_after(u64::MAX >> 1);
+            let second = store.take(take(1)).await.unwrap();
+            let taken = first.iter().chain([&second]).map(|taken| taken.events.len()).sum::<usize>();
+            assert_eq!(taken, 1, "after {operations} operations");
+            let taken = first.into_iter().chain([second]).flat_map(|taken| taken.events).next().unwrap();
+            assert_eq!(taken.interruptions, 0, "the process did not end");
+            if store.end(taken.lease, End::Complete).await.unwrap() {
+                continue;
+            }
+            panic!("the lease was lost after {operations} operations");
+        }
+    });
+}
+
+#[test]
+fn what_was_taken_for_somebody_who_went_away_is_ready_again() {
+    block_on(async {
+        let store = open(&created(), BOUNDS, &clock()).unwrap();
+        store.put(event(0)).await.unwrap();
+        {
+            let mut taking = store.take(take(1));
+            // Asks, and does not wait for the answer.
+            std::future::poll_fn(|cx| {
+                _ = taking.as_mut().poll(cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        // Or the answer arrived before the other went away: then the next worker begins by this.
+        store.begin().await.unwrap();
+        assert_eq!(store.take(take(1)).await.unwrap().events.len(), 1);
+    });
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let disk = created();
+    {
+        let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, u64>::new("meta");
+        transaction.open_table(meta).unwrap().insert("schema", super::super::tables::SCHEMA + 1).unwrap();
+        transaction.commit().unwrap();
+    }
+    let refused = open(&disk, BOUNDS, &clock()).unwrap_err();
+    assert_eq!(refused.kind(), InboxErrorKind::NewerVersion);
+    assert!(refused.to_string().starts_with("a newer version of this crate wrote"), "{refused}");
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_and_not_changed() {
+    let disk = Disk::default();
+    {
+        let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let theirs = redb::TableDefinition::<&str, u64>::new("theirs");
+        transaction.open_table(theirs).unwrap().insert("x", 1).unwrap();
+        transaction.commit().unwrap();
+    }
+    assert_eq!(open(&disk, BOUNDS, &clock()).unwrap_err().kind(), InboxErrorKind::Damaged);
+    let text = Disk::with_content(b"A diary.\n".repeat(10_000));
+    let before = text.content();
+    assert_eq!(open(&text, BOUNDS, &clock()).unwrap_err().kind(), InboxErrorKind::Damaged);
+    assert!(text.content() == before);
+}
+
+/// Never a panic, whatever is damaged; and never an inbox that is empty although it was not.
+#[test]
+fn a_damaged_file_is_an_error_or_still_has_its_events() {
+    let disk = created();
+    block_on(async {
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        for number in 0..50 {
+            store.put(event(number)).await.unwrap();
+        }
+    });
+    let good = disk.content();
+    let mut random = disk::Random(7);
+    let (mut refused, mut opened) = (0, 0);
+    for _ in 0..300 {
+        let mut content = good.clone();
+        for _ in 0..1 + random.below(20) {
+            let at = usize::try_from(random.below(content.len() as u64)).unwrap();
+            content[at] ^= 1 << random.below(8);
+        }
+        if random.below(10) == 0 {
+            content.truncate(usize::try_from(random.below(good.len() as u64)).unwrap());
+        }
+        if content.is_empty() {
+            continue;
+        }
+        block_on(async {
+            let stats = match open(&Disk::with_content(content), BOUNDS, &clock()) {
+                Ok(store) => store.stats().await,
+                Err(error) => Err(error),
+            };
+            match stats {
+                Ok(stats) => {
+                    opened += 1;
+                    assert_eq!(stats.ready, 50);
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(
+                        matches!(error.kind(), InboxErrorKind::Damaged | InboxErrorKind::NewerVersion),
+                        "{error:?}"
+                    );
+                }
+            }
+        });
+    }
+    assert!(refused > 0 && opened > 0, "{refused} {opened}");
+}

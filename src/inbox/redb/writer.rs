@@ -1,0 +1,402 @@
+//! The thread that owns the file.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    super::{
+        DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats,
+        store::{Bounds, End, Lease, NewEvent, Put, Step, Take, Taken, Which},
+    },
+    Failure, damaged, read,
+    tables::Tables,
+};
+use crate::verify::Timestamp;
+
+/// How many jobs share a transaction at most.
+pub(super) const BATCH: usize = 1024;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, InboxError>>;
+
+/// Opens the file again after a failure.
+pub(super) type Reopen = Box<dyn Fn() -> Result<Database, InboxError> + Send>;
+
+pub(super) struct Job {
+    pub(super) now: Timestamp,
+    pub(super) command: Command,
+}
+
+pub(super) enum Command {
+    Put(NewEvent, Reply<Put>),
+    Begin(Reply<()>),
+    Take(Take, Reply<Taken>),
+    End(Lease, End, Reply<bool>),
+    Maintain(Reply<bool>),
+    Redrive(Which, Reply<Step>),
+    Purge(Which, Reply<Step>),
+    Erase(RecordKey, Reply<u64>),
+    // These only read, or are done by themselves.
+    Stats(Reply<Stats>),
+    DeadLetters(u64, usize, Reply<Vec<(u64, DeadLetter)>>),
+    DeadLetter(EventId, Reply<Option<DeadLetter>>),
+    Compact(Reply<bool>),
+}
+
+impl Command {
+    fn is_write(&self) -> bool {
+        !matches!(self, Self::Stats(_) | Self::DeadLetters(..) | Self::DeadLetter(..) | Self::Compact(_))
+    }
+
+    fn fail(self, error: InboxError) {
+        match self {
+            Self::Put(_, reply) => drop(reply.send(Err(error))),
+            Self::Begin(reply) => drop(reply.send(Err(error))),
+            Self::Take(_, reply) => drop(reply.send(Err(error))),
+            Self::End(.., reply) | Self::Maintain(reply) | Self::Compact(reply) => drop(reply.send(Err(error))),
+            Self::Redrive(_, reply) | Self::Purge(_, reply) => drop(reply.send(Err(error))),
+            Self::Erase(_, reply) => drop(reply.send(Err(error))),
+            Self::Stats(reply) => drop(reply.send(Err(error))),
+            Self::DeadLetters(.., reply) => drop(reply.send(Err(error))),
+            Self::DeadLetter(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// An answer that waits for the commit.
+struct Answer {
+    /// What changed for the leases.
+    leases: Leases,
+    /// Whether there is more to take than before.
+    is_work: bool,
+    /// Sends it, or the error of the commit. `false` when nobody waits for it any more.
+    send: Box<dyn FnOnce(Option<InboxError>) -> bool>,
+}
+
+enum Leases {
+    Unchanged,
+    Granted(Vec<Lease>),
+    Ended(Lease),
+    AllEnded,
+}
+
+impl Answer {
+    fn new<T: 'static>(reply: Reply<T>, answer: Result<T, InboxError>) -> Self {
+        let send = move |error: Option<InboxError>| reply.send(error.map_or(answer, Err)).is_ok();
+        Self { leases: Leases::Unchanged, is_work: false, send: Box::new(send) }
+    }
+}
+
+pub(super) struct Writer {
+    /// `None` after a failure: redb refuses all writes after an I/O error, even once there is space
+    /// again, so the file is opened anew.
+    database: Option<Database>,
+    reopen: Reopen,
+    bounds: Bounds,
+    /// The tokens of the leases that a worker holds.
+    leases: HashMap<u64, u64>,
+    work: Arc<Notify>,
+}
+
+impl Writer {
+    pub(super) fn new(database: Database, reopen: Reopen, bounds: Bounds, work: Arc<Notify>) -> Self {
+        Self { database: Some(database), reopen, bounds, leases: HashMap::new(), work }
+    }
+
+    /// What was running when the process before this one ended was interrupted.
+    pub(super) fn recover(&mut self) -> Result<(), InboxError> {
+        self.guarded(|writer, database| writer.recover_in(database, true))
+    }
+
+    fn recover_in(&self, database: &mut Database, is_crash: bool) -> Result<u64, Failure> {
+        let transaction = begin(database)?;
+        let mut tables = Tables::open(&transaction)?;
+        let recovered = tables.recover(&self.leases, is_crash)?;
+        let is_changed = tables.is_changed;
+        drop(tables);
+        finish(transaction, is_changed)?;
+        Ok(recovered)
+    }
+
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut batch = Vec::new();
+        while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let mut undelivered = self.process(std::mem::take(&mut batch));
+            while !undelivered.is_empty() {
+                undelivered = self.process(undelivered);
+            }
+        }
+    }
+
+    /// Does a batch. Returns jobs that give back what was taken for somebody who went away.
+    fn process(&mut self, batch: Vec<Job>) -> Vec<Job> {
+        let (writes, reads): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.command.is_write());
+        let undelivered = self.write(writes);
+        for job in reads {
+            self.read(job.command);
+        }
+        undelivered
+    }
+
+    /// Runs an operation on the open file. After a failure, or a panic, which a damaged file can
+    /// cause in redb, the file is closed.
+    fn guarded<T>(
+        &mut self,
+        operation: impl FnOnce(&Self, &mut Database) -> Result<T, Failure>,
+    ) -> Result<(), InboxError> {
+        self.guarded_with(operation).map(drop)
+    }
+
+    fn guarded_with<T>(
+        &mut self,
+        operation: impl FnOnce(&Self, &mut Database) -> Result<T, Failure>,
+    ) -> Result<T, InboxError> {
+        let mut database = self.open()?;
+        let result = catch_unwind(AssertUnwindSafe(|| operation(self, &mut database)));
+        match result {
+            Ok(Ok(value)) => {
+                self.database = Some(database);
+                Ok(value)
+            }
+            Ok(Err(failure)) => {
+                close(database);
+                Err(failure.into())
+            }
+            Err(_) => {
+                close(database);
+                Err(damaged("redb panicked"))
+            }
+        }
+    }
+
+    /// The open file, opened again if need be.
+    fn open(&mut self) -> Result<Database, InboxError> {
+        if let Some(database) = self.database.take() {
+            return Ok(database);
+        }
+        let mut database = (self.reopen)()?;
+        // The transaction that failed may have happened.
+        let recovered = catch_unwind(AssertUnwindSafe(|| self.recover_in(&mut database, false)));
+        match recovered {
+            Ok(Ok(count)) => {
+                if count > 0 {
+                    self.work.notify_one();
+                }
+                Ok(database)
+            }
+            Ok(Err(failure)) => {
+                close(database);
+                Err(failure.into())
+            }
+            Err(_) => {
+                close(database);
+                Err(damaged("redb panicked"))
+            }
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        let now = jobs.iter().map(|job| job.now).max();
+        let mut waiting: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+        let mut answers = Vec::with_capacity(waiting.len());
+        let result = self.guarded(|writer, database| writer.transact(database, &mut waiting, &mut answers));
+        for job in waiting.into_iter().flatten() {
+            // Not even begun.
+            let error = result.clone().err().unwrap_or_else(super::stopped);
+            job.command.fail(error);
+        }
+        let error = result.err();
+        let mut undelivered = Vec::new();
+        for Answer { leases, is_work, send } in answers {
+            if error.is_none() && is_work {
+                self.work.notify_one();
+            }
+            let is_delivered = send(error.clone());
+            if error.is_some() {
+                continue;
+            }
+            match leases {
+                Leases::Unchanged => {}
+                Leases::Ended(lease) => {
+                    if self.leases.get(&lease.event) == Some(&lease.token) {
+                        self.leases.remove(&lease.event);
+                    }
+                }
+                Leases::AllEnded => self.leases.clear(),
+                Leases::Granted(granted) => {
+                    self.leases.extend(granted.iter().map(|lease| (lease.event, lease.token)));
+                    if !is_delivered {
+                        undelivered.extend(granted);
+                    }
+                }
+            }
+        }
+        let give_back = |lease| Job {
+            now: now.unwrap_or(Timestamp::from_millis(0)),
+            command: Command::End(lease, End::Release, oneshot::channel().0),
+        };
+        undelivered.into_iter().map(give_back).collect()
+    }
+
+    fn transact(
+        &self,
+        database: &Database,
+        jobs: &mut [Option<Job>],
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Failure> {
+        let is_only_takes = jobs.iter().flatten().all(|Job { command, .. }| matches!(command, Command::Take(..)));
+        if is_only_takes {
+            // An empty transaction would cost an fsync.
+            let reading = database.begin_read()?;
+            for slot in &mut *jobs {
+                if let Some(Job { now, command: Command::Take(take, _) }) = slot
+                    && !read::is_there_work(&reading, take, *now)?
+                {
+                    let taken = read::nothing_to_take(&reading, take, *now)?;
+                    if let Some(Job { command: Command::Take(_, reply), .. }) = slot.take() {
+                        answers.push(Answer::new(reply, Ok(taken)));
+                    }
+                }
+            }
+            if jobs.iter().all(Option::is_none) {
+                return Ok(());
+            }
+        }
+        let transaction = begin(database)?;
+        let mut tables = Tables::open(&transaction)?;
+        for slot in jobs {
+            let Some(Job { now, command }) = slot.take() else { continue };
+            self.apply(&mut tables, now, command, answers)?;
+        }
+        let is_changed = tables.is_changed;
+        drop(tables);
+        finish(transaction, is_changed)?;
+        Ok(())
+    }
+
+    /// One step of the transaction. When it fails, so does the transaction, and the step's answer.
+    fn apply(
+        &self,
+        tables: &mut Tables<'_>,
+        now: Timestamp,
+        command: Command,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Failure> {
+        let bounds = &self.bounds;
+        let answer = match command {
+            Command::Put(event, reply) => {
+                let put = keep(tables.put(&event, bounds), reply)?;
+                let is_work = matches!(put.0, Ok(Put::Stored));
+                Answer { is_work, ..Answer::new(put.1, put.0) }
+            }
+            Command::Begin(reply) => {
+                let (_, reply) = keep(tables.recover(&HashMap::new(), false), reply)?;
+                Answer { leases: Leases::AllEnded, is_work: true, ..Answer::new(reply, Ok(())) }
+            }
+            Command::Take(take, reply) => {
+                let (taken, reply) = keep(tables.take(&take, now), reply)?;
+                let granted = taken.events.iter().map(|taken| taken.lease).chain(taken.unreadable.iter().copied());
+                Answer { leases: Leases::Granted(granted.collect()), ..Answer::new(reply, Ok(taken)) }
+            }
+            Command::End(lease, end, reply) => {
+                let (is_ended, reply) = keep(tables.end(lease, &end, now, bounds), reply)?;
+                Answer {
+                    leases: Leases::Ended(lease),
+                    is_work: matches!(end, End::Release),
+                    ..Answer::new(reply, Ok(is_ended))
+                }
+            }
+            Command::Maintain(reply) => {
+                let (more, reply) = keep(tables.maintain(now, bounds), reply)?;
+                Answer::new(reply, Ok(more))
+            }
+            Command::Redrive(which, reply) => {
+                let (count, reply) = keep(tables.redrive(which), reply)?;
+                Answer { is_work: true, ..Answer::new(reply, Ok(count)) }
+            }
+            Command::Purge(which, reply) => {
+                let (count, reply) = keep(tables.purge(which, now, bounds), reply)?;
+                Answer::new(reply, Ok(count))
+            }
+            Command::Erase(record, reply) => {
+                let (count, reply) = keep(tables.erase(record, now, bounds), reply)?;
+                Answer::new(reply, Ok(count))
+            }
+            Command::Stats(_) | Command::DeadLetters(..) | Command::DeadLetter(..) | Command::Compact(_) => {
+                command.fail(super::stopped());
+                return Ok(());
+            }
+        };
+        answers.push(answer);
+        Ok(())
+    }
+
+    fn read(&mut self, command: Command) {
+        match command {
+            Command::Stats(reply) => {
+                drop(reply.send(self.reading(read::stats)));
+            }
+            Command::DeadLetters(after, limit, reply) => {
+                drop(reply.send(self.reading(|transaction| read::dead_letters(transaction, after, limit))));
+            }
+            Command::DeadLetter(id, reply) => {
+                drop(reply.send(self.reading(|transaction| read::dead_letter(transaction, id))));
+            }
+            Command::Compact(reply) => {
+                drop(reply.send(self.guarded_with(|_, database| Ok(database.compact()?))));
+            }
+            other => other.fail(super::stopped()),
+        }
+    }
+
+    fn reading<T>(&mut self, read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>) -> Result<T, InboxError> {
+        self.guarded_with(|_, database| read(&database.begin_read()?))
+    }
+}
+
+/// Puts a step's result and where to send it together; a failure is sent at once.
+fn keep<T, R>(result: Result<T, Failure>, reply: Reply<R>) -> Result<(T, Reply<R>), Failure> {
+    match result {
+        Ok(value) => Ok((value, reply)),
+        Err(failure) => {
+            let error = InboxError::because(
+                InboxErrorKind::Unavailable,
+                "cannot read or write the inbox's file",
+                failure.0.to_string(),
+            );
+            let _ = reply.send(Err(error));
+            Err(failure)
+        }
+    }
+}
+
+fn finish(transaction: redb::WriteTransaction, is_changed: bool) -> Result<(), Failure> {
+    // An empty commit would cost an fsync.
+    if is_changed {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    Ok(())
+}
+
+fn begin(database: &Database) -> Result<redb::WriteTransaction, Failure> {
+    let mut transaction = database.begin_write()?;
+    // Opening a large file after a crash takes milliseconds and not seconds.
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// Closes a file after a failure. What a commit did not write is not on disk, so nothing is lost that
+/// was promised.
+fn close(database: Database) {
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+}

@@ -1,0 +1,151 @@
+//! What the inbox reports: counts, times and names of events, and what handlers' errors say. No
+//! secret, signature or body.
+
+#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "reported nowhere"))]
+
+use std::time::Duration;
+
+use super::{EventId, InboxError, Stats, store::Put};
+use crate::verify::Timestamp;
+#[cfg(feature = "tracing")]
+use crate::{
+    clip::{NAME, clip},
+    event::Heading,
+    verify::Verified,
+};
+
+/// An event was stored, or found in the store.
+pub(super) fn accepted(put: Put, took: Duration) {
+    #[cfg(feature = "metrics")]
+    {
+        let outcome = match put {
+            Put::Stored => "stored",
+            Put::Duplicate => "duplicate",
+        };
+        metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("twenty_webhook_inbox_store_seconds").record(took);
+    }
+}
+
+/// An event could not be stored. `then`: `handled`, `failed` or `rejected`.
+pub(super) fn not_stored(error: &InboxError, then: &'static str) {
+    #[cfg(feature = "metrics")]
+    {
+        metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => then).increment(1);
+        metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
+    }
+    #[cfg(feature = "tracing")]
+    {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(then, source, "an event could not be stored in the inbox: {error}");
+    }
+}
+
+/// The store failed for the worker, which tries again.
+pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
+    #[cfg(feature = "tracing")]
+    {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(call, source, "the inbox's store failed, and the worker tries again: {error}");
+    }
+}
+
+/// The user's function for claim keys panicked.
+pub(super) fn key_by_panicked() {
+    #[cfg(feature = "tracing")]
+    tracing::error!("key_by panicked: the event is deduplicated by its body");
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Handled,
+    Unmatched,
+    Retried,
+    Dead,
+    /// The event was erased, or taken over by another worker, meanwhile.
+    Lost,
+}
+
+impl Ended {
+    #[cfg(feature = "metrics")]
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Unmatched => "unmatched",
+            Self::Retried => "retried",
+            Self::Dead => "dead",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What is said of each attempt.
+#[cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(dead_code, reason = "reported nowhere"))]
+pub(super) struct About<'a> {
+    pub(super) id: EventId,
+    #[cfg(feature = "tracing")]
+    pub(super) verified: &'a Verified,
+    pub(super) number: u32,
+    pub(super) took: Duration,
+    pub(super) error: Option<&'a str>,
+    pub(super) retry_in: Option<Duration>,
+}
+
+pub(super) fn attempted(ended: Ended, about: &About<'_>) {
+    #[cfg(feature = "metrics")]
+    {
+        metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => ended.label()).increment(1);
+        metrics::histogram!("twenty_webhook_inbox_handler_seconds").record(about.took);
+    }
+    #[cfg(feature = "tracing")]
+    {
+        let name = || Heading::read_name(about.verified.body()).unwrap_or_else(|| "".into());
+        let (id, attempt, error) = (about.id, about.number, about.error);
+        match ended {
+            Ended::Handled | Ended::Unmatched => tracing::debug!(%id, attempt, "an event of the inbox was handled"),
+            Ended::Retried => tracing::warn!(
+                %id,
+                event.name = &*clip(name().as_str(), NAME),
+                attempt,
+                retry_in = ?about.retry_in,
+                error,
+                "an attempt to handle an event of the inbox failed"
+            ),
+            Ended::Dead => tracing::error!(
+                %id,
+                event.name = &*clip(name().as_str(), NAME),
+                attempt,
+                error,
+                "an event of the inbox is a dead letter now"
+            ),
+            Ended::Lost => tracing::warn!(
+                %id,
+                attempt,
+                "an event was erased, or taken over by another worker, before its handler was done"
+            ),
+        }
+    }
+}
+
+/// What the inbox holds.
+pub(super) fn holds(stats: &Stats, now: Timestamp) {
+    #[cfg(feature = "metrics")]
+    {
+        // Exact below 2^53.
+        #[expect(clippy::cast_precision_loss, reason = "exact for all that fits on a disk")]
+        let set = |state: &'static str, count: u64| {
+            metrics::gauge!("twenty_webhook_inbox_events", "state" => state).set(count as f64);
+        };
+        set("ready", stats.ready);
+        set("delayed", stats.delayed);
+        set("running", stats.running);
+        set("dead", stats.dead);
+        let age = stats.oldest_pending.map(|oldest| now.saturating_since(oldest)).unwrap_or_default();
+        metrics::gauge!("twenty_webhook_inbox_oldest_pending_seconds").set(age.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "as above")]
+        metrics::gauge!("twenty_webhook_inbox_bytes").set(stats.bytes as f64);
+    }
+}

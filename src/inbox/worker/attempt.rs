@@ -1,0 +1,180 @@
+//! What a handler is told, and what it says.
+
+use std::{error::Error, fmt, time::Duration};
+
+use super::super::EventId;
+use crate::verify::Timestamp;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Which attempt to handle an event this is. The event is the same on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The same on each attempt, after a restart and after a redrive: an idempotency key for the
+    /// work behind the handler.
+    pub id: EventId,
+    /// Counted from 1. An attempt that the end of the process interrupted is not counted.
+    pub number: u32,
+    /// Whether the event becomes a dead letter when this attempt fails.
+    pub is_last: bool,
+    /// When the event was accepted.
+    pub received_at: Timestamp,
+}
+
+impl Attempt {
+    pub(super) const fn new(id: EventId, number: u32, is_last: bool, received_at: Timestamp) -> Self {
+        Self { id, number, is_last, received_at }
+    }
+}
+
+/// Why a handler failed, and what to do about it.
+///
+/// `?` makes one of any error: the event is tried again. [`PermanentExt`] makes one that is final.
+///
+/// It is not itself an [`Error`], as it could not be made of any then.
+///
+/// ```
+/// use std::{io, time::Duration};
+/// use twenty_webhook::inbox::{HandlerError, PermanentExt};
+///
+/// fn ask() -> Result<(), io::Error> {
+///     Err(io::Error::other("busy for a minute"))
+/// }
+///
+/// fn transient() -> Result<(), HandlerError> {
+///     Ok(ask()?)
+/// }
+/// fn permanent() -> Result<(), HandlerError> {
+///     ask().permanent()
+/// }
+/// fn later() -> Result<(), HandlerError> {
+///     ask().map_err(|error| HandlerError::retry_after(Duration::from_secs(60), error))
+/// }
+/// assert!(!transient().unwrap_err().is_permanent() && permanent().unwrap_err().is_permanent());
+/// # assert!(!later().unwrap_err().is_permanent());
+/// ```
+pub struct HandlerError {
+    pub(super) kind: Kind,
+    source: BoxError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Transient,
+    RetryAfter(Duration),
+    Permanent,
+    /// The event does not fit the handler's type.
+    Mismatch,
+}
+
+impl HandlerError {
+    /// It would fail again: the event becomes a dead letter.
+    pub fn permanent(error: impl Into<BoxError>) -> Self {
+        Self::new(Kind::Permanent, error)
+    }
+
+    /// The event is tried again, no sooner than after this time; but no later than after the longest
+    /// pause of the [`RetryPolicy`](super::RetryPolicy).
+    pub fn retry_after(time: Duration, error: impl Into<BoxError>) -> Self {
+        Self::new(Kind::RetryAfter(time), error)
+    }
+
+    pub(super) fn new(kind: Kind, error: impl Into<BoxError>) -> Self {
+        Self { kind, source: error.into() }
+    }
+
+    /// Whether there is no further attempt.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self.kind, Kind::Permanent | Kind::Mismatch)
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.source
+    }
+
+    /// The error and what lies beneath it, in one line.
+    pub(super) fn message(&self) -> String {
+        let mut message = self.source.to_string();
+        let mut source = self.source.source();
+        while let Some(error) = source {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            source = error.source();
+        }
+        message
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::new(Kind::Transient, error)
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerError").field("kind", &self.kind).field("source", &self.source).finish()
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// Makes the error of a result permanent: `parse(&event).permanent()?`.
+pub trait PermanentExt<T>: sealed::Sealed {
+    /// With an error, the event becomes a dead letter, and there is no further attempt.
+    ///
+    /// # Errors
+    ///
+    /// The same error, as a [`HandlerError`].
+    fn permanent(self) -> Result<T, HandlerError>;
+}
+
+impl<T, E: Into<BoxError>> PermanentExt<T> for Result<T, E> {
+    fn permanent(self) -> Result<T, HandlerError> {
+        self.map_err(HandlerError::permanent)
+    }
+}
+
+/// What a handler returns: `()`, or `Result<(), E>` with [`HandlerError`] or any error that it can be
+/// made of.
+///
+/// Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a handler of the inbox returns",
+    note = "return `()` or `Result<(), HandlerError>`"
+)]
+pub trait HandlerResult: sealed::Outcome {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<(), HandlerError>;
+}
+
+impl HandlerResult for () {
+    fn into_result(self) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<HandlerError>> HandlerResult for Result<(), E> {
+    fn into_result(self) -> Result<(), HandlerError> {
+        self.map_err(Into::into)
+    }
+}
+
+mod sealed {
+    use super::HandlerError;
+
+    pub trait Sealed {}
+    impl<T, E> Sealed for Result<T, E> {}
+
+    pub trait Outcome {}
+    impl Outcome for () {}
+    impl<E: Into<HandlerError>> Outcome for Result<(), E> {}
+}

@@ -1,0 +1,264 @@
+//! What all attempts of a worker share.
+
+use std::{
+    any::Any,
+    collections::HashSet,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    super::{
+        DeadReason, Inner, RecordKey, StoredEvent,
+        accept::DirectHandler,
+        store::{End, Lease, TakenEvent},
+        telemetry::{self, About, Ended},
+    },
+    Attempt, HandlerError, RetryPolicy,
+    attempt::Kind,
+    handler::Boxed,
+};
+use crate::{
+    clip::{MESSAGE, clip},
+    event::{Routes, check_is_json},
+};
+
+pub(super) struct Shared<S> {
+    pub(super) inbox: Arc<Inner>,
+    state: S,
+    routes: Routes<Boxed<S>>,
+    pub(super) policy: RetryPolicy,
+    timeout: Duration,
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) slot_count: u32,
+    /// The records of which an event runs.
+    busy: Mutex<HashSet<RecordKey>>,
+    /// Whether the store has events that wait for a busy record.
+    pub(super) left_busy: AtomicBool,
+    /// Notified when a record is not busy any longer that an event waits for.
+    pub(super) wake: Notify,
+}
+
+/// How a handler ended.
+enum Verdict {
+    Handled,
+    Unmatched,
+    Failed(Kind, String),
+}
+
+/// A record of which an event runs, until it is dropped.
+pub(super) struct Busy<S: Send + Sync + 'static> {
+    shared: Arc<Shared<S>>,
+    record: RecordKey,
+}
+
+impl<S: Send + Sync + 'static> Drop for Busy<S> {
+    fn drop(&mut self) {
+        self.shared.busy().remove(&self.record);
+        if self.shared.left_busy.load(Ordering::Acquire) {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+impl<S> Shared<S> {
+    pub(super) fn busy(&self) -> std::sync::MutexGuard<'_, HashSet<RecordKey>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Shared<S> {
+    pub(super) fn new(
+        inbox: Arc<Inner>,
+        state: S,
+        routes: Routes<Boxed<S>>,
+        policy: RetryPolicy,
+        timeout: Duration,
+        slot_count: u32,
+    ) -> Self {
+        Self {
+            inbox,
+            state,
+            routes,
+            policy,
+            timeout,
+            slots: Arc::new(Semaphore::new(slot_count as usize)),
+            slot_count,
+            busy: Mutex::default(),
+            left_busy: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Marks a record as busy; `None` when it is.
+    pub(super) fn occupy(self: &Arc<Self>, record: RecordKey) -> Option<Busy<S>> {
+        (record == RecordKey::NONE || self.busy().insert(record)).then(|| Busy { shared: Arc::clone(self), record })
+    }
+
+    /// Runs a taken event, and tells the store how it ended, however long that takes.
+    pub(super) async fn run(self: Arc<Self>, taken: TakenEvent, busy: Busy<S>, slot: OwnedSemaphorePermit) {
+        let TakenEvent { lease, event, attempts, interruptions } = taken;
+        let number = attempts.saturating_add(1);
+        if interruptions >= self.policy.interruptions {
+            let message = "the process ended each time while this event was handled";
+            let end = End::Dead { reason: DeadReason::Interrupted, message: message.into() };
+            self.end(&event, lease, end, number, Duration::ZERO, Some(message), Ended::Dead).await;
+        } else {
+            let begun = Instant::now();
+            let verdict = self.renewed_during(lease, self.attempt(&event, number, self.policy.is_last(number))).await;
+            let (end, ended, error) = self.judge(verdict, number);
+            self.end(&event, lease, end, number, begun.elapsed(), error.as_deref(), ended).await;
+        }
+        drop((busy, slot));
+    }
+
+    /// Calls the event's handler.
+    async fn attempt(&self, event: &StoredEvent, number: u32, is_last: bool) -> Verdict {
+        let StoredEvent { key, accepted_at, verified, .. } = event;
+        let Some(handler) = self.routes.find(verified) else {
+            let body = std::str::from_utf8(verified.body());
+            return match body.map(check_is_json) {
+                Ok(Ok(())) => Verdict::Unmatched,
+                _ => Verdict::Failed(Kind::Mismatch, "the verified body is not JSON".to_owned()),
+            };
+        };
+        let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
+        let handled = caught(async { handler(self.state.clone(), verified.clone(), attempt).await });
+        match timeout(self.timeout, handled).await {
+            Ok(Ok(Ok(()))) => Verdict::Handled,
+            Ok(Ok(Err(error))) => Verdict::Failed(error.kind, HandlerError::message(&error)),
+            Ok(Err(panic)) => Verdict::Failed(Kind::Transient, panic),
+            Err(_) => Verdict::Failed(Kind::Transient, format!("the handler took longer than {:?}", self.timeout)),
+        }
+    }
+
+    fn judge(&self, verdict: Verdict, number: u32) -> (End, Ended, Option<Box<str>>) {
+        let (kind, message) = match verdict {
+            Verdict::Handled => return (End::Complete, Ended::Handled, None),
+            Verdict::Unmatched => return (End::Complete, Ended::Unmatched, None),
+            Verdict::Failed(kind, message) => (kind, message),
+        };
+        let message: Box<str> = clip(&message, MESSAGE).escape_debug().to_string().into();
+        let reason = match kind {
+            Kind::Permanent => DeadReason::Permanent,
+            Kind::Mismatch => DeadReason::Mismatch,
+            Kind::Transient | Kind::RetryAfter(_) if self.policy.is_last(number) => DeadReason::Exhausted,
+            Kind::Transient | Kind::RetryAfter(_) => {
+                let delay = self.policy.pause(number, kind);
+                return (End::Retry { delay }, Ended::Retried, Some(message));
+            }
+        };
+        (End::Dead { reason, message: message.clone() }, Ended::Dead, Some(message))
+    }
+
+    /// Tells the store how an event ended. A store that fails is asked again: the event keeps its
+    /// slot meanwhile, so that no others are taken that could not be ended either.
+    #[expect(clippy::too_many_arguments, reason = "one event's whole story")]
+    async fn end(
+        &self,
+        event: &StoredEvent,
+        lease: Lease,
+        end: End,
+        number: u32,
+        took: Duration,
+        error: Option<&str>,
+        ended: Ended,
+    ) {
+        let retry_in = if let End::Retry { delay } = end { Some(delay) } else { None };
+        let is_held = self.end_for_sure(lease, end).await;
+        let about = About {
+            id: event.key.into(),
+            #[cfg(feature = "tracing")]
+            verified: &event.verified,
+            number,
+            took,
+            error,
+            retry_in,
+        };
+        telemetry::attempted(if is_held { ended } else { Ended::Lost }, &about);
+    }
+
+    /// `false` when the lease was lost.
+    pub(super) async fn end_for_sure(&self, lease: Lease, end: End) -> bool {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.inbox.store.end(lease, end.clone()).await {
+                Ok(is_held) => return is_held,
+                Err(error) => telemetry::worker_failed("end", &error),
+            }
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Awaits a handler, and renews its lease meanwhile, where the store has leases.
+    async fn renewed_during<T>(&self, lease: Lease, handler: impl Future<Output = T>) -> T {
+        let Some(time) = self.inbox.store.lease() else { return handler.await };
+        // Two may fail before the lease ends.
+        let interval = time.checked_div(3).unwrap_or(time);
+        let renewal = async {
+            loop {
+                sleep(interval).await;
+                match self.inbox.store.renew(lease).await {
+                    Ok(true) => {}
+                    // The handler goes on: what it did cannot be undone. Its end changes nothing.
+                    Ok(false) => std::future::pending().await,
+                    Err(error) => telemetry::worker_failed("renew", &error),
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = handler => result,
+            () = renewal => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
+    fn handle(self: Arc<Self>, event: StoredEvent) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        /// Twenty waits for 5 seconds, and 3 may have passed.
+        const PATIENCE: Duration = Duration::from_millis(1_500);
+
+        Box::pin(async move {
+            let admitted = timeout(PATIENCE, async {
+                let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+                loop {
+                    match self.occupy(event.record) {
+                        Some(busy) => return Some((slot, busy)),
+                        None => sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            });
+            let Ok(Some(_admitted)) = admitted.await else { return false };
+            matches!(self.attempt(&event, 1, true).await, Verdict::Handled | Verdict::Unmatched)
+        })
+    }
+}
+
+/// Awaits a future; a panic in it is an error.
+async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(format!("the handler panicked: {}", panic_message(&*panic)))),
+    })
+    .await
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

@@ -1,0 +1,124 @@
+//! The file: how it is created, opened, locked and refused.
+
+use std::{fs, time::Duration};
+
+use twenty_webhook::inbox::{Accepted, InboxErrorKind};
+
+use super::*;
+
+fn open_at_once(path: &std::path::Path) -> Result<Inbox, twenty_webhook::inbox::InboxError> {
+    Inbox::builder().lock_timeout(Duration::ZERO).open(path)
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_can_open_a_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = path("mode");
+    let _inbox = Inbox::open(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn nothing_is_left_beside_a_new_file() {
+    let path = path("alone");
+    let _inbox = Inbox::open(&path).unwrap();
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["inbox.redb"]);
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_an_inbox() {
+    let path = path("empty");
+    fs::write(&path, "").unwrap();
+    let inbox = Inbox::open(&path).unwrap();
+    assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
+}
+
+#[test]
+fn a_file_that_is_open_elsewhere_is_locked() {
+    let path = path("locked");
+    let first = open_at_once(&path).unwrap();
+    let refused = open_at_once(&path).unwrap_err();
+    assert_eq!(refused.kind(), InboxErrorKind::Locked);
+    drop(first);
+}
+
+/// As in a rolling restart.
+#[tokio::test]
+async fn opening_waits_until_another_process_closes_the_file() {
+    let path = path("waits");
+    let first = Inbox::open(&path).unwrap();
+    first.accept(note(1)).await.unwrap();
+    let second = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || Inbox::open(path).unwrap()
+    });
+    assert!(!second.is_finished());
+    drop(first);
+    assert_eq!(second.await.unwrap().stats().await.unwrap().ready, 1);
+}
+
+#[test]
+fn files_of_others_and_damaged_ones_are_refused() {
+    let path = path("others");
+    for content in [b"A diary.\n".repeat(1_000), vec![0; 100_000], b"x".to_vec()] {
+        fs::write(&path, &content).unwrap();
+        let refused = open_at_once(&path).unwrap_err();
+        assert_eq!(refused.kind(), InboxErrorKind::Damaged, "{refused:?}");
+        assert!(fs::read(&path).unwrap() == content, "it is as it was");
+    }
+}
+
+#[test]
+fn paths_that_cannot_be_are_refused() {
+    let directory = path("nowhere");
+    for path in [directory.with_file_name("none").join("inbox.redb"), directory.parent().unwrap().to_owned()] {
+        let refused = open_at_once(&path).unwrap_err();
+        assert_eq!(refused.kind(), InboxErrorKind::Unavailable, "{}: {refused:?}", path.display());
+    }
+}
+
+/// Several processes that start at once make one inbox, and none loses what another stored.
+#[test]
+fn files_that_are_created_at_once_are_one() {
+    let path = path("race");
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let inbox = Inbox::open(path).unwrap();
+                    assert_eq!(inbox.accept(note(number)).await.unwrap(), Accepted::Stored);
+                });
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let inbox = Inbox::open(&path).unwrap();
+    assert_eq!(runtime.block_on(inbox.stats()).unwrap().ready, 8);
+}
+
+/// For the command line, and for whoever looks.
+#[tokio::test]
+async fn a_file_is_read_beside_the_process_that_writes_it() {
+    let path = path("read");
+    let writer = Inbox::open(&path).unwrap();
+    writer.accept(note(1)).await.unwrap();
+    let reader = Inbox::builder().open_read_only(&path).unwrap();
+    assert_eq!(reader.stats().await.unwrap().ready, 1);
+    // It follows, and holds nobody up.
+    writer.accept(note(2)).await.unwrap();
+    assert_eq!(reader.stats().await.unwrap(), writer.stats().await.unwrap());
+    assert!(reader.dead_letters().next().await.unwrap().is_none());
+    for refused in [reader.redrive_all().await, reader.purge_all().await] {
+        assert_eq!(refused.unwrap_err().kind(), InboxErrorKind::Settings);
+    }
+    let missing = Inbox::builder().open_read_only(path.with_file_name("missing")).unwrap_err();
+    assert_eq!(missing.kind(), InboxErrorKind::Unavailable);
+}

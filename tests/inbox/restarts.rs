@@ -1,0 +1,237 @@
+//! What is in the file when a process ends, and begins again.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use twenty_webhook::{
+    WebhookEvent,
+    inbox::{Attempt, DeadReason},
+};
+
+use super::*;
+
+/// One life of a process, which is killed in the middle: the runtime with all that it does is gone,
+/// and nothing is given back.
+fn life(path: &Path, live: impl AsyncFnOnce(Inbox)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let inbox = Inbox::builder().open(path).unwrap();
+    runtime.block_on(live(inbox));
+    runtime.shutdown_background();
+}
+
+/// Copies the file, as a killed process leaves it: what runs, runs.
+fn kill(path: &Path) -> PathBuf {
+    let copy = super::path("killed");
+    std::fs::copy(path, &copy).unwrap();
+    copy
+}
+
+#[test]
+fn what_was_accepted_is_handled_after_a_restart() {
+    let path = path("restart");
+    life(&path, async |inbox| {
+        for number in 0..100 {
+            inbox.accept(note(number)).await.unwrap();
+        }
+    });
+    let log = Log::default();
+    life(&path, async |inbox| {
+        let handler = async |log: Log<bytes::Bytes>, event: WebhookEvent| log.push(event.body().clone());
+        let worker = inbox.worker(log.clone()).fallback(handler).start().unwrap();
+        until_empty(&inbox).await;
+        _ = worker.shutdown(SECONDS(10)).await;
+    });
+    let mut handled = log.entries();
+    handled.sort();
+    handled.dedup();
+    assert_eq!((log.entries().len(), handled.len()), (100, 100));
+}
+
+/// Runs until some events run, and is killed then. Returns the file.
+fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
+    let mut killed = PathBuf::new();
+    life(path, async |inbox| {
+        let worker = inbox
+            .worker(log.clone())
+            .fallback(async |log: Log<(usize, u32)>, event: WebhookEvent, attempt: Attempt| {
+                let number = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
+                log.push((number, attempt.number));
+                std::future::pending::<()>().await;
+            })
+            .concurrency(4)
+            .start()
+            .unwrap();
+        until_stats(&inbox, |stats| stats.running == runs).await;
+        until(async || log.entries().len() as u64 >= runs).await;
+        killed = kill(path);
+        drop(worker);
+    });
+    killed
+}
+
+/// Orphans are reclaimed, and a kill uses up no attempt.
+#[test]
+fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_count() {
+    let path = path("orphans");
+    life(&path, async |inbox| {
+        for number in 0..3 {
+            inbox.accept(note(number)).await.unwrap();
+        }
+    });
+    let log = Log::default();
+    let killed = interrupted(&path, &log, 3);
+    let again = Log::default();
+    life(&killed, async |inbox| {
+        let stats = inbox.stats().await.unwrap();
+        assert_eq!((stats.ready, stats.running), (3, 0));
+        let handler = async |again: Log<u32>, _: WebhookEvent, attempt: Attempt| again.push(attempt.number);
+        let worker = inbox.worker(again.clone()).fallback(handler).start().unwrap();
+        until_empty(&inbox).await;
+        drop(worker);
+    });
+    assert_eq!(again.entries(), [1, 1, 1]);
+}
+
+/// An event that ends the process takes no other with it: from its second interruption on, each runs
+/// alone, and only the one that ends the process each time is given up.
+#[test]
+fn an_event_that_ends_the_process_dies_alone() {
+    const POISON: usize = 2;
+
+    let mut path = path("poison");
+    life(&path, async |inbox| {
+        for number in 0..6 {
+            inbox.accept(note(number)).await.unwrap();
+        }
+    });
+    let log = Log::<usize>::default();
+    let mut deaths = 0;
+    loop {
+        let mut killed = None;
+        life(&path, async |inbox| {
+            let poisoned = Arc::new(tokio::sync::Notify::new());
+            // At first all run beside each other, until the process ends.
+            let runs_alone = deaths >= 2;
+            let handler = move |(log, poisoned): (Log<usize>, Arc<tokio::sync::Notify>), event: WebhookEvent| async move {
+                let number: usize = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
+                if number == POISON {
+                    poisoned.notify_one();
+                }
+                if number == POISON || !runs_alone {
+                    std::future::pending::<()>().await;
+                }
+                log.push(number);
+            };
+            let state = (log.clone(), Arc::clone(&poisoned));
+            let worker = inbox.worker(state).fallback(handler).concurrency(6).start().unwrap();
+            tokio::select! {
+                () = poisoned.notified() => {
+                    // What runs beside it was taken in the same step, so nothing is being written.
+                    killed = Some(kill(&path));
+                }
+                () = until_empty(&inbox) => {}
+            }
+            drop(worker);
+        });
+        match killed {
+            Some(killed) => {
+                path = killed;
+                deaths += 1;
+                assert!(deaths < 20);
+            }
+            None => break,
+        }
+    }
+    let mut handled = log.entries();
+    handled.sort_unstable();
+    assert_eq!(handled, [0, 1, 3, 4, 5]);
+    assert_eq!(deaths, 5);
+    life(&path, async |inbox| {
+        let letter = inbox.dead_letters().next().await.unwrap().unwrap();
+        assert_eq!(letter.body(), note(POISON).body());
+        assert_eq!((letter.reason(), letter.attempts(), letter.interruptions()), (DeadReason::Interrupted, 0, 5));
+        assert_eq!(inbox.stats().await.unwrap().dead, 1);
+    });
+}
+
+const CHILD: &str = "TWENTY_WEBHOOK_TEST_INBOX_CHILD";
+
+/// Not a test by itself: the process that [`kills_lose_nothing_that_was_accepted`] kills. It accepts
+/// and handles as fast as it can, and writes down each of both.
+#[test]
+fn child_that_is_killed() {
+    let Ok(arguments) = std::env::var(CHILD) else { return };
+    let (path, first) = arguments.split_once('|').unwrap();
+    let first: usize = first.parse().unwrap();
+    let say = |what: &str, number: usize| {
+        let mut out = std::io::stdout().lock();
+        // In one piece, and not by the test's harness.
+        out.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
+        out.flush().unwrap();
+    };
+    life(Path::new(path), async |inbox| {
+        let handler = move |event: WebhookEvent| async move {
+            let number = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
+            say("handled", number);
+        };
+        let _worker = inbox.worker(()).fallback(handler).start().unwrap();
+        for number in first.. {
+            inbox.accept(note(number)).await.unwrap();
+            say("accepted", number);
+        }
+    });
+}
+
+#[test]
+fn kills_lose_nothing_that_was_accepted() {
+    let path = path("kills");
+    let (mut accepted, mut handled) = (BTreeSet::new(), Vec::new());
+    const KILLS: usize = 8;
+    for kill in 0..KILLS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "restarts::child_that_is_killed", "--nocapture", "--test-threads=1"])
+            .env(CHILD, format!("{}|{}", path.display(), kill * 1_000_000))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut left = 40 + 37 * i32::try_from(kill).unwrap();
+        let mut line = String::new();
+        // Until it was killed and its last line is read, which may be half.
+        while lines.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
+            // The harness may have begun the line.
+            let words: Vec<_> = line.trim_end().split(' ').collect();
+            match words[..] {
+                [.., "accepted", number] => _ = accepted.insert(number.parse::<usize>().unwrap()),
+                [.., "handled", number] => handled.push(number.parse::<usize>().unwrap()),
+                _ => {}
+            }
+            line.clear();
+            left -= 1;
+            if left == 0 {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+    }
+    let log = Log::default();
+    life(&path, async |inbox| {
+        let handler = async |log: Log<usize>, event: WebhookEvent| {
+            log.push(event.raw_record().unwrap().get("position").unwrap().parse().unwrap());
+        };
+        let worker = inbox.worker(log.clone()).fallback(handler).start().unwrap();
+        until_empty(&inbox).await;
+        _ = worker.shutdown(SECONDS(10)).await;
+        assert_eq!(inbox.stats().await.unwrap().dead, 0);
+    });
+    handled.extend(log.entries());
+    let times = handled.len();
+    let handled: BTreeSet<_> = handled.into_iter().collect();
+    let lost: Vec<_> = accepted.difference(&handled).collect();
+    assert!(lost.is_empty(), "{lost:?} of {}", accepted.len());
+    assert!(accepted.len() > 100 && times - handled.len() <= KILLS * 16, "{times} of {}", handled.len());
+}

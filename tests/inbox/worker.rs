@@ -1,0 +1,369 @@
+//! What becomes of events: paused time, no file.
+
+use std::sync::atomic::AtomicUsize;
+
+use tokio::{sync::Semaphore, time::sleep};
+use twenty_webhook::{
+    WebhookEvent,
+    event::record::Person,
+    inbox::{Accepted, Attempt, DeadReason, EventId, HandlerError, PermanentExt},
+};
+
+use super::*;
+
+type Attempts = Log<(Duration, u32, bool)>;
+
+/// Fails the first attempts, and writes down when each was.
+async fn failing(inbox: &Inbox, fail: u32) -> Attempts {
+    let log = Attempts::default();
+    let began = Instant::now();
+    let state = log.clone();
+    let worker = inbox
+        .worker(state)
+        .fallback(move |log: Attempts, _: WebhookEvent, attempt: Attempt| async move {
+            log.push((began.elapsed(), attempt.number, attempt.is_last));
+            if attempt.number <= fail { Err("not yet") } else { Ok(()) }
+        })
+        .retry(policy())
+        .start()
+        .unwrap();
+    until_empty(inbox).await;
+    _ = worker.shutdown(SECONDS(1)).await;
+    log
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_tried_again_after_growing_pauses_until_it_succeeds() {
+    let inbox = in_memory();
+    inbox.accept(note(1)).await.unwrap();
+    let attempts = failing(&inbox, 2).await.entries();
+    let numbers: Vec<_> = attempts.iter().map(|(_, number, is_last)| (*number, *is_last)).collect();
+    assert_eq!(numbers, [(1, false), (2, false), (3, false)]);
+    let pauses: Vec<_> = attempts.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    // Half of it is by chance, and the store counts in milliseconds.
+    let slack = Duration::from_millis(10);
+    assert!((SECONDS(1) / 2..=SECONDS(1) + slack).contains(&pauses[0]), "{pauses:?}");
+    assert!((SECONDS(1)..=SECONDS(2) + slack).contains(&pauses[1]), "{pauses:?}");
+    assert_eq!(inbox.stats().await.unwrap().dead, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
+    let inbox = in_memory();
+    inbox.accept(note(1)).await.unwrap();
+    let attempts = failing(&inbox, u32::MAX).await.entries();
+    let numbers: Vec<_> = attempts.iter().map(|(_, number, is_last)| (*number, *is_last)).collect();
+    assert_eq!(numbers, [(1, false), (2, false), (3, false), (4, true)]);
+    let letter = inbox.dead_letters().next().await.unwrap().unwrap();
+    assert_eq!((letter.reason(), letter.attempts(), letter.message()), (DeadReason::Exhausted, 4, "not yet"));
+    assert_eq!(letter.body(), note(1).body());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_and_its_id_are_the_same_on_each_attempt() {
+    let inbox = in_memory();
+    let log = Log::<(EventId, bytes::Bytes)>::default();
+    let worker = inbox
+        .worker(log.clone())
+        .fallback(async |log: Log<_>, event: WebhookEvent, attempt: Attempt| {
+            log.push((attempt.id, event.body().clone()));
+            if attempt.is_last { Ok(()) } else { Err("again") }
+        })
+        .retry(policy())
+        .start()
+        .unwrap();
+    inbox.accept(note(1)).await.unwrap();
+    until_empty(&inbox).await;
+    drop(worker);
+    let entries = log.entries();
+    assert_eq!(entries.len(), 4);
+    assert!(entries.iter().all(|entry| *entry == entries[0]) && entries[0].1 == note(1).body());
+}
+
+/// One attempt of a handler: what it did to the event.
+async fn fate<R>(handler: impl Fn(WebhookEvent) -> R + Send + Sync + 'static) -> (Stats, Option<(DeadReason, String)>)
+where
+    R: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    let inbox = in_memory();
+    let worker = inbox.worker(()).on("note.created", handler).timeout(SECONDS(30)).retry(policy()).start().unwrap();
+    inbox.accept(note(1)).await.unwrap();
+    let stats = until_stats(&inbox, |stats| stats.ready + stats.running == 0).await;
+    let letter = inbox.dead_letters().next().await.unwrap();
+    drop(worker);
+    (stats, letter.map(|letter| (letter.reason(), letter.message().to_owned())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_error_is_a_dead_letter_at_once() {
+    async fn parse(_: WebhookEvent) -> Result<(), HandlerError> {
+        "x".parse::<u32>().permanent()?;
+        Ok(())
+    }
+    let (stats, letter) = fate(parse).await;
+    assert_eq!((stats.dead, stats.delayed), (1, 0));
+    assert_eq!(letter, Some((DeadReason::Permanent, "invalid digit found in string".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_tried_again() {
+    let (stats, _) = fate(async |_| panic!("in the handler")).await;
+    assert_eq!((stats.dead, stats.delayed), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_takes_too_long_is_tried_again() {
+    let (stats, _) = fate(async |_| {
+        std::future::pending::<()>().await;
+        Ok(())
+    })
+    .await;
+    assert_eq!((stats.dead, stats.delayed), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_handler_asks_for_is_kept() {
+    let inbox = in_memory();
+    let log = Log::default();
+    let worker = inbox
+        .worker(log.clone())
+        .fallback(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
+            log.push(Instant::now());
+            if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }
+        })
+        .retry(policy())
+        .start()
+        .unwrap();
+    inbox.accept(note(1)).await.unwrap();
+    until_empty(&inbox).await;
+    drop(worker);
+    let times = log.entries();
+    let pause = times[1] - times[0];
+    assert!((SECONDS(42)..SECONDS(43)).contains(&pause), "{pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_what_its_handler_takes_is_a_dead_letter() {
+    async fn person(_: WebhookEvent<Person>) {}
+
+    let inbox = in_memory();
+    let worker = inbox.worker(()).on("*.created", person).start().unwrap();
+    inbox.accept(verified(body("company.created", "1", 1))).await.unwrap();
+    until_stats(&inbox, |stats| stats.dead == 1).await;
+    let letter = inbox.dead_letters().next().await.unwrap().unwrap();
+    assert_eq!((letter.reason(), letter.attempts()), (DeadReason::Mismatch, 1));
+    assert_eq!(letter.message(), "expected an event of `person`, found `company.created`");
+    drop(worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verified_body_that_is_not_json_is_a_dead_letter() {
+    async fn any(_: WebhookEvent) {}
+
+    for has_fallback in [true, false] {
+        let inbox = in_memory();
+        let worker = inbox.worker(());
+        let worker = if has_fallback { worker.fallback(any) } else { worker };
+        let worker = worker.start().unwrap();
+        assert_eq!(inbox.accept(verified("no JSON")).await.unwrap(), Accepted::Stored);
+        until_stats(&inbox, |stats| stats.dead == 1).await;
+        let letter = inbox.dead_letters().next().await.unwrap().unwrap();
+        assert_eq!((letter.reason(), &**letter.body()), (DeadReason::Mismatch, b"no JSON".as_slice()));
+        drop(worker);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unmatched_event_is_completed() {
+    async fn person(_: WebhookEvent<Person>) {}
+
+    let inbox = in_memory();
+    let worker = inbox.worker(()).on("person.created", person).start().unwrap();
+    inbox.accept(note(1)).await.unwrap();
+    until_empty(&inbox).await;
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!((stats.dead, stats.remembered_keys), (0, 1));
+    drop(worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_run_at_once_as_there_are_slots() {
+    let inbox = in_memory();
+    let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    for number in 0..50 {
+        inbox.accept(note(number)).await.unwrap();
+    }
+    let worker = inbox
+        .worker(Arc::clone(&running))
+        .fallback(async |running: Arc<(AtomicUsize, AtomicUsize)>, _: WebhookEvent| {
+            let now = running.0.fetch_add(1, Ordering::SeqCst) + 1;
+            running.1.fetch_max(now, Ordering::SeqCst);
+            sleep(SECONDS(1)).await;
+            running.0.fetch_sub(1, Ordering::SeqCst);
+        })
+        .concurrency(7)
+        .start()
+        .unwrap();
+    let began = Instant::now();
+    until_empty(&inbox).await;
+    assert_eq!(running.1.load(Ordering::SeqCst), 7);
+    assert!(began.elapsed() < SECONDS(12), "50 events of 1 s in 7 slots took {:?}", began.elapsed());
+    drop(worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_record_do_not_run_at_the_same_time() {
+    let inbox = in_memory();
+    for number in 0..40 {
+        let record = format!("record-{}", number % 3);
+        inbox.accept(verified(body("note.updated", &record, number))).await.unwrap();
+    }
+    let log = Log::<(String, bool)>::default();
+    let worker = inbox
+        .worker(log.clone())
+        .fallback(async |log: Log<_>, event: WebhookEvent, attempt: Attempt| {
+            let record = event.raw_record().unwrap().get("id").unwrap().to_text().unwrap();
+            log.push((record.clone(), true));
+            sleep(Duration::from_millis(300)).await;
+            log.push((record, false));
+            if attempt.number == 1 { Err("once") } else { Ok(()) }
+        })
+        .retry(policy())
+        .start()
+        .unwrap();
+    until_empty(&inbox).await;
+    drop(worker);
+    let mut running = std::collections::HashSet::new();
+    let mut together = 0;
+    for (record, begins) in log.entries() {
+        if begins {
+            assert!(running.insert(record.clone()), "two events of {record} at once");
+        } else {
+            running.remove(&record);
+        }
+        together = together.max(running.len());
+    }
+    assert_eq!((log.entries().len(), together), (2 * 2 * 40, 3));
+}
+
+/// A flood of new events leaves slots for those that are tried again, and the other way round.
+#[tokio::test(start_paused = true)]
+async fn ready_and_delayed_events_get_a_quarter_of_the_slots_each() {
+    for many_are_delayed in [false, true] {
+        let inbox = in_memory();
+        let log = Log::<bool>::default();
+        let gate = Arc::new(Semaphore::new(0));
+        let (delayed, ready) = if many_are_delayed { (400, 40) } else { (40, 400) };
+        for number in 0..delayed {
+            inbox.accept(note(number)).await.unwrap();
+        }
+        let state = (log.clone(), Arc::clone(&gate));
+        let handler = async |(log, gate): (Log<bool>, Arc<Semaphore>), _: WebhookEvent, attempt: Attempt| {
+            if attempt.number == 1 && gate.available_permits() == 0 {
+                return Err(HandlerError::retry_after(SECONDS(10), "later"));
+            }
+            log.push(attempt.number > 1);
+            sleep(Duration::from_millis(10)).await;
+            Ok(())
+        };
+        let worker = inbox.worker(state).fallback(handler).concurrency(1).retry(policy()).start().unwrap();
+        until_stats(&inbox, |stats| stats.delayed == delayed as u64).await;
+        _ = worker.shutdown(SECONDS(1)).await;
+        sleep(SECONDS(60)).await;
+        gate.add_permits(1);
+        for number in 0..ready {
+            inbox.accept(note(1_000 + number)).await.unwrap();
+        }
+        let worker = inbox.worker((log.clone(), gate)).fallback(handler).concurrency(1).start().unwrap();
+        until_empty(&inbox).await;
+        drop(worker);
+        // While there are both.
+        let first: Vec<_> = log.entries().into_iter().take(48).collect();
+        let of_few = first.iter().filter(|was_delayed| **was_delayed != many_are_delayed).count();
+        assert!(of_few >= 48 / 4, "{of_few} of 48, {many_are_delayed}");
+    }
+}
+
+/// A clock that is set back by a day puts off no event for longer than the longest pause.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_stalls_no_event() {
+    let clock = PausedClock::new();
+    let inbox = Inbox::builder().clock(clock.clone()).in_memory();
+    let log = Log::default();
+    let worker = inbox
+        .worker(log.clone())
+        .fallback(async |log: Log<u32>, _: WebhookEvent, attempt: Attempt| {
+            log.push(attempt.number);
+            if attempt.number == 1 { Err("once") } else { Ok(()) }
+        })
+        .retry(policy())
+        .start()
+        .unwrap();
+    inbox.accept(note(1)).await.unwrap();
+    until_stats(&inbox, |stats| stats.delayed == 1).await;
+    clock.set_back(SECONDS(24 * 60 * 60));
+    let began = Instant::now();
+    until_empty(&inbox).await;
+    assert!(began.elapsed() < SECONDS(60 + 5), "{:?}", began.elapsed());
+    assert_eq!(log.entries(), [1, 2]);
+    drop(worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_handlers_and_keeps_the_rest() {
+    let inbox = in_memory();
+    for number in 0..10 {
+        inbox.accept(note(number)).await.unwrap();
+    }
+    let log = Log::default();
+    let worker = inbox
+        .worker(log.clone())
+        .fallback(async |log: Log<()>, _: WebhookEvent| {
+            sleep(SECONDS(5)).await;
+            log.push(());
+        })
+        .concurrency(3)
+        .start()
+        .unwrap();
+    sleep(SECONDS(1)).await;
+    assert_eq!(worker.shutdown(SECONDS(10)).await.cancelled, 0);
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!((log.entries().len(), stats.ready, stats.running), (3, 7, 0));
+}
+
+/// Also when the worker is dropped.
+#[tokio::test(start_paused = true)]
+async fn what_a_shutdown_cancels_stays_and_used_up_no_attempt() {
+    for is_dropped in [false, true] {
+        let inbox = in_memory();
+        inbox.accept(note(1)).await.unwrap();
+        let log = Log::default();
+        let handler = async |log: Log<(u32, bool)>, _: WebhookEvent, attempt: Attempt| {
+            log.push((attempt.number, attempt.is_last));
+            sleep(SECONDS(100)).await;
+        };
+        let policy = policy().attempts(1).interruptions(1);
+        let start = || inbox.worker(log.clone()).fallback(handler).retry(policy).start();
+        // More often than there are attempts, or interruptions.
+        for _ in 0..7 {
+            let mut worker = start();
+            until(async || {
+                if worker.is_err() {
+                    worker = start();
+                }
+                worker.is_ok()
+            })
+            .await;
+            until_stats(&inbox, |stats| stats.running == 1).await;
+            sleep(Duration::from_millis(1)).await;
+            let worker = worker.unwrap();
+            if is_dropped {
+                drop(worker);
+            } else {
+                assert_eq!(worker.shutdown(SECONDS(1)).await.cancelled, 1);
+            }
+            until_stats(&inbox, |stats| stats.ready == 1).await;
+        }
+        assert_eq!(log.entries(), [(1, true); 7]);
+    }
+}
