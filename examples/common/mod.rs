@@ -46,7 +46,7 @@ pub(crate) fn say(who: &str, what: Option<String>) {
 }
 
 /// Without control characters, so that no record can forge a line of its own.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 

@@ -22,8 +22,7 @@ use futures_core::Stream as _;
 
 use crate::{
     receiver::{
-        Arrival, Delivered, Delivery, Nesting, OutcomeKind, Reading, Receiver, Refusal, Route, Unmatched,
-        WebhookRejection,
+        Arrival, Became, Delivered, Delivery, Nesting, OutcomeKind, Reading, Receiver, Refusal, Route, WebhookRejection,
     },
     verify::Verified,
 };
@@ -154,11 +153,8 @@ where
         }
     };
     let outcome = |answer: &Result<ServiceResponse<B>, Error>| match answer {
-        Ok(answer) => {
-            let is_unmatched = answer.response().extensions().contains::<Unmatched>();
-            OutcomeKind::of_answer(answer.status().as_u16(), is_unmatched)
-        }
-        Err(error) => OutcomeKind::of_answer(error.as_response_error().status_code().as_u16(), false),
+        Ok(answer) => OutcomeKind::of_answer(answer.status().as_u16(), answer.response().extensions().get::<Became>()),
+        Err(error) => OutcomeKind::of_answer(error.as_response_error().status_code().as_u16(), None),
     };
     let delivery = Delivery::begin(receiver.clone(), verified, route);
     let work = |delivery: Delivery| delivery.run(call, outcome);

@@ -64,6 +64,8 @@
 //! middleware outside of this one.
 
 mod extract;
+#[cfg(feature = "inbox")]
+mod inbox;
 mod middleware;
 mod router;
 

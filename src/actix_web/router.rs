@@ -6,11 +6,11 @@ use ::actix_web::{
 
 use crate::{
     event::{PatternError, Routes},
-    receiver::{Unmatched, WebhookRejection},
+    receiver::{Became, OutcomeKind, WebhookRejection},
     verify::Verified,
 };
 
-type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
+pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
 type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + Sync>;
 
 /// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
@@ -129,7 +129,7 @@ impl Handler<(HttpRequest, Payload)> for EventHandler {
             Some(handler) => handler(request, payload),
             None => Box::pin(async {
                 let mut response = HttpResponse::Ok().finish();
-                response.extensions_mut().insert(Unmatched);
+                response.extensions_mut().insert(Became(OutcomeKind::Unmatched));
                 response
             }),
         }

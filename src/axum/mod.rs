@@ -34,12 +34,14 @@
 //! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's limit allows; axum's own
 //! limit is lifted.
 
+#[cfg(feature = "inbox")]
+mod inbox;
 mod router;
 
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, Version, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
@@ -83,4 +85,13 @@ impl IntoResponse for WebhookRejection {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// The response to a request of this version, which may have no `Connection` header.
+fn reject(rejection: WebhookRejection, version: Version) -> Response {
+    let mut response = rejection.into_response();
+    if version >= Version::HTTP_2 {
+        response.headers_mut().remove(header::CONNECTION);
+    }
+    response
 }

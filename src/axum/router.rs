@@ -1,19 +1,15 @@
 use std::{fmt, pin::Pin, sync::Arc};
 
-use axum::{
-    extract::Request,
-    handler::Handler,
-    http::{Version, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::Request, handler::Handler, response::Response};
 
+use super::reject;
 use crate::{
     event::{PatternError, Routes},
-    receiver::{Unmatched, WebhookRejection},
+    receiver::{Became, OutcomeKind, WebhookRejection},
     verify::Verified,
 };
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 type BoxedHandler<S> = Box<dyn Fn(Request, S) -> ResponseFuture + Send + Sync>;
 
 /// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
@@ -124,19 +120,13 @@ impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
     fn call(self, request: Request, state: S) -> ResponseFuture {
         let Some(verified) = request.extensions().get::<Verified>() else {
             let version = request.version();
-            return Box::pin(async move {
-                let mut response = WebhookRejection::MissingMiddleware.into_response();
-                if version >= Version::HTTP_2 {
-                    response.headers_mut().remove(header::CONNECTION);
-                }
-                response
-            });
+            return Box::pin(async move { reject(WebhookRejection::MissingMiddleware, version) });
         };
         match self.routes.find(verified) {
             Some(handler) => handler(request, state),
             None => Box::pin(async {
                 let mut response = Response::default();
-                response.extensions_mut().insert(Unmatched);
+                response.extensions_mut().insert(Became(OutcomeKind::Unmatched));
                 response
             }),
         }

@@ -110,6 +110,8 @@ mod id;
 mod memory;
 #[cfg(all(test, feature = "redb"))]
 mod model;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+mod mount;
 mod options;
 #[cfg(feature = "redb")]
 mod redb;

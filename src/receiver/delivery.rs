@@ -132,10 +132,10 @@ impl Delivery {
                 None => handler.await,
             };
             match (self.answered(outcome(&answer)), held) {
-                (OutcomeKind::Handled | OutcomeKind::Unmatched, Some(held)) => held.complete().await,
                 // The router's own answers: there is no handler here.
                 (OutcomeKind::Failed { status: 404 | 405 }, Some(held)) => held.release_for_every_route().await,
-                (_, Some(held)) => held.release().await,
+                (OutcomeKind::Failed { .. }, Some(held)) => held.release().await,
+                (_, Some(held)) => held.complete().await,
                 (_, None) => {}
             }
             Delivered::Handled(answer)

@@ -7,15 +7,15 @@
 //! | body not finished within its deadline | 408 |
 //! | body longer than the limit | 413 |
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
-//! | too many unverified bytes at once; too many handlers in the background; draining; claim store down, under [`StoreFailure::Reject`]; tenant's keys not found out | 503 |
-//! | duplicate of a delivery that was handled | 200 |
+//! | too many unverified bytes at once; too many handlers in the background; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
+//! | stored in the [inbox](crate::inbox); duplicate of a delivery that was handled or is in the inbox | 200 |
 //! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred duplicates are under way |
 //! | duplicate of one that another route failed to handle | 409 |
 //! | handler still running at the deadline of [`acknowledge_within`](Receiver::acknowledge_within) | 202 |
 //! | no handler for the event, and no fallback (event router) | 200 |
 //! | verified, but no JSON (extractor) | 400 |
 //! | verified, but not what the extractor's type asks for, or of another object | 422 |
-//! | extractor without the middleware; two receivers' middlewares around each other that both deduplicate or acknowledge | 500 |
+//! | extractor, router or inbox without the middleware; inbox behind a receiver that deduplicates or acknowledges; two receivers' middlewares around each other that both deduplicate or acknowledge | 500 |
 //!
 //! On HTTP/1, every rejection that leaves some of the request's body unread says `Connection:
 //! close`, and so does a 408. What has arrived of a rejected body is read, up to 64 KiB, and more
@@ -41,13 +41,13 @@
 //! | name | kind | labels | what |
 //! |---|---|---|---|
 //! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
-//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded after a copy had been taken up elsewhere |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
 //! | `twenty_webhook_verification_seconds` | histogram | | time spent hashing and comparing, not waiting |
-//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched events nor duplicates nor refusals |
+//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched nor stored events, nor duplicates, nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
 //! There are no other labels, so neither tenants nor strangers can make the number of series grow.
@@ -67,7 +67,7 @@
 //! | `secret.index` | which of their secrets: 0 is the first |
 //! | `body.len` | in bytes |
 //! | `age_ms` | from signature to verification |
-//! | `outcome` | `handled`, `unmatched`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `outcome` | `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `status` | what the handler answered, if it failed |
 //! | `duration_ms` | from verification to the end |
 //! | `error.type` | why it was not handled: the status, `aborted`, or the kind of refusal |
@@ -103,7 +103,7 @@ pub use background::Drained;
 pub(crate) use deduplicate::Route;
 pub(crate) use delivery::{Delivered, Delivery};
 pub(crate) use nesting::Nesting;
-pub(crate) use outcome::Unmatched;
+pub(crate) use outcome::Became;
 pub use outcome::{Outcome, OutcomeKind};
 pub(crate) use reading::Reading;
 pub use refusal::{Refusal, RefusalKind, RefusalResponse, WebhookRejection};

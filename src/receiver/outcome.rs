@@ -33,7 +33,9 @@ pub enum OutcomeKind {
     /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
     /// sender was answered 200.
     Unmatched,
-    /// A copy was handled before, so this one was not.
+    /// It is in the [inbox](crate::inbox), whose worker handles it.
+    Stored,
+    /// A copy was handled before, or is in the inbox, so this one was not handled.
     Duplicate,
     /// It was refused after it was verified, because a copy [is being
     /// handled](RefusalKind::BeingHandled) or came to [another route](RefusalKind::OtherRoute)
@@ -42,18 +44,15 @@ pub enum OutcomeKind {
     Refused(RefusalKind),
 }
 
-/// In the extensions of an event router's response: no handler ran. Makes the outcome
-/// [`OutcomeKind::Unmatched`].
+/// In the extensions of a successful response: what became of the delivery, when no handler ran.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unmatched;
+pub(crate) struct Became(pub(crate) OutcomeKind);
 
 impl OutcomeKind {
-    /// Of a delivery that was answered with this status, by a handler or by an event router without
-    /// one.
-    pub(crate) const fn of_answer(status: u16, is_unmatched: bool) -> Self {
+    /// Of a delivery that was answered with this status.
+    pub(crate) fn of_answer(status: u16, became: Option<&Became>) -> Self {
         match status {
-            200..=299 if is_unmatched => Self::Unmatched,
-            200..=299 => Self::Handled,
+            200..=299 => became.map_or(Self::Handled, |became| became.0),
             _ => Self::Failed { status },
         }
     }
@@ -65,7 +64,7 @@ impl OutcomeKind {
             Self::Failed { status } => Some(status.to_string().into()),
             Self::Aborted => Some(self.label().into()),
             Self::Refused(kind) => Some(kind.label().into()),
-            Self::Handled | Self::Unmatched | Self::Duplicate => None,
+            Self::Handled | Self::Unmatched | Self::Stored | Self::Duplicate => None,
         }
     }
 
@@ -77,6 +76,7 @@ impl OutcomeKind {
             Self::Failed { .. } => "failed",
             Self::Aborted => "aborted",
             Self::Unmatched => "unmatched",
+            Self::Stored => "stored",
             Self::Duplicate => "duplicate",
             Self::Refused(_) => "refused",
         }

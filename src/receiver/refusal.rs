@@ -312,6 +312,11 @@ pub enum WebhookRejection {
     MissingMiddleware,
     /// The verified body is not the event that the handler asks for.
     Event(EventError),
+    /// The receiver in front of the [inbox](crate::inbox) deduplicates or acknowledges, which the
+    /// inbox does itself: a mistake in the program.
+    InboxBehindManaged,
+    /// The inbox could neither store nor handle the delivery.
+    NotStored,
 }
 
 impl WebhookRejection {
@@ -319,7 +324,8 @@ impl WebhookRejection {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::MissingMiddleware => 500,
+            Self::MissingMiddleware | Self::InboxBehindManaged => 500,
+            Self::NotStored => 503,
             Self::Event(error) => match error.kind() {
                 EventErrorKind::NotJson => 400,
                 EventErrorKind::Mismatch | EventErrorKind::WrongObject => 422,
@@ -332,7 +338,9 @@ impl WebhookRejection {
     pub(crate) fn log(&self) {
         #[cfg(feature = "tracing")]
         match self {
-            Self::MissingMiddleware => tracing::error!("{self}"),
+            Self::MissingMiddleware | Self::InboxBehindManaged => tracing::error!("{self}"),
+            // The inbox has logged it.
+            Self::NotStored => {}
             // Authentic, and lost for this handler: Twenty does not send it again.
             Self::Event(_) => tracing::warn!(status = self.status(), "rejected a verified delivery: {self}"),
         }
@@ -352,6 +360,11 @@ impl fmt::Display for WebhookRejection {
                 f.write_str("nothing verified this request: is the webhook middleware on the route?")
             }
             Self::Event(error) => error.fmt(f),
+            Self::InboxBehindManaged => f.write_str(
+                "the inbox stores and deduplicates by itself: set up its receiver without `deduplicate` and \
+                 `acknowledge_within`",
+            ),
+            Self::NotStored => f.write_str("the inbox could neither store nor handle the delivery"),
         }
     }
 }

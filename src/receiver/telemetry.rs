@@ -116,7 +116,9 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         // Logged by the event router.
         OutcomeKind::Unmatched => {}
         #[cfg(feature = "tracing")]
-        OutcomeKind::Handled | OutcomeKind::Duplicate => tracing::debug!("{}", outcome.kind.label()),
+        OutcomeKind::Handled | OutcomeKind::Stored | OutcomeKind::Duplicate => {
+            tracing::debug!("{}", outcome.kind.label())
+        }
         // Lost, unless a copy arrives.
         #[cfg(feature = "tracing")]
         OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{ResponseBody, VerifiedBody, body::poll_chunk};
 use crate::{
-    receiver::{Arrival, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Route, Unmatched},
+    receiver::{Arrival, Became, Delivered, Delivery, OutcomeKind, Reading, Receiver, Refusal, Route},
     verify::Verified,
 };
 
@@ -148,9 +148,7 @@ where
         inner.call(request).await
     };
     let outcome = |answer: &Result<Response<R>, S::Error>| match answer {
-        Ok(response) => {
-            OutcomeKind::of_answer(response.status().as_u16(), response.extensions().get::<Unmatched>().is_some())
-        }
+        Ok(response) => OutcomeKind::of_answer(response.status().as_u16(), response.extensions().get::<Became>()),
         Err(_) => OutcomeKind::Failed { status: 500 },
     };
     let delivery = Delivery::begin(receiver, verified, route);

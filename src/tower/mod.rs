@@ -98,6 +98,8 @@
 
 mod body;
 mod future;
+#[cfg(feature = "inbox")]
+mod inbox;
 mod layer;
 mod router;
 mod service;

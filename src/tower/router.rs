@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::{
     event::{PatternError, Routes},
-    receiver::{Unmatched, WebhookRejection},
+    receiver::{Became, OutcomeKind, WebhookRejection},
     verify::Verified,
 };
 
@@ -131,27 +131,31 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let Some(verified) = request.extensions().get::<Verified>() else {
-            let rejection = WebhookRejection::MissingMiddleware;
-            rejection.log();
-            let mut response = Response::<R>::default();
-            *response.status_mut() =
-                StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            if request.version() < Version::HTTP_2 {
-                // Nobody reads the body, so the connection cannot go on.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response.extensions_mut().insert(rejection);
+            let response = reject(WebhookRejection::MissingMiddleware, request.version());
             return Box::pin(async { Ok(response) });
         };
         match self.routes.find(verified) {
             Some(service) => service(request),
             None => Box::pin(async {
                 let mut response = Response::<R>::default();
-                response.extensions_mut().insert(Unmatched);
+                response.extensions_mut().insert(Became(OutcomeKind::Unmatched));
                 Ok(response)
             }),
         }
     }
+}
+
+/// The response to a request of this version.
+pub(super) fn reject<R: Default>(rejection: WebhookRejection, version: Version) -> Response<R> {
+    rejection.log();
+    let mut response = Response::<R>::default();
+    *response.status_mut() = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if version < Version::HTTP_2 && rejection == WebhookRejection::MissingMiddleware {
+        // Nobody reads the body, so the connection cannot go on.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.extensions_mut().insert(rejection);
+    response
 }
 
 impl<B, R, E> Clone for EventService<B, R, E> {

@@ -3,6 +3,8 @@
 mod accepting;
 mod dead_letters;
 mod file;
+#[cfg(all(feature = "actix-web", feature = "axum"))]
+mod mounted;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 #[path = "../support/telemetry.rs"]
 mod recorders;

@@ -1,0 +1,73 @@
+//! What the inbox examples share: their settings from the environment, and the handler.
+
+use std::{error::Error, time::Duration};
+
+use tokio::time::sleep;
+use twenty_webhook::{
+    WebhookEvent,
+    inbox::{Attempt, HandlerError, Inbox, PermanentExt, Worker},
+};
+
+/// How the handler behaves, to try the inbox.
+#[derive(Clone)]
+struct Behaviour {
+    /// `FAIL`: how many attempts of each event fail.
+    failures: u32,
+    /// `FAIL_ALWAYS`: the name of the events that fail for good.
+    fails_always: Option<String>,
+    /// `HANDLER_MS`: how long it takes.
+    takes: Duration,
+}
+
+impl Behaviour {
+    fn from_env() -> Result<Self, Box<dyn Error>> {
+        let number = |name| std::env::var(name).map_or(Ok(0), |text| text.parse::<u32>());
+        Ok(Self {
+            failures: number("FAIL")?,
+            fails_always: std::env::var("FAIL_ALWAYS").ok(),
+            takes: Duration::from_millis(number("HANDLER_MS")?.into()),
+        })
+    }
+}
+
+async fn on_event(behaviour: Behaviour, event: WebhookEvent, attempt: Attempt) -> Result<(), HandlerError> {
+    sleep(behaviour.takes).await;
+    if behaviour.fails_always.is_some_and(|name| event.name == *name) {
+        return Err("FAIL_ALWAYS is set").permanent();
+    }
+    if attempt.number <= behaviour.failures {
+        return Err("FAIL is set".into());
+    }
+    let id = event.record.id().map_or("-".to_owned(), |id| id.to_string());
+    println!("{}", crate::escaped(&format!("handled {} {id} attempt {}", event.name, attempt.number)));
+    Ok(())
+}
+
+/// Opens the inbox at `INBOX`: a file, or a `postgres://` URL.
+pub(crate) async fn open() -> Result<Inbox, Box<dyn Error>> {
+    let place = std::env::var("INBOX").unwrap_or_else(|_| "twenty-inbox.redb".to_owned());
+    #[cfg(feature = "postgres")]
+    if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+        return Ok(Inbox::connect(&place).await?);
+    }
+    Ok(Inbox::open(place)?)
+}
+
+/// Starts to handle what is in the inbox.
+pub(crate) fn start(inbox: &Inbox) -> Result<Worker, Box<dyn Error>> {
+    let report = async |behaviour: Behaviour, event: WebhookEvent, attempt: Attempt| {
+        let (name, number) = (event.name.clone(), attempt.number);
+        on_event(behaviour, event, attempt).await.inspect_err(|error| {
+            eprintln!("{}", crate::escaped(&format!("failed {name} attempt {number}: {error}")));
+        })
+    };
+    Ok(inbox.worker(Behaviour::from_env()?).fallback(report).start()?)
+}
+
+/// The last step: what is not handled in time stays in the inbox.
+pub(crate) async fn stop(worker: Worker) {
+    let shutdown = worker.shutdown(Duration::from_secs(10)).await;
+    if shutdown.cancelled > 0 {
+        eprintln!("{} handlers did not end in time: their events stay in the inbox", shutdown.cancelled);
+    }
+}
