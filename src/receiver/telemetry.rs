@@ -117,7 +117,7 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         OutcomeKind::Unmatched => {}
         #[cfg(feature = "tracing")]
         OutcomeKind::Handled | OutcomeKind::Stored | OutcomeKind::Duplicate => {
-            tracing::debug!("{}", outcome.kind.label())
+            tracing::debug!("{}", outcome.kind.label());
         }
         // Lost, unless a copy arrives.
         #[cfg(feature = "tracing")]

@@ -37,7 +37,7 @@ fn refusals() -> impl Iterator<Item = Refusal> {
     unverified.into_iter().map(Refusal::from).chain(all.into_iter().map(Refusal::from))
 }
 
-fn rejections() -> [WebhookRejection; 6] {
+fn rejections() -> [WebhookRejection; 8] {
     #[derive(Debug, serde::Deserialize)]
     struct Chain(#[expect(dead_code, reason = "asked for")] Option<Box<Chain>>);
 
@@ -53,10 +53,15 @@ fn rejections() -> [WebhookRejection; 6] {
         WebhookEvent::<T>::from_verified(verified).map(drop).unwrap_err().into()
     }
     let _is_exhaustive = |rejection: &WebhookRejection| match rejection {
-        WebhookRejection::MissingMiddleware | WebhookRejection::Event(_) => {}
+        WebhookRejection::MissingMiddleware
+        | WebhookRejection::Event(_)
+        | WebhookRejection::InboxBehindManaged
+        | WebhookRejection::NotStored => {}
     };
     [
         WebhookRejection::MissingMiddleware,
+        WebhookRejection::InboxBehindManaged,
+        WebhookRejection::NotStored,
         rejected::<Score>(&Delivery::from_body("<event/>")),
         rejected::<Score>(&Delivery::from_body(r#"{"eventName":"exam.updated","record":{"score":"A"}}"#)),
         rejected::<Score>(&Delivery::from_body(r#"{"eventName":"exam.updated","record":{}}"#)),

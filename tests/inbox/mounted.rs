@@ -65,7 +65,7 @@ async fn ask(
         Framework::Actix => {
             let resource = web::resource("/").route(web::post().to(inbox));
             let request = delivery.into_test_request();
-            let response = match receiver {
+            match receiver {
                 Some(receiver) => {
                     let app = App::new().service(resource.wrap(WebhookMiddleware::new(receiver)));
                     let response = test::call_service(&test::init_service(app).await, request.to_request()).await;
@@ -76,8 +76,7 @@ async fn ask(
                     let response = test::call_service(&test::init_service(app).await, request.to_request()).await;
                     (response.status().as_u16(), response.response().extensions().get().cloned())
                 }
-            };
-            response
+            }
         }
     }
 }
