@@ -102,7 +102,7 @@ mod raw;
 pub mod record;
 #[cfg(feature = "receiver")]
 mod routes;
-mod tolerance;
+mod unexpected;
 mod webhook_event;
 mod wire;
 

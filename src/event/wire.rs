@@ -20,7 +20,7 @@ use super::{
     json::{Inside, Member, Members, NotRead, Reader, check_is_json, odd_names},
     raw::Text,
     record::{FromRecord, Payload, as_sent},
-    tolerance::{self, MAX_UNEXPECTED, Object},
+    unexpected::{self, MAX_UNEXPECTED, Object},
 };
 
 pub(super) fn event_name(member: &Member<'_>) -> Option<EventName> {
@@ -207,7 +207,7 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
             Key::EventName | Key::Event => odd(member.start < name_at && member.value != "null"),
             Key::ObjectMetadata if member.value != "null" => {
                 let object = Object { body: text, text: member.value, end: member.end, path: key.name() };
-                match tolerance::read(payload, object) {
+                match unexpected::read(payload, object) {
                     Ok((metadata, left_out)) => {
                         about.object_metadata = Some(metadata);
                         unexpected.extend(left_out);
@@ -243,11 +243,11 @@ fn read_object_or_keep<T: FromRecord>(
     object: Object<'_>,
 ) -> Result<(T, Vec<UnexpectedMember>), EventError> {
     let sent = if object.path == Key::Data.name() { documented::<T>(payload.name, object.text) } else { None };
-    match tolerance::read::<T>(payload, Object { text: sent.as_deref().unwrap_or(object.text), ..object }) {
+    match unexpected::read::<T>(payload, Object { text: sent.as_deref().unwrap_or(object.text), ..object }) {
         Ok(read) => Ok(read),
         Err(error) => {
             let raw = RawJson::piece_of(payload.body, object.text);
-            Ok((T::keep_raw(payload.name, raw).ok_or(error)?, tolerance::odd_names(object)))
+            Ok((T::keep_raw(payload.name, raw).ok_or(error)?, unexpected::odd_names(object)))
         }
     }
 }
@@ -259,7 +259,7 @@ fn known_members<'a>(text: &'a str, unexpected: &mut Vec<UnexpectedMember>) -> V
     for member in Members::of(text) {
         let name = member.name();
         if !names.insert(name.clone()) {
-            report(unexpected, &tolerance::printable(&name), &member, true);
+            report(unexpected, &unexpected::printable(&name), &member, true);
         } else if let Some(key) = std::str::from_utf8(&name).ok().and_then(Key::of) {
             known.push((key, member));
         }

@@ -96,7 +96,7 @@ mod refusal;
 mod settings;
 mod telemetry;
 mod tenants;
-mod throttle;
+mod warnings;
 
 pub(crate) use background::Arrival;
 pub use background::Drained;

@@ -18,7 +18,7 @@ use super::{
     intake::Intake,
     telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
-    throttle::Warnings,
+    warnings::Warnings,
 };
 use crate::{
     event::{Heading, field::Id},

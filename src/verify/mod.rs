@@ -29,6 +29,7 @@
 //! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a
 //! newline behind the secret, a body that was parsed and written again, a proxy that renames headers. And what to do about it.
 
+mod age;
 mod clock;
 mod error;
 mod headers;

@@ -10,8 +10,8 @@
 mod access;
 mod deserializer;
 mod members;
-mod names;
 mod reader;
+mod repeated;
 mod scan;
 
 pub(super) use access::Inside;

@@ -7,7 +7,7 @@ use serde_json::de::StrRead;
 
 use super::{
     access::Inside,
-    names::Names,
+    repeated::Names,
     scan::{behind_plain, behind_space, behind_value},
 };
 

@@ -1,7 +1,7 @@
+mod duplicate;
 mod held;
 mod in_flight;
 mod routes;
-mod verdict;
 mod waiting;
 
 use std::{
@@ -11,15 +11,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
-
+use duplicate::Duplicate;
 use held::{End, Held};
 pub(super) use in_flight::Admitted;
 use in_flight::InFlight;
 use routes::Holders;
 pub(crate) use routes::Route;
-use verdict::Duplicate;
-use waiting::Listed;
 
 use super::telemetry;
 use crate::{
@@ -48,9 +45,6 @@ impl Deduplication {
     /// How many entries each fallback store holds: about 8 MB once it is full.
     const FALLBACK_CAPACITY: usize = 100_000;
 
-    /// How often a duplicate that waits asks again.
-    const ASK_AGAIN: Duration = Duration::from_millis(100);
-
     pub(super) fn new(settings: Deduplicate) -> Self {
         Self {
             settings,
@@ -78,35 +72,6 @@ impl Deduplication {
             || self.unrecorded.is_completed_here(key)
             || self.recorded.is_completed_here(key);
         self.in_flight.admit(key, is_handled)
-    }
-
-    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
-    ///
-    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included.
-    pub(super) async fn claim(
-        self: &Arc<Self>,
-        key: ClaimKey,
-        route: Route,
-        fresh_for: Duration,
-    ) -> Result<Held, Duplicate> {
-        let mut waiting = None;
-        loop {
-            let claimed = match self.holders.look(key, route) {
-                Some(duplicate) => Err(duplicate),
-                None => self.try_claim(key, route, fresh_for).await,
-            };
-            match claimed {
-                Err(Duplicate::Running) if waiting.is_none() => {
-                    // A copy that was sent to another route must not take the place of one that the
-                    // handler's own route gets.
-                    let place = (key, self.holders.is_held_by_another(key, route));
-                    waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
-                }
-                Err(Duplicate::Running) => {}
-                ended => return ended,
-            }
-            sleep(Self::ASK_AGAIN).await;
-        }
     }
 
     async fn try_claim(self: &Arc<Self>, key: ClaimKey, route: Route, fresh_for: Duration) -> Result<Held, Duplicate> {

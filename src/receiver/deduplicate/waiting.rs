@@ -1,18 +1,58 @@
+//! A duplicate waits for the delivery that is being handled.
+
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::sleep;
+
+use super::{Deduplication, Duplicate, Route, held::Held};
 use crate::deduplicate::ClaimKey;
 
+/// How often a duplicate that waits asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+impl Deduplication {
+    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
+    ///
+    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included.
+    pub(in crate::receiver) async fn claim(
+        self: &Arc<Self>,
+        key: ClaimKey,
+        route: Route,
+        fresh_for: Duration,
+    ) -> Result<Held, Duplicate> {
+        let mut waiting = None;
+        loop {
+            let claimed = match self.holders.look(key, route) {
+                Some(duplicate) => Err(duplicate),
+                None => self.try_claim(key, route, fresh_for).await,
+            };
+            match claimed {
+                Err(Duplicate::Running) if waiting.is_none() => {
+                    // A copy that was sent to another route must not take the place of one that the
+                    // handler's own route gets.
+                    let place = (key, self.holders.is_held_by_another(key, route));
+                    waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
+                }
+                Err(Duplicate::Running) => {}
+                ended => return ended,
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    }
+}
+
 /// The one copy a key that is on a list of this process, until it is dropped.
-pub(super) struct Listed<'a> {
+struct Listed<'a> {
     list: &'a Mutex<HashSet<(ClaimKey, bool)>>,
     key: (ClaimKey, bool),
 }
 
 impl<'a> Listed<'a> {
-    pub(super) fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
+    fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
         let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
         is_first.then(|| Self { list, key })
