@@ -1,7 +1,5 @@
 //! What the tests of events share.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::path::Path;
 
 use twenty_webhook::{
@@ -43,7 +41,6 @@ pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
 }
 
 /// The standard object inside, whichever the pattern names: `record!(event, Record::Person)`.
-#[macro_export]
 macro_rules! record {
     ($event:expr, Record::$Object:ident) => {
         match &$event.record {
@@ -52,6 +49,7 @@ macro_rules! record {
         }
     };
 }
+pub(crate) use record;
 
 /// The members that were not as expected: path and type.
 pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {

@@ -1,5 +1,4 @@
 //! Honest deliveries to a receiver, in a calm and under attack.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
     fmt, fs,

@@ -1,16 +1,31 @@
 //! What several tests share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each program uses a part")]
 
 #[cfg(feature = "tower")]
 pub mod bodies;
 #[cfg(unix)]
 pub mod child;
+pub mod claim_store;
+pub mod client;
+pub mod event;
+#[cfg(all(feature = "actix-web", feature = "axum"))]
+pub mod frameworks;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod honest;
-#[cfg(any(feature = "actix-web", feature = "axum"))]
 pub mod http1;
+pub mod program;
+#[cfg(feature = "redis")]
+pub mod proxy;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod scripted_store;
+pub mod source;
+#[cfg(all(feature = "actix-web", feature = "axum"))]
+pub mod stack;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod target;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+pub mod telemetry;
 
 use std::path::Path;
 
