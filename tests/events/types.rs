@@ -101,7 +101,57 @@ fn record() -> impl Strategy<Value = String> {
 
 #[test]
 fn scalars_in_each_place() {
-    for scalar in SCALARS {
+    some_scalars_in_each_place(6);
+}
+
+#[test]
+fn names_in_each_place() {
+    some_names_in_each_place(4);
+}
+
+macro_rules! any {
+    ($cases:literal $(, #[$attribute:meta])*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: $cases, failure_persistence: None, ..ProptestConfig::default() })]
+
+            $(#[$attribute])*
+            #[test]
+            fn any_record(record in record()) {
+                compare_each(&record);
+            }
+
+            $(#[$attribute])*
+            #[test]
+            fn any_value(value in value()) {
+                compare_each(&value);
+            }
+        }
+    };
+}
+
+any!(25);
+
+mod at_length {
+    use super::*;
+
+    #[test]
+    #[ignore = "long: the gate runs it"]
+    fn scalars_in_each_place() {
+        some_scalars_in_each_place(1);
+    }
+
+    #[test]
+    #[ignore = "long: the gate runs it"]
+    fn names_in_each_place() {
+        some_names_in_each_place(1);
+    }
+
+    any!(200, #[ignore = "long: the gate runs it"]);
+}
+
+/// Every so many of them.
+fn some_scalars_in_each_place(every: usize) {
+    for scalar in SCALARS.iter().step_by(every) {
         compare_each(scalar);
         compare_each(&format!(r#"{{"a":{scalar}}}"#));
         compare_each(&format!(r#"{{"a":{scalar},"b":"x"}}"#));
@@ -112,9 +162,9 @@ fn scalars_in_each_place() {
     }
 }
 
-#[test]
-fn names_in_each_place() {
-    for name in NAMES {
+/// Every so many of them.
+fn some_names_in_each_place(every: usize) {
+    for name in NAMES.iter().step_by(every) {
         for value in ["1", r#""x""#, r#"{"a":"x"}"#] {
             compare_each(&format!(r#"{{"{name}":{value},"b":"x"}}"#));
             compare_each(&format!(r#"{{"a":{{"{name}":{value},"a":1}},"b":"x"}}"#));
@@ -122,20 +172,6 @@ fn names_in_each_place() {
             compare_each(&format!(r#"{{"a":{{"{name}":1,"b":2,"{name}":{value}}},"b":"x"}}"#));
             compare_each(&format!(r#"{{"{name}":{value},"{name}":1,"b":"x","b":"y"}}"#));
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_record(record in record()) {
-        compare_each(&record);
-    }
-
-    #[test]
-    fn any_value(value in value()) {
-        compare_each(&value);
     }
 }
 

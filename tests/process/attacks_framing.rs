@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{
     SIGNATURE,
@@ -168,13 +168,28 @@ fn broken_chunk(request: Request, size: &[u8], end: &[u8]) -> Vec<u8> {
     request.without("content-length").with("transfer-encoding", "chunked").body(body).bytes()
 }
 
-/// The statuses of all answers until the connection is closed, or nothing comes any more.
-async fn answers(connection: &mut Connection) -> Vec<u16> {
+/// The statuses of all answers until the connection is closed, or nothing comes any more: not for a while, and not while the
+/// receiver answers somebody else, who waits longer the busier the machine is.
+async fn answers(connection: &mut Connection, address: SocketAddr) -> Vec<u16> {
     let mut statuses = Vec::new();
-    while let Ok(Some(answer)) = timeout(Duration::from_millis(2_500), connection.answer()).await {
-        statuses.push(answer.status);
+    loop {
+        let is_quiet = async {
+            sleep(Duration::from_millis(2_000)).await;
+            for _ in 0..5 {
+                let mut other = Connection::open(address).await;
+                other.send("GET /state HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+                assert!(other.answer().await.is_some());
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = connection.answer() => match answer {
+                Some(answer) => statuses.push(answer.status),
+                None => return statuses,
+            },
+            () = is_quiet => return statuses,
+        }
     }
-    statuses
 }
 
 /// The numbers that it has handled. Ends it.
@@ -198,7 +213,7 @@ async fn odd_framing() {
             running.spawn(async move {
                 let mut connection = Connection::open(address).await;
                 connection.send(&case.bytes).await;
-                let answers = answers(&mut connection).await;
+                let answers = answers(&mut connection, address).await;
                 (number, case, answers)
             });
         }
@@ -261,7 +276,7 @@ async fn a_delivery_inside_of_a_refused_body() {
             running.spawn(async move {
                 let mut connection = Connection::open(address).await;
                 connection.send(&bytes).await;
-                (number, name, answers(&mut connection).await)
+                (number, name, answers(&mut connection, address).await)
             });
         }
         let played = running.join_all().await;
@@ -292,9 +307,29 @@ fn forged(request: Request) -> Request {
     headers.into_iter().fold(request, |request, name| request.with(name, other.get(name)))
 }
 
-/// A client that leaves after each byte of a delivery in turn, in either way. What arrived whole may be handled, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn gone_at_every_byte() {
+async fn gone_at_some_bytes() {
+    gone_at_bytes(11).await;
+}
+
+mod at_length {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn gone_at_every_byte() {
+        gone_at_bytes(1).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn requests_without_end() {
+        without_end(8, "1500").await;
+    }
+}
+
+/// A client that leaves after every so many bytes of a delivery in turn, in either way. What arrived whole may be handled, and nothing else.
+async fn gone_at_bytes(every: usize) {
     const COMPLETE: usize = 1;
     const PARTIAL: usize = 0;
 
@@ -308,7 +343,7 @@ async fn gone_at_every_byte() {
                 let request = of(PARTIAL);
                 let bytes = if in_chunks { request.chunked(40) } else { request }.bytes();
                 let mut leaving = JoinSet::new();
-                for len in 0..bytes.len() {
+                for len in (0..bytes.len()).step_by(every) {
                     let (address, part) = (target.address, bytes[..len].to_vec());
                     leaving.spawn(async move { Leaving::send(address, part).await.leave(how) });
                     if leaving.len() == 50 {
@@ -328,11 +363,15 @@ async fn gone_at_every_byte() {
     }
 }
 
-/// Chunks without end: of a byte each, of none but their extensions, and heads without end.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_end() {
+    without_end(2, "500").await;
+}
+
+/// Chunks without end: of a byte each, of none but their extensions, and heads without end.
+async fn without_end(connections: usize, deadline_ms: &str) {
     for framework in FRAMEWORKS {
-        let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "1500")]);
+        let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", deadline_ms)]);
         let tiny = b"1\r\nx\r\n".repeat(1_000);
         let extension = [b'x'; 16 << 10].to_vec();
         let chunk_and_extension = [b"1;", &[b'x'; 8 << 10][..], b"\r\nx\r\n"].concat();
@@ -346,7 +385,7 @@ async fn requests_without_end() {
         ] {
             let attack = async {
                 let mut attacks = JoinSet::new();
-                for _ in 0..8 {
+                for _ in 0..connections {
                     attacks.spawn(endless(target.address, first.clone(), again.clone()));
                 }
                 let ended = attacks.join_all().await;

@@ -16,12 +16,22 @@ use tokio::{
 };
 use twenty_webhook::verify::Signer;
 
-use crate::support::{SECRET, honest::Attacked, http1::soon, target::Target};
+use crate::support::{
+    SECRET,
+    honest::Attacked,
+    http1::{PATIENCE, soon},
+    target::Target,
+};
 
-/// How long one that is not stopped goes on.
-const DURATION: Duration = Duration::from_secs(1);
+/// How many attack, and how long one that is not stopped goes on.
+#[derive(Clone, Copy)]
+struct Size {
+    connections: usize,
+    duration: Duration,
+}
 
-const CONNECTIONS: usize = 8;
+const SHORT: Size = Size { connections: 2, duration: Duration::from_millis(200) };
+const LONG: Size = Size { connections: 8, duration: Duration::from_secs(1) };
 
 // Types and flags of frames, RFC 9113, 6.
 const DATA: u8 = 0;
@@ -182,7 +192,9 @@ const ATTACKS: [Attack; 8] = [
 ];
 
 impl Attack {
-    async fn run(self, address: SocketAddr) -> (End, usize) {
+    /// An attack that the server stops goes on until then, however busy the machine is.
+    async fn run(self, address: SocketAddr, duration: Duration) -> (End, usize) {
+        let duration = if self.is_stopped { PATIENCE } else { duration };
         let stream = soon(TcpStream::connect(address)).await.unwrap();
         let (mut reading, mut writing) = stream.into_split();
         let reading = tokio::spawn(async move {
@@ -203,10 +215,10 @@ impl Attack {
                 times += 1;
             }
             // A server that reads no more has had enough as well.
-            match timeout(DURATION, writing.write_all(&bytes)).await {
-                Ok(Ok(())) if start.elapsed() < DURATION && times < self.times => {}
+            match timeout(duration, writing.write_all(&bytes)).await {
+                Ok(Ok(())) if start.elapsed() < duration && times < self.times => {}
                 Ok(Ok(())) | Err(_) => {
-                    tokio::time::sleep(DURATION.saturating_sub(start.elapsed())).await;
+                    tokio::time::sleep(duration.saturating_sub(start.elapsed())).await;
                     break;
                 }
                 Ok(Err(_)) => break,
@@ -235,13 +247,13 @@ fn goaway(mut frames: &[u8]) -> Option<u32> {
     reason
 }
 
-async fn odd_frames(framework: &str) {
+async fn odd_frames(framework: &str, size: Size) {
     let target = Target::start(&[("FRAMEWORK", framework), ("HTTP2", "1"), ("BODY_DEADLINE_MS", "500")]);
     for attack in ATTACKS {
         let attacks = async {
             let mut attacks = JoinSet::new();
-            for _ in 0..CONNECTIONS {
-                attacks.spawn(attack.run(target.address));
+            for _ in 0..size.connections {
+                attacks.spawn(attack.run(target.address, size.duration));
             }
             let ended = attacks.join_all().await;
             println!("{framework}: {}: {ended:?}", attack.name);
@@ -255,10 +267,26 @@ async fn odd_frames(framework: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_frames_in_axum() {
-    odd_frames("axum").await;
+    odd_frames("axum", SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_frames_in_actix_web() {
-    odd_frames("actix-web").await;
+    odd_frames("actix-web", SHORT).await;
+}
+
+mod at_length {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn odd_frames_in_axum() {
+        odd_frames("axum", LONG).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn odd_frames_in_actix_web() {
+        odd_frames("actix-web", LONG).await;
+    }
 }

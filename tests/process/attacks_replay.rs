@@ -7,27 +7,32 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{
-    honest::{Attacked, attackers},
+    honest::{Attacked, ONE_AT_A_TIME, attackers},
     http1::Connection,
     redis,
     target::{FRAMEWORKS, Target, delivery, event},
 };
 
-/// More than there may be handlers in the background.
-const CONNECTIONS: usize = 1_200;
+/// How many replay, and how long.
+#[derive(Clone, Copy)]
+struct Size {
+    connections: usize,
+    duration: Duration,
+}
 
-/// How long it goes on.
-const DURATION: Duration = Duration::from_secs(2);
+const SHORT: Size = Size { connections: 100, duration: Duration::from_millis(300) };
+/// More connections than there may be handlers in the background.
+const LONG: Size = Size { connections: 1_200, duration: Duration::from_secs(2) };
 
 /// The numbers of events that were captured, from here on.
 const CAPTURED: usize = 1 << 40;
 
 /// Sends the same bytes until the time is over; how often each answer came.
-async fn replay(address: SocketAddr, bytes: Vec<u8>) -> BTreeMap<Option<u16>, usize> {
+async fn replay(address: SocketAddr, bytes: Vec<u8>, duration: Duration) -> BTreeMap<Option<u16>, usize> {
     let start = Instant::now();
     let mut answers = BTreeMap::new();
     let mut connection = Connection::open(address).await;
-    while start.elapsed() < DURATION {
+    while start.elapsed() < duration {
         connection.send(&bytes).await;
         let answer = connection.answer().await.map(|answer| answer.status);
         if answer.is_none() {
@@ -38,14 +43,15 @@ async fn replay(address: SocketAddr, bytes: Vec<u8>) -> BTreeMap<Option<u16>, us
     answers
 }
 
-async fn replayed(framework: &str, store: (&str, &str)) {
+async fn replayed(framework: &str, store: (&str, &str), size: Size) {
+    let _guard = ONE_AT_A_TIME.lock().await;
     for (place, does) in ["well", "slow", "fail"].into_iter().enumerate() {
         let target = Target::start(&[("FRAMEWORK", framework), ("ACKNOWLEDGE_MS", "4000"), store]);
         let captured = delivery(event(CAPTURED + place, does, 1_500)).bytes();
         let attack = async {
             let mut attacks = JoinSet::new();
-            for _ in 0..attackers(CONNECTIONS) {
-                attacks.spawn(replay(target.address, captured.clone()));
+            for _ in 0..attackers(size.connections) {
+                attacks.spawn(replay(target.address, captured.clone(), size.duration));
             }
             let mut answers: BTreeMap<Option<u16>, usize> = BTreeMap::new();
             for (answer, count) in attacks.join_all().await.into_iter().flatten() {
@@ -66,7 +72,19 @@ async fn replayed(framework: &str, store: (&str, &str)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_store_in_memory() {
     for framework in FRAMEWORKS {
-        replayed(framework, ("DEDUPLICATE", "10000")).await;
+        replayed(framework, ("DEDUPLICATE", "10000"), SHORT).await;
+    }
+}
+
+mod at_length {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn with_a_store_in_memory() {
+        for framework in FRAMEWORKS {
+            replayed(framework, ("DEDUPLICATE", "10000"), LONG).await;
+        }
     }
 }
 
@@ -76,7 +94,7 @@ async fn with_a_store_in_memory() {
 async fn with_a_store_in_redis() {
     let redis = redis::Server::start(&[]);
     for framework in FRAMEWORKS {
-        replayed(framework, ("REDIS_URL", &redis.url())).await;
+        replayed(framework, ("REDIS_URL", &redis.url()), LONG).await;
         let _: String = redis.command(&["FLUSHALL"]).unwrap();
     }
 }

@@ -8,20 +8,17 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{sync::Mutex, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{
     SECRET, SIGNATURE,
-    honest::{Attacked, attackers},
+    honest::{Attacked, ONE_AT_A_TIME, attackers},
     http1::{Connection, Request},
     program::Program,
     target::{FRAMEWORKS, Target, delivery, event},
 };
 
 const MIB: usize = 1 << 20;
-
-/// Each of these has the machine, and the files that a process may open, to itself.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Well-formed and fresh, so it is not refused before its body was read; but whoever sends it cannot sign.
 fn forged(len: usize) -> Request {
@@ -38,10 +35,51 @@ fn count(statuses: &[Option<u16>], status: u16) -> usize {
     statuses.iter().filter(|found| **found == Some(status)).count()
 }
 
+/// Many enough for what is left of each to show.
+const A_FEW: usize = 100;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies_on_a_thousand_connections() {
+async fn slow_bodies() {
+    slow_bodies_on(A_FEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_in_actix_web() {
+    slow_heads_in_actix_web_on(A_FEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_in_axum() {
+    slow_heads_in_axum_on(A_FEW).await;
+}
+
+mod at_length {
+    use super::*;
+
+    const MANY: usize = 1_000;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn slow_bodies_on_a_thousand_connections() {
+        slow_bodies_on(MANY).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn slow_heads_in_actix_web() {
+        slow_heads_in_actix_web_on(MANY).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "long: the gate runs it"]
+    async fn slow_heads_in_axum() {
+        slow_heads_in_axum_on(MANY).await;
+    }
+}
+
+async fn slow_bodies_on(connections: usize) {
     let _guard = ONE_AT_A_TIME.lock().await;
-    let attackers = attackers(1_000);
+    let attackers = attackers(connections);
     for framework in FRAMEWORKS {
         let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "2000")]);
         let address = target.address;
@@ -117,19 +155,17 @@ async fn are_closed(connections: Vec<Connection>) -> bool {
     closing.join_all().await.into_iter().all(|is_closed| is_closed)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_actix_web() {
+async fn slow_heads_in_actix_web_on(connections: usize) {
     let _guard = ONE_AT_A_TIME.lock().await;
     let target = Target::start(&[("FRAMEWORK", "actix-web"), ("CLIENT_REQUEST_TIMEOUT_MS", "1000")]);
     let attack = async {
-        assert!(are_closed(slow_heads(target.address, attackers(1_000)).await).await);
+        assert!(are_closed(slow_heads(target.address, attackers(connections)).await).await);
     };
-    Attacked::by(&target, "actix-web: slow heads on 1000 connections", 64 << 10, attack).await;
+    Attacked::by(&target, &format!("actix-web: slow heads on {connections} connections"), 64 << 10, attack).await;
 }
 
 /// `axum::serve` has no deadline for heads, so the example that has one is asked.
-#[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_axum() {
+async fn slow_heads_in_axum_on(connections: usize) {
     let _guard = ONE_AT_A_TIME.lock().await;
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("HEAD_WITHIN_MS", "1000")];
     let mut program = Program::start("header_deadline", &[], &variables);
@@ -142,7 +178,7 @@ async fn slow_heads_in_axum() {
     };
     assert_eq!(honest().await, 200);
     // Twice as many as it takes at once: the others wait until there is a place.
-    let slow = slow_heads(address, attackers(1_000)).await;
+    let slow = slow_heads(address, attackers(connections)).await;
     let closed = tokio::spawn(are_closed(slow));
     assert_eq!(honest().await, 200);
     assert!(closed.await.unwrap());
