@@ -14,7 +14,10 @@ use twenty_webhook::{
     verify::{FixedClock, Secret, Signer, Timestamp, VerifyErrorKind},
 };
 
-use crate::support::event::{data, event, objects, typed, unexpected};
+use crate::support::{
+    data_text,
+    event::{event, objects, typed, unexpected},
+};
 
 const ACTIONS: [&str; 5] = ["created", "updated", "deleted", "restored", "destroyed"];
 
@@ -121,7 +124,7 @@ fn the_envelope_is_as_twenty_writes_it() {
         "metadata.objectMetadata.created",
         "metadata.fieldMetadata.updated",
     ] {
-        let captured = data(&format!("{name}.json")).into_bytes();
+        let captured = data_text(&format!("{name}.json")).into_bytes();
         let (sample, captured) = (Delivery::sample(name), json_members(&captured));
         let sample = json_members(sample.body());
         let who = ["userId", "workspaceMemberId"];

@@ -9,7 +9,10 @@ use twenty_webhook::{
     },
 };
 
-use crate::support::event::{data, event, record, refusal, typed, unexpected};
+use crate::support::{
+    data_names, data_text,
+    event::{event, record, refusal, typed, unexpected},
+};
 
 const WORKSPACE: &str = "3b8e6458-5fc1-4e63-8563-008ccddaa6db";
 const WEBHOOK: &str = "90056586-1228-4e03-a507-70140aa85c05";
@@ -97,22 +100,21 @@ fn assert_is_ada(person: &Person) {
 #[test]
 fn every_body_is_read_alike_by_the_default_type_and_its_own() {
     let mut seen = 0;
-    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data")).unwrap() {
-        let file = file.unwrap().file_name().into_string().unwrap();
+    for file in data_names() {
         if file == "vectors.json" {
             continue;
         }
-        let event = event(data(&file));
+        let event = event(data_text(&file));
         assert_eq!(unexpected(&event), [], "{file}");
-        assert_eq!(event.body(), data(&file).as_bytes());
+        assert_eq!(event.body(), data_text(&file).as_bytes());
         match &event.record {
-            Record::Person(person) => assert_eq!(typed::<Person>(data(&file)).record, **person),
-            Record::Company(company) => assert_eq!(typed::<Company>(data(&file)).record, **company),
-            Record::Opportunity(deal) => assert_eq!(typed::<Opportunity>(data(&file)).record, **deal),
-            Record::Note(note) => assert_eq!(typed::<Note>(data(&file)).record, **note),
-            Record::Task(task) => assert_eq!(typed::<Task>(data(&file)).record, **task),
-            Record::Attachment(attachment) => assert_eq!(typed::<Attachment>(data(&file)).record, **attachment),
-            Record::Metadata(change) => assert_eq!(typed::<MetadataEvent>(data(&file)).record, *change),
+            Record::Person(person) => assert_eq!(typed::<Person>(data_text(&file)).record, **person),
+            Record::Company(company) => assert_eq!(typed::<Company>(data_text(&file)).record, **company),
+            Record::Opportunity(deal) => assert_eq!(typed::<Opportunity>(data_text(&file)).record, **deal),
+            Record::Note(note) => assert_eq!(typed::<Note>(data_text(&file)).record, **note),
+            Record::Task(task) => assert_eq!(typed::<Task>(data_text(&file)).record, **task),
+            Record::Attachment(attachment) => assert_eq!(typed::<Attachment>(data_text(&file)).record, **attachment),
+            Record::Metadata(change) => assert_eq!(typed::<MetadataEvent>(data_text(&file)).record, *change),
             Record::Custom(_) if file == "legacy-2024-04.eventType.json" => assert_eq!(event.name, ""),
             Record::Custom(custom) => assert_eq!(custom.object(), "subscription", "{file}"),
             other => panic!("{file}: {other:?}"),
@@ -124,7 +126,7 @@ fn every_body_is_read_alike_by_the_default_type_and_its_own() {
 
 #[test]
 fn person_created() {
-    let event = event(data("person.created.json"));
+    let event = event(data_text("person.created.json"));
     assert_sent(&event, "person.created", "2026-10-02T09:14:31.733Z", Some(USER), Some(MEMBER));
     assert_eq!(event.updated_fields, None);
     let person = record!(event, Record::Person);
@@ -138,7 +140,7 @@ fn person_created() {
 
 #[test]
 fn person_updated() {
-    let event = event(data("person.updated.json"));
+    let event = event(data_text("person.updated.json"));
     assert_sent(&event, "person.updated", "2026-10-02T09:20:02.411Z", Some(USER), Some(MEMBER));
     let person = record!(event, Record::Person);
     assert_is_ada(person);
@@ -156,7 +158,7 @@ fn person_updated() {
 
 #[test]
 fn person_restored() {
-    let event = event(data("person.restored.json"));
+    let event = event(data_text("person.restored.json"));
     assert_sent(&event, "person.restored", "2026-10-02T12:00:00.500Z", Some(USER), Some(MEMBER));
     assert_eq!(event.name.action(), &Action::Restored);
     let person = record!(event, Record::Person);
@@ -167,7 +169,7 @@ fn person_restored() {
 
 #[test]
 fn person_destroyed() {
-    let event = event(data("person.destroyed.json"));
+    let event = event(data_text("person.destroyed.json"));
     assert_sent(&event, "person.destroyed", "2026-10-02T12:10:00.500Z", Some(USER), Some(MEMBER));
     assert_eq!(event.name.action(), &Action::Destroyed);
     let person = record!(event, Record::Person);
@@ -178,7 +180,7 @@ fn person_destroyed() {
 
 #[test]
 fn company_deleted() {
-    let event = event(data("company.deleted.json"));
+    let event = event(data_text("company.deleted.json"));
     assert_sent(&event, "company.deleted", "2026-10-02T10:00:00.301Z", Some(USER), Some(MEMBER));
     assert!(event.changed("deletedAt"));
     let company = record!(event, Record::Company);
@@ -216,7 +218,7 @@ fn company_deleted() {
 
 #[test]
 fn company_deleted_of_2025_has_an_id_and_a_time() {
-    let event = event(data("company.deleted.2025-partial.json"));
+    let event = event(data_text("company.deleted.2025-partial.json"));
     assert_sent(&event, "company.deleted", "2025-10-15T10:00:00.301Z", None, None);
     assert_eq!(event.updated_fields, None);
     let company = record!(event, Record::Company);
@@ -229,7 +231,7 @@ fn company_deleted_of_2025_has_an_id_and_a_time() {
 
 #[test]
 fn opportunity_updated() {
-    let event = event(data("opportunity.updated.json"));
+    let event = event(data_text("opportunity.updated.json"));
     assert_sent(&event, "opportunity.updated", "2026-10-02T11:30:45.207Z", None, None);
     let deal = record!(event, Record::Opportunity);
     assert_eq!(deal.id, id("d1b4c7c0-52aa-4b56-8e55-7f2e9b0a1c44"));
@@ -256,7 +258,7 @@ fn opportunity_updated() {
 
 #[test]
 fn note_created() {
-    let event = event(data("note.created.json"));
+    let event = event(data_text("note.created.json"));
     assert_sent(&event, "note.created", "2026-10-02T11:00:00.214Z", Some(USER), Some(MEMBER));
     let note = record!(event, Record::Note);
     assert_eq!(note.id, id("4b1f0c3d-9e8a-4f77-bb1c-2a3b4c5d6e7f"));
@@ -269,7 +271,7 @@ fn note_created() {
 
 #[test]
 fn task_created() {
-    let event = event(data("task.created.json"));
+    let event = event(data_text("task.created.json"));
     assert_sent(&event, "task.created", "2026-10-02T11:05:00.190Z", Some(USER), Some(MEMBER));
     let task = record!(event, Record::Task);
     assert_eq!(task.id, id("60606060-0001-4e7c-8001-123456789def"));
@@ -283,7 +285,7 @@ fn task_created() {
 
 #[test]
 fn attachment_created() {
-    let event = event(data("attachment.created.json"));
+    let event = event(data_text("attachment.created.json"));
     assert_sent(&event, "attachment.created", "2026-10-02T11:01:00.290Z", Some(USER), Some(MEMBER));
     let attachment = record!(event, Record::Attachment);
     assert_eq!(attachment.name, text("quote.pdf"));
@@ -308,7 +310,7 @@ fn fields_of_an_admin_that_are_named_as_documented() {
 
 #[test]
 fn the_documented_body() {
-    let event = event(data("documented.person.created.json"));
+    let event = event(data_text("documented.person.created.json"));
     assert_eq!(event.name.as_str(), "person.created");
     assert_eq!(event.event_date, time("2025-02-10T15:30:50Z"));
     assert_eq!((&event.workspace_id, &event.webhook_id, &event.object_metadata), (&None, &None, &None));
@@ -339,12 +341,12 @@ fn what_is_documented_never_replaces_what_is_sent() {
 #[test]
 fn the_bodies_of_2024() {
     // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown one.
-    let created = event(data("legacy-2024-04.eventType.json"));
+    let created = event(data_text("legacy-2024-04.eventType.json"));
     assert_eq!((&created.name, created.event_date), (&"".into(), time("2024-04-14T11:27:01.779Z")));
     let record = record!(created, Record::Custom);
     assert_eq!((record.object(), record.id()), ("", id(ADA)));
 
-    let updated = event(data("legacy-2024-10.updated-partial.json"));
+    let updated = event(data_text("legacy-2024-10.updated-partial.json"));
     assert_sent(&updated, "person.updated", "2024-10-20T11:27:01.779Z", None, None);
     let person = record!(updated, Record::Person);
     assert_eq!((&person.id, &person.job_title, &person.name), (&id(ADA), &text("CTO"), &None));
@@ -356,7 +358,7 @@ fn the_bodies_of_2024() {
 
 #[test]
 fn a_custom_object() {
-    let event = event(data("subscription.created.json"));
+    let event = event(data_text("subscription.created.json"));
     assert_sent(&event, "subscription.created", "2026-10-02T11:10:00.155Z", None, None);
     let subscription = record!(event, Record::Custom);
     assert_eq!(subscription.object(), "subscription");
@@ -379,7 +381,7 @@ fn a_custom_object() {
 
 #[test]
 fn metadata_updated() {
-    let event = event(data("metadata.fieldMetadata.updated.json"));
+    let event = event(data_text("metadata.fieldMetadata.updated.json"));
     assert_sent(&event, "metadata.fieldMetadata.updated", "2026-10-02T08:05:00.222Z", Some(USER), None);
     assert_eq!(event.name.metadata_name(), Some("fieldMetadata"));
     let change = record!(event, Record::Metadata);
@@ -394,12 +396,12 @@ fn metadata_updated() {
     assert_eq!(change.after().unwrap().get("label").unwrap().to_text(), text("Tier"));
     assert_eq!(event.record.display_name(), text("Tier"));
     assert!(change.raw().as_str().starts_with(r#"{"type":"updated","recordId":"#));
-    assert!(data("metadata.fieldMetadata.updated.json").contains(change.raw().as_str()));
+    assert!(data_text("metadata.fieldMetadata.updated.json").contains(change.raw().as_str()));
 }
 
 #[test]
 fn metadata_created() {
-    let event = event(data("metadata.objectMetadata.created.json"));
+    let event = event(data_text("metadata.objectMetadata.created.json"));
     assert_sent(&event, "metadata.objectMetadata.created", "2026-10-02T08:00:00.222Z", Some(USER), None);
     let change = record!(event, Record::Metadata);
     assert_eq!(change.record_id(), id("c3a5f7d2-1b0e-4a55-8f1f-6a4a55d0c9aa"));
@@ -427,9 +429,9 @@ fn a_type_refuses_other_objects_by_name() {
     #[track_caller]
     fn refuses_others<T: FromRecord>(object: &str) {
         let other = if object == "company" { "person.created" } else { "company.deleted" };
-        refuses::<T>(object, &data(&format!("{other}.json")), other);
+        refuses::<T>(object, &data_text(&format!("{other}.json")), other);
         let metadata = "metadata.fieldMetadata.updated";
-        refuses::<T>(object, &data(&format!("{metadata}.json")), metadata);
+        refuses::<T>(object, &data_text(&format!("{metadata}.json")), metadata);
         refuses::<T>(object, r#"{"record":{},"eventName":"rocket.archived"}"#, "rocket.archived");
         refuses::<T>(object, r#"{"record":{}}"#, "");
         refuses::<T>(object, "[]", "");
@@ -451,5 +453,5 @@ fn a_type_refuses_other_objects_by_name() {
     refuses_others::<Workflow>("workflow");
     refuses_others::<WorkflowVersion>("workflowVersion");
     refuses_others::<WorkflowRun>("workflowRun");
-    refuses::<MetadataEvent>("metadata", &data("person.created.json"), "person.created");
+    refuses::<MetadataEvent>("metadata", &data_text("person.created.json"), "person.created");
 }

@@ -11,7 +11,10 @@ use twenty_webhook::event::{
     record::*,
 };
 
-use crate::support::event::{data, event, raw_record, record, refusal, typed, unexpected, verified};
+use crate::support::{
+    data_names, data_text,
+    event::{event, raw_record, record, refusal, typed, unexpected, verified},
+};
 
 /// A record's event.
 fn person(record: &str) -> String {
@@ -275,7 +278,7 @@ fn raw_pieces_share_the_memory_of_the_body() {
         let event = event(body);
         shares(&event, record!(event, Record::Custom).raw());
     }
-    let event = event(data("metadata.fieldMetadata.updated.json"));
+    let event = event(data_text("metadata.fieldMetadata.updated.json"));
     shares(&event, record!(event, Record::Metadata).diff()[0].before.as_ref().unwrap());
 }
 
@@ -441,7 +444,7 @@ struct Terms {
 
 #[test]
 fn a_type_of_your_own() {
-    let event = typed::<Subscription>(data("subscription.created.json"));
+    let event = typed::<Subscription>(data_text("subscription.created.json"));
     assert_eq!((event.record.plan.as_str(), event.record.seats), ("PRO", Some(25)));
     assert_eq!(unexpected(&event), []);
 
@@ -450,7 +453,7 @@ fn a_type_of_your_own() {
     assert_eq!(lenient.record, Subscription { plan: "PRO".to_owned(), mrr: None, seats: None, terms: None });
     assert_eq!(unexpected(&lenient), [("record.seats", "a number".to_owned()), ("record.mrr", "a string".to_owned())]);
 
-    let refused = refusal::<Subscription>(data("company.deleted.json"));
+    let refused = refusal::<Subscription>(data_text("company.deleted.json"));
     assert_eq!(refused.kind(), EventErrorKind::WrongObject);
     assert_eq!(refused.to_string(), "expected an event of `subscription`, found `company.deleted`");
 }
@@ -497,8 +500,8 @@ fn other_types() {
     #[derive(Deserialize)]
     struct Wrapped(Option<Box<Subscription>>);
 
-    let subscription = data("subscription.created.json");
-    let metadata = data("metadata.fieldMetadata.updated.json");
+    let subscription = data_text("subscription.created.json");
+    let metadata = data_text("metadata.fieldMetadata.updated.json");
     typed::<Nothing>(subscription.clone());
     assert_eq!(refusal::<Nothing>(metadata.clone()).kind(), EventErrorKind::WrongObject);
     assert_eq!(typed::<Wrapped>(subscription.clone()).record.0.unwrap().plan, "PRO");
@@ -572,12 +575,8 @@ fn assert_private(shown: &str) {
 
 #[test]
 fn nothing_private_is_shown() {
-    let bodies: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data"))
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|file| file != "vectors.json")
-        .map(|file| data(&file))
-        .collect();
+    let files = data_names().into_iter().filter(|file| file != "vectors.json");
+    let bodies: Vec<String> = files.map(|file| data_text(&file)).collect();
     for body in bodies {
         // all text but names of events and fields
         let mut value: Value = serde_json::from_str(&body).unwrap();

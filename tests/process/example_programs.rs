@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, io::Write as _, net::SocketAddr, ops::Range};
 use twenty_webhook::verify::{Signer, Timestamp};
 
 use crate::support::{
-    client::Connection,
+    data_text,
+    http1::Connection,
     program::Program,
     redis::{Server, until},
 };
@@ -17,7 +18,7 @@ const SECRET: &str = "dev-secret";
 
 /// A body with an id of its own.
 fn body(number: usize) -> String {
-    let template = include_str!("../data/person.created.json");
+    let template = data_text("person.created.json");
     template.replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id(number))
 }
 
@@ -27,7 +28,7 @@ fn id(number: usize) -> String {
 
 async fn post(address: SocketAddr, path: &str, secret: &str, body: &str) -> u16 {
     let headers = Signer::new(secret).unwrap().sign(body).pairs();
-    Connection::open(address).await.unwrap().post(path, headers, body.to_owned()).await.unwrap()
+    Connection::open(address).await.post(path, headers, body.to_owned()).await.unwrap()
 }
 
 #[tokio::test]
@@ -88,10 +89,10 @@ async fn metrics() {
     assert_eq!(post(address, path, SECRET, &body(0)).await, 200);
     assert_eq!(post(address, path, "another-secret", &body(4)).await, 401);
     let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
-    let mut connection = Connection::open(address).await.unwrap();
+    let mut connection = Connection::open(address).await;
     assert_eq!(connection.post(path, stale, body(5)).await.unwrap(), 401);
 
-    let page = String::from_utf8(connection.get("/metrics").await.unwrap().to_vec()).unwrap();
+    let page = connection.get("/metrics").await.unwrap();
     let has = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     has(r#"twenty_webhook_deliveries_total{outcome="handled"} 3"#);
     has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
@@ -141,7 +142,7 @@ async fn half_a_request_head_keeps_no_program_from_ending() {
 
 async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
     let signer = Signer::new(SECRET).unwrap();
-    let mut connection = Connection::open(address).await.unwrap();
+    let mut connection = Connection::open(address).await;
     for number in numbers.flat_map(|number| [number, number]) {
         let body = body(number);
         let status = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await.unwrap();

@@ -25,7 +25,7 @@ use twenty_webhook::{
 
 use crate::support::{
     self, NOW, SECRET, builder_with,
-    client::Connection,
+    http1::Connection,
     program::Program,
     redis,
     stack::{self, Stack},
@@ -107,14 +107,14 @@ impl Load {
     async fn send(self: Arc<Self>) -> Vec<(usize, Option<u16>)> {
         let signer = Signer::new(SECRET).unwrap();
         let mut answers = Vec::new();
-        while let Ok(mut connection) = Connection::open(self.address).await {
+        while let Ok(mut connection) = Connection::try_open(self.address).await {
             loop {
                 if self.is_over.load(Ordering::Relaxed) {
                     return answers;
                 }
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
                 let body = (self.body)(number);
-                let answer = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await.ok();
+                let answer = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await;
                 answers.push((number, answer));
                 if answer.is_none() {
                     break;
@@ -191,7 +191,7 @@ async fn killed_in_mid_load_with_a_queue() {
     const EVENTS: usize = 1_000;
     fn body(number: usize) -> String {
         let id = format!("{number:08x}-0000-4000-8000-000000000000");
-        include_str!("../data/person.created.json").replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id)
+        support::data_text("person.created.json").replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id)
     }
 
     let redis = redis::Server::start(&[]);

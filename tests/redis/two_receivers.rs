@@ -22,7 +22,8 @@ use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 use twenty_webhook::verify::Signer;
 
 use crate::support::{
-    client::Connection,
+    data_text,
+    http1::Connection,
     program::Program,
     proxy::{Mode, Proxy},
     redis::{self, Server},
@@ -237,7 +238,7 @@ impl Load {
         if fate != Fate::WellAndCopiesAtOnce {
             shuffle(&mut order);
         }
-        let template = include_str!("../data/person.created.json");
+        let template = data_text("person.created.json");
         let bodies = (0..bodies).map(|i| template.replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id(i))).collect();
         let held_from = match fate {
             Fate::Well | Fate::WellAndCopiesAtOnce => usize::MAX,
@@ -266,7 +267,7 @@ impl Load {
     async fn send_over_one(self: Arc<Self>, address: SocketAddr) -> Answers {
         let signer = Signer::new(SECRET).unwrap();
         let mut answers = Answers::default();
-        let mut connection = Connection::open(address).await.unwrap();
+        let mut connection = Connection::open(address).await;
         loop {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(&body) = self.order.get(next) else { return answers };
@@ -276,18 +277,18 @@ impl Load {
             let text = &self.bodies[body];
             let start = Instant::now();
             // Signed anew each time, as Twenty does when it sends one again.
-            let answer = connection.post("/webhooks/twenty", signer.sign(text).pairs(), text.clone()).await;
+            let answer = connection.post("/webhooks/twenty", signer.sign(text).pairs(), text).await;
             answers.slowest = answers.slowest.max(start.elapsed());
             match answer {
-                Ok(status) => {
+                Some(status) => {
                     *answers.by_status.entry(status).or_default() += 1;
                     if status == 409 {
                         *answers.waited_for_by_another.entry(body).or_default() += 1;
                     }
                 }
-                Err(_) => {
+                None => {
                     answers.broken += 1;
-                    connection = Connection::open(address).await.unwrap();
+                    connection = Connection::open(address).await;
                 }
             }
         }

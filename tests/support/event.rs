@@ -1,18 +1,10 @@
 //! What the tests of events share.
 
-use std::path::Path;
-
 use twenty_webhook::{
     WebhookEvent,
     event::{EventError, FromRecord, Record},
     verify::{Signer, Verified, Verifier},
 };
-
-/// A file of `tests/data`.
-#[track_caller]
-pub(crate) fn data(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
-}
 
 /// The body as a verified delivery.
 #[track_caller]

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How long the calm is watched, before an attack.
-const CALM: Duration = Duration::from_millis(500);
+const CALM: Duration = Duration::from_millis(200);
 
 /// For tests that need the files that a process may open, and the machine, for themselves.
 pub static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
