@@ -1,7 +1,7 @@
 //! Requests that are framed oddly, against receivers in processes of their own: whatever is inside of a refused body, is never taken
 //! for a request, and nothing that a client does with its connection leaves anything behind.
 //!
-//!     cargo test --all-features --test process -- attacks_framing:: --nocapture --test-threads 1
+//!     cargo test --all-features --test process -- attacks_framing:: --include-ignored --nocapture --test-threads 1
 //!
 //! prints what each is answered. Most of it is for the servers beneath, hyper and actix-http, to refuse; what is asked here is that
 //! nobody's event is handled that should not be, and that the connection goes on properly or not at all.

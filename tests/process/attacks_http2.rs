@@ -1,7 +1,7 @@
 //! Attacks that only HTTP/2 knows, against receivers in processes of their own that speak it. Its frames are written by hand, for no
 //! client would send them so.
 //!
-//!     cargo test --all-features --test process -- attacks_http2:: --nocapture --test-threads 1
+//!     cargo test --all-features --test process -- attacks_http2:: --include-ignored --nocapture --test-threads 1
 //!
 //! prints how honest deliveries fared meanwhile, which come over HTTP/1. What ends the attacks are the limits of the `h2` crate, in
 //! both frameworks, and the receiver's deadline for bodies.

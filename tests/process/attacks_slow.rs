@@ -2,7 +2,7 @@
 //! bounded, and nothing is left of the attack.
 //!
 //!     cargo build --all-features --example header_deadline
-//!     cargo test --all-features --test process -- attacks_slow:: --nocapture --test-threads 1
+//!     cargo test --all-features --test process -- attacks_slow:: --include-ignored --nocapture --test-threads 1
 //!
 //! prints how honest deliveries fared. They must all be answered; how fast is told and not judged.
 
