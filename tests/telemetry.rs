@@ -1,13 +1,7 @@
 //! What is said in logs and metrics over a run of every kind of request, in axum and in actix-web.
 #![cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
 
-#[path = "support/scripted_store.rs"]
-mod scripted_store;
-#[path = "support/stack.rs"]
-mod stack;
 mod support;
-#[path = "support/telemetry.rs"]
-mod telemetry;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,14 +10,14 @@ use std::{
 };
 
 use metrics::Unit;
-use scripted_store::{Fault, Op, ScriptedStore};
 use serde_json::Value;
-use stack::{Leave, Leaving, Server, Stack, event, post};
+use support::scripted_store::{Fault, Op, ScriptedStore};
+use support::stack::{Leave, Leaving, Server, Stack, event, post};
+use support::telemetry::{Recorded, Series, Written};
 use support::{
     NONCE, NOW, SIGNATURE, TIMESTAMP, clock,
     http1::{Connection, Request, soon, unsigned},
 };
-use telemetry::{Recorded, Series, Written};
 use tokio::time::sleep;
 use tracing_subscriber::{
     Layer as _,

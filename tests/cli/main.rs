@@ -1,8 +1,7 @@
 //! The command-line tool, as its users run it: built, in processes of its own, over sockets.
 
-#[path = "../support/program.rs"]
-#[allow(dead_code, reason = "each test uses a part")]
-mod program;
+#[path = "../support/mod.rs"]
+mod support;
 mod upstream;
 
 mod listen;
@@ -24,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use program::Program;
+use support::program::Program;
 use twenty_webhook::{testing::Delivery, verify::Signer};
 
 const SECRET: &str = "dev-secret";

@@ -3,7 +3,10 @@
 use serde_json::Value;
 use twenty_webhook::verify::{Signer, Timestamp};
 
-use super::{Directory, SECRET, run, run_with};
+use super::{
+    Directory, SECRET, run, run_with,
+    support::{data, data_path},
+};
 
 const BODY: &str =
     r#"{"eventName":"person.created","record":{"name":{"firstName":"Ada\u001b[2J","lastName":"Lovelace"}}}"#;
@@ -116,13 +119,12 @@ fn a_timestamp_that_was_changed_on_the_way_is_not_called_old() {
 
 #[test]
 fn a_body_with_its_headers_as_options() {
-    let data = |name: &str| format!("{}/tests/data/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let vectors: Value = serde_json::from_slice(&std::fs::read(data("vectors")).unwrap()).unwrap();
+    let vectors: Value = serde_json::from_slice(&data("vectors.json")).unwrap();
     let vectors = vectors.as_array().unwrap();
     assert!(!vectors.is_empty());
     for vector in vectors {
         let text = |member: &str| vector[member].as_str().unwrap();
-        let file = data(text("name"));
+        let file = data_path(&format!("{}.json", text("name"))).into_os_string().into_string().unwrap();
         let arguments = ["verify", &file, "--timestamp", text("timestamp"), "--signature", text("signature")];
         let backwards: String = text("signature").chars().rev().collect();
         let variables = [("TWENTY_WEBHOOK_SECRET", text("secret"))];

@@ -1,20 +1,10 @@
 //! What the tests of events share.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
-use std::path::Path;
-
 use twenty_webhook::{
     WebhookEvent,
     event::{EventError, FromRecord, Record},
     verify::{Signer, Verified, Verifier},
 };
-
-/// A file of `tests/data`.
-#[track_caller]
-pub(crate) fn data(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
-}
 
 /// The body as a verified delivery.
 #[track_caller]
@@ -43,7 +33,6 @@ pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
 }
 
 /// The standard object inside, whichever the pattern names: `record!(event, Record::Person)`.
-#[macro_export]
 macro_rules! record {
     ($event:expr, Record::$Object:ident) => {
         match &$event.record {
@@ -52,6 +41,7 @@ macro_rules! record {
         }
     };
 }
+pub(crate) use record;
 
 /// The members that were not as expected: path and type.
 pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {

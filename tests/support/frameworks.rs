@@ -1,7 +1,5 @@
 //! One request through each framework, without a socket: what is answered, and what the handler saw.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-
 use std::{
     convert::Infallible,
     pin::Pin,

@@ -1,5 +1,4 @@
 //! Honest deliveries to a receiver, in a calm and under attack.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
     fmt, fs,
@@ -12,6 +11,7 @@ use std::{
 };
 
 use tokio::{
+    sync::Mutex,
     task::JoinHandle,
     time::{Instant, sleep},
 };
@@ -22,7 +22,10 @@ use super::{
 };
 
 /// How long the calm is watched, before an attack.
-const CALM: Duration = Duration::from_millis(500);
+const CALM: Duration = Duration::from_millis(200);
+
+/// For tests that need the files that a process may open, and the machine, for themselves.
+pub static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// As many attackers, or half as many as the process may have files.
 pub fn attackers(wanted: usize) -> usize {

@@ -1,6 +1,6 @@
 //! HTTP/1 written by hand over a socket, so that odd requests can be sent. Every wait is bounded.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -144,10 +144,29 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> Self {
-        let stream = soon(TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+    #[track_caller]
+    pub fn open(address: SocketAddr) -> impl Future<Output = Self> {
+        let opened = soon(Self::try_open(address));
+        async { opened.await.unwrap() }
+    }
+
+    /// To a server that may be gone.
+    pub async fn try_open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Posts with these headers; the status, or `None` when the connection was closed instead.
+    pub async fn post(&mut self, path: &str, headers: Vec<(String, String)>, body: impl AsRef<[u8]>) -> Option<u16> {
+        self.send(unsigned(body).line(&format!("POST {path} HTTP/1.1")).with_all(headers).bytes()).await;
+        Some(self.answer().await?.status)
+    }
+
+    /// Gets; the body, or `None` when the connection was closed instead.
+    pub async fn get(&mut self, path: &str) -> Option<String> {
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        Some(String::from_utf8(self.answer().await?.body).unwrap())
     }
 
     /// Writes. A server that has answered and hung up already is no error: the answer will tell.
@@ -209,7 +228,11 @@ impl Connection {
         let line = self.read_line().await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
         let mut headers = Vec::new();
-        while let Some(line) = self.read_line().await.filter(|line| !line.is_empty()) {
+        loop {
+            let line = self.read_line().await?;
+            if line.is_empty() {
+                break;
+            }
             let (name, value) = line.split_once(':').expect("a header");
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }

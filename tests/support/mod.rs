@@ -1,18 +1,33 @@
 //! What several tests share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each program uses a part")]
 
 #[cfg(feature = "tower")]
 pub mod bodies;
 #[cfg(unix)]
 pub mod child;
+pub mod claim_store;
+pub mod event;
+#[cfg(all(feature = "actix-web", feature = "axum"))]
+pub mod frameworks;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod honest;
-#[cfg(any(feature = "actix-web", feature = "axum"))]
 pub mod http1;
+pub mod process;
+pub mod program;
+#[cfg(feature = "redis")]
+pub mod proxy;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod scripted_store;
+pub mod source;
+#[cfg(all(feature = "actix-web", feature = "axum"))]
+pub mod stack;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod target;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+pub mod telemetry;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -28,11 +43,28 @@ pub const TIMESTAMP: &str = "x-twenty-webhook-timestamp";
 pub const SIGNATURE: &str = "x-twenty-webhook-signature";
 pub const NONCE: &str = "x-twenty-webhook-nonce";
 
+/// Where a file of `tests/data` is.
+pub fn data_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
 /// A file of `tests/data`.
 #[track_caller]
 pub fn data(name: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let path = data_path(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
+}
+
+/// A file of `tests/data`, as text.
+#[track_caller]
+pub fn data_text(name: &str) -> String {
+    String::from_utf8(data(name).into()).unwrap()
+}
+
+/// The names of the files of `tests/data`.
+pub fn data_names() -> Vec<String> {
+    let files = std::fs::read_dir(data_path("")).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// A delivery as a sender like Twenty's signed it; see `tests/data/vectors.json`.

@@ -3,19 +3,19 @@
 use std::{
     fs::{self, File},
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-/// How long a program may take to do as it is told.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::process::{PATIENCE, Process};
 
 pub(crate) struct Program {
     name: String,
-    process: Child,
+    process: Process,
     directory: PathBuf,
 }
 
@@ -32,17 +32,17 @@ impl Program {
         let name = path.file_name().unwrap().to_string_lossy();
         let directory = std::env::temp_dir().join(format!("twenty-webhook-{name}-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let process = Command::new(path)
-            .args(arguments)
-            .env_remove("TWENTY_WEBHOOK_SECRET")
-            .env_remove("TWENTY_WEBHOOK_PREVIOUS_SECRET")
-            .env("LISTEN_ADDR", "127.0.0.1:0")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(File::create(directory.join("output")).unwrap())
-            .stderr(File::create(directory.join("log")).unwrap())
-            .spawn()
-            .unwrap();
+        let process = Process::start(
+            Command::new(path)
+                .args(arguments)
+                .env_remove("TWENTY_WEBHOOK_SECRET")
+                .env_remove("TWENTY_WEBHOOK_PREVIOUS_SECRET")
+                .env("LISTEN_ADDR", "127.0.0.1:0")
+                .envs(variables.iter().copied())
+                .stdin(Stdio::null())
+                .stdout(File::create(directory.join("output")).unwrap())
+                .stderr(File::create(directory.join("log")).unwrap()),
+        );
         Self { name: name.into_owned(), process, directory }
     }
 
@@ -78,27 +78,10 @@ impl Program {
     pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            assert!(self.process.try_wait().unwrap().is_none(), "{} ended before {what}: {}", self.name, self.log());
+            assert!(self.process.has_ended().is_none(), "{} ended before {what}: {}", self.name, self.log());
             assert!(start.elapsed() < PATIENCE, "waited in vain until {what}: {}: {}", self.name, self.log());
             sleep(Duration::from_millis(10));
         }
-    }
-
-    /// `-HUP`, `-STOP`, `-CONT`.
-    pub(crate) fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-
-    /// Ends it without a goodbye. What it printed stays.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.process.kill();
-        self.process.wait().unwrap();
-    }
-
-    /// How many files and sockets it has open.
-    pub(crate) fn files(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
 
     /// Asks it to end, and waits for that.
@@ -109,21 +92,27 @@ impl Program {
 
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "{} does not end: {}", self.name, self.log());
-            sleep(Duration::from_millis(10));
-        }
+        self.process.wait_for_end().unwrap_or_else(|| panic!("{} does not end: {}", self.name, self.log()))
+    }
+}
+
+impl Deref for Program {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Program {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisResult};
+
+use super::process::Process;
 
 /// How long a server may take to do as it is told.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,7 +19,7 @@ pub(crate) struct Server {
     port: u16,
     options: Vec<String>,
     directory: PathBuf,
-    process: Option<Child>,
+    process: Option<Process>,
 }
 
 impl Server {
@@ -55,24 +57,23 @@ impl Server {
     /// Ends the process without a goodbye.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
+            process.kill();
         }
     }
 
     /// Starts it again on the same port, empty.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let process = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
-            .arg(&self.directory)
-            .args(&self.options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("redis-server (Debian package redis-server) is needed");
+        let process = Process::start(
+            Command::new("redis-server")
+                .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+                .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
+                .arg(&self.directory)
+                .args(&self.options)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::inherit()),
+        );
         self.process = Some(process);
         until("the server accepts connections", || {
             std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
@@ -89,8 +90,7 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().expect("a running server").id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.process.as_ref().expect("a running server").signal(signal);
     }
 }
 

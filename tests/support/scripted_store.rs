@@ -1,7 +1,5 @@
 //! A claim store that fails when it is told to.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-
 use std::{
     collections::HashMap,
     future::pending,

@@ -1,7 +1,5 @@
 //! What the crate's own source declares: so that a table of it in a test cannot leave anything out.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
-
 use std::{
     collections::BTreeSet,
     fs,

@@ -1,7 +1,5 @@
 //! One handler behind every framework: what it is called with comes out of a channel, and what it does is told it by the test.
 
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses a part of it")]
-
 use std::{future::pending, net::SocketAddr, panic::resume_unwind, sync::Arc, time::Duration};
 
 use bytes::Bytes;

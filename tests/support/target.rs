@@ -9,7 +9,6 @@
 //! | `CONCURRENCY_LIMIT` | tower's, inside of the receiver: in axum only |
 //! | `CLIENT_REQUEST_TIMEOUT_MS` | of actix-web, instead of its 5 seconds |
 //! | `HTTP2` | if set, actix-web speaks it, too, as axum always does |
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
     collections::HashSet,
@@ -81,7 +80,7 @@ pub struct State {
 }
 
 impl Target {
-    /// Starts what the test `receiver` in the same file runs: [`serve`].
+    /// Starts what the test `receiver` of the program runs: [`serve`].
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let child = Child::start("receiver", variables);
         let address = child.next().parse().unwrap();

@@ -1,5 +1,4 @@
 //! Recorders of metrics and of log lines.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-// Signs bodies as Twenty's server does, with Node's own HMAC and JSON.stringify, and prints what tests/second_opinion.rs verifies:
+// Signs bodies as Twenty's server does, with Node's own HMAC and JSON.stringify, and prints what tests/core/second_opinion.rs verifies:
 //
 //   node tests/vectors/node.mjs > tests/vectors/node.json
 //

@@ -178,26 +178,49 @@ fn agree(capacity: usize, operations: Vec<Operation>) {
     }
 }
 
-proptest! {
-    /// Small enough for every entry to be looked at, any durations agree with the model.
-    #[test]
-    fn agrees_with_the_model(capacity in 1..=LOOK, operations in operations(12, 1_u64..100, 1_u64..300)) {
-        agree(capacity, operations);
-    }
+macro_rules! agree_with_the_model {
+    ($cases:literal $(, #[$attribute:meta])*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases($cases))]
 
-    /// At any size, equal leases and equal times to live do.
-    #[test]
-    fn agrees_with_the_model_for_equal_durations(
-        capacity in 1_usize..40,
-        operations in operations(60, Just(50), Just(400)),
-    ) {
-        agree(capacity, operations);
-    }
+            /// Small enough for every entry to be looked at, any durations agree with the model.
+            $(#[$attribute])*
+            #[test]
+            fn agrees_with_the_model(capacity in 1..=LOOK, operations in operations(12, 1_u64..100, 1_u64..300)) {
+                agree(capacity, operations);
+            }
 
-    /// As long as there is room, any durations do.
+            /// At any size, equal leases and equal times to live do.
+            $(#[$attribute])*
+            #[test]
+            fn agrees_with_the_model_for_equal_durations(
+                capacity in 1_usize..40,
+                operations in operations(60, Just(50), Just(400)),
+            ) {
+                agree(capacity, operations);
+            }
+
+            /// As long as there is room, any durations do.
+            $(#[$attribute])*
+            #[test]
+            fn agrees_with_the_model_while_there_is_room(operations in operations(30, 1_u64..100, 1_u64..300)) {
+                agree(400, operations);
+            }
+        }
+    };
+}
+
+agree_with_the_model!(32);
+
+mod at_length {
+    use super::*;
+
+    agree_with_the_model!(256, #[ignore = "long: the gate runs it"]);
+
     #[test]
-    fn agrees_with_the_model_while_there_is_room(operations in operations(30, 1_u64..100, 1_u64..300)) {
-        agree(400, operations);
+    #[ignore = "long: the gate runs it"]
+    fn no_operation_takes_longer_in_a_larger_table() {
+        few_steps(1_000_000);
     }
 }
 
@@ -232,13 +255,17 @@ fn most_steps(entries: u64) -> usize {
 
 #[test]
 fn no_operation_takes_longer_in_a_larger_table() {
+    few_steps(1_000);
+    few_steps(30_000);
+}
+
+#[track_caller]
+fn few_steps(entries: u64) {
     // two of each queue's front, eight of each for room, the rest from chains of one bucket
     const BOUND: usize = 40;
-    for entries in [1_000, 1_000_000] {
-        let most = most_steps(entries);
-        println!("{entries} entries: {most} steps at most");
-        assert!((4..=BOUND).contains(&most), "{most} steps with {entries} entries");
-    }
+    let most = most_steps(entries);
+    println!("{entries} entries: {most} steps at most");
+    assert!((4..=BOUND).contains(&most), "{most} steps with {entries} entries");
 }
 
 #[test]

@@ -191,7 +191,10 @@ mod memory {
                 if memory.read_exact_at(&mut piece[..len], at as u64).is_ok() {
                     let is_text = |seen: &[u8]| seen.iter().zip(text).all(|(seen, text)| seen.wrapping_add(1) == *text);
                     let windows = piece[..len].windows(text.len()).enumerate();
-                    found += windows.filter(|(start, seen)| is_text(seen) && !own.contains(&(at + start))).count();
+                    let begins = |seen: &[u8]| seen[0].wrapping_add(1) == text[0];
+                    found += windows
+                        .filter(|(start, seen)| begins(seen) && is_text(seen) && !own.contains(&(at + start)))
+                        .count();
                 }
                 piece.fill(0);
                 at += step;

@@ -1,0 +1,19 @@
+//! What needs neither a framework nor a server: verification, diagnosis, the testing module, the
+//! store in memory, and what all public types promise.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
+mod auto_traits;
+mod diagnosis;
+#[cfg(all(feature = "inbox", feature = "tower"))]
+mod errors;
+mod examples_readme;
+mod memory_store;
+#[cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
+mod redaction;
+mod second_opinion;
+mod security_md;
+mod testing;
+mod verify;

@@ -1,0 +1,382 @@
+//! Events of types of every kind, from records of every form: see `support/types.rs`.
+
+#[path = "../support/types.rs"]
+mod types;
+
+use std::collections::HashMap;
+
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::Value;
+use twenty_webhook::{WebhookEvent, event::EventErrorKind};
+
+use self::types::{Flattened, Lenient, Untagged, lenient};
+use crate::support::event::{typed, verified};
+
+fn compare_each(record: &str) {
+    types::compare_each(record, &verified(types::body(record)));
+}
+
+#[track_caller]
+fn compare<T: DeserializeOwned + PartialEq + std::fmt::Debug + 'static>(record: &str) {
+    types::compare::<T>(record, &verified(types::body(record)));
+}
+
+const SCALARS: [&str; 44] = [
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0",
+    "1",
+    "7",
+    "-1",
+    "255",
+    "256",
+    "-129",
+    "1.0",
+    "1.5",
+    "1e3",
+    "1E+2",
+    "1e-2",
+    "1e+21",
+    "1e400",
+    "-1e400",
+    "1e99999999999",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775809",
+    "340282366920938463463374607431768211455",
+    "340282366920938463463374607431768211456",
+    "0.1234567890123456789",
+    r#""""#,
+    r#""a""#,
+    r#""b""#,
+    r#""c""#,
+    r#""é""#,
+    r#""\u0061""#,
+    r#""1""#,
+    r#""127.0.0.1""#,
+    r#""text, \"quoted\" }]""#,
+    r#""\ud83e\udd80""#,
+    r#""\ud800""#,
+    r#""\udc00x""#,
+    "[]",
+    "{}",
+    "[1,2]",
+    r#"[1,"x"]"#,
+    r#"{"name":"n","a":3}"#,
+    r#"{"secs":1,"nanos":2}"#,
+];
+
+const NAMES: [&str; 16] =
+    ["a", "a", "a", "b", "b", "c", "name", "before", "required", "é", "1", "-1", "true", r"\u0061", r"\ud800", "Ok"];
+
+fn space() -> impl Strategy<Value = &'static str> {
+    select(vec!["", "", "", " ", "\n\t"])
+}
+
+fn object(members: &[(&str, String)], space: &str) -> String {
+    let members: Vec<_> =
+        members.iter().map(|(name, value)| format!("{space}\"{name}\"{space}:{space}{value}{space}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn value() -> impl Strategy<Value = String> {
+    select(SCALARS.to_vec()).prop_map(str::to_owned).prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            (vec((select(NAMES.to_vec()), inner.clone()), 0..4), space())
+                .prop_map(|(members, space)| object(&members, space)),
+            vec(inner, 0..4).prop_map(|elements| format!("[{}]", elements.join(","))),
+        ]
+    })
+}
+
+fn record() -> impl Strategy<Value = String> {
+    (vec((select(NAMES.to_vec()), value()), 0..5), space()).prop_map(|(members, space)| object(&members, space))
+}
+
+#[test]
+fn scalars_in_each_place() {
+    some_scalars_in_each_place(6);
+}
+
+#[test]
+fn names_in_each_place() {
+    some_names_in_each_place(4);
+}
+
+macro_rules! any {
+    ($cases:literal $(, #[$attribute:meta])*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: $cases, failure_persistence: None, ..ProptestConfig::default() })]
+
+            $(#[$attribute])*
+            #[test]
+            fn any_record(record in record()) {
+                compare_each(&record);
+            }
+
+            $(#[$attribute])*
+            #[test]
+            fn any_value(value in value()) {
+                compare_each(&value);
+            }
+        }
+    };
+}
+
+any!(25);
+
+mod at_length {
+    use super::*;
+
+    #[test]
+    #[ignore = "long: the gate runs it"]
+    fn scalars_in_each_place() {
+        some_scalars_in_each_place(1);
+    }
+
+    #[test]
+    #[ignore = "long: the gate runs it"]
+    fn names_in_each_place() {
+        some_names_in_each_place(1);
+    }
+
+    any!(200, #[ignore = "long: the gate runs it"]);
+}
+
+/// Every so many of them.
+fn some_scalars_in_each_place(every: usize) {
+    for scalar in SCALARS.iter().step_by(every) {
+        compare_each(scalar);
+        compare_each(&format!(r#"{{"a":{scalar}}}"#));
+        compare_each(&format!(r#"{{"a":{scalar},"b":"x"}}"#));
+        compare_each(&format!(r#"{{"before":1,"a":[{scalar}],"b":"x"}}"#));
+        compare_each(&format!(r#"{{"a":{{"a":{scalar},"b":{scalar}}},"b":"x"}}"#));
+        compare_each(&format!(r#"{{"a":{{"b":{{"a":1,"name":{scalar}}},"a":2}},"c":{scalar}}}"#));
+        compare_each(&format!(r#"{{"a":[{{"name":"n","a":{scalar}}},1],"b":null}}"#));
+    }
+}
+
+/// Every so many of them.
+fn some_names_in_each_place(every: usize) {
+    for name in NAMES.iter().step_by(every) {
+        for value in ["1", r#""x""#, r#"{"a":"x"}"#] {
+            compare_each(&format!(r#"{{"{name}":{value},"b":"x"}}"#));
+            compare_each(&format!(r#"{{"a":{{"{name}":{value},"a":1}},"b":"x"}}"#));
+            compare_each(&format!(r#"{{"a":{{"a":1,"{name}":{value}}}}}"#));
+            compare_each(&format!(r#"{{"a":{{"{name}":1,"b":2,"{name}":{value}}},"b":"x"}}"#));
+            compare_each(&format!(r#"{{"{name}":{value},"{name}":1,"b":"x","b":"y"}}"#));
+        }
+    }
+}
+
+#[test]
+fn depths_around_the_limit_of_serde_json() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct Tree {
+        a: Option<Box<Tree>>,
+        b: Option<Vec<Tree>>,
+    }
+
+    for depth in [1, 100, 124, 125, 126, 127, 128, 129, 130, 300] {
+        let objects = format!("{}{{}}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let mixed = format!("{}{{}}{}", r#"{"b":[{"a":"#.repeat(depth), "}]}".repeat(depth));
+        for record in [objects.clone(), mixed, format!(r#"{{"x":{objects},"a":{{}}}}"#)] {
+            compare::<Tree>(&record);
+            compare::<Value>(&record);
+            compare::<IgnoredAny>(&record);
+            compare::<HashMap<String, Value>>(&record);
+            compare::<Flattened>(&record);
+            compare::<Lenient<Tree>>(&record);
+            compare::<Untagged>(&record);
+        }
+    }
+}
+
+/// What serde calls may go on for as long as there are errors.
+#[test]
+fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {
+    #[derive(Debug, PartialEq)]
+    struct Tireless(usize);
+
+    impl<'de> Deserialize<'de> for Tireless {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct TirelessVisitor;
+
+            impl<'de> Visitor<'de> for TirelessVisitor {
+                type Value = Tireless;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object or array")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tireless, A::Error> {
+                    let mut members = 0;
+                    loop {
+                        match map.next_key::<String>() {
+                            Ok(None) => return Ok(Tireless(members)),
+                            Ok(Some(_)) | Err(_) => members += usize::from(map.next_value::<IgnoredAny>().is_ok()),
+                        }
+                    }
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tireless, A::Error> {
+                    let mut elements = 0;
+                    loop {
+                        match seq.next_element::<Vec<bool>>() {
+                            Ok(None) => return Ok(Tireless(elements)),
+                            Ok(Some(_)) => elements += 1,
+                            Err(_) => {}
+                        }
+                    }
+                }
+            }
+
+            deserializer.deserialize_any(TirelessVisitor)
+        }
+    }
+
+    for record in
+        [r#"{"\ud800":1,"b":2}"#, r#"{"a":{"\ud800":1,"b":2},"c":{"b":2}}"#, r#"{"a":[[true],[1],[]],"b":[[]]}"#]
+    {
+        let body = types::body(record);
+        let _ = WebhookEvent::<Tireless>::from_verified(verified(body.clone()));
+        let _ = typed::<HashMap<String, Tireless>>(body);
+    }
+}
+
+/// A type may read all the rest before it reports an error; the work is bounded all the same.
+#[test]
+fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
+    thread_local!(static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    #[derive(Debug)]
+    struct Draining;
+
+    impl<'de> Deserialize<'de> for Draining {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct DrainingVisitor;
+
+            impl<'de> Visitor<'de> for DrainingVisitor {
+                type Value = Draining;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draining, A::Error> {
+                    let mut failed = None;
+                    while let Some(key) = map.next_key::<String>()? {
+                        READ.set(READ.get() + key.len());
+                        if key.starts_with('z') {
+                            READ.set(READ.get() + map.next_value::<String>()?.len());
+                        } else if let Err(error) = map.next_value::<u8>() {
+                            failed.get_or_insert(error);
+                        }
+                    }
+                    failed.map_or(Ok(Draining), Err)
+                }
+            }
+
+            deserializer.deserialize_map(DrainingVisitor)
+        }
+    }
+
+    let long = format!(r#""z":"{}""#, "z".repeat(100_000));
+    let repeated = vec![r#""name":"x""#; 63].join(",");
+    let distinct = (0..63).map(|n| format!(r#""k{n}":"x""#)).collect::<Vec<_>>().join(",");
+    for inner in [format!("{{{repeated},{long}}}"), format!("{{{distinct},{long}}}")] {
+        for record in [format!(r#"{{"a":{inner}}}"#), inner.clone()] {
+            READ.set(0);
+            let _ = WebhookEvent::<HashMap<String, Draining>>::from_verified(verified(types::body(&record)));
+            let _ = WebhookEvent::<Draining>::from_verified(verified(types::body(&record)));
+            assert!(READ.get() < 20 * record.len(), "{} of {}", READ.get(), record.len());
+        }
+    }
+}
+
+#[test]
+fn raw_json_reads_the_first_of_each_name() {
+    let record = r#"{"a":1,"b":3,"a":2}"#;
+    let event = typed::<HashMap<String, u8>>(types::body(record));
+    let raw = event.raw_record().unwrap();
+    assert_eq!(raw.parse::<HashMap<String, u8>>().unwrap(), event.record);
+    assert_eq!(raw.parse::<Value>().unwrap(), serde_json::json!({"a": 1, "b": 3}));
+    assert_eq!(raw.get("a").unwrap().as_str(), "1");
+    assert_eq!(raw.parse::<Required>().unwrap().a, 1);
+
+    // A type that does not look for the repeated member.
+    #[derive(Debug, Deserialize, PartialEq)]
+    enum Variant {
+        #[serde(rename = "a")]
+        A(u8),
+    }
+    let event = typed::<Variant>(types::body(r#"{"a":1, "a":2 }"#));
+    assert_eq!((&event.record, event.unexpected().len()), (&Variant::A(1), 1));
+
+    #[derive(Deserialize)]
+    struct Required {
+        a: u8,
+    }
+}
+
+#[test]
+fn invalid_json_is_invalid_whatever_the_type() {
+    #[derive(Debug, Deserialize)]
+    enum Any {}
+
+    for record in [
+        r#"{1:2}"#,
+        r#"{[1]:2}"#,
+        r#"{"a":01}"#,
+        r#"{"a" 1}"#,
+        r#"{"a":1,}"#,
+        "{,}",
+        r#"{"a":[1,]}"#,
+        r#"{"a":[,]}"#,
+        r#"{"a":"\u00g0"}"#,
+    ] {
+        assert!(
+            WebhookEvent::<HashMap<String, (u8, types::Unread)>>::from_verified(verified(types::body(record))).is_err()
+        );
+        for kind in [
+            WebhookEvent::<types::NamedBy<Value>>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+            WebhookEvent::<types::NamedBy<IgnoredAny>>::from_verified(verified(types::body(record)))
+                .unwrap_err()
+                .kind(),
+            WebhookEvent::<IgnoredAny>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+            WebhookEvent::<Any>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+        ] {
+            assert_eq!(kind, EventErrorKind::NotJson, "{record}");
+        }
+    }
+}
+
+#[test]
+fn members_of_a_nested_object_stay_there() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*", rename_all = "camelCase")]
+    struct Contract {
+        #[serde(default, deserialize_with = "lenient")]
+        terms: Option<Terms>,
+        approved_by: Option<String>,
+        amount: Option<u32>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Terms {
+        days: u32,
+    }
+
+    let record = r#"{"terms":{"days":"30","approvedBy":"mallory","amount":1},"userId":"forged","approvedBy":null,"amount":5000}"#;
+    compare::<Contract>(record);
+    let event = typed::<Contract>(format!(r#"{{"eventName":"contract.updated","userId":"u","record":{record}}}"#));
+    assert_eq!(event.record, Contract { terms: None, approved_by: None, amount: Some(5000) });
+    assert_eq!(event.unexpected().iter().map(|member| member.path.as_str()).collect::<Vec<_>>(), ["record.terms"]);
+}

@@ -1,0 +1,575 @@
+//! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike in axum and actix-web.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
+use twenty_webhook::{
+    Receiver,
+    deduplicate::MemoryStore,
+    receiver::{Deduplicate, OutcomeKind, RefusalKind},
+    tower::{VerifiedBody, WebhookLayer},
+};
+
+use crate::support::{
+    bodies,
+    http1::{Connection, delivery, soon},
+    scripted_store,
+    stack::{Leave, Leaving, Outcomes, Running, Server, Stack, event, post, signed_anew},
+    verifier,
+};
+
+/// So short that a handler that waits is not done in time.
+const SHORT: Duration = Duration::from_millis(100);
+/// So long that only a handler that hangs is not done in time.
+const LONG: Duration = Duration::from_secs(300);
+
+/// With deduplication, since a delivery that is lost or handled twice is what acknowledgement must not cause.
+fn receiver(within: Duration) -> Receiver {
+    Receiver::new(verifier())
+        .deduplicate(Deduplicate::new(MemoryStore::new(1000)).lease(LONG))
+        .acknowledge_within(within)
+}
+
+/// Plays a scenario on each stack, each with a receiver of its own.
+async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut Server, &mut Outcomes, &Receiver)) {
+    Stack::each(async |stack| {
+        let (receiver, mut outcomes) = Outcomes::of(receiver());
+        let mut server = stack.serve(receiver.clone()).await;
+        scenario(&mut server, &mut outcomes, &receiver).await;
+        server.calls.assert_none();
+        outcomes.assert_none();
+        server.stop().await;
+    })
+    .await;
+}
+
+async fn expect(outcomes: &mut Outcomes, kind: OutcomeKind, acknowledged: bool) {
+    let outcome = outcomes.next().await;
+    assert_eq!((outcome.kind, outcome.acknowledged), (kind, acknowledged));
+}
+
+#[tokio::test]
+async fn answered_at_the_deadline_and_handled_to_the_end() {
+    for within in [SHORT, Duration::ZERO] {
+        everywhere(
+            || receiver(within),
+            async |server, outcomes, _| {
+                let sent = Instant::now();
+                let answer = server.post(delivery(event("long"))).await;
+                assert_eq!((answer.status, answer.body.len()), (202, 0));
+                assert!(sent.elapsed() >= within);
+                let call = server.calls.next().await;
+                assert!(call.is_running());
+                outcomes.assert_none();
+                call.answer(200);
+                expect(outcomes, OutcomeKind::Handled, true).await;
+                // What failed after its 202 is handled again.
+                assert_eq!(server.post(signed_anew(event("fails"))).await.status, 202);
+                server.calls.next().await.answer(500);
+                expect(outcomes, OutcomeKind::Failed { status: 500 }, true).await;
+                assert_eq!(server.post(signed_anew(event("fails"))).await.status, 202);
+                server.calls.next().await.answer(200);
+                expect(outcomes, OutcomeKind::Handled, true).await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_is_done_in_time_answers_itself() {
+    for within in [LONG, Duration::MAX] {
+        everywhere(
+            || receiver(within),
+            async |server, outcomes, _| {
+                for status in [201, 500, 404] {
+                    let body = event(&status.to_string());
+                    assert_eq!(server.post_handled(delivery(body), status).await, status);
+                    let kind = if status == 201 { OutcomeKind::Handled } else { OutcomeKind::Failed { status } };
+                    expect(outcomes, kind, false).await;
+                }
+                assert_eq!(server.post(signed_anew(event("201"))).await.status, 200);
+                expect(outcomes, OutcomeKind::Duplicate, false).await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_end_the_handler() {
+    for leave in [Leave::Fin, Leave::Reset] {
+        everywhere(
+            || receiver(LONG),
+            async |server, outcomes, _| {
+                let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
+                let call = server.calls.next().await;
+                client.leave(leave);
+                // Long enough for the server to see it, see `what_was_cut_off_is_handled_again`.
+                sleep(Duration::from_millis(50)).await;
+                assert!(call.is_running());
+                call.answer(200);
+                expect(outcomes, OutcomeKind::Handled, false).await;
+                assert_eq!(server.post(signed_anew(event("leaves"))).await.status, 200);
+                expect(outcomes, OutcomeKind::Duplicate, false).await;
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_counts_from_arrival() {
+    const WITHIN: Duration = Duration::from_secs(2);
+    everywhere(
+        || receiver(WITHIN),
+        async |server, outcomes, _| {
+            let request = delivery(event("slow body")).bytes();
+            let (most, rest) = request.split_at(request.len() - 1);
+            let mut connection = Connection::open(server.address).await;
+            connection.send(most).await;
+            sleep(WITHIN).await;
+            // All of it is used up: only the body was waited for.
+            connection.send(rest).await;
+            let answered = timeout(WITHIN / 2, connection.answer()).await.expect("at once");
+            assert_eq!(answered.unwrap().status, 202);
+            server.calls.next().await.answer(200);
+            expect(outcomes, OutcomeKind::Handled, true).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_that_waits_is_acknowledged_too_and_handled_later() {
+    everywhere(
+        || receiver(SHORT),
+        async |server, outcomes, _| {
+            let body = event("waits");
+            assert_eq!(server.post(delivery(&body)).await.status, 202);
+            let call = server.calls.next().await;
+            assert_eq!(server.post(signed_anew(&body)).await.status, 202, "it waits");
+            let third = server.post(signed_anew(&body)).await;
+            assert_eq!(third.status, 409);
+            expect(outcomes, OutcomeKind::Refused(RefusalKind::BeingHandled), false).await;
+            server.calls.assert_none();
+            call.answer(500);
+            expect(outcomes, OutcomeKind::Failed { status: 500 }, true).await;
+            server.calls.next().await.answer(200);
+            expect(outcomes, OutcomeKind::Handled, true).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn when_the_background_is_full_more_is_refused() {
+    let limited = [
+        (|| receiver(SHORT).background_limit(2)) as fn() -> Receiver,
+        // In any order.
+        || Receiver::new(verifier()).background_limit(2).acknowledge_within(SHORT),
+    ];
+    for limited in limited {
+        everywhere(limited, async |server, outcomes, _| {
+            let mut calls = Vec::new();
+            for title in ["1", "2"] {
+                assert_eq!(server.post(delivery(event(title))).await.status, 202);
+                calls.push(server.calls.next().await);
+            }
+            for _ in 0..3 {
+                let answer = server.post(delivery(event("3"))).await;
+                assert_eq!((answer.status, answer.body.len()), (503, 0));
+                expect(outcomes, OutcomeKind::Refused(RefusalKind::BackgroundFull), false).await;
+            }
+            for call in calls {
+                call.answer(200);
+                expect(outcomes, OutcomeKind::Handled, true).await;
+            }
+            room_again(server, outcomes).await;
+        })
+        .await;
+    }
+}
+
+/// Posts events by their titles to a handler that answers at once. Resolves to the status.
+fn poster(receiver: &Receiver) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
+    let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: http::Request<VerifiedBody>| async {
+        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+    }));
+    move |title| {
+        let body = event(&title);
+        let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
+        let answering = service.clone().oneshot(request);
+        tokio::spawn(async move { answering.await.unwrap().status().as_u16() })
+    }
+}
+
+/// However many captured deliveries are replayed, however slow the store, and whoever handled them:
+/// genuine deliveries find room.
+#[tokio::test(start_paused = true)]
+async fn replays_take_no_room_from_others() {
+    const CAPTURED: usize = 60;
+    const COPIES: usize = 17;
+    const GENUINE: usize = 50;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum HandledBy {
+        Nobody,
+        This,
+        Another,
+    }
+
+    for handled_by in [HandledBy::Nobody, HandledBy::This, HandledBy::Another] {
+        let store = scripted_store::ScriptedStore::new();
+        let first_copies = if handled_by == HandledBy::Nobody { CAPTURED } else { 0 };
+        let receiver = || {
+            Receiver::new(verifier())
+                .deduplicate(Deduplicate::new(store.clone()).lease(LONG))
+                .acknowledge_within(Duration::from_secs(4))
+                .background_limit(first_copies + GENUINE)
+        };
+        let (this, another) = (receiver(), receiver());
+        let post = poster(&this);
+        let captured = |number| format!("captured {number}");
+        let handle_before = match handled_by {
+            HandledBy::Nobody => None,
+            HandledBy::This => Some(&this),
+            HandledBy::Another => Some(&another),
+        };
+        if let Some(receiver) = handle_before {
+            let post = poster(receiver);
+            for number in 0..CAPTURED {
+                assert_eq!(post(captured(number)).await.unwrap(), 200);
+            }
+        }
+        store.answer_after(Duration::from_millis(300));
+        // The second time, this receiver knows what the other one handled.
+        for round in 0..2 {
+            let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let genuine: Vec<_> = (0..GENUINE).map(|number| post(format!("genuine {round} {number}"))).collect();
+            for answering in genuine {
+                assert_eq!(answering.await.unwrap(), 200, "{handled_by:?}, round {round}");
+            }
+            let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+            for answering in replays {
+                *statuses.entry(answering.await.unwrap()).or_default() += 1;
+            }
+            assert!(statuses.keys().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
+            if handled_by != HandledBy::Nobody {
+                let is_known = handled_by == HandledBy::This || round > 0;
+                let first_lookups = if is_known { 0 } else { CAPTURED };
+                assert_eq!(statuses[&200], 100 + first_lookups, "{handled_by:?}, round {round}");
+            }
+        }
+        assert_eq!(this.drain(Duration::ZERO).await.abandoned, 0);
+    }
+}
+
+/// Each captured once, so that no two are under way at the same time, and more of them than there are slots.
+#[tokio::test]
+async fn replays_of_what_a_memory_store_completed_take_no_room() {
+    const LIMIT: usize = 20;
+    const CAPTURED: usize = 50 * LIMIT;
+
+    let receiver = Receiver::new(verifier())
+        .deduplicate(MemoryStore::new(10_000))
+        .acknowledge_within(Duration::from_secs(4))
+        .background_limit(LIMIT);
+    let post = poster(&receiver);
+    for number in 0..CAPTURED {
+        assert_eq!(post(format!("captured {number}")).await.unwrap(), 200);
+    }
+    let mut genuine = Vec::new();
+    let mut replays = Vec::new();
+    for number in 0..CAPTURED {
+        replays.push(post(format!("captured {number}")));
+        if number % (CAPTURED / LIMIT) == 0 {
+            genuine.push(post(format!("genuine {number}")));
+        }
+    }
+    for answering in genuine {
+        assert_eq!(answering.await.unwrap(), 200);
+    }
+    for answering in replays {
+        let status = answering.await.unwrap();
+        assert!(matches!(status, 200 | 409), "{status}");
+    }
+}
+
+/// The last slot is given back right after its outcome was told, not before.
+async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
+    let body = event("room again");
+    let status = soon(async {
+        loop {
+            let status = server.post(delivery(&body)).await.status;
+            if status != 503 {
+                break status;
+            }
+            expect(outcomes, OutcomeKind::Refused(RefusalKind::BackgroundFull), false).await;
+        }
+    })
+    .await;
+    assert_eq!(status, 202);
+    server.calls.next().await.answer(200);
+    expect(outcomes, OutcomeKind::Handled, true).await;
+}
+
+#[tokio::test]
+async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_after_it() {
+    everywhere(
+        || receiver(LONG),
+        async |server, outcomes, _| {
+            let body = event("panics");
+            let first = post(server.address, delivery(&body));
+            server.calls.next().await.panic();
+            assert!(soon(first).await.unwrap().is_none(), "closed");
+            expect(outcomes, OutcomeKind::Aborted, false).await;
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            expect(outcomes, OutcomeKind::Handled, false).await;
+        },
+    )
+    .await;
+    everywhere(
+        || receiver(SHORT),
+        async |server, outcomes, _| {
+            let body = event("panics");
+            assert_eq!(server.post(delivery(&body)).await.status, 202);
+            server.calls.next().await.panic();
+            expect(outcomes, OutcomeKind::Aborted, true).await;
+            // The claim was released, the worker lives.
+            assert_eq!(server.post(delivery(&body)).await.status, 202);
+            server.calls.next().await.answer(200);
+            expect(outcomes, OutcomeKind::Handled, true).await;
+        },
+    )
+    .await;
+}
+
+/// It is called on drop, where a panic may be under way already.
+#[tokio::test]
+async fn a_panic_of_the_outcomes_hook_goes_no_further() {
+    Stack::each(async |stack| {
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let receiver = receiver(LONG).on_outcome(move |outcome| {
+            let _ = sender.send(outcome.kind);
+            std::panic::resume_unwind(Box::new("the hook panics"));
+        });
+        let mut server = stack.serve(receiver).await;
+        assert_eq!(server.post_handled(delivery(event("hook")), 200).await, 200);
+        assert_eq!(told.recv().await, Some(OutcomeKind::Handled));
+        let first = post(server.address, delivery(event("both")));
+        server.calls.next().await.panic();
+        assert!(soon(first).await.unwrap().is_none());
+        assert_eq!(told.recv().await, Some(OutcomeKind::Aborted));
+        assert_eq!(server.post_handled(delivery(event("both")), 200).await, 200);
+        server.stop().await;
+    })
+    .await;
+}
+
+/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline passes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_told_of_a_202_is_what_was_answered() {
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = receiver(SHORT).on_outcome(move |outcome| {
+        let _ = sender.send(outcome.acknowledged);
+        std::thread::sleep(SHORT * 3);
+    });
+    let mut server = Stack::Axum.serve(receiver).await;
+    let status = server.post_handled(delivery(event("slow to tell")), 200).await;
+    assert_eq!(soon(told.recv()).await, Some(status == 202));
+    server.stop().await;
+}
+
+mod draining {
+    use super::*;
+
+    #[tokio::test]
+    async fn waits_for_handlers_and_takes_no_more() {
+        everywhere(
+            || receiver(SHORT),
+            async |server, outcomes, receiver| {
+                assert_eq!(server.post(delivery(event("1"))).await.status, 202);
+                let call = server.calls.next().await;
+                let draining = tokio::spawn({
+                    let receiver = receiver.clone();
+                    async move { receiver.drain(LONG).await.abandoned }
+                });
+                let told = Instant::now();
+                let refused = OutcomeKind::Refused(RefusalKind::Draining);
+                // It begins when its task does.
+                soon(async {
+                    let mut title = 2;
+                    while server.post(delivery(event(&title.to_string()))).await.status != 503 {
+                        server.calls.next().await.answer(200);
+                        expect(outcomes, OutcomeKind::Handled, true).await;
+                        title += 1;
+                    }
+                })
+                .await;
+                expect(outcomes, refused, false).await;
+                assert!(!draining.is_finished(), "{:?}", told.elapsed());
+                call.answer(200);
+                assert_eq!(soon(draining).await.unwrap(), 0);
+                // The outcome was told before.
+                expect(outcomes, OutcomeKind::Handled, true).await;
+                assert_eq!(server.post(delivery(event("late"))).await.status, 503);
+                expect(outcomes, refused, false).await;
+            },
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn says_how_many_it_left_behind() {
+        everywhere(
+            || receiver(SHORT),
+            async |server, outcomes, receiver| {
+                let mut calls = Vec::new();
+                for title in ["1", "2", "3"] {
+                    assert_eq!(server.post(delivery(event(title))).await.status, 202);
+                    calls.push(server.calls.next().await);
+                }
+                assert_eq!(receiver.drain(Duration::ZERO).await.abandoned, 3);
+                // Twice in a row, and at once.
+                let (one, other) = soon(async { tokio::join!(receiver.drain(SHORT), receiver.drain(SHORT)) }).await;
+                assert_eq!((one.abandoned, other.abandoned), (3, 3));
+                let ended = async {
+                    for call in calls {
+                        call.answer(200);
+                    }
+                };
+                let ((), one, other) =
+                    soon(async { tokio::join!(ended, receiver.drain(LONG), receiver.drain(LONG)) }).await;
+                assert_eq!((one.abandoned, other.abandoned), (0, 0));
+                for _ in 0..3 {
+                    expect(outcomes, OutcomeKind::Handled, true).await;
+                }
+            },
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn has_nothing_to_wait_for_without_acknowledgement() {
+        let receiver = Receiver::new(verifier());
+        assert_eq!(soon(receiver.drain(Duration::MAX)).await.abandoned, 0);
+        let receiver = receiver.acknowledge_within(LONG);
+        assert_eq!(soon(receiver.drain(Duration::MAX)).await.abandoned, 0);
+    }
+
+    #[tokio::test]
+    async fn axum_after_a_graceful_shutdown() {
+        let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
+        let mut server = Stack::Axum.serve(receiver.clone()).await;
+        assert_eq!(server.post(delivery(event("long"))).await.status, 202);
+        let call = server.calls.next().await;
+        let Running::Axum { shutdown, task } = server.running else { unreachable!() };
+        shutdown.send(()).unwrap();
+        soon(task).await.unwrap();
+        assert!(call.is_running(), "though the server has ended");
+        call.answer(200);
+        assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
+        expect(&mut outcomes, OutcomeKind::Handled, true).await;
+    }
+
+    #[tokio::test]
+    async fn actix_between_pause_and_stop() {
+        for stack in Stack::ALL.into_iter().filter(|stack| stack.is_actix()) {
+            let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
+            let mut server = stack.serve_with(receiver.clone(), 2).await;
+            assert_eq!(server.post(delivery(event("long"))).await.status, 202);
+            let call = server.calls.next().await;
+            let Running::Actix { handle, task } = server.running else { unreachable!() };
+            soon(handle.pause()).await;
+            let (drained, ()) = soon(async {
+                tokio::join!(receiver.drain(LONG), async {
+                    sleep(SHORT).await;
+                    assert!(call.is_running(), "though nobody is connected any more");
+                    call.answer(200);
+                })
+            })
+            .await;
+            assert_eq!(drained.abandoned, 0);
+            expect(&mut outcomes, OutcomeKind::Handled, true).await;
+            soon(handle.stop(true)).await;
+            soon(task).await.unwrap();
+        }
+    }
+
+    /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker does not trip over it.
+    #[tokio::test]
+    async fn actix_stopped_without_draining_tells_what_was_aborted() {
+        let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
+        let mut server = Stack::ActixResource.serve(receiver.clone()).await;
+        assert_eq!(server.post(delivery(event("long"))).await.status, 202);
+        let call = server.calls.next().await;
+        server.stop().await;
+        call.cut_off().await;
+        expect(&mut outcomes, OutcomeKind::Aborted, true).await;
+        assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
+    }
+}
+
+/// What is outside of the middleware sees an ordinary response to the request that came in.
+#[tokio::test]
+async fn middleware_outside_of_actix_sees_the_request() {
+    use ::actix_web::{
+        App, Error, HttpResponse, HttpServer,
+        body::MessageBody,
+        dev::{ServiceRequest, ServiceResponse},
+        middleware::{Next, from_fn},
+        web,
+    };
+    use twenty_webhook::actix_web::WebhookMiddleware;
+
+    type Seen = tokio::sync::mpsc::UnboundedSender<(u16, String, String, bool)>;
+
+    async fn look(
+        request: ServiceRequest,
+        next: Next<impl MessageBody>,
+    ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+        let seen = request.app_data::<web::Data<Seen>>().unwrap().clone();
+        let response = next.call(request).await?;
+        let request = response.request();
+        let is_known = request.peer_addr().is_some();
+        let told = (response.status().as_u16(), request.method().to_string(), request.uri().to_string(), is_known);
+        seen.send(told).unwrap();
+        Ok(response)
+    }
+
+    let (seen, mut told): (Seen, _) = tokio::sync::mpsc::unbounded_channel();
+    let seen = web::Data::new(seen);
+    let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(seen.clone())
+            .route(
+                "/webhooks/twenty",
+                web::post().to(|| async {
+                    sleep(SHORT * 3).await;
+                    HttpResponse::Ok().finish()
+                }),
+            )
+            .wrap(WebhookMiddleware::new(receiver.clone()))
+            .wrap(from_fn(look))
+    });
+    let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+    let address = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    let task = tokio::spawn(server);
+    let request = || delivery(event("seen")).line("POST /webhooks/twenty?a=b HTTP/1.1");
+    for (status, kind, acknowledged) in [(202, OutcomeKind::Handled, true), (200, OutcomeKind::Duplicate, false)] {
+        assert_eq!(soon(post(address, request())).await.unwrap().unwrap().status, status);
+        let expected = (status, "POST".to_owned(), "/webhooks/twenty?a=b".to_owned(), true);
+        assert_eq!(told.recv().await.unwrap(), expected);
+        expect(&mut outcomes, kind, acknowledged).await;
+    }
+    soon(handle.stop(false)).await;
+    soon(task).await.unwrap().unwrap();
+}

@@ -1,0 +1,898 @@
+//! Each delivery is handled once, and again when it was not: over real sockets, alike in axum and actix-web.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::{task::JoinHandle, time::sleep};
+use tower::{Layer, ServiceExt, service_fn};
+use twenty_webhook::{
+    Receiver, WebhookEvent,
+    deduplicate::{ClaimOutcome, ClaimStore, MemoryStore},
+    receiver::{Deduplicate, OutcomeKind, RefusalKind, StoreFailure},
+    tower::{VerifiedBody, WebhookLayer},
+};
+
+use crate::support::{
+    self, NOW, bodies,
+    http1::{Answer, Connection, delivery, soon},
+    scripted_store::{Fault, Op, ScriptedStore},
+    stack::{Leave, Leaving, Outcomes, Server, Stack, delivery_at, event, post, signed_anew},
+    verifier,
+};
+
+fn receiver(deduplicate: impl Into<Deduplicate>) -> Receiver {
+    Receiver::new(verifier()).deduplicate(deduplicate)
+}
+
+/// A lease that outlasts a test, so that only a release can free a key.
+fn never_expiring(store: impl ClaimStore) -> Deduplicate {
+    Deduplicate::new(store).lease(Duration::from_secs(300))
+}
+
+/// Plays a scenario on each stack, each with a receiver of its own.
+async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut Server, &mut Outcomes)) {
+    Stack::each(async |stack| {
+        let (receiver, mut outcomes) = Outcomes::of(receiver());
+        let mut server = stack.serve(receiver).await;
+        scenario(&mut server, &mut outcomes).await;
+        server.calls.assert_none();
+        outcomes.assert_none();
+        server.stop().await;
+    })
+    .await;
+}
+
+/// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy,
+/// like any other.
+#[tokio::test]
+async fn an_unmatched_event_has_an_outcome_of_its_own() {
+    Stack::each(async |stack| {
+        let acknowledged = async |receiver: Receiver| {
+            let (receiver, mut outcomes) = Outcomes::of(receiver);
+            let server = stack.serve_routed(receiver).await;
+            let person = r#"{"eventName":"person.created","record":{}}"#;
+            for (body, kind) in [
+                (event("unmatched").as_str(), OutcomeKind::Unmatched),
+                (person, OutcomeKind::Handled),
+                (r#"{"record":{}}"#, OutcomeKind::Unmatched),
+                ("not JSON", OutcomeKind::Unmatched),
+            ] {
+                assert_eq!(server.post(delivery(body)).await.status, 200);
+                expect(&mut outcomes, [kind]).await;
+            }
+            assert_eq!(server.post(delivery(event("unmatched"))).await.status, 200);
+            let copy = outcomes.next().await.kind;
+            server.stop().await;
+            copy
+        };
+        assert_eq!(acknowledged(Receiver::new(verifier())).await, OutcomeKind::Unmatched);
+        let deduplicating = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
+        assert_eq!(acknowledged(deduplicating).await, OutcomeKind::Duplicate);
+        let in_background = Receiver::new(verifier()).acknowledge_within(Duration::from_secs(60));
+        assert_eq!(acknowledged(in_background).await, OutcomeKind::Unmatched);
+    })
+    .await;
+}
+
+/// The outcomes of deliveries that were answered one after the other.
+async fn expect(outcomes: &mut Outcomes, kinds: impl IntoIterator<Item = OutcomeKind>) {
+    for kind in kinds {
+        let outcome = outcomes.next().await;
+        assert_eq!((outcome.kind, outcome.acknowledged), (kind, false));
+    }
+}
+
+/// One delivery through the layer alone, and the status it is answered with.
+async fn deliver<F: Future<Output = StatusCode> + Send>(
+    receiver: Receiver,
+    handler: impl Fn() -> F + Clone + Send + 'static,
+) -> StatusCode {
+    let service = service_fn(move |_: Request<VerifiedBody>| {
+        let handled = handler();
+        async { Ok::<_, Infallible>(Response::builder().status(handled.await).body(Full::<Bytes>::default()).unwrap()) }
+    });
+    let body = event("alone");
+    let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
+    WebhookLayer::new(receiver).layer(service).oneshot(request).await.unwrap().status()
+}
+
+const FAILED: OutcomeKind = OutcomeKind::Failed { status: 500 };
+
+#[tokio::test]
+async fn what_was_handled_is_not_handled_again() {
+    everywhere(
+        || receiver(MemoryStore::new(1000)),
+        async |server, outcomes| {
+            let body = event("once");
+            assert_eq!(server.post_handled(delivery(&body), 201).await, 201);
+            // A replay: the same to the byte. A copy that Twenty sends: signed anew.
+            for copy in [delivery(&body), signed_anew(&body), signed_anew(&body).chunked(7)] {
+                let answer = server.post(copy).await;
+                assert_eq!((answer.status, answer.body.len()), (200, 0));
+            }
+            assert_eq!(server.post_handled(delivery(event("another")), 204).await, 204);
+            let [handled, duplicate] = [OutcomeKind::Handled, OutcomeKind::Duplicate];
+            expect(outcomes, [handled, duplicate, duplicate, duplicate, handled]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_failed_is_handled_again() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1000))),
+        async |server, outcomes| {
+            let body = event("fails");
+            for status in [500, 503, 404, 422, 302, 307] {
+                assert_eq!(server.post_handled(delivery(&body), status).await, status);
+                expect(outcomes, [OutcomeKind::Failed { status }]).await;
+            }
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            assert_eq!(server.post(delivery(&body)).await.status, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
+/// Whoever hears of the failure may send it again at once.
+#[tokio::test]
+async fn what_failed_is_free_before_that_is_answered() {
+    let store = ScriptedStore::new();
+    store.go_far_away();
+    let failing = || async { StatusCode::INTERNAL_SERVER_ERROR };
+    assert_eq!(deliver(receiver(never_expiring(store.clone())), failing).await, 500);
+    let found = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+    assert!(matches!(found, ClaimOutcome::Fresh(_)), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_panicked_is_handled_again() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1000))),
+        async |server, outcomes| {
+            let body = event("panics");
+            let first = post(server.address, delivery(&body));
+            server.calls.next().await.panic();
+            assert!(soon(first).await.unwrap().is_none(), "the connection is closed, as without the middleware");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            expect(outcomes, [OutcomeKind::Aborted, OutcomeKind::Handled]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_handled_again() {
+    for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
+        let mut server = stack.serve(receiver).await;
+        let body = event("cut off");
+        let client = Leaving::send(server.address, delivery(&body).bytes()).await;
+        let call = server.calls.next().await;
+        client.leave(leave);
+        if stack.is_actix() && matches!(leave, Leave::Fin) {
+            // For actix, the client has but closed its half: the handler goes on.
+            call.answer(200);
+            expect(&mut outcomes, [OutcomeKind::Handled]).await;
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
+        } else {
+            call.cut_off().await;
+            expect(&mut outcomes, [OutcomeKind::Aborted]).await;
+            assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+            expect(&mut outcomes, [OutcomeKind::Handled]).await;
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_waits_and_further_ones_do_not() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1000))),
+        async |server, outcomes| {
+            let body = event("waits");
+            let first = post(server.address, delivery(&body));
+            let call = server.calls.next().await;
+            let second = waiting(server, &body, outcomes).await;
+            server.calls.assert_none();
+            assert!(call.is_running());
+            call.answer(200);
+            assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+            let answer = soon(second).await.unwrap().unwrap();
+            assert_eq!((answer.status, answer.body.len()), (200, 0));
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
+/// A copy that waits: surely, since two others were refused for it.
+async fn waiting(server: &Server, body: &str, outcomes: &mut Outcomes) -> JoinHandle<Option<Answer>> {
+    let mut copies: Vec<_> = (0..3).map(|_| post(server.address, signed_anew(body))).collect();
+    for _ in 0..2 {
+        expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
+        let refused = soon(async {
+            loop {
+                match copies.iter().position(JoinHandle::is_finished) {
+                    Some(refused) => break refused,
+                    None => sleep(Duration::from_millis(1)).await,
+                }
+            }
+        });
+        let refused = refused.await;
+        let answer = copies.remove(refused).await.unwrap().unwrap();
+        assert_eq!((answer.status, answer.body.len()), (409, 0));
+    }
+    copies.remove(0)
+}
+
+#[tokio::test]
+async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1000))),
+        async |server, outcomes| {
+            let body = event("waits");
+            for is_panic in [false, true] {
+                let first = post(server.address, delivery(&body));
+                let call = server.calls.next().await;
+                let second = waiting(server, &body, outcomes).await;
+                if is_panic {
+                    call.panic();
+                } else {
+                    call.answer(500);
+                }
+                soon(first).await.unwrap();
+                expect(outcomes, [if is_panic { OutcomeKind::Aborted } else { FAILED }]).await;
+                server.calls.next().await.answer(if is_panic { 200 } else { 404 });
+                let status = soon(second).await.unwrap().unwrap().status;
+                assert_eq!(status, if is_panic { 200 } else { 404 });
+                expect(outcomes, [if is_panic { OutcomeKind::Handled } else { OutcomeKind::Failed { status: 404 } }])
+                    .await;
+            }
+            assert_eq!(server.post(delivery(&body)).await.status, 200);
+            expect(outcomes, [OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1000))),
+        async |server, outcomes| {
+            let body = event("waits");
+            let first = post(server.address, delivery(&body));
+            let call = server.calls.next().await;
+            let copies = [
+                Leaving::send(server.address, signed_anew(&body).bytes()).await,
+                Leaving::send(server.address, delivery(&body).bytes()).await,
+            ];
+            // So the other one waits,
+            expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
+            for copy in copies {
+                copy.leave(Leave::Reset);
+            }
+            expect(outcomes, [OutcomeKind::Aborted]).await;
+            // and now yet another.
+            let waits = waiting(server, &body, outcomes).await;
+            call.answer(200);
+            for answer in [first, waits] {
+                assert_eq!(soon(answer).await.unwrap().unwrap().status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
+/// The stand-in takes what a store in this process has no room for, and counts although the store has room again.
+#[tokio::test]
+async fn a_store_without_room() {
+    everywhere(
+        || receiver(never_expiring(MemoryStore::new(1))),
+        async |server, outcomes| {
+            let (fits, does_not) = (event("fits"), event("does not"));
+            let first = post(server.address, delivery(&fits));
+            let first_call = server.calls.next().await;
+            let second = post(server.address, delivery(&does_not));
+            let second_call = server.calls.next().await;
+            first_call.answer(200);
+            assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+            expect(outcomes, [OutcomeKind::Handled]).await;
+            let copy = waiting(server, &does_not, outcomes).await;
+            server.calls.assert_none();
+            second_call.answer(200);
+            for answer in [second, copy] {
+                assert_eq!(soon(answer).await.unwrap().unwrap().status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_handler_keeps_its_claim() {
+    const LEASE: Duration = Duration::from_millis(1500);
+    Stack::each(async |stack| {
+        let store = ScriptedStore::new();
+        let mut server = stack.serve(receiver(Deduplicate::new(store.clone()).lease(LEASE))).await;
+        let first = post(server.address, delivery(event("long")));
+        let call = server.calls.next().await;
+        sleep(LEASE * 3 / 2).await;
+        assert_eq!(store.claim_elsewhere(store.last_key(), LEASE).await, ClaimOutcome::Running);
+        assert!(store.asked(Op::Renew) >= 3, "three times a lease");
+        call.answer(200);
+        assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+        assert_eq!(store.claim_elsewhere(store.last_key(), LEASE).await, ClaimOutcome::Completed);
+        server.stop().await;
+    })
+    .await;
+}
+
+/// An operator frees the key of a running handler, or the store forgets it, and a receiver elsewhere claims it.
+#[tokio::test]
+async fn who_lost_the_claim_does_not_end_anothers() {
+    for (stack, status) in Stack::ALL.into_iter().zip([200, 500].into_iter().cycle()) {
+        let store = ScriptedStore::new();
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
+        let mut server = stack.serve(receiver).await;
+        let first = post(server.address, delivery(event("lost")));
+        let call = server.calls.next().await;
+        let key = store.last_key();
+        assert!(store.forget(key).await.unwrap());
+        let ClaimOutcome::Fresh(other) = store.claim_elsewhere(key, Duration::from_secs(300)).await else {
+            panic!("not free")
+        };
+        call.answer(status);
+        assert_eq!(soon(first).await.unwrap().unwrap().status, status);
+        assert_eq!(store.claim_elsewhere(key, Duration::from_secs(1)).await, ClaimOutcome::Running);
+        assert!(store.inner().complete(&other, Duration::from_secs(300)).await.unwrap(), "still the other's");
+        let kind = if status == 200 { OutcomeKind::Handled } else { FAILED };
+        expect(&mut outcomes, [kind]).await;
+        // What happened elsewhere counts.
+        assert_eq!(server.post(delivery(event("lost"))).await.status, 200);
+        expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn remembered_for_as_long_as_it_is_fresh_at_least() {
+    const MINUTES: Duration = Duration::from_secs(60);
+    let body = Receiver::DEFAULT_BODY_DEADLINE;
+    // How long to remember, when it was signed, how long the head of a copy stays fresh, and how long it is remembered.
+    let cases = [
+        (Duration::ZERO, NOW, MINUTES * 5, MINUTES * 10 + body),
+        (Duration::ZERO, NOW.saturating_add(MINUTES * 5), MINUTES * 10, MINUTES * 10 + body),
+        (MINUTES * 60, NOW, MINUTES * 5, MINUTES * 60),
+    ];
+    for (remember_for, signed_at, fresh_for, ttl) in cases {
+        let store = ScriptedStore::new();
+        let deduplicate = Deduplicate::new(store.clone()).remember_for(remember_for);
+        let mut server = Stack::Axum.serve(receiver(deduplicate)).await;
+        server.post_handled(delivery_at(signed_at, event("remembered")), 200).await;
+        assert_eq!(store.ttls(), [ttl]);
+        assert!(ttl >= fresh_for + body);
+        server.stop().await;
+    }
+    let store = ScriptedStore::new();
+    let mut server = Stack::ActixApp.serve(receiver(store.clone())).await;
+    server.post_handled(delivery(event("remembered")), 200).await;
+    assert_eq!(store.ttls(), [Duration::from_secs(24 * 60 * 60)], "a day by default");
+    server.stop().await;
+}
+
+fn record_key(event: &WebhookEvent) -> Option<Vec<String>> {
+    let id = event.raw_record()?.get("id")?.to_text()?;
+    Some(vec![event.name.to_string(), id])
+}
+
+#[tokio::test]
+async fn by_a_key_of_the_users_choice() {
+    everywhere(
+        || receiver(Deduplicate::new(MemoryStore::new(1000)).key_by(record_key)),
+        async |server, outcomes| {
+            let at = |date: &str, name: &str| {
+                format!(r#"{{"eventName":"{name}","eventDate":"{date}","record":{{"id":"2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01"}}}}"#)
+            };
+            server.post_handled(delivery(at("2026-10-01T00:00:00Z", "note.created")), 200).await;
+            assert_eq!(server.post(delivery(at("2026-10-01T00:00:01Z", "note.created"))).await.status, 200);
+            server.post_handled(delivery(at("2026-10-01T00:00:00Z", "note.updated")), 200).await;
+            // No key for these: the body after all.
+            for body in [event("a"), event("b"), "no JSON".to_owned()] {
+                server.post_handled(delivery(&body), 200).await;
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            }
+            let [handled, duplicate] = [OutcomeKind::Handled, OutcomeKind::Duplicate];
+            expect(outcomes, [handled, duplicate, handled]).await;
+            expect(outcomes, [handled, duplicate].repeat(3)).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn namespaces_keep_apart_what_shares_a_store() {
+    let store = std::sync::Arc::new(MemoryStore::new(1000));
+    let within = |namespace: &str| receiver(Deduplicate::new(std::sync::Arc::clone(&store)).namespace(namespace));
+    let mut billing = Stack::Axum.serve(within("billing")).await;
+    let mut search = Stack::ActixResource.serve(within("search")).await;
+    let billing_too = Stack::ActixApp.serve(within("billing")).await;
+    let body = event("for both");
+    assert_eq!(billing.post_handled(delivery(&body), 200).await, 200);
+    assert_eq!(search.post_handled(delivery(&body), 200).await, 200);
+    assert_eq!(billing_too.post(delivery(&body)).await.status, 200);
+    for server in [billing, search, billing_too] {
+        server.stop().await;
+    }
+}
+
+/// Everything that goes to one of two workers is known to the other.
+#[tokio::test]
+async fn workers_of_actix_share_a_store() {
+    for stack in [Stack::ActixApp, Stack::ActixScope, Stack::ActixResource] {
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
+        let mut server = stack.serve_with(receiver, 2).await;
+        // New connections go to the workers in turn, so of these each worker has two.
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(Connection::open(server.address).await);
+        }
+        let body = event("for all workers");
+        for connection in &mut connections {
+            connection.send(delivery(&body).bytes()).await;
+        }
+        // One is handled, one waits, two are refused at once.
+        expect(&mut outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled); 2]).await;
+        server.calls.next().await.answer(200);
+        let mut statuses = Vec::new();
+        for connection in &mut connections {
+            statuses.push(connection.answer().await.unwrap().status);
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 409, 409]);
+        for connection in &mut connections {
+            connection.send(signed_anew(&body).bytes()).await;
+            assert_eq!(connection.answer().await.unwrap().status, 200);
+        }
+        server.calls.assert_none();
+        server.stop().await;
+    }
+}
+
+/// On a router and on its route, on an app and on its resource: with what a receiver does beside
+/// verifying, each event is handled.
+#[tokio::test]
+async fn the_middleware_twice_handles_each_event_once() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use twenty_webhook::{actix_web::WebhookMiddleware, testing::Delivery, verify::Signer};
+
+    let deduplicating = || receiver(never_expiring(MemoryStore::new(1000)));
+    let acknowledging = || Receiver::new(verifier()).acknowledge_within(Duration::from_secs(4));
+    let both = || deduplicating().acknowledge_within(Duration::from_secs(4));
+    for receiver in [deduplicating(), acknowledging(), both()] {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let signer = Signer::new(support::SECRET).unwrap();
+        let sign = |title: &str| Delivery::from_body(event(title)).sign_at(&signer, NOW);
+        {
+            use axum::{Router, body::Body, routing::post};
+            let (layer, counted) = (WebhookLayer::new(receiver.clone()), Arc::clone(&handled));
+            let on_event = async move |_: WebhookEvent| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            };
+            let app = Router::new().route("/", post(on_event).layer(layer.clone())).layer(layer);
+            for number in 0..20 {
+                let request = sign(&format!("axum {number}")).into_http_request::<Body>("/").unwrap();
+                let status = soon(app.clone().oneshot(request)).await.unwrap().status();
+                assert_eq!((status.as_u16(), handled.load(Ordering::Relaxed)), (200, number + 1), "{receiver:?}");
+            }
+        }
+        {
+            use actix_web::{App, HttpResponse, rt::System, test, web};
+            handled.store(0, Ordering::Relaxed);
+            let counted = Arc::clone(&handled);
+            let (receiver, requests) = (receiver.clone(), (0..20).map(|number| sign(&format!("actix {number}"))));
+            let requests: Vec<_> = requests.collect();
+            std::thread::spawn(move || {
+                System::new().block_on(async move {
+                    let on_event = move |_: WebhookEvent| {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        async { HttpResponse::Ok().finish() }
+                    };
+                    let middleware = WebhookMiddleware::new(receiver);
+                    let resource = web::resource("/").wrap(middleware.clone()).route(web::post().to(on_event));
+                    let app = test::init_service(App::new().wrap(middleware).service(resource)).await;
+                    for request in requests {
+                        let answer = test::call_service(&app, request.into_test_request().to_request()).await;
+                        assert_eq!(answer.status().as_u16(), 200);
+                    }
+                });
+            })
+            .join()
+            .unwrap();
+            assert_eq!(handled.load(Ordering::Relaxed), 20);
+        }
+    }
+}
+
+/// It must not lose the event. The body decides then, so copies are still found.
+#[tokio::test]
+async fn a_panic_in_the_users_key_falls_back_to_the_body() {
+    let panics = |event: &WebhookEvent| -> Option<Vec<String>> {
+        if event.name == "note.created" {
+            std::panic::resume_unwind(Box::new("the key panics"));
+        }
+        None
+    };
+    for acknowledges in [false, true] {
+        everywhere(
+            || {
+                let receiver = receiver(never_expiring(MemoryStore::new(1000)).key_by(panics));
+                if acknowledges { receiver.acknowledge_within(Duration::from_secs(300)) } else { receiver }
+            },
+            async |server, outcomes| {
+                let (body, other) = (event("panics"), event("another"));
+                assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+                assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+                assert_eq!(server.post_handled(delivery(&other), 200).await, 200);
+                let handled = OutcomeKind::Handled;
+                expect(outcomes, [FAILED, handled, OutcomeKind::Duplicate, handled]).await;
+            },
+        )
+        .await;
+    }
+}
+
+/// A shorter one would run out between two renewals.
+#[tokio::test]
+async fn no_lease_is_shorter_than_the_minimum() {
+    for lease in [Duration::ZERO, Duration::from_millis(1), Deduplicate::MIN_LEASE] {
+        let shown = format!("{:?}", Deduplicate::new(MemoryStore::new(1)).lease(lease));
+        assert!(shown.contains(&format!("lease: {:?}", Deduplicate::MIN_LEASE)), "{shown}");
+    }
+    let longer = Deduplicate::MIN_LEASE * 2;
+    assert!(format!("{:?}", Deduplicate::new(MemoryStore::new(1)).lease(longer)).contains(&format!("{longer:?}")));
+}
+
+mod store_failures {
+    use super::*;
+
+    /// Plays a scenario on each stack, with a store that can be told to fail.
+    async fn everywhere(
+        deduplicate: impl Fn(ScriptedStore) -> Deduplicate,
+        scenario: impl AsyncFn(&ScriptedStore, &mut Server, &mut Outcomes),
+    ) {
+        Stack::each(async |stack| {
+            let store = ScriptedStore::new();
+            let (receiver, mut outcomes) = Outcomes::of(receiver(deduplicate(store.clone())));
+            let mut server = stack.serve(receiver).await;
+            scenario(&store, &mut server, &mut outcomes).await;
+            server.calls.assert_none();
+            outcomes.assert_none();
+            server.stop().await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn by_default_it_is_handled_and_this_process_remembers() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            store.fail_all();
+            let body = event("store is down");
+            // What fails can be handled again, though the store cannot be told.
+            for status in [500, 200] {
+                assert_eq!(server.post_handled(delivery(&body), status).await, status);
+            }
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            assert_eq!(server.post(delivery(&body)).await.status, 200);
+            expect(outcomes, [FAILED, OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_was_handled_before_the_store_failed_is_not_handled_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("handled before");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.fail_all();
+            for _ in 0..2 {
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    /// What the store was told to forget, it knows best.
+    #[tokio::test]
+    async fn a_copy_during_a_failure_leaves_nothing_behind() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("forgotten");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.fail(Op::Claim, Fault::Refuse);
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            assert!(store.forget(store.last_key()).await.unwrap());
+            assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    /// As a Redis may in a failover.
+    #[tokio::test]
+    async fn a_store_that_lost_what_it_was_told_is_told_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("lost");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            assert!(store.forget(store.last_key()).await.unwrap());
+            store.fail(Op::Claim, Fault::LoseAnswer);
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver elsewhere that died.
+    #[tokio::test]
+    async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("claimed elsewhere");
+            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+            let lease = Duration::from_millis(300);
+            let elsewhere = store.claim_elsewhere(store.last_key(), lease).await;
+            assert!(matches!(elsewhere, ClaimOutcome::Fresh(_)));
+            store.fail(Op::Claim, Fault::Refuse);
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            // While it refuses, and when the claim has run out.
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            store.mend();
+            sleep(2 * lease).await;
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(outcomes, [FAILED, OutcomeKind::Handled, OutcomeKind::Duplicate, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    /// Many at once: none is refused because another one is just being looked up.
+    #[tokio::test]
+    async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            store.go_far_away();
+            let body = event("copies at once");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            let copies: Vec<_> = (0..60).map(|_| post(server.address, signed_anew(&body))).collect();
+            for copy in copies {
+                assert_eq!(soon(copy).await.unwrap().unwrap().status, 200);
+            }
+            let duplicates = [OutcomeKind::Duplicate; 60];
+            expect(outcomes, [OutcomeKind::Handled].into_iter().chain(duplicates).collect::<Vec<_>>()).await;
+        })
+        .await;
+    }
+
+    /// The store knows best, while it answers: it may have been told to forget.
+    #[tokio::test]
+    async fn what_the_store_forgot_is_handled_again() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("forgotten");
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            assert!(store.forget(store.last_key()).await.unwrap());
+            assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_back_learns_what_was_handled_meanwhile() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            store.fail_all();
+            let first = post(server.address, delivery(event("store is back")));
+            let call = server.calls.next().await;
+            store.mend();
+            call.answer(200);
+            assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+            let elsewhere = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+            assert_eq!(elsewhere, ClaimOutcome::Completed);
+            expect(outcomes, [OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_failure_while_a_handler_runs_lets_no_copy_through() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("store goes down");
+            let first = post(server.address, delivery(&body));
+            let call = server.calls.next().await;
+            store.fail_all();
+            let second = waiting(server, &body, outcomes).await;
+            call.answer(200);
+            for answer in [first, second] {
+                assert_eq!(soon(answer).await.unwrap().unwrap().status, 200);
+            }
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_landed_although_its_answer_was_lost_is_ended() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            for (status, then) in [(500, "free"), (200, "completed")] {
+                store.fail(Op::Claim, Fault::LoseAnswer);
+                let answered = server.post_handled(delivery(event("landed")), status).await;
+                assert_eq!(answered, status);
+                store.mend();
+                let found = match store.claim_elsewhere(store.last_key(), Duration::from_secs(300)).await {
+                    ClaimOutcome::Fresh(claim) => {
+                        assert!(store.release(&claim).await.unwrap());
+                        "free"
+                    }
+                    ClaimOutcome::Completed => "completed",
+                    ClaimOutcome::Running => "running",
+                };
+                assert_eq!(found, then);
+            }
+            expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn rejecting_refuses_and_frees_what_may_have_landed() {
+        let rejecting = |store| never_expiring(store).on_store_failure(StoreFailure::Reject);
+        everywhere(rejecting, async |store, server, outcomes| {
+            let body = event("rejected");
+            for fault in [Fault::Refuse, Fault::LoseAnswer] {
+                store.fail(Op::Claim, fault);
+                let answer = server.post(delivery(&body)).await;
+                assert_eq!((answer.status, answer.body.len()), (503, 0));
+                expect(outcomes, [OutcomeKind::Refused(RefusalKind::StoreFailed)]).await;
+            }
+            store.mend();
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.fail(Op::Claim, Fault::Refuse);
+            assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "nobody knows for sure");
+            let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn renewals_that_fail_do_not_disturb_the_handler() {
+        let short = |store| Deduplicate::new(store).lease(Duration::from_millis(60));
+        everywhere(short, async |store, server, outcomes| {
+            store.fail(Op::Renew, Fault::Refuse);
+            let first = post(server.address, delivery(event("renewal fails")));
+            let call = server.calls.next().await;
+            soon(async {
+                while store.asked(Op::Renew) < 5 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await;
+            call.answer(200);
+            assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
+            let elsewhere = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+            assert_eq!(elsewhere, ClaimOutcome::Completed, "nobody else had it");
+            expect(outcomes, [OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_completion_that_fails_is_remembered_in_this_process() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            let body = event("completion fails");
+            store.fail(Op::Complete, Fault::Refuse);
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            store.mend();
+            assert_eq!(server.post(signed_anew(&body)).await.status, 200);
+            expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_release_that_fails_leaves_it_to_the_lease() {
+        let short = |store| Deduplicate::new(store).lease(Duration::from_millis(200));
+        everywhere(short, async |store, server, outcomes| {
+            let body = event("release fails");
+            store.fail(Op::Release, Fault::Refuse);
+            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+            store.mend();
+            // It waits for the lease to end, then is handled.
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
+    /// The handler is done, and the client leaves while the store takes its time.
+    #[tokio::test]
+    async fn who_leaves_during_the_completion_does_not_undo_it() {
+        everywhere(never_expiring, async |store, server, outcomes| {
+            store.fail(Op::Complete, Fault::Hang);
+            let client = Leaving::send(server.address, delivery(event("leaves late")).bytes()).await;
+            server.calls.next().await.answer(200);
+            soon(async {
+                while store.asked(Op::Complete) == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await;
+            store.mend();
+            client.leave(Leave::Reset);
+            expect(outcomes, [OutcomeKind::Handled]).await;
+            assert_eq!(server.post(delivery(event("leaves late"))).await.status, 200);
+            expect(outcomes, [OutcomeKind::Duplicate]).await;
+        })
+        .await;
+    }
+}
+
+/// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease is what is left.
+mod without_a_runtime {
+    use std::{future::pending, pin::pin, task::Context};
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_outside() {
+        let store = ScriptedStore::new();
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
+        {
+            let mut future = pin!(deliver(receiver, pending));
+            let entered = runtime();
+            let guard = entered.enter();
+            assert!(future.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+            drop(guard);
+            drop(entered);
+        }
+        runtime().block_on(async {
+            expect(&mut outcomes, [OutcomeKind::Aborted]).await;
+            let found = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
+            assert_eq!(found, ClaimOutcome::Running, "until the lease ends");
+        });
+    }
+
+    #[test]
+    fn a_background_that_ends_with_its_runtime() {
+        let receiver = receiver(never_expiring(ScriptedStore::new())).acknowledge_within(Duration::ZERO);
+        let (receiver, mut outcomes) = Outcomes::of(receiver);
+        let ends = runtime();
+        assert_eq!(ends.block_on(deliver(receiver.clone(), pending)), 202);
+        drop(ends);
+        runtime().block_on(async {
+            let outcome = outcomes.next().await;
+            assert_eq!((outcome.kind, outcome.acknowledged), (OutcomeKind::Aborted, true));
+            assert_eq!(receiver.drain(Duration::MAX).await.abandoned, 0);
+        });
+    }
+}

@@ -1,0 +1,291 @@
+//! One receiver for many tenants: whose keys, when they are asked for, what strangers learn. Alike in axum and actix-web.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use twenty_webhook::{
+    Receiver,
+    deduplicate::MemoryStore,
+    receiver::{OutcomeKind, TenantRequest},
+    verify::{ConfigError, Keys, Signer, Verifier, VerifierBuilder},
+};
+
+use crate::support::{
+    NOW, SIGNATURE, clock,
+    http1::{Connection, Request, soon, unsigned},
+    secret,
+    stack::{self, Outcomes, Server, Stack, event},
+};
+
+fn builder() -> VerifierBuilder {
+    Verifier::builder().clock(clock())
+}
+
+fn keys(id: &str, secrets: &[&str]) -> Keys {
+    Keys::new(id, secrets.iter().map(|text| secret(text))).unwrap()
+}
+
+/// A delivery to a tenant, signed with this secret.
+fn delivery(tenant: &str, secret: &str, body: impl AsRef<[u8]>) -> Request {
+    let headers = Signer::new(secret).unwrap().sign_at(NOW, &body).pairs();
+    let request = unsigned(body).line(&format!("POST /webhooks/twenty/{tenant} HTTP/1.1"));
+    headers.into_iter().fold(request, |request, (name, value)| request.with(&name, value))
+}
+
+/// The tenants, which can be changed, and what was asked of them.
+#[derive(Clone)]
+struct Tenants {
+    keys: Arc<RwLock<HashMap<String, Keys>>>,
+    asked: Arc<Mutex<Vec<TenantRequest>>>,
+}
+
+impl Tenants {
+    fn new() -> Self {
+        let keys = [("acme", "acme's"), ("bolt", "bolt's")].map(|(id, secret)| (id.to_owned(), keys(id, &[secret])));
+        Self { keys: Arc::new(RwLock::new(keys.into())), asked: Arc::default() }
+    }
+
+    fn set(&self, tenant: &str, secrets: &[&str]) {
+        self.keys.write().unwrap().insert(tenant.to_owned(), keys(tenant, secrets));
+    }
+
+    fn receiver(&self, verifier: VerifierBuilder) -> Receiver {
+        let tenants = self.clone();
+        let resolve = move |request: TenantRequest| {
+            let tenants = tenants.clone();
+            async move {
+                tenants.asked.lock().unwrap().push(request.clone());
+                match request.last_segment() {
+                    "down" => Err("the database is down")?,
+                    "hangs" => pending().await,
+                    tenant => Ok(tenants.keys.read().unwrap().get(tenant).cloned()),
+                }
+            }
+        };
+        Receiver::for_tenants(verifier, resolve).unwrap()
+    }
+
+    fn asked(&self) -> Vec<TenantRequest> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+async fn everywhere(
+    receiver: impl Fn(&Tenants) -> Receiver,
+    scenario: impl AsyncFn(&Tenants, &mut Server, &mut Outcomes),
+) {
+    Stack::each(async |stack| {
+        let tenants = Tenants::new();
+        let (receiver, mut outcomes) = Outcomes::of(receiver(&tenants));
+        let mut server = stack.serve(receiver).await;
+        scenario(&tenants, &mut server, &mut outcomes).await;
+        server.calls.assert_none();
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_tenant_by_its_own_keys() {
+    everywhere(
+        |tenants| tenants.receiver(builder()),
+        async |tenants, server, outcomes| {
+            for (tenant, secret) in [("acme", "acme's"), ("bolt", "bolt's")] {
+                let request = delivery(tenant, secret, event("own"));
+                assert_eq!(server.post_handled(request.clone(), 200).await, 200);
+                assert_eq!(outcomes.next().await.verified.keys_id(), tenant);
+                assert_eq!(server.post_handled(request.chunked(3), 200).await, 200);
+                assert_eq!(outcomes.next().await.verified.keys_id(), tenant);
+            }
+            assert_eq!(tenants.asked().len(), 4);
+            for (tenant, secret) in [("acme", "bolt's"), ("bolt", "acme's"), ("nobody", "acme's")] {
+                assert_eq!(server.post(delivery(tenant, secret, event("wrong"))).await.status, 401, "{tenant}");
+            }
+        },
+    )
+    .await;
+}
+
+/// The stand-in for the keys of unknown tenants has a secret too, and it opens nothing.
+#[tokio::test]
+async fn unknown_tenants_are_refused_like_wrong_signatures_and_no_sooner() {
+    everywhere(
+        |tenants| tenants.receiver(builder()),
+        async |_, server, _| {
+            let mut answers = Vec::new();
+            for (tenant, secret) in [("nobody", "nobody"), ("acme", "wrong")] {
+                let request = delivery(tenant, secret, event("strange")).bytes();
+                let (most, rest) = request.split_at(request.len() - 1);
+                let mut connection = Connection::open(server.address).await;
+                connection.send(most).await;
+                let early = timeout(Duration::from_millis(50), connection.answer()).await;
+                assert!(early.is_err(), "{tenant} was refused before its body was there");
+                connection.send(rest).await;
+                let mut answer = connection.answer().await.unwrap();
+                answer.headers.retain(|(name, _)| name != "date");
+                assert_eq!(answer.status, 401);
+                answers.push(format!("{answer:?}"));
+            }
+            assert_eq!(answers[0], answers[1]);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_resolver_that_fails_or_hangs_is_503() {
+    everywhere(
+        |tenants| tenants.receiver(builder()).body_deadline(Duration::from_millis(100)),
+        async |_, server, _| {
+            for tenant in ["down", "hangs"] {
+                let answer = server.post(delivery(tenant, "acme's", event("no keys"))).await;
+                assert_eq!((answer.status, answer.body.len()), (503, 0), "{tenant}");
+                assert_eq!(answer.header("www-authenticate"), None);
+            }
+            assert_eq!(server.post_handled(delivery("acme", "acme's", event("keys")), 200).await, 200);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn secrets_change_while_it_runs() {
+    everywhere(
+        |tenants| tenants.receiver(builder()),
+        async |tenants, server, outcomes| {
+            let old = || delivery("acme", "acme's", event("rotated"));
+            let new = || delivery("acme", "acme's new", event("rotated"));
+            assert_eq!(server.post(new()).await.status, 401);
+            tenants.set("acme", &["acme's new", "acme's"]);
+            for (request, index) in [(new(), 0), (old(), 1)] {
+                assert_eq!(server.post_handled(request, 200).await, 200);
+                assert_eq!(outcomes.next().await.verified.secret_index(), index);
+            }
+            tenants.set("acme", &["acme's new"]);
+            assert_eq!(server.post(old()).await.status, 401);
+            tenants.keys.write().unwrap().remove("acme");
+            assert_eq!(server.post(new()).await.status, 401);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn strangers_do_not_reach_the_resolver() {
+    everywhere(
+        |tenants| tenants.receiver(builder().body_limit(1000)),
+        async |tenants, server, _| {
+            let signed = || delivery("acme", "acme's", event("strange"));
+            let cases = [
+                (unsigned(event("strange")).line("POST /webhooks/twenty/acme HTTP/1.1"), 401),
+                (signed().timestamp("1000000000000"), 401),
+                (signed().timestamp("9999999999999"), 401),
+                (signed().timestamp("now"), 400),
+                (signed().signature("none"), 400),
+                (signed().without(SIGNATURE), 400),
+                (signed().with(SIGNATURE, "0".repeat(64)), 400),
+                (signed().with("content-encoding", "gzip"), 415),
+                (delivery("acme", "acme's", event(&"x".repeat(1000))), 413),
+            ];
+            for (request, status) in cases {
+                assert_eq!(server.post(request).await.status, status);
+            }
+            assert!(tenants.asked().is_empty());
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn limits_and_budget_hold() {
+    everywhere(
+        |tenants| tenants.receiver(builder().body_limit(1000)).unverified_budget(500),
+        async |_, server, _| {
+            for tenant in ["acme", "nobody"] {
+                let long = delivery(tenant, "acme's", event(&"x".repeat(1000))).chunked(100);
+                assert_eq!(server.post(long).await.status, 503, "the budget is the first to end");
+            }
+            for _ in 0..3 {
+                let fits = delivery("acme", "acme's", event(&"x".repeat(400)));
+                assert_eq!(server.post_handled(fits, 500).await, 500, "all of it was given back");
+            }
+        },
+    )
+    .await;
+    everywhere(
+        |tenants| tenants.receiver(builder().body_limit(1000)),
+        async |_, server, _| {
+            let long = delivery("nobody", "acme's", event(&"x".repeat(1000))).chunked(100);
+            assert_eq!(server.post(long).await.status, 413);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_tenant_can_be_told_by() {
+    everywhere(
+        |tenants| tenants.receiver(builder()),
+        async |tenants, server, _| {
+            let request = delivery("acme", "acme's", event("asks"));
+            let request = request.line("POST /webhooks/twenty/acme?token=hush&x HTTP/1.1");
+            let request = request.with("X-Tenant", b"caf\xe9").with("x-tenant", "second");
+            assert_eq!(server.post_handled(request, 200).await, 200);
+            let [asked] = &tenants.asked()[..] else { panic!("not once") };
+            assert_eq!((asked.path(), asked.last_segment()), ("/webhooks/twenty/acme", "acme"));
+            assert_eq!(asked.query(), Some("token=hush&x"));
+            assert_eq!(asked.header("x-tENANT"), Some(&b"caf\xe9"[..]));
+            assert_eq!(asked.header("x-other"), None);
+            // Both can hold credentials.
+            assert_eq!(format!("{asked:?}"), r#"TenantRequest { path: "/webhooks/twenty/acme", .. }"#);
+
+            assert_eq!(server.post_handled(delivery("acme", "acme's", event("asks")), 200).await, 200);
+            assert_eq!(tenants.asked()[0].query(), None);
+        },
+    )
+    .await;
+}
+
+/// Tenants sign with secrets of their own what they like, for example what another one is about to receive.
+#[tokio::test]
+async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
+    everywhere(
+        |tenants| tenants.receiver(builder()).deduplicate(MemoryStore::new(1000)),
+        async |_, server, outcomes| {
+            let body = event("for both");
+            for (tenant, secret) in [("acme", "acme's"), ("bolt", "bolt's")] {
+                assert_eq!(server.post_handled(delivery(tenant, secret, &body), 200).await, 200);
+                assert_eq!(outcomes.next().await.kind, OutcomeKind::Handled);
+            }
+            for (tenant, secret) in [("acme", "acme's"), ("bolt", "bolt's")] {
+                assert_eq!(server.post(delivery(tenant, secret, &body)).await.status, 200);
+                assert_eq!(outcomes.next().await.kind, OutcomeKind::Duplicate);
+            }
+            // Nor while it runs.
+            let body = event("for both, at once");
+            let acme = stack::post(server.address, delivery("acme", "acme's", &body));
+            let acmes = server.calls.next().await;
+            assert_eq!(server.post_handled(delivery("bolt", "bolt's", &body), 200).await, 200);
+            acmes.answer(200);
+            assert_eq!(soon(acme).await.unwrap().unwrap().status, 200);
+        },
+    )
+    .await;
+}
+
+#[test]
+fn secrets_of_the_verifier_would_never_be_used() {
+    let nobody = |_| async { Ok(None) };
+    let keys = Keys::new("keys", [secret("hush")]).unwrap();
+    for given in [builder().secret(secret("hush")), builder().keys(keys)] {
+        assert_eq!(Receiver::for_tenants(given, nobody).unwrap_err(), ConfigError::KeysAndSecrets);
+    }
+    let receiver = Receiver::for_tenants(builder(), nobody).unwrap();
+    let shown = format!("{receiver:?}");
+    assert!(shown.contains("resolver: Some(<fn>)"), "{shown}");
+}

@@ -1,0 +1,259 @@
+//! The larger examples as their users run them: built, in processes of their own, over sockets, ended by signals.
+//!
+//! `cargo test --all-features` builds them as well; to run this file alone, `cargo build --all-features --examples` comes first. They are
+//! driven from here and not by a script, for the tests look into Redis and stop a worker at the moment that matters.
+
+use std::{collections::BTreeSet, io::Write as _, net::SocketAddr, ops::Range};
+
+use twenty_webhook::verify::{Signer, Timestamp};
+
+use crate::support::{
+    data_text,
+    http1::Connection,
+    program::Program,
+    redis::{Server, until},
+};
+
+const SECRET: &str = "dev-secret";
+
+/// A body with an id of its own.
+fn body(number: usize) -> String {
+    let template = data_text("person.created.json");
+    template.replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id(number))
+}
+
+fn id(number: usize) -> String {
+    format!("{number:08x}-0000-4000-8000-000000000000")
+}
+
+async fn post(address: SocketAddr, path: &str, secret: &str, body: &str) -> u16 {
+    let headers = Signer::new(secret).unwrap().sign(body).pairs();
+    Connection::open(address).await.post(path, headers, body.to_owned()).await.unwrap()
+}
+
+#[tokio::test]
+async fn many_tenants() {
+    let file = std::env::temp_dir().join(format!("twenty-webhook-tenants-{}", std::process::id()));
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("acme acme-secret\n\nglobex globex-secret\n");
+    let mut program = Program::start("many_tenants", &[], &[("TENANTS_FILE", file.to_str().unwrap())]);
+    let address = program.address();
+    let (acme, globex) = ("/webhooks/twenty/acme", "/webhooks/twenty/globex");
+
+    // The same body, one event each: neither counts as a copy of the other.
+    assert_eq!(post(address, acme, "acme-secret", &body(1)).await, 200);
+    assert_eq!(post(address, globex, "globex-secret", &body(1)).await, 200);
+    assert_eq!(post(address, acme, "acme-secret", &body(1)).await, 200);
+    let handled = |tenant: &str, number| format!("{tenant} person.created {}", id(number));
+    assert_eq!(program.lines(), [handled("acme", 1), handled("globex", 1)]);
+
+    // Nobody signs for somebody else.
+    assert_eq!(post(address, acme, "globex-secret", &body(2)).await, 401);
+    assert_eq!(post(address, "/webhooks/twenty/initech", "acme-secret", &body(2)).await, 401);
+
+    // A rotation: the old secret goes on being taken as long as it is listed.
+    let reload = |program: &mut Program, text: &str, says: &str| {
+        write(text);
+        let before = program.log().matches(says).count();
+        program.signal("-HUP");
+        program.until(says, |program| program.log().matches(says).count() > before);
+    };
+    reload(&mut program, "acme new-secret acme-secret\nglobex globex-secret\n", "2 tenants");
+    assert_eq!(post(address, acme, "new-secret", &body(3)).await, 200);
+    assert_eq!(post(address, acme, "acme-secret", &body(4)).await, 200);
+    reload(&mut program, "acme new-secret\nglobex globex-secret\n", "2 tenants");
+    assert_eq!(post(address, acme, "acme-secret", &body(5)).await, 401);
+    // The keys are the same to deduplication, whichever secret signs.
+    assert_eq!(post(address, acme, "new-secret", &body(4)).await, 200);
+
+    // A file with a mistake in it changes nothing.
+    reload(&mut program, "acme another-secret\nglobex\n", "all stays as it was: line 2 of");
+    assert_eq!(post(address, acme, "new-secret", &body(6)).await, 200);
+    assert_eq!(post(address, globex, "globex-secret", &body(6)).await, 200);
+
+    assert!(program.terminate().success());
+    let expected = [("acme", 1), ("globex", 1), ("acme", 3), ("acme", 4), ("acme", 6), ("globex", 6)];
+    assert_eq!(program.lines(), expected.map(|(tenant, number)| handled(tenant, number)));
+    assert!(!program.log().contains("-secret"), "{}", program.log());
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn metrics() {
+    let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
+    let address = program.address();
+    let path = "/webhooks/twenty";
+    for number in 0..3 {
+        assert_eq!(post(address, path, SECRET, &body(number)).await, 200);
+    }
+    assert_eq!(post(address, path, SECRET, &body(0)).await, 200);
+    assert_eq!(post(address, path, "another-secret", &body(4)).await, 401);
+    let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
+    let mut connection = Connection::open(address).await;
+    assert_eq!(connection.post(path, stale, body(5)).await.unwrap(), 401);
+
+    let page = connection.get("/metrics").await.unwrap();
+    let has = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    has(r#"twenty_webhook_deliveries_total{outcome="handled"} 3"#);
+    has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
+    has(r#"twenty_webhook_refusals_total{kind="signature_mismatch"} 1"#);
+    has("twenty_webhook_background_handlers 0");
+    // Everything that verified.
+    for histogram in ["body_bytes", "age_seconds", "verification_seconds"] {
+        has(&format!(r#"twenty_webhook_{histogram}_bucket{{le="+Inf"}} 4"#));
+        has(&format!("twenty_webhook_{histogram}_count 4"));
+    }
+    assert!(page.contains("twenty_webhook_handler_seconds_bucket{"), "{page}");
+    assert!(!page.contains(SECRET));
+    assert!(program.terminate().success());
+}
+
+/// A client with half a request head keeps its connection open for as long as it likes. The
+/// programs end all the same.
+#[tokio::test]
+async fn half_a_request_head_keeps_no_program_from_ending() {
+    let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));
+    std::fs::write(&file, "acme acme-secret\n").unwrap();
+    let redis = "redis://127.0.0.1:1";
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("TENANTS_FILE", file.to_str().unwrap())];
+    let names = ["axum_receiver", "actix_receiver", "event_router", "many_tenants", "metrics", "header_deadline"];
+    let mut programs: Vec<_> = names.iter().map(|name| Program::start(name, &[], &variables)).collect();
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", redis)];
+    programs.push(Program::start("redis_receiver", &[], &variables));
+    let mut clients = Vec::new();
+    for program in &mut programs {
+        for part in
+            ["POST / HTTP/1.1\r\n", "P", "POST /webhooks/twenty HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"]
+        {
+            let mut client = std::net::TcpStream::connect(program.address()).unwrap();
+            client.write_all(part.as_bytes()).unwrap();
+            clients.push(client);
+        }
+    }
+    // All of them at once. How long it takes is bounded by `Program::wait`.
+    for program in &programs {
+        program.signal("-TERM");
+    }
+    for program in &mut programs {
+        assert!(program.wait().success());
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
+    let signer = Signer::new(SECRET).unwrap();
+    let mut connection = Connection::open(address).await;
+    for number in numbers.flat_map(|number| [number, number]) {
+        let body = body(number);
+        let status = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await.unwrap();
+        assert_eq!(status, 200);
+    }
+}
+
+/// The ids of the events that were worked on.
+fn worked_on(workers: &[&Program]) -> Vec<String> {
+    let lines = workers.iter().flat_map(|worker| worker.lines());
+    lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_queue_with_two_workers_of_which_one_is_killed() {
+    const EVENTS: usize = 2_000;
+    let redis = Server::start(&[]);
+    let url = redis.url();
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "1000")];
+    let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
+    let mut receiver = start(&["receive"]);
+    let address = receiver.address();
+    // Each delivery twice, the second one as a copy. The workers begin when half of the events wait for them.
+    enqueue(address, 0..EVENTS / 2).await;
+    let mut killed = start(&["work", "killed"]);
+    let mut survivor = start(&["work", "survivor"]);
+    let enqueuing = tokio::spawn(enqueue(address, EVENTS / 2..EVENTS));
+
+    // Half-way, while it holds events that it has not done: frozen until that is so, for it takes them and is done in no time.
+    let holds = || {
+        let held: Vec<(String, String, u64, u64)> =
+            redis.command(&["XPENDING", "twenty:events", "workers", "-", "+", "100", "killed"]).unwrap();
+        held.len()
+    };
+    killed.until("it has done some", |killed| killed.lines().len() > EVENTS / 10);
+    killed.until("it holds some", |killed| {
+        killed.signal("-STOP");
+        let holds_some = holds() > 0;
+        if !holds_some {
+            killed.signal("-CONT");
+        }
+        holds_some
+    });
+    let abandoned = holds();
+    killed.kill();
+    enqueuing.await.unwrap();
+
+    let stream_is_empty = || redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0;
+    until("all is done", stream_is_empty);
+    assert!(receiver.terminate().success());
+    assert!(survivor.terminate().success());
+    let by_killed = killed.lines().len();
+    let all = worked_on(&[&killed, &survivor]);
+    let distinct: BTreeSet<_> = all.iter().collect();
+    let doubled = all.len() - distinct.len();
+    println!(
+        "{EVENTS} events, each delivered twice: {by_killed} done by the worker that was killed, which left {abandoned} behind;"
+    );
+    println!("lost {}, done twice {doubled}", EVENTS - distinct.len());
+    assert_eq!(distinct.len(), EVENTS, "lost");
+    assert!(doubled <= abandoned, "only what it had done and could not say so is done again");
+    assert!(by_killed < EVENTS);
+    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_queue_with_an_entry_that_nobody_can_work_on() {
+    let redis = Server::start(&[]);
+    let url = redis.url();
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "200")];
+    // Written into the stream by somebody who cannot sign.
+    let forged = ["XADD", "twenty:events", "*", "event", "person.created", "body", "{}"];
+    let _: String = redis.command(&forged).unwrap();
+    let mut receiver = Program::start("redis_stream", &["receive"], &variables);
+    let address = receiver.address();
+    let mut worker = Program::start("redis_stream", &["work", "worker"], &variables);
+    for number in 0..3 {
+        assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(number)).await, 200);
+    }
+    worker.until("it has done the others", |worker| worker.lines().len() == 3);
+    worker.until("it gave up the forged one", |worker| worker.log().contains("gave up after 3 attempts"));
+    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap(), 0);
+    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 1);
+
+    assert!(worker.terminate().success());
+    assert_eq!(worked_on(&[&worker]), [id(0), id(1), id(2)]);
+    assert!(receiver.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_queue_that_is_down_is_no_success_and_comes_back() {
+    let mut redis = Server::start(&[]);
+    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
+    let mut receiver = Program::start("redis_stream", &["receive"], &variables);
+    let address = receiver.address();
+    let mut worker = Program::start("redis_stream", &["work", "worker"], &variables);
+    assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(0)).await, 200);
+    worker.until("it has done the first", |worker| worker.lines().len() == 1);
+
+    redis.kill();
+    assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 503);
+    redis.restart();
+    // All connections are broken, and the group of workers is gone with the stream.
+    assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 200);
+    worker.until("it has done the second", |worker| worker.lines().len() == 2);
+
+    assert!(worker.terminate().success());
+    assert!(receiver.terminate().success());
+    assert_eq!(worked_on(&[&worker]), [id(0), id(1)]);
+    assert!(!format!("{}{}", receiver.log(), worker.log()).contains(SECRET));
+}

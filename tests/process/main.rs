@@ -1,0 +1,29 @@
+//! Receivers in processes of their own: under attack, under load, asked to end, killed; and the larger examples.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod attacks_framing;
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod attacks_http2;
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod attacks_replay;
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod attacks_slow;
+#[cfg(all(feature = "metrics", feature = "redis"))]
+mod example_programs;
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "redis"))]
+mod faults;
+#[cfg(all(unix, feature = "actix-web"))]
+mod shutdown;
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod soak;
+
+/// Not a test: the program that `support::target::Target` starts.
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+#[test]
+#[ignore = "run by other tests, in a process of its own"]
+fn receiver() {
+    support::target::serve();
+}

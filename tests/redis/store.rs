@@ -1,0 +1,581 @@
+//! The store in Redis, against real servers that are killed, frozen, filled up and restarted.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twenty_webhook::deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, RedisStore, StoreError, StoreErrorKind};
+
+use crate::support::{
+    claim_store::{self, fresh, key},
+    redis::{Server, cluster, free_port, until},
+};
+
+const LONG: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_millis(500);
+/// For a busy machine to get round to it.
+const SLACK: Duration = Duration::from_millis(1_500);
+
+/// The error and everything beneath it, as text and as `Debug`.
+fn texts(error: &StoreError) -> String {
+    let mut texts = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        texts += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    texts
+}
+
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let result = future.await;
+    let elapsed = start.elapsed();
+    assert!(elapsed < limit, "took {elapsed:?}, more than {limit:?}");
+    result
+}
+
+/// Every operation fails with `kind`, within the deadline.
+async fn all_fail(store: &dyn ClaimStore, kind: StoreErrorKind) {
+    let claim = Claim::new(key());
+    let limit = DEADLINE + SLACK;
+    let error = within(limit, store.claim(claim.key(), LONG)).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{}", texts(&error));
+    assert_eq!(error.into_claim().unwrap().key(), claim.key());
+    let others = [
+        within(limit, store.renew(&claim, LONG)).await.unwrap_err(),
+        within(limit, store.complete(&claim, LONG)).await.unwrap_err(),
+        within(limit, store.release(&claim)).await.unwrap_err(),
+        within(limit, store.forget(claim.key())).await.unwrap_err(),
+    ];
+    for error in others {
+        assert_eq!(error.kind(), kind, "{}", texts(&error));
+        assert!(error.into_claim().is_none());
+    }
+}
+
+/// The whole life of a claim, at the first attempt.
+async fn works(store: &dyn ClaimStore) {
+    let claim = fresh(store.claim(key(), LONG).await.unwrap());
+    assert!(store.renew(&claim, LONG).await.unwrap());
+    assert!(store.complete(&claim, LONG).await.unwrap());
+    assert_eq!(store.claim(claim.key(), LONG).await.unwrap(), ClaimOutcome::Completed);
+    assert!(store.forget(claim.key()).await.unwrap());
+    let claim = fresh(store.claim(claim.key(), LONG).await.unwrap());
+    assert!(store.release(&claim).await.unwrap());
+}
+
+fn name(key: ClaimKey) -> String {
+    let digits: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("twenty-webhook:{digits}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn acceptance() {
+    let server = Server::start(&[]);
+    let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(30));
+    let one = patient.clone().connect().await.unwrap();
+    let other = patient.connect().await.unwrap();
+    claim_store::suite(Arc::new(one), Arc::new(other)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn acceptance_in_a_cluster() {
+    let nodes = cluster();
+    let patient = |node: &Server| RedisStore::cluster([node.url()]).deadline(Duration::from_secs(30));
+    let one = patient(&nodes[0]).connect().await.unwrap();
+    let other = patient(&nodes[2]).connect().await.unwrap();
+    claim_store::suite(Arc::new(one), Arc::new(other)).await;
+    for node in &nodes {
+        assert!(node.command::<u64>(&["DBSIZE"]).unwrap() > 0, "each node holds some of the keys");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn stores_what_the_docs_say() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    until("the claim that connecting files is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
+
+    let claim = fresh(store.claim(key(), Duration::from_micros(60_000_001)).await.unwrap());
+    let name = name(claim.key());
+    let stored = |state: u8| {
+        let value: Vec<u8> = server.command(&["GET", &name]).unwrap();
+        assert_eq!(value, [&[state], &claim.token()[..]].concat());
+        server.command::<i64>(&["PTTL", &name]).unwrap()
+    };
+    assert!((50_000..=60_001).contains(&stored(b'r')));
+    assert!(store.renew(&claim, Duration::from_secs(90)).await.unwrap());
+    assert!((80_000..=90_000).contains(&stored(b'r')));
+    assert!(store.complete(&claim, Duration::from_secs(120)).await.unwrap());
+    assert!((110_000..=120_000).contains(&stored(b'c')));
+
+    let staging = RedisStore::builder(&server.url()).prefix("staging:").connect().await.unwrap();
+    let claim = fresh(staging.claim(claim.key(), LONG).await.unwrap());
+    assert!(server.command::<bool>(&["EXISTS", &name.replace("twenty-webhook:", "staging:")]).unwrap());
+    assert!(staging.release(&claim).await.unwrap());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn one_round_trip_a_call() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    works(&store).await; // files the scripts
+    let before = Calls::until_now(&server);
+    works(&store).await;
+    // the scripts' own SET and DEL count too
+    assert_eq!(before.since(&server), Calls { set: 3 + 1, evalsha: 3, eval: 0, del: 1 + 1 });
+}
+
+/// How often a server was asked, in vain or not.
+#[derive(Debug, PartialEq)]
+struct Calls {
+    set: u64,
+    evalsha: u64,
+    eval: u64,
+    del: u64,
+}
+
+impl Calls {
+    fn until_now(server: &Server) -> Self {
+        let stats: String = server.command(&["INFO", "commandstats"]).unwrap();
+        let calls = |command: &str| {
+            let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
+            let numbers = line.into_iter().flat_map(|line| line.split(',')).filter_map(|number| number.split_once('='));
+            let counted = numbers.filter(|(name, _)| ["calls", "rejected_calls"].contains(name));
+            counted.map(|(_, number)| number.parse::<u64>().unwrap()).sum()
+        };
+        Self { set: calls("set"), evalsha: calls("evalsha"), eval: calls("eval"), del: calls("del") }
+    }
+
+    fn since(&self, server: &Server) -> Self {
+        let now = Self::until_now(server);
+        Self {
+            set: now.set - self.set,
+            evalsha: now.evalsha - self.evalsha,
+            eval: now.eval - self.eval,
+            del: now.del - self.del,
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn killed_and_restarted() {
+    let mut server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    works(&store).await;
+    for _ in 0..3 {
+        server.kill();
+        // fails at once, not at the deadline
+        within(DEADLINE, all_fail(&store, StoreErrorKind::Connection)).await;
+        server.restart();
+        works(&store).await;
+    }
+    // restarted unnoticed: the connection is broken, the scripts are gone, and still nothing fails
+    let claim = fresh(store.claim(key(), LONG).await.unwrap());
+    server.restart();
+    assert!(!store.renew(&claim, LONG).await.unwrap(), "the server forgot it");
+    assert!(store.complete(&claim, LONG).await.unwrap());
+    assert_eq!(store.claim(claim.key(), LONG).await.unwrap(), ClaimOutcome::Completed);
+    server.restart();
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn scripts_flushed() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    works(&store).await;
+    let () = server.command(&["SCRIPT", "FLUSH"]).unwrap();
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let held = fresh(store.claim(key(), LONG).await.unwrap());
+    server.freeze();
+    let [renewed, released, completed] = [(); 3].map(|()| key());
+    let mut late = Vec::new();
+    for key in [renewed, released, completed] {
+        let error = within(DEADLINE + SLACK, store.claim(key, LONG)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Timeout);
+        late.push(error.into_claim().unwrap());
+    }
+    all_fail(&store, StoreErrorKind::Timeout).await;
+    server.thaw();
+
+    // the claims landed after all, and whoever asked for them holds them
+    assert!(store.renew(&held, LONG).await.unwrap());
+    for key in [renewed, released, completed] {
+        assert_eq!(store.claim(key, LONG).await.unwrap(), ClaimOutcome::Running);
+    }
+    assert!(store.renew(&late[0], LONG).await.unwrap());
+    assert!(store.release(&late[1]).await.unwrap());
+    assert!(store.complete(&late[2], LONG).await.unwrap());
+    assert_eq!(store.claim(renewed, LONG).await.unwrap(), ClaimOutcome::Running);
+    let _ = fresh(store.claim(released, LONG).await.unwrap());
+    assert_eq!(store.claim(completed, LONG).await.unwrap(), ClaimOutcome::Completed);
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn late_claim_that_nobody_frees_runs_out() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let key = key();
+    server.freeze();
+    let error = store.claim(key, Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
+    server.thaw();
+    until("the server goes on", || server.command::<String>(&["PING"]).is_ok());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let _ = fresh(store.claim(key, LONG).await.unwrap());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn slow_answers() {
+    let server = Server::start(&[]);
+    let hasty = RedisStore::builder(&server.url()).deadline(Duration::from_millis(100)).connect().await.unwrap();
+    let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(10)).connect().await.unwrap();
+    let () = server.command(&["CLIENT", "PAUSE", "1000", "ALL"]).unwrap();
+    let error = within(Duration::from_millis(900), hasty.claim(key(), LONG)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
+    let start = Instant::now();
+    works(&patient).await;
+    assert!(start.elapsed() > Duration::from_millis(300), "it was slow");
+    works(&hasty).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn out_of_memory() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    works(&store).await;
+    let claims = [fresh(store.claim(key(), LONG).await.unwrap()), fresh(store.claim(key(), LONG).await.unwrap())];
+    let () = server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+
+    let before = Calls::until_now(&server);
+    let error = store.claim(key(), LONG).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert!(texts(&error).contains("OOM"), "{}", texts(&error));
+    let unfiled = error.into_claim().unwrap();
+    assert_eq!(
+        before.since(&server),
+        Calls { set: 1, evalsha: 0, eval: 0, del: 0 },
+        "a refusal is no reason to ask again"
+    );
+    let before = Calls::until_now(&server);
+    assert_eq!(store.complete(&claims[0], LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
+    let Calls { evalsha, eval, .. } = before.since(&server);
+    assert_eq!((evalsha, eval), (1, 0), "nor to send the script");
+    // what takes no memory still works, and what was remembered is
+    assert!(store.renew(&claims[0], LONG).await.unwrap());
+    assert!(store.release(&claims[1]).await.unwrap());
+
+    let () = server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    assert_eq!(store.claim(claims[0].key(), LONG).await.unwrap(), ClaimOutcome::Running);
+    assert!(store.complete(&claims[0], LONG).await.unwrap());
+    assert!(store.complete(&unfiled, LONG).await.unwrap(), "handled in the meantime");
+    assert_eq!(store.claim(unfiled.key(), LONG).await.unwrap(), ClaimOutcome::Completed);
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn read_only_replica() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    works(&store).await;
+    let () = server.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]).unwrap();
+    assert_eq!(store.claim(key(), LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
+    assert_eq!(
+        RedisStore::connect(&server.url()).await.unwrap_err().kind(),
+        StoreErrorKind::Refused,
+        "found when connecting"
+    );
+    let () = server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    works(&store).await;
+}
+
+/// Passes bytes on to a server, until told to swallow an answer and hang up.
+struct Cutter {
+    port: u16,
+    cut: Arc<AtomicBool>,
+}
+
+impl Cutter {
+    fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (port, upstream) = (listener.local_addr().unwrap().port(), server.port());
+        let cut = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&cut);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).unwrap();
+                let (to_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let never = Arc::new(AtomicBool::new(false));
+                thread::spawn(move || Self::pass(client, to_server, &never));
+                let flag = Arc::clone(&flag);
+                thread::spawn(move || Self::pass(server, to_client, &flag));
+            }
+        });
+        Self { port, cut }
+    }
+
+    fn pass(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            if cut.swap(false, Ordering::SeqCst) || to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
+    }
+
+    fn cut_next_answer(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn answer_lost_with_the_connection() {
+    let server = Server::start(&[]);
+    let cutter = Cutter::before(&server);
+    let store = RedisStore::connect(&format!("redis://127.0.0.1:{}", cutter.port)).await.unwrap();
+    works(&store).await;
+
+    cutter.cut_next_answer();
+    let claim = fresh(store.claim(key(), LONG).await.unwrap());
+    assert_eq!(store.claim(claim.key(), LONG).await.unwrap(), ClaimOutcome::Running);
+    cutter.cut_next_answer();
+    assert_eq!(store.claim(claim.key(), LONG).await.unwrap(), ClaimOutcome::Running);
+    cutter.cut_next_answer();
+    assert!(store.renew(&claim, LONG).await.unwrap());
+    cutter.cut_next_answer();
+    assert!(store.complete(&claim, LONG).await.unwrap());
+    cutter.cut_next_answer();
+    assert_eq!(store.claim(claim.key(), LONG).await.unwrap(), ClaimOutcome::Completed);
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    // accepts connections, as far as the client can tell, and says nothing
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let store = RedisStore::builder(&url).connect_lazy().unwrap();
+    all_fail(&store, StoreErrorKind::Timeout).await;
+    let store = RedisStore::cluster([url]).connect_lazy().unwrap();
+    all_fail(&store, StoreErrorKind::Timeout).await;
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let error = RedisStore::connect(&url).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Connection, "{}", texts(&error));
+    let store = RedisStore::builder(&url).connect_lazy().unwrap();
+    within(DEADLINE, all_fail(&store, StoreErrorKind::Connection)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn started_after_the_receiver() {
+    let mut server = Server::start(&[]);
+    server.kill();
+    let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
+    all_fail(&store, StoreErrorKind::Connection).await;
+    server.restart();
+    works(&store).await;
+}
+
+#[tokio::test]
+async fn addresses_that_are_none() {
+    for url in ["", "redis", "localhost:6379", "http://localhost", "redis://", "rediss://localhost", "redis://h/x"] {
+        let error = RedisStore::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Settings, "{url}: {}", texts(&error));
+        let error = RedisStore::cluster([url]).connect_lazy().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Settings, "{url}: {}", texts(&error));
+    }
+    let error = RedisStore::cluster([""; 0]).connect_lazy().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Settings, "{}", texts(&error));
+}
+
+/// Without any one of the commands that the store needs, `connect` fails; with all of them and no
+/// other, everything works.
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_missing_permission_shows_when_connecting() {
+    const NEEDED: [&str; 6] = ["set", "get", "del", "pexpire", "eval", "evalsha"];
+    // What the connection itself asks for.
+    const CONNECTION: [&str; 3] = ["+hello", "+client", "+ping"];
+    let server = Server::start(&[]);
+    let url = format!("redis://app:pw@127.0.0.1:{}", server.port());
+    let allow = |commands: &[&str], keys: &str| {
+        let allowed: Vec<String> = commands.iter().map(|command| format!("+{command}")).collect();
+        let mut words = vec!["ACL", "SETUSER", "app", "reset", "on", ">pw", keys];
+        words.extend(CONNECTION);
+        words.extend(allowed.iter().map(String::as_str));
+        let () = server.command(&words).unwrap();
+    };
+    allow(&NEEDED, "~twenty-webhook:*");
+    let store = RedisStore::connect(&url).await.unwrap();
+    assert_eq!(server.command::<usize>(&["DBSIZE"]).unwrap(), 0, "nothing is left behind");
+    let claim = fresh(store.claim(key(), LONG).await.unwrap());
+    assert!(store.renew(&claim, LONG).await.unwrap());
+    assert!(store.complete(&claim, LONG).await.unwrap());
+    assert!(store.forget(claim.key()).await.unwrap());
+    for restarted in [false, true] {
+        for missing in NEEDED {
+            if restarted {
+                // The scripts are not there yet.
+                let () = server.command(&["SCRIPT", "FLUSH"]).unwrap();
+            }
+            let others: Vec<&str> = NEEDED.into_iter().filter(|command| *command != missing).collect();
+            allow(&others, "~twenty-webhook:*");
+            let error = RedisStore::connect(&url).await.expect_err(missing);
+            assert_eq!(error.kind(), StoreErrorKind::Refused, "{missing}: {}", texts(&error));
+        }
+    }
+    allow(&NEEDED, "~another:*");
+    assert_eq!(RedisStore::connect(&url).await.unwrap_err().kind(), StoreErrorKind::Refused);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn password_refused_and_mended() {
+    let server = Server::start(&["--requirepass", "correct-horse"]);
+    let admin = format!("redis://:correct-horse@127.0.0.1:{}", server.port());
+    let url = format!("redis://:battery-staple@127.0.0.1:{}", server.port());
+    let error = RedisStore::connect(&url).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "{}", texts(&error));
+    assert!(!texts(&error).contains("battery"), "{}", texts(&error));
+    let error = RedisStore::connect(&server.url()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused, "no password: {}", texts(&error));
+
+    let builder = RedisStore::builder(&url);
+    assert!(!format!("{builder:?}").contains("battery"), "{builder:?}");
+    let store = builder.connect_lazy().unwrap();
+    assert!(!format!("{store:?}").contains("battery"), "{store:?}");
+    all_fail(&store, StoreErrorKind::Refused).await;
+    let () = server.command_at(&admin, &["CONFIG", "SET", "requirepass", "battery-staple"]).unwrap();
+    // the attempt under way may still have seen the old password
+    let _ = store.claim(key(), LONG).await;
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn foreign_values() {
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    for value in ["", "r", "x", "running", "value-of-another-program"] {
+        let key = key();
+        let () = server.command(&["SET", &name(key), value]).unwrap();
+        let outcome = store.claim(key, LONG).await;
+        if value.starts_with('r') {
+            assert_eq!(outcome.unwrap(), ClaimOutcome::Running);
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unexpected);
+            assert!(!texts(&error).contains("another-program"));
+        }
+        assert!(!store.complete(&Claim::new(key), LONG).await.unwrap());
+        assert_eq!(server.command::<String>(&["GET", &name(key)]).unwrap(), value, "left alone");
+    }
+    let key = key();
+    let () = server.command(&["RPUSH", &name(key), "list"]).unwrap();
+    assert_eq!(store.claim(key, LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn errors_never_show_keys() {
+    // a server repeats the arguments of a command that it does not know
+    let server = Server::start(&["SET", "EVALSHA", "DEL"].map(|command| ["--rename-command", command, ""]).concat());
+    let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
+    let claim = Claim::new(key());
+    let errors = [
+        store.claim(claim.key(), LONG).await.unwrap_err(),
+        store.complete(&claim, LONG).await.unwrap_err(),
+        store.forget(claim.key()).await.unwrap_err(),
+    ];
+    for error in &errors {
+        assert!(!texts(error).contains("twenty-webhook:"), "{}", texts(error));
+    }
+    assert_eq!(errors[2].kind(), StoreErrorKind::Refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn node_of_a_cluster_killed_and_restarted() {
+    let mut nodes = cluster();
+    for node in &nodes {
+        // the nodes that are left go on with their slots
+        let () = node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).unwrap();
+    }
+    let urls: Vec<_> = nodes.iter().map(Server::url).collect();
+    let store = RedisStore::cluster(urls).connect().await.unwrap();
+    let on = |nodes: &[Server], wanted: bool| loop {
+        let key = key();
+        let slot: u64 = nodes[1].command(&["CLUSTER", "KEYSLOT", &name(key)]).unwrap();
+        if (slot <= 5460) == wanted {
+            return key;
+        }
+    };
+    let _ = fresh(store.claim(on(&nodes, true), LONG).await.unwrap());
+    nodes[0].kill();
+    for _ in 0..3 {
+        let error = within(DEADLINE + SLACK, store.claim(on(&nodes, true), LONG)).await.unwrap_err();
+        assert!(matches!(error.kind(), StoreErrorKind::Timeout | StoreErrorKind::Connection | StoreErrorKind::Refused));
+        let _ = fresh(store.claim(on(&nodes, false), LONG).await.unwrap());
+    }
+    nodes[0].restart();
+    let key = on(&nodes, true);
+    let start = Instant::now();
+    while let Err(error) = store.claim(key, LONG).await {
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", texts(&error));
+        if let Some(claim) = error.into_claim() {
+            let _ = store.release(&claim).await;
+        }
+    }
+    works(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn memory_of_an_entry() {
+    const ENTRIES: usize = 1 << 15;
+    let server = Server::start(&[]);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let used = || {
+        let info: String = server.command(&["INFO", "memory"]).unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        line.parse::<usize>().unwrap()
+    };
+    let before = used();
+    for _ in 0..ENTRIES {
+        let claim = fresh(store.claim(key(), LONG).await.unwrap());
+        assert!(store.complete(&claim, LONG).await.unwrap());
+    }
+    let bytes = (used() - before) / ENTRIES;
+    println!("{bytes} bytes an entry");
+    assert!((200..=260).contains(&bytes), "the docs say about 230, measured {bytes}");
+}
