@@ -3,7 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod differential;
 mod event;
+#[path = "../support/handwritten.rs"]
+mod handwritten;
 mod odd;
+#[path = "../support/oracle.rs"]
+mod oracle;
 mod properties;
+#[path = "../support/types.rs"]
 mod types;

@@ -1,13 +1,13 @@
 //! The durable inbox.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod accepting;
 mod dead_letters;
 mod file;
 #[cfg(all(feature = "actix-web", feature = "axum"))]
 mod mounted;
-#[cfg(all(feature = "metrics", feature = "tracing"))]
-#[path = "../support/telemetry.rs"]
-mod recorders;
 mod restarts;
 mod setup;
 #[cfg(all(feature = "metrics", feature = "tracing"))]

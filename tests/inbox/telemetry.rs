@@ -9,7 +9,7 @@ use twenty_webhook::{
 };
 
 use super::*;
-use crate::recorders::{Recorded, Written};
+use crate::support::telemetry::{Recorded, Written};
 
 /// Name and label's value, from the table in the documentation.
 fn documented() -> BTreeSet<(String, String)> {

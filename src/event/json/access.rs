@@ -19,7 +19,7 @@ pub(in crate::event) struct Inside<'a, 'de, E> {
     reader: &'a mut Reader<'de, E>,
     end: u8,
     is_first: bool,
-    /// How much text was left where the current member begins.
+    /// How much text was left where the current member begins; 0 when no value can come next.
     member: usize,
 }
 
@@ -74,6 +74,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
                 _ => return Err(reader.lose()),
             }
         }
+        self.member = 0;
         if reader.depth == LIMIT - 1 {
             reader.forget_failure();
         }
@@ -161,14 +162,14 @@ impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
-        // `serde_json` stays where it is when there is none: a type may ask for a value twice.
+        let member = std::mem::take(&mut self.member);
         match behind_space(self.reader.rest) {
-            [b':', rest @ ..] => self.reader.rest = rest,
-            _ => return Err(E::custom("a value without a name")),
+            [b':', rest @ ..] if member != 0 => self.reader.rest = rest,
+            rest => return Err(self.reader.no_value(member != 0 || rest.first() == Some(&b':'))),
         }
         let value = seed.deserialize(&mut *self.reader);
         if value.is_err() || self.reader.is_lost {
-            self.reader.fail_at(self.member);
+            self.reader.fail_at(member);
         }
         value
     }

@@ -192,6 +192,12 @@ impl<'de, E: Error> Reader<'de, E> {
         E::invalid_type(found, expected)
     }
 
+    /// A value is requested where none can be. A type may ask for one twice, and `serde_json` stays where it is then.
+    #[cold]
+    pub(super) fn no_value(&mut self, is_malformed: bool) -> E {
+        if is_malformed { self.lose() } else { E::custom("a value without a name") }
+    }
+
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), E> {
         match behind_space(self.rest) {

@@ -1,7 +1,4 @@
-//! Events of types of every kind, from records of every form: see `support/types.rs`.
-
-#[path = "../support/types.rs"]
-mod types;
+//! Events of types of every kind, from records of every form: see `support/types.rs` and `support/oracle.rs`.
 
 use std::collections::HashMap;
 
@@ -13,16 +10,28 @@ use serde::{
 use serde_json::Value;
 use twenty_webhook::{WebhookEvent, event::EventErrorKind};
 
-use self::types::{Flattened, Lenient, Untagged, lenient};
-use crate::support::event::{typed, verified};
+use crate::{
+    handwritten::{LenientMap, NamedBy, Twice, Unread},
+    oracle::{self, ENVELOPES, Envelope},
+    support::event::{typed, verified},
+    types::{self, Flattened, Lenient, Untagged, lenient},
+};
+
+fn body(record: &str) -> String {
+    ENVELOPES[0].around(record)
+}
 
 fn compare_each(record: &str) {
-    types::compare_each(record, &verified(types::body(record)));
+    compare_each_in(&ENVELOPES[0], record);
+}
+
+fn compare_each_in(envelope: &Envelope, record: &str) {
+    types::compare_each(record, envelope, &verified(envelope.around(record)));
 }
 
 #[track_caller]
 fn compare<T: DeserializeOwned + PartialEq + std::fmt::Debug + 'static>(record: &str) {
-    types::compare::<T>(record, &verified(types::body(record)));
+    oracle::compare::<T>(record, &ENVELOPES[0], &verified(body(record)));
 }
 
 const SCALARS: [&str; 44] = [
@@ -116,14 +125,14 @@ macro_rules! any {
 
             $(#[$attribute])*
             #[test]
-            fn any_record(record in record()) {
-                compare_each(&record);
+            fn any_record(record in record(), envelope in 0..ENVELOPES.len()) {
+                compare_each_in(&ENVELOPES[envelope], &record);
             }
 
             $(#[$attribute])*
             #[test]
-            fn any_value(value in value()) {
-                compare_each(&value);
+            fn any_value(value in value(), envelope in 0..ENVELOPES.len()) {
+                compare_each_in(&ENVELOPES[envelope], &value);
             }
         }
     };
@@ -245,9 +254,8 @@ fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {
     for record in
         [r#"{"\ud800":1,"b":2}"#, r#"{"a":{"\ud800":1,"b":2},"c":{"b":2}}"#, r#"{"a":[[true],[1],[]],"b":[[]]}"#]
     {
-        let body = types::body(record);
-        let _ = WebhookEvent::<Tireless>::from_verified(verified(body.clone()));
-        let _ = typed::<HashMap<String, Tireless>>(body);
+        let _ = WebhookEvent::<Tireless>::from_verified(verified(body(record)));
+        let _ = typed::<HashMap<String, Tireless>>(body(record));
     }
 }
 
@@ -294,8 +302,8 @@ fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
     for inner in [format!("{{{repeated},{long}}}"), format!("{{{distinct},{long}}}")] {
         for record in [format!(r#"{{"a":{inner}}}"#), inner.clone()] {
             READ.set(0);
-            let _ = WebhookEvent::<HashMap<String, Draining>>::from_verified(verified(types::body(&record)));
-            let _ = WebhookEvent::<Draining>::from_verified(verified(types::body(&record)));
+            let _ = WebhookEvent::<HashMap<String, Draining>>::from_verified(verified(body(&record)));
+            let _ = WebhookEvent::<Draining>::from_verified(verified(body(&record)));
             assert!(READ.get() < 20 * record.len(), "{} of {}", READ.get(), record.len());
         }
     }
@@ -304,7 +312,7 @@ fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
 #[test]
 fn raw_json_reads_the_first_of_each_name() {
     let record = r#"{"a":1,"b":3,"a":2}"#;
-    let event = typed::<HashMap<String, u8>>(types::body(record));
+    let event = typed::<HashMap<String, u8>>(body(record));
     let raw = event.raw_record().unwrap();
     assert_eq!(raw.parse::<HashMap<String, u8>>().unwrap(), event.record);
     assert_eq!(raw.parse::<Value>().unwrap(), serde_json::json!({"a": 1, "b": 3}));
@@ -317,7 +325,7 @@ fn raw_json_reads_the_first_of_each_name() {
         #[serde(rename = "a")]
         A(u8),
     }
-    let event = typed::<Variant>(types::body(r#"{"a":1, "a":2 }"#));
+    let event = typed::<Variant>(body(r#"{"a":1, "a":2 }"#));
     assert_eq!((&event.record, event.unexpected().len()), (&Variant::A(1), 1));
 
     #[derive(Deserialize)]
@@ -336,22 +344,23 @@ fn invalid_json_is_invalid_whatever_the_type() {
         r#"{[1]:2}"#,
         r#"{"a":01}"#,
         r#"{"a" 1}"#,
+        r#"{"a"}"#,
+        r#"{"a","b":1}"#,
+        r#"{"a":"x":2}"#,
         r#"{"a":1,}"#,
         "{,}",
         r#"{"a":[1,]}"#,
         r#"{"a":[,]}"#,
         r#"{"a":"\u00g0"}"#,
     ] {
-        assert!(
-            WebhookEvent::<HashMap<String, (u8, types::Unread)>>::from_verified(verified(types::body(record))).is_err()
-        );
+        assert!(WebhookEvent::<HashMap<String, (u8, Unread)>>::from_verified(verified(body(record))).is_err());
         for kind in [
-            WebhookEvent::<types::NamedBy<Value>>::from_verified(verified(types::body(record))).unwrap_err().kind(),
-            WebhookEvent::<types::NamedBy<IgnoredAny>>::from_verified(verified(types::body(record)))
-                .unwrap_err()
-                .kind(),
-            WebhookEvent::<IgnoredAny>::from_verified(verified(types::body(record))).unwrap_err().kind(),
-            WebhookEvent::<Any>::from_verified(verified(types::body(record))).unwrap_err().kind(),
+            WebhookEvent::<LenientMap<String, u8>>::from_verified(verified(body(record))).unwrap_err().kind(),
+            WebhookEvent::<Twice>::from_verified(verified(body(record))).unwrap_err().kind(),
+            WebhookEvent::<NamedBy<Value>>::from_verified(verified(body(record))).unwrap_err().kind(),
+            WebhookEvent::<NamedBy<IgnoredAny>>::from_verified(verified(body(record))).unwrap_err().kind(),
+            WebhookEvent::<IgnoredAny>::from_verified(verified(body(record))).unwrap_err().kind(),
+            WebhookEvent::<Any>::from_verified(verified(body(record))).unwrap_err().kind(),
         ] {
             assert_eq!(kind, EventErrorKind::NotJson, "{record}");
         }
