@@ -114,6 +114,6 @@ pub use receiver::Receiver;
 pub use verify::{Verified, Verifier};
 
 // The README's examples are tests.
-#[cfg(all(doctest, feature = "actix-web", feature = "axum"))]
+#[cfg(all(doctest, feature = "actix-web", feature = "axum", feature = "redb"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
