@@ -108,7 +108,7 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
             Ended::Handled | Ended::Unmatched => tracing::debug!(%id, attempt, "an event of the inbox was handled"),
             Ended::Retried => tracing::warn!(
                 %id,
-                event.name = &*clip(name().as_str(), NAME),
+                twenty.event.name = &*clip(name().as_str(), NAME),
                 attempt,
                 retry_in = ?about.retry_in,
                 error,
@@ -116,7 +116,7 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
             ),
             Ended::Dead => tracing::error!(
                 %id,
-                event.name = &*clip(name().as_str(), NAME),
+                twenty.event.name = &*clip(name().as_str(), NAME),
                 attempt,
                 error,
                 "an event of the inbox is a dead letter now"

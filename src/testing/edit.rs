@@ -13,11 +13,13 @@ pub enum SetError {
     /// The path is empty, or has an empty name in it.
     EmptyName,
     /// A member on the way is missing.
+    #[non_exhaustive]
     Missing {
         /// The path to it.
         path: String,
     },
     /// A member on the way is no object.
+    #[non_exhaustive]
     NotAnObject {
         /// The path to it; empty for the body itself.
         path: String,
