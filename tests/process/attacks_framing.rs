@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{
     SIGNATURE,
-    honest::Attacked,
+    honest::{Attacked, ONE_AT_A_TIME},
     http1::{Connection, Leave, Leaving, Request, soon, unsigned},
     target::{FRAMEWORKS, Target, delivery, event},
 };
@@ -324,7 +324,7 @@ mod at_length {
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
     async fn requests_without_end() {
-        without_end(8, "1500").await;
+        without_end(8, true).await;
     }
 }
 
@@ -365,13 +365,14 @@ async fn gone_at_bytes(every: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_end() {
-    without_end(2, "500").await;
+    without_end(2, false).await;
 }
 
 /// Chunks without end: of a byte each, of none but their extensions, and heads without end.
-async fn without_end(connections: usize, deadline_ms: &str) {
+async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
+    let _guard = ONE_AT_A_TIME.lock().await;
     for framework in FRAMEWORKS {
-        let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", deadline_ms)]);
+        let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "1500")]);
         let tiny = b"1\r\nx\r\n".repeat(1_000);
         let extension = [b'x'; 16 << 10].to_vec();
         let chunk_and_extension = [b"1;", &[b'x'; 8 << 10][..], b"\r\nx\r\n"].concat();
@@ -383,6 +384,10 @@ async fn without_end(connections: usize, deadline_ms: &str) {
             ("chunks with extensions", head.clone(), chunk_and_extension),
             ("headers", head[..head.len() - 2].to_vec(), header),
         ] {
+            // While actix-http parses them in a debug build, honest deliveries may miss the deadline on a busy machine.
+            if name.contains("extension") && framework == "actix-web" && !with_extensions_in_actix_web {
+                continue;
+            }
             let attack = async {
                 let mut attacks = JoinSet::new();
                 for _ in 0..connections {

@@ -248,7 +248,7 @@ fn goaway(mut frames: &[u8]) -> Option<u32> {
 }
 
 async fn odd_frames(framework: &str, size: Size) {
-    let target = Target::start(&[("FRAMEWORK", framework), ("HTTP2", "1"), ("BODY_DEADLINE_MS", "500")]);
+    let target = Target::start(&[("FRAMEWORK", framework), ("HTTP2", "1"), ("BODY_DEADLINE_MS", "1500")]);
     for attack in ATTACKS {
         let attacks = async {
             let mut attacks = JoinSet::new();
