@@ -1,5 +1,5 @@
 //! What is said in logs and metrics over a run of every kind of request, in axum and in actix-web.
-#![cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
+#![cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "metrics", feature = "tracing"))]
 
 mod support;
 
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, routing::post as post_to};
 use metrics::Unit;
 use serde_json::Value;
 use support::scripted_store::{Fault, Op, ScriptedStore};
@@ -18,7 +19,7 @@ use support::{
     NONCE, NOW, SIGNATURE, TIMESTAMP, clock,
     http1::{Connection, Request, soon, unsigned},
 };
-use tokio::time::sleep;
+use tokio::{net::TcpListener, time::sleep};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -28,7 +29,9 @@ use tracing_subscriber::{
 use twenty_webhook::{
     Receiver,
     deduplicate::{ClaimOutcome, ClaimStore},
+    inbox::Inbox,
     receiver::{Deduplicate, OutcomeKind, RefusalKind, StoreFailure},
+    tower::WebhookLayer,
     verify::{Keys, Secret, Signer, Verifier, VerifierBuilder},
 };
 
@@ -142,6 +145,7 @@ impl Run {
         self.extractors(stack).await;
         self.acknowledged(stack).await;
         self.unmatched(stack).await;
+        self.stored().await;
     }
 
     async fn good_and_bad(&mut self, server: &mut Server) {
@@ -354,6 +358,18 @@ impl Run {
         self.end_of("unmatched");
     }
 
+    async fn stored(&mut self) {
+        let route = post_to(Inbox::builder().in_memory()).layer(WebhookLayer::new(receiver()));
+        let app = Router::new().route("/webhooks/twenty", route);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
+        let answer = soon(post(address, delivery(titled("stored")))).await.unwrap().unwrap();
+        assert_eq!(answer.status, 200);
+        server.abort();
+        self.end_of("stored");
+    }
+
     async fn acknowledged(&mut self, stack: Stack) {
         let receiver = receiver().acknowledge_within(Duration::from_millis(20));
         let mut server = stack.serve(receiver.clone()).await;
@@ -521,9 +537,11 @@ fn metrics_are_those_of_the_table() {
             assert_eq!(found, values.into_iter().filter(|value| !value.contains("Kind")).collect(), "{name}");
         }
     }
+    let is_receivers = |name: &str| !name.starts_with("twenty_webhook_inbox_");
     let emitted: BTreeSet<_> = TOLD
         .metrics
         .keys()
+        .filter(|(_, name, _)| is_receivers(name))
         .map(|(kind, name, labels)| {
             (name.clone(), (*kind).to_owned(), labels.iter().map(|(label, _)| label.clone()).collect::<Vec<_>>())
         })
@@ -562,7 +580,10 @@ fn fields_of_the_span_are_those_of_the_table() {
     assert_eq!((&span["secret.index"], &span["age_ms"]), (&Value::from(1), &Value::from(0)));
     assert_eq!(span["body.len"], titled("good").len());
     let outcomes: BTreeSet<_> = closed.iter().map(|line| line["span"]["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused", "unmatched"]));
+    assert_eq!(
+        outcomes,
+        BTreeSet::from(["aborted", "duplicate", "failed", "handled", "refused", "stored", "unmatched"])
+    );
     assert!(closed.iter().all(|line| line["span"]["duration_ms"].is_u64()));
     assert!(closed.iter().any(|line| line["span"]["status"] == 500));
     for line in closed {

@@ -120,9 +120,17 @@ fn events() -> Vec<Case> {
         let rejection = WebhookRejection::from(error);
         cases.push(case("WebhookRejection", rejection.clone(), rejection, message));
     }
-    let missing = WebhookRejection::MissingMiddleware;
-    let message = "nothing verified this request: is the webhook middleware on the route?";
-    cases.push(case("WebhookRejection", missing.clone(), missing, message));
+    for (rejection, message) in [
+        (WebhookRejection::MissingMiddleware, "nothing verified this request: is the webhook middleware on the route?"),
+        (
+            WebhookRejection::InboxBehindManaged,
+            "the inbox stores and deduplicates by itself: set up its receiver without `deduplicate` and \
+             `acknowledge_within`",
+        ),
+        (WebhookRejection::NotStored, "the inbox could neither store nor handle the delivery"),
+    ] {
+        cases.push(case("WebhookRejection", rejection.clone(), rejection, message));
+    }
 
     let malformed = "no\nte".parse::<EventPattern>().unwrap_err();
     let message = r"malformed event pattern `no\nte`: expected `object.action` or `metadata.kind.action`";
