@@ -58,6 +58,7 @@
 //! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
 //! | `axum` 0.8 | feature `axum` |
 //! | `actix-web` 4 | feature `actix-web` |
+//! | `tokio-postgres` 0.7 | TLS for the [`inbox`] in PostgreSQL, by a connector for that crate |
 //! | `redis` 1 | TLS for [`deduplicate::RedisStore`], by features of that crate |
 //!
 //! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is in an interface.
@@ -90,7 +91,10 @@ mod clip;
 pub mod deduplicate;
 pub mod event;
 #[cfg(feature = "inbox")]
-#[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "redb")),
+    allow(dead_code, reason = "for stores that keep something")
+)]
 pub mod inbox;
 mod lower_hex;
 #[cfg(any(feature = "actix-web", feature = "tower"))]

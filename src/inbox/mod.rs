@@ -108,9 +108,11 @@ mod dead_letter;
 mod error;
 mod id;
 mod memory;
-#[cfg(all(test, feature = "redb"))]
+#[cfg(all(test, any(feature = "postgres", feature = "redb")))]
 mod model;
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 mod store;
@@ -195,6 +197,17 @@ impl Inbox {
     #[cfg(feature = "redb")]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, InboxError> {
         Self::builder().open(path)
+    }
+
+    /// Connects to the inbox in this PostgreSQL database with the default settings and without TLS, or
+    /// creates its table; see [`InboxBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// See [`InboxBuilder::connect`].
+    #[cfg(feature = "postgres")]
+    pub async fn connect(url: &str) -> Result<Self, InboxError> {
+        Self::builder().connect(url).await
     }
 
     /// An inbox with other settings than the defaults.
@@ -295,7 +308,8 @@ impl Inbox {
     }
 
     /// Gives space that is no longer used back to the file system. `false` when there was none.
-    /// Nothing is stored meanwhile, which can take seconds for a large file.
+    /// Nothing is stored meanwhile, which can take seconds for a large file. PostgreSQL does this by
+    /// itself, so there it does nothing; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors
     ///

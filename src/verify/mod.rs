@@ -52,7 +52,7 @@ pub use keys::Keys;
 pub use secret::Secret;
 pub use signer::Signer;
 pub use timestamp::Timestamp;
-#[cfg(any(feature = "actix-web", feature = "tower"))]
+#[cfg(any(feature = "actix-web", feature = "postgres", feature = "tower"))]
 pub(crate) use timestamp::whole_millis;
 pub use verification::Verification;
 pub use verified::Verified;
