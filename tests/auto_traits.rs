@@ -1,5 +1,5 @@
 //! Which threads and panics each public type may cross. The table is compared with the source, so a type that is added is missed here.
-#![cfg(all(feature = "actix-web", feature = "axum", feature = "redis"))]
+#![cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
 
 #[path = "support/source.rs"]
 mod source;
@@ -15,6 +15,7 @@ use twenty_webhook::{
     WebhookEvent, actix_web, axum,
     deduplicate::*,
     event::{field::*, record::*, *},
+    inbox::*,
     receiver::*,
     testing::*,
     tower,
@@ -117,6 +118,24 @@ table! {
     "deduplicate::RedisStore" RedisStore: threads;
     "deduplicate::RedisStoreBuilder" RedisStoreBuilder: threads;
     "deduplicate::StoreError" StoreError: threads;
+    "inbox::EventId" EventId: threads panics;
+    "inbox::Stats" Stats: threads panics;
+    "inbox::Accepted" Accepted: threads panics;
+    "inbox::DeadReason" DeadReason: threads panics;
+    "inbox::InboxErrorKind" InboxErrorKind: threads panics;
+    "inbox::InboxFailure" InboxFailure: threads panics;
+    "inbox::Attempt" Attempt: threads panics;
+    "inbox::RetryPolicy" RetryPolicy: threads panics;
+    "inbox::Shutdown" Shutdown: threads panics;
+    "inbox::StartError" StartError: threads panics;
+    "inbox::DeadLetter" DeadLetter: threads panics;
+    "inbox::DeadLetters" DeadLetters: threads;
+    "inbox::InboxError" InboxError: threads;
+    "inbox::HandlerError" HandlerError: threads;
+    "inbox::InboxBuilder" InboxBuilder: threads;
+    "inbox::Inbox" Inbox: threads;
+    "inbox::WorkerBuilder" WorkerBuilder<()>: threads;
+    "inbox::Worker" Worker: threads;
     "receiver::Refusal" Refusal: threads panics;
     "receiver::RefusalKind" RefusalKind: threads panics;
     "receiver::RefusalResponse" RefusalResponse: threads panics;

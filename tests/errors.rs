@@ -1,5 +1,5 @@
 //! What each public error says, variant by variant. Compared with the source, so one that is added is missed here.
-#![cfg(feature = "tower")]
+#![cfg(all(feature = "inbox", feature = "tower"))]
 
 #[path = "support/source.rs"]
 mod source;
@@ -10,6 +10,7 @@ use twenty_webhook::{
     WebhookEvent,
     deduplicate::{StoreError, StoreErrorKind},
     event::{EventPattern, record::Person},
+    inbox::{EventId, Inbox, InboxError, StartError},
     receiver::{Refusal, RefusalKind, WebhookRejection},
     testing::{Delivery, Forgery},
     tower::EventRouter,
@@ -35,6 +36,7 @@ fn cases() -> Vec<Case> {
     cases.extend(receiver());
     cases.extend(stores());
     cases.extend(testing());
+    cases.extend(inbox());
     cases
 }
 
@@ -204,6 +206,35 @@ fn testing() -> Vec<Case> {
     cases
 }
 
+fn inbox() -> Vec<Case> {
+    async fn person(_: WebhookEvent<Person>) {}
+
+    let id = "no id".parse::<EventId>().unwrap_err();
+    let message = "an event's id has 32 digits in lower-case hexadecimal";
+    let mut cases = vec![case("InboxError", id.kind(), id, message)];
+    let worker = || Inbox::builder().in_memory().worker(());
+    let running = async {
+        let inbox = Inbox::builder().in_memory();
+        let _worker = inbox.worker(()).start().unwrap();
+        inbox.worker(()).start().unwrap_err()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (error, message) in [
+        (worker().start().unwrap_err(), "the worker must be started from within a tokio runtime"),
+        (worker().on("x", person).start().unwrap_err(), "an event pattern of the worker cannot be used"),
+        (
+            worker().on("company.*", person).start().unwrap_err(),
+            "the handler of `company.*` takes events of another object",
+        ),
+        (runtime.block_on(running), "the inbox has a worker already: give that one all handlers"),
+    ] {
+        let variant = format!("{error:?}");
+        let variant = source::identifier(&variant).to_owned();
+        cases.push(Case { of: "StartError", variant, error: Box::new(error), message });
+    }
+    cases
+}
+
 #[test]
 fn every_variant_has_its_message() {
     let cases = cases();
@@ -219,6 +250,7 @@ fn every_variant_has_its_message() {
         "RefusalKind",
         "StoreErrorKind",
         "SetError",
+        "StartError",
     ] {
         let covered = cases.iter().filter(|case| case.of == of).map(|case| case.variant.as_str());
         source::assert_covers(covered, &source::variants(of));
@@ -227,9 +259,11 @@ fn every_variant_has_its_message() {
         "ConfigError",
         "SecretFileError",
         "EventError",
+        "InboxError",
         "PatternError",
         "Refusal",
         "SetError",
+        "StartError",
         "StoreError",
         "ParseForgeryError",
         "VerifyError",
@@ -255,8 +289,8 @@ fn no_source_is_told_twice() {
     }
     assert_eq!(
         sources,
-        source::variants("StoreErrorKind").len() + 2,
-        "those of stores, a file, and a value that is no JSON"
+        source::variants("StoreErrorKind").len() + 4,
+        "those of stores, a file, a value that is no JSON, and a worker's patterns and types"
     );
 }
 
@@ -282,4 +316,6 @@ fn each_becomes_a_boxed_error() {
     crosses::<Refusal>();
     crosses::<WebhookRejection>();
     crosses::<StoreError>();
+    crosses::<InboxError>();
+    crosses::<StartError>();
 }

@@ -1,6 +1,6 @@
 //! What the `Debug` of every public type shows: no secret, no signature, no body, nothing of a record. Every type of the source has to be
 //! among them. What is logged: `tests/telemetry.rs`; what errors say: `tests/errors.rs`.
-#![cfg(all(feature = "actix-web", feature = "axum", feature = "redis"))]
+#![cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
 
 #[path = "support/source.rs"]
 mod source;
@@ -25,6 +25,7 @@ use twenty_webhook::{
     Receiver, WebhookEvent, actix_web, axum,
     deduplicate::*,
     event::{field::*, record::*, *},
+    inbox::*,
     receiver::*,
     testing::*,
     tower::{EventRouter, EventService, ResponseBody, VerifiedBody, WebhookLayer},
@@ -323,6 +324,47 @@ fn of_testing(shown: &mut Shown) {
     shown.of("testing::SetError", &delivery.set("record.title.name", MARKER).unwrap_err());
 }
 
+async fn of_inbox(shown: &mut Shown) {
+    let builder = || Inbox::builder().clock(clock()).key_by(|_| vec![MARKER.to_owned()]);
+    shown.of("inbox::InboxBuilder", &builder());
+    let inbox = builder().in_memory();
+    shown.of("inbox::Accepted", &inbox.accept(verified(BODY.as_bytes())).await.unwrap());
+    shown.of("inbox::Inbox", &inbox);
+    let attempts = Noted::default();
+    let notes = attempts.clone();
+    let handler = move |noted: Noted, event: WebhookEvent, attempt: Attempt| {
+        noted.of("event::WebhookEvent", &event);
+        noted.of("inbox::Attempt", &attempt);
+        async { Err::<(), _>(HandlerError::permanent(MARKER)) }
+    };
+    let worker = inbox.worker(notes).fallback(handler).retry(RetryPolicy::default());
+    shown.of("inbox::WorkerBuilder", &worker);
+    let worker = worker.start().unwrap();
+    shown.of("inbox::Worker", &worker);
+    while inbox.stats().await.unwrap().dead == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut letters = inbox.dead_letters();
+    let letter = letters.next().await.unwrap().unwrap();
+    shown.of("inbox::DeadLetters", &letters);
+    shown.of("inbox::DeadLetter", &letter);
+    shown.of("inbox::DeadReason", &letter.reason());
+    shown.of("inbox::EventId", &letter.id());
+    shown.of("inbox::Stats", &inbox.stats().await.unwrap());
+    shown.of("inbox::StartError", &inbox.worker(()).start().unwrap_err());
+    shown.of("inbox::Shutdown", &worker.shutdown(Duration::from_secs(5)).await);
+    let error = MARKER.parse::<EventId>().unwrap_err();
+    shown.of("inbox::InboxError", &error);
+    shown.of("inbox::InboxErrorKind", &error.kind());
+    shown.of("inbox::InboxFailure", &InboxFailure::default());
+    shown.of("inbox::RetryPolicy", &RetryPolicy::default());
+    // What the user's error shows is the user's.
+    shown.of("inbox::HandlerError", &HandlerError::permanent("no"));
+    for (name, text) in attempts.0.lock().unwrap().drain(..) {
+        shown.0.entry(name.to_owned()).or_default().push_str(&text);
+    }
+}
+
 #[tokio::test]
 async fn every_type_shows_nothing_of_it() {
     let (mut shown, noted) = (Shown::default(), Noted::default());
@@ -332,6 +374,7 @@ async fn every_type_shows_nothing_of_it() {
     of_receiver(&mut shown, &noted).await;
     of_adapters(&mut shown);
     of_testing(&mut shown);
+    of_inbox(&mut shown).await;
     for (name, text) in noted.0.lock().unwrap().drain(..) {
         shown.0.entry(name.to_owned()).or_default().push_str(&text);
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,7 +21,6 @@ use crate::{
     verify::{Clock, Timestamp},
 };
 
-#[derive(Debug)]
 pub(super) struct MemoryInbox {
     rows: Mutex<Rows>,
     bounds: Bounds,
@@ -28,7 +28,7 @@ pub(super) struct MemoryInbox {
     work: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Rows {
     next: u64,
     token: u64,
@@ -38,7 +38,6 @@ struct Rows {
     completed: HashMap<ClaimKey, Timestamp>,
 }
 
-#[derive(Debug)]
 struct Row {
     event: StoredEvent,
     len: u64,
@@ -47,7 +46,6 @@ struct Row {
     interruptions: u32,
 }
 
-#[derive(Clone, Debug)]
 enum State {
     Ready,
     Delayed(Timestamp),
@@ -201,6 +199,12 @@ impl Rows {
             chosen.push(place);
         }
         chosen
+    }
+}
+
+impl fmt::Debug for MemoryInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryInbox").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 

@@ -33,6 +33,26 @@
 //! - **[`Store::maintain`]** forgets what is due in small steps, and nothing in `take` waits for it.
 //! - A failure says so, with an [`InboxError`] of kind `Unavailable` or `Timeout` when it may go well
 //!   later. Each call has a bound in time of its own.
+//!
+//! # Adding a store
+//!
+//! A store is a type that implements [`Store`], and a function of
+//! [`InboxBuilder`](super::InboxBuilder) that calls `Inbox::new(Arc::new(store), self)`. For a database
+//! that several processes share:
+//!
+//! - [`StoredEvent::encode`] gives one event as bytes; its key and record are wanted as columns, too.
+//! - Callers put one event each. Gather them in a task of the store's own and insert a batch, as
+//!   `redb/writer.rs` does: the answer is sent after the commit. Bound what waits, in bytes.
+//! - [`Store::lease`] returns a time, and the worker renews each third of it. `take` finds running
+//!   events whose lease has ended, and counts an interruption for each.
+//! - [`Store::begin`] concerns the leases that this process was given before: remember them. Those of
+//!   other processes stay.
+//! - An answer to `take` that nobody waits for any more gives its events back.
+//! - The time is the database's, so that machines need not agree; the model test sets it, by the
+//!   clock of the settings.
+//! - `src/inbox/model.rs` compares the store with the plain one; `kill` lets all leases end.
+//! - The `cfg_attr(not(feature = "redb"), allow(dead_code, …))` in `lib.rs`, `claim.rs`, `headers.rs` and
+//!   `verified.rs` name the new feature, too.
 
 use std::{collections::HashSet, fmt, future::Future, pin::Pin, time::Duration};
 

@@ -113,6 +113,28 @@ async fn what_can_neither_be_stored_nor_handled_is_rejected() {
     drop(worker);
 }
 
+/// The store does not know of it, and this process does.
+#[tokio::test(start_paused = true)]
+async fn what_was_handled_at_once_is_not_handled_again_when_the_store_is_back() {
+    let inbox = in_memory_with(|builder| builder.max_pending(1));
+    let log = Log::default();
+    let handler = async |log: Log<String>, event: WebhookEvent| {
+        if event.name == "note.created" {
+            sleep(SECONDS(10)).await;
+        }
+        log.push(event.name.to_string());
+    };
+    let worker = inbox.worker(log.clone()).fallback(handler).start().unwrap();
+    let task = || verified(body("task.created", "1", 1));
+    inbox.accept(note(1)).await.unwrap();
+    assert_eq!(inbox.accept(task()).await.unwrap(), Accepted::Handled);
+    until_empty(&inbox).await;
+    assert_eq!(inbox.accept(task()).await.unwrap(), Accepted::Duplicate);
+    until_empty(&inbox).await;
+    assert_eq!(log.entries(), ["task.created", "note.created"]);
+    drop(worker);
+}
+
 /// Twenty hangs up, the server drops the request, and the event is handled all the same.
 #[tokio::test(start_paused = true)]
 async fn what_is_handled_at_once_goes_on_when_the_request_is_cancelled() {

@@ -81,8 +81,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     }
 
     async fn work(&mut self) {
-        // At first there may be events that were interrupted.
-        let mut suspects = true;
+        let mut suspects = false;
         while self.order() == Order::Run {
             self.reap();
             if suspects {
