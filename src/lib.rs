@@ -8,7 +8,7 @@
 //! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
-//! No feature is on by default. `redb` adds the durable `inbox`: a delivery is on disk before it is answered. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
+//! No feature is on by default. `redb` and `postgres` add the durable `inbox`: a delivery is on disk before it is answered. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
 //! and never the content of a delivery. `cli` is the command-line tool `twenty-webhook`, of no use to a library.
 //!
 //! ```

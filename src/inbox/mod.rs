@@ -69,16 +69,24 @@
 //! | that was the last attempt; or the error is [permanent](PermanentExt) | it is a dead letter |
 //! | it is not what the handler's type asks for, or is not JSON | it is a dead letter ([`DeadReason::Mismatch`]) |
 //! | no handler is set for it, and no fallback | it is completed, counted as `unmatched`, and logged once for each name |
-//! | the process is killed | it is ready again, and the attempt does not count |
+//! | the process is killed | it is ready again, in PostgreSQL when its [lease](InboxBuilder#postgresql) has ended, and the attempt does not count |
 //! | the process is killed again while it runs | it runs alone from then on, so that an event that ends the process takes no others with it |
 //! | that happens [five times](RetryPolicy::interruptions) in a row | it is a dead letter ([`DeadReason::Interrupted`]) |
 //! | the worker is [shut down](Worker::shutdown) | it stays, and nothing counts |
 //!
+//! # Stores
+//!
+//! | feature | store | for |
+//! |---|---|---|
+//! | `redb` | `Inbox::open`: one file | one process at a time |
+//! | `postgres` | `Inbox::connect`: a table in PostgreSQL, see [the settings](InboxBuilder#postgresql) | several processes on several machines; receivers and workers can be programs of their own |
+//! | | [`InboxBuilder::in_memory`] | tests of your handlers |
+//!
 //! # Trust
 //!
 //! A delivery that comes from the store is not verified again, because its secret may have been
-//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, can make up
-//! events.
+//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, or to the table
+//! in PostgreSQL, can make up events.
 //!
 //! # Metrics
 //!

@@ -42,7 +42,37 @@ struct Candidates {
     is_far: bool,
 }
 
+/// What was granted in a take that is not answered yet. A take that fails, or that nobody waits for any
+/// more, forgets it; then the next one finds it, and gives it back.
+struct Granted<'a> {
+    shared: &'a Shared,
+    leases: Vec<Lease>,
+}
+
+impl Granted<'_> {
+    fn extend(&mut self, leases: impl Iterator<Item = Lease> + Clone) {
+        self.shared.held().extend(leases.clone().map(|lease| (lease.event, lease.token)));
+        self.leases.extend(leases);
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        let mut held = self.shared.held();
+        for lease in &self.leases {
+            held.remove(&lease.event);
+        }
+    }
+}
+
 pub(super) async fn take(shared: &Shared, take: &Take) -> Result<Taken, InboxError> {
+    let mut granted = Granted { shared, leases: Vec::new() };
+    let taken = take_some(shared, take, &mut granted).await?;
+    granted.leases.clear();
+    Ok(taken)
+}
+
+async fn take_some(shared: &Shared, take: &Take, all: &mut Granted<'_>) -> Result<Taken, InboxError> {
     let mut taken = Taken::default();
     let mut busy = take.busy.clone();
     // What another process took while it was being chosen.
@@ -75,12 +105,11 @@ pub(super) async fn take(shared: &Shared, take: &Take) -> Result<Taken, InboxErr
         taken.suspects = !take.alone && found.suspect.is_some();
         taken.left_busy |= left_busy;
         let is_any = !chosen.is_empty();
-        let granted = grant(shared, &chosen, &mut taken).await?;
+        let granted = grant(shared, &chosen, &mut taken, all).await?;
         if granted == chosen.len() || take.alone || !is_any {
             break;
         }
-        let leases = taken.events.iter().map(|taken| taken.lease).chain(taken.unreadable.iter().copied());
-        let ours: HashSet<_> = leases.map(|lease| lease.event).collect();
+        let ours: HashSet<_> = all.leases.iter().map(|lease| lease.event).collect();
         gone.extend(chosen.into_iter().filter(|event| !ours.contains(event)));
         window = window.saturating_add(gone.len()).min(LOOK_AT);
     }
@@ -191,7 +220,7 @@ fn choose(
 }
 
 /// Takes the chosen events that are still free. Returns how many.
-async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken) -> Result<usize, InboxError> {
+async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken, all: &mut Granted<'_>) -> Result<usize, InboxError> {
     if chosen.is_empty() {
         return Ok(0);
     }
@@ -203,7 +232,7 @@ async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken) -> Result<usi
     for row in &rows {
         granted.push(read_granted(row).map_err(|error| unreadable(&error))?);
     }
-    shared.held().extend(granted.iter().map(|(lease, ..)| (lease.event, lease.token)));
+    all.extend(granted.iter().map(|(lease, ..)| *lease));
     // In the order in which they were chosen.
     let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
     granted.sort_by_key(|(lease, ..)| place(lease.event));

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tokio::time::sleep;
+
 use super::{
     super::{
         super::{
@@ -49,6 +51,7 @@ async fn several_stores_share_a_table() {
     a_lease_that_is_renewed_goes_on(&setting).await;
     a_process_does_not_take_over_what_it_runs_itself(&setting).await;
     what_a_failed_take_took_is_given_back(&setting).await;
+    a_take_that_nobody_waits_for_loses_nothing(&setting).await;
     an_event_is_taken_by_one_process(&setting).await;
     events_of_busy_records_are_passed_over(&setting).await;
     a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
@@ -116,6 +119,39 @@ async fn what_a_failed_take_took_is_given_back(setting: &Setting) {
     let again = store.take(take(5)).await.unwrap().events;
     let counts: Vec<_> = again.iter().map(|taken| (taken.attempts, taken.interruptions)).collect();
     assert_eq!(counts, [(0, 0); 3]);
+}
+
+/// Wherever it is dropped.
+async fn a_take_that_nobody_waits_for_loses_nothing(setting: &Setting) {
+    let store = setting.open(&options()).await;
+    store.put(event(4)).await.unwrap();
+    for polls in 1.. {
+        let mut taking = store.take(take(1));
+        let mut left = polls;
+        let taken = std::future::poll_fn(|cx| {
+            let taken = taking.as_mut().poll(cx).map(Some);
+            left -= 1;
+            if left == 0 && taken.is_pending() { std::task::Poll::Ready(None) } else { taken }
+        })
+        .await;
+        drop(taking);
+        let was_answered = taken.is_some();
+        let taken = match taken {
+            Some(taken) => taken.unwrap(),
+            // It may still be on its way to the server.
+            None => {
+                sleep(Duration::from_millis(20)).await;
+                store.take(take(1)).await.unwrap()
+            }
+        };
+        let counts: Vec<_> = taken.events.iter().map(|taken| (taken.attempts, taken.interruptions)).collect();
+        assert_eq!(counts, [(0, 0)], "after {polls} polls");
+        assert!(store.end(taken.events[0].lease, End::Release).await.unwrap());
+        if was_answered {
+            assert!(polls > 2, "it waited for two statements");
+            break;
+        }
+    }
 }
 
 async fn an_event_is_taken_by_one_process(setting: &Setting) {
