@@ -8,7 +8,7 @@
 //! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
-//! No feature is on by default. `redb` adds the durable `inbox`: a delivery is on disk before it is answered. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
+//! No feature is on by default. `redb` and `postgres` add the durable `inbox`: a delivery is on disk before it is answered. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
 //! and never the content of a delivery. `cli` is the command-line tool `twenty-webhook`, of no use to a library.
 //!
 //! ```
@@ -58,6 +58,7 @@
 //! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
 //! | `axum` 0.8 | feature `axum` |
 //! | `actix-web` 4 | feature `actix-web` |
+//! | `tokio-postgres` 0.7 | TLS for the [`inbox`] in PostgreSQL, by a connector for that crate |
 //! | `redis` 1 | TLS for [`deduplicate::RedisStore`], by features of that crate |
 //!
 //! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is in an interface.
@@ -96,7 +97,10 @@ pub mod deduplicate;
 pub mod diagnose;
 pub mod event;
 #[cfg(feature = "inbox")]
-#[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "redb")),
+    allow(dead_code, reason = "for stores that keep something")
+)]
 pub mod inbox;
 mod lower_hex;
 #[cfg(feature = "receiver")]

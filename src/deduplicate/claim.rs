@@ -67,7 +67,10 @@ impl ClaimKey {
 
     /// A key that was stored.
     #[cfg(feature = "inbox")]
-    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redb")),
+        allow(dead_code, reason = "for stores that keep something")
+    )]
     pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

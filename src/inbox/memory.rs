@@ -92,7 +92,7 @@ impl MemoryInbox {
     }
 
     /// What a crash does to the events that run.
-    #[cfg(all(test, feature = "redb"))]
+    #[cfg(all(test, any(feature = "postgres", feature = "redb")))]
     pub(super) fn interrupt(&self) {
         for row in self.rows().events.values_mut() {
             if matches!(row.state, State::Running { .. }) {

@@ -69,16 +69,24 @@
 //! | that was the last attempt; or the error is [permanent](PermanentExt) | it is a dead letter |
 //! | it is not what the handler's type asks for, or is not JSON | it is a dead letter ([`DeadReason::Mismatch`]) |
 //! | no handler is set for it, and no fallback | it is completed, counted as `unmatched`, and logged once for each name |
-//! | the process is killed | it is ready again, and the attempt does not count |
+//! | the process is killed | it is ready again, in PostgreSQL when its [lease](InboxBuilder#postgresql) has ended, and the attempt does not count |
 //! | the process is killed again while it runs | it runs alone from then on, so that an event that ends the process takes no others with it |
 //! | that happens [five times](RetryPolicy::interruptions) in a row | it is a dead letter ([`DeadReason::Interrupted`]) |
 //! | the worker is [shut down](Worker::shutdown) | it stays, and nothing counts |
 //!
+//! # Stores
+//!
+//! | feature | store | for |
+//! |---|---|---|
+//! | `redb` | `Inbox::open`: one file | one process at a time |
+//! | `postgres` | `Inbox::connect`: a table in PostgreSQL, see [the settings](InboxBuilder#postgresql) | several processes on several machines; receivers and workers can be programs of their own |
+//! | | [`InboxBuilder::in_memory`] | tests of your handlers |
+//!
 //! # Trust
 //!
 //! A delivery that comes from the store is not verified again, because its secret may have been
-//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, can make up
-//! events.
+//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, or to the table
+//! in PostgreSQL, can make up events.
 //!
 //! # Metrics
 //!
@@ -108,11 +116,13 @@ mod dead_letter;
 mod error;
 mod id;
 mod memory;
-#[cfg(all(test, feature = "redb"))]
+#[cfg(all(test, any(feature = "postgres", feature = "redb")))]
 mod model;
 #[cfg(any(feature = "actix-web", feature = "tower"))]
 mod mount;
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
 mod store;
@@ -197,6 +207,17 @@ impl Inbox {
     #[cfg(feature = "redb")]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, InboxError> {
         Self::builder().open(path)
+    }
+
+    /// Connects to the inbox in this PostgreSQL database with the default settings and without TLS, or
+    /// creates its table; see [`InboxBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// See [`InboxBuilder::connect`].
+    #[cfg(feature = "postgres")]
+    pub async fn connect(url: &str) -> Result<Self, InboxError> {
+        Self::builder().connect(url).await
     }
 
     /// An inbox with other settings than the defaults.
@@ -297,7 +318,8 @@ impl Inbox {
     }
 
     /// Gives space that is no longer used back to the file system. `false` when there was none.
-    /// Nothing is stored meanwhile, which can take seconds for a large file.
+    /// Nothing is stored meanwhile, which can take seconds for a large file. PostgreSQL does this by
+    /// itself, so there it does nothing; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors
     ///

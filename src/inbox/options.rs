@@ -1,6 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-#[cfg(feature = "redb")]
+#[cfg(feature = "postgres")]
+use tokio_postgres::{
+    Socket,
+    tls::{MakeTlsConnect, TlsConnect},
+};
+
+#[cfg(any(feature = "postgres", feature = "redb"))]
 use super::InboxError;
 use super::{Inbox, memory::MemoryInbox, store::Bounds};
 use crate::{
@@ -38,8 +44,28 @@ pub enum InboxFailure {
 /// # }
 /// # Ok::<(), twenty_webhook::inbox::InboxError>(())
 /// ```
+/// # PostgreSQL
+///
+/// With the feature `postgres`, several processes on several machines share an inbox in a table. The
+/// events of one record do not run at the same time in one process, but may in two.
+///
+/// Two connections are made, each again when it ends. Connect to the server itself, or through a pool
+/// that gives a session to each client: `LISTEN` needs one. Within the pool's transactions it works, too, but
+/// others' events are found a second later.
+///
+/// The server's clock decides what is due and which lease has ended. [`clock`](Self::clock) gives the
+/// time of acceptance only.
+///
+/// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by what other
+/// processes store within ten seconds. Beyond 100,000, the number of remembered keys in
+/// [`Stats`](super::Stats) is the server's estimate.
+///
+/// A row is written three times in its life, so the table depends on autovacuum, for which it has
+/// settings of its own. A transaction that stays open anywhere in the database keeps it from working:
+/// set `idle_in_transaction_session_timeout`. After a backlog, or an erasure that has to be on disk,
+/// `VACUUM (FULL) twenty_webhook.inbox` gives the space back; nothing is stored while it runs.
 #[derive(Debug)]
-#[must_use = "call `open`"]
+#[must_use = "call `open` or `connect`"]
 pub struct InboxBuilder {
     bounds: Bounds,
     pub(super) naming: Naming,
@@ -47,6 +73,8 @@ pub struct InboxBuilder {
     pub(super) clock: Arc<dyn Clock>,
     #[cfg(feature = "redb")]
     file: super::redb::FileOptions,
+    #[cfg(feature = "postgres")]
+    postgres: super::postgres::PostgresOptions,
 }
 
 impl InboxBuilder {
@@ -70,6 +98,18 @@ impl InboxBuilder {
     #[cfg(feature = "redb")]
     pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// The schema of the table in PostgreSQL, unless [configured](Self::schema).
+    #[cfg(feature = "postgres")]
+    pub const DEFAULT_SCHEMA: &str = "twenty_webhook";
+
+    /// The table in PostgreSQL, unless [configured](Self::table).
+    #[cfg(feature = "postgres")]
+    pub const DEFAULT_TABLE: &str = "inbox";
+
+    /// How long a lease lasts, unless [configured](Self::lease): a minute.
+    #[cfg(feature = "postgres")]
+    pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+
     pub(super) fn new() -> Self {
         Self {
             bounds: Bounds {
@@ -85,6 +125,14 @@ impl InboxBuilder {
             file: super::redb::FileOptions {
                 cache: Self::DEFAULT_CACHE_SIZE,
                 lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
+            },
+            #[cfg(feature = "postgres")]
+            postgres: super::postgres::PostgresOptions {
+                names: super::postgres::Names {
+                    schema: Self::DEFAULT_SCHEMA.into(),
+                    table: Self::DEFAULT_TABLE.into(),
+                },
+                lease: Self::DEFAULT_LEASE,
             },
         }
     }
@@ -196,6 +244,95 @@ impl InboxBuilder {
     #[cfg(feature = "redb")]
     pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
+        Ok(Inbox::new(Arc::new(store), self))
+    }
+
+    /// The schema of the table in PostgreSQL. It is created if it is missing. Default:
+    /// [`Self::DEFAULT_SCHEMA`].
+    #[cfg(feature = "postgres")]
+    pub fn schema(mut self, name: &str) -> Self {
+        self.postgres.names.schema = name.into();
+        self
+    }
+
+    /// The table in PostgreSQL. Its version and its indexes have names that begin with this one.
+    /// Default: [`Self::DEFAULT_TABLE`].
+    #[cfg(feature = "postgres")]
+    pub fn table(mut self, name: &str) -> Self {
+        self.postgres.names.table = name.into();
+        self
+    }
+
+    /// How long an event in PostgreSQL belongs to a process that does not renew its lease, which a
+    /// worker does while a handler runs. Afterwards another process handles the event, and what the
+    /// first one says of it changes nothing. From a second to ten minutes. Default:
+    /// [`Self::DEFAULT_LEASE`].
+    #[cfg(feature = "postgres")]
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.postgres.lease = time.clamp(Duration::from_secs(1), super::postgres::LONGEST_LEASE);
+        self
+    }
+
+    /// The SQL that creates the table, for those who do it by hand: [`connect`](Self::connect) then
+    /// needs no right to create anything. Run it in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](super::InboxErrorKind::Settings): a name is empty, too long, or has a zero byte.
+    #[cfg(feature = "postgres")]
+    pub fn migration_sql(&self) -> Result<String, InboxError> {
+        self.postgres.names.by_hand()
+    }
+
+    /// Connects to the inbox in this PostgreSQL database, without TLS, and creates the table if it is
+    /// missing. Tasks for its two connections are spawned onto the current tokio runtime.
+    ///
+    /// `url` is a URL such as `postgres://user:password@host/database`, with the parameters of
+    /// [libpq](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) that
+    /// tokio-postgres knows, or `key=value` pairs.
+    ///
+    /// ```no_run
+    /// use twenty_webhook::inbox::Inbox;
+    ///
+    /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+    /// let inbox = Inbox::builder().schema("crm").connect(&std::env::var("DATABASE_URL")?).await?;
+    /// # let _ = inbox;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Settings`](super::InboxErrorKind::Settings): the URL or a name cannot be used, the URL requires
+    /// TLS, or the database refuses the user. [`NewerVersion`](super::InboxErrorKind::NewerVersion) and
+    /// [`Damaged`](super::InboxErrorKind::Damaged): the table is not one that this version uses.
+    /// [`Unavailable`](super::InboxErrorKind::Unavailable) or [`Timeout`](super::InboxErrorKind::Timeout):
+    /// the database cannot be reached.
+    #[cfg(feature = "postgres")]
+    pub async fn connect(self, url: &str) -> Result<Inbox, InboxError> {
+        let connector = super::postgres::Connector::without_tls(url)?;
+        self.connect_by(connector).await
+    }
+
+    /// The same with TLS, by a connector for tokio-postgres, such as that of `tokio-postgres-rustls`.
+    /// Say `sslmode=require` in the URL: otherwise a server without TLS is used, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "postgres")]
+    pub async fn connect_with_tls<T>(self, url: &str, tls: T) -> Result<Inbox, InboxError>
+    where
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: Send> + Clone + Send + Sync + 'static,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let connector = super::postgres::Connector::new(url, tls)?;
+        self.connect_by(connector).await
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn connect_by(self, connector: super::postgres::Connector) -> Result<Inbox, InboxError> {
+        let store = super::postgres::PgStore::connect(connector, &self.postgres, self.bounds).await?;
         Ok(Inbox::new(Arc::new(store), self))
     }
 

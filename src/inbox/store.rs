@@ -1,4 +1,4 @@
-//! What a store has to do. Two are meant: one file (redb), and PostgreSQL.
+//! What a store has to do. There are two that keep something: one file (redb), and PostgreSQL.
 //!
 //! # States
 //!
@@ -51,7 +51,7 @@
 //! - The time is the database's, so that machines need not agree; the model test sets it, by the
 //!   clock of the settings.
 //! - `src/inbox/model.rs` compares the store with the plain one; `kill` lets all leases end.
-//! - The `cfg_attr(not(feature = "redb"), allow(dead_code, …))` in `lib.rs`, `claim.rs`, `headers.rs` and
+//! - The `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))` in `lib.rs`, `claim.rs`, `headers.rs` and
 //!   `verified.rs` name the new feature, too.
 
 use std::{collections::HashSet, fmt, future::Future, pin::Pin, time::Duration};

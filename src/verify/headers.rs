@@ -188,7 +188,10 @@ impl SignatureValues {
     /// Values that were [parsed](Self::parse) before, from their parts. `None` when the timestamp's
     /// text is none.
     #[cfg(feature = "inbox")]
-    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redb")),
+        allow(dead_code, reason = "for stores that keep something")
+    )]
     pub(crate) fn from_parts(timestamp: &[u8], signature: [u8; 32], nonce: Option<[u8; 16]>) -> Option<Self> {
         Some(Self { timestamp: TimestampHeader::parse(timestamp).ok()?, signature, nonce })
     }

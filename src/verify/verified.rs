@@ -73,7 +73,10 @@ impl Verified {
     /// A delivery that was verified, stored and read again. Nothing is verified here, so whoever
     /// can write to the store is trusted.
     #[cfg(feature = "inbox")]
-    #[cfg_attr(not(feature = "redb"), allow(dead_code, reason = "for stores that keep something"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redb")),
+        allow(dead_code, reason = "for stores that keep something")
+    )]
     pub(crate) fn restore(
         body: Bytes,
         values: SignatureValues,

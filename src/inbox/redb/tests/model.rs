@@ -20,7 +20,7 @@ impl Subject for File {
         &self.store
     }
 
-    fn kill(&mut self) {
+    async fn kill(&mut self) {
         // What the old one still writes while it closes goes to the old disk.
         self.disk = self.disk.after_kill();
         self.store = open(&self.disk, self.bounds, &self.clock).unwrap();

@@ -1,0 +1,383 @@
+//! The inbox in a table of PostgreSQL, for several machines.
+//!
+//! There are two connections, each of which comes back by itself: one stores what arrives, the other
+//! one does everything else, and listens for what other processes store. On both, what is asked for
+//! at once shares a statement, and so a transaction and an fsync.
+//!
+//! Times are the server's: when something is due, when a lease ends, when a key expires. The clock of
+//! a client is in an event's time of acceptance only, and decides nothing.
+
+mod changes;
+mod link;
+mod operate;
+mod puts;
+mod sql;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, Semaphore, mpsc, oneshot},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+use tokio_postgres::types::Type;
+
+use super::{
+    DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
+    store::{Bounds, End, Lease, NewEvent, Put, Step, Store, StoreFuture, Take, Taken, Which},
+};
+use crate::verify::whole_millis;
+use changes::{Change, ChangeJob};
+pub(super) use link::Connector;
+use link::{Link, Listener, Session, SetUp};
+use puts::{PutJob, Puts, Room};
+pub(super) use sql::Names;
+use sql::{SERVER_CLOCK, Sql, VERSION};
+
+/// A lease that ends later was given before the server's clock was set back.
+pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
+
+#[derive(Clone, Debug)]
+pub(super) struct PostgresOptions {
+    pub(super) names: Names,
+    pub(super) lease: Duration,
+}
+
+pub(super) struct PgStore {
+    shared: Arc<Shared>,
+    puts: mpsc::Sender<PutJob>,
+    /// Bounds what waits to be put, in KiB.
+    queued: Semaphore,
+    changes: mpsc::Sender<ChangeJob>,
+    /// One at a time.
+    taking: AsyncMutex<()>,
+    tasks: [AbortHandle; 2],
+}
+
+/// What all tasks of a store share.
+struct Shared {
+    sql: Sql,
+    /// The table's name, quoted.
+    table: String,
+    channel: String,
+    /// For everything but puts.
+    link: Link,
+    /// Names this process's leases.
+    owner: i64,
+    bounds: Bounds,
+    lease: Duration,
+    work: Arc<Notify>,
+    /// Other processes are to be notified.
+    announce: Notify,
+    /// The tokens of the leases that this process holds.
+    held: Mutex<HashMap<u64, u64>>,
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PgStore {
+    /// How many bytes wait to be put at most, but always one event.
+    const MAX_QUEUED_KIB: u32 = 64 << 10;
+
+    /// How long a call takes at most that shares a statement with others.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// How long a statement of setting up may take. A migration waits for that of another process.
+    const SET_UP: Duration = Duration::from_secs(10);
+
+    pub(super) async fn connect(
+        connector: Connector,
+        options: &PostgresOptions,
+        bounds: Bounds,
+    ) -> Result<Self, InboxError> {
+        Self::start(connector, options, bounds, SERVER_CLOCK).await
+    }
+
+    /// `now`: where the present time comes from.
+    async fn start(
+        connector: Connector,
+        options: &PostgresOptions,
+        bounds: Bounds,
+        now: &str,
+    ) -> Result<Self, InboxError> {
+        let PostgresOptions { names, lease } = options;
+        names.check()?;
+        let version: Arc<str> = Sql::new(names, now).version.into();
+        let putting = Link::new(connector.clone(), Arc::new(|_| {}), set_up(SET_UP_PUTS.to_owned(), &version));
+        let channel = names.channel();
+        // Not guessable, and not that of any other process.
+        let owner = i64::from_be_bytes(RandomState::new().hash_one(std::process::id()).to_be_bytes());
+        let work = Arc::new(Notify::new());
+        let listener: Listener = {
+            let (work, own) = (Arc::clone(&work), owner.to_string());
+            Arc::new(move |payload| {
+                if payload != own {
+                    work.notify_one();
+                }
+            })
+        };
+        migrate(&connector, names, &version).await?;
+        let listen = format!("{SET_UP_WORK}; LISTEN {channel}");
+        let link = Link::new(connector, listener, set_up(listen, &version));
+        putting.session().await?;
+        link.session().await?;
+        let shared = Arc::new(Shared {
+            sql: Sql::new(names, now),
+            table: format!("{}.{}", sql::quoted(&names.schema), sql::quoted(&names.table)),
+            channel,
+            link,
+            owner,
+            bounds,
+            lease: *lease,
+            work,
+            announce: Notify::new(),
+            held: Mutex::default(),
+        });
+        let (puts, put_jobs) = mpsc::channel(puts::BATCH);
+        tokio::spawn(Puts { link: putting, shared: Arc::clone(&shared), room: Room::unknown() }.run(put_jobs));
+        let (changes, change_jobs) = mpsc::channel(changes::BATCH);
+        tokio::spawn(changes::run(Arc::clone(&shared), change_jobs));
+        let tasks = [
+            tokio::spawn(stay_connected(Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(announce(Arc::clone(&shared))).abort_handle(),
+        ];
+        let queued = Semaphore::new(Self::MAX_QUEUED_KIB as usize);
+        Ok(Self { shared, puts, queued, changes, taking: AsyncMutex::default(), tasks })
+    }
+
+    async fn change(&self, lease: Lease, change: Change) -> Result<bool, InboxError> {
+        let (reply, answer) = oneshot::channel();
+        let changed = async {
+            self.changes.send(ChangeJob { lease, change, reply }).await.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
+        };
+        in_time(changed).await
+    }
+}
+
+/// Puts are the promise, so their commits are on disk whatever the database's default is.
+const SET_UP_PUTS: &str = "SET statement_timeout = '10s'; \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// An end that is lost makes an event run once more.
+const SET_UP_WORK: &str = "SET statement_timeout = '60s'; \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Prepares a connection, and refuses a table of another version: it may have been migrated while
+/// there was none.
+fn set_up(statements: String, version: &Arc<str>) -> SetUp {
+    let version = Arc::clone(version);
+    let statements: Arc<str> = statements.into();
+    Box::new(move |session| {
+        let (statements, version) = (Arc::clone(&statements), Arc::clone(&version));
+        Box::pin(async move {
+            session.execute(&statements, PgStore::SET_UP).await?;
+            check_version(session, &version).await
+        })
+    })
+}
+
+async fn check_version(session: &Session, version: &str) -> Result<(), InboxError> {
+    let rows = session.query(version, &[], PgStore::SET_UP).await?;
+    let row = rows.first().ok_or_else(no_row)?;
+    match row.try_get::<_, Option<i32>>(0).map_err(|error| link::unreadable(&error))? {
+        Some(VERSION) => Ok(()),
+        Some(newer) if newer > VERSION => Err(InboxError::because(
+            InboxErrorKind::NewerVersion,
+            "a newer version of this crate made the inbox's table: use that version or a later one",
+            format!("its version is {newer}, and this one knows {VERSION}"),
+        )),
+        _ => Err(InboxError::new(InboxErrorKind::Damaged, "the inbox's table has no version, or one that never was")),
+    }
+}
+
+/// Creates the table, if it is missing. A database in which it is there is not changed, so that a user
+/// who may create nothing can use it.
+async fn migrate(connector: &Connector, names: &Names, version: &Arc<str>) -> Result<(), InboxError> {
+    let plain = Link::new(connector.clone(), Arc::new(|_| {}), Box::new(|_| Box::pin(async { Ok(()) })));
+    let session = plain.session().await?;
+    match check_version(&session, version).await {
+        Err(error) if error.kind() == InboxErrorKind::Damaged => {}
+        checked => return checked,
+    }
+    let (lock, schema) = (names.lock(), &*names.schema);
+    session.execute("BEGIN", PgStore::SET_UP).await?;
+    let migrated = async {
+        session.query("SELECT pg_advisory_xact_lock($1)", &[(&lock, Type::INT8)], PgStore::SET_UP).await?;
+        let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+        if session.query(exists, &[(&schema, Type::TEXT)], PgStore::SET_UP).await?.is_empty() {
+            session.execute(&names.create_schema(), PgStore::SET_UP).await?;
+        }
+        session.execute(&names.migration(), PgStore::SET_UP).await?;
+        session.execute("COMMIT", PgStore::SET_UP).await
+    };
+    migrated.await?;
+    check_version(&session, version).await
+}
+
+/// Listens whether or not anything is asked.
+async fn stay_connected(shared: Arc<Shared>) {
+    loop {
+        match shared.link.session().await {
+            Ok(session) => {
+                // What was stored meanwhile was announced to nobody.
+                shared.work.notify_one();
+                session.closed().await;
+            }
+            Err(_) => sleep(Link::LONGEST_PAUSE).await,
+        }
+    }
+}
+
+/// Notifies other processes, once for all that was stored a moment ago.
+async fn announce(shared: Arc<Shared>) {
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    let own = shared.owner.to_string();
+    loop {
+        shared.announce.notified().await;
+        let parameters: [link::Parameter<'_>; 2] = [(&shared.channel, Type::TEXT), (&own, Type::TEXT)];
+        // They also ask by themselves, each second.
+        _ = shared.link.query("SELECT pg_notify($1, $2)", &parameters, PgStore::SET_UP).await;
+        sleep(PAUSE).await;
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = Result<T, InboxError>>) -> Result<T, InboxError> {
+    timeout(PgStore::PATIENCE, future).await.unwrap_or_else(|_| {
+        Err(InboxError::new(InboxErrorKind::Timeout, "the inbox's database did not answer in time"))
+    })
+}
+
+fn stopped() -> InboxError {
+    InboxError::new(InboxErrorKind::Unavailable, "the runtime of the inbox's connections has ended")
+}
+
+fn no_row() -> InboxError {
+    InboxError::new(InboxErrorKind::Damaged, "the inbox's database answered without a row")
+}
+
+/// Milliseconds, at most some hundred thousand years, so that no sum overflows.
+fn millis(duration: Duration) -> i64 {
+    signed(whole_millis(duration).min(1 << 53))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn count_of<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
+}
+
+impl Store for PgStore {
+    fn put(&self, event: StoredEvent) -> StoreFuture<'_, Put> {
+        Box::pin(in_time(async move {
+            let fresh_until = signed(event.verified.fresh_until().as_millis().min(1 << 53));
+            let event = NewEvent::from(event);
+            let kib = u32::try_from(event.bytes.len() >> 10).unwrap_or(u32::MAX).saturating_add(1);
+            let room = self.queued.acquire_many(kib.min(Self::MAX_QUEUED_KIB)).await;
+            let (reply, answer) = oneshot::channel();
+            self.puts.send(PutJob { event, fresh_until, reply }).await.map_err(|_| stopped())?;
+            let put = answer.await.map_err(|_| stopped())?;
+            drop(room);
+            put
+        }))
+    }
+
+    fn begin(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            let own = changes::own_leases(&self.shared).await?;
+            changes::release(&self.shared, own).await?;
+            self.shared.held().clear();
+            self.shared.work.notify_one();
+            Ok(())
+        })
+    }
+
+    fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
+        Box::pin(async move {
+            let _one = self.taking.lock().await;
+            take::take(&self.shared, &take).await
+        })
+    }
+
+    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
+        Box::pin(self.change(lease, Change::End(end)))
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        Some(self.shared.lease)
+    }
+
+    fn renew(&self, lease: Lease) -> StoreFuture<'_, bool> {
+        Box::pin(self.change(lease, Change::Renew(self.shared.lease)))
+    }
+
+    fn work(&self) -> &Notify {
+        &self.shared.work
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(operate::maintain(&self.shared))
+    }
+
+    fn stats(&self) -> StoreFuture<'_, Stats> {
+        Box::pin(operate::stats(&self.shared))
+    }
+
+    fn dead_letters(&self, after: u64, limit: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>> {
+        Box::pin(operate::dead_letters(&self.shared, after, limit))
+    }
+
+    fn dead_letter(&self, id: EventId) -> StoreFuture<'_, Option<DeadLetter>> {
+        Box::pin(operate::dead_letter(&self.shared, id))
+    }
+
+    fn redrive(&self, which: Which) -> StoreFuture<'_, Step> {
+        Box::pin(operate::redrive(&self.shared, which))
+    }
+
+    fn purge(&self, which: Which) -> StoreFuture<'_, Step> {
+        Box::pin(operate::purge(&self.shared, which))
+    }
+
+    fn erase(&self, record: RecordKey) -> StoreFuture<'_, u64> {
+        Box::pin(operate::erase(&self.shared, record))
+    }
+
+    /// `VACUUM` is the database's own business.
+    fn compact(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+}
+
+impl Drop for PgStore {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Neither the URL, nor what is stored.
+impl fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgStore").field("table", &self.shared.table).finish_non_exhaustive()
+    }
+}

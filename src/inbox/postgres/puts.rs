@@ -1,0 +1,210 @@
+//! Puts: what arrives at once is stored by one statement.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_postgres::types::Type;
+
+use super::{
+    super::{
+        InboxError, InboxErrorKind,
+        store::{Bounds, NewEvent, Put},
+    },
+    Shared,
+    link::{Link, Parameter, unreadable},
+};
+use crate::deduplicate::ClaimKey;
+
+/// How many events share a statement at most.
+pub(super) const BATCH: usize = 1024;
+
+/// How many bytes share a statement at most, but always one event.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How long a statement may take. Whoever put the events waits for 3 seconds altogether.
+const WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) struct PutJob {
+    pub(super) event: NewEvent,
+    /// In milliseconds.
+    pub(super) fresh_until: i64,
+    pub(super) reply: oneshot::Sender<Result<Put, InboxError>>,
+}
+
+pub(super) struct Puts {
+    pub(super) link: Link,
+    pub(super) shared: Arc<Shared>,
+    pub(super) room: Room,
+}
+
+impl Puts {
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
+        let mut received = Vec::new();
+        while jobs.recv_many(&mut received, BATCH).await > 0 {
+            let mut waiting = std::mem::take(&mut received).into_iter().peekable();
+            while waiting.peek().is_some() {
+                let mut bytes = 0_usize;
+                let mut batch = Vec::new();
+                while let Some(job) = waiting.next_if(|job| {
+                    bytes = bytes.saturating_add(job.event.bytes.len());
+                    bytes <= BATCH_BYTES || batch.is_empty()
+                }) {
+                    batch.push(job);
+                }
+                // Whoever does not wait any longer has handled the event in another way.
+                batch.retain(|job| !job.reply.is_closed());
+                self.put(batch).await;
+            }
+        }
+    }
+
+    async fn put(&mut self, batch: Vec<PutJob>) {
+        let batch = match self.admit(batch).await {
+            Ok(batch) if batch.is_empty() => return,
+            Ok(batch) => batch,
+            Err((error, batch)) => {
+                answer(batch, |_| Err(error.clone()));
+                return;
+            }
+        };
+        match self.insert(&batch).await {
+            Ok(mut stored) => {
+                if !stored.is_empty() {
+                    self.shared.work.notify_one();
+                    self.shared.announce.notify_one();
+                }
+                // Of several with the same key, the first one is stored.
+                answer(batch, |job| Ok(if stored.remove(&job.event.key) { Put::Stored } else { Put::Duplicate }));
+            }
+            Err(error) => answer(batch, |_| Err(error.clone())),
+        }
+    }
+
+    async fn insert(&mut self, batch: &[PutJob]) -> Result<HashSet<ClaimKey>, InboxError> {
+        let keys: Vec<_> = batch.iter().map(|job| job.event.key.as_bytes().as_slice()).collect();
+        let records: Vec<_> = batch.iter().map(|job| job.event.record.as_bytes().as_slice()).collect();
+        let fresh_until: Vec<_> = batch.iter().map(|job| job.fresh_until).collect();
+        let events: Vec<_> = batch.iter().map(|job| &*job.event.bytes).collect();
+        let parameters: [Parameter<'_>; 4] = [
+            (&keys, Type::BYTEA_ARRAY),
+            (&records, Type::BYTEA_ARRAY),
+            (&fresh_until, Type::INT8_ARRAY),
+            (&events, Type::BYTEA_ARRAY),
+        ];
+        // It may have happened although it failed.
+        batch.iter().for_each(|job| self.room.use_up(job));
+        let rows = self.link.query(&self.shared.sql.put, &parameters, WITHIN).await?;
+        keys_of(&rows)
+    }
+
+    /// Answers those that there is no room for. Duplicates take no room.
+    async fn admit(&mut self, batch: Vec<PutJob>) -> Result<Vec<PutJob>, (InboxError, Vec<PutJob>)> {
+        if self.room.is_for(&batch) {
+            return Ok(batch);
+        }
+        if let Err(error) = self.count().await {
+            return Err((error, batch));
+        }
+        if self.room.is_for(&batch) {
+            return Ok(batch);
+        }
+        let keys: Vec<_> = batch.iter().map(|job| job.event.key.as_bytes().as_slice()).collect();
+        let known = self.link.query(&self.shared.sql.known, &[(&keys, Type::BYTEA_ARRAY)], WITHIN).await;
+        let known = match known.and_then(|rows| keys_of(&rows)) {
+            Ok(known) => known,
+            Err(error) => return Err((error, batch)),
+        };
+        let mut left = self.room;
+        let mut admitted = known;
+        let (fits, refused) = batch.into_iter().partition(|job| {
+            if admitted.contains(&job.event.key) {
+                return true;
+            }
+            let is_room = left.is_for(std::slice::from_ref(job));
+            if is_room {
+                left.use_up(job);
+                admitted.insert(job.event.key);
+            }
+            is_room
+        });
+        answer(refused, |_| Err(full()));
+        Ok(fits)
+    }
+
+    /// Counts what is there.
+    async fn count(&mut self) -> Result<(), InboxError> {
+        let rows = self.link.query(&self.shared.sql.held, &[], WITHIN).await?;
+        let row = rows.first().ok_or_else(super::no_row)?;
+        let pending: i64 = row.try_get(0).map_err(|error| unreadable(&error))?;
+        let bytes: i64 = row.try_get(1).map_err(|error| unreadable(&error))?;
+        self.room.counted(&self.shared.bounds, super::unsigned(pending), super::unsigned(bytes));
+        Ok(())
+    }
+}
+
+fn keys_of(rows: &[tokio_postgres::Row]) -> Result<HashSet<ClaimKey>, InboxError> {
+    rows.iter()
+        .map(|row| {
+            let key: &[u8] = row.try_get(0).map_err(|error| unreadable(&error))?;
+            let key =
+                key.try_into().map_err(|_| InboxError::new(InboxErrorKind::Damaged, "a claim key has 32 bytes"))?;
+            Ok(ClaimKey::from_bytes(key))
+        })
+        .collect()
+}
+
+fn answer(batch: Vec<PutJob>, mut answer: impl FnMut(&PutJob) -> Result<Put, InboxError>) {
+    for job in batch {
+        let put = answer(&job);
+        _ = job.reply.send(put);
+    }
+}
+
+fn full() -> InboxError {
+    InboxError::new(
+        InboxErrorKind::Full,
+        "the inbox is full: raise `max_pending` or `max_bytes`, or let a worker catch up",
+    )
+}
+
+/// How much may be stored before all is counted again. Counting takes long when there is much, and
+/// other processes store, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    events: u64,
+    bytes: u64,
+    counted_at: Option<Instant>,
+}
+
+impl Room {
+    /// For how long a count is good.
+    const GOOD_FOR: Duration = Duration::from_secs(10);
+
+    pub(super) const fn unknown() -> Self {
+        Self { events: 0, bytes: 0, counted_at: None }
+    }
+
+    fn counted(&mut self, bounds: &Bounds, pending: u64, bytes: u64) {
+        *self = Self {
+            events: bounds.max_pending.saturating_sub(pending),
+            bytes: bounds.max_bytes.saturating_sub(bytes),
+            counted_at: Some(Instant::now()),
+        };
+    }
+
+    fn is_for(&self, batch: &[PutJob]) -> bool {
+        let events = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let bytes = batch.iter().map(|job| job.event.bytes.len()).fold(0, usize::saturating_add);
+        self.counted_at.is_some_and(|at| at.elapsed() < Self::GOOD_FOR)
+            && events <= self.events
+            && u64::try_from(bytes).unwrap_or(u64::MAX) <= self.bytes
+    }
+
+    fn use_up(&mut self, job: &PutJob) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(u64::try_from(job.event.bytes.len()).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,257 @@
+//! Takes: which events run next.
+//!
+//! One statement reads the candidates without a lock, the events are chosen here, and a second
+//! statement takes those of them that no other process took meanwhile.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use tokio_postgres::{Row, types::Type};
+
+use super::{
+    super::{
+        InboxError, RecordKey, StoredEvent,
+        store::{Lease, Take, Taken, TakenEvent},
+    },
+    Shared, changes,
+    link::{Parameter, unreadable},
+    millis, signed,
+    sql::candidate,
+    unsigned,
+};
+
+/// How long a statement may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// How many events are looked at in search of one whose record is not busy.
+const LOOK_AT: usize = 10_000;
+
+/// How often leases are recovered, or times corrected, or other events chosen because another process
+/// was faster, within one take.
+const ROUNDS: usize = 20;
+
+/// What a worker can choose from.
+#[derive(Default)]
+struct Candidates {
+    ready: Vec<(u64, RecordKey)>,
+    due: Vec<(u64, RecordKey)>,
+    suspect: Option<u64>,
+    next_due: Option<Duration>,
+    leaked: Vec<(u64, u64)>,
+    is_lost: bool,
+    is_far: bool,
+}
+
+/// What was granted in a take that is not answered yet. A take that fails, or that nobody waits for any
+/// more, forgets it; then the next one finds it, and gives it back.
+struct Granted<'a> {
+    shared: &'a Shared,
+    leases: Vec<Lease>,
+}
+
+impl Granted<'_> {
+    fn extend(&mut self, leases: impl Iterator<Item = Lease> + Clone) {
+        self.shared.held().extend(leases.clone().map(|lease| (lease.event, lease.token)));
+        self.leases.extend(leases);
+    }
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        let mut held = self.shared.held();
+        for lease in &self.leases {
+            held.remove(&lease.event);
+        }
+    }
+}
+
+pub(super) async fn take(shared: &Shared, take: &Take) -> Result<Taken, InboxError> {
+    let mut granted = Granted { shared, leases: Vec::new() };
+    let taken = take_some(shared, take, &mut granted).await?;
+    granted.leases.clear();
+    Ok(taken)
+}
+
+async fn take_some(shared: &Shared, take: &Take, all: &mut Granted<'_>) -> Result<Taken, InboxError> {
+    let mut taken = Taken::default();
+    let mut busy = take.busy.clone();
+    // What another process took while it was being chosen.
+    let mut gone = HashSet::new();
+    let mut window = take.limit.saturating_mul(4).max(64);
+    for _ in 0..ROUNDS {
+        let found = candidates(shared, take, window).await?;
+        if repair(shared, take, &found).await? {
+            continue;
+        }
+        let slots = u64::try_from(taken.events.len()).unwrap_or(u64::MAX);
+        let missing = take.limit.saturating_sub(taken.events.len());
+        let mut left_busy = false;
+        let is_seen_whole = found.ready.len() < window && found.due.len() < window;
+        let chosen = if take.alone {
+            found.suspect.into_iter().collect()
+        } else {
+            choose(take, slots, missing, &found, &gone, &mut busy, &mut left_busy)
+        };
+        if chosen.len() < missing && !take.alone && !is_seen_whole && window < LOOK_AT {
+            // Those that were chosen are chosen again.
+            busy.clone_from(&take.busy);
+            busy.extend(
+                taken.events.iter().map(|taken| taken.event.record).filter(|record| *record != RecordKey::NONE),
+            );
+            window = LOOK_AT;
+            continue;
+        }
+        taken.next_due = found.next_due;
+        taken.suspects = !take.alone && found.suspect.is_some();
+        taken.left_busy |= left_busy;
+        let is_any = !chosen.is_empty();
+        let granted = grant(shared, &chosen, &mut taken, all).await?;
+        if granted == chosen.len() || take.alone || !is_any {
+            break;
+        }
+        let ours: HashSet<_> = all.leases.iter().map(|lease| lease.event).collect();
+        gone.extend(chosen.into_iter().filter(|event| !ours.contains(event)));
+        window = window.saturating_add(gone.len()).min(LOOK_AT);
+    }
+    Ok(taken)
+}
+
+/// Whether something was put right, so that there are other candidates now.
+async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool, InboxError> {
+    if found.is_far {
+        let times = [longest(take), longest_lease(shared)];
+        let parameters: [Parameter<'_>; 2] = [(&times[0], Type::INT8), (&times[1], Type::INT8)];
+        shared.link.query(&shared.sql.correct, &parameters, WITHIN).await?;
+    }
+    if found.is_lost {
+        let held = held(shared);
+        let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
+        shared.link.query(&shared.sql.recover, &parameters, WITHIN).await?;
+    }
+    if !found.leaked.is_empty() {
+        changes::release(shared, found.leaked.iter().copied()).await?;
+    }
+    Ok(found.is_far || found.is_lost || !found.leaked.is_empty())
+}
+
+fn longest(take: &Take) -> i64 {
+    millis(take.longest_delay)
+}
+
+/// Of any process.
+fn longest_lease(shared: &Shared) -> i64 {
+    millis(shared.lease.max(super::LONGEST_LEASE))
+}
+
+fn held(shared: &Shared) -> Vec<i64> {
+    shared.held().keys().copied().map(signed).collect()
+}
+
+async fn candidates(shared: &Shared, take: &Take, window: usize) -> Result<Candidates, InboxError> {
+    let window = i64::try_from(window).unwrap_or(i64::MAX);
+    let (held, longest, longest_lease) = (held(shared), longest(take), longest_lease(shared));
+    let parameters: [Parameter<'_>; 5] = [
+        (&window, Type::INT8),
+        (&shared.owner, Type::INT8),
+        (&held, Type::INT8_ARRAY),
+        (&longest, Type::INT8),
+        (&longest_lease, Type::INT8),
+    ];
+    let rows = shared.link.query(&shared.sql.candidates, &parameters, WITHIN).await?;
+    let mut found = Candidates::default();
+    let mut due = Vec::new();
+    for row in &rows {
+        let (kind, id, time, token, record) = read_candidate(row).map_err(|error| unreadable(&error))?;
+        match kind {
+            candidate::READY => found.ready.push((id, record)),
+            candidate::DUE => due.push((time, id, record)),
+            candidate::LEAKED => found.leaked.push((id, token)),
+            candidate::SUSPECT => found.suspect = Some(id),
+            candidate::NEXT => found.next_due = Some(Duration::from_millis(unsigned(time))),
+            candidate::LOST => found.is_lost = true,
+            candidate::FAR => found.is_far = true,
+            _ => {}
+        }
+    }
+    found.ready.sort_unstable_by_key(|(id, _)| *id);
+    due.sort_unstable_by_key(|(time, id, _)| (*time, *id));
+    found.due = due.into_iter().map(|(_, id, record)| (id, record)).collect();
+    Ok(found)
+}
+
+fn read_candidate(row: &Row) -> Result<(i16, u64, i64, u64, RecordKey), tokio_postgres::Error> {
+    let record: &[u8] = row.try_get(4)?;
+    let record = record.try_into().map_or(RecordKey::NONE, RecordKey::from_bytes);
+    Ok((row.try_get(0)?, unsigned(row.try_get(1)?), row.try_get(2)?, unsigned(row.try_get(3)?), record))
+}
+
+/// Fills slots, each with a ready or a delayed event first, as the slot prefers.
+fn choose(
+    take: &Take,
+    first_slot: u64,
+    limit: usize,
+    found: &Candidates,
+    gone: &HashSet<u64>,
+    busy: &mut HashSet<RecordKey>,
+    left_busy: &mut bool,
+) -> Vec<u64> {
+    let is_there = |(event, _): &&(u64, RecordKey)| !gone.contains(event);
+    let (mut ready, mut due) = (found.ready.iter().filter(is_there), found.due.iter().filter(is_there));
+    let mut next = |queue: &mut dyn Iterator<Item = &(u64, RecordKey)>| {
+        for &(event, record) in queue {
+            if record == RecordKey::NONE || busy.insert(record) {
+                return Some(event);
+            }
+            *left_busy = true;
+        }
+        None
+    };
+    let mut chosen = Vec::new();
+    for slot in (first_slot..).take(limit) {
+        let event = if take.prefers_delayed(slot) {
+            next(&mut due).or_else(|| next(&mut ready))
+        } else {
+            next(&mut ready).or_else(|| next(&mut due))
+        };
+        let Some(event) = event else { break };
+        chosen.push(event);
+    }
+    chosen
+}
+
+/// Takes the chosen events that are still free. Returns how many.
+async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken, all: &mut Granted<'_>) -> Result<usize, InboxError> {
+    if chosen.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<_> = chosen.iter().copied().map(signed).collect();
+    let lease = millis(shared.lease);
+    let parameters: [Parameter<'_>; 3] = [(&ids, Type::INT8_ARRAY), (&lease, Type::INT8), (&shared.owner, Type::INT8)];
+    let rows = shared.link.query(&shared.sql.grant, &parameters, WITHIN).await?;
+    let mut granted = Vec::with_capacity(rows.len());
+    for row in &rows {
+        granted.push(read_granted(row).map_err(|error| unreadable(&error))?);
+    }
+    all.extend(granted.iter().map(|(lease, ..)| *lease));
+    // In the order in which they were chosen.
+    let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
+    granted.sort_by_key(|(lease, ..)| place(lease.event));
+    for (lease, attempts, interruptions, event) in granted {
+        match event.and_then(StoredEvent::decode) {
+            Some(event) => taken.events.push(TakenEvent { lease, event, attempts, interruptions }),
+            None => taken.unreadable.push(lease),
+        }
+    }
+    Ok(rows.len())
+}
+
+fn read_granted(row: &Row) -> Result<(Lease, u32, u32, Option<Bytes>), tokio_postgres::Error> {
+    let lease = Lease { event: unsigned(row.try_get(0)?), token: unsigned(row.try_get(1)?) };
+    let event: Option<&[u8]> = row.try_get(4)?;
+    Ok((lease, count(row, 2)?, count(row, 3)?, event.map(Bytes::copy_from_slice)))
+}
+
+/// A count that is never negative.
+pub(super) fn count(row: &Row, index: usize) -> Result<u32, tokio_postgres::Error> {
+    Ok(u32::try_from(row.try_get::<_, i32>(index)?).unwrap_or_default())
+}

@@ -1,0 +1,276 @@
+//! What is accepted is handled, whatever happens to the server, to a connection, or to a worker.
+
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    super::super::{Accepted, Attempt, Inbox, InboxFailure, Stats, Worker, model},
+    *,
+};
+use crate::WebhookEvent;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Until when something has to happen on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often each event was handled.
+type Handled = Arc<Mutex<BTreeMap<u64, u32>>>;
+
+/// What is not stored is not handled at once, so that nothing hides what the store lost.
+async fn connect(server: &Server) -> Inbox {
+    // The user who may do everything has connections reserved.
+    server.sql(
+        "DO 'BEGIN IF to_regrole(''receiver'') IS NULL THEN CREATE ROLE receiver LOGIN;
+        GRANT CREATE ON DATABASE postgres TO receiver; END IF; END'",
+    );
+    let url = server.url_of("receiver", "postgres");
+    Inbox::builder().on_failure(InboxFailure::Reject).lease(2 * SECOND).connect(&url).await.unwrap()
+}
+
+fn number(event: &WebhookEvent) -> u64 {
+    event.raw_record().unwrap().get("n").unwrap().parse().unwrap()
+}
+
+fn work(inbox: &Inbox, handled: &Handled) -> Worker {
+    let handler = async |handled: Handled, event: WebhookEvent| {
+        sleep(Duration::from_millis(5)).await;
+        *handled.lock().unwrap().entry(number(&event)).or_default() += 1;
+    };
+    inbox.worker(Arc::clone(handled)).fallback(handler).start().unwrap()
+}
+
+/// Accepts events until it is told to stop. Returns those that were accepted.
+fn accept(inbox: &Inbox, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<u64>> {
+    let (inbox, stop) = (inbox.clone(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let mut accepted = Vec::new();
+        for number in 0.. {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let accepting = timeout(PATIENCE, inbox.accept(model::event(number).verified));
+            if accepting.await.expect("each call has a bound").is_ok() {
+                accepted.push(number);
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        accepted
+    })
+}
+
+async fn until_stats(inbox: &Inbox, are_so: impl Fn(&Stats) -> bool) -> Stats {
+    let begun = Instant::now();
+    loop {
+        let stats = inbox.stats().await;
+        if let Ok(stats) = stats
+            && are_so(&stats)
+        {
+            return stats;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{stats:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_empty(inbox: &Inbox) -> Stats {
+    until_stats(inbox, |stats| stats.ready + stats.delayed + stats.running == 0).await
+}
+
+/// Accepts and handles while something happens; then all that was accepted is handled, and what is
+/// accepted afterwards is, too. Returns how many were handled more than once.
+async fn survives(server: &mut Server, happens: impl AsyncFnOnce(&mut Server)) -> usize {
+    let inbox = connect(server).await;
+    let handled = Handled::default();
+    let worker = work(&inbox, &handled);
+    let stop = Arc::new(AtomicBool::new(false));
+    let accepting = accept(&inbox, &stop);
+    until_stats(&inbox, |stats| stats.remembered_keys > 20).await;
+    happens(server).await;
+    let before = until_stats(&inbox, |_| true).await.remembered_keys;
+    until_stats(&inbox, |stats| stats.remembered_keys > before + 20).await;
+    stop.store(true, Ordering::SeqCst);
+    let accepted = accepting.await.unwrap();
+    let stats = until_empty(&inbox).await;
+    assert_eq!(stats.dead, 0);
+    _ = worker.shutdown(10 * SECOND).await;
+    let handled = handled.lock().unwrap();
+    let lost: Vec<_> = accepted.iter().filter(|number| !handled.contains_key(number)).collect();
+    assert!(lost.is_empty(), "{lost:?} of {}", accepted.len());
+    handled.values().filter(|times| **times > 1).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
+    // Here what a commit says is on the disk.
+    let mut server = Server::start(&["fsync=on"]);
+    for is_killed in [true, false] {
+        survives(&mut server, async |server| {
+            if is_killed {
+                server.kill();
+            } else {
+                server.stop_at_once();
+            }
+            sleep(SECOND).await;
+            server.restart();
+        })
+        .await;
+        server.sql("DROP SCHEMA twenty_webhook CASCADE");
+    }
+}
+
+/// For longer than a lease, and than any call takes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
+    let mut server = Server::start(&[]);
+    survives(&mut server, async |server| {
+        server.freeze();
+        sleep(15 * SECOND).await;
+        server.thaw();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn connections_that_are_ended_or_refused_come_back() {
+    let mut server = Server::start(&["max_connections=8", "superuser_reserved_connections=1"]);
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
+    for _ in 0..3 {
+        let doubled = survives(&mut server, async |server| {
+            for _ in 0..5 {
+                server.sql(end);
+                sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!(doubled, 0, "its process went on, so it knows what it runs");
+        server.sql("DROP SCHEMA twenty_webhook CASCADE");
+    }
+    // All other connections are taken, and then the inbox's own, too.
+    survives(&mut server, async |server| {
+        let config: tokio_postgres::Config = server.url_of("receiver", "postgres").parse().unwrap();
+        let (admin, connection) =
+            server.url().parse::<tokio_postgres::Config>().unwrap().connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let mut taken = Vec::new();
+        for _ in 0..20 {
+            admin.batch_execute(end).await.unwrap();
+            while let Ok((client, connection)) = config.connect(tokio_postgres::NoTls).await {
+                tokio::spawn(connection);
+                taken.push(client);
+            }
+        }
+        // All but that of `admin`, and one that is reserved.
+        assert_eq!(taken.len(), 8 - 2);
+        sleep(SECOND).await;
+    })
+    .await;
+}
+
+/// An idle connection that ended is noticed before something is stored, or a worker waits.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn what_another_process_stores_is_found_also_after_the_listener_was_ended() {
+    let server = Server::start(&[]);
+    let (receiver, inbox) = (connect(&server).await, connect(&server).await);
+    let handled = Handled::default();
+    let worker = work(&inbox, &handled);
+    for number in 0..5 {
+        server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'");
+        assert_eq!(receiver.accept(model::event(number).verified).await.unwrap(), Accepted::Stored);
+        until_empty(&inbox).await;
+    }
+    assert_eq!(handled.lock().unwrap().len(), 5);
+    drop(worker);
+}
+
+/// Without the question that a worker asks each second.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn what_another_process_stores_is_notified() {
+    let server = Server::start(&[]);
+    let [receiver, other] = [connect(&server).await, connect(&server).await].map(|inbox| inbox.inner);
+    // A notification of an earlier time.
+    let work = other.store.work();
+    while timeout(SECOND, work.notified()).await.is_ok() {}
+    for number in 0..3 {
+        receiver.store.put(model::event(number)).await.unwrap();
+        timeout(PATIENCE, work.notified()).await.unwrap();
+    }
+}
+
+const CHILD: &str = "TWENTY_WEBHOOK_TEST_POSTGRES_CHILD";
+
+/// Not a test by itself: a worker in a process of its own, whose handler does not end.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by another test"]
+async fn child_that_works() {
+    let Ok(url) = std::env::var(CHILD) else { return };
+    let inbox = Inbox::builder().lease(SECOND).connect(&url).await.unwrap();
+    let handler = async |_: WebhookEvent| sleep(3 * SECOND).await;
+    let _worker = inbox.worker(()).fallback(handler).start().unwrap();
+    sleep(PATIENCE).await;
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(url: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "inbox::postgres::tests::faults::child_that_works"]).env(CHILD, url);
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Two workers: one is stopped beyond its lease, another one takes its event over, the first one goes
+/// on and says how the event ended. That changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
+    let server = Server::start(&[]);
+    let inbox = connect(&server).await;
+    let stopped = Process::start(&server.url_of("receiver", "postgres"));
+    inbox.accept(model::event(1).verified).await.unwrap();
+    until_stats(&inbox, |stats| stats.running == 1).await;
+    stopped.signal("-STOP");
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let handler = async |handled: Arc<Mutex<Vec<u32>>>, _: WebhookEvent, attempt: Attempt| {
+        handled.lock().unwrap().push(attempt.number);
+        Err("not this time")
+    };
+    let worker = inbox.worker(Arc::clone(&handled)).fallback(handler).retry(once_an_hour()).start().unwrap();
+    let before = until_stats(&inbox, |stats| stats.delayed == 1).await;
+    stopped.signal("-CONT");
+    // Its handler ends, and it completes the event.
+    sleep(5 * SECOND).await;
+    assert_eq!(inbox.stats().await.unwrap(), before);
+    assert_eq!(*handled.lock().unwrap(), [1]);
+    drop(worker);
+}
+
+fn once_an_hour() -> super::super::super::RetryPolicy {
+    super::super::super::RetryPolicy::exponential(3600 * SECOND..=3600 * SECOND)
+}

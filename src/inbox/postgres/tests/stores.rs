@@ -1,0 +1,305 @@
+//! Several stores on one table, as processes on several machines have them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{
+    super::{
+        super::{
+            DeadReason, RecordKey,
+            model::{BOUNDS, clock, event, take},
+            store::{End, Lease, Put, Store, Take},
+        },
+        LONGEST_LEASE,
+    },
+    *,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What these tests share: a server is expensive.
+struct Setting {
+    server: Server,
+    hand: ClockHand,
+    clock: FixedClock,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let server = Server::start(&[]);
+        start_clock(&server);
+        let hand = ClockHand::new(&server).await;
+        Self { server, hand, clock: clock() }
+    }
+
+    async fn open(&self, options: &PostgresOptions) -> PgStore {
+        open(&self.server, options, BOUNDS).await.unwrap()
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.hand.follow(&self.clock).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn several_stores_share_a_table() {
+    let setting = Setting::new().await;
+    a_lease_that_ended_ends_nothing(&setting).await;
+    a_lease_that_is_renewed_goes_on(&setting).await;
+    a_process_does_not_take_over_what_it_runs_itself(&setting).await;
+    what_a_failed_take_took_is_given_back(&setting).await;
+    a_take_that_nobody_waits_for_loses_nothing(&setting).await;
+    an_event_is_taken_by_one_process(&setting).await;
+    events_of_busy_records_are_passed_over(&setting).await;
+    a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
+    the_bounds_hold_for_what_was_counted(&setting).await;
+    duplicates_within_a_batch_are_found(&setting).await;
+    a_zero_in_a_message_keeps_no_event_running(&setting).await;
+}
+
+fn ends() -> Vec<End> {
+    let dead = End::Dead { reason: DeadReason::Permanent, message: "why".into() };
+    vec![End::Complete, End::Retry { delay: SECOND }, dead, End::Release]
+}
+
+async fn a_lease_that_ended_ends_nothing(setting: &Setting) {
+    for end in ends() {
+        let options = options();
+        let (stopped, other) = (setting.open(&options).await, setting.open(&options).await);
+        stopped.put(event(1)).await.unwrap();
+        let lost = stopped.take(take(5)).await.unwrap().events.remove(0).lease;
+        assert!(other.take(take(5)).await.unwrap().events.is_empty(), "the lease goes on");
+        setting.advance(options.lease + SECOND).await;
+        let taken = other.take(take(5)).await.unwrap().events.remove(0);
+        assert_eq!((taken.attempts, taken.interruptions), (0, 1), "{end:?}");
+        let before = other.stats().await.unwrap();
+        assert!(!stopped.end(lost, end.clone()).await.unwrap(), "{end:?}");
+        assert!(!stopped.renew(lost).await.unwrap(), "{end:?}");
+        assert_eq!(other.stats().await.unwrap(), before, "{end:?}");
+        assert!(other.end(taken.lease, End::Complete).await.unwrap(), "{end:?}");
+    }
+}
+
+async fn a_lease_that_is_renewed_goes_on(setting: &Setting) {
+    let options = options();
+    let (one, other) = (setting.open(&options).await, setting.open(&options).await);
+    one.put(event(1)).await.unwrap();
+    let lease = one.take(take(5)).await.unwrap().events.remove(0).lease;
+    for _ in 0..5 {
+        setting.advance(options.lease - SECOND).await;
+        assert!(one.renew(lease).await.unwrap());
+        assert!(other.take(take(5)).await.unwrap().events.is_empty());
+    }
+    assert!(one.end(lease, End::Complete).await.unwrap());
+}
+
+/// As after the server was frozen for longer than a lease.
+async fn a_process_does_not_take_over_what_it_runs_itself(setting: &Setting) {
+    let options = options();
+    let store = setting.open(&options).await;
+    store.put(event(1)).await.unwrap();
+    let lease = store.take(take(5)).await.unwrap().events.remove(0).lease;
+    setting.advance(options.lease + SECOND).await;
+    assert!(store.take(take(5)).await.unwrap().events.is_empty());
+    assert!(store.end(lease, End::Complete).await.unwrap());
+}
+
+/// Its answer did not arrive.
+async fn what_a_failed_take_took_is_given_back(setting: &Setting) {
+    let options = options();
+    let store = setting.open(&options).await;
+    for number in 0..3 {
+        store.put(event(number)).await.unwrap();
+    }
+    assert_eq!(store.take(take(5)).await.unwrap().events.len(), 3);
+    store.shared.held().clear();
+    let again = store.take(take(5)).await.unwrap().events;
+    let counts: Vec<_> = again.iter().map(|taken| (taken.attempts, taken.interruptions)).collect();
+    assert_eq!(counts, [(0, 0); 3]);
+}
+
+/// Wherever it is dropped.
+async fn a_take_that_nobody_waits_for_loses_nothing(setting: &Setting) {
+    let store = setting.open(&options()).await;
+    store.put(event(4)).await.unwrap();
+    for polls in 1.. {
+        let mut taking = store.take(take(1));
+        let mut left = polls;
+        let taken = std::future::poll_fn(|cx| {
+            let taken = taking.as_mut().poll(cx).map(Some);
+            left -= 1;
+            if left == 0 && taken.is_pending() { std::task::Poll::Ready(None) } else { taken }
+        })
+        .await;
+        drop(taking);
+        let was_answered = taken.is_some();
+        let taken = match taken {
+            Some(taken) => taken.unwrap(),
+            // It may still be on its way to the server.
+            None => {
+                sleep(Duration::from_millis(20)).await;
+                store.take(take(1)).await.unwrap()
+            }
+        };
+        let counts: Vec<_> = taken.events.iter().map(|taken| (taken.attempts, taken.interruptions)).collect();
+        assert_eq!(counts, [(0, 0)], "after {polls} polls");
+        assert!(store.end(taken.events[0].lease, End::Release).await.unwrap());
+        if was_answered {
+            assert!(polls > 2, "it waited for two statements");
+            break;
+        }
+    }
+}
+
+async fn an_event_is_taken_by_one_process(setting: &Setting) {
+    const EVENTS: u64 = 300;
+
+    let options = options();
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(setting.open(&options).await));
+    }
+    let puts = (0..EVENTS).map(|number| {
+        let store = Arc::clone(&stores[0]);
+        // Each about a record of its own.
+        let event = super::super::super::StoredEvent { record: RecordKey::of_id(&number.to_string()), ..event(number) };
+        tokio::spawn(async move { store.put(event).await.unwrap() })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        assert_eq!(put.await.unwrap(), Put::Stored);
+    }
+    let takers = stores.iter().cloned().map(|store| {
+        tokio::spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let some = store.take(take(7)).await.unwrap().events;
+                if some.is_empty() {
+                    return taken;
+                }
+                taken.extend(some.iter().map(|taken| taken.lease.event));
+            }
+        })
+    });
+    let mut all = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        all.extend(taker.await.unwrap());
+    }
+    let different: BTreeSet<_> = all.iter().collect();
+    assert_eq!((all.len() as u64, different.len() as u64), (EVENTS, EVENTS));
+}
+
+/// More of them than are looked at first.
+async fn events_of_busy_records_are_passed_over(setting: &Setting) {
+    let store = Arc::new(setting.open(&options()).await);
+    let busy = RecordKey::of_id("busy");
+    let record = |number| if number == 200 { RecordKey::of_id("free") } else { busy };
+    let mut puts = Vec::new();
+    for number in 0..=200 {
+        let event = super::super::super::StoredEvent { record: record(number), ..event(number) };
+        let store = Arc::clone(&store);
+        puts.push(tokio::spawn(async move { store.put(event).await.unwrap() }));
+    }
+    for put in puts {
+        put.await.unwrap();
+    }
+    let taken = store.take(Take { busy: [busy].into(), ..take(3) }).await.unwrap();
+    assert_eq!(taken.events.iter().map(|taken| taken.event.record).collect::<Vec<_>>(), [record(200)]);
+    assert!(taken.left_busy);
+    // Of the record that is free now, one.
+    let taken = store.take(take(3)).await.unwrap();
+    assert_eq!(taken.events.iter().map(|taken| taken.event.record).collect::<Vec<_>>(), [busy]);
+    assert!(taken.left_busy);
+}
+
+async fn a_clock_that_is_set_back_keeps_no_lease_alive(setting: &Setting) {
+    let options = options();
+    let (killed, other) = (setting.open(&options).await, setting.open(&options).await);
+    killed.put(event(1)).await.unwrap();
+    assert_eq!(killed.take(take(5)).await.unwrap().events.len(), 1);
+    drop(killed);
+    setting.clock.set(setting.clock.now().saturating_sub(Duration::from_secs(86_400)));
+    setting.hand.follow(&setting.clock).await;
+    assert!(other.take(take(5)).await.unwrap().events.is_empty());
+    setting.advance(LONGEST_LEASE + SECOND).await;
+    assert_eq!(other.take(take(5)).await.unwrap().events.len(), 1);
+}
+
+async fn the_bounds_hold_for_what_was_counted(setting: &Setting) {
+    let options = options();
+    let bounds = Bounds { max_pending: 10, ..BOUNDS };
+    let store = Arc::new(open(&setting.server, &options, bounds).await.unwrap());
+    let puts = (0..40).map(|number| {
+        let store = Arc::clone(&store);
+        // Each is put twice.
+        tokio::spawn(async move { store.put(event(number / 2)).await.map_err(|error| error.kind()) })
+    });
+    let mut stored = 0;
+    for put in puts.collect::<Vec<_>>() {
+        stored += u64::from(put.await.unwrap() == Ok(Put::Stored));
+    }
+    assert_eq!((stored, store.stats().await.unwrap().ready), (10, 10));
+    // Another process has not counted yet.
+    let other = open(&setting.server, &options, bounds).await.unwrap();
+    assert_eq!(other.put(event(100)).await.unwrap_err().kind(), super::super::InboxErrorKind::Full);
+}
+
+async fn duplicates_within_a_batch_are_found(setting: &Setting) {
+    let store = Arc::new(setting.open(&options()).await);
+    let puts = (0..200).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.put(event(number % 10)).await.unwrap() })
+    });
+    let mut stored = 0;
+    for put in puts.collect::<Vec<_>>() {
+        stored += usize::from(put.await.unwrap() == Put::Stored);
+    }
+    assert_eq!((stored, store.stats().await.unwrap().ready), (10, 10));
+}
+
+async fn a_zero_in_a_message_keeps_no_event_running(setting: &Setting) {
+    let store = setting.open(&options()).await;
+    store.put(event(1)).await.unwrap();
+    let Lease { event, token } = store.take(take(1)).await.unwrap().events.remove(0).lease;
+    let end = End::Dead { reason: DeadReason::Permanent, message: "a\0b".into() };
+    assert!(store.end(Lease { event, token }, end).await.unwrap());
+    assert_eq!(&*store.dead_letters(0, 1).await.unwrap()[0].1.message, "a\u{fffd}b");
+}
+
+/// Whatever the table holds, and before it was ever analyzed: a plan that reads the whole table would
+/// make each take slower with each event that waits.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_take_reads_indexes_only() {
+    let server = Server::start(&["autovacuum=off"]);
+    let options = options();
+    let store = PgStore::connect(Connector::without_tls(&server.url()).unwrap(), &options, BOUNDS).await.unwrap();
+    let table = &store.shared.table;
+    let fill = |state: u8, rows: u64| {
+        server.sql(&format!(
+            "INSERT INTO {table} (claim_key, record, state, due, fresh_until, size, event) \
+             SELECT decode(md5(n || 'a{state} {rows}') || md5(n || 'b'), 'hex'), decode(md5(n::text), 'hex'), {state}, \
+             CASE {state} WHEN 0 THEN 0 ELSE 4000000000000 + n END, 0, 100, repeat('x', 100)::bytea \
+             FROM generate_series(1, {rows}) AS n"
+        ));
+    };
+    fill(0, 1_000);
+    for (state, rows) in [(1, 20_000), (0, 20_000), (5, 20_000)] {
+        fill(state, rows);
+        let sql = &store.shared.sql;
+        let plan = |prepared: &str, types: &str, arguments: &str| {
+            let statement = format!("PREPARE p ({types}) AS {prepared}; EXPLAIN EXECUTE p ({arguments})");
+            server.sql(&format!("SET plan_cache_mode = force_custom_plan; {statement}")).join("\n")
+        };
+        let plans = [
+            plan(&sql.candidates, "bigint, bigint, bigint[], bigint, bigint", "64, 7, '{1,2}', 3600000, 600000"),
+            plan(&sql.recover, "bigint, bigint[]", "7, '{1,2}'"),
+            plan(&sql.grant, "bigint[], bigint, bigint", "'{1,2,3}', 60000, 7"),
+        ];
+        for plan in plans {
+            assert!(!plan.contains("Seq Scan"), "{rows} of {state}: {plan}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Private PostgreSQL servers: each on a socket in a directory of its own, ended by its own process id.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long a server may take to do as it is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The server refuses to run as root; then it runs as this user, which Debian's package makes.
+const USER: &str = "postgres";
+
+pub(crate) struct Server {
+    directory: PathBuf,
+    settings: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// Starts a server with more settings, such as `["max_connections=5"]`. What it answers is on disk
+    /// only as far as its process is concerned: it does not wait for the disk.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Short: a socket's path has 107 bytes at most.
+        let directory = std::env::temp_dir().join(format!("twenty-pg-{}-{count}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        if is_root() {
+            succeeds(Command::new("chown").arg(USER).arg(&directory));
+        }
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut server = Self { directory, settings, process: None };
+        let options = ["--no-sync", "--auth=trust", "--username=postgres", "--wal-segsize=1", "--encoding=UTF8"];
+        succeeds(server.command("initdb").args(options).args(["--locale=C", "--pgdata"]).arg(server.data()));
+        server.restart();
+        server
+    }
+
+    /// Of a user who may do everything.
+    pub(crate) fn url(&self) -> String {
+        self.url_of(USER, "postgres")
+    }
+
+    pub(crate) fn url_of(&self, user: &str, database: &str) -> String {
+        let socket = self.directory.display().to_string().replace('/', "%2F");
+        format!("postgres://{user}@{socket}/{database}")
+    }
+
+    /// Runs statements. Returns the rows' columns between `|`.
+    #[track_caller]
+    pub(crate) fn sql(&self, statements: &str) -> Vec<String> {
+        let output = self.psql(statements);
+        assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn psql(&self, statements: &str) -> std::process::Output {
+        let options = ["--quiet", "--no-align", "--tuples-only", "--no-psqlrc", "--set=ON_ERROR_STOP=1"];
+        let mut psql = Command::new(program("psql"));
+        psql.args(options).arg("--dbname").arg(self.url()).arg("--command").arg(statements).output().unwrap()
+    }
+
+    /// Ends the process and those that serve connections, without a goodbye.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        for id in children(process.id()) {
+            _ = Command::new("kill").args(["-KILL", &id]).stderr(Stdio::null()).status();
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Ends it as it ends itself in an emergency: connections are closed, nothing is written any more.
+    pub(crate) fn stop_at_once(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        succeeds(Command::new("kill").args(["-QUIT", &process.id().to_string()]));
+        let begun = Instant::now();
+        while process.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                process.kill().unwrap();
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it again, with what is on its disk.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let begun = Instant::now();
+        loop {
+            let mut command = self.command("postgres");
+            command.arg("-D").arg(self.data()).arg("-k").arg(&self.directory);
+            for setting in ["listen_addresses=", "fsync=off", "shared_buffers=16MB", "log_min_messages=fatal"] {
+                command.args(["-c", setting]);
+            }
+            for setting in &self.settings {
+                command.args(["-c", setting]);
+            }
+            let log = fs::File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
+            let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+            while process.try_wait().unwrap().is_none() {
+                if self.psql("SELECT 1").status.success() {
+                    self.process = Some(process);
+                    return;
+                }
+                assert!(begun.elapsed() < PATIENCE, "the server does not start: {}", self.log());
+                sleep(Duration::from_millis(20));
+            }
+            // What a killed server left may not have ended yet.
+            assert!(begun.elapsed() < PATIENCE, "the server ends: {}", self.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops it where it is, with all connections open.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.as_ref().expect("a running server").id();
+        succeeds(Command::new("kill").args([signal, &id.to_string()]));
+        for id in children(id) {
+            _ = Command::new("kill").args([signal, &id]).stderr(Stdio::null()).status();
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups"]).arg(program(name));
+            command
+        } else {
+            Command::new(program(name))
+        };
+        command.current_dir(&self.directory);
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_at_once();
+        _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
+}
+
+/// Debian has the server's programs outside of the path.
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.exists());
+    found.max().unwrap_or_else(|| Path::new(name).to_owned())
+}
+
+/// The processes that this one started.
+fn children(id: u32) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn succeeds(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
