@@ -164,6 +164,10 @@ impl ClaimStore for MemoryStore {
     fn is_completed_here(&self, key: ClaimKey) -> bool {
         self.with(|table, now| table.is_completed(key, now))
     }
+
+    fn is_claimed_here(&self, key: ClaimKey) -> bool {
+        self.with(|table, now| table.is_claimed(key, now))
+    }
 }
 
 impl fmt::Debug for MemoryStore {

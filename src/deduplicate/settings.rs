@@ -40,7 +40,9 @@ pub enum StoreFailure {
     /// handled deliveries are remembered: beyond that the oldest is forgotten.
     #[default]
     Handle,
-    /// Refuse it with 503. It is lost, unless the sender is not Twenty itself but something that repeats.
+    /// Reject it with 503. It is lost, unless the sender is not Twenty itself but something that
+    /// repeats. A delivery that was answered 202 before the store failed is handled, because nobody
+    /// would learn of the rejection.
     Reject,
 }
 

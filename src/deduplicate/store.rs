@@ -111,6 +111,12 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     fn is_completed_here(&self, _: ClaimKey) -> bool {
         false
     }
+
+    /// Whether this process knows by itself that the key is running or completed. As above.
+    #[doc(hidden)]
+    fn is_claimed_here(&self, _: ClaimKey) -> bool {
+        false
+    }
 }
 
 impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
@@ -140,6 +146,10 @@ impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
 
     fn is_completed_here(&self, key: ClaimKey) -> bool {
         (**self).is_completed_here(key)
+    }
+
+    fn is_claimed_here(&self, key: ClaimKey) -> bool {
+        (**self).is_claimed_here(key)
     }
 }
 

@@ -114,6 +114,10 @@ impl Table {
         self.find(key, now).is_some_and(|(_, slot)| slot.state == State::Completed)
     }
 
+    pub(super) fn is_claimed(&mut self, key: ClaimKey, now: u64) -> bool {
+        self.find(key, now).is_some()
+    }
+
     pub(super) fn renew(&mut self, key: ClaimKey, token: Token, now: u64, expires: u64) -> bool {
         match self.find(key, now) {
             Some((place, slot)) if slot.token == token && slot.state == State::Running => {

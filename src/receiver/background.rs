@@ -130,8 +130,9 @@ impl Drop for Slot {
 #[must_use]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many handlers were still running when the limit was reached. They end with the process, and Twenty does not send their
-    /// deliveries again. Those that were cut off before, with their worker or runtime, do not count: `on_outcome` was told `Aborted` of
+    /// How many handlers were still running when the limit was reached, or deliveries were waiting for
+    /// the claim store or for a copy's handler. They end with the process, and Twenty does not send
+    /// them again. Those that were cut off before, with their worker or runtime, do not count: `on_outcome` was told `Aborted` of
     /// each.
     pub abandoned: usize,
 }

@@ -106,9 +106,12 @@ impl Delivery {
             if !self.admit() {
                 return self.refuse(RefusalKind::BeingHandled);
             }
+            let fresh_for = self.fresh_for();
+            // After a 202 nobody would learn of a rejection.
+            let must_handle = || self.slot.as_mut().is_some_and(Slot::was_acknowledged);
             let held = match (self.receiver.deduplication(), self.claim) {
                 (Some(deduplicate), Some((key, route))) => {
-                    match deduplicate.claim(key, route, self.fresh_for()).await {
+                    match deduplicate.claim(key, route, fresh_for, must_handle).await {
                         Ok(held) => Some(held),
                         Err(duplicate) => {
                             return match duplicate.refusal() {

@@ -118,7 +118,7 @@ impl Receiver {
     /// another route failed to handle: such a copy is answered with 409, for as long as copies
     /// verify, and a copy that comes to the first route again is handled. A route is a method and a
     /// path. One that answers 404 or 405 has not handled anything, and keeps nothing from the
-    /// others. This is known per process: receivers that share a `RedisStore` agree on what was
+    /// others. Each receiver knows this by itself: receivers that share a store agree on what was
     /// handled and on what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));

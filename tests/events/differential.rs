@@ -81,8 +81,25 @@ const SCALARS: [&str; 44] = [
     r#"{"secs":1,"nanos":2}"#,
 ];
 
-const NAMES: [&str; 16] =
-    ["a", "a", "a", "b", "b", "c", "name", "before", "required", "é", "1", "-1", "true", r"\u0061", r"\ud800", "Ok"];
+const NAMES: [&str; 17] = [
+    "a",
+    "a",
+    "a",
+    "b",
+    "b",
+    "c",
+    "name",
+    "before",
+    "required",
+    "é",
+    "1",
+    "-1",
+    "true",
+    r"\u0061",
+    r"\ud800",
+    r"\ud83e\udd80",
+    "Ok",
+];
 
 fn space() -> impl Strategy<Value = &'static str> {
     select(vec!["", "", "", " ", "\n\t"])

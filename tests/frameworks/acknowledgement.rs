@@ -9,7 +9,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use twenty_webhook::{
     Receiver,
     deduplicate::MemoryStore,
-    receiver::{Deduplicate, OutcomeKind, RefusalKind},
+    receiver::{Deduplicate, OutcomeKind, RefusalKind, StoreFailure},
     tower::{VerifiedBody, WebhookLayer},
 };
 
@@ -196,15 +196,64 @@ async fn when_the_background_is_full_more_is_refused() {
 
 /// Posts events by their titles to a handler that answers at once. Resolves to the status.
 fn poster(receiver: &Receiver) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
-    let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: http::Request<VerifiedBody>| async {
-        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
-    }));
+    slow_poster(receiver, Duration::ZERO)
+}
+
+/// The same, with a handler that takes so long.
+fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
+    let service =
+        WebhookLayer::new(receiver.clone()).layer(service_fn(move |_: http::Request<VerifiedBody>| async move {
+            sleep(takes).await;
+            Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+        }));
     move |title| {
         let body = event(&title);
         let request = bodies::delivery(&body, Full::<Bytes>::from(body.clone()));
         let answering = service.clone().oneshot(request);
         tokio::spawn(async move { answering.await.unwrap().status().as_u16() })
     }
+}
+
+/// In the same process, with one store in memory.
+#[tokio::test(start_paused = true)]
+async fn replays_of_what_another_receiver_is_handling_take_no_room() {
+    const LIMIT: usize = 3;
+
+    let store = std::sync::Arc::new(MemoryStore::new(100));
+    let receiver = || {
+        Receiver::new(verifier())
+            .deduplicate(std::sync::Arc::clone(&store))
+            .acknowledge_within(SHORT)
+            .background_limit(LIMIT)
+    };
+    let (this, another) = (receiver(), receiver());
+    let (post, post_to_another) = (slow_poster(&this, LONG / 10), slow_poster(&another, LONG / 10));
+    for number in 0..LIMIT {
+        assert_eq!(post_to_another(format!("captured {number}")).await.unwrap(), 202);
+        assert_eq!(post(format!("captured {number}")).await.unwrap(), 202, "it waits");
+    }
+    for number in 0..LIMIT {
+        assert_eq!(post(format!("genuine {number}")).await.unwrap(), 202);
+    }
+    assert_eq!(post("one too many".to_owned()).await.unwrap(), 503);
+    for receiver in [&this, &another] {
+        assert_eq!(receiver.drain(LONG).await.abandoned, 0);
+    }
+}
+
+/// After a 202 nobody would learn of a rejection.
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
+    let store = scripted_store::ScriptedStore::new();
+    store.answer_after(SHORT * 5);
+    store.fail_all();
+    let (receiver, mut outcomes) = Outcomes::of(
+        Receiver::new(verifier())
+            .deduplicate(Deduplicate::new(store).on_store_failure(StoreFailure::Reject))
+            .acknowledge_within(SHORT),
+    );
+    assert_eq!(poster(&receiver)("late".to_owned()).await.unwrap(), 202);
+    expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
 /// However many captured deliveries are replayed, however slow the store, and whoever handled them:

@@ -234,7 +234,11 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         match self.name {
             Cow::Borrowed("true") => visitor.visit_bool(true),
             Cow::Borrowed("false") => visitor.visit_bool(false),
-            // `serde_json` passes over other strings, but looks at the first byte by itself.
+            // `serde_json` passes over other strings, but looks at the first byte by itself. So it
+            // cannot read the second half of an escaped pair.
+            Cow::Owned(name) if name.starts_with(|first: char| !first.is_ascii() && first.len_utf16() == 2) => {
+                Err(self.reader.lose())
+            }
             name if !name.is_empty() && !name.starts_with(['t', 'f', '"', '\\']) => {
                 Err(E::invalid_type(Unexpected::Other("string"), &visitor))
             }

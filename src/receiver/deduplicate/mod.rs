@@ -68,13 +68,20 @@ impl Deduplication {
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
     /// many.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
-        let is_handled = self.settings.store.is_completed_here(key)
+        // The store may be another receiver's, too.
+        let is_copy = self.settings.store.is_claimed_here(key)
             || self.unrecorded.is_completed_here(key)
             || self.recorded.is_completed_here(key);
-        self.in_flight.admit(key, is_handled)
+        self.in_flight.admit(key, is_copy)
     }
 
-    async fn try_claim(self: &Arc<Self>, key: ClaimKey, route: Route, fresh_for: Duration) -> Result<Held, Duplicate> {
+    async fn try_claim(
+        self: &Arc<Self>,
+        key: ClaimKey,
+        route: Route,
+        fresh_for: Duration,
+        must_handle: impl FnOnce() -> bool,
+    ) -> Result<Held, Duplicate> {
         if self.unrecorded.is_completed_here(key) {
             return Err(Duplicate::Handled);
         }
@@ -100,7 +107,7 @@ impl Deduplication {
             held.complete_again().await;
             return Err(Duplicate::Handled);
         }
-        let taken = if is_known || self.settings.on_failure == StoreFailure::Handle {
+        let taken = if is_known || self.settings.on_failure == StoreFailure::Handle || must_handle() {
             self.holders.take(key, route, fresh_for)
         } else {
             Err(Duplicate::Unknown)

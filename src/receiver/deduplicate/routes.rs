@@ -22,6 +22,9 @@ use crate::deduplicate::ClaimKey;
 /// free for all routes.
 const FAILED: usize = 100_000;
 
+/// The longest time for which a failed delivery is kept, so that it can be added to any time.
+const MAX_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A request's method and path. Different spellings of one path are different routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route(u64);
@@ -115,7 +118,7 @@ impl Table {
                 // Once only: copies do not become fresh again, and a delivery that fails often must
                 // not push others out.
                 if held.kept_until.is_none()
-                    && let Some(until) = Instant::now().checked_add(keep_for)
+                    && let Some(until) = Instant::now().checked_add(keep_for.min(MAX_KEPT))
                 {
                     held.kept_until = Some(until);
                     self.failed.push_back((key, until));
@@ -197,6 +200,15 @@ mod tests {
         drop(held);
         let table = holders.lock();
         assert_eq!((table.holders.len(), table.failed.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_kept_however_long_a_body_may_take() {
+        let holders = Holders::default();
+        let [here, there] = [Route::new("POST", "/here"), Route::new("POST", "/there")];
+        drop(holders.take(key(0), here, Duration::MAX));
+        assert_eq!(holders.look(key(0), there), Some(Duplicate::OtherRoute));
+        assert_eq!(holders.lock().failed.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

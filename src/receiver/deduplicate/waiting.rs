@@ -17,18 +17,20 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 impl Deduplication {
     /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
     ///
-    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included.
+    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included. `must_handle`: whether it has to be handled even if the
+    /// store fails and [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
     pub(in crate::receiver) async fn claim(
         self: &Arc<Self>,
         key: ClaimKey,
         route: Route,
         fresh_for: Duration,
+        mut must_handle: impl FnMut() -> bool,
     ) -> Result<Held, Duplicate> {
         let mut waiting = None;
         loop {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
-                None => self.try_claim(key, route, fresh_for).await,
+                None => self.try_claim(key, route, fresh_for, &mut must_handle).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
