@@ -60,7 +60,10 @@ pub(super) async fn stats(shared: &Shared) -> Result<Stats, InboxError> {
     Ok(stats)
 }
 
-fn read_count(row: &Row) -> Result<(i16, u64, u64, Option<&[u8]>), tokio_postgres::Error> {
+/// State, number, bytes, and the first bytes of the oldest pending event.
+type Count<'r> = (i16, u64, u64, Option<&'r [u8]>);
+
+fn read_count(row: &Row) -> Result<Count<'_>, tokio_postgres::Error> {
     Ok((row.try_get(0)?, unsigned(row.try_get(1)?), unsigned(row.try_get(2)?), row.try_get(3)?))
 }
 
