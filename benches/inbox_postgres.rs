@@ -1,8 +1,9 @@
-//! What the inbox in PostgreSQL accepts with 64 deliveries in flight, beside a pool of 16 connections that
-//! insert a row for each. The server is a private one, which waits for its disk.
+//! What the inbox in PostgreSQL accepts with 64 deliveries in flight, beside a pool of 16
+//! connections that insert a row for each. The server is a private one, which waits for its disk.
 //!
 //! ```sh
-//! cargo bench --bench inbox_postgres --features postgres      # a line for each round, and the median ratio
+//! cargo bench --bench inbox_postgres --features postgres      # a line for each round, and the
+//! median ratio
 //! ```
 
 #[path = "../tests/support/postgres.rs"]
@@ -10,25 +11,27 @@ mod server;
 mod support;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use server::Server;
-use tokio_postgres::{Client, NoTls, Statement, types::Type};
+use tokio_postgres::{
+    Client, NoTls, Statement,
+    types::{ToSql, Type},
+};
 use twenty_webhook::{
     Verified,
+    deduplicate::ClaimKey,
     inbox::{Accepted, Inbox},
 };
 
 const IN_FLIGHT: usize = 64;
 const POOL: usize = 16;
 const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_secs(2);
+/// In each round, for each.
+const EVENTS: usize = 20_000;
 
 /// Of 1.5 kB, like most that Twenty sends.
 fn body(number: usize) -> Bytes {
@@ -36,17 +39,21 @@ fn body(number: usize) -> Bytes {
     format!(r#"{{"eventName":"note.created","record":{{"id":"{number}","title":"{filler}"}}}}"#).into()
 }
 
-/// As many per second as 64 tasks do one after another.
-async fn rate<F: Future<Output = ()> + Send>(run: impl Fn(usize) -> F + Clone + Send + Sync + 'static) -> f64 {
-    let done = Arc::new(AtomicUsize::new(0));
+/// How many per second, of events that were verified before.
+async fn rate<F: Future<Output = ()> + Send>(
+    events: Vec<Verified>,
+    run: impl Fn(usize, Verified) -> F + Clone + Send + Sync + 'static,
+) -> f64 {
+    let count = events.len();
+    let events = Arc::new(Mutex::new(events));
     let begun = Instant::now();
     let tasks: Vec<_> = (0..IN_FLIGHT)
         .map(|task| {
-            let (run, done) = (run.clone(), Arc::clone(&done));
+            let (run, events) = (run.clone(), Arc::clone(&events));
             tokio::spawn(async move {
-                while begun.elapsed() < ROUND {
-                    run(task).await;
-                    done.fetch_add(1, Ordering::Relaxed);
+                loop {
+                    let Some(event) = events.lock().unwrap().pop() else { return };
+                    run(task, event).await;
                 }
             })
         })
@@ -54,12 +61,7 @@ async fn rate<F: Future<Output = ()> + Send>(run: impl Fn(usize) -> F + Clone + 
     for task in tasks {
         task.await.unwrap();
     }
-    done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
-}
-
-fn next(count: &AtomicUsize) -> (usize, Verified) {
-    let number = count.fetch_add(1, Ordering::Relaxed);
-    (number, support::verified(body(number)))
+    count as f64 / begun.elapsed().as_secs_f64()
 }
 
 async fn pool(server: &Server) -> Vec<(Client, Statement)> {
@@ -85,28 +87,30 @@ async fn main() {
     let server = Server::start(&["fsync=on", "shared_buffers=128MB"]);
     let inbox = Inbox::connect(&server.url()).await.unwrap();
     let pool: Arc<Vec<_>> = Arc::new(pool(&server).await.into_iter().map(tokio::sync::Mutex::new).collect());
-    let count = Arc::new(AtomicUsize::new(0));
+    let verifier = support::verifier(&[support::SECRET]);
+    let verified = |number| {
+        let body = body(number);
+        verifier.verify(support::headers(&body), body).unwrap()
+    };
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
+        let events = |first: usize| (first..first + EVENTS).map(verified).collect();
         let accepts = {
-            let (inbox, count) = (inbox.clone(), Arc::clone(&count));
-            rate(move |_| {
-                let (inbox, count) = (inbox.clone(), Arc::clone(&count));
-                async move { assert_eq!(inbox.accept(next(&count).1).await.unwrap(), Accepted::Stored) }
+            let inbox = inbox.clone();
+            rate(events(2 * round * EVENTS), move |_, event| {
+                let inbox = inbox.clone();
+                async move { assert_eq!(inbox.accept(event).await.unwrap(), Accepted::Stored) }
             })
             .await
         };
         let inserts = {
-            let (pool, count) = (Arc::clone(&pool), Arc::clone(&count));
-            rate(move |task| {
-                let (pool, count) = (Arc::clone(&pool), Arc::clone(&count));
+            let pool = Arc::clone(&pool);
+            rate(events((2 * round + 1) * EVENTS), move |task, event| {
+                let pool = Arc::clone(&pool);
                 async move {
-                    // The delivery is verified here, too.
-                    let (number, verified) = next(&count);
-                    let key = twenty_webhook::deduplicate::ClaimKey::new("", "", &number.to_be_bytes());
+                    let key = ClaimKey::new("", event.keys_id(), event.body());
                     let connection = pool[task % POOL].lock().await;
-                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
-                        [&&key.as_bytes()[..], &&verified.body()[..]];
+                    let parameters: [&(dyn ToSql + Sync); 2] = [&&key.as_bytes()[..], &&event.body()[..]];
                     connection.0.query_one(&connection.1, &parameters).await.unwrap();
                 }
             })

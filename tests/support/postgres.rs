@@ -1,4 +1,5 @@
-//! Private PostgreSQL servers: each on a socket in a directory of its own, ended by its own process id.
+//! Private PostgreSQL servers: each on a socket in a directory of its own, ended by its own process
+//! id.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
@@ -23,8 +24,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with more settings, such as `["max_connections=5"]`. What it answers is on disk
-    /// only as far as its process is concerned: it does not wait for the disk.
+    /// Starts a server with more settings, such as `["max_connections=5"]`. What it answers is on
+    /// disk only as far as its process is concerned: it does not wait for the disk.
     pub(crate) fn start(settings: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +77,8 @@ impl Server {
         process.wait().unwrap();
     }
 
-    /// Ends it as it ends itself in an emergency: connections are closed, nothing is written any more.
+    /// Ends it as it ends itself in an emergency: connections are closed, nothing is written any
+    /// more.
     pub(crate) fn stop_at_once(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         succeeds(Command::new("kill").args(["-QUIT", &process.id().to_string()]));

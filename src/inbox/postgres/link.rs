@@ -190,7 +190,8 @@ struct Failed {
 impl Link {
     const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 
-    /// Storing is tried again for 1.5 seconds, so a server that comes back should be noticed by then.
+    /// Storing is tried again for 1.5 seconds, so a server that comes back should be noticed by
+    /// then.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(connector: Connector, listener: Listener, set_up: SetUp) -> Self {

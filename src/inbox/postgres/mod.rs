@@ -1,11 +1,11 @@
 //! The inbox in a table of PostgreSQL, for several machines.
 //!
-//! There are two connections, each of which comes back by itself: one stores what arrives, the other
-//! one does everything else, and listens for what other processes store. On both, what is asked for
-//! at once shares a statement, and so a transaction and an fsync.
+//! There are two connections, each of which comes back by itself: one stores what arrives, the
+//! other one does everything else, and listens for what other processes store. On both, what is
+//! asked for at once shares a statement, and so a transaction and an fsync.
 //!
-//! Times are the server's: when something is due, when a lease ends, when a key expires. The clock of
-//! a client is in an event's time of acceptance only, and decides nothing.
+//! Times are the server's: when something is due, when a lease ends, when a key expires. The clock
+//! of a client is in an event's time of acceptance only, and decides nothing.
 
 mod changes;
 mod link;
@@ -168,13 +168,21 @@ impl PgStore {
     }
 }
 
-/// Puts are the promise, so their commits are on disk whatever the database's default is.
-const SET_UP_PUTS: &str = "SET statement_timeout = '10s'; \
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+/// What a connection needs whatever the database's defaults are: commits are on disk when they are
+/// answered, and statements meet each other's rows one by one.
+macro_rules! set_up {
+    ($timeout:literal) => {
+        concat!(
+            "SET statement_timeout = '",
+            $timeout,
+            "'; SET default_transaction_isolation = 'read committed'; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    };
+}
 
-/// An end that is lost makes an event run once more.
-const SET_UP_WORK: &str = "SET statement_timeout = '60s'; \
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+const SET_UP_PUTS: &str = set_up!("10s");
+const SET_UP_WORK: &str = set_up!("60s");
 
 /// Prepares a connection, and refuses a table of another version: it may have been migrated while
 /// there was none.
@@ -204,8 +212,8 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
     }
 }
 
-/// Creates the table, if it is missing. A database in which it is there is not changed, so that a user
-/// who may create nothing can use it.
+/// Creates the table, if it is missing. A database in which it is there is not changed, so that a
+/// user who may create nothing can use it.
 async fn migrate(connector: &Connector, names: &Names, version: &Arc<str>) -> Result<(), InboxError> {
     let plain = Link::new(connector.clone(), Arc::new(|_| {}), Box::new(|_| Box::pin(async { Ok(()) })));
     let session = plain.session().await?;

@@ -166,12 +166,14 @@ impl Sql {
         // `$1`: how long keys are remembered.
         let expires = format!("greatest({now} + $1, fresh_until + {margin})");
         let forget = format!(
-            "UPDATE {t} SET state = 5, due = {expires}, owner = 0, size = 0, reason = NULL, message = NULL, event = NULL"
+            "UPDATE {t} SET state = 5, due = {expires}, owner = 0, size = 0, \
+             reason = NULL, message = NULL, event = NULL"
         );
         let one = "state = 4 AND claim_key BETWEEN $2 AND $3";
         let some = |after: &str| {
             format!(
-                "id = ANY(ARRAY(SELECT id FROM {t} WHERE state = 4 AND id > {after} ORDER BY id LIMIT {STEP} FOR UPDATE))"
+                "id = ANY(ARRAY(SELECT id FROM {t} WHERE state = 4 AND id > {after} \
+                 ORDER BY id LIMIT {STEP} FOR UPDATE))"
             )
         };
         let redrive = format!(
@@ -239,9 +241,9 @@ impl Sql {
                  ORDER BY due LIMIT {FORGET} FOR UPDATE SKIP LOCKED)) RETURNING id"
             )),
             stats: sql(format!(
-                "WITH counted AS MATERIALIZED (SELECT state, count(*) AS n, sum(size)::bigint AS bytes, min(id) AS first \
-                 FROM {t} WHERE state < 4 GROUP BY state) \
-                 SELECT state, n, bytes, NULL::bytea FROM counted \
+                "WITH counted AS MATERIALIZED \
+                 (SELECT state, count(*) AS n, sum(size)::bigint AS bytes, min(id) AS first \
+                 FROM {t} WHERE state < 4 GROUP BY state) SELECT state, n, bytes, NULL::bytea FROM counted \
                  UNION ALL SELECT 4::smallint, count(*), coalesce(sum(size), 0)::bigint, NULL FROM {t} WHERE state = 4 \
                  UNION ALL SELECT 5::smallint, count(*), 0, NULL \
                  FROM (SELECT FROM {t} WHERE state = 5 LIMIT {COUNTED} + 1) AS completed \

@@ -26,8 +26,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// How many events are looked at in search of one whose record is not busy.
 const LOOK_AT: usize = 10_000;
 
-/// How often leases are recovered, or times corrected, or other events chosen because another process
-/// was faster, within one take.
+/// How often leases are recovered, or times corrected, or other events chosen because another
+/// process was faster, within one take.
 const ROUNDS: usize = 20;
 
 /// What a worker can choose from.
@@ -42,8 +42,8 @@ struct Candidates {
     is_far: bool,
 }
 
-/// What was granted in a take that is not answered yet. A take that fails, or that nobody waits for any
-/// more, forgets it; then the next one finds it, and gives it back.
+/// What was granted in a take that is not answered yet. A take that fails, or that nobody waits for
+/// any more, forgets it; then the next one finds it, and gives it back.
 struct Granted<'a> {
     shared: &'a Shared,
     leases: Vec<Lease>,

@@ -245,8 +245,8 @@ impl Drop for Process {
     }
 }
 
-/// Two workers: one is stopped beyond its lease, another one takes its event over, the first one goes
-/// on and says how the event ended. That changes nothing.
+/// Two workers: one is stopped beyond its lease, another one takes its event over, the first one
+/// goes on and says how the event ended. That changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {

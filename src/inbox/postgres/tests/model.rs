@@ -102,8 +102,8 @@ impl Subject for Table<'_> {
         self.timed.store = open(self.server, &self.options, self.bounds).await.unwrap();
         let table = &self.timed.store.shared.table;
         self.timed.hand.client.execute(&format!("UPDATE {table} SET due = 0 WHERE state = 2"), &[]).await.unwrap();
-        // As each take does; this one takes nothing.
-        let nothing = Take { limit: 0, ..super::super::super::model::take(1) };
+        // As each take does; this one takes nothing, and corrects no due time.
+        let nothing = Take { limit: 0, longest_delay: Duration::MAX, ..super::super::super::model::take(1) };
         self.timed.take(nothing).await.unwrap();
     }
 }

@@ -114,18 +114,20 @@ async fn who_may_create_nothing_can_use_what_is_there(server: &Server) {
 
 async fn puts_are_on_disk_whatever_the_default_is(server: &Server) {
     server.sql("ALTER DATABASE postgres SET synchronous_commit = off");
+    server.sql("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'");
     let options = options();
     let store = connect(server, &options).await.unwrap();
     let table = &store.shared.table;
     server.sql(&format!(
         "CREATE TABLE seen (setting text);
         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN INSERT INTO seen VALUES (current_setting(''synchronous_commit'')); RETURN NULL; END';
+        'BEGIN INSERT INTO seen VALUES (current_setting(''synchronous_commit'')),
+        (current_setting(''transaction_isolation'')); RETURN NULL; END';
         CREATE TRIGGER see AFTER INSERT ON {table} EXECUTE FUNCTION see()"
     ));
     store.put(event(1)).await.unwrap();
-    server.sql("ALTER DATABASE postgres RESET synchronous_commit");
-    assert_eq!(server.sql("SELECT setting FROM seen"), ["on"]);
+    server.sql("ALTER DATABASE postgres RESET ALL");
+    assert_eq!(server.sql("SELECT setting FROM seen"), ["on", "read committed"]);
 }
 
 async fn errors_and_debug_show_no_secret(server: &Server) {
