@@ -71,7 +71,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// Any [`VerifyErrorKind`].
+    /// Any [`VerifyErrorKind`](super::VerifyErrorKind).
     pub fn verify<N, V>(
         &self,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -92,7 +92,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The kinds from [`Unsigned`](VerifyErrorKind::Unsigned) to [`TimestampInSeconds`](VerifyErrorKind::TimestampInSeconds).
+    /// The kinds from [`Unsigned`](super::VerifyErrorKind::Unsigned) to [`TimestampInSeconds`](super::VerifyErrorKind::TimestampInSeconds).
     pub fn parse_headers<N, V>(
         &self,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -133,7 +133,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::TooOld`] or [`VerifyErrorKind::FromTheFuture`].
+    /// [`VerifyErrorKind::TooOld`](super::VerifyErrorKind::TooOld) or [`VerifyErrorKind::FromTheFuture`](super::VerifyErrorKind::FromTheFuture).
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
         self.check_age(headers.values())?;
         Ok(self.start(headers.into_values(), None))

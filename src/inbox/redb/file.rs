@@ -10,9 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{
-    Builder, ConcurrencyMode, Database, DatabaseError, ReadableDatabase, StorageBackend, backends::FileBackend,
-};
+use redb::{Builder, ConcurrencyMode, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
 
 use super::{
     super::{InboxError, InboxErrorKind},
@@ -188,12 +186,6 @@ fn warn_of_its_mode(path: &Path) {
 
 fn unavailable(message: &'static str, error: io::Error) -> InboxError {
     InboxError::because(InboxErrorKind::Unavailable, message, error)
-}
-
-impl From<DatabaseError> for InboxError {
-    fn from(error: DatabaseError) -> Self {
-        Failure::from(error).into()
-    }
 }
 
 impl From<Failure> for io::Error {
