@@ -3,9 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{ClaimKey, ClaimStore, Naming};
 use crate::{event::WebhookEvent, verify::Verified};
 
-/// How deliveries are handled once only; see [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate).
-///
-/// A store alone makes one with the defaults.
+/// Settings for [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate). A store converts into the default ones.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,17 +25,17 @@ pub struct Deduplicate {
     pub(crate) on_failure: StoreFailure,
 }
 
-/// What to do with a delivery when the [`ClaimStore`] fails, of whatever [kind](super::StoreErrorKind).
+/// What to do with a delivery when the [`ClaimStore`] fails with any [kind](super::StoreErrorKind) of error.
 ///
-/// A [`MemoryStore`](super::MemoryStore) fails in one way, [`Full`](super::StoreErrorKind::Full): each of its entries is a delivery that is being
-/// handled. When it is full of handled ones it does not fail, but forgets the oldest: a copy of that is handled again, under either choice.
+/// A [`MemoryStore`](super::MemoryStore) only fails with [`Full`](super::StoreErrorKind::Full), when all of its entries are
+/// deliveries that are being handled. When it is full of handled ones it forgets the oldest, whose duplicates are
+/// handled again, with either choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// Handle it without a claim: Twenty does not send it again. This process remembers what it is
-    /// handling and what it handled, so that what arrives twice here is still handled once, even
-    /// when the first came before the failure. Other machines do not know of it, and 100,000
-    /// handled deliveries are remembered: beyond that the oldest is forgotten.
+    /// Handle it without a claim, because Twenty does not send it again. A fallback store of this
+    /// process remembers what is being handled and the last 100,000 handled deliveries, so duplicates
+    /// that arrive at this process are still detected. Other machines do not know of them.
     #[default]
     Handle,
     /// Reject it with 503. It is lost, unless the sender is not Twenty itself but something that
@@ -47,19 +45,19 @@ pub enum StoreFailure {
 }
 
 impl Deduplicate {
-    /// How long a claim lasts without renewal, unless [configured](Self::lease): 30 seconds.
+    /// The default [lease](Self::lease): 30 seconds.
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
-    /// How long a handled delivery is remembered, unless [configured](Self::remember_for): a day.
+    /// The default time for which handled deliveries are [remembered](Self::remember_for): a day.
     pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// The shortest [lease](Self::lease): 200 ms.
     ///
-    /// A shorter one could run out between two renewals on a busy machine, and let a copy run
-    /// beside the first delivery.
+    /// A shorter one could expire between two renewals on a busy machine, and a duplicate could run
+    /// at the same time.
     pub const MIN_LEASE: Duration = Duration::from_millis(200);
 
-    /// Remembers in this store, which must answer within a time of its own: a delivery waits for it as long as it takes.
+    /// Uses this store. The store must bound its own response time, because deliveries wait for it.
     pub fn new(store: impl ClaimStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -70,41 +68,44 @@ impl Deduplicate {
         }
     }
 
-    /// Keeps apart receivers that share a store: those that do different things with the same delivery, and those whose secrets differ but
-    /// whose keys have the same id, as all have that [`Verifier::new`](crate::Verifier::new) makes. Default: the empty one.
+    /// Separates receivers that share a store: receivers that do different things with the same
+    /// delivery, and receivers with different secrets whose keys have the same id, such as all that
+    /// [`Verifier::new`](crate::Verifier::new) makes. Default: the empty namespace.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.naming.namespace = namespace.into();
         self
     }
 
-    /// How long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]. A lease below
-    /// [`Self::MIN_LEASE`] counts as that.
+    /// Sets how long a claim lasts without renewal. Default: [`Self::DEFAULT_LEASE`]; minimum:
+    /// [`Self::MIN_LEASE`].
     ///
-    /// While the handler runs, the claim is renewed each third of the lease. After a crash the next
-    /// copy has to wait for its end.
+    /// While the handler runs, the claim is renewed after each third of the lease. After a crash,
+    /// duplicates wait until the lease ends.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self
     }
 
-    /// How long a handled delivery is remembered, but never less than copies of it can be taken for fresh: twice the verifier's tolerance, as it may
-    /// be signed ahead of time, and the time that a body has to arrive. Default: [`Self::DEFAULT_REMEMBER_FOR`].
+    /// Sets how long a handled delivery is remembered. Default: [`Self::DEFAULT_REMEMBER_FOR`]. It is
+    /// never shorter than the time in which duplicates can verify: twice the verifier's tolerance,
+    /// because a delivery may be signed ahead of time, plus the body deadline.
     pub fn remember_for(mut self, time: Duration) -> Self {
         self.remember_for = time;
         self
     }
 
-    /// What to do with a delivery when the store fails. By default it is handled.
+    /// Sets what to do with a delivery when the store fails. By default it is handled.
     pub fn on_store_failure(mut self, failure: StoreFailure) -> Self {
         self.on_failure = failure;
         self
     }
 
-    /// What makes two deliveries the same, instead of the body. For `None` and an empty list it is
-    /// the body. So it is when `key_by` panics, which is logged.
+    /// Identifies deliveries by these values instead of the body. The body is used if `key_by` returns
+    /// `None` or an empty list, or if it panics, which is logged.
     ///
-    /// The body is the same in a replay and when Twenty sends a delivery again after a crash of its own. It differs, in `eventDate`, when
-    /// Twenty enqueued the event twice. This sees that too, for events that have an `updatedAt`:
+    /// Replays have the same body, and so do deliveries that Twenty sends again after a crash. If
+    /// Twenty enqueues an event twice, the bodies differ in `eventDate`. This also detects such
+    /// duplicates, for events with an `updatedAt`:
     ///
     /// ```
     /// # use twenty_webhook::{deduplicate::{Deduplicate, MemoryStore}, event::WebhookEvent};
@@ -122,8 +123,8 @@ impl Deduplicate {
         self
     }
 
-    /// Names the delivery. A panic in the user's function must not lose it, so the body decides
-    /// then, too.
+    /// Returns the delivery's key. A panic in the user's function must not lose the delivery, so the
+    /// body is used then.
     pub(crate) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         self.naming.key(verified, on_panic)
     }

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Delivered, Delivery, Receiver, RefusalKind, telemetry};
 
-/// Handlers on tasks of their own, so that neither the sender's deadline nor its leaving ends them.
+/// Runs handlers on their own tasks, so that they outlive the sender's deadline and its connection.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledge {
     pub(super) within: Duration,
@@ -138,11 +138,12 @@ pub struct Drained {
 }
 
 impl Receiver {
-    /// Waits until no handler is running in the background, but no longer than `limit`. From now on, new deliveries are refused with
-    /// 503, under [`acknowledge_within`](Self::acknowledge_within).
+    /// Waits until no handler runs in the background, for at most `limit`. New deliveries are rejected
+    /// with 503 from now on, under [`acknowledge_within`](Self::acknowledge_within).
     ///
-    /// For the end of a program: stop taking requests, drain, exit. Only [`acknowledge_within`](Self::acknowledge_within) lets handlers
-    /// outlive their requests; without it there is nothing to wait for.
+    /// Use it for a graceful shutdown: stop accepting requests, drain, exit. Only
+    /// [`acknowledge_within`](Self::acknowledge_within) lets handlers outlive their requests; without
+    /// it there is nothing to wait for.
     ///
     /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
     ///   waits for every open connection, and a client that sends half a request head and then
@@ -186,7 +187,7 @@ impl Receiver {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with its timer on, where there is something to wait for.
+    /// Panics outside of a tokio runtime with an enabled timer, if there is something to wait for.
     pub async fn drain(&self, limit: Duration) -> Drained {
         let Some(Acknowledge { background, .. }) = self.acknowledge() else { return Drained { abandoned: 0 } };
         background.is_draining.store(true, Ordering::SeqCst);
@@ -204,7 +205,7 @@ impl Receiver {
         Drained { abandoned: background.total() }
     }
 
-    /// A request arrives: now. `None` when its answer may take as long as its handler.
+    /// Records that a request arrives now. `None` without `acknowledge_within`.
     pub(crate) fn arrival(&self) -> Option<Arrival> {
         let Acknowledge { within, background } = self.acknowledge()?;
         Some(Arrival { deadline: Instant::now().checked_add(*within), background: Arc::clone(background) })
@@ -213,7 +214,7 @@ impl Receiver {
 
 /// A request that came under [`Receiver::acknowledge_within`].
 pub(crate) struct Arrival {
-    /// When it has to be answered. A time too far ahead to be told is no deadline.
+    /// When it has to be answered. `None` if that is too far away to be represented.
     deadline: Option<Instant>,
     background: Arc<Background>,
 }
@@ -252,7 +253,7 @@ impl Arrival {
     }
 }
 
-/// A handler's panic goes on where it would have without the task.
+/// Resumes a handler's panic where it would have been without the task.
 fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
     match ended.map_err(JoinError::try_into_panic) {
         Ok(delivered) => delivered,

@@ -1,4 +1,4 @@
-//! The policy that every adapter runs: which deliveries are taken, which limits hold, what a refusal answers.
+//! What every adapter runs: which deliveries are accepted, which limits apply, how a rejection is answered.
 //!
 //! | situation | status |
 //! |---|---|
@@ -30,8 +30,8 @@
 //!
 //! `Twenty-Webhook` is a scheme name of this crate's own, since HTTP wants one with each 401; it is not registered.
 //!
-//! A refusal's body is empty and its reason is told to nobody but you: as [`Refusal`] or [`WebhookRejection`] in the response's
-//! extensions, and by `tracing`.
+//! The response to a rejection has an empty body. Its reason is only visible to you: as [`Refusal`] or [`WebhookRejection`] in the
+//! response's extensions, and in logs.
 //!
 //! # Metrics
 //!
@@ -50,7 +50,7 @@
 //! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched nor stored events, nor duplicates, nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
-//! There are no other labels, so neither tenants nor strangers can make the number of series grow.
+//! There are no other labels, so neither tenants nor unauthenticated clients can increase the number of series.
 //!
 //! # Logs
 //!
@@ -81,7 +81,7 @@
 //! | warn, once for each event name | no handler of an event router matches, and it has no fallback; the first thousand names of each router, the others at debug |
 //! | warn, when an event router is built | a pattern has an action that no known version of Twenty sends |
 //! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a line end, white space or quotation marks around it |
-//! | debug | all else: what unauthenticated clients can cause at will |
+//! | debug | everything else: what unauthenticated clients can cause at will |
 
 mod background;
 mod budget;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::RefusalKind;
 use crate::verify::Verified;
 
-/// What became of a verified delivery: what [`Receiver::on_outcome`](super::Receiver::on_outcome) is told.
+/// What became of a verified delivery, as reported to [`Receiver::on_outcome`](super::Receiver::on_outcome).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -11,7 +11,7 @@ pub struct Outcome {
     pub kind: OutcomeKind,
     /// Whether the sender was answered 202 before.
     pub acknowledged: bool,
-    /// From verification to the end, the wait for a copy that was being handled included.
+    /// From verification to the end, including the wait for a duplicate that was being handled.
     pub duration: Duration,
     /// The delivery.
     pub verified: Verified,
@@ -23,12 +23,12 @@ pub struct Outcome {
 pub enum OutcomeKind {
     /// The handler succeeded: it answered with a 2xx status.
     Handled,
-    /// The handler answered with this status, which is none of success. An error of the inner service counts as 500.
+    /// The handler responded with this status, which is not 2xx. An error of the inner service counts as 500.
     Failed {
         /// The status.
         status: u16,
     },
-    /// The handler panicked, or was dropped because the client left.
+    /// The handler panicked, or was cancelled because the client disconnected.
     Aborted,
     /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
     /// sender was answered 200.

@@ -1,4 +1,4 @@
-//! What a delivery that is not handled is answered: the status table in [`super`].
+//! Why a request is rejected, and how that is answered: the status table in [`super`].
 
 use std::{error::Error, fmt};
 
@@ -9,10 +9,10 @@ use crate::{
     verify::{VerifyError, VerifyErrorKind},
 };
 
-/// Why the middleware refused a request. The handler did not run.
+/// Why the middleware rejected a request. The handler did not run.
 ///
-/// Rides in the response's extensions, for what lies outside of the middleware: metrics, logs. Carries no secret, signature or
-/// body.
+/// It is in the response's extensions, for outer layers such as metrics and logs. It contains no
+/// secret, signature or body.
 ///
 /// ```
 /// use twenty_webhook::{receiver::{Refusal, RefusalKind}, verify::VerifyErrorKind};
@@ -39,7 +39,7 @@ impl Refusal {
         self.kind
     }
 
-    /// The status that the table in [`receiver`](super) gives it.
+    /// Returns the status, as in the table in [`receiver`](super).
     #[must_use]
     pub const fn status(&self) -> u16 {
         use VerifyErrorKind as Verify;
@@ -76,7 +76,7 @@ impl Refusal {
 
 #[cfg(feature = "tracing")]
 impl Refusal {
-    /// Whether it was refused after it was verified: then it is Twenty's, and lost. Not when a copy waits.
+    /// Whether a verified delivery is lost by this. It is not if a duplicate waits.
     pub(super) const fn is_of_authentic(&self) -> bool {
         matches!(
             self.kind,
@@ -144,15 +144,15 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {}
 
-/// What was wrong with a request that was refused.
+/// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// It did not verify.
+    /// Verification failed.
     Verify(VerifyErrorKind),
     /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body, and the signature cannot match.
     ContentEncoding,
-    /// The body ended with an error, or came with more than 1,000 chunks of nothing.
+    /// The body ended with an error, or had more than 1,000 empty chunks.
     BodyBrokenOff,
     /// The body did not end in time.
     BodyTimeout,
@@ -219,7 +219,7 @@ impl RefusalKind {
     }
 }
 
-/// What to answer to a refused request. By default the status of the table and nothing else.
+/// The response to a rejected request. By default it is the status of the table and nothing else.
 ///
 /// ```
 /// use twenty_webhook::receiver::{Receiver, RefusalResponse};
@@ -253,8 +253,8 @@ impl RefusalResponse {
         Self { status, content_type: None, body: Bytes::new() }
     }
 
-    /// With a body. Whoever sent the request will read it: say nothing that helps a forger. A content type that no header can have is left
-    /// out.
+    /// Adds a body. The sender of the request reads it, so it must not help a forger. A content type
+    /// that is not a valid header value is left out.
     ///
     /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
     /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of

@@ -25,12 +25,13 @@ use crate::{
     verify::{ConfigError, Keys, SignatureValues, Verified, Verifier},
 };
 
-/// How deliveries are received: what the middleware of every framework runs.
+/// Verifies deliveries, and optionally deduplicates and acknowledges them. The middleware of every
+/// framework runs one.
 ///
-/// Cheap to clone; clones share all that they keep: the store, the handlers in the background, the budget. So keep one for
-/// [`drain`](Self::drain). In actix-web, make it outside of the closure that makes the `App`s, and clone it
-/// into each. Call the setters before you clone: a setter makes another receiver of a clone, with
-/// its own handlers in the background and budget where it sets those.
+/// A clone is cheap and shares the store, the background handlers and the budget with the original,
+/// so keep one for [`drain`](Self::drain). In actix-web, build the receiver outside of the closure
+/// that creates the `App`s, and clone it into each. Call all setters before you clone: a setter on a
+/// clone makes a different receiver, with its own background or budget if it sets those.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +51,7 @@ pub struct Receiver {
 
 #[derive(Clone)]
 struct Policy {
-    /// Tells receivers apart that are set up differently.
+    /// Differs between receivers with different settings.
     id: u64,
     verifier: Verifier,
     workspaces: Vec<Id>,
@@ -70,18 +71,17 @@ type Respond = dyn Fn(&Refusal) -> RefusalResponse + Send + Sync;
 type OnOutcome = dyn Fn(&Outcome) + Send + Sync;
 
 impl Receiver {
-    /// How long a body may take, unless [configured](Self::body_deadline): 5 seconds, after which Twenty gives up anyway.
+    /// The default [body deadline](Self::body_deadline): 5 seconds, after which Twenty gives up.
     pub const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-    /// How many unverified bytes may be held at once, unless [configured](Self::unverified_budget):
-    /// 64 MiB, or four times the verifier's
-    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
+    /// The default [budget for unverified bytes](Self::unverified_budget): 64 MiB, or four times the
+    /// verifier's [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
     pub const DEFAULT_UNVERIFIED_BUDGET: usize = 64 << 20;
 
-    /// How many handlers may run in the background, unless [configured](Self::background_limit): 1,000.
+    /// The default [limit for background handlers](Self::background_limit): 1,000.
     pub const DEFAULT_BACKGROUND_LIMIT: usize = 1_000;
 
-    /// Takes what this verifier verifies.
+    /// Accepts the deliveries that this verifier verifies.
     pub fn new(verifier: Verifier) -> Self {
         telemetry::describe();
         let budget = Budget::new(Self::default_budget(verifier.body_limit()), verifier.body_limit());
@@ -103,36 +103,40 @@ impl Receiver {
         Self { policy: Arc::new(policy) }
     }
 
-    /// Handles each delivery once, although Twenty sends some twice and anybody who captured one can send it again.
+    /// Handles each delivery once, even if Twenty or an attacker sends it again.
     ///
-    /// `deduplicate` is a [`ClaimStore`](crate::deduplicate::ClaimStore), or a [`Deduplicate`] where the defaults do not do. A
-    /// [`MemoryStore`](crate::deduplicate::MemoryStore) serves one process, a `RedisStore` several.
+    /// `deduplicate` is a [`ClaimStore`](crate::deduplicate::ClaimStore), or a [`Deduplicate`] if you
+    /// need other settings than the defaults. A [`MemoryStore`](crate::deduplicate::MemoryStore)
+    /// serves one process, a `RedisStore` serves several.
     ///
-    /// A delivery is claimed before its handler runs. When the handler answers with a 2xx status, copies of it are answered
-    /// with 200 and not handled again, for a day. When it answers anything else, fails, panics or is cut off, the next copy is
-    /// handled. A copy that comes meanwhile waits for the outcome: it may be the only one that ever comes again. A third one is
-    /// answered with 409.
+    /// The receiver claims a delivery before its handler runs. If the handler responds with a 2xx
+    /// status, duplicates are answered with 200 and not handled again, for a day. If it responds with
+    /// another status, fails, panics or is cancelled, the next duplicate is handled. A duplicate that
+    /// arrives while the handler runs waits for the outcome, because Twenty may never send another
+    /// one. A second one that arrives meanwhile is answered with 409.
     ///
     /// The path is not signed, so a captured delivery can be sent to another route behind the same
-    /// middleware. That route never handles what was handled. It neither handles nor completes what
-    /// another route failed to handle: such a copy is answered with 409, for as long as copies
-    /// verify, and a copy that comes to the first route again is handled. A route is a method and a
-    /// path. One that answers 404 or 405 has not handled anything, and keeps nothing from the
-    /// others. Each receiver knows this by itself: receivers that share a store agree on what was
-    /// handled and on what is running, not on which route failed.
+    /// middleware. That route does not handle a delivery that was handled, and it neither handles nor
+    /// completes one that its first route failed to handle. Such a duplicate is answered with 409 for
+    /// as long as duplicates verify; the first route may handle it again. A route is a method and a
+    /// path. A route that answers 404 or 405 has not handled the delivery and does not keep it from
+    /// others. Each receiver tracks routes by itself: receivers that share a store agree on what was
+    /// handled and what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));
         self
     }
 
-    /// Answers in time, 202, and lets the handler finish in the background: Twenty gives up after 5 seconds and does not
-    /// send the delivery again, so let this be less, such as 4.
+    /// Answers 202 after this time and lets the handler finish in the background. Twenty gives up
+    /// after 5 seconds and does not send the delivery again, so choose less, such as 4.
     ///
-    /// Counts from the request's arrival. A client that hangs up no longer ends the handler. At most
-    /// [`background_limit`](Self::background_limit) run at once. What became of a delivery after its 202 is told to
-    /// [`on_outcome`](Self::on_outcome) only. At the end of the program, [`drain`](Self::drain).
+    /// The time counts from the request's arrival. If the client disconnects, the handler goes on. At
+    /// most [`background_limit`](Self::background_limit) handlers run at once. After a 202, only
+    /// [`on_outcome`](Self::on_outcome) reports what became of the delivery. Call
+    /// [`drain`](Self::drain) before the program ends: accepted events are in memory only.
     ///
-    /// Handlers run on tasks of their own: on the tokio runtime with tower and axum, on the worker with actix-web.
+    /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker with
+    /// actix-web.
     pub fn acknowledge_within(mut self, within: Duration) -> Self {
         let policy = self.policy_mut();
         policy.acknowledge = Some(Acknowledge::new(within, policy.background_limit));
@@ -155,11 +159,11 @@ impl Receiver {
         self
     }
 
-    /// Tells what became of each verified delivery, once: after a 202, nobody else learns it.
+    /// Calls this with the outcome of each verified delivery, once. After a 202 it is the only report.
     ///
-    /// Called where the handler ran, so it should be quick and must not block. A panic in it goes no further. Deliveries of
-    /// another [workspace](Self::expect_workspace) or [webhook](Self::expect_webhook) than expected are refused like unverified
-    /// ones, and this is not called.
+    /// It runs where the handler ran, so it must be quick and must not block. A panic in it is caught.
+    /// It is not called for deliveries of another [workspace](Self::expect_workspace) or
+    /// [webhook](Self::expect_webhook) than expected, which are rejected like unverified ones.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -180,10 +184,10 @@ impl Receiver {
         self
     }
 
-    /// Takes deliveries of this workspace only. Call it again for one more.
+    /// Accepts deliveries of this workspace only. Call it again to add another one.
     ///
-    /// For a secret that several workspaces share. Authentic deliveries of others, and those that name none, are refused
-    /// with 401.
+    /// Use it if several workspaces share a secret. Authentic deliveries of other workspaces, and those
+    /// without a workspace id, are rejected with 401.
     ///
     /// # Errors
     ///
@@ -193,10 +197,10 @@ impl Receiver {
         Ok(self)
     }
 
-    /// Takes deliveries of this webhook only. Call it again for one more.
+    /// Accepts deliveries of this webhook only. Call it again to add another one.
     ///
-    /// For a secret that several webhooks share. Authentic deliveries of others, and those that name none, are refused
-    /// with 401.
+    /// Use it if several webhooks share a secret. Authentic deliveries of other webhooks, and those
+    /// without a webhook id, are rejected with 401.
     ///
     /// # Errors
     ///
@@ -206,17 +210,20 @@ impl Receiver {
         Ok(self)
     }
 
-    /// How long a body may take from the first time it is waited for. Default: [`Self::DEFAULT_BODY_DEADLINE`]. Then 408.
+    /// Sets how long a body may take to arrive, from the first wait for it. Afterwards the request is
+    /// rejected with 408. Default: [`Self::DEFAULT_BODY_DEADLINE`].
     pub fn body_deadline(mut self, deadline: Duration) -> Self {
         self.policy_mut().body_deadline = deadline;
         self
     }
 
-    /// How many unverified bytes all requests together may hold. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`]. Beyond it 503.
+    /// Sets how many unverified bytes all requests together may hold. Beyond it, requests are rejected
+    /// with 503. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`].
     ///
-    /// It bounds the memory that strangers can fill: without it, each connection could hold a body as long as the limit. It counts the
-    /// bytes of bodies; the buffers that hold them can take up to twice as much. Half of it is kept for bodies of up to 16 KiB, as nearly
-    /// all of Twenty's are, so that a few strangers with long ones cannot keep them out.
+    /// The budget bounds the memory that unauthenticated clients can fill; without it, each connection
+    /// could hold a body as long as the limit. It counts the bytes of bodies, whose buffers can take up
+    /// to twice as much. Half of it is reserved for bodies of up to 16 KiB, as nearly all of Twenty's
+    /// are, so that a few clients with long bodies cannot keep them out.
     ///
     /// Make it at least twice the verifier's
     /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
@@ -229,7 +236,7 @@ impl Receiver {
         self
     }
 
-    /// What to answer to refused requests, instead of a bare status.
+    /// Sets the response to rejected requests, instead of a bare status.
     pub fn respond_with(mut self, respond: impl Fn(&Refusal) -> RefusalResponse + Send + Sync + 'static) -> Self {
         self.policy_mut().respond = Arc::new(respond);
         self
@@ -241,7 +248,7 @@ impl Receiver {
         policy
     }
 
-    /// Room for two bodies as long as the limit, beside the half that is kept for short ones.
+    /// Room for two bodies as long as the limit, beside the half that is reserved for short ones.
     pub(super) const fn default_budget(body_limit: usize) -> usize {
         let for_long_ones = body_limit.saturating_mul(4);
         if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
@@ -277,7 +284,7 @@ impl Receiver {
         Intake::new(self.verifier().start(signature, None), self.share())
     }
 
-    /// Begins to take the body, for the tenant's keys. An unknown tenant is refused in the end only.
+    /// Begins to take the body, for the tenant's keys. An unknown tenant is rejected only at the end.
     pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Intake {
         let is_known = keys.is_some();
         #[cfg(feature = "tracing")]
@@ -322,13 +329,13 @@ impl Receiver {
         &self.policy.warnings
     }
 
-    /// Whether nothing is to be done between verification and handler, nor after it.
+    /// Whether there is nothing to do besides verification.
     pub(crate) fn only_verifies(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
         !self.is_told() && deduplicate.is_none() && acknowledge.is_none()
     }
 
-    /// Whether anybody learns what became of a delivery.
+    /// Whether outcomes are reported to anyone.
     pub(super) fn is_told(&self) -> bool {
         cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
