@@ -130,7 +130,7 @@ impl PgStore {
             })
         };
         migrate(&connector, names, &version).await?;
-        let listen = format!("{SET_UP_WORK}; LISTEN {channel}");
+        let listen = format!("{SET_UP_WORK}; {PLANS}; LISTEN {channel}");
         let link = Link::new(connector, listener, set_up(listen, &version));
         putting.session().await?;
         link.session().await?;
@@ -169,13 +169,14 @@ impl PgStore {
 }
 
 /// What a connection needs whatever the database's defaults are: commits are on disk when they are
-/// answered, and statements meet each other's rows one by one.
+/// answered, statements meet each other's rows one by one, and none is compiled, which takes longer
+/// than to run it.
 macro_rules! set_up {
     ($timeout:literal) => {
         concat!(
             "SET statement_timeout = '",
             $timeout,
-            "'; SET default_transaction_isolation = 'read committed'; \
+            "'; SET default_transaction_isolation = 'read committed'; SET jit = off; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         )
     };
@@ -183,6 +184,10 @@ macro_rules! set_up {
 
 const SET_UP_PUTS: &str = set_up!("10s");
 const SET_UP_WORK: &str = set_up!("60s");
+
+/// Each statement of a worker has an index whose order is the one that it needs. While the server's
+/// statistics are old, it would rather read all that is due, and sort it.
+const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off";
 
 /// Prepares a connection, and refuses a table of another version: it may have been migrated while
 /// there was none.

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::Instant,
 };
 use tokio_postgres::types::Type;
@@ -44,6 +45,11 @@ impl Puts {
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
         let mut received = Vec::new();
         while jobs.recv_many(&mut received, BATCH).await > 0 {
+            // Whoever was just answered comes with the next event at once.
+            yield_now().await;
+            while let Some(job) = (received.len() < BATCH).then(|| jobs.try_recv().ok()).flatten() {
+                received.push(job);
+            }
             let mut waiting = std::mem::take(&mut received).into_iter().peekable();
             while waiting.peek().is_some() {
                 let mut bytes = 0_usize;

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    super::super::{Accepted, Attempt, Inbox, InboxFailure, Stats, Worker, model},
+    super::super::{Accepted, Attempt, Inbox, InboxFailure, Stats, Worker, model, store::End},
     *,
 };
 use crate::WebhookEvent;
@@ -142,6 +142,36 @@ async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
     .await;
 }
 
+/// A server that is there and does not answer.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn each_call_has_a_bound_in_time() {
+    let server = Server::start(&[]);
+    let inner = connect(&server).await.inner;
+    let store = &inner.store;
+    store.put(model::event(1)).await.unwrap();
+    let lease = store.take(model::take(1)).await.unwrap().events.remove(0).lease;
+    server.freeze();
+    for _ in 0..2 {
+        let calls = async {
+            tokio::join!(
+                store.put(model::event(2)),
+                store.take(model::take(1)),
+                store.end(lease, End::Release),
+                store.renew(lease),
+                store.stats(),
+                store.maintain(),
+            )
+        };
+        let (put, taken, ended, renewed, stats, maintained) = timeout(PATIENCE, calls).await.unwrap();
+        let errors = [put.err(), taken.err(), ended.err(), renewed.err(), stats.err(), maintained.err()];
+        let is_transient = |error: &Option<InboxError>| error.as_ref().is_some_and(InboxError::is_transient);
+        assert!(errors.iter().all(is_transient), "{errors:?}");
+    }
+    server.thaw();
+    until_stats(&Inbox { inner }, |_| true).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn connections_that_are_ended_or_refused_come_back() {
@@ -209,6 +239,12 @@ async fn what_another_process_stores_is_notified() {
         receiver.store.put(model::event(number)).await.unwrap();
         timeout(PATIENCE, work.notified()).await.unwrap();
     }
+    // The listener comes back although nobody asks, and says so, for it may have missed something.
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'");
+    timeout(PATIENCE, work.notified()).await.unwrap();
+    while timeout(SECOND, work.notified()).await.is_ok() {}
+    receiver.store.put(model::event(3)).await.unwrap();
+    timeout(PATIENCE, work.notified()).await.unwrap();
 }
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_POSTGRES_CHILD";

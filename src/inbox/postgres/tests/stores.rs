@@ -11,7 +11,7 @@ use super::{
             model::{BOUNDS, clock, event, take},
             store::{End, Lease, Put, Store, Take},
         },
-        LONGEST_LEASE,
+        LONGEST_LEASE, PLANS,
     },
     *,
 };
@@ -295,7 +295,7 @@ async fn a_take_reads_indexes_only() {
         let sql = &store.shared.sql;
         let plan = |prepared: &str, types: &str, arguments: &str| {
             let statement = format!("PREPARE p ({types}) AS {prepared}; EXPLAIN EXECUTE p ({arguments})");
-            server.sql(&format!("SET plan_cache_mode = force_custom_plan; {statement}")).join("\n")
+            server.sql(&format!("SET plan_cache_mode = force_custom_plan; {PLANS}; {statement}")).join("\n")
         };
         let plans = [
             plan(&sql.candidates, "bigint, bigint, bigint[], bigint, bigint", "64, 7, '{1,2}', 3600000, 600000"),
