@@ -1,6 +1,7 @@
 mod duplicate;
 mod held;
 mod in_flight;
+mod lookups;
 mod routes;
 mod waiting;
 
@@ -15,6 +16,7 @@ use duplicate::Duplicate;
 use held::{End, Held};
 pub(super) use in_flight::Admitted;
 use in_flight::InFlight;
+use lookups::Lookups;
 use routes::Holders;
 pub(crate) use routes::Route;
 
@@ -39,6 +41,8 @@ pub(super) struct Deduplication {
     /// The keys that a duplicate waits for in this process; with `true`, one that came to another
     /// route than the one that handles it.
     waited_for: Mutex<HashSet<(ClaimKey, bool)>>,
+    /// The keys that the store is being asked about: perhaps handled long ago.
+    lookups: Lookups,
 }
 
 impl Deduplication {
@@ -53,6 +57,7 @@ impl Deduplication {
             holders: Holders::default(),
             in_flight: InFlight::default(),
             waited_for: Mutex::default(),
+            lookups: Lookups::default(),
         }
     }
 
@@ -103,7 +108,8 @@ impl Deduplication {
         };
         // From here on it is given back, should this be cancelled.
         let mut held = Held::new(Arc::clone(self), claim, self.settings.remember_for.max(fresh_for));
-        if !is_known && self.recorded.is_completed_here(key) {
+        // Another copy may have been handled while this one asked the store.
+        if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
             held.complete_again().await;
             return Err(Duplicate::Handled);
         }

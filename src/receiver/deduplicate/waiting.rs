@@ -30,7 +30,9 @@ impl Deduplication {
         loop {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
-                None => self.try_claim(key, route, fresh_for, &mut must_handle).await,
+                None if self.is_in_process() => self.try_claim(key, route, fresh_for, &mut must_handle).await,
+                // While one copy asks, nothing is known to run: the others learn what it finds.
+                None => self.lookups.share(key, || self.try_claim(key, route, fresh_for, &mut must_handle)).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {

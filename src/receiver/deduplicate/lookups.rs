@@ -1,0 +1,157 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::Duplicate;
+use crate::deduplicate::ClaimKey;
+
+/// What a lookup has found; `None` as long as it is under way.
+type Found = watch::Sender<Option<Duplicate>>;
+
+/// The lookups in the claim store that are under way. Copies of a delivery share one, however many they are.
+#[derive(Clone, Default)]
+pub(super) struct Lookups(Arc<Mutex<HashMap<ClaimKey, Arc<Found>>>>);
+
+enum Lookup<'a> {
+    Ours(Ours<'a>),
+    Theirs(watch::Receiver<Option<Duplicate>>),
+}
+
+impl Lookups {
+    /// Looks the key up, or learns what a lookup finds that is under way.
+    pub(super) async fn share<T, F>(&self, key: ClaimKey, look_up: impl FnOnce() -> F) -> Result<T, Duplicate>
+    where
+        F: Future<Output = Result<T, Duplicate>>,
+    {
+        loop {
+            let mut theirs = match self.begin(key) {
+                Lookup::Ours(ours) => {
+                    let found = look_up().await;
+                    // What was free is ours, so to the others it is running.
+                    ours.tell(found.as_ref().err().copied().unwrap_or(Duplicate::Running));
+                    return found;
+                }
+                Lookup::Theirs(theirs) => theirs,
+            };
+            // An error: it was cut off.
+            let found = theirs.wait_for(Option::is_some).await.ok().and_then(|found| *found);
+            if let Some(duplicate) = found {
+                return Err(duplicate);
+            }
+        }
+    }
+
+    fn begin(&self, key: ClaimKey) -> Lookup<'_> {
+        let mut lookups = self.lock();
+        match lookups.get(&key) {
+            Some(found) => Lookup::Theirs(found.subscribe()),
+            None => {
+                let found = Arc::new(watch::Sender::new(None));
+                lookups.insert(key, Arc::clone(&found));
+                Lookup::Ours(Ours { lookups: self, key, found })
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClaimKey, Arc<Found>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Our own lookup, over when this is dropped.
+struct Ours<'a> {
+    lookups: &'a Lookups,
+    key: ClaimKey,
+    found: Arc<Found>,
+}
+
+impl Ours<'_> {
+    fn tell(self, found: Duplicate) {
+        self.found.send_replace(Some(found));
+    }
+}
+
+impl Drop for Ours<'_> {
+    fn drop(&mut self) {
+        self.lookups.lock().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::{JoinHandle, yield_now};
+
+    use super::*;
+
+    /// A store that is asked by many, and answers when it is let.
+    #[derive(Clone, Default)]
+    struct Store {
+        lookups: Lookups,
+        asked: Arc<AtomicUsize>,
+        answers: Arc<watch::Sender<Option<Result<(), Duplicate>>>>,
+    }
+
+    impl Store {
+        /// Once it has begun.
+        async fn ask(&self) -> JoinHandle<Result<(), Duplicate>> {
+            let store = self.clone();
+            let asking = tokio::spawn(async move {
+                let look_up = || async {
+                    store.asked.fetch_add(1, Ordering::Relaxed);
+                    let mut answers = store.answers.subscribe();
+                    answers.wait_for(Option::is_some).await.unwrap().unwrap()
+                };
+                store.lookups.share(ClaimKey::new("", "", &[0; 32]), look_up).await
+            });
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            asking
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn copies_learn_what_one_finds() {
+        for (found, by_others) in [
+            (Ok(()), Duplicate::Running),
+            (Err(Duplicate::Handled), Duplicate::Handled),
+            (Err(Duplicate::Unknown), Duplicate::Unknown),
+        ] {
+            let store = Store::default();
+            let first = store.ask().await;
+            let others = [store.ask().await, store.ask().await];
+            store.answers.send_replace(Some(found));
+            assert_eq!(first.await.unwrap(), found);
+            for other in others {
+                assert_eq!(other.await.unwrap(), Err(by_others));
+            }
+            assert_eq!(store.asked(), 1);
+            // It is over: the next one looks anew.
+            assert_eq!(store.ask().await.await.unwrap(), found);
+            assert_eq!(store.asked(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_looks_when_one_is_cut_off() {
+        let store = Store::default();
+        let first = store.ask().await;
+        let [second, third] = [store.ask().await, store.ask().await];
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        store.answers.send_replace(Some(Ok(())));
+        let mut found = [second.await.unwrap(), third.await.unwrap()];
+        found.sort_by_key(Result::is_err);
+        assert_eq!(found, [Ok(()), Err(Duplicate::Running)]);
+        assert_eq!(store.asked(), 2);
+    }
+}
