@@ -15,7 +15,6 @@ use actix_web::{
     test::{TestRequest, call_service, init_service},
     web::{self, Bytes, Data, Json, JsonConfig, PayloadConfig, ServiceConfig},
 };
-use tokio::task::yield_now;
 use twenty_webhook::{
     Receiver, Verified, WebhookEvent,
     actix_web::WebhookMiddleware,
@@ -26,7 +25,7 @@ use twenty_webhook::{
 
 use crate::support::{
     builder, data, event_of,
-    http1::{self, Connection, soon},
+    http1::{self, Connection, accepted_at_last, begun, begun_without_room_for, soon, status},
     signed, verifier,
 };
 
@@ -325,37 +324,19 @@ mod servers {
         Running::start(server.addrs()[0], server.run())
     }
 
-    async fn status(server: &Running, body: &[u8]) -> u16 {
-        let mut connection = Connection::open(server.address).await;
-        connection.send(http1::delivery(body).bytes()).await;
-        connection.answer().await.unwrap().status
-    }
-
-    /// Sends all of a body but the last byte.
-    async fn begun(server: &Running, body: &[u8]) -> Connection {
-        let mut connection = Connection::open(server.address).await;
-        let mut bytes = http1::delivery(body).bytes();
-        bytes.pop();
-        connection.send(bytes).await;
-        connection
-    }
-
     /// Connections go to the workers in turn, so either gets one.
     #[tokio::test]
     async fn share_the_budget_among_their_workers() {
         let server = serve(Receiver::new(verifier()).unverified_budget(1000), 2);
         let (long, short) = (event_of(1000), data("company.deleted.2025-partial.json"));
-        let mut under_way = begun(&server, &long).await;
-        while status(&server, &short).await != 503 {
-            yield_now().await;
-        }
+        let mut under_way = begun_without_room_for(server.address, &long, &short).await;
         for _ in 0..4 {
-            assert_eq!(status(&server, &short).await, 503);
+            assert_eq!(status(server.address, &short).await, 503);
         }
         under_way.send(&long[long.len() - 1..]).await;
         assert_eq!(under_way.answer().await.unwrap().status, 200);
         for _ in 0..4 {
-            assert_eq!(status(&server, &short).await, 200);
+            assert_eq!(status(server.address, &short).await, 200);
         }
         server.stop().await;
     }
@@ -364,14 +345,8 @@ mod servers {
     async fn get_back_the_share_of_a_client_that_leaves() {
         let server = serve(Receiver::new(verifier()).unverified_budget(1000), 1);
         let short = data("company.deleted.2025-partial.json");
-        let under_way = begun(&server, &event_of(1000)).await;
-        while status(&server, &short).await != 503 {
-            yield_now().await;
-        }
-        drop(under_way);
-        while status(&server, &short).await != 200 {
-            yield_now().await;
-        }
+        drop(begun_without_room_for(server.address, &event_of(1000), &short).await);
+        accepted_at_last(server.address, &short).await;
         server.stop().await;
     }
 
@@ -402,7 +377,7 @@ mod servers {
             connection.send(http1::unsigned(body).bytes()).await;
             assert_eq!(connection.answer().await.unwrap().status, 401);
         }
-        let leaver = begun(&server, b"{}").await;
+        let leaver = begun(server.address, b"{}").await;
         drop(leaver);
         server.stop().await;
         soon(async {

@@ -25,7 +25,7 @@ use twenty_webhook::{
 use crate::support::{
     bodies::{channel, delivery, unsigned},
     builder, data, event_of,
-    http1::{self, Connection, soon},
+    http1::{self, Connection, accepted_at_last, begun_without_room_for, soon},
     verifier,
 };
 
@@ -292,23 +292,8 @@ mod clients_that_leave {
     async fn in_the_body_give_back_their_share_of_the_budget() {
         let (address, mut told) = serve(Receiver::new(verifier()).unverified_budget(1000)).await;
         let body = data("company.deleted.2025-partial.json");
-        let status = async || {
-            let mut connection = Connection::open(address).await;
-            connection.send(http1::delivery(&body).bytes()).await;
-            connection.answer().await.unwrap().status
-        };
-        let mut leaver = Connection::open(address).await;
-        let half_sent = http1::delivery(event_of(1000));
-        let mut bytes = half_sent.bytes();
-        bytes.pop();
-        leaver.send(bytes).await;
-        while status().await != 503 {
-            yield_now().await;
-        }
-        drop(leaver);
-        while status().await != 200 {
-            yield_now().await;
-        }
+        drop(begun_without_room_for(address, &event_of(1000), &body).await);
+        accepted_at_last(address, &body).await;
         assert_eq!(soon(told.recv()).await, Some("started"));
     }
 

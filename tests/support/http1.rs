@@ -143,6 +143,42 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
+/// Posts a delivery on a connection of its own, and tells the status.
+pub async fn status(address: SocketAddr, body: impl AsRef<[u8]>) -> u16 {
+    let mut connection = Connection::open(address).await;
+    connection.send(delivery(body).bytes()).await;
+    connection.answer().await.unwrap().status
+}
+
+/// Begins a delivery: all but the body's last byte.
+pub async fn begun(address: SocketAddr, body: impl AsRef<[u8]>) -> Connection {
+    let mut connection = Connection::open(address).await;
+    let mut bytes = delivery(body).bytes();
+    bytes.pop();
+    connection.send(bytes).await;
+    connection
+}
+
+/// Begins a long delivery, and waits until the receiver has taken so much of it that it has no room for a short one. The short ones that
+/// try it may come first and take the room of the long one, which is then refused, and begun again.
+pub async fn begun_without_room_for(address: SocketAddr, long: &[u8], short: &[u8]) -> Connection {
+    soon(async {
+        let mut under_way = begun(address, long).await;
+        while status(address, short).await != 503 {
+            if under_way.is_answered().await {
+                under_way = begun(address, long).await;
+            }
+        }
+        under_way
+    })
+    .await
+}
+
+/// Posts a delivery until there is room for it again.
+pub async fn accepted_at_last(address: SocketAddr, body: &[u8]) {
+    soon(async { while status(address, body).await != 200 {} }).await;
+}
+
 impl Connection {
     #[track_caller]
     pub fn open(address: SocketAddr) -> impl Future<Output = Self> {
@@ -208,6 +244,11 @@ impl Connection {
                 answer => return answer,
             }
         }
+    }
+
+    /// Whether an answer has come, or the end.
+    async fn is_answered(&self) -> bool {
+        timeout(Duration::ZERO, self.stream.get_ref().peek(&mut [0])).await.is_ok()
     }
 
     /// Whether the server closes the connection, with nothing more to say.
