@@ -66,17 +66,20 @@ impl Held {
     }
 
     /// The delivery was handled: no copy of it is, from now on.
-    pub(in crate::receiver) async fn complete(mut self) {
-        self.end = End::Handled;
-        if let Some(holder) = &mut self.holder {
-            holder.completed();
-        }
-        self.settle().await;
+    pub(in crate::receiver) async fn complete(self) {
+        self.complete_as(End::Handled).await;
     }
 
     /// It was handled before. The store that failed just now may have lost it, so it is told again.
-    pub(super) async fn complete_again(mut self) {
-        self.end = End::HandledBefore;
+    pub(super) async fn complete_again(self) {
+        self.complete_as(End::HandledBefore).await;
+    }
+
+    async fn complete_as(mut self, end: End) {
+        self.end = end;
+        if let Some(holder) = &mut self.holder {
+            holder.completed();
+        }
         self.settle().await;
     }
 

@@ -108,21 +108,19 @@ impl Deduplication {
         };
         // From here on it is given back, should this be cancelled.
         let mut held = Held::new(Arc::clone(self), claim, self.settings.remember_for.max(fresh_for));
-        // Another copy may have been handled while this one asked the store.
-        if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
-            held.complete_again().await;
-            return Err(Duplicate::Handled);
-        }
         let taken = if is_known || self.settings.on_failure == StoreFailure::Handle || must_handle() {
             self.holders.take(key, route, fresh_for)
         } else {
             Err(Duplicate::Unknown)
         };
+        let taken = taken.map(|holder| held.holder = Some(holder));
+        // Another copy may have been handled while this one asked the store, but none is any more from here on.
+        if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
+            held.complete_again().await;
+            return Err(Duplicate::Handled);
+        }
         match taken {
-            Ok(holder) => {
-                held.holder = Some(holder);
-                Ok(held)
-            }
+            Ok(()) => Ok(held),
             Err(duplicate) => {
                 held.release().await;
                 Err(duplicate)
