@@ -110,7 +110,7 @@ impl Writer {
 
     /// What was running when the process before this one ended was interrupted.
     pub(super) fn recover(&mut self) -> Result<(), InboxError> {
-        self.guarded(|writer, database| writer.recover_in(database, true))
+        self.guarded(|writer, database| writer.recover_in(database, true)).map(drop)
     }
 
     fn recover_in(&self, database: &mut Database, is_crash: bool) -> Result<u64, Failure> {
@@ -143,35 +143,15 @@ impl Writer {
         undelivered
     }
 
-    /// Runs an operation on the open file. After a failure, or a panic, which a damaged file can
-    /// cause in redb, the file is closed.
+    /// Runs an operation on the open file, which stays open if it succeeds.
     fn guarded<T>(
         &mut self,
         operation: impl FnOnce(&Self, &mut Database) -> Result<T, Failure>,
-    ) -> Result<(), InboxError> {
-        self.guarded_with(operation).map(drop)
-    }
-
-    fn guarded_with<T>(
-        &mut self,
-        operation: impl FnOnce(&Self, &mut Database) -> Result<T, Failure>,
     ) -> Result<T, InboxError> {
-        let mut database = self.open()?;
-        let result = catch_unwind(AssertUnwindSafe(|| operation(self, &mut database)));
-        match result {
-            Ok(Ok(value)) => {
-                self.database = Some(database);
-                Ok(value)
-            }
-            Ok(Err(failure)) => {
-                close(database);
-                Err(failure.into())
-            }
-            Err(_) => {
-                close(database);
-                Err(damaged("redb panicked"))
-            }
-        }
+        let database = self.open()?;
+        let (value, database) = attempt(database, |database| operation(self, database))?;
+        self.database = Some(database);
+        Ok(value)
     }
 
     /// The open file, opened again if need be.
@@ -179,25 +159,12 @@ impl Writer {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
-        let mut database = (self.reopen)()?;
         // The transaction that failed may have happened.
-        let recovered = catch_unwind(AssertUnwindSafe(|| self.recover_in(&mut database, false)));
-        match recovered {
-            Ok(Ok(count)) => {
-                if count > 0 {
-                    self.work.notify_one();
-                }
-                Ok(database)
-            }
-            Ok(Err(failure)) => {
-                close(database);
-                Err(failure.into())
-            }
-            Err(_) => {
-                close(database);
-                Err(damaged("redb panicked"))
-            }
+        let (recovered, database) = attempt((self.reopen)()?, |database| self.recover_in(database, false))?;
+        if recovered > 0 {
+            self.work.notify_one();
         }
+        Ok(database)
     }
 
     fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
@@ -351,14 +318,14 @@ impl Writer {
                 drop(reply.send(self.reading(|transaction| read::dead_letter(transaction, id))));
             }
             Command::Compact(reply) => {
-                drop(reply.send(self.guarded_with(|_, database| Ok(database.compact()?))));
+                drop(reply.send(self.guarded(|_, database| Ok(database.compact()?))));
             }
             other => other.fail(super::stopped()),
         }
     }
 
     fn reading<T>(&mut self, read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>) -> Result<T, InboxError> {
-        self.guarded_with(|_, database| read(&database.begin_read()?))
+        self.guarded(|_, database| read(&database.begin_read()?))
     }
 }
 
@@ -395,8 +362,17 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, Failure> {
     Ok(transaction)
 }
 
-/// Closes a file after a failure. What a commit did not write is not on disk, so nothing is lost that
-/// was promised.
-fn close(database: Database) {
+/// Runs an operation on a file, and gives the file back if it succeeds. After a failure, or a panic, which a damaged file can cause in redb,
+/// the file is closed: what a commit did not write is not on disk, so nothing is lost that was promised.
+fn attempt<T>(
+    mut database: Database,
+    operation: impl FnOnce(&mut Database) -> Result<T, Failure>,
+) -> Result<(T, Database), InboxError> {
+    let error = match catch_unwind(AssertUnwindSafe(|| operation(&mut database))) {
+        Ok(Ok(value)) => return Ok((value, database)),
+        Ok(Err(failure)) => failure.into(),
+        Err(_) => damaged("redb panicked"),
+    };
     let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+    Err(error)
 }
