@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{ClaimKey, ClaimStore, Naming};
-use crate::{event::WebhookEvent, verify::Verified};
+use super::{ClaimStore, Naming};
+use crate::event::WebhookEvent;
 
 /// Settings for [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate). A store converts into the default ones.
 ///
@@ -19,7 +19,7 @@ use crate::{event::WebhookEvent, verify::Verified};
 #[must_use]
 pub struct Deduplicate {
     pub(crate) store: Arc<dyn ClaimStore>,
-    naming: Naming,
+    pub(crate) naming: Naming,
     pub(crate) lease: Duration,
     pub(crate) remember_for: Duration,
     pub(crate) on_failure: StoreFailure,
@@ -121,12 +121,6 @@ impl Deduplicate {
     pub fn key_by(mut self, key_by: impl Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync + 'static) -> Self {
         self.naming.key_by(key_by);
         self
-    }
-
-    /// Returns the delivery's key. A panic in the user's function must not lose the delivery, so the
-    /// body is used then.
-    pub(crate) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
-        self.naming.key(verified, on_panic)
     }
 }
 

@@ -67,7 +67,7 @@ impl Deduplication {
 
     /// Names the delivery.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
-        self.settings.key(verified, on_panic)
+        self.settings.naming.key(verified, on_panic)
     }
 
     /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
