@@ -125,6 +125,7 @@ impl InboxBuilder {
             file: super::redb::FileOptions {
                 cache: Self::DEFAULT_CACHE_SIZE,
                 lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
+                create_if_missing: true,
             },
             #[cfg(feature = "postgres")]
             postgres: super::postgres::PostgresOptions {
@@ -133,6 +134,7 @@ impl InboxBuilder {
                     table: Self::DEFAULT_TABLE.into(),
                 },
                 lease: Self::DEFAULT_LEASE,
+                create_if_missing: true,
             },
         }
     }
@@ -215,6 +217,22 @@ impl InboxBuilder {
     #[cfg(feature = "redb")]
     pub const fn lock_timeout(mut self, time: Duration) -> Self {
         self.file.lock_timeout = time;
+        self
+    }
+
+    /// Whether [`open`](Self::open) and [`connect`](Self::connect) create an inbox where there is
+    /// none. By default they do. `false` is for programs that only look into one, and for a user of
+    /// the database who may create nothing.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub const fn create_if_missing(mut self, create: bool) -> Self {
+        #[cfg(feature = "redb")]
+        {
+            self.file.create_if_missing = create;
+        }
+        #[cfg(feature = "postgres")]
+        {
+            self.postgres.create_if_missing = create;
+        }
         self
     }
 

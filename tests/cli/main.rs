@@ -4,6 +4,8 @@
 mod support;
 mod upstream;
 
+#[cfg(all(feature = "postgres", feature = "redb"))]
+mod inbox;
 mod listen;
 mod replay;
 mod save;

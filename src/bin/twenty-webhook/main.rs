@@ -19,6 +19,8 @@ mod batch;
 mod capture;
 mod client;
 mod finding;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+mod inbox;
 mod input;
 mod listen;
 mod output;
@@ -66,7 +68,7 @@ Secrets:
 
 Exit codes:
   0  all went well
-  1  a delivery did not verify, or was not answered with a 2xx status
+  1  a delivery did not verify, or was not answered with a 2xx status; no dead letter has the id
   2  wrong usage, or something that is needed is not there: a file, a secret, a port
 
 Examples:
@@ -83,6 +85,8 @@ enum Command {
     Verify(verify::Verify),
     Replay(replay::Replay),
     Sign(sign::Sign),
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    Inbox(inbox::InboxCommand),
     /// Print a script that makes a shell complete this tool's commands and options.
     #[command(after_help = "Examples:\n  source <(twenty-webhook completions bash)\n  \
                             twenty-webhook completions fish > ~/.config/fish/completions/twenty-webhook.fish")]
@@ -101,6 +105,8 @@ fn main() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Replay(replay) => replay.run(),
         Command::Sign(sign) => sign.run(),
+        #[cfg(any(feature = "postgres", feature = "redb"))]
+        Command::Inbox(inbox) => inbox.run(),
         Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|failure| {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 /// When to colour.
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -19,6 +20,16 @@ pub(crate) enum Color {
     Always,
     /// Not at all
     Never,
+}
+
+/// How to show what there is.
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people to read
+    #[default]
+    Pretty,
+    /// A JSON object on a line
+    Json,
 }
 
 impl Color {
@@ -164,8 +175,14 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// A JSON object of texts and numbers on a line, with its end.
+pub(crate) fn json_line(object: &impl Serialize) -> String {
+    // There is nothing in it that JSON has no form for.
+    format!("{}\n", harmless_json(&serde_json::to_string(object).unwrap_or_default()))
+}
+
 /// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself allows.
-pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
+fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);
     }

@@ -41,7 +41,7 @@ pub(crate) fn now() -> jiff::Timestamp {
 }
 
 /// `None` beyond the year 9999.
-fn to_civil(time: Timestamp) -> Option<jiff::Timestamp> {
+pub(crate) fn to_civil(time: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(i64::try_from(time.as_millis()).ok()?).ok()
 }
 

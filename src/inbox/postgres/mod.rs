@@ -50,6 +50,7 @@ pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
 pub(super) struct PostgresOptions {
     pub(super) names: Names,
     pub(super) lease: Duration,
+    pub(super) create_if_missing: bool,
 }
 
 pub(super) struct PgStore {
@@ -113,7 +114,7 @@ impl PgStore {
         bounds: Bounds,
         now: &str,
     ) -> Result<Self, InboxError> {
-        let PostgresOptions { names, lease } = options;
+        let PostgresOptions { names, lease, create_if_missing } = options;
         names.check()?;
         let version: Arc<str> = Sql::new(names, now).version.into();
         let putting = Link::new(connector.clone(), Arc::new(|_| {}), set_up(SET_UP_PUTS.to_owned(), &version));
@@ -129,7 +130,7 @@ impl PgStore {
                 }
             })
         };
-        migrate(&connector, names, &version).await?;
+        migrate(&connector, names, &version, *create_if_missing).await?;
         let listen = format!("{SET_UP_WORK}; {PLANS}; LISTEN {channel}");
         let link = Link::new(connector, listener, set_up(listen, &version));
         putting.session().await?;
@@ -219,11 +220,16 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
 
 /// Creates the table, if it is missing. A database in which it is there is not changed, so that a
 /// user who may create nothing can use it.
-async fn migrate(connector: &Connector, names: &Names, version: &Arc<str>) -> Result<(), InboxError> {
+async fn migrate(
+    connector: &Connector,
+    names: &Names,
+    version: &Arc<str>,
+    create_if_missing: bool,
+) -> Result<(), InboxError> {
     let plain = Link::new(connector.clone(), Arc::new(|_| {}), Box::new(|_| Box::pin(async { Ok(()) })));
     let session = plain.session().await?;
     match check_version(&session, version).await {
-        Err(error) if error.kind() == InboxErrorKind::Damaged => {}
+        Err(error) if error.kind() == InboxErrorKind::Damaged && create_if_missing => {}
         checked => return checked,
     }
     let (lock, schema) = (names.lock(), &*names.schema);

@@ -22,6 +22,7 @@ use super::{
 pub(in crate::inbox) struct FileOptions {
     /// In bytes.
     pub(in crate::inbox) cache: usize,
+    pub(in crate::inbox) create_if_missing: bool,
     /// How long to wait for another process to close the file.
     pub(in crate::inbox) lock_timeout: Duration,
 }
@@ -36,6 +37,9 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
         Err(error) => return Err(unavailable("cannot open the inbox's file", error)),
     };
     if !is_there {
+        if !options.create_if_missing {
+            return Err(unavailable("there is no inbox's file", io::ErrorKind::NotFound.into()));
+        }
         create(path, options)?;
     }
     warn_of_its_mode(path);

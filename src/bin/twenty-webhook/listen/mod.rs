@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::{
     net::TcpListener,
     sync::oneshot,
@@ -27,7 +27,7 @@ use twenty_webhook::verify::SystemClock;
 
 use self::{forward::Forward, printer::Printer, save::Captures};
 use crate::{
-    output::{Failure, harmless_line, note, style, styled},
+    output::{Failure, Format, harmless_line, note, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
 };
@@ -79,15 +79,6 @@ pub(crate) struct Listen {
 
     #[command(flatten)]
     secret: SecretOptions,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub(crate) enum Format {
-    /// A line for people to read; under a refused one, why
-    #[default]
-    Pretty,
-    /// A JSON object on a line
-    Json,
 }
 
 /// How long open requests may take after the program was asked to end: as long as Twenty waits, and a little more.

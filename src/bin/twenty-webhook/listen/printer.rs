@@ -21,7 +21,6 @@ use tokio::sync::{
 use twenty_webhook::{Verifier, receiver::RefusalKind};
 
 use super::{
-    Format,
     observe::{Observed, Verdict},
     repetition::Repetitions,
     report::Report,
@@ -128,7 +127,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, format: Format) -> (Queue, Self) {
+    pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, format: output::Format) -> (Queue, Self) {
         let (queue, unverified, mut deliveries) = Queue::new();
         let (closing, closed) = oneshot::channel();
         let omitted = Arc::clone(&queue.omitted);
@@ -146,8 +145,8 @@ impl Printer {
                     report.add_to_refusal("too many long requests at a time: its cause is not looked for, not saved");
                 }
                 output::write_out(&match format {
-                    Format::Pretty => report.pretty(),
-                    Format::Json => report.json(),
+                    output::Format::Pretty => report.pretty(),
+                    output::Format::Json => output::json_line(&report),
                 })?;
                 // Something waited when they were left out, so this comes after them.
                 let omitted = omitted.swap(0, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use super::observe::Accepted;
 use crate::{
     client::{Answer, PostError},
     finding::{Finding, is_post},
-    output::{harmless_json, harmless_line, shortened, style, styled, wrapped},
+    output::{harmless_line, shortened, style, styled, wrapped},
 };
 
 /// A delivery; the members of a JSON line.
@@ -118,13 +118,6 @@ impl Report {
             Ok(path) => self.capture = Some(path.display().to_string()),
             Err(error) => self.capture_error = Some(error.to_string()),
         }
-    }
-
-    /// One line, with its end.
-    pub(super) fn json(&self) -> String {
-        // Texts and numbers only: nothing that JSON has no form for.
-        let json = serde_json::to_string(self).unwrap_or_default();
-        format!("{}\n", harmless_json(&json))
     }
 
     /// A line, and the diagnosis below it.

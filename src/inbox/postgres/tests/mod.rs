@@ -21,7 +21,7 @@ fn options() -> PostgresOptions {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let schema = format!("test {}", COUNT.fetch_add(1, Ordering::Relaxed));
     let names = Names { schema: schema.into(), table: "inbox".into() };
-    PostgresOptions { names, lease: InboxBuilder::DEFAULT_LEASE }
+    PostgresOptions { names, lease: InboxBuilder::DEFAULT_LEASE, create_if_missing: true }
 }
 
 /// The present time, as a test sets it.

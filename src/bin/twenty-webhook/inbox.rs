@@ -1,0 +1,373 @@
+//! `inbox`: what a durable inbox holds, and what becomes of its dead letters.
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use twenty_webhook::{
+    WebhookEvent,
+    event::Record,
+    inbox::{DeadLetter, EventId, Inbox, InboxError},
+};
+
+use crate::{
+    capture::Capture,
+    input,
+    output::{self, Failure, Format, complain, harmless, json_line, note, shortened, style, styled},
+    time,
+};
+
+const EXAMPLES: &str = "\
+Of a file, `stats`, `list` and `show` also read while a receiver uses it. `redrive` and `purge` write, so the receiver has to be \
+stopped meanwhile; or call `Inbox::redrive` and `Inbox::purge` in it. In PostgreSQL all of them work beside receivers and workers. The \
+connection is made without TLS.
+
+The members of a JSON object of `list`: id, event, recordId, receivedAt, diedAt, reason, attempts, interruptions, message and \
+bytes; of `stats`: ready, delayed, running, dead, bytes, rememberedKeys and oldestPending.
+
+Examples:
+  twenty-webhook inbox stats twenty-inbox.redb
+  twenty-webhook inbox list twenty-inbox.redb --format json | jq .reason
+  twenty-webhook inbox show twenty-inbox.redb c29b14b4e7a1bd0a5d2c61ad9f4e9d3a > capture.http
+  twenty-webhook inbox redrive postgres://crm@localhost/crm --all
+  printenv DATABASE_URL | twenty-webhook inbox list -";
+
+/// Show what a durable inbox holds, and redrive or purge its dead letters.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InboxCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Count the events of each state
+    Stats {
+        #[command(flatten)]
+        place: Place,
+
+        /// How to show them
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List the dead letters, in the order in which they were accepted
+    List {
+        #[command(flatten)]
+        place: Place,
+
+        /// How to show one
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Write a dead letter as a capture, which `verify` and `replay` read
+    Show {
+        #[command(flatten)]
+        place: Place,
+
+        /// Its id, as `list` shows it
+        id: EventId,
+    },
+    /// Make dead letters ready to be handled again
+    Redrive(Letters),
+    /// Delete dead letters
+    Purge(Letters),
+}
+
+/// Where the inbox is.
+#[derive(Args)]
+struct Place {
+    /// The inbox: a file, or the URL of a PostgreSQL database; `-` reads it from standard input, so that no other user of
+    /// this machine sees a password in it
+    #[arg(value_name = "FILE|URL")]
+    inbox: OsString,
+
+    /// The schema of the table in PostgreSQL
+    #[cfg(feature = "postgres")]
+    #[arg(long, default_value = twenty_webhook::inbox::InboxBuilder::DEFAULT_SCHEMA)]
+    schema: String,
+
+    /// The table in PostgreSQL
+    #[cfg(feature = "postgres")]
+    #[arg(long, default_value = twenty_webhook::inbox::InboxBuilder::DEFAULT_TABLE)]
+    table: String,
+}
+
+/// Which dead letters.
+#[derive(Args)]
+struct Letters {
+    #[command(flatten)]
+    place: Place,
+
+    /// Their ids, as `list` shows them
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<EventId>,
+
+    /// All that there are
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    Read,
+    Write,
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Redrive,
+    Purge,
+}
+
+impl InboxCommand {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(async {
+            match self.action {
+                Action::Stats { place, format } => stats(&place.open(Access::Read).await?, format).await,
+                Action::List { place, format } => list(&place.open(Access::Read).await?, format).await,
+                Action::Show { place, id } => show(&place.open(Access::Read).await?, id).await,
+                Action::Redrive(letters) => letters.change(Change::Redrive).await,
+                Action::Purge(letters) => letters.change(Change::Purge).await,
+            }
+        })
+    }
+}
+
+impl Place {
+    async fn open(&self, access: Access) -> Result<Inbox, Failure> {
+        let mut inbox = self.inbox.clone();
+        if input::is_standard_input(Path::new(&inbox)) {
+            let text = String::from_utf8(input::read(Path::new(&inbox))?);
+            let text = text.map_err(|error| Failure::about("standard input", &error))?;
+            inbox = text.trim_ascii_end().into();
+        }
+        let is_url = |text: &&str| text.starts_with("postgres://") || text.starts_with("postgresql://");
+        match inbox.to_str().filter(is_url) {
+            Some(url) => self.connect(url).await,
+            None => open_file(Path::new(&inbox), access),
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn connect(&self, url: &str) -> Result<Inbox, Failure> {
+        let builder = Inbox::builder().schema(&self.schema).table(&self.table).create_if_missing(false);
+        builder.connect(url).await.map_err(|error| Failure::about("the database", &error))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    async fn connect(&self, _: &str) -> Result<Inbox, Failure> {
+        Err(Failure::new("this tool was built without the feature `postgres`"))
+    }
+}
+
+#[cfg(feature = "redb")]
+fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
+    use std::time::Duration;
+
+    use twenty_webhook::inbox::InboxErrorKind;
+
+    // A receiver that ends just now closes it soon.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    let builder = || Inbox::builder().create_if_missing(false).lock_timeout(PATIENCE);
+    if access == Access::Read {
+        match builder().open_read_only(path) {
+            // Perhaps because the process that wrote it was killed: then it is recovered by whoever opens it next.
+            Err(error) if error.kind() == InboxErrorKind::Unavailable => {}
+            opened => return opened.map_err(|error| Failure::about(input::name(path), &error)),
+        }
+    }
+    builder().open(path).map_err(|error| {
+        let failure = Failure::about(input::name(path), &error);
+        if error.kind() != InboxErrorKind::Locked {
+            return failure;
+        }
+        Failure::new(format!(
+            "{failure}. Stop the receiver meanwhile, or call `Inbox::redrive` or `Inbox::purge` in it"
+        ))
+    })
+}
+
+#[cfg(not(feature = "redb"))]
+fn open_file(path: &Path, _: Access) -> Result<Inbox, Failure> {
+    let name = input::name(path);
+    Err(Failure::new(format!("{name} is not a URL, and this tool was built without the feature `redb` for files")))
+}
+
+impl Letters {
+    /// Exits with 1 when there is none of an id.
+    async fn change(self, change: Change) -> Result<ExitCode, Failure> {
+        let inbox = self.place.open(Access::Write).await?;
+        let mut changed: u64 = 0;
+        let mut exit_code = ExitCode::SUCCESS;
+        if self.all {
+            changed = match change {
+                Change::Redrive => inbox.redrive_all().await,
+                Change::Purge => inbox.purge_all().await,
+            }
+            .map_err(failed)?;
+        }
+        for id in self.ids {
+            let is_changed = match change {
+                Change::Redrive => inbox.redrive(id).await,
+                Change::Purge => inbox.purge(id).await,
+            };
+            if is_changed.map_err(failed)? {
+                changed = changed.saturating_add(1);
+            } else {
+                complain(&format!("no dead letter has the id {id}"));
+                exit_code = ExitCode::from(1);
+            }
+        }
+        let letters = if changed == 1 { "1 dead letter".to_owned() } else { format!("{changed} dead letters") };
+        output::print(&match change {
+            Change::Redrive => format!("redrove {letters}: a worker handles what is ready\n"),
+            Change::Purge => format!("purged {letters}\n"),
+        })?;
+        Ok(exit_code)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: InboxError) -> Failure {
+    Failure::about("the inbox", &error)
+}
+
+/// The members of a JSON object.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
+    ready: u64,
+    delayed: u64,
+    running: u64,
+    dead: u64,
+    bytes: u64,
+    remembered_keys: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_pending: Option<String>,
+}
+
+async fn stats(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
+    let stats = inbox.stats().await.map_err(failed)?;
+    let oldest = stats.oldest_pending.map(time::told);
+    output::print(&match format {
+        Format::Pretty => {
+            let row = |name, number: u64| format!("{name:<16}{number:>12}\n");
+            row("ready", stats.ready)
+                + &row("delayed", stats.delayed)
+                + &row("running", stats.running)
+                + &row("dead letters", stats.dead)
+                + &row("bytes", stats.bytes)
+                + &row("remembered keys", stats.remembered_keys)
+                + &format!("oldest pending  {}\n", oldest.as_deref().unwrap_or("none"))
+        }
+        Format::Json => json_line(&Counts {
+            ready: stats.ready,
+            delayed: stats.delayed,
+            running: stats.running,
+            dead: stats.dead,
+            bytes: stats.bytes,
+            remembered_keys: stats.remembered_keys,
+            oldest_pending: oldest,
+        }),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A dead letter; the members of a JSON object.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    id: String,
+    event: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_id: Option<String>,
+    received_at: String,
+    died_at: String,
+    reason: &'static str,
+    attempts: u32,
+    interruptions: u32,
+    message: String,
+    bytes: usize,
+}
+
+impl Entry {
+    fn new(letter: &DeadLetter) -> Self {
+        let event = WebhookEvent::<Record>::from_verified(letter.verified().clone());
+        Self {
+            id: letter.id().to_string(),
+            event: letter.name().to_string(),
+            record_id: event.ok().and_then(|event| Some(event.record.id()?.to_string())),
+            received_at: time::told(letter.received_at()),
+            died_at: time::told(letter.died_at()),
+            reason: letter.reason().as_str(),
+            attempts: letter.attempts(),
+            interruptions: letter.interruptions(),
+            message: letter.message().to_owned(),
+            bytes: letter.body().len(),
+        }
+    }
+
+    fn pretty(&self) -> String {
+        let Self { id, received_at, reason, attempts, event, message, .. } = self;
+        let event = if event.is_empty() { "-" } else { event };
+        let event = styled(style::STRONG, shortened(event));
+        format!("{id}  {received_at}  {attempts:>8}  {reason:<11}  {event}  {}\n", shortened(message))
+    }
+}
+
+async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
+    let mut letters = inbox.dead_letters();
+    let mut line = match format {
+        Format::Pretty => {
+            let title =
+                format!("{:<32}  {:<24}  {:>8}  {:<11}  event, message", "id", "received", "attempts", "reason");
+            styled(style::FAINT, title) + "\n"
+        }
+        Format::Json => String::new(),
+    };
+    let mut is_any = false;
+    while let Some(letter) = letters.next().await.map_err(failed)? {
+        let entry = Entry::new(&letter);
+        line += &match format {
+            Format::Pretty => entry.pretty(),
+            Format::Json => json_line(&entry),
+        };
+        if output::write_out(&line).is_err() {
+            // Nobody reads it any more.
+            return Ok(ExitCode::SUCCESS);
+        }
+        line.clear();
+        is_any = true;
+    }
+    if !is_any {
+        note("no dead letters");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(inbox: &Inbox, id: EventId) -> Result<ExitCode, Failure> {
+    let Some(letter) = inbox.dead_letter(id).await.map_err(failed)? else {
+        complain(&format!("no dead letter has the id {id}"));
+        return Ok(ExitCode::from(1));
+    };
+    let content_type = ("content-type".to_owned(), "application/json".to_owned());
+    let headers = [content_type].into_iter().chain(letter.signature_headers().pairs());
+    let received_at = time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX);
+    let capture = Capture::write("POST", "/webhooks/twenty", headers, letter.body(), received_at);
+    if io::stdout().is_terminal() {
+        output::print(&harmless(&String::from_utf8_lossy(&capture)))?;
+    } else if let Err(error) = io::stdout().lock().write_all(&capture)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(Failure::about("standard output", &error));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,216 @@
+//! `inbox`: beside a receiver, after one was killed, and on its own; in a file and in PostgreSQL.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use twenty_webhook::{
+    Verifier, WebhookEvent,
+    inbox::{HandlerError, Inbox, PermanentExt as _, Worker},
+};
+
+use super::{Directory, Done, SECRET, listen, run, run_with};
+use crate::support::{data_text, postgres};
+
+/// The receiver's side: what it accepts, it cannot handle.
+struct Receiver {
+    runtime: Runtime,
+    inbox: Inbox,
+    _worker: Worker,
+}
+
+impl Receiver {
+    fn start(open: impl AsyncFnOnce() -> Inbox) -> Self {
+        async fn fails(_: WebhookEvent) -> Result<(), HandlerError> {
+            Err("no such \u{1b}[31mproject").permanent()
+        }
+        let runtime = Runtime::new().unwrap();
+        let (inbox, worker) = runtime.block_on(async {
+            let inbox = open().await;
+            let worker = inbox.worker(()).fallback(fails).start().unwrap();
+            (inbox, worker)
+        });
+        Self { runtime, inbox, _worker: worker }
+    }
+
+    fn in_file(path: &str) -> Self {
+        Self::start(async || Inbox::open(path).unwrap())
+    }
+
+    /// Accepts so many events, and waits until they are dead letters. Their ids.
+    fn dead_letters(&self, count: usize) -> Vec<String> {
+        let verifier = Verifier::new(SECRET).unwrap();
+        self.runtime.block_on(async {
+            for number in 0..count {
+                let body = data_text("note.created.json").replace("\"title\":\"", &format!("\"title\":\"{number} "));
+                let headers = twenty_webhook::verify::Signer::new(SECRET).unwrap().sign(&body).pairs();
+                self.inbox.accept(verifier.verify(headers, body).unwrap()).await.unwrap();
+            }
+            while self.inbox.stats().await.unwrap().dead < count as u64 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let (mut letters, mut ids) = (self.inbox.dead_letters(), Vec::new());
+            while let Some(letter) = letters.next().await.unwrap() {
+                ids.push(letter.id().to_string());
+            }
+            assert_eq!(ids.len(), count);
+            ids
+        })
+    }
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let done = run(arguments);
+    assert_eq!(done.code, 0, "{arguments:?}: {done:?}");
+    done.output
+}
+
+fn stats(place: &str) -> Value {
+    serde_json::from_str(&succeeds(&["inbox", "stats", place, "--format", "json"])).unwrap()
+}
+
+/// What reads, reads beside the receiver.
+fn reads(place: &str, ids: &[String]) {
+    let counts = stats(place);
+    assert_eq!((&counts["dead"], &counts["ready"]), (&ids.len().into(), &0.into()), "{counts}");
+    assert_eq!(counts.get("oldestPending"), None);
+    let told = succeeds(&["inbox", "stats", place]);
+    assert!(told.contains("dead letters") && told.ends_with("oldest pending  none\n"), "{told}");
+
+    let list = succeeds(&["inbox", "list", place]);
+    let lines: Vec<_> = list.lines().collect();
+    assert_eq!(lines.len(), 1 + ids.len(), "{list}");
+    for (line, id) in lines[1..].iter().zip(ids) {
+        assert!(line.starts_with(id) && line.contains("  permanent    note.created  no such "), "{line}");
+    }
+    assert!(!list.contains('\u{1b}'), "{list:?}");
+
+    let list = succeeds(&["inbox", "list", place, "--format", "json"]);
+    let entries: Vec<Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries.len(), ids.len());
+    for (entry, id) in entries.iter().zip(ids) {
+        assert_eq!((&entry["id"], &entry["attempts"]), (&id.as_str().into(), &1.into()), "{entry}");
+        assert_eq!(entry["reason"], "permanent");
+        let body: Value = serde_json::from_str(&data_text("note.created.json")).unwrap();
+        assert_eq!(entry["recordId"], body["record"]["id"]);
+    }
+}
+
+/// A capture that `verify` and `replay` read.
+fn shows(place: &str, id: &str) {
+    let capture = succeeds(&["inbox", "show", place, id]);
+    let secret = &[("TWENTY_WEBHOOK_SECRET", SECRET)][..];
+    let verified = run_with(&["verify", "-"], secret, capture.as_bytes());
+    assert!(verified.code == 0 && verified.output.contains("when it was captured"), "{verified:?}");
+    let (_listener, url) = listen(&[]);
+    let replayed = run_with(&["replay", "-", "--to", &url], secret, capture.as_bytes());
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+}
+
+fn is_none(Done { code, output, log }: Done) {
+    assert!(code == 1 && log.contains("no dead letter has the id"), "{log}");
+    assert!(!output.contains('{'), "{output}");
+}
+
+const UNKNOWN: &str = "00000000000000000000000000000000";
+
+/// What changes it: one letter, all of them, and none.
+fn changes(place: &str, ids: &[String]) {
+    is_none(run(&["inbox", "show", place, UNKNOWN]));
+    is_none(run(&["inbox", "purge", place, UNKNOWN]));
+    assert!(succeeds(&["inbox", "purge", place, &ids[0]]).starts_with("purged 1 dead letter\n"));
+    is_none(run(&["inbox", "redrive", place, &ids[0], &ids[1]]));
+    let counts = stats(place);
+    assert_eq!((&counts["dead"], &counts["ready"]), (&(ids.len() - 2).into(), &1.into()), "{counts}");
+    assert!(counts["oldestPending"].as_str().unwrap().ends_with('Z'), "{counts}");
+    assert!(succeeds(&["inbox", "redrive", place, "--all"]).starts_with(&format!("redrove {} dead", ids.len() - 2)));
+    assert_eq!(stats(place)["ready"], ids.len() - 1);
+    assert!(succeeds(&["inbox", "purge", place, "--all"]).starts_with("purged 0 dead letters\n"));
+    let done = run(&["inbox", "list", place]);
+    assert!(done.code == 0 && done.log.contains("no dead letters"), "{done:?}");
+}
+
+#[test]
+fn a_file_is_read_beside_the_receiver_and_changed_without_it() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let ids = receiver.dead_letters(20);
+    reads(&file, &ids);
+    shows(&file, &ids[3]);
+    for command in ["redrive", "purge"] {
+        let done = run(&["inbox", command, &file, "--all"]);
+        assert!(done.code == 2 && done.log.contains("Stop the receiver meanwhile"), "{done:?}");
+    }
+    assert_eq!(stats(&file)["dead"], 20);
+    drop(receiver);
+    changes(&file, &ids);
+}
+
+/// Its file is not closed, which this shows by a copy.
+#[test]
+fn a_file_is_read_after_its_receiver_was_killed() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let ids = receiver.dead_letters(3);
+    let left = directory.path("left.redb");
+    fs::copy(&file, &left).unwrap();
+    reads(&left, &ids);
+    changes(&left, &ids);
+}
+
+#[test]
+fn what_is_not_an_inbox_is_told_and_not_made_one() {
+    let directory = Directory::new();
+    let (none, other) = (directory.path("none.redb"), directory.file("other", "not an inbox".repeat(1000)));
+    let empty = directory.file("empty", "");
+    for command in [&["stats"][..], &["list"], &["show", UNKNOWN], &["redrive", "--all"], &["purge", "--all"]] {
+        for place in [&none, &other, &empty] {
+            let arguments = [&["inbox", command[0], place], &command[1..]].concat();
+            let done = run(&arguments);
+            assert!(done.code == 2 && done.log.contains(place.as_str()), "{done:?}");
+        }
+    }
+    assert!(!Path::new(&none).exists());
+    assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
+    for arguments in
+        [&["inbox", "redrive", &none][..], &["inbox", "purge", &none, UNKNOWN, "--all"], &["inbox", "show", &none, "1"]]
+    {
+        assert_eq!(run(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+/// What reads it gets it, whoever stops reading.
+#[test]
+fn the_place_may_come_from_standard_input() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    receiver.dead_letters(1);
+    let done = run_with(&["inbox", "stats", "-", "--format", "json"], &[], format!("{file}\n").as_bytes());
+    assert!(done.code == 0 && done.output.contains("\"dead\":1"), "{done:?}");
+}
+
+#[test]
+#[ignore = "needs postgres (Debian package postgresql)"]
+fn postgresql_is_read_and_changed_beside_the_receiver() {
+    let server = postgres::Server::start(&[]);
+    let url = server.url();
+    let done = run(&["inbox", "stats", &url]);
+    assert!(done.code == 2 && done.log.contains("the inbox's table is missing"), "{done:?}");
+    assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'twenty_webhook'"), ["0"]);
+
+    let receiver = Receiver::start(async || Inbox::connect(&url).await.unwrap());
+    let ids = receiver.dead_letters(20);
+    reads(&url, &ids);
+    shows(&url, &ids[3]);
+    let Receiver { runtime, inbox, _worker: worker } = receiver;
+    runtime.block_on(worker.shutdown(std::time::Duration::from_secs(10)));
+    changes(&url, &ids);
+    drop(inbox);
+
+    let done = run(&["inbox", "stats", &url, "--table", "other"]);
+    assert_eq!(done.code, 2, "{done:?}");
+}
