@@ -6,7 +6,7 @@ use tokio::{sync::Semaphore, time::sleep};
 use twenty_webhook::{
     WebhookEvent,
     event::record::Person,
-    inbox::{Accepted, Attempt, DeadReason, EventId, HandlerError, PermanentExt},
+    inbox::{Accepted, Attempt, DeadReason, EventId, Handler, HandlerError, PermanentExt},
 };
 
 use super::*;
@@ -59,23 +59,28 @@ async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
     assert_eq!(letter.body(), note(1).body());
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_event_and_its_id_are_the_same_on_each_attempt() {
+/// What a handler writes down while it handles one event to its end.
+async fn written_down<T, Args, H>(handler: H) -> Vec<T>
+where
+    T: Clone + Send + Sync + 'static,
+    H: Handler<Log<T>, Args>,
+{
     let inbox = in_memory();
-    let log = Log::<(EventId, bytes::Bytes)>::default();
-    let worker = inbox
-        .worker(log.clone())
-        .fallback(async |log: Log<_>, event: WebhookEvent, attempt: Attempt| {
-            log.push((attempt.id, event.body().clone()));
-            if attempt.is_last { Ok(()) } else { Err("again") }
-        })
-        .retry(policy())
-        .start()
-        .unwrap();
+    let log = Log::default();
+    let worker = inbox.worker(log.clone()).fallback(handler).retry(policy()).start().unwrap();
     inbox.accept(note(1)).await.unwrap();
     until_empty(&inbox).await;
     drop(worker);
-    let entries = log.entries();
+    log.entries()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_and_its_id_are_the_same_on_each_attempt() {
+    let entries = written_down(async |log: Log<(EventId, bytes::Bytes)>, event: WebhookEvent, attempt: Attempt| {
+        log.push((attempt.id, event.body().clone()));
+        if attempt.is_last { Ok(()) } else { Err("again") }
+    })
+    .await;
     assert_eq!(entries.len(), 4);
     assert!(entries.iter().all(|entry| *entry == entries[0]) && entries[0].1 == note(1).body());
 }
@@ -123,21 +128,11 @@ async fn a_handler_that_takes_too_long_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_the_handler_asks_for_is_kept() {
-    let inbox = in_memory();
-    let log = Log::default();
-    let worker = inbox
-        .worker(log.clone())
-        .fallback(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
-            log.push(Instant::now());
-            if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }
-        })
-        .retry(policy())
-        .start()
-        .unwrap();
-    inbox.accept(note(1)).await.unwrap();
-    until_empty(&inbox).await;
-    drop(worker);
-    let times = log.entries();
+    let times = written_down(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
+        log.push(Instant::now());
+        if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }
+    })
+    .await;
     let pause = times[1] - times[0];
     assert!((SECONDS(42)..SECONDS(43)).contains(&pause), "{pause:?}");
 }

@@ -18,17 +18,10 @@ use twenty_webhook::verify::Signer;
 
 use crate::support::{
     SECRET,
-    honest::Attacked,
+    honest::{Attacked, Size},
     http1::{PATIENCE, soon},
     target::Target,
 };
-
-/// How many attack, and how long one that is not stopped goes on.
-#[derive(Clone, Copy)]
-struct Size {
-    connections: usize,
-    duration: Duration,
-}
 
 const SHORT: Size = Size { connections: 2, duration: Duration::from_millis(200) };
 const LONG: Size = Size { connections: 8, duration: Duration::from_secs(1) };

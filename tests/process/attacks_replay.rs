@@ -7,18 +7,11 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{
-    honest::{Attacked, ONE_AT_A_TIME, attackers},
+    honest::{Attacked, ONE_AT_A_TIME, Size, attackers},
     http1::Connection,
     redis,
     target::{FRAMEWORKS, Target, delivery, event},
 };
-
-/// How many replay, and how long.
-#[derive(Clone, Copy)]
-struct Size {
-    connections: usize,
-    duration: Duration,
-}
 
 const SHORT: Size = Size { connections: 100, duration: Duration::from_millis(300) };
 /// More connections than there may be handlers in the background.

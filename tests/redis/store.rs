@@ -1,6 +1,5 @@
 //! The store in Redis, against real servers that are killed, frozen, filled up and restarted.
 
-use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -8,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twenty_webhook::deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, RedisStore, StoreError, StoreErrorKind};
+use twenty_webhook::deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, RedisStore, StoreErrorKind};
 
 use crate::support::{
     claim_store::{self, fresh, key},
+    error::texts,
     redis::{Server, cluster, free_port, until},
 };
 
@@ -19,17 +19,6 @@ const LONG: Duration = Duration::from_secs(300);
 const DEADLINE: Duration = Duration::from_millis(500);
 /// For a busy machine to get round to it.
 const SLACK: Duration = Duration::from_millis(1_500);
-
-/// The error and everything beneath it, as text and as `Debug`.
-fn texts(error: &StoreError) -> String {
-    let mut texts = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        texts += &format!(" {error} {error:?}");
-        source = error.source();
-    }
-    texts
-}
 
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     let start = Instant::now();

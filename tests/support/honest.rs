@@ -27,6 +27,13 @@ const CALM: Duration = Duration::from_millis(200);
 /// For tests that need the files that a process may open, and the machine, for themselves.
 pub static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
+/// How many attack, and how long one that is not stopped goes on.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub connections: usize,
+    pub duration: Duration,
+}
+
 /// As many attackers, or half as many as the process may have files.
 pub fn attackers(wanted: usize) -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();

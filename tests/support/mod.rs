@@ -6,6 +6,7 @@ pub mod bodies;
 #[cfg(unix)]
 pub mod child;
 pub mod claim_store;
+pub mod error;
 pub mod event;
 #[cfg(all(feature = "actix-web", feature = "axum"))]
 pub mod frameworks;

@@ -1,3 +1,5 @@
+#[path = "../../../../tests/support/error.rs"]
+mod error;
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
@@ -8,6 +10,7 @@ mod tables;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use error::texts;
 use server::Server;
 
 use super::{

@@ -1,7 +1,5 @@
 //! Creating, finding and refusing the table; what is kept secret.
 
-use std::error::Error;
-
 use super::{
     super::{
         super::{
@@ -16,17 +14,6 @@ use super::{
 
 async fn connect(server: &Server, options: &PostgresOptions) -> Result<PgStore, InboxError> {
     PgStore::connect(Connector::without_tls(&server.url()).unwrap(), options, BOUNDS).await
-}
-
-/// The error and all that lies beneath it, as text and as `Debug`.
-fn texts(error: &InboxError) -> String {
-    let mut texts = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        texts += &format!(" {error} {error:?}");
-        source = error.source();
-    }
-    texts
 }
 
 #[tokio::test(flavor = "multi_thread")]
