@@ -1,4 +1,4 @@
-//! `inbox`: beside a receiver, after one was killed, and on its own; in a file and in PostgreSQL.
+//! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without one.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use twenty_webhook::{
 use super::{Directory, Done, SECRET, listen, run, run_with};
 use crate::support::{data_text, postgres};
 
-/// The receiver's side: what it accepts, it cannot handle.
+/// A receiver whose handler fails permanently.
 struct Receiver {
     runtime: Runtime,
     inbox: Inbox,
@@ -37,7 +37,7 @@ impl Receiver {
         Self::start(async || Inbox::open(path).unwrap())
     }
 
-    /// Accepts so many events, and waits until they are dead letters. Their ids.
+    /// Accepts events and waits until all of them are dead letters. Returns their ids.
     fn dead_letters(&self, count: usize) -> Vec<String> {
         let verifier = Verifier::new(SECRET).unwrap();
         self.runtime.block_on(async {
@@ -70,7 +70,7 @@ fn stats(place: &str) -> Value {
     serde_json::from_str(&succeeds(&["inbox", "stats", place, "--format", "json"])).unwrap()
 }
 
-/// What reads, reads beside the receiver.
+/// `stats` and `list` work while the receiver runs.
 fn reads(place: &str, ids: &[String]) {
     let counts = stats(place);
     assert_eq!((&counts["dead"], &counts["ready"]), (&ids.len().into(), &0.into()), "{counts}");
@@ -97,7 +97,7 @@ fn reads(place: &str, ids: &[String]) {
     }
 }
 
-/// A capture that `verify` and `replay` read.
+/// `show` writes a capture that `verify` and `replay` read.
 fn shows(place: &str, id: &str) {
     let capture = succeeds(&["inbox", "show", place, id]);
     let secret = &[("TWENTY_WEBHOOK_SECRET", SECRET)][..];
@@ -115,7 +115,7 @@ fn is_none(Done { code, output, log }: Done) {
 
 const UNKNOWN: &str = "00000000000000000000000000000000";
 
-/// What changes it: one letter, all of them, and none.
+/// `redrive` and `purge` change one dead letter, all of them, or report that there is none.
 fn changes(place: &str, ids: &[String]) {
     is_none(run(&["inbox", "show", place, UNKNOWN]));
     is_none(run(&["inbox", "purge", place, UNKNOWN]));
@@ -132,7 +132,7 @@ fn changes(place: &str, ids: &[String]) {
 }
 
 #[test]
-fn a_file_is_read_beside_the_receiver_and_changed_without_it() {
+fn reads_a_file_while_the_receiver_runs_and_changes_it_afterwards() {
     let directory = Directory::new();
     let file = directory.path("inbox.redb");
     let receiver = Receiver::in_file(&file);
@@ -141,16 +141,16 @@ fn a_file_is_read_beside_the_receiver_and_changed_without_it() {
     shows(&file, &ids[3]);
     for command in ["redrive", "purge"] {
         let done = run(&["inbox", command, &file, "--all"]);
-        assert!(done.code == 2 && done.log.contains("Stop the receiver meanwhile"), "{done:?}");
+        assert!(done.code == 2 && done.log.contains("Stop the receiver first"), "{done:?}");
     }
     assert_eq!(stats(&file)["dead"], 20);
     drop(receiver);
     changes(&file, &ids);
 }
 
-/// Its file is not closed, which this shows by a copy.
+/// A copy of an open file is what a killed process leaves behind.
 #[test]
-fn a_file_is_read_after_its_receiver_was_killed() {
+fn reads_a_file_whose_receiver_was_killed() {
     let directory = Directory::new();
     let file = directory.path("inbox.redb");
     let receiver = Receiver::in_file(&file);
@@ -162,7 +162,7 @@ fn a_file_is_read_after_its_receiver_was_killed() {
 }
 
 #[test]
-fn what_is_not_an_inbox_is_told_and_not_made_one() {
+fn reports_what_is_not_an_inbox_and_creates_none() {
     let directory = Directory::new();
     let (none, other) = (directory.path("none.redb"), directory.file("other", "not an inbox".repeat(1000)));
     let empty = directory.file("empty", "");
@@ -182,9 +182,8 @@ fn what_is_not_an_inbox_is_told_and_not_made_one() {
     }
 }
 
-/// What reads it gets it, whoever stops reading.
 #[test]
-fn the_place_may_come_from_standard_input() {
+fn reads_the_place_from_standard_input() {
     let directory = Directory::new();
     let file = directory.path("inbox.redb");
     let receiver = Receiver::in_file(&file);
@@ -195,7 +194,7 @@ fn the_place_may_come_from_standard_input() {
 
 #[test]
 #[ignore = "needs postgres (Debian package postgresql)"]
-fn postgresql_is_read_and_changed_beside_the_receiver() {
+fn reads_and_changes_postgresql_while_the_receiver_runs() {
     let server = postgres::Server::start(&[]);
     let url = server.url();
     let done = run(&["inbox", "stats", &url]);

@@ -1,4 +1,4 @@
-//! `inbox`: what a durable inbox holds, and what becomes of its dead letters.
+//! `inbox`: shows what a durable inbox holds; redrives and purges dead letters.
 
 use std::{
     ffi::OsString,
@@ -23,9 +23,9 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Of a file, `stats`, `list` and `show` also read while a receiver uses it. `redrive` and `purge` write, so the receiver has to be \
-stopped meanwhile; or call `Inbox::redrive` and `Inbox::purge` in it. In PostgreSQL all of them work beside receivers and workers. The \
-connection is made without TLS.
+`stats`, `list` and `show` read a file while a receiver uses it. `redrive` and `purge` need the file for themselves: stop the \
+receiver first, or call `Inbox::redrive` or `Inbox::purge` in it. In PostgreSQL, all commands work while receivers and workers run. The \
+connection to PostgreSQL does not use TLS.
 
 The members of a JSON object of `list`: id, event, recordId, receivedAt, diedAt, reason, attempts, interruptions, message and \
 bytes; of `stats`: ready, delayed, running, dead, bytes, rememberedKeys and oldestPending.
@@ -73,7 +73,7 @@ enum Action {
         /// Its id, as `list` shows it
         id: EventId,
     },
-    /// Make dead letters ready to be handled again
+    /// Make dead letters ready for new attempts
     Redrive(Letters),
     /// Delete dead letters
     Purge(Letters),
@@ -108,7 +108,7 @@ struct Letters {
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<EventId>,
 
-    /// All that there are
+    /// All dead letters
     #[arg(long)]
     all: bool,
 }
@@ -173,13 +173,13 @@ fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
 
     use twenty_webhook::inbox::InboxErrorKind;
 
-    // A receiver that ends just now closes it soon.
+    // A receiver that is shutting down closes the file soon.
     const PATIENCE: Duration = Duration::from_secs(2);
 
     let builder = || Inbox::builder().create_if_missing(false).lock_timeout(PATIENCE);
     if access == Access::Read {
         match builder().open_read_only(path) {
-            // Perhaps because the process that wrote it was killed: then it is recovered by whoever opens it next.
+            // If the process that wrote it was killed, opening the file for writing recovers it.
             Err(error) if error.kind() == InboxErrorKind::Unavailable => {}
             opened => return opened.map_err(|error| Failure::about(input::name(path), &error)),
         }
@@ -189,9 +189,7 @@ fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
         if error.kind() != InboxErrorKind::Locked {
             return failure;
         }
-        Failure::new(format!(
-            "{failure}. Stop the receiver meanwhile, or call `Inbox::redrive` or `Inbox::purge` in it"
-        ))
+        Failure::new(format!("{failure}. Stop the receiver first, or call `Inbox::redrive` or `Inbox::purge` in it"))
     })
 }
 
@@ -202,7 +200,7 @@ fn open_file(path: &Path, _: Access) -> Result<Inbox, Failure> {
 }
 
 impl Letters {
-    /// Exits with 1 when there is none of an id.
+    /// The exit code is 1 if an id has no dead letter.
     async fn change(self, change: Change) -> Result<ExitCode, Failure> {
         let inbox = self.place.open(Access::Write).await?;
         let mut changed: u64 = 0;
@@ -228,7 +226,7 @@ impl Letters {
         }
         let letters = if changed == 1 { "1 dead letter".to_owned() } else { format!("{changed} dead letters") };
         output::print(&match change {
-            Change::Redrive => format!("redrove {letters}: a worker handles what is ready\n"),
+            Change::Redrive => format!("redrove {letters}\n"),
             Change::Purge => format!("purged {letters}\n"),
         })?;
         Ok(exit_code)
@@ -341,7 +339,7 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
             Format::Json => json_line(&entry),
         };
         if output::write_out(&line).is_err() {
-            // Nobody reads it any more.
+            // The reader of the pipe has gone.
             return Ok(ExitCode::SUCCESS);
         }
         line.clear();

@@ -175,9 +175,9 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A JSON object of texts and numbers on a line, with its end.
+/// Returns a JSON object on one line, with its line end. `object` consists of texts and numbers.
 pub(crate) fn json_line(object: &impl Serialize) -> String {
-    // There is nothing in it that JSON has no form for.
+    // Serializing texts and numbers does not fail.
     format!("{}\n", harmless_json(&serde_json::to_string(object).unwrap_or_default()))
 }
 
