@@ -1,4 +1,4 @@
-//! What is claimed, and the proof of having claimed it.
+//! Claim keys and claims.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-/// Names one delivery to a [`ClaimStore`](super::ClaimStore): 32 opaque bytes, the same for every copy of the delivery.
+/// Identifies one delivery in a [`ClaimStore`](super::ClaimStore): 32 opaque bytes, the same for every
+/// duplicate of the delivery.
 ///
-/// A key is a SHA-256 digest, so it tells nothing of what went into it, and its size does not depend on it.
-/// [`Debug`](fmt::Debug) shows the first four bytes only: enough to find a key in a log or in Redis.
+/// A key is a SHA-256 digest, so it reveals nothing about the delivery. [`Debug`](fmt::Debug) shows the
+/// first four bytes only, which is enough to find a key in a log or in Redis.
 ///
 /// ```
 /// use twenty_webhook::deduplicate::ClaimKey;
@@ -18,16 +19,17 @@ use sha2::{Digest, Sha256};
 /// let body = br#"{"eventName":"person.created"}"#;
 /// let key = ClaimKey::new("twenty", "tenant-1", body);
 /// assert_eq!(key, ClaimKey::new("twenty", "tenant-1", body));
-/// assert_ne!(key, ClaimKey::new("twenty", "tenant-2", body), "a tenant cannot claim another's delivery");
+/// assert_ne!(key, ClaimKey::new("twenty", "tenant-2", body), "one tenant cannot claim a delivery of another");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimKey([u8; 32]);
 
 impl ClaimKey {
-    /// The key of a body: SHA-256 over `namespace` and `keys_id`, each preceded by its length as a big-endian `u64`, and the body.
+    /// Returns the key of a body: SHA-256 over `namespace`, `keys_id` and the body. The length of each
+    /// of the first two precedes it as a big-endian `u64`.
     ///
-    /// `namespace` keeps apart receivers that share a store, `keys_id` those who sign: it names the keys that verified
-    /// the body, so that nobody can claim the identical body of somebody else.
+    /// `namespace` separates receivers that share a store. `keys_id` names the keys that verified the
+    /// body, so that one signer cannot claim another signer's identical body.
     #[must_use]
     pub fn new(namespace: &str, keys_id: &str, body: &[u8]) -> Self {
         let mut hasher = Sha256::new();
@@ -37,11 +39,11 @@ impl ClaimKey {
         Self(hasher.finalize().into())
     }
 
-    /// A key of the caller's choice, from any number of parts, such as the webhook's id, the event's name, the record's id
-    /// and the time of its last change.
+    /// Returns a key made of parts that you choose, such as the webhook's id, the event's name, the
+    /// record's id and the time of its last change.
     ///
-    /// Parts do not run into each other: `["ab", "c"]` and `["a", "bc"]` are different keys. No choice of parts gives the
-    /// key that [`ClaimKey::new`] gives.
+    /// Parts are separated: `["ab", "c"]` and `["a", "bc"]` are different keys. No parts give a key that
+    /// [`ClaimKey::new`] returns.
     ///
     /// ```
     /// use twenty_webhook::deduplicate::ClaimKey;
@@ -65,7 +67,7 @@ impl ClaimKey {
         Self(hasher.finalize().into())
     }
 
-    /// A key that was stored.
+    /// Restores a key from its bytes.
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
@@ -75,7 +77,7 @@ impl ClaimKey {
         Self(bytes)
     }
 
-    /// The bytes, for a [`ClaimStore`](super::ClaimStore) to file the claim under.
+    /// Returns the bytes under which a [`ClaimStore`](super::ClaimStore) stores the claim.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -94,12 +96,13 @@ impl fmt::Debug for ClaimKey {
     }
 }
 
-/// One handler's claim of a key, told from every other claim of that key by a random token.
+/// One handler's claim on a key. A random token distinguishes it from every other claim on that key.
 ///
-/// A [`ClaimStore`](super::ClaimStore) hands it out in [`ClaimOutcome::Fresh`] and takes it back in `renew`, `complete`
-/// and `release`. It cannot be cloned: one handler, one claim. Dropping it does nothing, the lease then runs out.
+/// A [`ClaimStore`](super::ClaimStore) returns it in [`ClaimOutcome::Fresh`], and `renew`, `complete` and
+/// `release` take it. It cannot be cloned, so one claim belongs to one handler. Dropping it does
+/// nothing: the lease expires.
 ///
-/// [`Debug`](fmt::Debug) shows the key as [`ClaimKey`] does, and not the token.
+/// [`Debug`](fmt::Debug) shows the key as [`ClaimKey`] does, without the token.
 #[must_use = "a claim that is neither completed nor released blocks its key until the lease runs out"]
 #[derive(PartialEq, Eq)]
 pub struct Claim {
@@ -108,20 +111,19 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A claim of `key` with a new token: for those who write a [`ClaimStore`](super::ClaimStore).
-    ///
-    /// This alone claims nothing; a store must file it first.
+    /// Creates a claim on `key` with a new token. For implementations of
+    /// [`ClaimStore`](super::ClaimStore): the claim takes effect when the store has stored it.
     pub fn new(key: ClaimKey) -> Self {
         Self { key, token: token() }
     }
 
-    /// What is claimed.
+    /// Returns the claimed key.
     #[must_use]
     pub fn key(&self) -> ClaimKey {
         self.key
     }
 
-    /// What tells this claim from others of the same key, for a [`ClaimStore`](super::ClaimStore) to file and compare.
+    /// Returns the token, which a [`ClaimStore`](super::ClaimStore) stores and compares.
     #[must_use]
     pub fn token(&self) -> &[u8; 16] {
         &self.token
@@ -134,8 +136,9 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// A token need only be unique, across every process that shares a store: nobody outside can present one. So a keyed hash
-/// of a counter will do, with two keys that the standard library draws from the system, and it costs no system call.
+/// A token has to be unique among all processes that share a store, but not secret: no client sends
+/// one. A keyed hash of a counter is unique, with two keys that the standard library takes from the
+/// system, and needs no system call.
 fn token() -> [u8; 16] {
     static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
     static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -144,15 +147,16 @@ fn token() -> [u8; 16] {
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 
-/// What [`ClaimStore::claim`](super::ClaimStore::claim) found. A key has no other state, so there will be no other variant.
+/// The result of [`ClaimStore::claim`](super::ClaimStore::claim). A key has no other state, so this enum
+/// will not grow.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a fresh claim that is neither completed nor released blocks its key until the lease runs out"]
 pub enum ClaimOutcome {
-    /// Nobody holds the key: it is the caller's now. Handle the delivery, then complete or release.
+    /// The key was free, and the caller has claimed it. Handle the delivery, then complete or release.
     Fresh(Claim),
-    /// The key is claimed and the lease has not run out: the delivery is being handled.
+    /// The key is claimed and the lease has not expired: the delivery is being handled.
     Running,
-    /// The delivery was handled, and its time to live has not run out.
+    /// The delivery was handled, and its time to live has not expired.
     Completed,
 }
 

@@ -1,13 +1,13 @@
-//! Why a store could not say.
+//! Errors of claim stores.
 
 use std::error::Error;
 use std::fmt;
 
 use super::Claim;
 
-/// A store could not do what it was asked, or cannot say whether it did.
+/// A call to a store failed, or its result is unknown.
 ///
-/// The text says what went wrong, never which key or what was stored. What lies beneath, if anything, is its
+/// The text never contains a key or a stored value. The cause, if there is one, is the
 /// [`source`](Error::source).
 ///
 /// ```
@@ -27,38 +27,39 @@ struct Inner {
     claim: Option<Claim>,
 }
 
-/// What went wrong, to decide by.
+/// The kind of a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The settings cannot be used, an address that is none for example. Trying again will not help.
+    /// A setting cannot be used, such as an invalid address. A retry does not help.
     Settings,
-    /// No answer before the deadline. What was asked may have happened, or may still happen.
+    /// No response within the deadline. The call may have happened, or may still happen.
     Timeout,
-    /// No connection, or it broke. What was asked may have happened.
+    /// No connection, or it broke. The call may have happened.
     Connection,
-    /// The store answered that it will not: out of memory, read-only, wrong password, too old. Nothing happened.
+    /// The store rejected the call: out of memory, read-only, wrong password, too old. Nothing happened.
     Refused,
-    /// No room, as every entry is a claim that is running. Nothing happened.
+    /// No room, because every entry is a running claim. Nothing happened.
     Full,
-    /// The answer makes no sense: another program writes under the same names, or this is no such store.
+    /// The response is not one of a claim store: another program uses the same names, or the server is
+    /// something else.
     Unexpected,
 }
 
 impl StoreError {
-    /// An error of `kind`, caused by `source`.
+    /// Creates an error with a cause.
     #[must_use]
     pub fn new(kind: StoreErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Box::new(Inner { kind, source: Some(source.into()), claim: None }))
     }
 
-    /// What went wrong.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.0.kind
     }
 
-    /// Hands back the claim that failed: for those who write a [`ClaimStore`](super::ClaimStore), see
+    /// Attaches the claim that failed. For implementations of [`ClaimStore`](super::ClaimStore); see
     /// [`into_claim`](Self::into_claim).
     #[must_use]
     pub fn with_claim(mut self, claim: Claim) -> Self {
@@ -66,15 +67,16 @@ impl StoreError {
         self
     }
 
-    /// The claim that [`claim`](super::ClaimStore::claim) tried to file, whether or not it was filed.
+    /// Returns the claim that [`claim`](super::ClaimStore::claim) tried to store, whether or not that
+    /// succeeded.
     ///
-    /// - Who handles the delivery all the same should [`complete`](super::ClaimStore::complete) it afterwards: the store may
-    ///   be back by then, and will remember the delivery as handled.
-    /// - Who does not should [`release`](super::ClaimStore::release) it: if it was filed after all, the next copy of the
-    ///   delivery need not wait for the lease to run out.
-    /// - [`renew`](super::ClaimStore::renew) tells whether it was filed.
+    /// - If you handle the delivery without the claim, [`complete`](super::ClaimStore::complete) it
+    ///   afterwards: the store may be available by then, and remembers the delivery as handled.
+    /// - If you do not handle it, [`release`](super::ClaimStore::release) it: if the claim was stored
+    ///   after all, a duplicate does not have to wait for the lease to expire.
+    /// - [`renew`](super::ClaimStore::renew) returns whether it was stored.
     ///
-    /// The stores of this crate hand it back with every error of `claim`, and never with another.
+    /// The stores of this crate return it with every error of `claim`, and with no other error.
     #[must_use]
     pub fn into_claim(self) -> Option<Claim> {
         self.0.claim

@@ -1,4 +1,4 @@
-//! A store inside the process.
+//! A claim store in memory.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -8,11 +8,11 @@ use super::store::clamp;
 use super::table::{Full, State, Table};
 use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKind, StoreFuture};
 
-/// A [`ClaimStore`] in the memory of one process, bounded in entries.
+/// A [`ClaimStore`] in the memory of one process, with a bounded number of entries.
 ///
-/// It serves one process: every worker, thread and task must use the same one, by way of an [`Arc`](std::sync::Arc). One
-/// store for each worker would remember a delivery in the worker that happened to receive it only. What several processes
-/// share is a `RedisStore`. A restart forgets everything.
+/// All workers, threads and tasks of the process must share one store through an
+/// [`Arc`](std::sync::Arc). With a store for each worker, a duplicate that reaches another worker is
+/// not detected. Several processes can share a `RedisStore`. A restart loses all entries.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -25,27 +25,30 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 ///
 /// # When it is full
 ///
-/// `capacity` should cover the deliveries of one time to live. A claim that finds no room left takes the place of an entry
-/// that has expired, else of the one that was **completed first**, whose delivery would then be handled again if it came
-/// again. [`forgotten`](Self::forgotten) counts those, and with the feature `tracing` a warning says so, once a minute at
-/// most. A running claim never loses its place to another. If every entry is running, the claim fails with
-/// [`StoreErrorKind::Full`], and so does the completion of a claim that lost its entry by expiry.
+/// `capacity` should cover the deliveries of one time to live. In a full store a claim replaces an
+/// expired entry, or else the entry that was **completed first**. A duplicate of that delivery would be
+/// handled again. [`forgotten`](Self::forgotten) counts these entries, and with the feature `tracing` a
+/// warning is logged, at most once a minute. A running claim is never replaced. If every entry is
+/// running, the claim fails with [`StoreErrorKind::Full`], and so does the completion of a claim whose
+/// entry expired.
 ///
 /// # Cost
 ///
-/// At most 80 bytes an entry. The address range is reserved at once; the system backs it with memory as entries are
-/// added, and does not get it back. Afterwards the table is never enlarged, moved or walked through: an operation looks at
-/// the entries of one hash bucket, one on average and hardly ever more than ten, and at most 20 more to give up expired
-/// ones, no matter how many entries there are. One lock guards the table, held for that long and never across an `await`;
-/// that there is only one makes the capacity exact, and the entry that is forgotten the first of all.
+/// An entry takes at most 80 bytes. The address range is reserved when the store is created, and the
+/// system provides the memory as entries are added. The table never grows or moves. However many
+/// entries there are, an operation visits the entries of one hash bucket (one on average, rarely more
+/// than ten) and at most 20 more to remove expired ones. One lock guards the table for that time, and
+/// is never held across an `await`. A single lock makes the capacity exact and always replaces the
+/// entry that was completed first.
 ///
-/// Expired entries are given up in the order in which they were filed. If leases or times to live within one store differ
-/// a lot, one that expired early can keep its place until those before it are gone; it is free all the same.
+/// Expired entries are removed in the order in which they were added. If leases or times to live differ
+/// a lot, an entry that expired early can occupy its place until older entries are removed. Its key is
+/// free nevertheless.
 ///
 /// # Time
 ///
-/// Leases and times to live run on the monotonic clock ([`Instant`]): setting the wall clock neither frees a key nor holds
-/// one longer. No runtime is needed.
+/// Leases and times to live use the monotonic clock ([`Instant`]), so a change of the wall clock has no
+/// effect. No runtime is required.
 pub struct MemoryStore {
     start: Instant,
     table: Mutex<Table>,
@@ -55,7 +58,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store for at most `capacity` entries, running and completed ones together.
+    /// Creates an empty store for at most `capacity` running and completed entries.
     ///
     /// Zero counts as one, and more than 2²⁸ as 2²⁸ (2²² where pointers have 32 bits).
     #[must_use]
@@ -68,7 +71,7 @@ impl MemoryStore {
         }
     }
 
-    /// The same, for what nobody can give more capacity: says nothing when it forgets.
+    /// Creates a store that logs no warning when it is full, because its capacity cannot be configured.
     #[cfg(feature = "receiver")]
     pub(crate) fn silent(capacity: usize) -> Self {
         Self {
@@ -78,9 +81,10 @@ impl MemoryStore {
         }
     }
 
-    /// How many completed entries were forgotten before their time, because the store was full.
+    /// Returns how many completed entries were replaced before they expired because the store was full.
     ///
-    /// Each was a delivery that would be handled again if it came again: if this grows, the capacity is too small.
+    /// A duplicate of such a delivery would be handled again. If this number grows, the capacity is too
+    /// small.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).forgotten()
@@ -88,9 +92,9 @@ impl MemoryStore {
 
     /// Runs `operation` with the table and the time.
     fn with<T>(&self, operation: impl FnOnce(&mut Table, u64) -> T) -> T {
-        // nothing in the table panics; if something did, an entry might be lost, which is no reason to lose all
+        // Nothing in the table panics. If something did, one lost entry is no reason to lose all.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        // read under the lock, so that time never runs backwards for the table
+        // Read under the lock, so that the table never sees time run backwards.
         let now = nanoseconds(self.start.elapsed());
         #[cfg(feature = "tracing")]
         let before = table.forgotten();

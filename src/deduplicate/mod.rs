@@ -1,26 +1,26 @@
-//! No delivery handled twice, none lost half-way: claims of deliveries, and the stores that remember them.
+//! Deduplication: claims on deliveries, and the stores that keep the claims.
 //!
-//! Twenty may send a delivery again, after a crash of its own, and so may anybody who captured one. A receiver therefore
-//! *claims* each delivery before handling it, under a [`ClaimKey`] that is the same for every copy, and afterwards
-//! *completes* the claim or *releases* it:
+//! Twenty may send a delivery again after a crash, and anyone who captured a delivery can replay it.
+//! A receiver therefore *claims* each delivery before it handles it. The [`ClaimKey`] is the same for
+//! every duplicate. Afterwards the receiver *completes* the claim or *releases* it:
 //!
 //! ```text
-//!            claim ─► Fresh ──► the handler runs, renew ─┬─ it succeeded ─► complete ─► remembered for the time to live
-//!              │                                         ├─ it failed ────► release ──► free: the next copy is handled
-//!              │                                         └─ it vanished ──► nothing ──► free when the lease runs out
-//!              ├──► Running:   another copy is being handled
-//!              └──► Completed: another copy was handled
+//!            claim ─► Fresh ──► the handler runs, renew ─┬─ success ─► complete ─► remembered for the time to live
+//!              │                                         ├─ failure ─► release ──► free: a duplicate can be handled
+//!              │                                         └─ crash ───────────────► free when the lease expires
+//!              ├──► Running:   a duplicate is being handled
+//!              └──► Completed: a duplicate was handled
 //! ```
 //!
-//! 1. A claim lasts for its **lease** only, so that a crash cannot hold a delivery for ever. Make the lease a few times as
-//!    long as the interval at which you renew it.
-//! 2. A completed delivery is remembered for its **time to live**. Make it no shorter than a delivery stays fresh, that is,
-//!    passes verification; a day is usual.
-//! 3. A claim has a **token**. A handler that lost its lease to another can neither renew, complete nor release the
-//!    other's claim: [`ClaimStore`] says what each call does in each state.
-//! 4. **A failing store says so**, with a [`StoreError`], and never by an answer that is wrong. Twenty does not repeat a
-//!    delivery that was refused, so one should usually be handled then, and
-//!    [completed afterwards](StoreError::into_claim).
+//! 1. A claim lasts for its **lease**, so a crash does not block a delivery forever. The lease should
+//!    be several times as long as the interval between renewals.
+//! 2. A completed delivery is remembered for its **time to live**, which must cover the time in which
+//!    a duplicate passes verification. A day is usual.
+//! 3. A claim has a **token**. A handler whose lease expired cannot renew, complete or release a later
+//!    claim on the same key. [`ClaimStore`] lists what each call does in each state.
+//! 4. A store that fails returns a [`StoreError`], never a wrong answer. Twenty does not repeat a
+//!    rejected delivery, so you usually handle it without a claim and
+//!    [complete it afterwards](StoreError::into_claim).
 //!
 //! [`MemoryStore`] serves one process; `RedisStore` (feature `redis`) serves many. Other stores implement [`ClaimStore`].
 //!
@@ -34,11 +34,11 @@
 //! let key = ClaimKey::new("twenty", "tenant-1", b"{}");
 //! let (lease, ttl) = (Duration::from_secs(30), Duration::from_secs(24 * 60 * 60));
 //!
-//! let ClaimOutcome::Fresh(claim) = store.claim(key, lease).await? else { unreachable!("nobody else is here") };
-//! assert_eq!(store.claim(key, lease).await?, ClaimOutcome::Running, "a copy that arrives meanwhile");
+//! let ClaimOutcome::Fresh(claim) = store.claim(key, lease).await? else { unreachable!("no other caller") };
+//! assert_eq!(store.claim(key, lease).await?, ClaimOutcome::Running, "a duplicate during handling");
 //!
 //! assert!(store.complete(&claim, ttl).await?);
-//! assert_eq!(store.claim(key, lease).await?, ClaimOutcome::Completed, "a copy that arrives later");
+//! assert_eq!(store.claim(key, lease).await?, ClaimOutcome::Completed, "a duplicate after handling");
 //! # Ok(())
 //! # }
 //! ```

@@ -1,4 +1,4 @@
-//! What every store does.
+//! The interface of claim stores.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::{Claim, ClaimKey, ClaimOutcome, StoreError};
 
-/// The future that a [`ClaimStore`] returns: boxed, so that a store can be used as `dyn ClaimStore`.
+/// The future that a [`ClaimStore`] returns. It is boxed so that `dyn ClaimStore` is possible.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Remembers which deliveries are being handled and which were.
+/// Remembers which deliveries are being handled and which were handled.
 ///
-/// A key is in one of three states. It is *free* when nobody claimed it, and again once it was released or forgotten or
-/// its time has run out; *running* from a claim until its lease runs out; *completed* until its time to live runs out.
+/// A key is in one of three states. It is *running* from a claim until the lease expires, *completed*
+/// until the time to live expires, and otherwise *free*. Releasing or forgetting a key frees it.
 ///
 /// | state of the key           | `claim`     | `renew` | `complete` | `release` | `forget` |
 /// |----------------------------|-------------|---------|------------|-----------|----------|
@@ -23,26 +23,27 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// | completed, by this claim   | `Completed` | `false` | **`true`** | `false`   | `true`   |
 /// | completed, by another      | `Completed` | `false` | `false`    | `false`   | `true`   |
 ///
-/// What returns `false` changed nothing. So a handler whose lease ran out can do nothing to the claim of the one that took
-/// over. `complete` takes a free key too: the handler did its work, whether its lease ran out in the meantime, the store
-/// lost the claim, or the claim could not be filed; and it may be repeated, since an answer can get lost.
+/// A call that returns `false` changed nothing, so a handler whose lease expired cannot affect a later
+/// claim. `complete` accepts a free key, because the handler did its work even if the lease expired,
+/// the store lost the claim, or the claim could not be stored. It can be repeated, because a response
+/// can get lost.
 ///
-/// Each call is atomic, against calls from every task, thread and process that shares the store: of any number of claims
-/// of a free key, exactly one is `Fresh`.
+/// Each call is atomic with respect to calls from all tasks, threads and processes that share the
+/// store: of any number of claims on a free key, exactly one is `Fresh`.
 ///
-/// **Durations** have a resolution of a millisecond: a store may round up to whole ones. Less than one counts as one, more
-/// than a hundred years as a hundred.
+/// **Durations** have a resolution of a millisecond, and a store may round up. Less than a millisecond
+/// counts as one, more than a hundred years as a hundred.
 ///
-/// **Cancellation.** A future does nothing until polled. Dropping one before it is ready leaves open whether the call
-/// happened: a claim that did lasts until its lease runs out.
+/// **Cancellation.** A future does nothing until it is polled. If you drop it before it is ready, the
+/// call may or may not have happened. A claim that happened lasts until its lease expires.
 ///
-/// To share a store, put it in an [`Arc`], which is a store itself.
+/// To share a store, put it into an [`Arc`], which implements this trait.
 ///
 /// ```
 /// use std::time::Duration;
 /// use twenty_webhook::deduplicate::{ClaimKey, ClaimOutcome, ClaimStore, StoreError};
 ///
-/// /// Does `work` unless it was done, or is being done elsewhere.
+/// /// Does `work` unless it was done or is being done.
 /// async fn once(store: &dyn ClaimStore, key: ClaimKey, work: impl Future<Output = bool>) -> Result<(), StoreError> {
 ///     let ClaimOutcome::Fresh(claim) = store.claim(key, Duration::from_secs(30)).await? else { return Ok(()) };
 ///     if work.await {
@@ -55,64 +56,63 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// ```
 #[doc(alias = "idempotency")]
 pub trait ClaimStore: Debug + Send + Sync + 'static {
-    /// Claims `key` for as long as `lease`, if it is free.
+    /// Claims `key` for the duration of `lease` if it is free.
     ///
     /// # Errors
     ///
     /// After [`Timeout`](super::StoreErrorKind::Timeout) and [`Connection`](super::StoreErrorKind::Connection) the key may
-    /// be claimed nevertheless, and is running until the lease ends; see [`StoreError::into_claim`] for what to do then.
-    /// After any other kind it is as it was.
+    /// be claimed all the same, until the lease expires; see [`StoreError::into_claim`] for what to do then.
+    /// After any other kind of error the key is unchanged.
     fn claim(&self, key: ClaimKey, lease: Duration) -> StoreFuture<'_, ClaimOutcome>;
 
-    /// Lets the lease of a running claim end in `lease` from now. Whether the claim is still running.
+    /// Extends the lease of a running claim to `lease` from now. Returns whether the claim is still
+    /// running.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): whether the lease was renewed is open.
+    /// As [`claim`](Self::claim): the lease may or may not have been extended.
     fn renew<'a>(&'a self, claim: &'a Claim, lease: Duration) -> StoreFuture<'a, bool>;
 
-    /// Marks the key as completed for as long as `ttl` from now. Whether that could be done, which it cannot once somebody
-    /// else has claimed the key.
+    /// Marks the key as completed for `ttl` from now. Returns `false` if another claim holds the key.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): whether the key is completed is open. It is safe to call this again.
+    /// As [`claim`](Self::claim): the key may or may not be completed. You can call this again.
     fn complete<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> StoreFuture<'a, bool>;
 
-    /// Frees the key of a running claim. Whether it was running.
+    /// Frees the key of a running claim. Returns whether the claim was running.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): whether the key was freed is open. It is safe to call this again, though the answer may
-    /// then be `false` because of the first call.
+    /// As [`claim`](Self::claim): the key may or may not be free. You can call this again; it then
+    /// returns `false` if the first call succeeded.
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, bool>;
 
-    /// Frees a key in any state, for an operator who wants a delivery handled again. Whether it was not free before.
+    /// Frees a key in any state, for an operator who wants a delivery to be handled again. Returns
+    /// `false` if the key was free.
     ///
-    /// A handler that is running goes on and may still complete.
+    /// A running handler is not stopped, and may still complete the key.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): whether the key was freed is open. It is safe to call this again.
+    /// As [`claim`](Self::claim): the key may or may not be free. You can call this again.
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
 
-    /// Whether claims lie in this process's memory, so that none is lost to a failure: a call that fails has changed nothing, and what was
-    /// claimed or completed before it still is. Then nothing need be remembered beside the store.
-    ///
-    /// A store that says so wrongly loses that safety, so this is for the stores of this crate.
+    /// Whether claims are in the memory of this process. A failed call then changes nothing and loses no
+    /// earlier claim, so the receiver needs no fallback store. For the stores of this crate only.
     #[doc(hidden)]
     fn is_in_process(&self) -> bool {
         false
     }
 
-    /// Whether this process remembers by itself that the key is completed. Must not wait, and changes nothing, also when the store
-    /// is full.
+    /// Whether this process knows, without waiting, that the key is completed. Changes nothing.
     #[doc(hidden)]
     fn is_completed_here(&self, _: ClaimKey) -> bool {
         false
     }
 
-    /// Whether this process knows by itself that the key is running or completed. As above.
+    /// Whether this process knows, without waiting, that the key is running or completed. Changes
+    /// nothing.
     #[doc(hidden)]
     fn is_claimed_here(&self, _: ClaimKey) -> bool {
         false
@@ -153,7 +153,7 @@ impl<S: ClaimStore + ?Sized> ClaimStore for Arc<S> {
     }
 }
 
-/// Brings a lease or time to live into the range that the trait documents.
+/// Limits a lease or time to live to the range that the trait documents.
 pub(super) fn clamp(duration: Duration) -> Duration {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     duration.clamp(Duration::from_millis(1), CENTURY)

@@ -50,25 +50,26 @@ impl TenantRequest {
         Self { path: path.to_owned(), query, headers: headers.into_iter().map(owned).collect() }
     }
 
-    /// The path as it was sent, escapes and all: `/webhooks/twenty/acme`. Inside of axum's `nest`, without what `nest` takes off.
+    /// Returns the path as it was sent, with its escapes: `/webhooks/twenty/acme`. Inside axum's `nest` it
+    /// lacks the prefix that `nest` removes.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The last segment of the path: `acme`.
+    /// Returns the last segment of the path: `acme`.
     #[must_use]
     pub fn last_segment(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// What comes after the question mark.
+    /// Returns the query, without the question mark.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// The first header of that name.
+    /// Returns the first header with this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.headers.iter();
@@ -84,15 +85,18 @@ impl fmt::Debug for TenantRequest {
 }
 
 impl Receiver {
-    /// Receives for many tenants, each with [`Keys`] of its own, which `resolve` finds.
+    /// Creates a receiver for many tenants. `resolve` returns the [`Keys`] of a request's tenant.
     ///
-    /// `verifier` has everything but secrets. `resolve` runs for requests that have well-formed, fresh signature headers,
-    /// before their body is read, and within the [body's deadline](Self::body_deadline). It may ask a database, and it may
-    /// answer differently each time, so secrets can change while the program runs. `None` is an unknown tenant: 401, like a wrong
-    /// signature, and only after the work that one secret makes, so that tenants cannot be enumerated. (A wrong signature for a tenant with
-    /// several secrets takes longer: whoever measures can tell that one is rotating.) An error or a late answer is a 503.
+    /// `verifier` holds all settings except secrets. `resolve` runs for requests with well-formed, fresh
+    /// signature headers, before the body is read and within the [body deadline](Self::body_deadline). It
+    /// may query a database, and its result may change, so secrets can change while the program runs.
     ///
-    /// Give each tenant's keys an id of its own: it tells tenants apart in logs and in deduplication.
+    /// `None` means an unknown tenant. The response is 401, as for a wrong signature, after the same work
+    /// as with one secret, so tenants cannot be enumerated. (A wrong signature for a tenant with several
+    /// secrets takes longer, so an attacker who measures can detect a rotation.) An error or a timeout is
+    /// answered with 503.
+    ///
+    /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in deduplication.
     ///
     /// ```
     /// use std::{collections::HashMap, sync::{Arc, RwLock}};
@@ -110,7 +114,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] when it was given keys or secrets all the same.
+    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] if `verifier` has keys or secrets.
     pub fn for_tenants<F>(
         verifier: VerifierBuilder,
         resolve: impl Fn(TenantRequest) -> F + Send + Sync + 'static,
@@ -121,7 +125,8 @@ impl Receiver {
         if verifier.has_secrets() {
             return Err(ConfigError::KeysAndSecrets);
         }
-        // What unknown tenants are verified with: as much work as one secret makes. Its verdict does not count, and nobody knows it.
+        // Deliveries of unknown tenants are verified with a random secret, for the same work as one
+        // secret. The result is ignored.
         let unknown = || RandomState::new().hash_one(());
         let nobody = Keys::new("", [Secret::new(format!("{:x}{:x}", unknown(), unknown()))?])?;
         let receiver = Self::new(verifier.keys(nobody).build()?);

@@ -11,7 +11,7 @@ use super::{
 const DEFAULT_PREFIX: &str = "twenty-webhook:";
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Settings of a [`RedisStore`] that is yet to be connected: see [`RedisStore::builder`] and [`RedisStore::cluster`].
+/// Settings of a [`RedisStore`]; see [`RedisStore::builder`] and [`RedisStore::cluster`].
 ///
 /// [`Debug`](fmt::Debug) does not show the address, which may hold a password.
 #[must_use = "call `connect`"]
@@ -33,28 +33,27 @@ impl RedisStoreBuilder {
         Self { address, prefix: DEFAULT_PREFIX.to_owned(), deadline: DEFAULT_DEADLINE }
     }
 
-    /// What the name of every key in Redis starts with; `twenty-webhook:` by default.
+    /// Sets the prefix of every key in Redis. Default: `twenty-webhook:`.
     ///
-    /// Receivers share what they remember if they share the server, the database and the prefix. In a cluster, a prefix
-    /// with a `{tag}` would put every key on the same node.
+    /// Receivers that use the same server, database and prefix share their claims. In a cluster, a prefix
+    /// with a `{tag}` would place all keys on the same node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a call may take, waiting for a connection included; half a second by default.
+    /// Sets how long a call may take, including the time to connect. Default: half a second.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Connects, within five seconds, and runs every command and script that the store needs, on a
-    /// key that nobody else has: what is wrong with the server or with the permission to use it
-    /// shows now.
+    /// Connects within five seconds, and runs every command and script that the store needs on a key of
+    /// its own, so that a wrong server or a missing permission is reported now.
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in;
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not compiled in;
     /// [`Timeout`](StoreErrorKind::Timeout), [`Connection`](StoreErrorKind::Connection) and
     /// [`Refused`](StoreErrorKind::Refused) as from every call.
     ///
@@ -72,11 +71,11 @@ impl RedisStoreBuilder {
         Ok(store)
     }
 
-    /// A store that connects when it is first used, for a receiver that must start while Redis is down.
+    /// Creates a store that connects on first use, for a receiver that must start while Redis is down.
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) when an address is none, or has a form that is not compiled in.
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not compiled in.
     ///
     /// # Panics
     ///

@@ -34,38 +34,41 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// # }
 /// ```
 ///
-/// # What the server must be
+/// # Requirements
 ///
-/// - **Redis 7.0 or newer, or Valkey 7.2 or newer**: a claim is one `SET … NX GET PX`, which tells free, running and
-///   completed apart in one round trip, and older servers refuse it.
-/// - **`maxmemory-policy noeviction`**. Any other policy throws keys away when memory runs out, without a word: deliveries
-///   would be handled twice. With `noeviction` a claim is refused instead, which the receiver hears of and can act on.
-/// - Allowed to run `SET`, `GET`, `DEL`, `PEXPIRE`, `EVAL` and `EVALSHA` on keys under the prefix.
+/// - **Redis 7.0 or later, or Valkey 7.2 or later.** A claim is one `SET … NX GET PX`, which
+///   distinguishes free, running and completed keys in one round trip. Older servers reject it.
+/// - **`maxmemory-policy noeviction`.** Any other policy silently removes keys when memory runs out, so
+///   deliveries would be handled twice. With `noeviction`, a claim fails instead.
+/// - Permission to run `SET`, `GET`, `DEL`, `PEXPIRE`, `EVAL` and `EVALSHA` on keys with the prefix.
 ///
-/// # What it cannot promise
+/// # Limits
 ///
-/// Redis replicates after it has answered. A **failover can lose a claim** that was just filed, and a server that was
-/// restarted loses what it had not written to disk: the delivery counts as new if it comes again. If the handler is still
-/// running then, it completes the delivery none the less; see [`ClaimStore`].
+/// Redis replicates after it has responded. A **failover can lose a new claim**, and a restarted server
+/// loses what it had not written to disk. A duplicate of such a delivery counts as new. A handler that
+/// is still running completes the delivery nevertheless; see [`ClaimStore`].
 ///
 /// # Connection
 ///
-/// All commands share one connection (in a cluster, one to each node), made again when it breaks. A command that finds it
-/// broken is sent once more; the token tells a claim that was filed the first time from somebody else's. Each call ends
-/// within the deadline, waiting for a connection included. When it passes, the command is not taken back: it may have been
-/// carried out, or be carried out when a stalled server goes on. A claim that nobody knows of lasts until its lease ends.
+/// All commands share one connection, or in a cluster one to each node. It reconnects by itself. A
+/// command that fails because the connection broke is sent once more, and the token shows whether the
+/// first one took effect. Each call ends within the deadline, which includes connecting. After a
+/// timeout the command may have been executed, or may still be executed by a stalled server. The lease
+/// of such a claim expires.
 ///
-/// A tokio runtime with time and I/O enabled must be running, and the one that the store was connected in must go on.
+/// The store requires a tokio runtime with time and I/O enabled. The runtime in which it was connected
+/// must keep running.
 ///
-/// `rediss://` addresses need TLS, which is a feature of the `redis` crate for you to choose, such as `redis = { version =
-/// "1", default-features = false, features = ["tokio-native-tls-comp"] }` in your `Cargo.toml`.
+/// `rediss://` addresses require TLS, which is a feature of the `redis` crate that you choose. For
+/// example, add this to your `Cargo.toml`: `redis = { version = "1", default-features = false, features =
+/// ["tokio-native-tls-comp"] }`.
 ///
-/// # What it stores
+/// # Storage
 ///
-/// One string for each key: its name is the prefix and 64 hexadecimal digits, its value `r` (running) or `c` (completed)
-/// and the 16 bytes of the token, and it expires by itself. Leases and times to live are rounded up to whole milliseconds;
-/// they begin when the server carries the command out, on its clock. An entry takes about 230 bytes of the server's memory
-/// with the default prefix (measured, Redis 7.0).
+/// Each key is one string that expires. Its name is the prefix and 64 hexadecimal digits, its value is
+/// `r` (running) or `c` (completed) and the 16 bytes of the token. Leases and times to live are rounded
+/// up to whole milliseconds and start when the server executes the command. An entry takes about 230
+/// bytes of the server's memory with the default prefix (measured with Redis 7.0).
 pub struct RedisStore {
     connection: Connection,
     prefix: String,
@@ -75,7 +78,7 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects to the server at `url`, with the defaults of [`builder`](Self::builder).
     ///
-    /// The form is `redis://[user][:password]@host[:port][/database]`, or `unix:///path/to/socket`.
+    /// The URL has the form `redis://[user][:password]@host[:port][/database]`, or `unix:///path/to/socket`.
     ///
     /// # Errors
     ///
@@ -88,13 +91,13 @@ impl RedisStore {
         Self::builder(url).connect().await
     }
 
-    /// A store on the server at `url`, yet to be connected.
+    /// Returns a builder for a store on the server at `url`.
     pub fn builder(url: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Address::Server(url.to_owned()))
     }
 
-    /// A store in the Redis Cluster that the nodes at `urls` belong to, yet to be connected. The other nodes are found
-    /// through them.
+    /// Returns a builder for a store in the Redis Cluster that the nodes at `urls` belong to. They report
+    /// the other nodes.
     pub fn cluster<I>(urls: I) -> RedisStoreBuilder
     where
         I: IntoIterator<Item: Into<String>>,
@@ -106,11 +109,11 @@ impl RedisStore {
         self.prefix.clone() + &hex::encode(key.as_bytes())
     }
 
-    /// Runs `script` on the claim; it answers 1 or 0.
+    /// Runs `script` on the claim. Scripts return 1 or 0.
     async fn run(&self, script: &Script, claim: &Claim, time: Option<u64>) -> Result<bool, StoreError> {
         self.within_deadline(async {
             match self.ask(&self.command(script, How::Hash, claim, time)).await {
-                // first use, or the server was restarted: EVAL also files the script for the next time
+                // This is the first use, or the server was restarted. EVAL also caches the script.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     self.ask(&self.command(script, How::Code, claim, time)).await
                 }
@@ -133,7 +136,7 @@ impl RedisStore {
 
     /// Runs every command and script once, on a new key that expires by itself.
     async fn try_everything(&self) -> Result<(), StoreError> {
-        // long enough for the scripts to find the claim
+        // Long enough for the scripts to find the claim.
         const LEASE: Duration = CONNECT_WITHIN;
 
         let nobodys = Claim::new(ClaimKey::new("", "", &[0; 32]));
@@ -141,7 +144,7 @@ impl RedisStore {
         for how in [How::Code, How::Hash] {
             let claim = match self.claim(key, LEASE).await? {
                 ClaimOutcome::Fresh(claim) => claim,
-                // somebody else writes under this name
+                // Another program uses this name.
                 ClaimOutcome::Running | ClaimOutcome::Completed => return Err(StoreErrorKind::Unexpected.into()),
             };
             let time = Some(milliseconds(LEASE));
@@ -155,7 +158,7 @@ impl RedisStore {
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.connection.ask(command).await {
-            // the connection broke since the last command, maybe long ago, and is being made again
+            // The connection broke since the last command and is being restored.
             Err(error) if error.is_io_error() => self.connection.ask(command).await,
             answer => answer,
         }
@@ -196,7 +199,7 @@ impl ClaimStore for RedisStore {
             };
             match found.as_deref().and_then(<[u8]>::split_first) {
                 None if found.is_none() => Ok(ClaimOutcome::Fresh(claim)),
-                // sent twice, as the connection broke, and filed the first time
+                // The command was sent twice because the connection broke, and the first one took effect.
                 Some((&RUNNING, token)) if token == claim.token() => Ok(ClaimOutcome::Fresh(claim)),
                 Some((&RUNNING, _)) => Ok(ClaimOutcome::Running),
                 Some((&COMPLETED, _)) => Ok(ClaimOutcome::Completed),
@@ -229,23 +232,23 @@ impl ClaimStore for RedisStore {
 const RUNNING: u8 = b'r';
 const COMPLETED: u8 = b'c';
 
-/// The state, then the token: what is stored under a key.
+/// Returns the value of a key: the state, then the token.
 fn value(state: u8, claim: &Claim) -> Vec<u8> {
     let mut value = vec![state];
     value.extend_from_slice(claim.token());
     value
 }
 
-/// How a script is named to the server.
+/// How a script is sent to the server.
 #[derive(Clone, Copy)]
 enum How {
-    /// By its code, which the server then keeps.
+    /// By its code, which the server then caches.
     Code,
-    /// By its hash, which a server that was restarted does not know.
+    /// By its hash, which a restarted server does not know.
     Hash,
 }
 
-/// A script, and the SHA-1 of it that the server knows it by.
+/// A script and its SHA-1, by which the server knows it.
 struct Script {
     code: &'static str,
     hash: String,
@@ -282,7 +285,7 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Rounded up: a lease is never shorter than asked for, and zero is an error to Redis.
+/// Rounds up, so that a lease is never shorter than requested. Redis rejects zero.
 fn milliseconds(duration: Duration) -> u64 {
     let milliseconds = clamp(duration).as_nanos().div_ceil(1_000_000);
     u64::try_from(milliseconds).unwrap_or(u64::MAX)
@@ -296,7 +299,7 @@ fn store_error(error: RedisError) -> StoreError {
         ErrorKind::InvalidClientConfig => StoreErrorKind::Settings,
         _ => StoreErrorKind::Unexpected,
     };
-    // a server that does not know a command repeats its arguments, the key's name among them
+    // A server that does not know a command repeats its arguments, which include the key.
     if error.detail().is_some_and(|detail| detail.contains("with args beginning with")) {
         StoreError::new(kind, "the server does not know the command")
     } else {
@@ -319,7 +322,7 @@ mod tests {
         assert_eq!(milliseconds(Duration::MAX), 3_153_600_000_000);
     }
 
-    /// As of a server whose machine is gone: the system gives up on the connection, some time.
+    /// The operating system reports this error when the server's machine is gone.
     #[test]
     fn a_connection_that_timed_out_is_a_timeout() {
         let kind = |error: io::ErrorKind| store_error(io::Error::from(error).into()).kind();
