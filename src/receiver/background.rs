@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Delivered, Delivery, Receiver, RefusalKind, telemetry};
 
-/// Runs handlers on their own tasks, so that they outlive the sender's deadline and its connection.
+/// Runs handlers on their own tasks, so that they outlive the sender's timeout and connection.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledge {
     pub(super) within: Duration,
@@ -25,9 +25,9 @@ pub(super) struct Acknowledge {
 #[derive(Debug)]
 struct Background {
     limit: usize,
-    /// Handlers that run.
+    /// Running handlers.
     running: AtomicUsize,
-    /// Deliveries that wait for the claim store or for another copy's handler.
+    /// Deliveries that wait for the claim store or for the handler of a duplicate.
     waiting: AtomicUsize,
     is_draining: AtomicBool,
     one_ended: Notify,
@@ -46,12 +46,12 @@ impl Acknowledge {
     }
 }
 
-/// How many deliveries may wait for the claim store or for another copy. This is apart from the
-/// limit for handlers, because a replay of what another machine handled also asks the store first.
+/// How many deliveries may wait for the claim store or for a duplicate's handler. The limit for
+/// handlers does not apply to them, because replays wait for the store, too.
 const WAITING_LIMIT: usize = 10_000;
 
 impl Background {
-    /// A place to wait until a handler can start, or why there is none.
+    /// Returns a slot for a delivery, or the reason why there is none.
     fn slot(self: &Arc<Self>) -> Result<Slot, RefusalKind> {
         let slot = add_one(&self.waiting, WAITING_LIMIT).then(|| Slot {
             background: Arc::clone(self),
@@ -59,7 +59,7 @@ impl Background {
             is_decided: Arc::default(),
             acknowledged: None,
         });
-        // Read after counting, so that `drain` either sees this one, or is seen.
+        // Read after counting, so that either `drain` counts this delivery or this sees `drain`.
         if self.is_draining.load(Ordering::SeqCst) {
             return Err(RefusalKind::Draining);
         }
@@ -67,7 +67,7 @@ impl Background {
     }
 
     fn total(&self) -> usize {
-        // A slot that starts is counted as running before it leaves those that wait.
+        // A starting slot is counted as running before it stops being counted as waiting.
         self.waiting.load(Ordering::SeqCst).saturating_add(self.running.load(Ordering::SeqCst))
     }
 }
@@ -77,20 +77,20 @@ fn add_one(counter: &AtomicUsize, limit: usize) -> bool {
     counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
 }
 
-/// A delivery's place in the background, given back on drop.
+/// A delivery's slot in the background, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Slot {
     background: Arc<Background>,
     is_running: bool,
-    /// Whether one has come already of the two that race: the outcome and the 202.
+    /// Whether the outcome or the 202 has come. They race.
     is_decided: Arc<AtomicBool>,
     /// Known once the outcome is.
     acknowledged: Option<bool>,
 }
 
 impl Slot {
-    /// Makes room for the handler, once; false when too many run. After a 202 there is always room,
-    /// because nobody would learn of a rejection.
+    /// Counts the handler as running, once. Returns `false` if too many are. After a 202 there is no
+    /// limit, because the sender does not see a rejection.
     pub(super) fn start(&mut self) -> bool {
         if self.is_running {
             return true;
@@ -106,7 +106,7 @@ impl Slot {
         has_room
     }
 
-    /// Whether the sender was answered 202 before the outcome was known. No 202 follows.
+    /// Whether a 202 was sent before the outcome was known. Prevents a later 202.
     pub(super) fn was_acknowledged(&mut self) -> bool {
         *self.acknowledged.get_or_insert_with(|| self.is_decided.swap(true, Ordering::Relaxed))
     }
@@ -125,15 +125,15 @@ impl Drop for Slot {
     }
 }
 
-/// What [`Receiver::drain`] left behind.
+/// The result of [`Receiver::drain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many handlers were still running when the limit was reached, or deliveries were waiting for
-    /// the claim store or for a copy's handler. They end with the process, and Twenty does not send
-    /// them again. Those that were cut off before, with their worker or runtime, do not count: `on_outcome` was told `Aborted` of
-    /// each.
+    /// How many handlers were running at the limit, or deliveries were waiting for the claim store or
+    /// for a duplicate's handler. They end with the process, and Twenty does not send them again.
+    /// Deliveries that were aborted earlier, together with their worker or runtime, are not included;
+    /// `on_outcome` received [`Aborted`](super::OutcomeKind::Aborted) for each of them.
     pub abandoned: usize,
 }
 

@@ -10,24 +10,24 @@ use super::{
 };
 use crate::{deduplicate::ClaimKey, verify::Verified};
 
-/// How a verified delivery ended, to be turned into a response.
+/// The result of a verified delivery, from which the adapter makes a response.
 #[derive(Debug)]
 pub(crate) enum Delivered<R> {
-    /// The handler ran. What it answered, or failed with.
+    /// The handler's response or error.
     Handled(R),
-    /// A copy was handled before: 200.
+    /// A duplicate was handled before: 200.
     Duplicate,
     /// The handler is still running: 202.
     Acknowledged,
-    /// It was not handled.
+    /// The delivery was not handled.
     Refused(Refusal),
 }
 
-/// A verified delivery on its way to its handler. What became of it is told when this is dropped: once, however that came about.
+/// A verified delivery. Dropping it reports the outcome, so each delivery has exactly one.
 pub(crate) struct Delivery {
     receiver: Receiver,
     verified: Verified,
-    /// `None` when nobody will ask how long it took.
+    /// `None` if nothing reports the duration.
     began: Option<Instant>,
     slot: Option<Slot>,
     /// With deduplication only.
@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// `route`: where it came to, which counts with deduplication only.
+    /// `route` is used by deduplication only.
     pub(crate) fn begin(receiver: Receiver, verified: Verified, route: Option<Route>) -> Self {
         let span = telemetry::span(&verified, || receiver.verifier().now());
         let began = receiver.is_told().then(Instant::now);
@@ -47,7 +47,7 @@ impl Delivery {
         Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
     }
 
-    /// Counts this among the deliveries under way; false when it is one copy too many.
+    /// Counts this delivery as in flight. Returns `false` if it is one duplicate too many.
     pub(super) fn admit(&mut self) -> bool {
         let (Some(deduplicate), Some((key, _))) = (self.receiver.deduplication(), self.claim) else {
             return true;
@@ -58,7 +58,7 @@ impl Delivery {
         self.admitted.is_some()
     }
 
-    /// Whether this process knows, without asking a store elsewhere, that this is no copy.
+    /// Whether this process knows, without a remote store, that this is not a duplicate.
     pub(super) fn is_known_first(&self) -> bool {
         match (self.receiver.deduplication(), &self.admitted) {
             (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_copy(),
@@ -81,8 +81,8 @@ impl Delivery {
         Delivered::Duplicate
     }
 
-    /// How long copies can be taken for fresh: one that is as far ahead as it may be until it is as old as it may be, and then for as long as
-    /// its body may take.
+    /// How long duplicates can verify: twice the tolerance, because a delivery may be signed ahead of
+    /// time, plus the body deadline.
     fn fresh_for(&self) -> Duration {
         let tolerance = self.verified.fresh_until().saturating_since(self.verified.timestamp());
         tolerance.saturating_mul(2).saturating_add(self.receiver.deadline())
@@ -93,10 +93,9 @@ impl Delivery {
         kind
     }
 
-    /// Takes it through deduplication to its handler.
+    /// Deduplicates the delivery and runs the handler.
     ///
-    /// `call` begins the handler, and is called at most once. `outcome` tells what its answer
-    /// means.
+    /// `call` starts the handler and is called at most once. `outcome` classifies its response.
     pub(crate) fn run<R, F: Future<Output = R>>(
         mut self,
         call: impl FnOnce() -> F,
@@ -107,7 +106,7 @@ impl Delivery {
                 return self.refuse(RefusalKind::BeingHandled);
             }
             let fresh_for = self.fresh_for();
-            // After a 202 nobody would learn of a rejection.
+            // After a 202, the sender does not see a rejection.
             let must_handle = || self.slot.as_mut().is_some_and(Slot::was_acknowledged);
             let held = match (self.receiver.deduplication(), self.claim) {
                 (Some(deduplicate), Some((key, route))) => {
@@ -135,7 +134,7 @@ impl Delivery {
                 None => handler.await,
             };
             match (self.answered(outcome(&answer)), held) {
-                // The router's own answers: there is no handler here.
+                // The router's responses if it has no handler.
                 (OutcomeKind::Failed { status: 404 | 405 }, Some(held)) => held.release_for_every_route().await,
                 (OutcomeKind::Failed { .. }, Some(held)) => held.release().await,
                 (_, Some(held)) => held.complete().await,
@@ -148,7 +147,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        // Asked in any case: from now on no 202 is sent.
+        // Called in any case, because it prevents a 202 from now on.
         let acknowledged = self.slot.as_mut().is_some_and(Slot::was_acknowledged);
         let Some(began) = self.began else { return };
         let outcome =

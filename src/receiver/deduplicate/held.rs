@@ -12,17 +12,18 @@ use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 use super::{Deduplication, routes::Holder};
 use crate::deduplicate::{Claim, Deduplicate};
 
-/// A delivery that is ours to handle, for as long as this is held.
+/// A claimed delivery.
 ///
-/// Dropped without an end, by a panic or because the client left, it is released: best effort, since that takes a runtime; else the
-/// lease runs out. Dropped while the end is being told to the store, it is told again.
+/// If this is dropped before the delivery ends, by a panic or because the client disconnected, the
+/// claim is released. That requires a runtime; without one, the lease expires. If this is dropped while
+/// the store is called with the result, the call is repeated.
 pub(in crate::receiver) struct Held {
     deduplication: Arc<Deduplication>,
-    /// `None` once it was settled.
+    /// `None` when the store has the result.
     claim: Option<Claim>,
     remember_for: Duration,
     end: End,
-    /// Of the route whose handler runs; `None` before that is decided.
+    /// Set when the handler may start.
     pub(super) holder: Option<Holder>,
 }
 
@@ -31,7 +32,8 @@ pub(in crate::receiver) struct Held {
 pub(super) enum End {
     NotHandled,
     Handled,
-    /// By an earlier copy, as this process knows. A store that does not take the claim has that one's.
+    /// This process knows that a duplicate was handled. If the store rejects the completion, it has the
+    /// duplicate's.
     HandledBefore,
 }
 
@@ -40,9 +42,9 @@ impl Held {
         Self { deduplication, claim: Some(claim), remember_for, end: End::NotHandled, holder: None }
     }
 
-    /// Waits for `handler`, and renews the claim meanwhile.
+    /// Waits for `handler` and renews the claim while it runs.
     pub(in crate::receiver) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
-        // Polled after the handler, which may have used up the task's budget; the renewal has to go on all the same.
+        // Polled after the handler, which may have used up the task's budget. The renewal must not wait.
         let mut renewal = pin!(unconstrained(self.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer),
@@ -53,7 +55,7 @@ impl Held {
 
     async fn keep_renewing(&self) -> Infallible {
         let Deduplicate { store, lease, .. } = &self.deduplication.settings;
-        // Two may fail before the lease ends.
+        // Two renewals may fail before the lease expires.
         let interval = lease.checked_div(3).unwrap_or(*lease);
         loop {
             sleep(interval).await;
@@ -65,12 +67,12 @@ impl Held {
         }
     }
 
-    /// The delivery was handled: no copy of it is, from now on.
+    /// Records that the delivery was handled, so that duplicates are not.
     pub(in crate::receiver) async fn complete(self) {
         self.complete_as(End::Handled).await;
     }
 
-    /// It was handled before. The store that failed just now may have lost it, so it is told again.
+    /// Records that a duplicate was handled before. A store that just failed may have lost that.
     pub(super) async fn complete_again(self) {
         self.complete_as(End::HandledBefore).await;
     }
@@ -83,14 +85,14 @@ impl Held {
         self.settle().await;
     }
 
-    /// The delivery was not handled: the next copy that comes to this route may be.
+    /// Records that the delivery was not handled. A duplicate that arrives at this route can be.
     pub(in crate::receiver) async fn release(mut self) {
-        // Before the store frees it, or a copy that came to another route could be first.
+        // Before the store frees the key, so that a duplicate at another route is not handled first.
         self.holder = None;
         self.settle().await;
     }
 
-    /// There was no handler for it: the next copy may be handled, whichever route it comes to.
+    /// Records that no handler was found. A duplicate that arrives at any route can be handled.
     pub(in crate::receiver) async fn release_for_every_route(mut self) {
         if let Some(holder) = &mut self.holder {
             holder.not_found();
@@ -111,7 +113,7 @@ impl Drop for Held {
         let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
-        // See `release`; but what is being completed is held until that is done.
+        // As in `release`, but a completion keeps the place until the store has it.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {
             let deduplication = Arc::clone(deduplication);

@@ -26,22 +26,23 @@ use crate::{
     verify::Verified,
 };
 
-/// Handles each delivery once: what runs behind [`Deduplicate`].
+/// Ensures that each delivery is handled once; configured by [`Deduplicate`].
 pub(super) struct Deduplication {
     settings: Deduplicate,
-    /// What was handled in this process and the store failed to remember. Asked before the store.
+    /// Deliveries that this process handled while the store failed. Checked before the store.
     unrecorded: MemoryStore,
-    /// What the store remembers, as far as this process knows. It answers only while the store fails: what the store forgot since, or was
-    /// told to forget, it knows best. Otherwise it only tells copies from first deliveries.
+    /// Deliveries that the store has recorded as handled, as far as this process knows. Decides only
+    /// while the store fails, because the store may have forgotten a delivery since. Otherwise it only
+    /// distinguishes duplicates from first deliveries.
     recorded: MemoryStore,
-    /// What is being handled in this process, and by which route. Asked before the store, so a
-    /// failure that comes while a handler runs does not let a copy through.
+    /// Deliveries that this process is handling, and their routes. Checked before the store, so a store
+    /// failure during a handler does not let a duplicate through.
     holders: Holders,
     in_flight: InFlight,
-    /// The keys that a duplicate waits for in this process; with `true`, one that came to another
-    /// route than the one that handles it.
+    /// The keys for which a duplicate is waiting in this process. `true` marks a duplicate that was sent
+    /// to another route than the one that handles the delivery.
     waited_for: Mutex<HashSet<(ClaimKey, bool)>>,
-    /// The keys that the store is being asked about: perhaps handled long ago.
+    /// Lookups in the store that are running.
     lookups: Lookups,
 }
 
@@ -65,15 +66,14 @@ impl Deduplication {
         self.settings.store.is_in_process()
     }
 
-    /// Names the delivery.
+    /// Returns the delivery's key.
     pub(super) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         self.settings.naming.key(verified, on_panic)
     }
 
-    /// Admits a delivery, or one of a bounded number of copies; `None` when it is one copy too
-    /// many.
+    /// Admits a delivery. Returns `None` if it is a duplicate and too many duplicates are in flight.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
-        // The store may be another receiver's, too.
+        // Receivers can share a store.
         let is_copy = self.settings.store.is_claimed_here(key)
             || self.unrecorded.is_completed_here(key)
             || self.recorded.is_completed_here(key);
@@ -94,7 +94,7 @@ impl Deduplication {
             Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => {
-                // Another machine handled it. Further copies are known as such before the lookup.
+                // Another machine handled it. This process detects further duplicates before the lookup.
                 if !self.is_in_process() {
                     let _ = self.recorded.complete(&Claim::new(key), fresh_for).await;
                 }
@@ -102,11 +102,12 @@ impl Deduplication {
             }
             Err(error) => {
                 self.say_failure("claim", &error);
-                // It may have landed. And if not, the store may be back when the handler is done, and takes the completion of a free key.
+                // The claim may have been stored. If not, the store accepts the completion of a free key
+                // when it is available again.
                 (error.into_claim().unwrap_or_else(|| Claim::new(key)), false)
             }
         };
-        // From here on it is given back, should this be cancelled.
+        // From here on, the claim is released if this future is cancelled.
         let mut held = Held::new(Arc::clone(self), claim, self.settings.remember_for.max(fresh_for));
         let taken = if is_known || self.settings.on_failure == StoreFailure::Handle || must_handle() {
             self.holders.take(key, route, fresh_for)
@@ -114,7 +115,7 @@ impl Deduplication {
             Err(Duplicate::Unknown)
         };
         let taken = taken.map(|holder| held.holder = Some(holder));
-        // Another copy may have been handled while this one asked the store, but none is any more from here on.
+        // A duplicate may have been handled during the lookup. From here on, none can be.
         if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
             held.complete_again().await;
             return Err(Duplicate::Handled);
@@ -128,8 +129,7 @@ impl Deduplication {
         }
     }
 
-    /// Ends a claim: completes it when the delivery was handled, to be remembered for so long, else
-    /// releases it.
+    /// Completes the claim if the delivery was handled, and otherwise releases it.
     async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
         if end == End::NotHandled {
             if let Err(error) = self.settings.store.release(claim).await {
@@ -143,8 +143,8 @@ impl Deduplication {
         }
         let is_handled_now = end == End::Handled;
         if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
-            // Or the claim was lost, and another copy taken up, whose end nobody knows. At least
-            // this process will remember.
+            // The store failed, or a duplicate has claimed the key since. At least this process
+            // remembers that the delivery was handled.
             let here = self.unrecorded.complete(claim, remember_for).await;
             if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
                 telemetry::handled_twice();
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Unlike the store that the user chose, those inside have no setting for it.
+    /// The capacity of the fallback stores cannot be configured.
     #[tokio::test]
     async fn only_the_users_store_asks_for_more_capacity() {
         let log = Log::default();

@@ -1,9 +1,9 @@
-//! Which route handles a delivery, as far as this process knows.
+//! Binds each delivery to a route of this process.
 //!
-//! The path is not signed, so a captured delivery can be sent to any route behind the same
-//! middleware, and a route that answers 200 to anything would complete the claim of a delivery
-//! whose own handler failed. So the route whose handler runs holds the delivery, and keeps it when
-//! that handler fails.
+//! The path is not signed, so an attacker can replay a captured delivery to any route behind the same
+//! middleware. If that route's handler answers 200 to everything, it would complete a delivery whose
+//! own handler failed. Therefore the first route whose handler runs holds the delivery, and keeps it
+//! after a failure.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use super::Duplicate;
 use crate::deduplicate::ClaimKey;
 
-/// How many failed deliveries are kept for their routes. Beyond that, the one that failed first is
-/// free for all routes.
+/// How many failed deliveries stay bound to their routes. Beyond that, the oldest one becomes free for
+/// all routes.
 const FAILED: usize = 100_000;
 
-/// The longest time for which a failed delivery is kept, so that it can be added to any time.
+/// The longest time for which a failed delivery stays bound. It can be added to any point in time.
 const MAX_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A request's method and path. Different spellings of one path are different routes.
@@ -31,7 +31,7 @@ pub(crate) struct Route(u64);
 
 impl Route {
     pub(crate) fn new(method: &str, path: &str) -> Self {
-        // Keyed, so that nobody can find two paths with the same hash.
+        // Keyed, so that an attacker cannot find two paths with the same hash.
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(HASHER.hash_one((method, path)))
     }
@@ -42,45 +42,45 @@ pub(super) struct Holders(Arc<Mutex<Table>>);
 
 struct Table {
     holders: HashMap<ClaimKey, Held>,
-    /// In the order in which they failed first.
+    /// In the order of their first failure.
     failed: VecDeque<(ClaimKey, Instant)>,
 }
 
 struct Held {
     route: Route,
     is_running: bool,
-    /// Until when the route keeps it after a failure; `None` before the first one.
+    /// How long the route keeps it after a failure; `None` before the first failure.
     kept_until: Option<Instant>,
 }
 
-/// What becomes of a route's hold when its handler has ended.
+/// How a handler ended.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     Completed,
     Failed,
-    /// The route did not handle it, so any other one may.
+    /// The route has no handler for it, so any route may handle it.
     NotFound,
 }
 
 impl Default for Holders {
     fn default() -> Self {
-        // With room for the usual number of deliveries, so that holding one takes no memory.
+        // With capacity for the usual number of deliveries, so that an insertion does not allocate.
         Self(Arc::new(Mutex::new(Table { holders: HashMap::with_capacity(64), failed: VecDeque::new() })))
     }
 }
 
 impl Holders {
-    /// Why a copy that came to `route` need not ask the store; `None` when it has to.
+    /// Returns why a delivery at `route` is a duplicate, or `None` if the store must decide.
     pub(super) fn look(&self, key: ClaimKey, route: Route) -> Option<Duplicate> {
         self.lock().look(key, route)
     }
 
-    /// Whether the handler of another route than this one is running.
+    /// Whether the handler of another route is running.
     pub(super) fn is_held_by_another(&self, key: ClaimKey, route: Route) -> bool {
         self.lock().holders.get(&key).is_some_and(|held| held.is_running && held.route != route)
     }
 
-    /// Holds the delivery for `route`, which keeps it for so long when it fails.
+    /// Binds the delivery to `route`, which keeps it for `keep_for` after a failure.
     pub(super) fn take(&self, key: ClaimKey, route: Route, keep_for: Duration) -> Result<Holder, Duplicate> {
         let mut table = self.lock();
         if let Some(duplicate) = table.look(key, route) {
@@ -112,11 +112,11 @@ impl Table {
         held.is_running = false;
         let is_over = match end {
             End::Completed => true,
-            // The route may have failed before, and keeps it then.
+            // After an earlier failure the route keeps it.
             End::NotFound => held.kept_until.is_none(),
             End::Failed => {
-                // Once only: copies do not become fresh again, and a delivery that fails often must
-                // not push others out.
+                // Only after the first failure: duplicates do not become fresh again, and a delivery
+                // that fails often must not displace others.
                 if held.kept_until.is_none()
                     && let Some(until) = Instant::now().checked_add(keep_for.min(MAX_KEPT))
                 {
@@ -132,8 +132,7 @@ impl Table {
         self.forget();
     }
 
-    /// Forgets failures whose copies do not verify any more, and the oldest ones when there are too
-    /// many.
+    /// Removes failures whose duplicates no longer verify, and the oldest ones if there are too many.
     fn forget(&mut self) {
         let now = Instant::now();
         while let Some(&(key, until)) = self.failed.front()
@@ -149,7 +148,7 @@ impl Table {
     }
 }
 
-/// A delivery that a route's handler is handling. Dropped without an end, it failed.
+/// A delivery that a route's handler is handling. Dropping it without a result counts as a failure.
 pub(super) struct Holder {
     holders: Holders,
     key: ClaimKey,
