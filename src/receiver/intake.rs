@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::{Receiver, Refusal, RefusalKind, budget::Share};
-use crate::verify::{Verification, Verified};
+use crate::verify::{Keys, SignatureValues, Verification, Verified};
 
 /// A delivery on its way in: its head was accepted, its body is arriving.
 pub(super) struct Intake {
@@ -13,20 +13,30 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) const fn new(verification: Verification, share: Share) -> Self {
+    /// Begins to verify with the verifier's own keys.
+    pub(super) fn new(receiver: &Receiver, signature: SignatureValues) -> Self {
+        Self::verifying(receiver, receiver.verifier().start(signature, None))
+    }
+
+    /// Begins to verify with the tenant's keys. For an unknown tenant this does the same work, and rejects the delivery in the end.
+    pub(super) fn for_tenant(receiver: &Receiver, signature: SignatureValues, keys: Option<Keys>) -> Self {
+        let is_of_unknown_tenant = keys.is_none();
+        #[cfg(feature = "tracing")]
+        if let Some(keys) = &keys {
+            // The resolver may create them for each request.
+            keys.warn_of_odd_secrets(|| receiver.warnings().is_odd_secret_due());
+        }
+        Self { is_of_unknown_tenant, ..Self::verifying(receiver, receiver.verifier().start(signature, keys)) }
+    }
+
+    fn verifying(receiver: &Receiver, verification: Verification) -> Self {
         Self {
             verification,
-            share,
+            share: receiver.share(),
             is_of_unknown_tenant: false,
             #[cfg(feature = "metrics")]
             hashing: std::time::Duration::ZERO,
         }
-    }
-
-    /// Does the same work, and rejects it in the end.
-    pub(super) const fn of_unknown_tenant(mut self) -> Self {
-        self.is_of_unknown_tenant = true;
-        self
     }
 
     /// Takes the next chunk of the body.

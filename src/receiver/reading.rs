@@ -68,7 +68,7 @@ impl Reading {
         let stage = match receiver.check_head(headers.clone(), at_least) {
             Ok(signature) => match receiver.resolve(target, headers.clone()) {
                 Some(keys) => Stage::Resolve(signature, keys),
-                None => Stage::Take(receiver.begin(signature)),
+                None => Stage::Take(Intake::new(receiver, signature)),
             },
             Err(refusal) => Stage::Drain(refusal),
         };
@@ -150,7 +150,7 @@ impl Reading {
         self.stage = match ready!(keys.as_mut().poll(cx)) {
             Ok(keys) => {
                 self.left_to_drain = DRAIN_LIMIT;
-                Stage::Take(receiver.begin_for_tenant(signature.clone(), keys))
+                Stage::Take(Intake::for_tenant(receiver, signature.clone(), keys))
             }
             Err(error) => {
                 let kind = RefusalKind::ResolverFailed;

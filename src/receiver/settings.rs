@@ -15,14 +15,13 @@ use super::{
     background::Acknowledge,
     budget::{Budget, Share},
     deduplicate::Deduplication,
-    intake::Intake,
     telemetry,
     tenants::{Resolver, Resolving, TenantRequest},
     warnings::Warnings,
 };
 use crate::{
     event::{Heading, field::Id},
-    verify::{ConfigError, Keys, SignatureValues, Verified, Verifier},
+    verify::{ConfigError, Verified, Verifier},
 };
 
 /// Verifies deliveries, and optionally deduplicates and acknowledges them. The middleware of every
@@ -279,24 +278,8 @@ impl Receiver {
         self.policy.resolver.as_ref().map(|resolver| resolver.resolve(TenantRequest::new(target, headers)))
     }
 
-    /// Begins to take the body, for the verifier's own keys.
-    pub(super) fn begin(&self, signature: SignatureValues) -> Intake {
-        Intake::new(self.verifier().start(signature, None), self.share())
-    }
-
-    /// Begins to take the body, for the tenant's keys. An unknown tenant is rejected only at the end.
-    pub(super) fn begin_for_tenant(&self, signature: SignatureValues, keys: Option<Keys>) -> Intake {
-        let is_known = keys.is_some();
-        #[cfg(feature = "tracing")]
-        if let Some(keys) = &keys {
-            // The resolver may make them anew for each request.
-            keys.warn_of_odd_secrets(|| self.warnings().is_odd_secret_due());
-        }
-        let intake = Intake::new(self.verifier().start(signature, keys), self.share());
-        if is_known { intake } else { intake.of_unknown_tenant() }
-    }
-
-    fn share(&self) -> Share {
+    /// An empty share of the budget.
+    pub(super) fn share(&self) -> Share {
         Share::none_of(Arc::clone(&self.policy.budget))
     }
 
