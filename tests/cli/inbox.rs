@@ -1,15 +1,19 @@
 //! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without one.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 use twenty_webhook::{
     Verifier, WebhookEvent,
     inbox::{HandlerError, Inbox, PermanentExt as _, Worker},
+    verify::Signer,
 };
 
-use super::{Directory, Done, SECRET, listen, run, run_with};
+use super::{Directory, Done, PATIENCE, SECRET, listen, run, run_with};
 use crate::support::{data_text, postgres};
 
 /// A receiver whose handler fails permanently.
@@ -43,12 +47,15 @@ impl Receiver {
         self.runtime.block_on(async {
             for number in 0..count {
                 let body = data_text("note.created.json").replace("\"title\":\"", &format!("\"title\":\"{number} "));
-                let headers = twenty_webhook::verify::Signer::new(SECRET).unwrap().sign(&body).pairs();
+                let headers = Signer::new(SECRET).unwrap().sign(&body).pairs();
                 self.inbox.accept(verifier.verify(headers, body).unwrap()).await.unwrap();
             }
-            while self.inbox.stats().await.unwrap().dead < count as u64 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
+            let all_are_dead = async {
+                while self.inbox.stats().await.unwrap().dead < count as u64 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(PATIENCE, all_are_dead).await.unwrap();
             let (mut letters, mut ids) = (self.inbox.dead_letters(), Vec::new());
             while let Some(letter) = letters.next().await.unwrap() {
                 ids.push(letter.id().to_string());
@@ -206,7 +213,7 @@ fn reads_and_changes_postgresql_while_the_receiver_runs() {
     reads(&url, &ids);
     shows(&url, &ids[3]);
     let Receiver { runtime, inbox, _worker: worker } = receiver;
-    runtime.block_on(worker.shutdown(std::time::Duration::from_secs(10)));
+    runtime.block_on(worker.shutdown(Duration::from_secs(10)));
     changes(&url, &ids);
     drop(inbox);
 
