@@ -1,5 +1,8 @@
-//! Receive Twenty CRM's webhooks: wrap a route, take a typed event in the handler. Forged and stale deliveries never reach it; with
-//! [`Receiver::deduplicate`] repeated ones do not either, and with [`Receiver::acknowledge_within`] Twenty gets its answer in time.
+//! Receive Twenty CRM's webhooks: wrap a route and take a typed event in the handler.
+//!
+//! Forged and stale deliveries never reach the handler. [`Receiver::deduplicate`] drops duplicates, and
+//! [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs. The module `inbox`
+//! (features `redb` and `postgres`) stores each delivery on disk before it answers.
 //!
 //! | you have | you use | feature |
 //! |---|---|---|
@@ -8,8 +11,9 @@
 //! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
-//! No feature is on by default. `redb` and `postgres` add the durable `inbox`: a delivery is on disk before it is answered. `redis` adds [`deduplicate`]'s `RedisStore`, for several receivers; `tracing` and `metrics` tell what happens,
-//! and never the content of a delivery. `cli` is the command-line tool `twenty-webhook`, of no use to a library.
+//! No feature is on by default. `redis` adds `RedisStore` to [`deduplicate`], for several receivers.
+//! `tracing` and `metrics` report what happens, without the content of deliveries. `cli` builds the
+//! command-line tool `twenty-webhook` and is of no use to a library.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -24,37 +28,38 @@
 //!
 //! let receiver = Receiver::new(Verifier::new("the secret from Twenty's settings")?)
 //!     .deduplicate(MemoryStore::new(100_000))
-//!     .acknowledge_within(Duration::from_secs(4));
+//!     .acknowledge_within(Duration::from_millis(250));
 //! let app: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver)));
 //! # let _ = app;
 //! # }
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Each framework's module has an `EventRouter`, for a handler for each kind of event. [`testing`] has deliveries as Twenty sends them, for your
-//! tests; [`Verifier::diagnose`] tells why a captured one does not verify. When something is wrong, [`troubleshooting`] goes by what you see.
+//! The module of each framework has an `EventRouter`, which calls a handler for each kind of event.
+//! [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why a captured delivery
+//! does not verify, and [`troubleshooting`] lists symptoms and what to do.
 //!
-//! # How it is built
+//! # Architecture
 //!
-//! Three rings, each knowing only those inside of it:
+//! The crate consists of three rings. Each depends only on the rings inside of it.
 //!
-//! 1. [`verify`]: bytes, time and keys. Makes [`Verified`], the evidence that all else asks for.
-//! 2. [`event`]: the typed event in verified bytes. [`deduplicate`]: claims, and the stores that keep them. [`receiver`]: the policy and
-//!    the status table that every adapter runs.
-//! 3. [`tower`], [`axum`] and [`actix_web`]: requests into calls, outcomes into responses.
+//! 1. [`verify`]: bytes, time and keys. It creates [`Verified`], which everything else requires.
+//! 2. [`event`]: typed events in verified bytes. [`deduplicate`]: claims and their stores. [`receiver`]:
+//!    the settings and the status table of all adapters.
+//! 3. [`tower`], [`axum`] and [`actix_web`]: adapters between requests, handlers and responses.
 //!
-//! [`testing`] and [`diagnose`] stand beside them: one makes deliveries, the other explains those that do not verify.
+//! [`testing`] and [`diagnose`] are beside the rings.
 //!
 //! # Types of other crates
 //!
-//! Name these in your own `Cargo.toml`, at the same major version, where you need more of them than their values:
+//! If you use types of these crates, add them to your `Cargo.toml` with the same major version:
 //!
 //! | crate | where |
 //! |---|---|
 //! | `bytes` 1 | bodies |
 //! | `jiff` 1 | times and days in records and events |
 //! | `uuid` 1 | [`event::field::Id`] |
-//! | `serde` 1, `serde_json` 1 | records of your own; errors of what is no JSON |
+//! | `serde` 1, `serde_json` 1 | custom objects; errors of invalid JSON |
 //! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
 //! | `axum` 0.8 | feature `axum` |
 //! | `actix-web` 4 | feature `actix-web` |

@@ -39,7 +39,7 @@ use crate::{
 /// }
 ///
 /// // Once, outside of the closure that each worker runs: what it bounds and remembers is shared.
-/// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_secs(4));
+/// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_millis(250));
 /// let app = move || {
 ///     let resource = web::resource("/webhooks/twenty").wrap(WebhookMiddleware::new(receiver.clone()));
 ///     App::new().service(resource.route(web::post().to(on_event)))

@@ -126,8 +126,9 @@ impl Receiver {
         self
     }
 
-    /// Answers 202 after this time and lets the handler finish in the background. Twenty gives up
-    /// after 5 seconds and does not send the delivery again, so choose less, such as 4.
+    /// Answers 202 after this time and lets the handler finish in the background. Twenty waits for each
+    /// response before it sends the next change, and gives up after 5 seconds. So choose a short time,
+    /// such as 250 milliseconds.
     ///
     /// The time counts from the request's arrival. If the client disconnects, the handler goes on. At
     /// most [`background_limit`](Self::background_limit) handlers run at once. After a 202, only
@@ -170,7 +171,7 @@ impl Receiver {
     /// use twenty_webhook::receiver::OutcomeKind;
     ///
     /// let receiver = Receiver::new(Verifier::new("secret")?)
-    ///     .acknowledge_within(Duration::from_secs(4))
+    ///     .acknowledge_within(Duration::from_millis(250))
     ///     .on_outcome(|outcome| match outcome.kind {
     ///         OutcomeKind::Handled | OutcomeKind::Duplicate => {}
     ///         kind => eprintln!("{kind:?} after {:?}, acknowledged: {}", outcome.duration, outcome.acknowledged),

@@ -17,7 +17,7 @@ use crate::receiver::Receiver;
 ///     Ok(Response::default())
 /// }
 ///
-/// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_secs(4));
+/// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_millis(250));
 /// let service = WebhookLayer::new(receiver).layer(service_fn(on_event));
 /// # let _ = service;
 /// # Ok::<(), twenty_webhook::verify::ConfigError>(())
