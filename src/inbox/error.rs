@@ -4,10 +4,9 @@ use std::{error::Error, fmt, sync::Arc};
 ///
 /// The text never contains what is stored. What lies beneath, if anything, is its
 /// [`source`](Error::source).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct InboxError(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: InboxErrorKind,
     message: Box<str>,
@@ -72,6 +71,18 @@ impl InboxErrorKind {
             Self::Full => "full",
             Self::Timeout => "timeout",
         }
+    }
+}
+
+impl fmt::Debug for InboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, message, source } = &*self.0;
+        let mut debug = f.debug_struct("InboxError");
+        debug.field("kind", kind).field("message", message);
+        if let Some(source) = source {
+            debug.field("source", source);
+        }
+        debug.finish()
     }
 }
 

@@ -107,6 +107,14 @@ fn reads(place: &str, ids: &[String]) {
 /// `show` writes a capture that `verify` and `replay` read.
 fn shows(place: &str, id: &str) {
     let capture = succeeds(&["inbox", "show", place, id]);
+    let directory = Directory::new();
+    let file = directory.path("capture.http");
+    succeeds(&["inbox", "show", place, id, "--output", &file]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), capture);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
+    let again = run(&["inbox", "show", place, id, "--output", &file]);
+    assert!(again.code == 2 && again.log.contains("capture.http"), "{again:?}");
     let secret = &[("TWENTY_WEBHOOK_SECRET", SECRET)][..];
     let verified = run_with(&["verify", "-"], secret, capture.as_bytes());
     assert!(verified.code == 0 && verified.output.contains("when it was captured"), "{verified:?}");
@@ -181,6 +189,8 @@ fn reports_what_is_not_an_inbox_and_creates_none() {
         }
     }
     assert!(!Path::new(&none).exists());
+    assert!(run(&["inbox", "stats", &none]).log.contains("does not exist"));
+    assert!(run(&["inbox", "purge", &none]).log.contains("--all"));
     assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
     for arguments in
         [&["inbox", "redrive", &none][..], &["inbox", "purge", &none, UNKNOWN, "--all"], &["inbox", "show", &none, "1"]]

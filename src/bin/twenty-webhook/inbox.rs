@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -33,7 +33,7 @@ bytes; of `stats`: ready, delayed, running, dead, bytes, rememberedKeys and olde
 Examples:
   twenty-webhook inbox stats twenty-inbox.redb
   twenty-webhook inbox list twenty-inbox.redb --format json | jq .reason
-  twenty-webhook inbox show twenty-inbox.redb c29b14b4e7a1bd0a5d2c61ad9f4e9d3a > capture.http
+  twenty-webhook inbox show twenty-inbox.redb c29b14b4e7a1bd0a5d2c61ad9f4e9d3a --output capture.http
   twenty-webhook inbox redrive postgres://crm@localhost/crm --all
   printenv DATABASE_URL | twenty-webhook inbox list -";
 
@@ -66,12 +66,19 @@ enum Action {
         format: Format,
     },
     /// Write a dead letter as a capture, which `verify` and `replay` read
+    ///
+    /// To handle the event again, use `redrive`. If you replay the capture to the same inbox, it counts as a duplicate, even after
+    /// `purge`.
     Show {
         #[command(flatten)]
         place: Place,
 
         /// Its id, as `list` shows it
         id: EventId,
+
+        /// Write the capture into a new file that only you can read, instead of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Make dead letters ready for new attempts
     Redrive(Letters),
@@ -104,8 +111,15 @@ struct Letters {
     #[command(flatten)]
     place: Place,
 
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Which {
     /// Their ids, as `list` shows them
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
     ids: Vec<EventId>,
 
     /// All dead letters
@@ -132,7 +146,9 @@ impl InboxCommand {
             match self.action {
                 Action::Stats { place, format } => stats(&place.open(Access::Read).await?, format).await,
                 Action::List { place, format } => list(&place.open(Access::Read).await?, format).await,
-                Action::Show { place, id } => show(&place.open(Access::Read).await?, id).await,
+                Action::Show { place, id, output } => {
+                    show(&place.open(Access::Read).await?, id, output.as_deref()).await
+                }
                 Action::Redrive(letters) => letters.change(Change::Redrive).await,
                 Action::Purge(letters) => letters.change(Change::Purge).await,
             }
@@ -205,14 +221,14 @@ impl Letters {
         let inbox = self.place.open(Access::Write).await?;
         let mut changed: u64 = 0;
         let mut exit_code = ExitCode::SUCCESS;
-        if self.all {
+        if self.which.all {
             changed = match change {
                 Change::Redrive => inbox.redrive_all().await,
                 Change::Purge => inbox.purge_all().await,
             }
             .map_err(failed)?;
         }
-        for id in self.ids {
+        for id in self.which.ids {
             let is_changed = match change {
                 Change::Redrive => inbox.redrive(id).await,
                 Change::Purge => inbox.purge(id).await,
@@ -220,7 +236,7 @@ impl Letters {
             if is_changed.map_err(failed)? {
                 changed = changed.saturating_add(1);
             } else {
-                complain(&format!("no dead letter has the id {id}"));
+                complain(&no_letter(id));
                 exit_code = ExitCode::from(1);
             }
         }
@@ -250,6 +266,10 @@ struct Counts {
     remembered_keys: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_pending: Option<String>,
+}
+
+fn no_letter(id: EventId) -> String {
+    format!("no dead letter has the id {id}; it may have been redriven or purged")
 }
 
 async fn stats(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
@@ -351,16 +371,19 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(inbox: &Inbox, id: EventId) -> Result<ExitCode, Failure> {
+async fn show(inbox: &Inbox, id: EventId, output: Option<&Path>) -> Result<ExitCode, Failure> {
     let Some(letter) = inbox.dead_letter(id).await.map_err(failed)? else {
-        complain(&format!("no dead letter has the id {id}"));
+        complain(&no_letter(id));
         return Ok(ExitCode::from(1));
     };
     let content_type = ("content-type".to_owned(), "application/json".to_owned());
     let headers = [content_type].into_iter().chain(letter.signature_headers().pairs());
     let received_at = time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX);
     let capture = Capture::write("POST", "/webhooks/twenty", headers, letter.body(), received_at);
-    if io::stdout().is_terminal() {
+    if let Some(path) = output {
+        let written = output::create_private(path).and_then(|mut file| file.write_all(&capture));
+        written.map_err(|error| Failure::about(input::name(path), &error))?;
+    } else if io::stdout().is_terminal() {
         output::print(&harmless(&String::from_utf8_lossy(&capture)))?;
     } else if let Err(error) = io::stdout().lock().write_all(&capture)
         && error.kind() != io::ErrorKind::BrokenPipe

@@ -4,7 +4,9 @@ use std::{
     borrow::Cow,
     error::Error,
     fmt::{self, Write as _},
+    fs::{File, OpenOptions},
     io::{self, Write},
+    path::Path,
 };
 
 use clap::ValueEnum;
@@ -173,6 +175,14 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// Creates a file that only its owner can read: captures contain records.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).open(path)
 }
 
 /// Returns a JSON object on one line, with its line end. `object` consists of texts and numbers.

@@ -38,23 +38,35 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
     };
     if !is_there {
         if !options.create_if_missing {
-            return Err(unavailable("there is no inbox's file", io::ErrorKind::NotFound.into()));
+            return Err(InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist"));
         }
         create(path, options)?;
     }
     warn_of_its_mode(path);
     let deadline = Instant::now().checked_add(options.lock_timeout);
+    let mut is_waiting = false;
     loop {
         match open(path, options) {
             Err(error)
                 if error.kind() == InboxErrorKind::Locked
                     && deadline.is_some_and(|deadline| Instant::now() < deadline) =>
             {
+                if !is_waiting {
+                    is_waiting = true;
+                    log_waiting(options.lock_timeout);
+                }
                 sleep(TRY_AGAIN);
             }
             opened => return opened,
         }
     }
+}
+
+fn log_waiting(timeout: Duration) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(timeout = ?timeout, "waiting for another process to close the inbox's file");
+    #[cfg(not(feature = "tracing"))]
+    let _ = timeout;
 }
 
 pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Database, InboxError> {

@@ -215,7 +215,7 @@ impl From<Failure> for InboxError {
 fn damaged(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> InboxError {
     InboxError::because(
         InboxErrorKind::Damaged,
-        "the inbox's file is damaged, or is not an inbox: move it away to begin with a new one",
+        "the file is damaged, or is not an inbox: check its path, or move it away to begin with a new one",
         source,
     )
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, ErrorKind, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
-use crate::output::{Failure, harmless_line};
+use crate::output::{Failure, create_private, harmless_line};
 
 /// The most that unverified captures hold together, in bytes. Anybody can send them, and a full
 /// disk costs verified ones.
@@ -74,7 +74,7 @@ impl Captures {
         make_directory(&self.directory)?;
         // A new name each time: what another process left behind is never in the way.
         let trial = self.directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()));
-        create(&trial)?;
+        create_private(&trial)?;
         fs::remove_file(&trial)
     }
 
@@ -121,7 +121,7 @@ impl Captures {
 
     fn write(&mut self, is_verified: bool, name: &Name, capture: &[u8]) -> io::Result<PathBuf> {
         let path = self.directory.join(&name.file);
-        let mut file = match create(&path) {
+        let mut file = match create_private(&path) {
             // This process or another one saved it before.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(path),
             created => created?,
@@ -195,14 +195,6 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(directory)
-}
-
-/// A new file, for its owner's eyes only: it has a delivery's records.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.write(true).create_new(true).open(path)
 }
 
 #[cfg(test)]
@@ -371,7 +363,7 @@ mod tests {
     fn opening_a_directory_of_many_or_odd_files_is_bounded() {
         let directory = Directory::new();
         drop(directory.open(1));
-        let file = |name: &str| File::create(directory.0.join(name)).unwrap();
+        let file = |name: &str| fs::File::create(directory.0.join(name)).unwrap();
         for millis in 0..500 {
             file(&verified(millis, 1).file);
             file(&Name::new(millis.into(), [1; 32], UNVERIFIED).file);
