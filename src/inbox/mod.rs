@@ -108,7 +108,8 @@
 //! # Logs
 //!
 //! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the store
-//! are errors, everything else is at debug. What your handler's error says is logged, quoted and cut
+//! are errors, everything else is at debug. At the start, a file that others can read and a database
+//! with `fsync` or `full_page_writes` off are warnings. What your handler's error says is logged, quoted and cut
 //! after 500 bytes.
 
 mod accept;
@@ -193,6 +194,7 @@ pub struct Stats {
 
 impl Inbox {
     fn new(store: Arc<dyn Store>, options: InboxBuilder) -> Self {
+        telemetry::describe();
         let InboxBuilder { naming, on_failure, clock, .. } = options;
         let has_worker = AtomicBool::new(false);
         Self { inner: Arc::new(Inner { store, naming, on_failure, clock, direct: Direct::new(), has_worker }) }
