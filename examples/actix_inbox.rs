@@ -13,7 +13,7 @@ mod inbox;
 
 use std::error::Error;
 
-use actix_web::{App, HttpResponse, HttpServer, rt, web};
+use actix_web::{App, HttpResponse, HttpServer, http::KeepAlive, rt, web};
 use common::escaped;
 use twenty_webhook::{Receiver, actix_web::WebhookMiddleware, inbox::Inbox};
 
@@ -29,7 +29,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let inbox = inbox::open().await?;
     let worker = inbox::start(&inbox)?;
     let app = move || App::new().configure(|config| routes(config, receiver.clone(), inbox.clone()));
-    let server = HttpServer::new(app).disable_signals().shutdown_timeout(5).bind(common::listen_addr())?;
+    // No connection is kept alive: a request on an idle one, at the moment when a restart closes it,
+    // would be lost.
+    let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled);
+    let server = server.disable_signals().shutdown_timeout(inbox::GRACE.as_secs()).listen(common::listener()?)?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}/webhooks/twenty");
     }
@@ -37,10 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
+        // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
+        inbox::stop(worker).await;
+        handle.pause().await;
+        rt::time::sleep(common::FIRST_REQUEST).await;
         handle.stop(true).await;
     });
     server.await?;
-    // First the requests, then the worker: what cannot be stored is handled at once.
-    inbox::stop(worker).await;
     Ok(())
 }

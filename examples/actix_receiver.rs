@@ -41,6 +41,7 @@ async fn main() -> std::io::Result<()> {
         common::shutdown_signal().await;
         // In this order: no new requests, then the handlers in the background, then the workers.
         handle.pause().await;
+        rt::time::sleep(common::FIRST_REQUEST).await;
         common::drain(&receiver).await;
         handle.stop(true).await;
     });

@@ -63,6 +63,7 @@ async fn serve(listener: TcpListener, app: Router, head_within: Duration, shutdo
         });
     }
     drop(listener);
+    sleep(common::FIRST_REQUEST).await;
     let _ = timeout(common::GRACE, graceful.shutdown()).await;
 }
 

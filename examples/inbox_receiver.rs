@@ -15,7 +15,9 @@ use std::error::Error;
 
 use axum::{
     Router,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    middleware::map_response,
+    response::Response,
     routing::{get, post},
 };
 use common::escaped;
@@ -26,16 +28,27 @@ fn app(inbox: Inbox) -> Router {
     Router::new()
         .route("/webhooks/twenty", post(inbox).layer(WebhookLayer::new(common::verifier_from_env())))
         .route("/health", get(StatusCode::OK))
+        .layer(map_response(close))
+}
+
+/// No connection is kept alive: a request on an idle one, at the moment when a restart closes it,
+/// would be lost.
+async fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let inbox = inbox::open().await?;
     let worker = inbox::start(&inbox)?;
-    let listener = TcpListener::bind(common::listen_addr()).await?;
+    let listener = TcpListener::from_std(common::listener()?)?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    // First the requests, then the worker: what cannot be stored is handled at once.
-    common::serve(listener, app(inbox)).await?;
-    inbox::stop(worker).await;
+    // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
+    let end = async {
+        common::shutdown_signal().await;
+        inbox::stop(worker).await;
+    };
+    common::serve_until(end, inbox::GRACE, listener, app(inbox)).await?;
     Ok(())
 }

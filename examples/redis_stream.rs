@@ -1,4 +1,4 @@
-//! Hands events over to workers by way of a Redis Stream: answers as soon as Redis has the event, works on it later.
+//! Hands events over to workers by way of a Redis Stream: answers when Redis has the event on disk, works on it later.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret REDIS_URL=redis://127.0.0.1:6379
 //!     cargo run --features axum,redis --example redis_stream -- receive
@@ -7,13 +7,15 @@
 //!
 //! It speaks to Redis with the `redis` crate, features `connection-manager`, `streams` and `tokio-comp`.
 //!
-//! Twenty does not send again what was refused, so Redis must not be down, nor forget: run it with `appendonly yes`, `noeviction`
-//! and a replica. Each event is worked on **at least once**: again if a worker dies after the work and before it said so. An
+//! Twenty does not send a rejected delivery again, so Redis must neither be down nor forget: run it with `maxmemory-policy noeviction`
+//! and a replica, and with `appendonly yes` and `appendfsync always`, without which the receiver does not start. Redis then answers
+//! when an event is on disk; with `appendfsync everysec`, a power cut takes the events of the last second. From Redis 7.2 on, the
+//! receiver also asks for each event whether it is on disk (`WAITAOF`), so that a change of the settings is noticed. Each event is worked on **at least once**: again if a worker dies after the work and before it said so. An
 //! event that nobody manages to work on is moved to the stream `twenty:gave-up`, so that it is neither lost nor in the way.
 
 mod common;
 
-use std::{env, error::Error, fmt::Display, process::exit, time::Duration};
+use std::{collections::HashMap, env, error::Error, fmt::Display, process::exit, time::Duration};
 
 use axum::{
     Router,
@@ -75,22 +77,70 @@ fn connect(patience: Duration) -> RedisResult<ConnectionManager> {
 // The receiver.
 
 async fn receive() -> Result<(), BoxError> {
+    let mut redis = connect(Duration::from_secs(2))?;
+    requires_durability(&mut redis).await?;
+    let queue = Queue { knows_waitaof: knows_waitaof(&mut redis).await?, redis };
     // No `acknowledge_within`: it would answer 202 before Redis has the event.
     let receiver =
         Receiver::new(common::verifier_from_env()).deduplicate(RedisStore::builder(&redis_url()).connect_lazy()?);
     let app = Router::new()
         .route("/webhooks/twenty", post(enqueue).layer(WebhookLayer::new(receiver)))
         .route("/health", get(StatusCode::OK))
-        .with_state(connect(Duration::from_secs(2))?);
+        .with_state(queue);
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
     common::serve(listener, app).await?;
     Ok(())
 }
 
+/// Fails unless Redis writes each event to its disk before it answers.
+async fn requires_durability(redis: &mut ConnectionManager) -> Result<(), BoxError> {
+    let settings: HashMap<String, String> = redis::cmd("CONFIG").arg("GET").arg("append*").query_async(redis).await?;
+    for (name, value) in [("appendonly", "yes"), ("appendfsync", "always")] {
+        if settings.get(name).map(String::as_str) != Some(value) {
+            return Err(format!("Redis would forget accepted events in a power cut: set `{name} {value}`").into());
+        }
+    }
+    Ok(())
+}
+
+async fn knows_waitaof(redis: &mut ConnectionManager) -> RedisResult<bool> {
+    let known: Vec<Value> = redis::cmd("COMMAND").arg("INFO").arg("WAITAOF").query_async(redis).await?;
+    Ok(known.iter().any(|command| *command != Value::Nil))
+}
+
+#[derive(Clone)]
+struct Queue {
+    redis: ConnectionManager,
+    knows_waitaof: bool,
+}
+
+impl Queue {
+    /// Returns when the event is on Redis's disk.
+    async fn add(&mut self, fields: &[(&str, &[u8])]) -> Result<(), BoxError> {
+        let mut add = redis::pipe();
+        add.xadd(STREAM, "*", fields).ignore();
+        if self.knows_waitaof {
+            // Redis's own disk, no replica's; waits for a second at most.
+            add.cmd("WAITAOF").arg(1).arg(0).arg(1_000);
+        }
+        let mut added = add.query_async(&mut self.redis).await;
+        if added.as_ref().is_err_and(RedisError::is_connection_dropped) {
+            // Since the last event, maybe long ago. It is being made again.
+            added = add.query_async(&mut self.redis).await;
+        }
+        let on_disk: Vec<(u64, u64)> = added?;
+        if on_disk.iter().any(|(here, _)| *here == 0) {
+            Err("Redis has not written it to its disk".into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// Puts the body into the stream, and the headers that sign it: with them the worker verifies it once more. The name and the
 /// keys' id are for who looks into the stream.
-async fn enqueue(State(mut redis): State<ConnectionManager>, headers: HeaderMap, event: WebhookEvent) -> StatusCode {
+async fn enqueue(State(mut queue): State<Queue>, headers: HeaderMap, event: WebhookEvent) -> StatusCode {
     let mut fields: Vec<(&str, &[u8])> = vec![
         ("event", event.name.as_str().as_bytes()),
         ("keys", event.verified().keys_id().as_bytes()),
@@ -98,13 +148,8 @@ async fn enqueue(State(mut redis): State<ConnectionManager>, headers: HeaderMap,
     ];
     let signing = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-twenty-webhook-"));
     fields.extend(signing.map(|(name, value)| (name.as_str(), value.as_bytes())));
-    let mut added: RedisResult<String> = redis.xadd(STREAM, "*", &fields).await;
-    if added.as_ref().is_err_and(RedisError::is_connection_dropped) {
-        // Since the last event, maybe long ago. It is being made again.
-        added = redis.xadd(STREAM, "*", &fields).await;
-    }
-    match added {
-        Ok(_) => StatusCode::OK,
+    match queue.add(&fields).await {
+        Ok(()) => StatusCode::OK,
         Err(error) => {
             // Anything but 2xx lets a copy of the delivery through, if one comes.
             eprintln!("{} could not be enqueued: {error}", event.name);

@@ -122,7 +122,11 @@ pub use event::WebhookEvent;
 pub use receiver::Receiver;
 pub use verify::{Verified, Verifier};
 
-// The README's examples are tests.
+// The examples in these documents are tests.
+#[cfg(all(doctest, feature = "axum", feature = "inbox"))]
+#[doc = include_str!("../docs/queues.md")]
+mod queues {}
+
 #[cfg(all(doctest, feature = "actix-web", feature = "axum", feature = "redb"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

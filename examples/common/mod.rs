@@ -1,9 +1,21 @@
 //! What the example receivers share: the secret from the environment, the line that they print, and their end.
 #![allow(dead_code, reason = "each example uses a part")]
 
-use std::{future::IntoFuture as _, io, process::exit, time::Duration};
+use std::{
+    future::{Future, IntoFuture as _, pending},
+    io,
+    net::SocketAddr,
+    process::exit,
+    time::Duration,
+};
 
-use tokio::{net::TcpListener, sync::oneshot, time::sleep};
+use axum::serve::Listener;
+use listenfd::ListenFd;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    time::sleep,
+};
 use twenty_webhook::{
     Receiver, Verifier, WebhookEvent,
     verify::{ConfigError, Secret},
@@ -31,6 +43,18 @@ pub(crate) fn verifier_from_env() -> Verifier {
 
 pub(crate) fn listen_addr() -> String {
     std::env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned())
+}
+
+/// The socket that systemd has handed over, or a new one at [`listen_addr`].
+///
+/// A socket that was handed over stays open while the program is restarted: connections wait in it.
+pub(crate) fn listener() -> io::Result<std::net::TcpListener> {
+    let listener = match ListenFd::from_env().take_tcp_listener(0)? {
+        Some(listener) => listener,
+        None => std::net::TcpListener::bind(listen_addr())?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// `<event name> <record id or -> <display name or ->`
@@ -70,23 +94,64 @@ pub(crate) async fn shutdown_signal() {
 /// a little more.
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 
+/// How long connections are served after no more are accepted. A request that arrives on a
+/// connection that hyper or actix-web closes is lost, so each connection has time to send its first.
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// Serves until the program is asked to end, and finishes the requests that have begun.
+pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Result<()> {
+    serve_until(shutdown_signal(), GRACE, listener, app).await
+}
+
+/// Serves until `end`, and finishes the requests that have begun, within [`FIRST_REQUEST`] and `grace`.
 ///
 /// axum waits for every open connection, and a client that sends half a request head and then
 /// nothing keeps one open for as long as it likes. So the wait is bounded.
-pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Result<()> {
-    let (stopping, stopped) = oneshot::channel();
+pub(crate) async fn serve_until(
+    end: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
+    listener: TcpListener,
+    app: axum::Router,
+) -> io::Result<()> {
+    let (accepting, ended) = watch::channel(());
+    let (closing, closed) = oneshot::channel();
     let signal = async move {
-        shutdown_signal().await;
-        let _ = stopping.send(());
+        end.await;
+        drop(accepting);
+        sleep(FIRST_REQUEST).await;
+        let _ = closing.send(());
     };
     let too_late = async {
-        let _ = stopped.await;
-        sleep(GRACE).await;
+        let _ = closed.await;
+        sleep(grace).await;
     };
+    let listener = Accepting { listener, ended };
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served,
         () = too_late => Ok(()),
+    }
+}
+
+/// Accepts connections until the channel is closed.
+struct Accepting {
+    listener: TcpListener,
+    ended: watch::Receiver<()>,
+}
+
+impl Listener for Accepting {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        tokio::select! {
+            biased;
+            _ = self.ended.changed() => pending().await,
+            accepted = Listener::accept(&mut self.listener) => accepted,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! # The guarantee
 //!
-//! A 2xx to Twenty means that the delivery is on disk. From then on its handler is called at least
-//! once: after a crash, an error or a panic it is called again, with growing pauses, until it
-//! succeeds, reports a permanent failure, or has used up its attempts. Then the event is a dead
-//! letter, with its whole body, until you redrive or purge it. A duplicate (same claim key) is
-//! answered 200 and not handled again for as long as completed keys are remembered (24 hours, never
-//! less than a copy can verify).
+//! A 2xx to Twenty means that the delivery is on disk or, if it could not be stored, that its
+//! handler has succeeded. Once a delivery is on disk, its handler is called at least once: after a
+//! crash, an error or a panic it is called again, with growing pauses, until it succeeds or the
+//! event has failed for good: the handler reports a permanent failure, the attempts are used up, or
+//! the process has ended five times in a row while the handler ran. Then the event is a dead
+//! letter, with its whole body, until you redrive or purge it or 30 days have passed. A duplicate
+//! (same claim key) is answered 200 and not handled again for as long as completed keys are
+//! remembered (24 hours, never less than a copy can verify).
 //!
 //! No order is promised; events of one record do not run at the same time in one process. Not
 //! covered: what Twenty never delivered; disks that lie about fsync; network file systems.
@@ -108,7 +110,8 @@
 //! # Logs
 //!
 //! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the store
-//! are errors, everything else is at debug. What your handler's error says is logged, quoted and cut
+//! are errors, everything else is at debug. At the start, a file that others can read and a database
+//! with `fsync` or `full_page_writes` off are warnings. What your handler's error says is logged, quoted and cut
 //! after 500 bytes.
 
 mod accept;
@@ -193,6 +196,7 @@ pub struct Stats {
 
 impl Inbox {
     fn new(store: Arc<dyn Store>, options: InboxBuilder) -> Self {
+        telemetry::describe();
         let InboxBuilder { naming, on_failure, clock, .. } = options;
         let has_worker = AtomicBool::new(false);
         Self { inner: Arc::new(Inner { store, naming, on_failure, clock, direct: Direct::new(), has_worker }) }

@@ -14,6 +14,37 @@ use crate::{
     verify::Verified,
 };
 
+/// Gives the recorder that is installed the help and the unit of each metric.
+pub(super) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        use metrics::{
+            Unit::{Bytes, Seconds},
+            describe_counter, describe_gauge, describe_histogram,
+        };
+
+        describe_counter!("twenty_webhook_inbox_accepted_total", "verified deliveries to the inbox, by outcome");
+        describe_counter!("twenty_webhook_inbox_store_failures_total", "failures of the inbox's store, by kind");
+        describe_histogram!("twenty_webhook_inbox_store_seconds", Seconds, "time to store a delivery");
+        describe_counter!("twenty_webhook_inbox_attempts_total", "attempts to handle an event, by outcome");
+        describe_histogram!("twenty_webhook_inbox_handler_seconds", Seconds, "time of an attempt");
+        describe_gauge!("twenty_webhook_inbox_events", "events in the inbox, by state");
+        describe_gauge!(
+            "twenty_webhook_inbox_oldest_pending_seconds",
+            Seconds,
+            "age of the oldest event that is neither completed nor dead"
+        );
+        describe_gauge!("twenty_webhook_inbox_bytes", Bytes, "bytes of pending events and dead letters");
+    }
+}
+
+/// The database is set up so that a power cut takes what was accepted.
+#[cfg(feature = "postgres")]
+pub(super) fn loses_on_power_cut(setting: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(setting, "the inbox's database can lose accepted events in a power cut: turn this setting on");
+}
+
 /// An event was stored, or found in the store.
 pub(super) fn accepted(put: Put, took: Duration) {
     #[cfg(feature = "metrics")]

@@ -10,6 +10,7 @@ mod diagnosis;
 #[cfg(all(feature = "inbox", feature = "tower"))]
 mod errors;
 mod examples_readme;
+mod guarantee;
 mod memory_store;
 #[cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
 mod redaction;

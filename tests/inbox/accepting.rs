@@ -27,6 +27,20 @@ async fn a_duplicate_is_accepted_and_not_handled_again() {
     drop(worker);
 }
 
+/// Whatever the setting: five minutes, and a minute more.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_remembered_for_as_long_as_a_copy_verifies() {
+    let inbox = in_memory_with(|builder| builder.remember_for(Duration::ZERO));
+    assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
+    let worker = inbox.worker(()).fallback(async |_: WebhookEvent| {}).start().unwrap();
+    until_empty(&inbox).await;
+    sleep(SECONDS(5 * 60)).await;
+    assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Duplicate);
+    sleep(SECONDS(5 * 60)).await;
+    assert_eq!(inbox.stats().await.unwrap().remembered_keys, 0);
+    drop(worker);
+}
+
 #[tokio::test(start_paused = true)]
 async fn namespaces_and_keys_of_the_users_choice_tell_deliveries_apart() {
     let by_name = in_memory_with(|builder| builder.key_by(|event: &WebhookEvent| Some(vec![event.name.to_string()])));

@@ -4,6 +4,8 @@
 mod support;
 
 mod accepting;
+#[cfg(all(feature = "metrics", feature = "postgres", feature = "tracing"))]
+mod database;
 mod dead_letters;
 mod file;
 #[cfg(all(feature = "actix-web", feature = "axum"))]

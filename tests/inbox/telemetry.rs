@@ -9,7 +9,8 @@ use twenty_webhook::{
 };
 
 use super::*;
-use crate::support::telemetry::{Recorded, Written};
+use crate::support::telemetry::{Descriptions, Recorded, Written};
+use metrics::Unit;
 
 /// Name and label's value, from the table in the documentation.
 fn documented() -> BTreeSet<(String, String)> {
@@ -69,7 +70,7 @@ async fn everything() {
     rejecting.accept(note(1)).await.unwrap_err();
 }
 
-fn record() -> (BTreeMap<(String, String), f64>, String) {
+fn record() -> (BTreeMap<(String, String), f64>, Descriptions, String) {
     let (recorded, written) = (Recorded::default(), Written::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
@@ -81,16 +82,26 @@ fn record() -> (BTreeMap<(String, String), f64>, String) {
         let label = labels.into_iter().map(|(_, value)| value).next().unwrap_or_default();
         ((name, label), value)
     });
-    (series.collect(), written.text())
+    (series.collect(), recorded.descriptions(), written.text())
 }
 
 #[test]
 fn metrics_are_those_of_the_table() {
-    let (series, _) = record();
+    let (series, descriptions, _) = record();
     let found: BTreeSet<_> = series.keys().cloned().collect();
     let documented = documented();
     assert!(documented.len() > 15, "{documented:?}");
     assert_eq!(found, documented);
+    let names: BTreeSet<_> = documented.iter().map(|(name, _)| name).collect();
+    assert_eq!(descriptions.keys().collect::<BTreeSet<_>>(), names);
+    for (name, (unit, help)) in &descriptions {
+        let expected = match name.rsplit_once('_').unwrap().1 {
+            "seconds" => Some(Unit::Seconds),
+            "bytes" => Some(Unit::Bytes),
+            _ => None,
+        };
+        assert!(*unit == expected && !help.is_empty(), "{name}: {unit:?}, {help}");
+    }
     let of = |name: &str, label: &str| series[&(format!("twenty_webhook_inbox_{name}"), label.to_owned())];
     assert_eq!(of("accepted_total", "stored"), 5.0);
     assert_eq!(of("accepted_total", "duplicate"), 1.0);
@@ -104,7 +115,7 @@ fn metrics_are_those_of_the_table() {
 
 #[test]
 fn no_body_signature_or_record_is_logged_and_no_error_forges_a_line() {
-    let (_, text) = record();
+    let (.., text) = record();
     let personal = ["\"position\"", "note.created\",\"", "record\":"];
     let headers = note(1).signature_headers().pairs();
     for shown in personal.into_iter().chain(headers.iter().map(|(_, value)| value.as_str())) {

@@ -140,6 +140,11 @@ async fn half_a_request_head_keeps_no_program_from_ending() {
     std::fs::remove_file(file).unwrap();
 }
 
+/// A queue that has what it accepted on disk.
+fn durable_redis() -> Server {
+    Server::start(&["--appendonly", "yes", "--appendfsync", "always"])
+}
+
 async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
     let signer = Signer::new(SECRET).unwrap();
     let mut connection = Connection::open(address).await;
@@ -160,7 +165,7 @@ fn worked_on(workers: &[&Program]) -> Vec<String> {
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_with_two_workers_of_which_one_is_killed() {
     const EVENTS: usize = 2_000;
-    let redis = Server::start(&[]);
+    let redis = durable_redis();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "1000")];
     let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
@@ -212,7 +217,7 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_with_an_entry_that_nobody_can_work_on() {
-    let redis = Server::start(&[]);
+    let redis = durable_redis();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "200")];
     // Written into the stream by somebody who cannot sign.
@@ -237,7 +242,7 @@ async fn a_queue_with_an_entry_that_nobody_can_work_on() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_that_is_down_is_no_success_and_comes_back() {
-    let mut redis = Server::start(&[]);
+    let mut redis = durable_redis();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
     let address = receiver.address();
@@ -248,12 +253,37 @@ async fn a_queue_that_is_down_is_no_success_and_comes_back() {
     redis.kill();
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 503);
     redis.restart();
-    // All connections are broken, and the group of workers is gone with the stream.
+    // All connections are broken.
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 200);
     worker.until("it has done the second", |worker| worker.lines().len() == 2);
-
     assert!(worker.terminate().success());
+
+    // Nothing that was accepted is forgotten.
+    assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(2)).await, 200);
+    redis.kill();
+    redis.restart();
+    let mut next = Program::start("redis_stream", &["work", "next"], &variables);
+    next.until("it has done the third", |next| next.lines().len() == 1);
+
+    assert!(next.terminate().success());
     assert!(receiver.terminate().success());
-    assert_eq!(worked_on(&[&worker]), [id(0), id(1)]);
-    assert!(!format!("{}{}", receiver.log(), worker.log()).contains(SECRET));
+    assert_eq!(worked_on(&[&worker, &next]), [id(0), id(1), id(2)]);
+    assert!(!format!("{}{}{}", receiver.log(), worker.log(), next.log()).contains(SECRET));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_queue_that_would_forget_what_it_accepted_is_not_used() {
+    for (options, missing) in [
+        (["--appendonly", "no", "--appendfsync", "always"], "appendonly yes"),
+        (["--appendonly", "yes", "--appendfsync", "everysec"], "appendfsync always"),
+        (["--appendonly", "yes", "--appendfsync", "no"], "appendfsync always"),
+    ] {
+        let redis = Server::start(&options);
+        let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
+        let mut receiver = Program::start("redis_stream", &["receive"], &variables);
+        assert!(!receiver.wait().success());
+        assert!(receiver.log().contains(&format!("set `{missing}`")), "{}", receiver.log());
+        assert!(!receiver.log().contains("listening"), "{}", receiver.log());
+    }
 }

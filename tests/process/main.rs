@@ -15,6 +15,8 @@ mod attacks_slow;
 mod example_programs;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "redis"))]
 mod faults;
+#[cfg(all(unix, feature = "actix-web", feature = "redb"))]
+mod restarts;
 #[cfg(all(unix, feature = "actix-web"))]
 mod shutdown;
 #[cfg(all(target_os = "linux", feature = "actix-web"))]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -10,6 +10,9 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 
 use super::process::{PATIENCE, Process};
 
@@ -25,25 +28,38 @@ impl Program {
         Self::start_executable(&executable(name), arguments, variables)
     }
 
+    /// Starts an example and hands it this socket, as systemd does.
+    #[cfg(unix)]
+    pub(crate) fn start_with_socket(name: &str, socket: &TcpListener, variables: &[(&str, &str)]) -> Self {
+        // Only a shell moves it to the descriptor 3 without unsafe code. The process keeps its id.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0""#]).arg(executable(name));
+        command.stdin(OwnedFd::from(socket.try_clone().unwrap()));
+        Self::start_command(command, name, variables)
+    }
+
     /// Starts any program.
     pub(crate) fn start_executable(path: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(path);
+        command.args(arguments).stdin(Stdio::null());
+        Self::start_command(command, &path.file_name().unwrap().to_string_lossy(), variables)
+    }
+
+    fn start_command(mut command: Command, name: &str, variables: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = path.file_name().unwrap().to_string_lossy();
         let directory = std::env::temp_dir().join(format!("twenty-webhook-{name}-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let process = Process::start(
-            Command::new(path)
-                .args(arguments)
+            command
                 .env_remove("TWENTY_WEBHOOK_SECRET")
                 .env_remove("TWENTY_WEBHOOK_PREVIOUS_SECRET")
                 .env("LISTEN_ADDR", "127.0.0.1:0")
                 .envs(variables.iter().copied())
-                .stdin(Stdio::null())
                 .stdout(File::create(directory.join("output")).unwrap())
                 .stderr(File::create(directory.join("log")).unwrap()),
         );
-        Self { name: name.into_owned(), process, directory }
+        Self { name: name.to_owned(), process, directory }
     }
 
     /// Where it listens, once it says so.

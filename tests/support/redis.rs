@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port, with what it has on disk: nothing, unless an option says otherwise.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let process = Process::start(

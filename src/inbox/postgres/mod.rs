@@ -34,6 +34,7 @@ use tokio_postgres::types::Type;
 use super::{
     DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
     store::{Bounds, End, Lease, NewEvent, Put, Step, Store, StoreFuture, Take, Taken, Which},
+    telemetry,
 };
 use crate::verify::whole_millis;
 use changes::{Change, ChangeJob};
@@ -134,7 +135,7 @@ impl PgStore {
         let listen = format!("{SET_UP_WORK}; {PLANS}; LISTEN {channel}");
         let link = Link::new(connector, listener, set_up(listen, &version));
         putting.session().await?;
-        link.session().await?;
+        warn_of_its_settings(&*link.session().await?).await?;
         let shared = Arc::new(Shared {
             sql: Sql::new(names, now),
             table: format!("{}.{}", sql::quoted(&names.schema), sql::quoted(&names.table)),
@@ -216,6 +217,17 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
         )),
         _ => Err(InboxError::new(InboxErrorKind::Damaged, "the inbox's table has no version, or one that never was")),
     }
+}
+
+/// Warns when the server does not write what it commits, or does not repair what a power cut left.
+async fn warn_of_its_settings(session: &Session) -> Result<(), InboxError> {
+    const OFF: &str =
+        "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";
+
+    for row in session.query(OFF, &[], PgStore::SET_UP).await? {
+        telemetry::loses_on_power_cut(row.try_get(0).map_err(|error| link::unreadable(&error))?);
+    }
+    Ok(())
 }
 
 /// Creates the table, if it is missing. A database in which it is there is not changed, so that a

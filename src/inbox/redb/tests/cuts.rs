@@ -97,8 +97,11 @@ impl Promises {
     }
 }
 
+/// What is left of a disk afterwards.
+type Left = fn(&Disk, &mut Random) -> Disk;
+
 /// One disk, with several cuts.
-async fn life(disk: Disk, seed: u64, promises: &mut Promises) {
+async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
     let mut random = Random(seed);
     let clock = clock();
     let mut next = 0;
@@ -110,7 +113,7 @@ async fn life(disk: Disk, seed: u64, promises: &mut Promises) {
         if let Ok(store) = open(&disk, BOUNDS, &clock) {
             promises.work(&store, &mut random, &mut next).await;
         }
-        disk = disk.after_cut(&mut random);
+        disk = left(&disk, &mut random);
         // The power stays on for the check, on a copy.
         let found = open(&disk.after_kill(), BOUNDS, &clock);
         match found {
@@ -124,11 +127,11 @@ async fn life(disk: Disk, seed: u64, promises: &mut Promises) {
     }
 }
 
-fn lives(count: u64, disk: impl Fn() -> Disk) -> Promises {
+fn lives(count: u64, left: Left, disk: impl Fn() -> Disk) -> Promises {
     let mut all = Promises::default();
     for seed in 0..count {
         let mut promises = Promises::default();
-        block_on(life(disk(), seed, &mut promises));
+        block_on(life(disk(), left, seed, &mut promises));
         if promises.lost + promises.came_back > 0 && all.lost + all.came_back == 0 {
             eprintln!("first loss with seed {seed}");
         }
@@ -147,7 +150,7 @@ fn disks() -> u64 {
 
 #[test]
 fn no_power_cut_loses_what_was_promised() {
-    let Promises { lost, came_back, checks, cuts, .. } = lives(disks(), created);
+    let Promises { lost, came_back, checks, cuts, .. } = lives(disks(), Disk::after_cut, created);
     eprintln!("{cuts} cuts, {checks} checks");
     assert_eq!((lost, came_back), (0, 0), "in {checks} checks after {cuts} cuts");
     assert!(checks > cuts, "something was stored");
@@ -161,7 +164,55 @@ fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
         file::initialise(disk.clone(), CACHE).unwrap();
         disk
     };
-    assert!(lives(20, lying).lost > 0);
+    assert!(lives(20, Disk::after_cut, lying).lost > 0);
+}
+
+/// A snapshot by the file system has all that was written by then. So has the file of a process that
+/// was killed.
+#[test]
+fn a_snapshot_at_any_instant_has_what_was_promised() {
+    let Promises { lost, came_back, checks, cuts, .. } = lives(disks() / 3, |disk, _| disk.after_kill(), created);
+    assert_eq!((lost, came_back), (0, 0), "in {checks} checks after {cuts} snapshots");
+    assert!(checks > cuts, "something was stored");
+}
+
+/// The control: a copy that is read piece by piece while events are stored and completed. Why a file
+/// in use must not be copied.
+#[test]
+fn a_copy_of_a_file_in_use_can_be_damaged() {
+    const EVENTS: u64 = 32;
+
+    let mut damaged = 0;
+    for cut in 1..8 {
+        let disk = created();
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        let first = block_on(async {
+            for number in 0..EVENTS {
+                store.put(event(number)).await.unwrap();
+            }
+            let content = disk.content();
+            let first = content[..content.len() / 8 * cut].to_vec();
+            for number in EVENTS..2 * EVENTS {
+                store.put(event(number)).await.unwrap();
+                let taken = store.take(take(1)).await.unwrap().events;
+                assert!(store.end(taken[0].lease, End::Complete).await.unwrap());
+            }
+            first
+        });
+        let copy = [&first, &disk.content()[first.len()..]].concat();
+        let is_known = async |copied: RedbStore| {
+            for number in 0..EVENTS {
+                if !matches!(copied.put(event(number)).await, Ok(Put::Duplicate)) {
+                    return false;
+                }
+            }
+            true
+        };
+        let is_good = open(&Disk::with_content(copy), BOUNDS, &clock()).is_ok_and(|copied| block_on(is_known(copied)));
+        damaged += u64::from(!is_good);
+    }
+    eprintln!("{damaged} of 7 copies are damaged");
+    assert!(damaged > 0);
 }
 
 /// A file that was created, and is on disk as a whole when it gets its name, opens. Before that there
