@@ -1,12 +1,7 @@
 //! What is said when an inbox connects to a database.
 
-#[path = "../support/postgres.rs"]
-mod server;
-
-use server::Server;
-
 use super::*;
-use crate::support::telemetry::Written;
+use crate::support::{postgres::Server, telemetry::Written};
 
 /// What the log says while an inbox connects to a server with these settings.
 fn logged(settings: &[&str]) -> String {
