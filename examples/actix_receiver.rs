@@ -27,7 +27,7 @@ async fn main() -> std::io::Result<()> {
     // Made once and cloned into each worker, so that all of them know what was handled.
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(MemoryStore::new(100_000))
-        .acknowledge_within(Duration::from_secs(4));
+        .acknowledge_within(Duration::from_millis(250));
     let for_workers = receiver.clone();
     let app = move || App::new().configure(|config| routes(config, for_workers.clone()));
     // By itself actix stops on signals, and with its workers the handlers that run on them.

@@ -29,7 +29,7 @@ fn app(receiver: Receiver) -> Router {
 async fn main() -> std::io::Result<()> {
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(MemoryStore::new(100_000))
-        .acknowledge_within(Duration::from_secs(4));
+        .acknowledge_within(Duration::from_millis(250));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
     common::serve(listener, app(receiver.clone())).await?;

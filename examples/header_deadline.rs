@@ -70,7 +70,7 @@ async fn serve(listener: TcpListener, app: Router, head_within: Duration, shutdo
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let head_within = env::var("HEAD_WITHIN_MS").map_or(Ok(5_000), |text| text.parse())?;
-    let receiver = Receiver::new(common::verifier_from_env()).acknowledge_within(Duration::from_secs(4));
+    let receiver = Receiver::new(common::verifier_from_env()).acknowledge_within(Duration::from_millis(250));
     let layer = WebhookLayer::new(receiver.clone());
     let app = Router::new().route("/webhooks/twenty", post(on_event).layer(layer));
     let listener = TcpListener::bind(common::listen_addr()).await?;

@@ -114,7 +114,7 @@ async fn main() -> Result<(), BoxError> {
     // Copies are told by the tenant's keys and the body, so that what one tenant sends does not count as sent by another.
     let receiver = Receiver::for_tenants(Verifier::builder(), move |request| tenants.clone().keys_of(request))?
         .deduplicate(MemoryStore::new(100_000))
-        .acknowledge_within(Duration::from_secs(4));
+        .acknowledge_within(Duration::from_millis(250));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty/{{tenant}}", listener.local_addr()?);
     common::serve(listener, app(receiver.clone())).await?;

@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(tidy_up(metrics.clone()));
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(MemoryStore::new(100_000))
-        .acknowledge_within(Duration::from_secs(4));
+        .acknowledge_within(Duration::from_millis(250));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
     common::serve(listener, app(receiver.clone(), metrics)).await?;

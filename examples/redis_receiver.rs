@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = RedisStore::builder(&redis_url).connect_lazy()?;
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(store)
-        .acknowledge_within(Duration::from_secs(4))
+        .acknowledge_within(Duration::from_millis(250))
         .on_outcome(on_outcome);
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);

@@ -9,7 +9,7 @@ use twenty_webhook::verify::{Signer, Timestamp};
 
 use crate::support::{
     data_text,
-    http1::Connection,
+    http1::{Connection, soon},
     program::Program,
     redis::{Server, until},
 };
@@ -31,6 +31,16 @@ async fn post(address: SocketAddr, path: &str, secret: &str, body: &str) -> u16 
     Connection::open(address).await.post(path, headers, body.to_owned()).await.unwrap()
 }
 
+/// On a busy machine an example may acknowledge a delivery before its handler is done.
+fn is_accepted(status: u16) -> bool {
+    matches!(status, 200 | 202)
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
 #[tokio::test]
 async fn many_tenants() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-tenants-{}", std::process::id()));
@@ -41,11 +51,12 @@ async fn many_tenants() {
     let (acme, globex) = ("/webhooks/twenty/acme", "/webhooks/twenty/globex");
 
     // The same body, one event each: neither counts as a copy of the other.
-    assert_eq!(post(address, acme, "acme-secret", &body(1)).await, 200);
-    assert_eq!(post(address, globex, "globex-secret", &body(1)).await, 200);
-    assert_eq!(post(address, acme, "acme-secret", &body(1)).await, 200);
+    assert!(is_accepted(post(address, acme, "acme-secret", &body(1)).await));
+    assert!(is_accepted(post(address, globex, "globex-secret", &body(1)).await));
+    assert!(is_accepted(post(address, acme, "acme-secret", &body(1)).await));
     let handled = |tenant: &str, number| format!("{tenant} person.created {}", id(number));
-    assert_eq!(program.lines(), [handled("acme", 1), handled("globex", 1)]);
+    program.until("it prints both", |program| program.lines().len() == 2);
+    assert_eq!(sorted(program.lines()), [handled("acme", 1), handled("globex", 1)]);
 
     // Nobody signs for somebody else.
     assert_eq!(post(address, acme, "globex-secret", &body(2)).await, 401);
@@ -59,21 +70,21 @@ async fn many_tenants() {
         program.until(says, |program| program.log().matches(says).count() > before);
     };
     reload(&mut program, "acme new-secret acme-secret\nglobex globex-secret\n", "2 tenants");
-    assert_eq!(post(address, acme, "new-secret", &body(3)).await, 200);
-    assert_eq!(post(address, acme, "acme-secret", &body(4)).await, 200);
+    assert!(is_accepted(post(address, acme, "new-secret", &body(3)).await));
+    assert!(is_accepted(post(address, acme, "acme-secret", &body(4)).await));
     reload(&mut program, "acme new-secret\nglobex globex-secret\n", "2 tenants");
     assert_eq!(post(address, acme, "acme-secret", &body(5)).await, 401);
     // The keys are the same to deduplication, whichever secret signs.
-    assert_eq!(post(address, acme, "new-secret", &body(4)).await, 200);
+    assert!(is_accepted(post(address, acme, "new-secret", &body(4)).await));
 
     // A file with a mistake in it changes nothing.
     reload(&mut program, "acme another-secret\nglobex\n", "all stays as it was: line 2 of");
-    assert_eq!(post(address, acme, "new-secret", &body(6)).await, 200);
-    assert_eq!(post(address, globex, "globex-secret", &body(6)).await, 200);
+    assert!(is_accepted(post(address, acme, "new-secret", &body(6)).await));
+    assert!(is_accepted(post(address, globex, "globex-secret", &body(6)).await));
 
     assert!(program.terminate().success());
-    let expected = [("acme", 1), ("globex", 1), ("acme", 3), ("acme", 4), ("acme", 6), ("globex", 6)];
-    assert_eq!(program.lines(), expected.map(|(tenant, number)| handled(tenant, number)));
+    let expected = [("acme", 1), ("acme", 3), ("acme", 4), ("acme", 6), ("globex", 1), ("globex", 6)];
+    assert_eq!(sorted(program.lines()), expected.map(|(tenant, number)| handled(tenant, number)));
     assert!(!program.log().contains("-secret"), "{}", program.log());
     std::fs::remove_file(file).unwrap();
 }
@@ -84,15 +95,24 @@ async fn metrics() {
     let address = program.address();
     let path = "/webhooks/twenty";
     for number in 0..3 {
-        assert_eq!(post(address, path, SECRET, &body(number)).await, 200);
+        assert!(is_accepted(post(address, path, SECRET, &body(number)).await));
     }
-    assert_eq!(post(address, path, SECRET, &body(0)).await, 200);
+    assert!(is_accepted(post(address, path, SECRET, &body(0)).await));
     assert_eq!(post(address, path, "another-secret", &body(4)).await, 401);
     let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
     let mut connection = Connection::open(address).await;
     assert_eq!(connection.post(path, stale, body(5)).await.unwrap(), 401);
 
-    let page = connection.get("/metrics").await.unwrap();
+    // A delivery that was answered 202 is counted when its handler is done.
+    let page = soon(async {
+        loop {
+            let page = connection.get("/metrics").await.unwrap();
+            if page.contains(r#"outcome="handled"} 3"#) && page.contains(r#"outcome="duplicate"} 1"#) {
+                break page;
+            }
+        }
+    })
+    .await;
     let has = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     has(r#"twenty_webhook_deliveries_total{outcome="handled"} 3"#);
     has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
