@@ -1,4 +1,5 @@
-//! `SECURITY.md` promises nothing that no test shows: each test that it names is there.
+//! `SECURITY.md` promises nothing that no test shows: each test that it names is there. So is each in
+//! `docs/operations.md`.
 
 use std::{fs, path::Path};
 
@@ -36,4 +37,22 @@ fn each_test_that_it_names_is_there() {
     assert!(named.len() > 40, "{}", named.len());
     let missing: Vec<_> = named.iter().filter(|(file, name)| !has_test(file, name)).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// These have no file beside them. They are the code with three underscores and nothing else.
+#[test]
+fn each_test_that_the_operations_manual_names_is_there() {
+    const FILES: [&str; 3] = ["tests/process/restarts.rs", "tests/inbox/database.rs", "src/inbox/redb/tests/cuts.rs"];
+
+    let text = read("docs/operations.md");
+    let is_name = |code: &&str| {
+        code.matches('_').count() >= 3
+            && !code.starts_with("twenty_webhook_")
+            && code.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+    };
+    let named: Vec<_> = text.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() >= 6, "{named:?}");
+    for name in named {
+        assert!(FILES.iter().any(|file| has_test(file, name)), "{name}");
+    }
 }

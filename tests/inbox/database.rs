@@ -1,4 +1,9 @@
-//! What is said when an inbox connects to a database.
+//! What an operator of the database meets: warnings, and backups.
+
+use twenty_webhook::{
+    WebhookEvent,
+    inbox::{Accepted, HandlerError},
+};
 
 use super::*;
 use crate::support::{postgres::Server, telemetry::Written};
@@ -25,4 +30,34 @@ fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
     }
     let log = logged(&["fsync=on", "full_page_writes=on"]);
     assert!(!log.contains(warning), "{log}");
+}
+
+/// What `pg_dump` copies while the program runs is a whole inbox.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_dump_that_is_restored_has_what_was_accepted_until_then() {
+    let server = Server::start(&[]);
+    let inbox = Inbox::connect(&server.url()).await.unwrap();
+    let handler = async |event: WebhookEvent| match event.raw_record().unwrap().get("position").unwrap().parse() {
+        Ok(1) => Err(HandlerError::permanent("dead")),
+        Ok(2) => Err(HandlerError::retry_after(SECONDS(3600), "later")),
+        _ => Ok(()),
+    };
+    let worker = inbox.worker(()).fallback(handler).start().unwrap();
+    for number in 0..3 {
+        inbox.accept(note(number)).await.unwrap();
+    }
+    until_stats(&inbox, |stats| (stats.remembered_keys, stats.dead, stats.delayed) == (1, 1, 1)).await;
+    server.restore("twenty_webhook", "restored");
+    _ = worker.shutdown(SECONDS(10)).await;
+
+    let restored = Inbox::connect(&server.url_of("postgres", "restored")).await.unwrap();
+    let stats = restored.stats().await.unwrap();
+    assert_eq!((stats.remembered_keys, stats.dead, stats.delayed), (1, 1, 1));
+    assert_eq!(restored.accept(note(0)).await.unwrap(), Accepted::Duplicate);
+    let letter = restored.dead_letters().next().await.unwrap().unwrap();
+    assert!(restored.redrive(letter.id()).await.unwrap());
+    let worker = restored.worker(()).fallback(async |_: WebhookEvent| {}).start().unwrap();
+    until_stats(&restored, |stats| (stats.remembered_keys, stats.dead, stats.delayed) == (2, 0, 1)).await;
+    _ = worker.shutdown(SECONDS(10)).await;
 }

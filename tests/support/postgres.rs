@@ -67,6 +67,19 @@ impl Server {
         psql.args(options).arg("--dbname").arg(self.url()).arg("--command").arg(statements).output().unwrap()
     }
 
+    /// Copies a schema into a new database, as a backup that is restored.
+    pub(crate) fn restore(&self, schema: &str, database: &str) {
+        self.sql(&format!("CREATE DATABASE {database}"));
+        let mut dump = Command::new(program("pg_dump"));
+        let dump = dump.arg(format!("--schema={schema}")).arg("--dbname").arg(self.url()).output().unwrap();
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        let file = self.directory.join("dump");
+        fs::write(&file, dump.stdout).unwrap();
+        let url = self.url_of(USER, database);
+        let options = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname"];
+        succeeds(Command::new(program("psql")).args(options).arg(url).arg("--file").arg(file));
+    }
+
     /// Ends the process and those that serve connections, without a goodbye.
     pub(crate) fn kill(&mut self) {
         let Some(mut process) = self.process.take() else { return };

@@ -194,7 +194,8 @@ impl Worker {
     /// `limit`. What was not handled stays in the inbox.
     ///
     /// Call it after the HTTP server has ended, so that deliveries that cannot be stored are still
-    /// handled.
+    /// handled. But call it first where connections wait for the next process in a socket that systemd
+    /// holds: they wait for 5 seconds, and handlers may take longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);
