@@ -12,6 +12,8 @@ pub mod frameworks;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "axum"))]
 pub mod honest;
 pub mod http1;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod process;
 pub mod program;
 #[cfg(feature = "redis")]

@@ -307,6 +307,33 @@ async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
     drop(worker);
 }
 
+/// Its lease is moved on again and again, and it is not run a second time.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn the_lease_of_a_handler_that_takes_longer_is_renewed() {
+    let server = Arc::new(Server::start(&[]));
+    let inbox = connect(&server).await;
+    let due = "SELECT due FROM twenty_webhook.inbox WHERE state = 2";
+    let handler = async move |(server, runs): (Arc<Server>, Arc<Mutex<u32>>), _: WebhookEvent| {
+        *runs.lock().unwrap() += 1;
+        let lease_ends = || -> u64 { server.sql(due)[0].parse().unwrap() };
+        let begun = Instant::now();
+        let first = lease_ends();
+        // Two leases further on.
+        while lease_ends() < first + 4_000 {
+            assert!(begun.elapsed() < PATIENCE, "it is renewed");
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let runs = Arc::new(Mutex::new(0));
+    let worker = inbox.worker((Arc::clone(&server), Arc::clone(&runs))).fallback(handler).start().unwrap();
+    inbox.accept(model::event(1).verified).await.unwrap();
+    let stats = until_stats(&inbox, |stats| stats.running + stats.ready == 0).await;
+    assert_eq!((stats.remembered_keys, stats.delayed, *runs.lock().unwrap()), (1, 0, 1));
+    assert_eq!(server.sql("SELECT token FROM twenty_webhook.inbox"), ["1"], "it was taken once");
+    drop(worker);
+}
+
 fn once_an_hour() -> super::super::super::RetryPolicy {
     super::super::super::RetryPolicy::exponential(3600 * SECOND..=3600 * SECOND)
 }
