@@ -1,68 +1,34 @@
-//! What the inbox in PostgreSQL accepts with 64 deliveries in flight, beside a pool of 16
-//! connections that insert a row for each. The server is a private one, which waits for its disk.
+//! The inbox in PostgreSQL: what it accepts with 64 deliveries in flight, beside a pool of 16
+//! connections that insert a row for each; what a worker costs; and an inbox with a million pending
+//! events. The server is a private one, which waits for its disk.
 //!
 //! ```sh
-//! cargo bench --bench inbox_postgres --features postgres      # a line for each round, and the
-//! median ratio
+//! cargo bench --bench inbox_postgres --features postgres          # everything
+//! cargo bench --bench inbox_postgres --features postgres -- accepts worker million
 //! ```
 
+#[path = "support/inbox.rs"]
+mod inbox;
 #[path = "../tests/support/postgres.rs"]
 mod server;
 mod support;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
+use inbox::{accept_rate, compare_takes, cpu_of_accept_and_worker, median, rate, verified};
 use server::Server;
 use tokio_postgres::{
     Client, NoTls, Statement,
     types::{ToSql, Type},
 };
-use twenty_webhook::{
-    Verified,
-    deduplicate::ClaimKey,
-    inbox::{Accepted, Inbox},
-};
+use twenty_webhook::{deduplicate::ClaimKey, inbox::Inbox};
 
-const IN_FLIGHT: usize = 64;
+const SETTINGS: [&str; 2] = ["fsync=on", "shared_buffers=128MB"];
+
 const POOL: usize = 16;
 const ROUNDS: usize = 7;
 /// In each round, for each.
 const EVENTS: usize = 20_000;
-
-/// Of 1.5 kB, like most that Twenty sends.
-fn body(number: usize) -> Bytes {
-    let filler = "x".repeat(1_400);
-    format!(r#"{{"eventName":"note.created","record":{{"id":"{number}","title":"{filler}"}}}}"#).into()
-}
-
-/// How many per second, of events that were verified before.
-async fn rate<F: Future<Output = ()> + Send>(
-    events: Vec<Verified>,
-    run: impl Fn(usize, Verified) -> F + Clone + Send + Sync + 'static,
-) -> f64 {
-    let count = events.len();
-    let events = Arc::new(Mutex::new(events));
-    let begun = Instant::now();
-    let tasks: Vec<_> = (0..IN_FLIGHT)
-        .map(|task| {
-            let (run, events) = (run.clone(), Arc::clone(&events));
-            tokio::spawn(async move {
-                loop {
-                    let Some(event) = events.lock().unwrap().pop() else { return };
-                    run(task, event).await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    count as f64 / begun.elapsed().as_secs_f64()
-}
 
 async fn pool(server: &Server) -> Vec<(Client, Statement)> {
     server.sql(
@@ -82,43 +48,75 @@ async fn pool(server: &Server) -> Vec<(Client, Statement)> {
     pool
 }
 
-#[tokio::main]
-async fn main() {
-    let server = Server::start(&["fsync=on", "shared_buffers=128MB"]);
+async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
+    let server = Server::start(&SETTINGS);
     let inbox = Inbox::connect(&server.url()).await.unwrap();
     let pool: Arc<Vec<_>> = Arc::new(pool(&server).await.into_iter().map(tokio::sync::Mutex::new).collect());
     let verifier = support::verifier(&[support::SECRET]);
-    let verified = |number| {
-        let body = body(number);
-        verifier.verify(support::headers(&body), body).unwrap()
-    };
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        let events = |first: usize| (first..first + EVENTS).map(verified).collect();
-        let accepts = {
-            let inbox = inbox.clone();
-            rate(events(2 * round * EVENTS), move |_, event| {
-                let inbox = inbox.clone();
-                async move { assert_eq!(inbox.accept(event).await.unwrap(), Accepted::Stored) }
-            })
-            .await
-        };
-        let inserts = {
+        let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
+        let accepts = accept_rate(&inbox, events).await;
+        let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
+        let pool = Arc::clone(&pool);
+        let inserts = rate(events, move |task, event| {
             let pool = Arc::clone(&pool);
-            rate(events((2 * round + 1) * EVENTS), move |task, event| {
-                let pool = Arc::clone(&pool);
-                async move {
-                    let key = ClaimKey::new("", event.keys_id(), event.body());
-                    let connection = pool[task % POOL].lock().await;
-                    let parameters: [&(dyn ToSql + Sync); 2] = [&&key.as_bytes()[..], &&event.body()[..]];
-                    connection.0.query_one(&connection.1, &parameters).await.unwrap();
-                }
-            })
-            .await
-        };
+            async move {
+                let key = ClaimKey::new("", event.keys_id(), event.body());
+                let connection = pool[task % POOL].lock().await;
+                let parameters: [&(dyn ToSql + Sync); 2] = [&&key.as_bytes()[..], &&event.body()[..]];
+                connection.0.query_one(&connection.1, &parameters).await.unwrap();
+            }
+        })
+        .await;
         println!("round {round}: inbox {accepts:.0}/s, pool of {POOL} {inserts:.0}/s, ratio {:.2}", accepts / inserts);
         ratios.push(accepts / inserts);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.2}", ratios[ROUNDS / 2]);
+    println!("accepts, of inserts through a pool: {:.2} (target: at least 2)", median(ratios));
+}
+
+async fn worker(numbers: &mut impl Iterator<Item = usize>) {
+    let server = Server::start(&SETTINGS);
+    let inbox = Inbox::connect(&server.url()).await.unwrap();
+    let verifier = support::verifier(&[support::SECRET]);
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
+        let [accept, worker] = cpu_of_accept_and_worker(&inbox, events).await;
+        println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
+        ratios.push(worker.as_secs_f64() / accept.as_secs_f64());
+    }
+    println!("CPU time of the worker, of an accept's: {:.2} (target: at most 1.5)", median(ratios));
+}
+
+async fn million(numbers: &mut impl Iterator<Item = usize>) {
+    let server = Server::start(&SETTINGS);
+    let url = server.url();
+    let open = async |schema| {
+        Inbox::builder().schema(schema).max_bytes(8 << 30).max_pending(2_000_000).connect(&url).await.unwrap()
+    };
+    let (few, many) = (open("few").await, open("many").await);
+    let verifier = support::verifier(&[support::SECRET]);
+    for _ in 0..1_000 {
+        let events = numbers.by_ref().take(1_000).map(|number| verified(&verifier, number)).collect();
+        accept_rate(&many, events).await;
+    }
+    compare_takes(&few, &many, || verified(&verifier, numbers.next().unwrap())).await;
+}
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    // No event twice.
+    let mut numbers = 0..;
+    if is_wanted("accepts") {
+        accepts(&mut numbers).await;
+    }
+    if is_wanted("worker") {
+        worker(&mut numbers).await;
+    }
+    if is_wanted("million") {
+        million(&mut numbers).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Random operations, done by a store that keeps something and by the plain one in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 
@@ -51,6 +51,40 @@ pub(super) fn key(number: u64) -> ClaimKey {
 
 pub(super) fn take(limit: usize) -> Take {
     Take { limit, turn: 1, busy: [].into(), alone: false, longest_delay: Duration::from_secs(3600) }
+}
+
+/// What became of events: a row of the table of faults in `docs/inbox.md`.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) sent: u64,
+    pub(super) accepted: usize,
+    pub(super) handled: usize,
+    pub(super) dead: u64,
+    pub(super) lost: usize,
+    /// Handled more than once.
+    pub(super) doubled: usize,
+}
+
+impl Outcome {
+    /// None of the dead letters was handled.
+    pub(super) fn new(sent: u64, accepted: &[u64], handled: &BTreeMap<u64, u32>, dead: u64) -> Self {
+        let missing = accepted.iter().filter(|number| !handled.contains_key(number)).count();
+        Self {
+            sent,
+            accepted: accepted.len(),
+            handled: handled.len(),
+            dead,
+            lost: missing.saturating_sub(usize::try_from(dead).unwrap()),
+            doubled: handled.values().filter(|times| **times > 1).count(),
+        }
+    }
+
+    pub(super) fn report(&self, fault: &str) {
+        let Self { sent, accepted, handled, dead, lost, doubled } = self;
+        println!(
+            "{fault}: {sent} sent, {accepted} accepted, {handled} handled, {dead} dead, {lost} lost, {doubled} doubled"
+        );
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -235,3 +235,72 @@ fn kills_lose_nothing_that_was_accepted() {
     assert!(lost.is_empty(), "{lost:?} of {}", accepted.len());
     assert!(accepted.len() > 100 && times - handled.len() <= KILLS * 16, "{times} of {}", handled.len());
 }
+
+const ABORTING: &str = "TWENTY_WEBHOOK_TEST_INBOX_ABORTING";
+/// The number of the event that aborts its process.
+const ABORTS: usize = 20;
+
+/// Not a test by itself: the process of [`an_event_that_aborts_the_process_takes_no_other_with_it`].
+#[test]
+fn child_that_aborts() {
+    let Ok(path) = std::env::var(ABORTING) else { return };
+    life(Path::new(&path), async |inbox| {
+        let handler = async |event: WebhookEvent| {
+            let number: usize = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if number == ABORTS {
+                std::process::abort();
+            }
+            let mut out = std::io::stdout().lock();
+            out.write_all(format!("handled {number}\n").as_bytes()).unwrap();
+            out.flush().unwrap();
+        };
+        let _worker = inbox.worker(()).fallback(handler).start().unwrap();
+        until_empty(&inbox).await;
+    });
+}
+
+/// With real processes, and more events than run at once.
+#[test]
+fn an_event_that_aborts_the_process_takes_no_other_with_it() {
+    const EVENTS: usize = 100;
+
+    let path = path("aborts");
+    life(&path, async |inbox| {
+        for number in 0..EVENTS {
+            inbox.accept(note(number)).await.unwrap();
+        }
+    });
+    let (mut handled, mut aborts) = (Vec::new(), 0);
+    loop {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "restarts::child_that_aborts", "--nocapture", "--test-threads=1"])
+            .env(ABORTING, &path)
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        // The harness may have begun the line.
+        let numbers = lines.lines().filter_map(|line| line.split_once("handled ")?.1.parse::<usize>().ok());
+        handled.extend(numbers);
+        if output.status.success() {
+            break;
+        }
+        aborts += 1;
+        assert!(aborts < 20);
+    }
+    let distinct: BTreeSet<_> = handled.iter().copied().collect();
+    let doubled = handled.len() - distinct.len();
+    let lost = EVENTS - 1 - distinct.len();
+    println!(
+        "redb, an event that aborts the process: {EVENTS} sent, {EVENTS} accepted, {} handled, 1 dead, {lost} lost, \
+         {doubled} doubled; {aborts} aborts",
+        distinct.len()
+    );
+    // What ran beside it may have been done, and runs again. From the second abort on, it runs alone.
+    assert!(lost == 0 && !distinct.contains(&ABORTS) && doubled <= 2 * 15, "{handled:?}");
+    life(&path, async |inbox| {
+        let letter = inbox.dead_letters().next().await.unwrap().unwrap();
+        assert_eq!((letter.reason(), letter.interruptions(), aborts), (DeadReason::Interrupted, 5, 5));
+        assert_eq!(inbox.stats().await.unwrap().dead, 1);
+    });
+}

@@ -21,6 +21,8 @@ mod restarts;
 mod shutdown;
 #[cfg(all(target_os = "linux", feature = "actix-web"))]
 mod soak;
+#[cfg(all(unix, feature = "actix-web", feature = "postgres", feature = "redb"))]
+mod storms;
 
 /// Not a test: the program that `support::target::Target` starts.
 #[cfg(all(target_os = "linux", feature = "actix-web"))]

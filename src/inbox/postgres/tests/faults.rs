@@ -13,7 +13,11 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    super::super::{Accepted, Attempt, Inbox, InboxFailure, Stats, Worker, model, store::End},
+    super::super::{
+        Accepted, Attempt, Inbox, InboxFailure, Stats, Worker,
+        model::{self, Outcome},
+        store::End,
+    },
     *,
 };
 use crate::WebhookEvent;
@@ -49,22 +53,21 @@ fn work(inbox: &Inbox, handled: &Handled) -> Worker {
     inbox.worker(Arc::clone(handled)).fallback(handler).start().unwrap()
 }
 
-/// Accepts events until it is told to stop. Returns those that were accepted.
-fn accept(inbox: &Inbox, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<u64>> {
+/// Accepts events until it is told to stop. Returns how many, and those that were accepted.
+fn accept(inbox: &Inbox, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<(u64, Vec<u64>)> {
     let (inbox, stop) = (inbox.clone(), Arc::clone(stop));
     tokio::spawn(async move {
         let mut accepted = Vec::new();
-        for number in 0.. {
-            if stop.load(Ordering::SeqCst) {
-                break;
-            }
+        let mut number = 0;
+        while !stop.load(Ordering::SeqCst) {
             let accepting = timeout(PATIENCE, inbox.accept(model::event(number).verified));
             if accepting.await.expect("each call has a bound").is_ok() {
                 accepted.push(number);
             }
+            number += 1;
             sleep(Duration::from_millis(2)).await;
         }
-        accepted
+        (number, accepted)
     })
 }
 
@@ -88,7 +91,7 @@ async fn until_empty(inbox: &Inbox) -> Stats {
 
 /// Accepts and handles while something happens; then all that was accepted is handled, and what is
 /// accepted afterwards is, too. Returns how many were handled more than once.
-async fn survives(server: &mut Server, happens: impl AsyncFnOnce(&mut Server)) -> usize {
+async fn survives(server: &mut Server, fault: &str, happens: impl AsyncFnOnce(&mut Server)) -> usize {
     let inbox = connect(server).await;
     let handled = Handled::default();
     let worker = work(&inbox, &handled);
@@ -99,14 +102,13 @@ async fn survives(server: &mut Server, happens: impl AsyncFnOnce(&mut Server)) -
     let before = until_stats(&inbox, |_| true).await.remembered_keys;
     until_stats(&inbox, |stats| stats.remembered_keys > before + 20).await;
     stop.store(true, Ordering::SeqCst);
-    let accepted = accepting.await.unwrap();
+    let (sent, accepted) = accepting.await.unwrap();
     let stats = until_empty(&inbox).await;
-    assert_eq!(stats.dead, 0);
     _ = worker.shutdown(10 * SECOND).await;
-    let handled = handled.lock().unwrap();
-    let lost: Vec<_> = accepted.iter().filter(|number| !handled.contains_key(number)).collect();
-    assert!(lost.is_empty(), "{lost:?} of {}", accepted.len());
-    handled.values().filter(|times| **times > 1).count()
+    let outcome = Outcome::new(sent, &accepted, &handled.lock().unwrap(), stats.dead);
+    outcome.report(&format!("PostgreSQL, {fault}"));
+    assert_eq!((outcome.lost, outcome.dead), (0, 0));
+    outcome.doubled
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +117,8 @@ async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
     // Here what a commit says is on the disk.
     let mut server = Server::start(&["fsync=on"]);
     for is_killed in [true, false] {
-        survives(&mut server, async |server| {
+        let fault = if is_killed { "killed and restarted" } else { "stopped at once and restarted" };
+        survives(&mut server, fault, async |server| {
             if is_killed {
                 server.kill();
             } else {
@@ -134,7 +137,7 @@ async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
 #[ignore = "starts a private postgres"]
 async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
     let mut server = Server::start(&[]);
-    survives(&mut server, async |server| {
+    survives(&mut server, "frozen for 15 s", async |server| {
         server.freeze();
         sleep(15 * SECOND).await;
         server.thaw();
@@ -178,7 +181,7 @@ async fn connections_that_are_ended_or_refused_come_back() {
     let mut server = Server::start(&["max_connections=8", "superuser_reserved_connections=1"]);
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
     for _ in 0..3 {
-        let doubled = survives(&mut server, async |server| {
+        let doubled = survives(&mut server, "connections ended", async |server| {
             for _ in 0..5 {
                 server.sql(end);
                 sleep(Duration::from_millis(50)).await;
@@ -189,7 +192,7 @@ async fn connections_that_are_ended_or_refused_come_back() {
         server.sql("DROP SCHEMA twenty_webhook CASCADE");
     }
     // All other connections are taken, and then the inbox's own, too.
-    survives(&mut server, async |server| {
+    survives(&mut server, "out of connections", async |server| {
         let config: tokio_postgres::Config = server.url_of("receiver", "postgres").parse().unwrap();
         let (admin, connection) =
             server.url().parse::<tokio_postgres::Config>().unwrap().connect(tokio_postgres::NoTls).await.unwrap();
@@ -304,6 +307,33 @@ async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
     sleep(5 * SECOND).await;
     assert_eq!(inbox.stats().await.unwrap(), before);
     assert_eq!(*handled.lock().unwrap(), [1]);
+    drop(worker);
+}
+
+/// Its lease is moved on again and again, and it is not run a second time.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn the_lease_of_a_handler_that_takes_longer_is_renewed() {
+    let server = Arc::new(Server::start(&[]));
+    let inbox = connect(&server).await;
+    let due = "SELECT due FROM twenty_webhook.inbox WHERE state = 2";
+    let handler = async move |(server, runs): (Arc<Server>, Arc<Mutex<u32>>), _: WebhookEvent| {
+        *runs.lock().unwrap() += 1;
+        let lease_ends = || -> u64 { server.sql(due)[0].parse().unwrap() };
+        let begun = Instant::now();
+        let first = lease_ends();
+        // Two leases further on.
+        while lease_ends() < first + 4_000 {
+            assert!(begun.elapsed() < PATIENCE, "it is renewed");
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let runs = Arc::new(Mutex::new(0));
+    let worker = inbox.worker((Arc::clone(&server), Arc::clone(&runs))).fallback(handler).start().unwrap();
+    inbox.accept(model::event(1).verified).await.unwrap();
+    let stats = until_stats(&inbox, |stats| stats.running + stats.ready == 0).await;
+    assert_eq!((stats.remembered_keys, stats.delayed, *runs.lock().unwrap()), (1, 0, 1));
+    assert_eq!(server.sql("SELECT token FROM twenty_webhook.inbox"), ["1"], "it was taken once");
     drop(worker);
 }
 

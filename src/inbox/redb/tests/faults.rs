@@ -151,5 +151,6 @@ fn a_damaged_file_is_an_error_or_still_has_its_events() {
             }
         });
     }
+    println!("redb, damaged files: {refused} refused, {opened} opened with all 50 events");
     assert!(refused > 0 && opened > 0, "{refused} {opened}");
 }

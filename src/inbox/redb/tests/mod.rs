@@ -3,6 +3,7 @@ mod disk;
 mod faults;
 mod model;
 mod others;
+mod outcomes;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,160 @@
+//! What the benchmarks of the inbox share.
+#![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::sync::Notify;
+use twenty_webhook::{
+    Verified, Verifier, WebhookEvent,
+    inbox::{Accepted, Inbox},
+};
+
+pub const IN_FLIGHT: usize = 64;
+
+/// Of 1.5 kB, like most that Twenty sends.
+pub fn body(number: usize) -> Bytes {
+    let filler = "x".repeat(1_400);
+    format!(r#"{{"eventName":"note.created","record":{{"id":"{number}","title":"{filler}"}}}}"#).into()
+}
+
+pub fn verified(verifier: &Verifier, number: usize) -> Verified {
+    let body = body(number);
+    verifier.verify(super::headers(&body), body).unwrap()
+}
+
+/// How many per second, of events that were verified before, with this many in flight.
+pub async fn rate<F: Future<Output = ()> + Send>(
+    events: Vec<Verified>,
+    run: impl Fn(usize, Verified) -> F + Clone + Send + Sync + 'static,
+) -> f64 {
+    let count = events.len();
+    let events = Arc::new(Mutex::new(events));
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..IN_FLIGHT)
+        .map(|task| {
+            let (run, events) = (run.clone(), Arc::clone(&events));
+            tokio::spawn(async move {
+                loop {
+                    let Some(event) = events.lock().unwrap().pop() else { return };
+                    run(task, event).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// The same for an inbox that stores each.
+pub async fn accept_rate(inbox: &Inbox, events: Vec<Verified>) -> f64 {
+    let inbox = inbox.clone();
+    rate(events, move |_, event| {
+        let inbox = inbox.clone();
+        async move { assert_eq!(inbox.accept(event).await.unwrap(), Accepted::Stored) }
+    })
+    .await
+}
+
+/// Reads the body no further than to find the event's name.
+#[derive(Deserialize)]
+struct Nothing {}
+
+/// How long a worker whose handler does nothing takes for so many events. It is stopped afterwards.
+pub async fn work(inbox: &Inbox, concurrency: usize, count: usize) -> Duration {
+    let state = Arc::new((AtomicUsize::new(0), Notify::new(), count));
+    let handler = async |state: Arc<(AtomicUsize, Notify, usize)>, _: WebhookEvent<Nothing>| {
+        if state.0.fetch_add(1, Ordering::Relaxed) + 1 == state.2 {
+            state.1.notify_one();
+        }
+    };
+    let begun = Instant::now();
+    let worker = inbox.worker(Arc::clone(&state)).concurrency(concurrency).fallback(handler).start().unwrap();
+    state.1.notified().await;
+    let took = begun.elapsed();
+    worker.shutdown(Duration::from_secs(60)).await;
+    took
+}
+
+/// What a worker costs beside an accept, in this process's CPU time per event. Returns both.
+pub async fn cpu_of_accept_and_worker(inbox: &Inbox, events: Vec<Verified>) -> [Duration; 2] {
+    let count = events.len();
+    let per_event = |cpu: Duration| cpu / u32::try_from(count).unwrap();
+    let before = cpu();
+    accept_rate(inbox, events).await;
+    let accepted = cpu();
+    work(inbox, 16, count).await;
+    [per_event(accepted - before), per_event(cpu() - accepted)]
+}
+
+/// The CPU time of this process, in hundredths of a second.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let ticks: u64 = rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Of this process, in KiB.
+pub fn resident_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// How long a take and an end last with few events pending and with many, one at a time and 16 at
+/// once. Prints the medians and their ratios.
+pub async fn compare_takes(few: &Inbox, many: &Inbox, mut next: impl FnMut() -> Verified) {
+    const FEW: usize = 1_000;
+    const TAKEN: usize = 400;
+
+    for concurrency in [1, 16] {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..7 {
+            let missing = FEW - usize::try_from(few.stats().await.unwrap().ready).unwrap().min(FEW);
+            accept_rate(few, (0..missing).map(|_| next()).collect()).await;
+            for (times, inbox) in times.iter_mut().zip([few, many]) {
+                times.push(work(inbox, concurrency, TAKEN).await.as_secs_f64() * 1e6 / TAKEN as f64);
+            }
+        }
+        let [few, many] = times.map(median);
+        println!(
+            "handling an event, {concurrency} at once: {few:.0} µs with 1,000 pending, {many:.0} µs with 1,000,000, \
+             ratio {:.2} (target: at most 2)",
+            many / few
+        );
+    }
+}
+
+/// A directory for files, deleted in the end.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
