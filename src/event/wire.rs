@@ -143,6 +143,7 @@ fn read_record<T: FromRecord>(
     reader: &mut Reader<'_, NotRead>,
 ) -> Result<(), NotRead> {
     T::check_object(name).map_err(NotRead::custom)?;
+    reader.expect_value()?;
     let start = begin_object(reader);
     *place = Some(T::read(Payload { name, body }, reader)?);
     end_object(reader, start)

@@ -225,6 +225,60 @@ fn depths_around_the_limit_of_serde_json() {
     }
 }
 
+/// `serde_json` reads such a type from these texts, since it leaves it to the type what has to be there.
+#[test]
+fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Variant {
+        A(Unread),
+        B { a: Unread },
+        Name(Unread, Unread),
+    }
+
+    for unread in [
+        "",
+        " ",
+        r#"{"a":}"#,
+        r#"{"a": }"#,
+        r#"{"a":,"b":1}"#,
+        r#"{"b":"x","a":}"#,
+        r#"{"a":{"a":}}"#,
+        "[,]",
+        "[1,]",
+        r#"{"a":[]"#,
+        r#"{"b":{"a":}}"#,
+        r#"{"name":[,]}"#,
+        r#"{"a":{"b":{"a":},"name":1}}"#,
+    ] {
+        for envelope in &ENVELOPES {
+            compare_each_in(envelope, unread);
+            let delivery = verified(envelope.around(unread));
+            oracle::compare::<Unread>(unread, envelope, &delivery);
+            oracle::compare::<HashMap<String, Unread>>(unread, envelope, &delivery);
+            oracle::compare::<Vec<Unread>>(unread, envelope, &delivery);
+            oracle::compare::<(Unread, Unread)>(unread, envelope, &delivery);
+            oracle::compare::<Variant>(unread, envelope, &delivery);
+            oracle::compare::<Lenient<Unread>>(unread, envelope, &delivery);
+            oracle::compare::<Lenient<Variant>>(unread, envelope, &delivery);
+        }
+    }
+}
+
+#[test]
+fn a_type_may_leave_objects_unopened_that_have_nothing_but_odd_names() {
+    for record in [
+        r#"{"\ud800":1}"#,
+        r#"{ "\ud800" : 1 , "\udc00":[2] }"#,
+        r#"{"\ud800":1,"b":2}"#,
+        r#"{"a":{},"\ud800":1}"#,
+        r#"{"a":{"name":5},"b":"x"}"#,
+        r#"{"a":{"firstName":5,"lastName":6},"b":[]}"#,
+    ] {
+        compare_each(record);
+    }
+}
+
 /// What serde calls may go on for as long as there are errors.
 #[test]
 fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {

@@ -256,6 +256,34 @@ async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
     expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
+/// The copy that asks the store came later, so its own answer is not due yet, and it is rejected.
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_is_handled_though_a_copy_that_asked_for_it_is_rejected() {
+    let store = scripted_store::ScriptedStore::new();
+    store.answer_after(SHORT * 2);
+    store.fail_all();
+    let (receiver, mut outcomes) = Outcomes::of(
+        Receiver::new(verifier())
+            .deduplicate(Deduplicate::new(store).on_store_failure(StoreFailure::Reject))
+            .acknowledge_within(SHORT * 3),
+    );
+    let service = WebhookLayer::new(receiver).layer(service_fn(|_: http::Request<VerifiedBody>| async {
+        Ok::<_, Infallible>(http::Response::new(Full::<Bytes>::default()))
+    }));
+    let body = event("shared");
+    let (chunks, slow) = bodies::channel();
+    let early = tokio::spawn(service.clone().oneshot(bodies::delivery(&body, slow)));
+    sleep(SHORT * 3 / 2).await;
+    let late = tokio::spawn(service.oneshot(bodies::delivery(&body, Full::<Bytes>::from(body.clone()))));
+    sleep(SHORT / 10).await;
+    chunks.send(body.into()).unwrap();
+    drop(chunks);
+    assert_eq!(early.await.unwrap().unwrap().status(), 202);
+    assert_eq!(late.await.unwrap().unwrap().status(), 503);
+    expect(&mut outcomes, OutcomeKind::Refused(RefusalKind::StoreFailed), false).await;
+    expect(&mut outcomes, OutcomeKind::Handled, true).await;
+}
+
 /// However many captured deliveries are replayed, however slow the store, and whoever handled them:
 /// genuine deliveries find room.
 #[tokio::test(start_paused = true)]

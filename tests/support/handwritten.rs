@@ -163,3 +163,113 @@ impl<'de> Deserialize<'de> for Bytes {
         deserializer.deserialize_byte_buf(BytesVisitor)
     }
 }
+
+/// Which of its methods a visitor is called by, for each value and name. Asks for bytes, or for anything.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Visited<const AS_BYTES: bool>(Vec<String>);
+
+impl<'de, const AS_BYTES: bool> Deserialize<'de> for Visited<AS_BYTES> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CallVisitor<const AS_BYTES: bool>;
+
+        macro_rules! calls {
+            ($($method:ident($Type:ty))*) => {
+                $(fn $method<E>(self, value: $Type) -> Result<Self::Value, E> {
+                    Ok(Visited(vec![format!("{} {value:?}", stringify!($method))]))
+                })*
+            };
+        }
+
+        impl<'de, const AS_BYTES: bool> Visitor<'de> for CallVisitor<AS_BYTES> {
+            type Value = Visited<AS_BYTES>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("any value")
+            }
+
+            calls! {
+                visit_bool(bool) visit_i64(i64) visit_u64(u64) visit_f64(f64)
+                visit_str(&str) visit_borrowed_str(&'de str) visit_string(String)
+                visit_bytes(&[u8]) visit_borrowed_bytes(&'de [u8]) visit_byte_buf(Vec<u8>)
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Visited(vec!["visit_unit".to_owned()]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut calls = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Self::Value, Self::Value>()? {
+                    calls.extend(name.0.into_iter().chain(value.0));
+                }
+                Ok(Visited(calls))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut calls = Vec::new();
+                while let Some(element) = seq.next_element::<Self::Value>()? {
+                    calls.extend(element.0);
+                }
+                Ok(Visited(calls))
+            }
+        }
+
+        if AS_BYTES {
+            deserializer.deserialize_byte_buf(CallVisitor)
+        } else {
+            deserializer.deserialize_any(CallVisitor)
+        }
+    }
+}
+
+/// An enum that ignores what is wrong with its variant.
+#[derive(Debug, PartialEq)]
+pub(crate) struct AnyVariant(bool);
+
+impl<'de> Deserialize<'de> for AnyVariant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyVisitor;
+
+        impl<'de> Visitor<'de> for AnyVisitor {
+            type Value = AnyVariant;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a variant")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<AnyVariant, A::Error> {
+                Ok(AnyVariant(data.variant::<u8>().is_ok()))
+            }
+        }
+
+        deserializer.deserialize_enum("AnyVariant", &[], AnyVisitor)
+    }
+}
+
+/// Does not look into an object or array.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Unopened;
+
+impl<'de> Deserialize<'de> for Unopened {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UnopenedVisitor;
+
+        impl<'de> Visitor<'de> for UnopenedVisitor {
+            type Value = Unopened;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object or array")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Unopened, A::Error> {
+                Ok(Unopened)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Unopened, A::Error> {
+                Ok(Unopened)
+            }
+        }
+
+        deserializer.deserialize_any(UnopenedVisitor)
+    }
+}

@@ -23,7 +23,7 @@ use twenty_webhook::{
 };
 
 use super::{
-    handwritten::{Bytes, First, LenientMap, NamedBy, Twice, Unread},
+    handwritten::{AnyVariant, Bytes, First, LenientMap, NamedBy, Twice, Unopened, Unread, Visited},
     oracle::{Envelope, compare},
 };
 
@@ -359,7 +359,7 @@ macro_rules! each_field {
             LenientMap<Unread, u8>, LenientMap<String, Unread>, NamedBy<String>, NamedBy<u8>, NamedBy<bool>,
             NamedBy<Value>, NamedBy<IgnoredAny>, BTreeMap<NamedBy<u8>, u8>, BTreeMap<NamedBy<String>, u8>,
             BTreeMap<NamedBy<Option<String>>, u8>, BTreeMap<NamedBy<Unread>, u8>, Vec<Unread>, Twice,
-            Emails, Phones, Actor, Currency,
+            Emails, Phones, Actor, Currency, Visited<false>, Visited<true>, AnyVariant, Unopened,
         }
     };
 }
@@ -379,7 +379,8 @@ fn compare_records(record: &str, envelope: &Envelope, delivery: &Verified) {
         Defaults, Strict, Aliased, Flattened, FlattenedStruct, Transparent, NewRecord, Even, First,
         HashMap<String, u8>, BTreeMap<String, Value>, BTreeMap<bool, u8>, BTreeMap<i64, Value>,
         BTreeMap<External, Value>, Value, IgnoredAny, Vec<u8>, Option<Inner>, External, Internal, Adjacent, Untagged,
-        (), String, i128, Option<Box<Between<Inner>>>, (u8, u8), Unit, Pair,
+        (), String, i128, Option<Box<Between<Inner>>>, (u8, u8), Unit, Pair, Visited<false>, LenientMap<Visited<true>, u8>,
+        AnyVariant, Unopened,
     }
 }
 
@@ -417,4 +418,6 @@ pub(crate) const KINDS: &[Compare] = &[
     compare::<LenientMap<String, Scalars>>,
     compare::<Option<Vec<LenientInner>>>,
     compare::<Twice>,
+    compare::<LenientMap<Visited<true>, Visited<false>>>,
+    compare::<Lenient<AnyVariant>>,
 ];

@@ -167,6 +167,7 @@ impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {
             [b':', rest @ ..] if member != 0 => self.reader.rest = rest,
             rest => return Err(self.reader.no_value(member != 0 || rest.first() == Some(&b':'))),
         }
+        self.reader.expect_value()?;
         let value = seed.deserialize(&mut *self.reader);
         if value.is_err() || self.reader.is_lost {
             self.reader.fail_at(member);
@@ -250,7 +251,7 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         *self.is_read = true;
         match self.name {
             Cow::Borrowed(name) => visitor.visit_borrowed_bytes(name.as_bytes()),
-            Cow::Owned(name) => visitor.visit_byte_buf(name.into_bytes()),
+            Cow::Owned(name) => visitor.visit_bytes(name.as_bytes()),
         }
     }
 
@@ -294,9 +295,11 @@ impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
     type Variant = &'a mut Reader<'de, E>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self::Variant), E> {
-        let Some(name) = self.0.name()? else { return Err(self.0.reader.lose()) };
+        // As for `serde_json`, the end of the object is still there.
+        let Some(name) = self.0.name()? else { return Err(E::custom("an object without a variant")) };
         let variant = self.0.read_name(name, seed)?;
         self.0.reader.expect(b':')?;
+        self.0.reader.expect_value()?;
         Ok((variant, self.0.reader))
     }
 }

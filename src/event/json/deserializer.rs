@@ -20,7 +20,8 @@ const RAW_VALUE: &str = "$serde_json::private::RawValue";
 pub(super) fn visit_string<'de, V: Visitor<'de>, E: Error>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, E> {
     match text {
         Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-        Cow::Owned(text) => visitor.visit_string(text),
+        // Not `visit_string`, which some types read differently, and `serde_json` never calls.
+        Cow::Owned(text) => visitor.visit_str(&text),
     }
 }
 

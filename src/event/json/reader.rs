@@ -209,6 +209,15 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
+    /// A type may read nothing where a value has to be.
+    #[inline]
+    pub(in crate::event) fn expect_value(&mut self) -> Result<(), E> {
+        match self.next() {
+            Some(b',' | b'}') | None => Err(self.lose()),
+            _ => Ok(()),
+        }
+    }
+
     /// `null`, `true` or `false`, which comes next.
     #[inline]
     pub(super) fn word(&mut self, word: &[u8]) -> Result<(), E> {
@@ -367,10 +376,14 @@ impl<'de, E: Error> Reader<'de, E> {
     /// Passes over hidden members that a type did not look for, before the end of their object.
     #[cold]
     fn pass_trailing_hidden(&mut self) {
-        while let [b',', next @ ..] = behind_space(self.rest)
-            && behind_space(next).len() == self.hidden_at
-        {
-            self.rest = behind_space(next);
+        loop {
+            let rest = behind_space(self.rest);
+            // There is no comma where the type did not look for any member.
+            let next = if let [b',', next @ ..] = rest { behind_space(next) } else { rest };
+            if next.len() != self.hidden_at {
+                return;
+            }
+            self.rest = next;
             self.pass_hidden();
         }
     }

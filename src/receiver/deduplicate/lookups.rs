@@ -30,8 +30,12 @@ impl Lookups {
             let mut theirs = match self.begin(key) {
                 Lookup::Ours(ours) => {
                     let found = look_up().await;
-                    // What was free is ours, so to the others it is running.
-                    ours.tell(found.as_ref().err().copied().unwrap_or(Duplicate::Running));
+                    ours.tell(match found {
+                        // What was free is ours, so to the others it is running. Which route may
+                        // handle it, each has to look for itself.
+                        Ok(_) | Err(Duplicate::OtherRoute) => Duplicate::Running,
+                        Err(duplicate) => duplicate,
+                    });
                     return found;
                 }
                 Lookup::Theirs(theirs) => theirs,
@@ -125,6 +129,7 @@ mod tests {
             (Ok(()), Duplicate::Running),
             (Err(Duplicate::Handled), Duplicate::Handled),
             (Err(Duplicate::Unknown), Duplicate::Unknown),
+            (Err(Duplicate::OtherRoute), Duplicate::Running),
         ] {
             let store = Store::default();
             let first = store.ask().await;

@@ -42,6 +42,8 @@ impl Deduplication {
                     waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
+                // The copy that asked need not be handled; this one has to be, and asks for itself.
+                Err(Duplicate::Unknown) if must_handle() => continue,
                 ended => return ended,
             }
             sleep(ASK_AGAIN).await;
