@@ -39,8 +39,9 @@ pub enum StoreFailure {
     #[default]
     Handle,
     /// Reject it with 503. It is lost, unless the sender is not Twenty itself but something that
-    /// repeats. A delivery that was answered 202 before the store failed is handled, because nobody
-    /// would learn of the rejection.
+    /// repeats. A delivery that was answered 202 before the store failed is handled, because the sender
+    /// does not see a rejection. The exception is a delivery that was acknowledged while a duplicate of
+    /// it was waiting: the duplicate takes its place, and is rejected if it was not acknowledged.
     Reject,
 }
 
