@@ -76,12 +76,14 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
 }
 
 async fn worker(numbers: &mut impl Iterator<Item = usize>) {
+    const WORKED_ON: usize = 4_000;
+
     let server = Server::start(&SETTINGS);
     let inbox = Inbox::connect(&server.url()).await.unwrap();
     let verifier = support::verifier(&[support::SECRET]);
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
+        let events = numbers.by_ref().take(WORKED_ON).map(|number| verified(&verifier, number)).collect();
         let [accept, worker] = cpu_of_accept_and_worker(&inbox, events).await;
         println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
         ratios.push(worker.as_secs_f64() / accept.as_secs_f64());

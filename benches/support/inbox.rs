@@ -29,7 +29,7 @@ pub fn body(number: usize) -> Bytes {
 
 pub fn verified(verifier: &Verifier, number: usize) -> Verified {
     let body = body(number);
-    verifier.verify(super::headers(&body), body).unwrap()
+    verifier.verify(crate::support::headers(&body), body).unwrap()
 }
 
 /// How many per second, of events that were verified before, with this many in flight.
@@ -67,8 +67,9 @@ pub async fn accept_rate(inbox: &Inbox, events: Vec<Verified>) -> f64 {
     .await
 }
 
-/// Reads the body no further than to find the event's name.
+/// Reads the body no further than needed.
 #[derive(Deserialize)]
+#[serde(rename = "note")]
 struct Nothing {}
 
 /// How long a worker whose handler does nothing takes for so many events. It is stopped afterwards.
@@ -98,12 +99,11 @@ pub async fn cpu_of_accept_and_worker(inbox: &Inbox, events: Vec<Verified>) -> [
     [per_event(accepted - before), per_event(cpu() - accepted)]
 }
 
-/// The CPU time of this process, in hundredths of a second.
+/// The CPU time of this process's threads, none of which may have ended.
 fn cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, rest) = stat.rsplit_once(") ").unwrap();
-    let ticks: u64 = rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    Duration::from_millis(ticks * 10)
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("schedstat"));
+    let nanos = tasks.map(|path| fs::read_to_string(path).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap());
+    Duration::from_nanos(nanos.sum())
 }
 
 /// Of this process, in KiB.

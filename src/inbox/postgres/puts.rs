@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::yield_now,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_postgres::types::Type;
 
@@ -42,14 +42,30 @@ pub(super) struct Puts {
 }
 
 impl Puts {
+    /// How long a batch waits at most for those that were in the last one: a quarter of the time that
+    /// the last one took, and no longer than this.
+    const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
         let mut received = Vec::new();
-        while jobs.recv_many(&mut received, BATCH).await > 0 {
-            // Whoever was just answered comes with the next event at once.
+        let mut pause = Duration::ZERO;
+        // Those that wait, and those that were just answered.
+        let mut expected = 0;
+        while !received.is_empty() || jobs.recv_many(&mut received, BATCH).await > 0 {
+            // Whoever was just answered comes with the next event at once. Without this, two halves of
+            // them would take turns, each with an fsync of its own.
+            let others = async {
+                while received.len() < expected {
+                    let missing = expected.saturating_sub(received.len());
+                    if jobs.recv_many(&mut received, missing).await == 0 {
+                        return;
+                    }
+                }
+            };
+            _ = timeout(pause, others).await;
             yield_now().await;
-            while let Some(job) = (received.len() < BATCH).then(|| jobs.try_recv().ok()).flatten() {
-                received.push(job);
-            }
+            receive_more(&mut jobs, &mut received);
+            let (begun, count) = (Instant::now(), received.len());
             let mut waiting = std::mem::take(&mut received).into_iter().peekable();
             while waiting.peek().is_some() {
                 let mut bytes = 0_usize;
@@ -64,6 +80,9 @@ impl Puts {
                 batch.retain(|job| !job.reply.is_closed());
                 self.put(batch).await;
             }
+            pause = begun.elapsed().checked_div(4).unwrap_or_default().min(Self::LONGEST_PAUSE);
+            receive_more(&mut jobs, &mut received);
+            expected = count.saturating_add(received.len()).min(BATCH);
         }
     }
 
@@ -148,6 +167,13 @@ impl Puts {
         let bytes: i64 = row.try_get(1).map_err(|error| unreadable(&error))?;
         self.room.counted(&self.shared.bounds, super::unsigned(pending), super::unsigned(bytes));
         Ok(())
+    }
+}
+
+/// Takes what has arrived by now.
+fn receive_more(jobs: &mut mpsc::Receiver<PutJob>, received: &mut Vec<PutJob>) {
+    while let Some(job) = (received.len() < BATCH).then(|| jobs.try_recv().ok()).flatten() {
+        received.push(job);
     }
 }
 

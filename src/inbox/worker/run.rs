@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
-    task::{Id, JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet, yield_now},
     time::{sleep, timeout},
 };
 
@@ -107,6 +107,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     async fn run_some(&mut self) -> bool {
         let slot = Arc::clone(&self.shared.slots).acquire_owned();
         let Some(Ok(mut slots)) = self.unless_told(slot).await else { return false };
+        // Events that ended in one transaction free their slots at once: one take fills them.
+        yield_now().await;
         let more = self.shared.slots.available_permits().min(BATCH as usize);
         let more = u32::try_from(more).unwrap_or(BATCH);
         if let Ok(more) = Arc::clone(&self.shared.slots).try_acquire_many_owned(more) {
