@@ -28,6 +28,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How long a statement may take. Whoever put the events waits for 3 seconds altogether.
 const WITHIN: Duration = Duration::from_secs(2);
 
+/// How long the first count may take. Without one, nothing is stored, however often it is tried.
+const FIRST_COUNT_WITHIN: Duration = Duration::from_secs(10);
+
 pub(super) struct PutJob {
     pub(super) event: NewEvent,
     /// In milliseconds.
@@ -131,7 +134,9 @@ impl Puts {
             return Ok(batch);
         }
         if let Err(error) = self.count().await {
-            return Err((error, batch));
+            // Counting takes long while many rows are not vacuumed yet. Then the last count has to do.
+            self.room.renew();
+            return if self.room.is_for(&batch) { Ok(batch) } else { Err((error, batch)) };
         }
         if self.room.is_for(&batch) {
             return Ok(batch);
@@ -161,7 +166,8 @@ impl Puts {
 
     /// Counts what is there.
     async fn count(&mut self) -> Result<(), InboxError> {
-        let rows = self.link.query(&self.shared.sql.held, &[], WITHIN).await?;
+        let within = if self.room.counted_at.is_some() { WITHIN } else { FIRST_COUNT_WITHIN };
+        let rows = self.link.query(&self.shared.sql.held, &[], within).await?;
         let row = rows.first().ok_or_else(super::no_row)?;
         let pending: i64 = row.try_get(0).map_err(|error| unreadable(&error))?;
         let bytes: i64 = row.try_get(1).map_err(|error| unreadable(&error))?;
@@ -227,6 +233,11 @@ impl Room {
         };
     }
 
+    /// Makes an old count good for as long again.
+    fn renew(&mut self) {
+        self.counted_at = self.counted_at.map(|_| Instant::now());
+    }
+
     fn is_for(&self, batch: &[PutJob]) -> bool {
         let events = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let bytes = batch.iter().map(|job| job.event.bytes.len()).fold(0, usize::saturating_add);
@@ -238,5 +249,31 @@ impl Room {
     fn use_up(&mut self, job: &PutJob) {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(u64::try_from(job.event.bytes.len()).unwrap_or(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::store::NewEvent, *};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_count_is_good_again_when_it_is_renewed_but_its_room_is_used_up_all_the_same() {
+        let bounds = Bounds { max_pending: 3, max_bytes: 1_000, ..crate::inbox::model::BOUNDS };
+        let job = || {
+            let event = NewEvent::from(crate::inbox::model::event(1));
+            PutJob { event, fresh_until: 0, reply: oneshot::channel().0 }
+        };
+        let mut room = Room::unknown();
+        room.renew();
+        assert!(!room.is_for(&[job()]), "nothing was counted");
+        room.counted(&bounds, 1, 0);
+        assert!(room.is_for(&[job(), job()]) && !room.is_for(&[job(), job(), job()]));
+        tokio::time::advance(Room::GOOD_FOR).await;
+        assert!(!room.is_for(&[job()]));
+        room.renew();
+        assert!(room.is_for(&[job(), job()]));
+        room.use_up(&job());
+        room.use_up(&job());
+        assert!(!room.is_for(&[job()]));
     }
 }
