@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::yield_now,
     time::Instant,
 };
@@ -32,6 +32,8 @@ pub(super) struct PutJob {
     pub(super) event: NewEvent,
     /// In milliseconds.
     pub(super) fresh_until: i64,
+    /// What it takes up of the bound of what waits, also when nobody waits for the answer any more.
+    pub(super) _room: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<Result<Put, InboxError>>,
 }
 
