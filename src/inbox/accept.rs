@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Inbox, InboxError, InboxErrorKind, InboxFailure, RecordKey, StoredEvent, store::Put, telemetry};
 use crate::{
-    deduplicate::{ClaimOutcome, ClaimStore, MemoryStore},
+    deduplicate::{ClaimKey, ClaimOutcome, ClaimStore, MemoryStore},
     verify::Verified,
 };
 
@@ -50,6 +50,11 @@ impl Direct {
 
     pub(super) fn set_worker(&self, worker: Option<Weak<dyn DirectHandler>>) {
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
+    }
+
+    /// Whether the event was handled at once, because it could not be stored in time.
+    pub(super) fn is_handled(&self, key: ClaimKey) -> bool {
+        self.handled.is_completed_here(key)
     }
 
     fn worker(&self) -> Option<std::sync::Arc<dyn DirectHandler>> {
@@ -92,7 +97,7 @@ impl Inbox {
     /// The delivery could neither be stored nor handled: answer 503. Twenty does not send it again.
     pub async fn accept(&self, verified: Verified) -> Result<Accepted, InboxError> {
         let key = self.inner.naming.key(&verified, telemetry::key_by_panicked);
-        if self.inner.direct.handled.is_completed_here(key) {
+        if self.inner.direct.is_handled(key) {
             return Ok(Accepted::Duplicate);
         }
         let record = RecordKey::of_body(verified.body());

@@ -50,8 +50,10 @@ pub enum InboxFailure {
 /// events of one record do not run at the same time in one process, but may in two.
 ///
 /// Two connections are made, each again when it ends. Connect to the server itself, or through a pool
-/// that gives a session to each client: `LISTEN` needs one. Within the pool's transactions it works, too, but
-/// others' events are found a second later.
+/// that gives a session to each client: `LISTEN` needs one. With a pool that gives a connection for each
+/// transaction (as with `pool_mode = transaction`), others' events are found a second later, and
+/// settings of a session may not reach the connection that stores an event: set `synchronous_commit`
+/// to `on` for the database or the user, so that what was accepted is on disk.
 ///
 /// The server's clock decides what is due and which lease has ended. [`clock`](Self::clock) gives the
 /// time of acceptance only.

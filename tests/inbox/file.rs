@@ -36,6 +36,18 @@ async fn an_empty_file_becomes_an_inbox() {
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
 }
 
+/// As where the volume with the data is mounted elsewhere.
+#[cfg(unix)]
+#[test]
+fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
+    let (link, target) = (path("link"), path("target"));
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let _inbox = Inbox::open(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::metadata(&target).unwrap().len() > 0);
+}
+
 #[test]
 fn a_file_that_is_open_elsewhere_is_locked() {
     let path = path("locked");
@@ -48,16 +60,25 @@ fn a_file_that_is_open_elsewhere_is_locked() {
 /// As in a rolling restart.
 #[tokio::test]
 async fn opening_waits_until_another_process_closes_the_file() {
-    let path = path("waits");
-    let first = Inbox::open(&path).unwrap();
-    first.accept(note(1)).await.unwrap();
-    let second = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || Inbox::open(path).unwrap()
-    });
-    assert!(!second.is_finished());
-    drop(first);
-    assert_eq!(second.await.unwrap().stats().await.unwrap().ready, 1);
+    for timeout in [InboxBuilder::DEFAULT_LOCK_TIMEOUT, Duration::MAX] {
+        let path = path("waits");
+        let first = Inbox::open(&path).unwrap();
+        first.accept(note(1)).await.unwrap();
+        let (began, begun) = std::sync::mpsc::channel();
+        let second = tokio::task::spawn_blocking({
+            let path = path.clone();
+            move || {
+                began.send(()).unwrap();
+                Inbox::builder().lock_timeout(timeout).open(path)
+            }
+        });
+        begun.recv().unwrap();
+        // Time for an attempt that does not wait to fail.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!second.is_finished(), "{timeout:?}");
+        drop(first);
+        assert_eq!(second.await.unwrap().unwrap().stats().await.unwrap().ready, 1);
+    }
 }
 
 #[test]

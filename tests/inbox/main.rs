@@ -10,6 +10,7 @@ mod dead_letters;
 mod file;
 #[cfg(all(feature = "actix-web", feature = "axum"))]
 mod mounted;
+mod panics;
 mod restarts;
 mod setup;
 #[cfg(all(feature = "metrics", feature = "tracing"))]

@@ -86,7 +86,9 @@ async fn the_event_and_its_id_are_the_same_on_each_attempt() {
 }
 
 /// One attempt of a handler: what it did to the event.
-async fn fate<R>(handler: impl Fn(WebhookEvent) -> R + Send + Sync + 'static) -> (Stats, Option<(DeadReason, String)>)
+pub(crate) async fn fate<R>(
+    handler: impl Fn(WebhookEvent) -> R + Send + Sync + 'static,
+) -> (Stats, Option<(DeadReason, String)>)
 where
     R: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {

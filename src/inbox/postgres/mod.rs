@@ -58,7 +58,7 @@ pub(super) struct PgStore {
     shared: Arc<Shared>,
     puts: mpsc::Sender<PutJob>,
     /// Bounds what waits to be put, in KiB.
-    queued: Semaphore,
+    queued: Arc<Semaphore>,
     changes: mpsc::Sender<ChangeJob>,
     /// One at a time.
     taking: AsyncMutex<()>,
@@ -156,7 +156,7 @@ impl PgStore {
             tokio::spawn(stay_connected(Arc::clone(&shared))).abort_handle(),
             tokio::spawn(announce(Arc::clone(&shared))).abort_handle(),
         ];
-        let queued = Semaphore::new(Self::MAX_QUEUED_KIB as usize);
+        let queued = Arc::new(Semaphore::new(Self::MAX_QUEUED_KIB as usize));
         Ok(Self { shared, puts, queued, changes, taking: AsyncMutex::default(), tasks })
     }
 
@@ -324,12 +324,11 @@ impl Store for PgStore {
             let fresh_until = signed(event.verified.fresh_until().as_millis().min(1 << 53));
             let event = NewEvent::from(event);
             let kib = u32::try_from(event.bytes.len() >> 10).unwrap_or(u32::MAX).saturating_add(1);
-            let room = self.queued.acquire_many(kib.min(Self::MAX_QUEUED_KIB)).await;
+            let room = Arc::clone(&self.queued).acquire_many_owned(kib.min(Self::MAX_QUEUED_KIB)).await;
+            let room = room.map_err(|_| stopped())?;
             let (reply, answer) = oneshot::channel();
-            self.puts.send(PutJob { event, fresh_until, reply }).await.map_err(|_| stopped())?;
-            let put = answer.await.map_err(|_| stopped())?;
-            drop(room);
-            put
+            self.puts.send(PutJob { event, fresh_until, _room: room, reply }).await.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
         }))
     }
 

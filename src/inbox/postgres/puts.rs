@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::yield_now,
     time::{Instant, timeout},
 };
@@ -35,6 +35,8 @@ pub(super) struct PutJob {
     pub(super) event: NewEvent,
     /// In milliseconds.
     pub(super) fresh_until: i64,
+    /// What it takes up of the bound of what waits, also when nobody waits for the answer any more.
+    pub(super) _room: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<Result<Put, InboxError>>,
 }
 
@@ -259,9 +261,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_old_count_is_good_again_when_it_is_renewed_but_its_room_is_used_up_all_the_same() {
         let bounds = Bounds { max_pending: 3, max_bytes: 1_000, ..crate::inbox::model::BOUNDS };
+        let queued = Arc::new(tokio::sync::Semaphore::new(10));
         let job = || {
+            let _room = Arc::clone(&queued).try_acquire_owned().unwrap();
             let event = NewEvent::from(crate::inbox::model::event(1));
-            PutJob { event, fresh_until: 0, reply: oneshot::channel().0 }
+            PutJob { event, fresh_until: 0, _room, reply: oneshot::channel().0 }
         };
         let mut room = Room::unknown();
         room.renew();

@@ -43,13 +43,14 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
         create(path, options)?;
     }
     warn_of_its_mode(path);
+    // None for a timeout so long that it never ends.
     let deadline = Instant::now().checked_add(options.lock_timeout);
     let mut is_waiting = false;
     loop {
         match open(path, options) {
             Err(error)
                 if error.kind() == InboxErrorKind::Locked
-                    && deadline.is_some_and(|deadline| Instant::now() < deadline) =>
+                    && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
             {
                 if !is_waiting {
                     is_waiting = true;
@@ -128,6 +129,9 @@ pub(super) fn builder(cache: usize) -> Builder {
 /// another name, and gets its own once it is on disk.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
+    // An empty file behind a symbolic link is replaced, and not the link.
+    let target = fs::canonicalize(path);
+    let path = target.as_deref().unwrap_or(path);
     let temporary = temporary_name(path).map_err(cannot)?;
     let result = (|| {
         let file = create_private(&temporary).map_err(cannot)?;

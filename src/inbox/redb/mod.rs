@@ -29,7 +29,7 @@ use writer::{Command, Job, Writer};
 pub(super) struct RedbStore {
     jobs: mpsc::Sender<Job>,
     /// Bounds what waits for the writer, in KiB.
-    queued: Semaphore,
+    queued: Arc<Semaphore>,
     work: Arc<Notify>,
     clock: Arc<dyn Clock>,
 }
@@ -67,7 +67,7 @@ impl RedbStore {
         std::thread::Builder::new().name("twenty-inbox".to_owned()).spawn(move || writer.run(received)).map_err(
             |error| InboxError::because(InboxErrorKind::Unavailable, "cannot start the inbox's thread", error),
         )?;
-        Ok(Self { jobs, queued: Semaphore::new(Self::MAX_QUEUED_KIB as usize), work, clock })
+        Ok(Self { jobs, queued: Arc::new(Semaphore::new(Self::MAX_QUEUED_KIB as usize)), work, clock })
     }
 
     fn now(&self) -> Timestamp {
@@ -105,10 +105,9 @@ impl Store for RedbStore {
         Box::pin(async move {
             let event = super::store::NewEvent::from(event);
             let kib = u32::try_from(event.bytes.len() >> 10).unwrap_or(u32::MAX).saturating_add(1);
-            let room = self.queued.acquire_many(kib.min(Self::MAX_QUEUED_KIB)).await;
-            let put = self.ask(|reply| Command::Put(event, reply)).await;
-            drop(room);
-            put
+            let room = Arc::clone(&self.queued).acquire_many_owned(kib.min(Self::MAX_QUEUED_KIB)).await;
+            let room = room.map_err(|_| stopped())?;
+            self.ask(|reply| Command::Put(event, room, reply)).await
         })
     }
 

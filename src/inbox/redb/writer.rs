@@ -7,7 +7,7 @@ use std::{
 };
 
 use redb::{Database, ReadTransaction, ReadableDatabase};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     super::{
@@ -33,7 +33,8 @@ pub(super) struct Job {
 }
 
 pub(super) enum Command {
-    Put(NewEvent, Reply<Put>),
+    /// With the room that it takes up while it waits, also when nobody waits for the answer any more.
+    Put(NewEvent, OwnedSemaphorePermit, Reply<Put>),
     Begin(Reply<()>),
     Take(Take, Reply<Taken>),
     End(Lease, End, Reply<bool>),
@@ -55,7 +56,7 @@ impl Command {
 
     fn fail(self, error: InboxError) {
         match self {
-            Self::Put(_, reply) => drop(reply.send(Err(error))),
+            Self::Put(.., reply) => drop(reply.send(Err(error))),
             Self::Begin(reply) => drop(reply.send(Err(error))),
             Self::Take(_, reply) => drop(reply.send(Err(error))),
             Self::End(.., reply) | Self::Maintain(reply) | Self::Compact(reply) => drop(reply.send(Err(error))),
@@ -259,7 +260,7 @@ impl Writer {
     ) -> Result<(), Failure> {
         let bounds = &self.bounds;
         let answer = match command {
-            Command::Put(event, reply) => {
+            Command::Put(event, _room, reply) => {
                 let put = keep(tables.put(&event, bounds), reply)?;
                 let is_work = matches!(put.0, Ok(Put::Stored));
                 Answer { is_work, ..Answer::new(put.1, put.0) }

@@ -1,9 +1,13 @@
 //! What a handler is told, and what it says.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{
+    error::Error,
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use super::super::EventId;
-use crate::verify::Timestamp;
+use crate::{clip::MESSAGE, verify::Timestamp};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -96,16 +100,31 @@ impl HandlerError {
         &*self.source
     }
 
-    /// The error and what lies beneath it, in one line.
+    /// The error and what lies beneath it, in one line: its beginning, when it is long or has no end.
     pub(super) fn message(&self) -> String {
-        let mut message = self.source.to_string();
+        let mut message = Beginning(String::new());
+        let mut written = write!(message, "{}", self.source);
         let mut source = self.source.source();
-        while let Some(error) = source {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
+        while let (Ok(()), Some(error)) = (written, source) {
+            written = write!(message, ": {error}");
             source = error.source();
         }
-        message
+        message.0
+    }
+}
+
+/// The beginning of a text, long enough to be clipped to [`MESSAGE`] bytes. Refuses the rest.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.0.len() > MESSAGE {
+                return Err(fmt::Error);
+            }
+            self.0.push(c);
+        }
+        Ok(())
     }
 }
 

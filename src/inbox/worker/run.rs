@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     task::{Id, JoinError, JoinSet, yield_now},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -82,12 +82,15 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
 
     async fn work(&mut self) {
         let mut suspects = false;
+        // When a suspect could not be taken: another process has locked it, or the store failed.
+        let mut missed: Option<Instant> = None;
         while self.order() == Order::Run {
             self.reap();
             if suspects {
                 suspects = self.run_alone().await;
+                missed = (!suspects).then(Instant::now);
             } else {
-                suspects = self.run_some().await;
+                suspects = self.run_some(missed.is_none_or(|at| at.elapsed() >= POLL)).await;
             }
         }
     }
@@ -97,14 +100,14 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         let all = Arc::clone(&self.shared.slots).acquire_many_owned(self.shared.slot_count);
         let Some(Ok(slots)) = self.unless_told(all).await else { return false };
         self.reap();
-        let Some(taken) = self.take(1, true).await else { return true };
+        let Some(taken) = self.take(1, true).await else { return false };
         let is_one = !taken.events.is_empty();
         self.start(taken, slots, true);
         is_one
     }
 
-    /// Takes as many events as there are free slots. Whether there are suspects.
-    async fn run_some(&mut self) -> bool {
+    /// Takes as many events as there are free slots. Whether there are suspects, and their turn has come.
+    async fn run_some(&mut self, is_their_turn: bool) -> bool {
         let slot = Arc::clone(&self.shared.slots).acquire_owned();
         let Some(Ok(mut slots)) = self.unless_told(slot).await else { return false };
         // Events that ended in one transaction free their slots at once: one take fills them.
@@ -121,7 +124,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             return false;
         };
         self.turn = self.turn.wrapping_add(u64::try_from(taken.events.len()).unwrap_or_default());
-        let (suspects, next_due, is_full) = (taken.suspects, taken.next_due, taken.events.len() == limit);
+        let suspects = taken.suspects && is_their_turn;
+        let (next_due, is_full) = (taken.next_due, taken.events.len() == limit);
         self.start(taken, slots, false);
         if !suspects && !is_full {
             self.wait(next_due).await;

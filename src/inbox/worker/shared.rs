@@ -41,8 +41,12 @@ pub(super) struct Shared<S> {
     routes: Routes<Boxed<S>>,
     pub(super) policy: RetryPolicy,
     timeout: Duration,
+    /// How many events may be taken: each has a slot until the store knows how it ended.
     pub(super) slots: Arc<Semaphore>,
     pub(super) slot_count: u32,
+    /// As many, for handlers that run. An event whose end cannot be written needs none, so that
+    /// others can be handled at once while the store fails.
+    handlers: Semaphore,
     /// The records of which an event runs.
     busy: Mutex<HashSet<RecordKey>>,
     /// Whether the store has events that wait for a busy record.
@@ -96,6 +100,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             timeout,
             slots: Arc::new(Semaphore::new(slot_count as usize)),
             slot_count,
+            handlers: Semaphore::new(slot_count as usize),
             busy: Mutex::default(),
             left_busy: AtomicBool::new(false),
             wake: Notify::new(),
@@ -116,12 +121,28 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             let end = End::Dead { reason: DeadReason::Interrupted, message: message.into() };
             self.end(&event, lease, end, number, Duration::ZERO, Some(message), Ended::Dead).await;
         } else {
-            let begun = Instant::now();
-            let verdict = self.renewed_during(lease, self.attempt(&event, number, self.policy.is_last(number))).await;
+            let (verdict, took) = self.renewed_during(lease, self.handle_taken(&event, number, &slot)).await;
+            drop(busy);
             let (end, ended, error) = self.judge(verdict, number);
-            self.end(&event, lease, end, number, begun.elapsed(), error.as_deref(), ended).await;
+            self.end(&event, lease, end, number, took, error.as_deref(), ended).await;
         }
-        drop((busy, slot));
+        drop(slot);
+    }
+
+    /// Calls the handler of a taken event as soon as as many may run as it has slots. Returns how long
+    /// the handler took.
+    async fn handle_taken(&self, event: &StoredEvent, number: u32, slot: &OwnedSemaphorePermit) -> (Verdict, Duration) {
+        let slots = u32::try_from(slot.num_permits()).unwrap_or(self.slot_count);
+        let running = self.handlers.acquire_many(slots).await;
+        let begun = Instant::now();
+        let verdict = if self.inbox.direct.is_handled(event.key) {
+            // It was stored too late, and handled at once instead.
+            Verdict::Handled
+        } else {
+            self.attempt(event, number, self.policy.is_last(number)).await
+        };
+        drop(running);
+        (verdict, begun.elapsed())
     }
 
     /// Calls the event's handler.
@@ -135,13 +156,16 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             };
         };
         let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
-        let handled = caught(async { handler(self.state.clone(), verified.clone(), attempt).await });
-        match timeout(self.timeout, handled).await {
-            Ok(Ok(Ok(()))) => Verdict::Handled,
-            Ok(Ok(Err(error))) => Verdict::Failed(error.kind, HandlerError::message(&error)),
-            Ok(Err(panic)) => Verdict::Failed(Kind::Transient, panic),
-            Err(_) => Verdict::Failed(Kind::Transient, format!("the handler took longer than {:?}", self.timeout)),
-        }
+        // All that is the user's panics in here only: also what the timeout drops, and the error's text.
+        let verdict = caught(async {
+            let handled = async { handler(self.state.clone(), verified.clone(), attempt).await };
+            match timeout(self.timeout, handled).await {
+                Ok(Ok(())) => Verdict::Handled,
+                Ok(Err(error)) => Verdict::Failed(error.kind, HandlerError::message(&error)),
+                Err(_) => Verdict::Failed(Kind::Transient, format!("the handler took longer than {:?}", self.timeout)),
+            }
+        });
+        verdict.await.unwrap_or_else(|panic| Verdict::Failed(Kind::Transient, panic))
     }
 
     fn judge(&self, verdict: Verdict, number: u32) -> (End, Ended, Option<Box<str>>) {
@@ -234,10 +258,10 @@ impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
 
         Box::pin(async move {
             let admitted = timeout(PATIENCE, async {
-                let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+                let running = self.handlers.acquire().await.ok()?;
                 loop {
                     match self.occupy(event.record) {
-                        Some(busy) => return Some((slot, busy)),
+                        Some(busy) => return Some((running, busy)),
                         None => sleep(Duration::from_millis(10)).await,
                     }
                 }
@@ -253,9 +277,21 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(format!("the handler panicked: {}", panic_message(&*panic)))),
+        Err(panic) => {
+            let message = format!("the handler panicked: {}", panic_message(&*panic));
+            drop_caught(panic);
+            Poll::Ready(Err(message))
+        }
     })
     .await
+}
+
+/// What was panicked with can panic when it is dropped.
+fn drop_caught(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // It could go on without end.
+        std::mem::forget(again);
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

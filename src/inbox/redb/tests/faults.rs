@@ -2,7 +2,7 @@
 
 use super::{
     super::super::{
-        InboxErrorKind,
+        Accepted, Inbox, InboxBuilder, InboxErrorKind, StoredEvent,
         store::{End, Put, Store},
     },
     *,
@@ -27,6 +27,71 @@ fn a_full_disk_fails_and_recovers_once_there_is_space() {
         assert_eq!(store.put(event(0)).await.unwrap(), Put::Duplicate);
         let stats = store.stats().await.unwrap();
         assert_eq!((stats.ready, stats.running), (1, 0));
+    });
+}
+
+/// A store whose thread stands still, as during a long fsync, until the sender is dropped.
+async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>) {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let database = file::open_backend(disk.clone(), CACHE).unwrap();
+    let again = disk.clone();
+    let reopen = Box::new(move || {
+        _ = gate.recv();
+        file::open_backend(again.clone(), CACHE)
+    });
+    let store = RedbStore::start(database, reopen, BOUNDS, Arc::new(clock())).unwrap();
+    disk.set_full(true);
+    assert_eq!(store.put(event(9)).await.unwrap_err().kind(), InboxErrorKind::Unavailable);
+    disk.set_full(false);
+    (store, go)
+}
+
+/// It was handled at once, since it could not be stored in time. Then it is stored all the same.
+#[tokio::test(start_paused = true)]
+async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_late() {
+    let (store, go) = standing_still(&created()).await;
+    let inbox = Inbox::new(Arc::new(store), InboxBuilder::new());
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let handler = async |count: Arc<std::sync::atomic::AtomicUsize>, _: crate::WebhookEvent| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
+    let worker = inbox.worker(Arc::clone(&count)).fallback(handler).start().unwrap();
+    let StoredEvent { verified, .. } = event(0);
+    assert_eq!(inbox.accept(verified).await.unwrap(), Accepted::Handled);
+    // The thread is not waited for by a clock that stands still.
+    tokio::time::resume();
+    drop(go);
+    loop {
+        let stats = inbox.stats().await.unwrap();
+        if stats.remembered_keys == 1 && stats.ready + stats.running == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1);
+    drop(worker);
+}
+
+/// What waits for the thread is bounded also where nobody waits for the answer any more.
+#[test]
+fn what_callers_who_went_away_left_behind_is_counted() {
+    block_on(async {
+        let (store, go) = standing_still(&created()).await;
+        let all = RedbStore::MAX_QUEUED_KIB as usize;
+        for number in 0..100 {
+            let mut put = store.put(event(number));
+            std::future::poll_fn(|cx| {
+                assert!(put.as_mut().poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            // So that tokio lets the next one take its room at once.
+            tokio::task::yield_now().await;
+        }
+        assert!(store.queued.available_permits() <= all - 100);
+        drop(go);
+        while store.stats().await.unwrap().ready < 100 {}
+        assert_eq!(store.queued.available_permits(), all);
     });
 }
 
