@@ -7,7 +7,7 @@ use super::{
             model::{BOUNDS, event},
             store::{Put, Store},
         },
-        VERSION,
+        sql::VERSION,
     },
     *,
 };

@@ -1,0 +1,104 @@
+//! Prepares connections, and creates the table.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_postgres::types::Type;
+
+use super::{
+    super::{InboxError, InboxErrorKind, telemetry},
+    link::{self, Connector, Link, Session, SetUp},
+    no_row,
+    sql::{Names, VERSION},
+};
+
+/// How long a statement of setting up may take. A migration waits for that of another process.
+pub(super) const SET_UP: Duration = Duration::from_secs(10);
+
+/// What a connection needs whatever the database's defaults are: commits are on disk when they are
+/// answered, statements meet each other's rows one by one, and none is compiled, which takes longer
+/// than to run it.
+macro_rules! set_up {
+    ($timeout:literal) => {
+        concat!(
+            "SET statement_timeout = '",
+            $timeout,
+            "'; SET default_transaction_isolation = 'read committed'; SET jit = off; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    };
+}
+
+pub(super) const SET_UP_PUTS: &str = set_up!("10s");
+pub(super) const SET_UP_WORK: &str = set_up!("60s");
+
+/// Each statement of a worker has an index whose order is the one that it needs. While the server's
+/// statistics are old, it would rather read all that is due, and sort it.
+pub(super) const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off";
+
+/// Prepares a connection, and refuses a table of another version: it may have been migrated while
+/// there was none.
+pub(super) fn set_up(statements: String, version: &Arc<str>) -> SetUp {
+    let version = Arc::clone(version);
+    let statements: Arc<str> = statements.into();
+    Box::new(move |session| {
+        let (statements, version) = (Arc::clone(&statements), Arc::clone(&version));
+        Box::pin(async move {
+            session.execute(&statements, SET_UP).await?;
+            check_version(session, &version).await
+        })
+    })
+}
+
+async fn check_version(session: &Session, version: &str) -> Result<(), InboxError> {
+    let rows = session.query(version, &[], SET_UP).await?;
+    let row = rows.first().ok_or_else(no_row)?;
+    match row.try_get::<_, Option<i32>>(0).map_err(|error| link::unreadable(&error))? {
+        Some(VERSION) => Ok(()),
+        Some(newer) if newer > VERSION => Err(InboxError::because(
+            InboxErrorKind::NewerVersion,
+            "a newer version of this crate made the inbox's table: use that version or a later one",
+            format!("its version is {newer}, and this one knows {VERSION}"),
+        )),
+        _ => Err(InboxError::new(InboxErrorKind::Damaged, "the inbox's table has no version, or one that never was")),
+    }
+}
+
+/// Warns when the server does not write what it commits, or does not repair what a power cut left.
+pub(super) async fn warn_of_its_settings(session: &Session) -> Result<(), InboxError> {
+    const OFF: &str =
+        "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";
+
+    for row in session.query(OFF, &[], SET_UP).await? {
+        telemetry::loses_on_power_cut(row.try_get(0).map_err(|error| link::unreadable(&error))?);
+    }
+    Ok(())
+}
+
+/// Creates the table, if it is missing. A database in which it is there is not changed, so that a
+/// user who may create nothing can use it.
+pub(super) async fn migrate(
+    connector: &Connector,
+    names: &Names,
+    version: &Arc<str>,
+    create_if_missing: bool,
+) -> Result<(), InboxError> {
+    let plain = Link::new(connector.clone(), Arc::new(|_| {}), Box::new(|_| Box::pin(async { Ok(()) })));
+    let session = plain.session().await?;
+    match check_version(&session, version).await {
+        Err(error) if error.kind() == InboxErrorKind::Damaged && create_if_missing => {}
+        checked => return checked,
+    }
+    let (lock, schema) = (names.lock(), &*names.schema);
+    session.execute("BEGIN", SET_UP).await?;
+    let migrated = async {
+        session.query("SELECT pg_advisory_xact_lock($1)", &[(&lock, Type::INT8)], SET_UP).await?;
+        let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+        if session.query(exists, &[(&schema, Type::TEXT)], SET_UP).await?.is_empty() {
+            session.execute(&names.create_schema(), SET_UP).await?;
+        }
+        session.execute(&names.migration(), SET_UP).await?;
+        session.execute("COMMIT", SET_UP).await
+    };
+    migrated.await?;
+    check_version(&session, version).await
+}
