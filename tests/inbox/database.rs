@@ -1,5 +1,6 @@
 //! What an operator of the database meets: warnings, and backups.
 
+use tokio::sync::Mutex;
 use twenty_webhook::{
     WebhookEvent,
     inbox::{Accepted, HandlerError},
@@ -7,6 +8,10 @@ use twenty_webhook::{
 
 use super::*;
 use crate::support::{postgres::Server, telemetry::Written};
+
+/// One at a time: a log line whose call site is first reached just when a subscriber is installed is
+/// lost to that subscriber.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// What the log says while an inbox connects to a server with these settings.
 fn logged(settings: &[&str]) -> String {
@@ -23,6 +28,7 @@ fn logged(settings: &[&str]) -> String {
 #[test]
 #[ignore = "starts a private postgres"]
 fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
+    let _guard = ONE_AT_A_TIME.blocking_lock();
     let warning = "the inbox's database can lose accepted events in a power cut: turn this setting on";
     let log = logged(&["fsync=off", "full_page_writes=off"]);
     for setting in ["fsync", "full_page_writes"] {
@@ -36,6 +42,7 @@ fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_dump_that_is_restored_has_what_was_accepted_until_then() {
+    let _guard = ONE_AT_A_TIME.lock().await;
     let server = Server::start(&[]);
     let inbox = Inbox::connect(&server.url()).await.unwrap();
     let handler = async |event: WebhookEvent| match event.raw_record().unwrap().get("position").unwrap().parse() {
