@@ -4,7 +4,6 @@ use std::{
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -14,7 +13,7 @@ use redb::{Builder, ConcurrencyMode, Database, ReadableDatabase, StorageBackend,
 
 use super::{
     super::{InboxError, InboxErrorKind},
-    Failure, damaged, read,
+    Failure, caught, damaged, read,
     tables::{SCHEMA, Tables},
 };
 
@@ -79,16 +78,12 @@ pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Database, Inbox
 
 /// Opens what is an inbox already. A damaged file can make redb panic.
 pub(super) fn open_backend(backend: impl StorageBackend, cache: usize) -> Result<Database, InboxError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, Failure> {
+    let (database, schema) = caught(|| {
         let database = builder(cache).create_with_backend(backend)?;
         let schema = read::schema(&database.begin_read()?)?;
         Ok((database, schema))
-    }));
-    match opened {
-        Ok(Ok((database, schema))) => check_schema(schema).map(|()| database),
-        Ok(Err(failure)) => Err(failure.into()),
-        Err(_) => Err(damaged("redb panicked")),
-    }
+    })?;
+    check_schema(schema).map(|()| database)
 }
 
 pub(super) fn check_schema(schema: Option<u64>) -> Result<(), InboxError> {

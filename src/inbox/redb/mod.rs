@@ -13,7 +13,13 @@ mod tables;
 mod tests;
 mod writer;
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
@@ -208,6 +214,14 @@ impl From<Failure> for InboxError {
             }
             error => Self::because(InboxErrorKind::Unavailable, "cannot read or write the inbox's file", error),
         }
+    }
+}
+
+/// Runs redb, which a damaged file can make panic.
+fn caught<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, InboxError> {
+    match catch_unwind(AssertUnwindSafe(operation)) {
+        Ok(result) => result.map_err(InboxError::from),
+        Err(_) => Err(damaged("redb panicked")),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
         DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
         store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
     },
-    Failure, damaged, file, read,
+    Failure, caught, damaged, file, read,
 };
 
 pub(in crate::inbox) struct RedbReader {
@@ -44,12 +44,7 @@ impl RedbReader {
     }
 
     fn read<T: Send + 'static>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>) -> StoreFuture<'_, T> {
-        let read = catch_unwind(AssertUnwindSafe(|| read(&self.database.begin_read()?)));
-        let result = match read {
-            Ok(result) => result.map_err(InboxError::from),
-            Err(_) => Err(damaged("redb panicked")),
-        };
-        Box::pin(std::future::ready(result))
+        Box::pin(std::future::ready(caught(|| read(&self.database.begin_read()?))))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
         DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats,
         store::{Bounds, End, Lease, NewEvent, Put, Step, Take, Taken, Which},
     },
-    Failure, damaged, read,
+    Failure, caught, read,
     tables::Tables,
 };
 use crate::verify::Timestamp;
@@ -369,11 +369,11 @@ fn attempt<T>(
     mut database: Database,
     operation: impl FnOnce(&mut Database) -> Result<T, Failure>,
 ) -> Result<(T, Database), InboxError> {
-    let error = match catch_unwind(AssertUnwindSafe(|| operation(&mut database))) {
-        Ok(Ok(value)) => return Ok((value, database)),
-        Ok(Err(failure)) => failure.into(),
-        Err(_) => damaged("redb panicked"),
-    };
-    let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
-    Err(error)
+    match caught(|| operation(&mut database)) {
+        Ok(value) => Ok((value, database)),
+        Err(error) => {
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
+            Err(error)
+        }
+    }
 }
