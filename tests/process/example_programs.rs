@@ -160,11 +160,6 @@ async fn half_a_request_head_keeps_no_program_from_ending() {
     std::fs::remove_file(file).unwrap();
 }
 
-/// A queue that has what it accepted on disk.
-fn durable_redis() -> Server {
-    Server::start(&["--appendonly", "yes", "--appendfsync", "always"])
-}
-
 async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
     let signer = Signer::new(SECRET).unwrap();
     let mut connection = Connection::open(address).await;
@@ -185,7 +180,7 @@ fn worked_on(workers: &[&Program]) -> Vec<String> {
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_with_two_workers_of_which_one_is_killed() {
     const EVENTS: usize = 2_000;
-    let redis = durable_redis();
+    let redis = Server::durable();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "1000")];
     let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
@@ -237,7 +232,7 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_with_an_entry_that_nobody_can_work_on() {
-    let redis = durable_redis();
+    let redis = Server::durable();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "200")];
     // Written into the stream by somebody who cannot sign.
@@ -262,7 +257,7 @@ async fn a_queue_with_an_entry_that_nobody_can_work_on() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn a_queue_that_is_down_is_no_success_and_comes_back() {
-    let mut redis = durable_redis();
+    let mut redis = Server::durable();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
     let address = receiver.address();

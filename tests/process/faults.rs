@@ -194,7 +194,7 @@ async fn killed_in_mid_load_with_a_queue() {
         support::data_text("person.created.json").replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id)
     }
 
-    let redis = redis::Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let redis = redis::Server::durable();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
     let load = Load::new(receiver.address(), body);
