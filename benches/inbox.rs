@@ -22,7 +22,8 @@ use std::{
 use axum::{Router, routing::post};
 use bytes::Bytes;
 use inbox::{
-    Directory, IN_FLIGHT, accept_rate, body, compare_takes, cpu_of_accept_and_worker, median, resident_memory, verified,
+    Directory, IN_FLIGHT, ROUNDS, accept_rate, body, compare_cpu_of_accept_and_worker, compare_takes, median,
+    resident_memory, verified,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -32,8 +33,6 @@ use twenty_webhook::{
     inbox::{Inbox, InboxBuilder},
     tower::WebhookLayer,
 };
-
-const ROUNDS: usize = 7;
 
 /// Set for the process that fills a file, to its path.
 const FILL: &str = "INBOX_BENCH_FILL";
@@ -178,19 +177,9 @@ async fn one_connection(numbers: &mut impl Iterator<Item = usize>) {
 }
 
 async fn worker(numbers: &mut impl Iterator<Item = usize>) {
-    const WORKED_ON: usize = 4_000;
-
     let directory = Directory::new();
     let inbox = Inbox::open(directory.0.join("inbox.redb")).unwrap();
-    let verifier = support::verifier(&[support::SECRET]);
-    let mut ratios = Vec::new();
-    for round in 0..ROUNDS {
-        let events = numbers.by_ref().take(WORKED_ON).map(|number| verified(&verifier, number)).collect();
-        let [accept, worker] = cpu_of_accept_and_worker(&inbox, events).await;
-        println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
-        ratios.push(worker.as_secs_f64() / accept.as_secs_f64());
-    }
-    println!("CPU time of the worker, of an accept's: {:.2} (target: at most 1.5)", median(ratios));
+    compare_cpu_of_accept_and_worker(&inbox, numbers).await;
 }
 
 /// Fills a file, says what memory that took, and waits for its end.

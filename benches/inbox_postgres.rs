@@ -15,7 +15,7 @@ mod support;
 
 use std::sync::Arc;
 
-use inbox::{accept_rate, compare_takes, cpu_of_accept_and_worker, median, rate, verified};
+use inbox::{ROUNDS, accept_rate, compare_cpu_of_accept_and_worker, compare_takes, median, rate, verified};
 use server::Server;
 use tokio_postgres::{
     Client, NoTls, Statement,
@@ -26,7 +26,6 @@ use twenty_webhook::{deduplicate::ClaimKey, inbox::Inbox};
 const SETTINGS: [&str; 2] = ["fsync=on", "shared_buffers=128MB"];
 
 const POOL: usize = 16;
-const ROUNDS: usize = 7;
 /// In each round, for each.
 const EVENTS: usize = 20_000;
 
@@ -76,19 +75,9 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
 }
 
 async fn worker(numbers: &mut impl Iterator<Item = usize>) {
-    const WORKED_ON: usize = 4_000;
-
     let server = Server::start(&SETTINGS);
     let inbox = Inbox::connect(&server.url()).await.unwrap();
-    let verifier = support::verifier(&[support::SECRET]);
-    let mut ratios = Vec::new();
-    for round in 0..ROUNDS {
-        let events = numbers.by_ref().take(WORKED_ON).map(|number| verified(&verifier, number)).collect();
-        let [accept, worker] = cpu_of_accept_and_worker(&inbox, events).await;
-        println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
-        ratios.push(worker.as_secs_f64() / accept.as_secs_f64());
-    }
-    println!("CPU time of the worker, of an accept's: {:.2} (target: at most 1.5)", median(ratios));
+    compare_cpu_of_accept_and_worker(&inbox, numbers).await;
 }
 
 async fn million(numbers: &mut impl Iterator<Item = usize>) {

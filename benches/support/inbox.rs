@@ -20,6 +20,7 @@ use twenty_webhook::{
 };
 
 pub const IN_FLIGHT: usize = 64;
+pub const ROUNDS: usize = 7;
 
 /// Of 1.5 kB, like most that Twenty sends.
 pub fn body(number: usize) -> Bytes {
@@ -88,8 +89,23 @@ pub async fn work(inbox: &Inbox, concurrency: usize, count: usize) -> Duration {
     took
 }
 
-/// What a worker costs beside an accept, in this process's CPU time per event. Returns both.
-pub async fn cpu_of_accept_and_worker(inbox: &Inbox, events: Vec<Verified>) -> [Duration; 2] {
+/// Compares what a worker costs with what an accept costs, round after round.
+pub async fn compare_cpu_of_accept_and_worker(inbox: &Inbox, numbers: &mut impl Iterator<Item = usize>) {
+    const WORKED_ON: usize = 4_000;
+
+    let verifier = crate::support::verifier(&[crate::support::SECRET]);
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        let events = numbers.by_ref().take(WORKED_ON).map(|number| verified(&verifier, number)).collect();
+        let [accept, worker] = cpu_of_accept_and_worker(inbox, events).await;
+        println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
+        ratios.push(worker.as_secs_f64() / accept.as_secs_f64());
+    }
+    println!("CPU time of the worker, of an accept's: {:.2} (target: at most 1.5)", median(ratios));
+}
+
+/// Returns the CPU time of this process per event, for an accept and for the worker.
+async fn cpu_of_accept_and_worker(inbox: &Inbox, events: Vec<Verified>) -> [Duration; 2] {
     let count = events.len();
     let per_event = |cpu: Duration| cpu / u32::try_from(count).unwrap();
     let before = cpu();
