@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -102,6 +103,32 @@ impl MemoryInbox {
         }
     }
 
+    /// `false` when the lease was lost.
+    fn end(&self, rows: &mut Rows, lease: Lease, end: End, now: Timestamp) -> bool {
+        let row = rows.events.get_mut(&lease.event);
+        let is_held = |row: &&mut Row| matches!(row.state, State::Running { token } if token == lease.token);
+        let Some(row) = row.filter(is_held) else { return false };
+        match end {
+            End::Complete => self.forget(rows, lease.event),
+            End::Release => {
+                row.state = State::Ready;
+                self.work.notify_one();
+            }
+            End::Retry { delay } => {
+                row.attempts = row.attempts.saturating_add(1);
+                row.interruptions = 0;
+                row.state = State::Delayed(now.saturating_add(delay));
+            }
+            End::Dead { reason, message } => {
+                if reason != DeadReason::Interrupted {
+                    row.attempts = row.attempts.saturating_add(1);
+                }
+                row.state = State::Dead { at: now, reason, message };
+            }
+        }
+        true
+    }
+
     /// Forgets an event, but for its key.
     fn forget(&self, rows: &mut Rows, place: u64) {
         if let Some(row) = rows.events.remove(&place) {
@@ -158,12 +185,15 @@ impl Rows {
                 interruptions: row.interruptions,
             });
         }
+        taken
+    }
+
+    fn next_due(&self, now: Timestamp) -> Option<Duration> {
         let due = self.events.values().filter_map(|row| match row.state {
             State::Delayed(due) if due > now => Some(due.saturating_since(now)),
             _ => None,
         });
-        taken.next_due = due.min();
-        taken
+        due.min()
     }
 
     fn choose(&self, take: &Take, now: Timestamp, left_busy: &mut bool) -> Vec<u64> {
@@ -243,36 +273,15 @@ impl Store for MemoryInbox {
     }
 
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
-        Box::pin(async move { Ok(self.rows().take(&take, self.clock.now())) })
-    }
-
-    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             let mut rows = self.rows();
             let now = self.clock.now();
-            let row = rows.events.get_mut(&lease.event);
-            let is_held = |row: &&mut Row| matches!(row.state, State::Running { token } if token == lease.token);
-            let Some(row) = row.filter(is_held) else { return Ok(false) };
-            match end {
-                End::Complete => self.forget(&mut rows, lease.event),
-                End::Release => {
-                    row.state = State::Ready;
-                    drop(rows);
-                    self.work.notify_one();
-                }
-                End::Retry { delay } => {
-                    row.attempts = row.attempts.saturating_add(1);
-                    row.interruptions = 0;
-                    row.state = State::Delayed(now.saturating_add(delay));
-                }
-                End::Dead { reason, message } => {
-                    if reason != DeadReason::Interrupted {
-                        row.attempts = row.attempts.saturating_add(1);
-                    }
-                    row.state = State::Dead { at: now, reason, message };
-                }
+            let mut taken = if take.limit == 0 { Taken::default() } else { rows.take(&take, now) };
+            for (lease, end) in take.ends {
+                taken.ended.push(self.end(&mut rows, lease, end, now));
             }
-            Ok(true)
+            taken.next_due = rows.next_due(now);
+            Ok(taken)
         })
     }
 

@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     DeadLetter, DeadReason, EventId, InboxBuilder, RecordKey, StoredEvent,
     memory::MemoryInbox,
-    store::{Bounds, End, Lease, Store, Take, Taken, Which},
+    store::{Bounds, End, Lease, Store, StoreFuture, Take, Taken, Which},
 };
 use crate::{
     deduplicate::ClaimKey,
@@ -50,8 +50,19 @@ pub(super) fn key(number: u64) -> ClaimKey {
 }
 
 pub(super) fn take(limit: usize) -> Take {
-    Take { limit, turn: 1, busy: [].into(), alone: false, longest_delay: Duration::from_secs(3600) }
+    let longest_delay = Duration::from_secs(3600);
+    Take { ends: Vec::new(), limit, turn: 1, busy: [].into(), alone: false, longest_delay }
 }
+
+/// Ends one event.
+pub(super) trait EndOne: Store {
+    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
+        let take = Take::only_to_end(vec![(lease, end)]);
+        Box::pin(async { self.take(take).await.map(|taken| taken.ended == [true]) })
+    }
+}
+
+impl<S: Store + ?Sized> EndOne for S {}
 
 /// What became of events: a row of the table of faults in `docs/inbox.md`.
 #[derive(Debug)]
@@ -91,6 +102,8 @@ impl Outcome {
 pub(super) enum Operation {
     Put(u64),
     Take {
+        /// As in `End`.
+        ends: Vec<(usize, u8)>,
         limit: usize,
         turn: u64,
         busy: Vec<u64>,
@@ -129,11 +142,12 @@ pub(super) fn bounds() -> impl Strategy<Value = Bounds> {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let number = 0_u64..12;
+    let end = (0_usize..40, 0_u8..6);
     prop_oneof![
         6 => number.clone().prop_map(Operation::Put),
-        8 => (1_usize..5, 0_u64..4, vec(0_u64..4, 0..2), prop::bool::weighted(0.3))
-            .prop_map(|(limit, turn, busy, alone)| Operation::Take { limit, turn, busy, alone }),
-        8 => (0_usize..40, 0_u8..6).prop_map(|(lease, end)| Operation::End(lease, end)),
+        8 => (vec(end.clone(), 0..3), 1_usize..5, 0_u64..4, vec(0_u64..4, 0..2), prop::bool::weighted(0.3))
+            .prop_map(|(ends, limit, turn, busy, alone)| Operation::Take { ends, limit, turn, busy, alone }),
+        8 => end.prop_map(|(lease, end)| Operation::End(lease, end)),
         3 => (0_u64..100_000).prop_map(Operation::Advance),
         1 => (0_u64..3).prop_map(|days| Operation::Advance(days * 86_400_000)),
         1 => (0_u64..40).prop_map(|days| Operation::Advance(days * 86_400_000)),
@@ -172,7 +186,7 @@ fn end(kind: u8) -> End {
 fn facts(taken: &Taken) -> impl PartialEq + std::fmt::Debug {
     let events = taken.events.iter();
     let events: Vec<_> = events.map(|taken| (taken.event.key, taken.attempts, taken.interruptions)).collect();
-    (events, taken.unreadable.len(), taken.suspects, taken.left_busy, taken.next_due)
+    (taken.ended.clone(), events, taken.unreadable.len(), taken.suspects, taken.left_busy, taken.next_due)
 }
 
 struct Both<S> {
@@ -209,11 +223,22 @@ impl<S: Subject> Both<S> {
                 let put = put.map(|put| put.map_err(|error| error.kind()));
                 prop_assert_eq!(put[0], put[1]);
             }
-            Operation::Take { limit, turn, busy, alone } => {
+            Operation::Take { ends, limit, turn, busy, alone } => {
                 let limit = if alone { 1 } else { limit };
                 let busy = busy.into_iter().map(record).collect();
-                let take = Take { turn, busy, alone, ..take(limit) };
-                let (in_file, in_memory) = (file.take(take.clone()).await.unwrap(), memory.take(take).await.unwrap());
+                let mut take = Take { turn, busy, alone, ..take(limit) };
+                let mut ends_in_memory = Vec::new();
+                for (lease, kind) in ends {
+                    let Some(&(in_file, in_memory)) = leases.iter().rev().nth(lease % leases.len().max(1)) else {
+                        continue;
+                    };
+                    if take.ends.iter().all(|(other, _)| *other != in_file) {
+                        take.ends.push((in_file, end(kind)));
+                        ends_in_memory.push((in_memory, end(kind)));
+                    }
+                }
+                let in_file = file.take(take.clone()).await.unwrap();
+                let in_memory = memory.take(Take { ends: ends_in_memory, ..take }).await.unwrap();
                 prop_assert_eq!(facts(&in_file), facts(&in_memory));
                 let pairs = in_file.events.iter().zip(&in_memory.events);
                 leases.extend(pairs.map(|(in_file, in_memory)| (in_file.lease, in_memory.lease)));

@@ -14,8 +14,10 @@
 //!
 //! - **`put` answers only after the event is on disk.** A key that is in the store, in whatever
 //!   state, is a [`Put::Duplicate`]. Puts of many callers share one transaction.
-//! - **A lease has a token** that no other take of the same event had. [`Store::end`] and
+//! - **A lease has a token** that no other take of the same event had. An end and a
 //!   [`Store::renew`] with another token than the event's current one change nothing: `false`.
+//! - **A take ends what is done, too**: both happen or neither does. It chooses from what was there
+//!   before it ended anything.
 //! - **`take` returns an event to one caller.** With several processes: `SKIP LOCKED`, and a lease
 //!   that ends ([`Store::lease`]). It never returns an event whose record is in
 //!   [`Take::busy`], nor two of the same record ([`RecordKey::NONE`] is not a record).
@@ -79,11 +81,8 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// is ready again, and not counted as interrupted.
     fn begin(&self) -> StoreFuture<'_, ()>;
 
-    /// Takes events to run. The caller awaits it to the end.
+    /// Takes events to run, and ends what was taken before. The caller awaits it to the end.
     fn take(&self, take: Take) -> StoreFuture<'_, Taken>;
-
-    /// Ends what was taken; `false` when the lease was lost.
-    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool>;
 
     /// How long a lease lasts without [`renew`](Self::renew). `None` in a store of this process
     /// alone, which needs none.
@@ -138,7 +137,9 @@ pub(crate) enum Put {
 /// What a worker asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Take {
-    /// At least 1; with `alone`, 1.
+    /// What is done.
+    pub(crate) ends: Vec<(Lease, End)>,
+    /// How many events to take at most; with `alone`, 1.
     pub(crate) limit: usize,
     /// Counts slots, so that each fourth prefers a delayed event over any number of takes.
     pub(crate) turn: u64,
@@ -150,6 +151,11 @@ pub(crate) struct Take {
 }
 
 impl Take {
+    /// Takes nothing.
+    pub(crate) fn only_to_end(ends: Vec<(Lease, End)>) -> Self {
+        Self { ends, limit: 0, turn: 0, busy: HashSet::new(), alone: false, longest_delay: Duration::MAX }
+    }
+
     /// Whether this slot, counted from 0, takes a delayed event first.
     pub(crate) const fn prefers_delayed(&self, slot: u64) -> bool {
         self.turn.wrapping_add(slot).is_multiple_of(4)
@@ -158,6 +164,8 @@ impl Take {
 
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
+    /// For each of [`Take::ends`], whether its lease was held.
+    pub(crate) ended: Vec<bool>,
     pub(crate) events: Vec<TakenEvent>,
     /// What was taken, but cannot be read: the worker ends it as dead.
     pub(crate) unreadable: Vec<Lease>,

@@ -69,6 +69,18 @@ impl StoredEvent {
         bytes.try_get_u64().ok().map(Timestamp::from_millis)
     }
 
+    /// Its key and until when a copy verifies, without reading the rest.
+    #[cfg(feature = "redb")]
+    pub(crate) fn key_and_fresh_until(mut bytes: &[u8]) -> Option<(ClaimKey, Timestamp)> {
+        Self::accepted_at(bytes)?;
+        bytes.advance(1 + 8);
+        let fresh_until = Timestamp::from_millis(bytes.try_get_u64().ok()?);
+        bytes.try_get_u32().ok()?;
+        let mut key = [0; 32];
+        bytes.try_copy_to_slice(&mut key).ok()?;
+        Some((ClaimKey::from_bytes(key), fresh_until))
+    }
+
     /// `None` for bytes that [`encode`](Self::encode) did not write.
     pub(crate) fn decode(mut bytes: Bytes) -> Option<Self> {
         if bytes.try_get_u8().ok()? != Self::VERSION {
@@ -130,6 +142,17 @@ mod tests {
             prop_assert_eq!(read.body(), written.body());
             prop_assert_eq!(format!("{read:?}"), format!("{written:?}"));
             prop_assert_eq!(read.signature_headers().pairs(), written.signature_headers().pairs());
+        }
+
+        #[cfg(feature = "redb")]
+        #[test]
+        fn the_key_is_where_it_is_read(body in any::<Vec<u8>>(), cut in 0_usize..200) {
+            let event = event(body, "default");
+            let bytes = event.encode();
+            let read = StoredEvent::key_and_fresh_until(&bytes);
+            prop_assert_eq!(read, Some((event.key, event.verified.fresh_until())));
+            let read = StoredEvent::key_and_fresh_until(&bytes[..cut.min(bytes.len())]);
+            prop_assert_eq!(read.is_some(), cut >= 1 + 8 + 8 + 4 + 32);
         }
 
         #[test]

@@ -1,17 +1,13 @@
 //! Ends and renewals of leases: what arrives at once shares a statement.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 
 use super::{
     super::{
-        DeadReason, InboxError,
+        InboxError,
         store::{End, Lease},
     },
     Shared,
@@ -24,123 +20,133 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) const BATCH: usize = 256;
 
-pub(super) struct ChangeJob {
+/// A lease that is to last from now on.
+pub(super) struct Renewal {
     pub(super) lease: Lease,
-    pub(super) change: Change,
     pub(super) reply: oneshot::Sender<Result<bool, InboxError>>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    End(End),
-    Renew(Duration),
+/// Ends or renewals, as the parameters of the statement `change`. Those of `take` begin with them.
+pub(super) struct Changes {
+    remember_for: i64,
+    ids: Vec<i64>,
+    tokens: Vec<i64>,
+    kinds: Vec<i16>,
+    delays: Vec<i64>,
+    reasons: Vec<Option<i16>>,
+    messages: Vec<Option<String>>,
 }
 
-impl Change {
-    const fn kind(&self) -> i16 {
-        match self {
-            Self::End(End::Complete) => 0,
-            Self::End(End::Retry { .. }) => 1,
-            Self::End(End::Dead { .. }) => 2,
-            Self::End(End::Release) => 3,
-            Self::Renew(_) => 4,
+impl Changes {
+    pub(super) fn ends(shared: &Shared, ends: &[(Lease, End)]) -> Self {
+        let mut changes = Self::of(shared, ends.iter().map(|(lease, _)| *lease));
+        for (_, end) in ends {
+            let (kind, delay, dead) = match end {
+                End::Complete => (0, Duration::ZERO, None),
+                End::Retry { delay } => (1, *delay, None),
+                End::Dead { reason, message } => (2, Duration::ZERO, Some((reason, message))),
+                End::Release => (3, Duration::ZERO, None),
+            };
+            changes.kinds.push(kind);
+            changes.delays.push(millis(delay));
+            changes.reasons.push(dead.map(|(reason, _)| reason.to_byte().into()));
+            // PostgreSQL has no zero in a text.
+            changes.messages.push(dead.map(|(_, message)| message.replace('\0', "\u{fffd}")));
+        }
+        changes
+    }
+
+    fn renewals(shared: &Shared, leases: impl Iterator<Item = Lease>) -> Self {
+        let mut changes = Self::of(shared, leases);
+        let count = changes.ids.len();
+        changes.kinds = vec![4; count];
+        changes.delays = vec![millis(shared.lease); count];
+        changes.reasons = vec![None; count];
+        changes.messages = vec![None; count];
+        changes
+    }
+
+    fn of(shared: &Shared, leases: impl Iterator<Item = Lease>) -> Self {
+        let (ids, tokens) = leases.map(|lease| (signed(lease.event), signed(lease.token))).unzip();
+        Self {
+            remember_for: millis(shared.bounds.remember_for),
+            ids,
+            tokens,
+            kinds: Vec::new(),
+            delays: Vec::new(),
+            reasons: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
-    fn delay(&self) -> i64 {
-        match self {
-            Self::End(End::Retry { delay }) | Self::Renew(delay) => millis(*delay),
-            Self::End(_) => 0,
-        }
+    pub(super) fn parameters(&self) -> [Parameter<'_>; 7] {
+        [
+            (&self.remember_for, Type::INT8),
+            (&self.ids, Type::INT8_ARRAY),
+            (&self.tokens, Type::INT8_ARRAY),
+            (&self.kinds, Type::INT2_ARRAY),
+            (&self.delays, Type::INT8_ARRAY),
+            (&self.reasons, Type::INT2_ARRAY),
+            (&self.messages, Type::TEXT_ARRAY),
+        ]
     }
 
-    fn dead(&self) -> Option<(DeadReason, &str)> {
-        match self {
-            Self::End(End::Dead { reason, message }) => Some((*reason, message)),
-            _ => None,
+    /// Changes the events whose leases are held, and returns which these are.
+    async fn make(&self, shared: &Shared) -> Result<HashSet<Lease>, InboxError> {
+        let rows = shared.link.query(&shared.sql.change, &self.parameters(), WITHIN).await?;
+        rows.iter().map(|row| read_lease(row).map_err(|error| unreadable(&error))).collect()
+    }
+}
+
+/// Renews leases: those that arrive at once by one statement.
+pub(super) async fn renew(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Renewal>) {
+    let mut batch = Vec::new();
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        // A lease that is in it twice is changed once.
+        let renewed = Changes::renewals(&shared, batch.iter().map(|job| job.lease)).make(&shared).await;
+        for Renewal { lease, reply } in batch.drain(..) {
+            _ = reply.send(renewed.as_ref().map(|renewed| renewed.contains(&lease)).map_err(Clone::clone));
         }
     }
 }
 
-pub(super) async fn run(shared: Arc<Shared>, mut jobs: mpsc::Receiver<ChangeJob>) {
-    let mut waiting = Vec::new();
-    loop {
-        if waiting.is_empty() && jobs.recv_many(&mut waiting, BATCH).await == 0 {
-            return;
-        }
-        // A statement changes a row once.
-        let mut events = HashSet::new();
-        let (batch, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut waiting).into_iter().partition(|job: &ChangeJob| events.insert(job.lease.event));
-        waiting = rest;
-        let changes: Vec<_> = batch.iter().map(|job| (job.lease, &job.change)).collect();
-        let changed = change(&shared, &changes).await;
-        for job in batch {
-            _ = job
-                .reply
-                .send(changed.as_ref().map(|changed| changed.contains(&job.lease.event)).map_err(Clone::clone));
-        }
+/// Ends what is done. Returns for each whether its lease was held.
+pub(super) async fn end(shared: &Shared, ends: &[(Lease, End)]) -> Result<Vec<bool>, InboxError> {
+    if ends.is_empty() {
+        return Ok(Vec::new());
     }
+    let changed = Changes::ends(shared, ends).make(shared).await?;
+    Ok(ended(shared, ends, &changed))
 }
 
-/// Changes the events whose leases are held, and returns which these are.
-pub(super) async fn change(shared: &Shared, changes: &[(Lease, &Change)]) -> Result<HashSet<u64>, InboxError> {
-    let ids: Vec<_> = changes.iter().map(|(lease, _)| signed(lease.event)).collect();
-    let tokens: Vec<_> = changes.iter().map(|(lease, _)| signed(lease.token)).collect();
-    let kinds: Vec<_> = changes.iter().map(|(_, change)| change.kind()).collect();
-    let delays: Vec<_> = changes.iter().map(|(_, change)| change.delay()).collect();
-    let reasons: Vec<_> =
-        changes.iter().map(|(_, change)| change.dead().map(|(reason, _)| i16::from(reason.to_byte()))).collect();
-    // PostgreSQL has no zero in a text.
-    let messages: Vec<_> =
-        changes.iter().map(|(_, change)| change.dead().map(|(_, message)| message.replace('\0', "\u{fffd}"))).collect();
-    let remember_for = millis(shared.bounds.remember_for);
-    let parameters: [Parameter<'_>; 7] = [
-        (&remember_for, Type::INT8),
-        (&ids, Type::INT8_ARRAY),
-        (&tokens, Type::INT8_ARRAY),
-        (&kinds, Type::INT2_ARRAY),
-        (&delays, Type::INT8_ARRAY),
-        (&reasons, Type::INT2_ARRAY),
-        (&messages, Type::TEXT_ARRAY),
-    ];
-    let rows = shared.link.query(&shared.sql.change, &parameters, WITHIN).await?;
-    let changed = rows.iter().map(|row| row.try_get(0).map(unsigned).map_err(|error| unreadable(&error)));
-    let changed = changed.collect::<Result<HashSet<u64>, _>>()?;
+/// Notes that leases have ended, of which these were held until now.
+pub(super) fn ended(shared: &Shared, ends: &[(Lease, End)], changed: &HashSet<Lease>) -> Vec<bool> {
     let mut held = shared.held();
-    for (lease, change) in changes {
-        if !matches!(change, Change::Renew(_)) && held.get(&lease.event) == Some(&lease.token) {
+    for (lease, _) in ends {
+        if held.get(&lease.event) == Some(&lease.token) {
             held.remove(&lease.event);
         }
     }
     drop(held);
-    if changes
-        .iter()
-        .any(|(lease, change)| matches!(change, Change::End(End::Release)) && changed.contains(&lease.event))
-    {
+    if ends.iter().any(|(lease, end)| matches!(end, End::Release) && changed.contains(lease)) {
         shared.work.notify_one();
         shared.announce.notify_one();
     }
-    Ok(changed)
+    ends.iter().map(|(lease, _)| changed.contains(lease)).collect()
+}
+
+pub(super) fn read_lease(row: &Row) -> Result<Lease, tokio_postgres::Error> {
+    Ok(Lease { event: unsigned(row.try_get(0)?), token: unsigned(row.try_get(1)?) })
 }
 
 /// The leases of this process that are in the table: those it took, and perhaps never learnt of.
-pub(super) async fn own_leases(shared: &Shared) -> Result<HashMap<u64, u64>, InboxError> {
+pub(super) async fn own_leases(shared: &Shared) -> Result<Vec<Lease>, InboxError> {
     let rows = shared.link.query(&shared.sql.own, &[(&shared.owner, Type::INT8)], WITHIN).await?;
-    rows.iter()
-        .map(|row| {
-            let number = |index| row.try_get(index).map(unsigned).map_err(|error| unreadable(&error));
-            Ok((number(0)?, number(1)?))
-        })
-        .collect()
+    rows.iter().map(|row| read_lease(row).map_err(|error| unreadable(&error))).collect()
 }
 
 /// Gives events back that this process does not run.
-pub(super) async fn release(shared: &Shared, leases: impl IntoIterator<Item = (u64, u64)>) -> Result<(), InboxError> {
-    let release = Change::End(End::Release);
-    let changes: Vec<_> = leases.into_iter().map(|(event, token)| (Lease { event, token }, &release)).collect();
-    if !changes.is_empty() {
-        change(shared, &changes).await?;
-    }
-    Ok(())
+pub(super) async fn release(shared: &Shared, leases: impl IntoIterator<Item = Lease>) -> Result<(), InboxError> {
+    let ends: Vec<_> = leases.into_iter().map(|lease| (lease, End::Release)).collect();
+    end(shared, &ends).await.map(drop)
 }

@@ -34,10 +34,10 @@ use tokio_postgres::types::Type;
 
 use super::{
     DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-    store::{Bounds, End, Lease, NewEvent, Put, Step, Store, StoreFuture, Take, Taken, Which},
+    store::{Bounds, Lease, NewEvent, Put, Step, Store, StoreFuture, Take, Taken, Which},
 };
 use crate::verify::whole_millis;
-use changes::{Change, ChangeJob};
+use changes::Renewal;
 pub(super) use link::Connector;
 use link::{Link, Listener};
 use puts::{PutJob, Puts, Room};
@@ -60,7 +60,7 @@ pub(super) struct PgStore {
     puts: mpsc::Sender<PutJob>,
     /// Bounds what waits to be put, in KiB.
     queued: Arc<Semaphore>,
-    changes: mpsc::Sender<ChangeJob>,
+    renewals: mpsc::Sender<Renewal>,
     /// One at a time.
     taking: AsyncMutex<()>,
     tasks: [AbortHandle; 2],
@@ -148,23 +148,14 @@ impl PgStore {
         });
         let (puts, put_jobs) = mpsc::channel(puts::BATCH);
         tokio::spawn(Puts { link: putting, shared: Arc::clone(&shared), room: Room::unknown() }.run(put_jobs));
-        let (changes, change_jobs) = mpsc::channel(changes::BATCH);
-        tokio::spawn(changes::run(Arc::clone(&shared), change_jobs));
+        let (renewals, renewal_jobs) = mpsc::channel(changes::BATCH);
+        tokio::spawn(changes::renew(Arc::clone(&shared), renewal_jobs));
         let tasks = [
             tokio::spawn(stay_connected(Arc::clone(&shared))).abort_handle(),
             tokio::spawn(announce(Arc::clone(&shared))).abort_handle(),
         ];
         let queued = Arc::new(Semaphore::new(Self::MAX_QUEUED_KIB as usize));
-        Ok(Self { shared, puts, queued, changes, taking: AsyncMutex::default(), tasks })
-    }
-
-    async fn change(&self, lease: Lease, change: Change) -> Result<bool, InboxError> {
-        let (reply, answer) = oneshot::channel();
-        let changed = async {
-            self.changes.send(ChangeJob { lease, change, reply }).await.map_err(|_| stopped())?;
-            answer.await.map_err(|_| stopped())?
-        };
-        in_time(changed).await
+        Ok(Self { shared, puts, queued, renewals, taking: AsyncMutex::default(), tasks })
     }
 }
 
@@ -254,12 +245,8 @@ impl Store for PgStore {
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
         Box::pin(async move {
             let _one = self.taking.lock().await;
-            take::take(&self.shared, &take).await
+            take::take(&self.shared, take).await
         })
-    }
-
-    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
-        Box::pin(self.change(lease, Change::End(end)))
     }
 
     fn lease(&self) -> Option<Duration> {
@@ -267,7 +254,11 @@ impl Store for PgStore {
     }
 
     fn renew(&self, lease: Lease) -> StoreFuture<'_, bool> {
-        Box::pin(self.change(lease, Change::Renew(self.shared.lease)))
+        Box::pin(in_time(async move {
+            let (reply, answer) = oneshot::channel();
+            self.renewals.send(Renewal { lease, reply }).await.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
+        }))
     }
 
     fn work(&self) -> &Notify {

@@ -141,7 +141,7 @@ pub(super) struct Sql {
     pub(super) candidates: Box<str>,
     pub(super) recover: Box<str>,
     pub(super) correct: Box<str>,
-    pub(super) grant: Box<str>,
+    pub(super) take: Box<str>,
     pub(super) change: Box<str>,
     pub(super) own: Box<str>,
     pub(super) expire: Box<str>,
@@ -180,6 +180,24 @@ impl Sql {
             "UPDATE {t} SET state = 0, due = 0, attempts = 0, interruptions = 0, reason = NULL, message = NULL"
         );
         let ready_again = format!("CASE WHEN interruptions >= {ALONE_FROM} THEN 3 ELSE 0 END");
+        // `$1`: how long keys are remembered; the others: what changes.
+        let change = format!(
+            "UPDATE {t} AS e SET \
+                 state = CASE kind WHEN 0 THEN 5 WHEN 1 THEN 1 WHEN 2 THEN 4 WHEN 3 THEN {ready_again} ELSE 2 END, \
+                 due = CASE kind WHEN 0 THEN {expires} WHEN 1 THEN {now} + delay WHEN 2 THEN {now} WHEN 3 THEN 0 \
+                 ELSE {now} + delay END, \
+                 attempts = attempts + CASE WHEN kind = 1 OR kind = 2 AND c.reason <> {interrupted} THEN 1 ELSE 0 END, \
+                 interruptions = CASE kind WHEN 1 THEN 0 ELSE interruptions END, \
+                 owner = CASE kind WHEN 4 THEN owner ELSE 0 END, \
+                 size = CASE kind WHEN 0 THEN 0 ELSE size END, \
+                 reason = CASE kind WHEN 2 THEN c.reason END, \
+                 message = CASE kind WHEN 2 THEN c.message END, \
+                 event = CASE kind WHEN 0 THEN NULL ELSE event END \
+                 FROM unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::smallint[], $7::text[]) \
+                 AS c (id, token, kind, delay, reason, message) \
+                 WHERE e.id = c.id AND e.token = c.token AND e.state = 2 RETURNING e.id, e.token",
+            interrupted = super::super::DeadReason::Interrupted.to_byte()
+        );
         let letter = "id, event, attempts, interruptions, due, reason, message";
         let sql = |text: String| text.into_boxed_str();
         Self {
@@ -208,29 +226,16 @@ impl Sql {
                  ORDER BY due DESC LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
                  UPDATE {t} AS e SET due = {now} + most FROM far WHERE e.id = far.id"
             )),
-            grant: sql(format!(
-                "WITH free AS MATERIALIZED (SELECT id FROM {t} WHERE id = ANY($1) \
-                 AND (state IN (0, 3) OR state = 1 AND due <= {now}) FOR UPDATE SKIP LOCKED) \
-                 UPDATE {t} AS e SET state = 2, due = {now} + $2, token = token + 1, owner = $3 FROM free \
-                 WHERE e.id = free.id RETURNING e.id, token, attempts, interruptions, event"
+            // `$8`: which events; `$9`: for how long; `$10`: this process.
+            take: sql(format!(
+                "WITH ended AS ({change}), free AS MATERIALIZED (SELECT id FROM {t} WHERE id = ANY($8) \
+                 AND (state IN (0, 3) OR state = 1 AND due <= {now}) FOR UPDATE SKIP LOCKED), \
+                 taken AS (UPDATE {t} AS e SET state = 2, due = {now} + $9, token = token + 1, owner = $10 FROM free \
+                 WHERE e.id = free.id RETURNING e.id, token, attempts, interruptions, event) \
+                 SELECT id, token, attempts, interruptions, event FROM taken \
+                 UNION ALL SELECT id, token, NULL, NULL, NULL FROM ended"
             )),
-            change: sql(format!(
-                "UPDATE {t} AS e SET \
-                 state = CASE kind WHEN 0 THEN 5 WHEN 1 THEN 1 WHEN 2 THEN 4 WHEN 3 THEN {ready_again} ELSE 2 END, \
-                 due = CASE kind WHEN 0 THEN {expires} WHEN 1 THEN {now} + delay WHEN 2 THEN {now} WHEN 3 THEN 0 \
-                 ELSE {now} + delay END, \
-                 attempts = attempts + CASE WHEN kind = 1 OR kind = 2 AND c.reason <> {interrupted} THEN 1 ELSE 0 END, \
-                 interruptions = CASE kind WHEN 1 THEN 0 ELSE interruptions END, \
-                 owner = CASE kind WHEN 4 THEN owner ELSE 0 END, \
-                 size = CASE kind WHEN 0 THEN 0 ELSE size END, \
-                 reason = CASE kind WHEN 2 THEN c.reason END, \
-                 message = CASE kind WHEN 2 THEN c.message END, \
-                 event = CASE kind WHEN 0 THEN NULL ELSE event END \
-                 FROM unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::smallint[], $7::text[]) \
-                 AS c (id, token, kind, delay, reason, message) \
-                 WHERE e.id = c.id AND e.token = c.token AND e.state = 2 RETURNING e.id",
-                interrupted = super::super::DeadReason::Interrupted.to_byte(),
-            )),
+            change: sql(change),
             own: sql(format!("SELECT id, token FROM {t} WHERE state = 2 AND owner = $1")),
             expire: sql(format!(
                 "DELETE FROM {t} WHERE id = ANY(ARRAY(SELECT id FROM {t} WHERE state = 5 AND due <= {now} \

@@ -1,7 +1,8 @@
 //! Takes: which events run next.
 //!
 //! One statement reads the candidates without a lock, the events are chosen here, and a second
-//! statement takes those of them that no other process took meanwhile.
+//! statement takes those of them that no other process took meanwhile. The second one also ends
+//! what is done, so that both share an fsync.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -11,9 +12,10 @@ use tokio_postgres::{Row, types::Type};
 use super::{
     super::{
         InboxError, RecordKey, StoredEvent,
-        store::{Lease, Take, Taken, TakenEvent},
+        store::{End, Lease, Take, Taken, TakenEvent},
     },
-    Shared, changes,
+    Shared,
+    changes::{self, Changes},
     link::{Parameter, unreadable},
     millis, signed,
     sql::candidate,
@@ -37,7 +39,7 @@ struct Candidates {
     due: Vec<(u64, RecordKey)>,
     suspect: Option<u64>,
     next_due: Option<Duration>,
-    leaked: Vec<(u64, u64)>,
+    leaked: Vec<Lease>,
     is_lost: bool,
     is_far: bool,
 }
@@ -65,15 +67,19 @@ impl Drop for Granted<'_> {
     }
 }
 
-pub(super) async fn take(shared: &Shared, take: &Take) -> Result<Taken, InboxError> {
+pub(super) async fn take(shared: &Shared, mut take: Take) -> Result<Taken, InboxError> {
     let mut granted = Granted { shared, leases: Vec::new() };
-    let taken = take_some(shared, take, &mut granted).await?;
+    let taken = take_some(shared, &mut take, &mut granted).await?;
     granted.leases.clear();
     Ok(taken)
 }
 
-async fn take_some(shared: &Shared, take: &Take, all: &mut Granted<'_>) -> Result<Taken, InboxError> {
+async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> Result<Taken, InboxError> {
     let mut taken = Taken::default();
+    if take.limit == 0 {
+        taken.ended = changes::end(shared, &take.ends).await?;
+        return Ok(taken);
+    }
     let mut busy = take.busy.clone();
     // What another process took while it was being chosen.
     let mut gone = HashSet::new();
@@ -105,13 +111,17 @@ async fn take_some(shared: &Shared, take: &Take, all: &mut Granted<'_>) -> Resul
         taken.suspects = !take.alone && found.suspect.is_some();
         taken.left_busy |= left_busy;
         let is_any = !chosen.is_empty();
-        let granted = grant(shared, &chosen, &mut taken, all).await?;
+        let granted = end_and_grant(shared, take, &chosen, &mut taken, all).await?;
         if granted == chosen.len() || take.alone || !is_any {
             break;
         }
         let ours: HashSet<_> = all.leases.iter().map(|lease| lease.event).collect();
         gone.extend(chosen.into_iter().filter(|event| !ours.contains(event)));
         window = window.saturating_add(gone.len()).min(LOOK_AT);
+    }
+    if !take.ends.is_empty() {
+        // There was something to put right each time.
+        note_ends(take, &mut taken, changes::end(shared, &take.ends).await?);
     }
     Ok(taken)
 }
@@ -124,14 +134,19 @@ async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool
         shared.link.query(&shared.sql.correct, &parameters, WITHIN).await?;
     }
     if found.is_lost {
-        let held = held(shared);
-        let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
-        shared.link.query(&shared.sql.recover, &parameters, WITHIN).await?;
+        recover(shared).await?;
     }
     if !found.leaked.is_empty() {
         changes::release(shared, found.leaked.iter().copied()).await?;
     }
     Ok(found.is_far || found.is_lost || !found.leaked.is_empty())
+}
+
+/// Makes events ready whose leases ran out.
+pub(super) async fn recover(shared: &Shared) -> Result<(), InboxError> {
+    let held = held(shared);
+    let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
+    shared.link.query(&shared.sql.recover, &parameters, WITHIN).await.map(drop)
 }
 
 fn longest(take: &Take) -> i64 {
@@ -165,7 +180,7 @@ async fn candidates(shared: &Shared, take: &Take, window: usize) -> Result<Candi
         match kind {
             candidate::READY => found.ready.push((id, record)),
             candidate::DUE => due.push((time, id, record)),
-            candidate::LEAKED => found.leaked.push((id, token)),
+            candidate::LEAKED => found.leaked.push(Lease { event: id, token }),
             candidate::SUSPECT => found.suspect = Some(id),
             candidate::NEXT => found.next_due = Some(Duration::from_millis(unsigned(time))),
             candidate::LOST => found.is_lost = true,
@@ -219,20 +234,35 @@ fn choose(
     chosen
 }
 
-/// Takes the chosen events that are still free. Returns how many.
-async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken, all: &mut Granted<'_>) -> Result<usize, InboxError> {
+/// Ends what is done, and takes the chosen events that are still free. Returns how many.
+async fn end_and_grant(
+    shared: &Shared,
+    take: &mut Take,
+    chosen: &[u64],
+    taken: &mut Taken,
+    all: &mut Granted<'_>,
+) -> Result<usize, InboxError> {
     if chosen.is_empty() {
+        note_ends(take, taken, changes::end(shared, &take.ends).await?);
         return Ok(0);
     }
     let ids: Vec<_> = chosen.iter().copied().map(signed).collect();
     let lease = millis(shared.lease);
-    let parameters: [Parameter<'_>; 3] = [(&ids, Type::INT8_ARRAY), (&lease, Type::INT8), (&shared.owner, Type::INT8)];
-    let rows = shared.link.query(&shared.sql.grant, &parameters, WITHIN).await?;
+    let changes = Changes::ends(shared, &take.ends);
+    let grant: [Parameter<'_>; 3] = [(&ids, Type::INT8_ARRAY), (&lease, Type::INT8), (&shared.owner, Type::INT8)];
+    let parameters: Vec<_> = changes.parameters().into_iter().chain(grant).collect();
+    let rows = shared.link.query(&shared.sql.take, &parameters, WITHIN).await?;
+    let mut changed = HashSet::new();
     let mut granted = Vec::with_capacity(rows.len());
     for row in &rows {
-        granted.push(read_granted(row).map_err(|error| unreadable(&error))?);
+        match read_row(row).map_err(|error| unreadable(&error))? {
+            Read::Ended(lease) => _ = changed.insert(lease),
+            Read::Granted(event) => granted.push(event),
+        }
     }
     all.extend(granted.iter().map(|(lease, ..)| *lease));
+    note_ends(take, taken, changes::ended(shared, &take.ends, &changed));
+    let count = granted.len();
     // In the order in which they were chosen.
     let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
     granted.sort_by_key(|(lease, ..)| place(lease.event));
@@ -242,13 +272,31 @@ async fn grant(shared: &Shared, chosen: &[u64], taken: &mut Taken, all: &mut Gra
             None => taken.unreadable.push(lease),
         }
     }
-    Ok(rows.len())
+    Ok(count)
 }
 
-fn read_granted(row: &Row) -> Result<(Lease, u32, u32, Option<Bytes>), tokio_postgres::Error> {
-    let lease = Lease { event: unsigned(row.try_get(0)?), token: unsigned(row.try_get(1)?) };
+/// Notes which ends changed something; other rounds have none.
+fn note_ends(take: &mut Take, taken: &mut Taken, ended: Vec<bool>) {
+    for ((_, end), is_held) in take.ends.drain(..).zip(&ended) {
+        if let (End::Retry { delay }, true) = (end, is_held) {
+            taken.next_due = Some(taken.next_due.map_or(delay, |due| due.min(delay)));
+        }
+    }
+    taken.ended.extend(ended);
+}
+
+enum Read {
+    Ended(Lease),
+    Granted((Lease, u32, u32, Option<Bytes>)),
+}
+
+fn read_row(row: &Row) -> Result<Read, tokio_postgres::Error> {
+    let lease = changes::read_lease(row)?;
+    if row.try_get::<_, Option<i32>>(2)?.is_none() {
+        return Ok(Read::Ended(lease));
+    }
     let event: Option<&[u8]> = row.try_get(4)?;
-    Ok((lease, count(row, 2)?, count(row, 3)?, event.map(Bytes::copy_from_slice)))
+    Ok(Read::Granted((lease, count(row, 2)?, count(row, 3)?, event.map(Bytes::copy_from_slice))))
 }
 
 /// A count that is never negative.

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
     DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-    store::{Bounds, End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
+    store::{Bounds, Put, Step, Store, StoreFuture, Take, Taken, Which},
 };
 use crate::verify::{Clock, Timestamp};
 pub(super) use file::FileOptions;
@@ -124,10 +124,6 @@ impl Store for RedbStore {
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
         // Without a limit in time: what was taken must arrive.
         Box::pin(self.ask(|reply| Command::Take(take, reply)))
-    }
-
-    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
-        Box::pin(self.ask_in_time(move |reply| Command::End(lease, end, reply)))
     }
 
     fn work(&self) -> &Notify {

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{
     super::{
         DeadLetter, EventId, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-        store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
+        store::{Put, Step, Store, StoreFuture, Take, Taken, Which},
     },
     Failure, caught, damaged, file, read,
 };
@@ -63,10 +63,6 @@ impl Store for RedbReader {
     }
 
     fn take(&self, _: Take) -> StoreFuture<'_, Taken> {
-        refused()
-    }
-
-    fn end(&self, _: Lease, _: End) -> StoreFuture<'_, bool> {
         refused()
     }
 

@@ -37,7 +37,6 @@ pub(super) enum Command {
     Put(NewEvent, OwnedSemaphorePermit, Reply<Put>),
     Begin(Reply<()>),
     Take(Take, Reply<Taken>),
-    End(Lease, End, Reply<bool>),
     Maintain(Reply<bool>),
     Redrive(Which, Reply<Step>),
     Purge(Which, Reply<Step>),
@@ -59,7 +58,7 @@ impl Command {
             Self::Put(.., reply) => drop(reply.send(Err(error))),
             Self::Begin(reply) => drop(reply.send(Err(error))),
             Self::Take(_, reply) => drop(reply.send(Err(error))),
-            Self::End(.., reply) | Self::Maintain(reply) | Self::Compact(reply) => drop(reply.send(Err(error))),
+            Self::Maintain(reply) | Self::Compact(reply) => drop(reply.send(Err(error))),
             Self::Redrive(_, reply) | Self::Purge(_, reply) => drop(reply.send(Err(error))),
             Self::Erase(_, reply) => drop(reply.send(Err(error))),
             Self::Stats(reply) => drop(reply.send(Err(error))),
@@ -81,8 +80,7 @@ struct Answer {
 
 enum Leases {
     Unchanged,
-    Granted(Vec<Lease>),
-    Ended(Lease),
+    Taken { granted: Vec<Lease>, ended: Vec<Lease> },
     AllEnded,
 }
 
@@ -118,8 +116,7 @@ impl Writer {
         let transaction = begin(database)?;
         let mut tables = Tables::open(&transaction)?;
         let recovered = tables.recover(&self.leases, is_crash)?;
-        let is_changed = tables.is_changed;
-        drop(tables);
+        let is_changed = tables.close()?;
         finish(transaction, is_changed)?;
         Ok(recovered)
     }
@@ -193,13 +190,13 @@ impl Writer {
             }
             match leases {
                 Leases::Unchanged => {}
-                Leases::Ended(lease) => {
-                    if self.leases.get(&lease.event) == Some(&lease.token) {
-                        self.leases.remove(&lease.event);
-                    }
-                }
                 Leases::AllEnded => self.leases.clear(),
-                Leases::Granted(granted) => {
+                Leases::Taken { granted, ended } => {
+                    for lease in ended {
+                        if self.leases.get(&lease.event) == Some(&lease.token) {
+                            self.leases.remove(&lease.event);
+                        }
+                    }
                     self.leases.extend(granted.iter().map(|lease| (lease.event, lease.token)));
                     if !is_delivered {
                         undelivered.extend(granted);
@@ -207,11 +204,12 @@ impl Writer {
                 }
             }
         }
-        let give_back = |lease| Job {
-            now: now.unwrap_or(Timestamp::from_millis(0)),
-            command: Command::End(lease, End::Release, oneshot::channel().0),
-        };
-        undelivered.into_iter().map(give_back).collect()
+        if undelivered.is_empty() {
+            return Vec::new();
+        }
+        let give_back = Take::only_to_end(undelivered.into_iter().map(|lease| (lease, End::Release)).collect());
+        let command = Command::Take(give_back, oneshot::channel().0);
+        vec![Job { now: now.unwrap_or(Timestamp::from_millis(0)), command }]
     }
 
     fn transact(
@@ -220,7 +218,8 @@ impl Writer {
         jobs: &mut [Option<Job>],
         answers: &mut Vec<Answer>,
     ) -> Result<(), Failure> {
-        let is_only_takes = jobs.iter().flatten().all(|Job { command, .. }| matches!(command, Command::Take(..)));
+        let is_take = |job: &Job| matches!(&job.command, Command::Take(take, _) if take.ends.is_empty());
+        let is_only_takes = jobs.iter().flatten().all(is_take);
         if is_only_takes {
             // An empty transaction would cost an fsync.
             let reading = database.begin_read()?;
@@ -244,8 +243,7 @@ impl Writer {
             let Some(Job { now, command }) = slot.take() else { continue };
             self.apply(&mut tables, now, command, answers)?;
         }
-        let is_changed = tables.is_changed;
-        drop(tables);
+        let is_changed = tables.close()?;
         finish(transaction, is_changed)?;
         Ok(())
     }
@@ -270,17 +268,14 @@ impl Writer {
                 Answer { leases: Leases::AllEnded, is_work: true, ..Answer::new(reply, Ok(())) }
             }
             Command::Take(take, reply) => {
-                let (taken, reply) = keep(tables.take(&take, now), reply)?;
+                let (taken, reply) = keep(tables.take(&take, now, bounds), reply)?;
                 let granted = taken.events.iter().map(|taken| taken.lease).chain(taken.unreadable.iter().copied());
-                Answer { leases: Leases::Granted(granted.collect()), ..Answer::new(reply, Ok(taken)) }
-            }
-            Command::End(lease, end, reply) => {
-                let (is_ended, reply) = keep(tables.end(lease, &end, now, bounds), reply)?;
-                Answer {
-                    leases: Leases::Ended(lease),
-                    is_work: matches!(end, End::Release),
-                    ..Answer::new(reply, Ok(is_ended))
-                }
+                let leases = Leases::Taken {
+                    granted: granted.collect(),
+                    ended: take.ends.iter().map(|(lease, _)| *lease).collect(),
+                };
+                let is_work = take.ends.iter().any(|(_, end)| matches!(end, End::Release));
+                Answer { leases, is_work, ..Answer::new(reply, Ok(taken)) }
             }
             Command::Maintain(reply) => {
                 let (more, reply) = keep(tables.maintain(now, bounds), reply)?;

@@ -148,7 +148,8 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         if inbox.has_worker.swap(true, Ordering::AcqRel) {
             return Err(StartError::HasWorker);
         }
-        let slots = u32::try_from(concurrency.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        // No more than can be acquired at once, for an event that runs alone.
+        let slots = concurrency.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let shared = Arc::new(Shared::new(inbox, state, routes, policy, timeout, slots));
         let direct: Weak<Shared<S>> = Arc::downgrade(&shared);
         shared.inbox.direct.set_worker(Some(direct as Weak<dyn DirectHandler>));

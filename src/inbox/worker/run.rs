@@ -2,15 +2,16 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    task::{Id, JoinError, JoinSet, yield_now},
-    time::{Instant, sleep, timeout},
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
         store::{End, Lease, Take, Taken},
         telemetry,
     },
-    shared::Shared,
+    shared::{Done, Shared},
 };
 
 /// What the owner of the worker wants.
@@ -33,27 +34,68 @@ pub(super) enum Order {
 }
 
 /// How many events are taken at once.
-const BATCH: u32 = 64;
+const BATCH: usize = 64;
 
 /// How often the store is asked although nothing was notified: another process may have stored
 /// something, and the clock may have been set.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How long handlers that ended wait at most for those that were started with them, so that all
+/// share a transaction: a quarter of the time that the last transaction took, and no longer than this.
+const LONGEST_GATHERING: Duration = Duration::from_millis(2);
+
+/// The pauses after the store failed double from the first to the last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), POLL];
+
 /// How often what is due is forgotten, and gauges are set.
 const MAINTAIN: Duration = Duration::from_secs(10);
 
+/// Takes events, runs their handlers, and tells the store how they ended. One transaction ends
+/// what is done and takes what is next.
 pub(super) struct Supervisor<S: Send + Sync + 'static> {
     shared: Arc<Shared<S>>,
     orders: watch::Receiver<Order>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Done>,
     /// What was taken and runs, by its task.
     running: HashMap<Id, Lease>,
+    /// What is done, but not in the store yet. It keeps its slot.
+    done: Vec<Done>,
+    /// A suspect runs.
+    is_alone: bool,
+    /// There are suspects, and their turn has come.
+    is_suspects_turn: bool,
+    /// When a suspect could not be taken: another process has locked it.
+    missed_suspect: Option<Instant>,
+    /// There may be events to take.
+    is_work: bool,
+    /// When there may be some without a notification.
+    look_again_at: Instant,
     turn: u64,
+    /// How many events the last transaction took.
+    started: usize,
+    gathering: Duration,
+    /// After the store failed.
+    pause: Option<Duration>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, orders: watch::Receiver<Order>) -> Self {
-        Self { shared, orders, tasks: JoinSet::new(), running: HashMap::new(), turn: 0 }
+        Self {
+            shared,
+            orders,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            done: Vec::new(),
+            is_alone: false,
+            is_suspects_turn: false,
+            missed_suspect: None,
+            is_work: true,
+            look_again_at: Instant::now(),
+            turn: 0,
+            started: 0,
+            gathering: Duration::ZERO,
+            pause: None,
+        }
     }
 
     /// Until it is told to end. Returns how many handlers were cancelled.
@@ -75,116 +117,154 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 Ok(()) => return true,
                 Err(error) => telemetry::worker_failed("begin", &error),
             }
-            self.unless_told(sleep(POLL)).await;
+            self.unless_told(Order::Run, sleep(POLL)).await;
         }
         false
     }
 
     async fn work(&mut self) {
-        let mut suspects = false;
-        // When a suspect could not be taken: another process has locked it, or the store failed.
-        let mut missed: Option<Instant> = None;
         while self.order() == Order::Run {
-            self.reap();
-            if suspects {
-                suspects = self.run_alone().await;
-                missed = (!suspects).then(Instant::now);
-            } else {
-                suspects = self.run_some(missed.is_none_or(|at| at.elapsed() >= POLL)).await;
+            self.wait().await;
+            self.gather().await;
+            if self.order() == Order::Run {
+                self.exchange(self.to_take()).await;
+                self.back_off(Order::Run).await;
             }
         }
     }
 
-    /// Waits until nothing runs, then runs one suspect. Whether to look for another.
-    async fn run_alone(&mut self) -> bool {
-        let all = Arc::clone(&self.shared.slots).acquire_many_owned(self.shared.slot_count);
-        let Some(Ok(slots)) = self.unless_told(all).await else { return false };
-        self.reap();
-        let Some(taken) = self.take(1, true).await else { return false };
-        let is_one = !taken.events.is_empty();
-        self.start(taken, slots, true);
-        is_one
+    /// How many events to take now, and whether a suspect.
+    fn to_take(&self) -> (usize, bool) {
+        if self.is_suspects_turn {
+            (usize::from(self.running.is_empty()), true)
+        } else if self.is_work && !self.is_alone {
+            (self.shared.slot_count.saturating_sub(self.running.len()).min(BATCH), false)
+        } else {
+            (0, false)
+        }
     }
 
-    /// Takes as many events as there are free slots. Whether there are suspects, and their turn has come.
-    async fn run_some(&mut self, is_their_turn: bool) -> bool {
-        let slot = Arc::clone(&self.shared.slots).acquire_owned();
-        let Some(Ok(mut slots)) = self.unless_told(slot).await else { return false };
-        // Events that ended in one transaction free their slots at once: one take fills them.
-        yield_now().await;
-        let more = self.shared.slots.available_permits().min(BATCH as usize);
-        let more = u32::try_from(more).unwrap_or(BATCH);
-        if let Ok(more) = Arc::clone(&self.shared.slots).try_acquire_many_owned(more) {
-            slots.merge(more);
+    /// Waits until there is something to end or to take, or an order.
+    async fn wait(&mut self) {
+        while self.done.is_empty() && self.to_take().0 == 0 {
+            let Self { shared, orders, tasks, .. } = self;
+            let ended = tokio::select! {
+                biased;
+                _ = orders.wait_for(|order| *order != Order::Run) => return,
+                Some(ended) = tasks.join_next_with_id() => Some(ended),
+                () = shared.inbox.store.work().notified(), if !self.is_work => None,
+                () = shared.wake.notified(), if !self.is_work => None,
+                () = sleep_until(self.look_again_at), if !self.is_work => None,
+            };
+            match ended {
+                Some(ended) => self.ended(ended),
+                None => self.is_work = true,
+            }
         }
-        let limit = slots.num_permits();
-        let Some(taken) = self.take(limit, false).await else {
-            drop(slots);
-            self.unless_told(sleep(POLL)).await;
-            return false;
+    }
+
+    /// Waits a moment for handlers that were started together with those that are done.
+    async fn gather(&mut self) {
+        let until = Instant::now().checked_add(self.gathering).unwrap_or_else(Instant::now);
+        loop {
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.ended(ended);
+            }
+            if self.done.is_empty() || self.done.len() >= self.started || self.tasks.is_empty() {
+                break;
+            }
+            let Self { tasks, orders, .. } = self;
+            let ended = tokio::select! {
+                biased;
+                _ = orders.wait_for(|order| *order != Order::Run) => break,
+                ended = tasks.join_next_with_id() => ended,
+                () = sleep_until(until) => break,
+            };
+            ended.into_iter().for_each(|ended| self.ended(ended));
+        }
+        // What was stored meanwhile is taken in the same transaction.
+        self.is_work |= tokio::select! {
+            biased;
+            () = self.shared.inbox.store.work().notified() => true,
+            () = ready(()) => false,
         };
-        self.turn = self.turn.wrapping_add(u64::try_from(taken.events.len()).unwrap_or_default());
-        let suspects = taken.suspects && is_their_turn;
-        let (next_due, is_full) = (taken.next_due, taken.events.len() == limit);
-        self.start(taken, slots, false);
-        if !suspects && !is_full {
-            self.wait(next_due).await;
-        }
-        suspects
     }
 
-    /// `None` when the store failed. Not cancelled, for what was taken must arrive.
-    async fn take(&mut self, limit: usize, alone: bool) -> Option<Taken> {
+    /// Ends what is done and takes what is next, in one transaction. Not cancelled, for what was taken
+    /// must arrive.
+    async fn exchange(&mut self, (limit, alone): (usize, bool)) {
         let busy = self.shared.busy().clone();
-        // From now on, whoever frees a record wakes us; whether it matters is known afterwards.
-        self.shared.left_busy.store(true, Ordering::Release);
-        let take = Take { limit, turn: self.turn, busy, alone, longest_delay: self.shared.policy.longest };
-        match self.shared.inbox.store.take(take).await {
-            Ok(taken) => {
-                self.shared.left_busy.store(taken.left_busy, Ordering::Release);
-                Some(taken)
-            }
+        if limit > 0 {
+            // From now on, whoever frees a record wakes us; whether it matters is known afterwards.
+            self.shared.left_busy.store(true, Ordering::Release);
+        }
+        let ends = self.done.iter().map(|done| (done.lease, done.end.clone())).collect();
+        let take = Take { ends, limit, turn: self.turn, busy, alone, longest_delay: self.shared.policy.longest };
+        let begun = Instant::now();
+        let mut taken = match self.shared.inbox.store.take(take).await {
+            Ok(taken) => taken,
             Err(error) => {
                 telemetry::worker_failed("take", &error);
-                None
+                let [first, last] = PAUSES;
+                self.pause = Some(self.pause.map_or(first, |pause| pause.saturating_mul(2).min(last)));
+                return;
             }
+        };
+        self.pause = None;
+        self.gathering = begun.elapsed().checked_div(4).unwrap_or_default().min(LONGEST_GATHERING);
+        for (done, is_held) in self.done.drain(..).zip(std::mem::take(&mut taken.ended)) {
+            // A recorder or subscriber of the user's that panics ends nothing here.
+            _ = catch_unwind(AssertUnwindSafe(|| done.report(is_held)));
+        }
+        if limit > 0 {
+            self.took(&taken, limit, alone);
+            self.start(taken, alone);
         }
     }
 
-    fn start(&mut self, taken: Taken, mut slots: OwnedSemaphorePermit, is_alone: bool) {
+    /// What follows from a take for the next one.
+    fn took(&mut self, taken: &Taken, limit: usize, alone: bool) {
+        let count = taken.events.len();
+        self.is_alone = alone && count > 0;
+        if alone {
+            self.is_suspects_turn = self.is_alone;
+            self.missed_suspect = (!self.is_alone).then(Instant::now);
+            self.is_work = true;
+            return;
+        }
+        self.shared.left_busy.store(taken.left_busy, Ordering::Release);
+        self.turn = self.turn.wrapping_add(u64::try_from(count).unwrap_or_default());
+        self.is_suspects_turn = taken.suspects && self.missed_suspect.is_none_or(|at| at.elapsed() >= POLL);
+        self.is_work = count == limit;
+        let pause = taken.next_due.map_or(POLL, |due| due.min(POLL));
+        self.look_again_at = Instant::now().checked_add(pause).unwrap_or_else(Instant::now);
+    }
+
+    fn start(&mut self, taken: Taken, alone: bool) {
         let Taken { events, unreadable, .. } = taken;
+        self.started = events.len();
         for lease in unreadable {
-            let shared = Arc::clone(&self.shared);
             let end = End::Dead { reason: DeadReason::Unreadable, message: "what is stored cannot be read".into() };
-            let task = self.tasks.spawn(async move { _ = shared.end_for_sure(lease, end).await });
-            self.running.insert(task.id(), lease);
+            self.done.push(Done { lease, end, report: None });
         }
         for event in events {
             let lease = event.lease;
-            let shared = Arc::clone(&self.shared);
             // An event that is handled at once may have occupied the record meanwhile; then this one
             // waits for its next turn.
-            let slot = if is_alone { slots.split(slots.num_permits()) } else { slots.split(1) };
-            let task = match (slot, self.shared.occupy(event.event.record)) {
-                (Some(slot), Some(busy)) => self.tasks.spawn(shared.run(event, busy, slot)),
-                _ => self.tasks.spawn(async move { _ = shared.end_for_sure(lease, End::Release).await }),
+            let Some(busy) = self.shared.occupy(event.event.record) else {
+                self.done.push(Done { lease, end: End::Release, report: None });
+                continue;
             };
+            let task = self.tasks.spawn(Arc::clone(&self.shared).run(event, busy, alone));
             self.running.insert(task.id(), lease);
         }
     }
 
-    /// Waits for something to do.
-    async fn wait(&mut self, next_due: Option<Duration>) {
-        let pause = next_due.map_or(POLL, |due| due.min(POLL));
-        let shared = Arc::clone(&self.shared);
-        self.unless_told(async move {
-            tokio::select! {
-                () = shared.inbox.store.work().notified() => {}
-                () = shared.wake.notified() => {}
-                () = sleep(pause) => {}
-            }
-        })
-        .await;
+    /// Waits after the store failed.
+    async fn back_off(&mut self, order: Order) {
+        if let Some(pause) = self.pause {
+            self.unless_told(order, sleep(pause)).await;
+        }
     }
 
     fn order(&self) -> Order {
@@ -192,49 +272,59 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         if self.orders.has_changed().is_err() { Order::Abort } else { *self.orders.borrow() }
     }
 
-    /// Awaits something, unless it is told to end.
-    async fn unless_told<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+    /// Awaits something for as long as this is the order.
+    async fn unless_told<T>(&mut self, order: Order, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            _ = self.orders.wait_for(|order| *order != Order::Run) => None,
+            _ = self.orders.wait_for(|now| *now != order) => None,
             value = future => Some(value),
         }
     }
 
-    /// Forgets the tasks that ended.
-    fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.ended(&ended);
-        }
-    }
-
-    fn ended(&mut self, ended: &Result<(Id, ()), JoinError>) {
-        // One that was cancelled, or that panicked outside of the handler, still has its lease.
-        if let Ok((id, ())) = ended {
-            self.running.remove(id);
-        }
+    fn ended(&mut self, ended: Result<(Id, Done), JoinError>) {
+        let done = match ended {
+            Ok((id, done)) => {
+                self.running.remove(&id);
+                Some(done)
+            }
+            // One that was cancelled keeps its lease, and is given back with all others.
+            Err(error) if error.is_cancelled() => None,
+            // Outside of the handler: a recorder or subscriber of the user's panicked.
+            Err(error) => self.running.remove(&error.id()).map(|lease| {
+                let end = End::Retry { delay: self.shared.policy.longest };
+                Done { lease, end, report: None }
+            }),
+        };
+        self.is_alone &= !self.running.is_empty();
+        self.done.extend(done);
     }
 
     /// Waits for the handlers that run, until it is told to cancel them, and gives their events back.
     async fn drain(&mut self) -> usize {
-        while self.order() != Order::Abort && !self.tasks.is_empty() {
-            let Self { orders, tasks, .. } = self;
-            let ended = tokio::select! {
-                ended = tasks.join_next_with_id() => ended,
-                _ = orders.wait_for(|order| *order == Order::Abort) => break,
-            };
-            if let Some(ended) = ended {
-                self.ended(&ended);
+        while self.order() == Order::Drain && !(self.tasks.is_empty() && self.done.is_empty()) {
+            if self.done.is_empty() {
+                let Self { orders, tasks, .. } = self;
+                let ended = tokio::select! {
+                    biased;
+                    _ = orders.wait_for(|order| *order == Order::Abort) => break,
+                    ended = tasks.join_next_with_id() => ended,
+                };
+                ended.into_iter().for_each(|ended| self.ended(ended));
             }
+            self.gather().await;
+            self.exchange((0, false)).await;
+            self.back_off(Order::Drain).await;
         }
         self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next_with_id().await {
-            self.ended(&ended);
+            self.ended(ended);
         }
         let left: Vec<_> = self.running.drain().map(|(_, lease)| lease).collect();
+        self.done.extend(left.iter().map(|&lease| Done { lease, end: End::Release, report: None }));
         let give_back = async {
-            for &lease in &left {
-                self.shared.end_for_sure(lease, End::Release).await;
+            while !self.done.is_empty() {
+                self.exchange((0, false)).await;
+                sleep(self.pause.unwrap_or_default()).await;
             }
         };
         // If the store does not answer, it finds them when it is opened again, or when their leases end.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, Semaphore},
     time::{Instant, sleep, timeout},
 };
 
@@ -42,8 +42,7 @@ pub(super) struct Shared<S> {
     pub(super) policy: RetryPolicy,
     timeout: Duration,
     /// How many events may be taken: each has a slot until the store knows how it ended.
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) slot_count: u32,
+    pub(super) slot_count: usize,
     /// As many, for handlers that run. An event whose end cannot be written needs none, so that
     /// others can be handled at once while the store fails.
     handlers: Semaphore,
@@ -60,6 +59,40 @@ enum Verdict {
     Handled,
     Unmatched,
     Failed(Kind, String),
+}
+
+/// A taken event whose handler is done, or that has none.
+pub(super) struct Done {
+    pub(super) lease: Lease,
+    pub(super) end: End,
+    pub(super) report: Option<Report>,
+}
+
+/// What there is to say of an attempt.
+pub(super) struct Report {
+    event: StoredEvent,
+    number: u32,
+    took: Duration,
+    error: Option<Box<str>>,
+    ended: Ended,
+}
+
+impl Done {
+    /// Reports the attempt, once the store knows its end. `is_held`: its lease was not lost.
+    pub(super) fn report(self, is_held: bool) {
+        let Some(Report { event, number, took, error, ended }) = self.report else { return };
+        let retry_in = if let End::Retry { delay } = self.end { Some(delay) } else { None };
+        let about = About {
+            id: event.key.into(),
+            #[cfg(feature = "tracing")]
+            verified: &event.verified,
+            number,
+            took,
+            error: error.as_deref(),
+            retry_in,
+        };
+        telemetry::attempted(if is_held { ended } else { Ended::Lost }, &about);
+    }
 }
 
 /// A record of which an event runs, until it is dropped.
@@ -90,7 +123,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         routes: Routes<Boxed<S>>,
         policy: RetryPolicy,
         timeout: Duration,
-        slot_count: u32,
+        slot_count: usize,
     ) -> Self {
         Self {
             inbox,
@@ -98,9 +131,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             routes,
             policy,
             timeout,
-            slots: Arc::new(Semaphore::new(slot_count as usize)),
             slot_count,
-            handlers: Semaphore::new(slot_count as usize),
+            handlers: Semaphore::new(slot_count),
             busy: Mutex::default(),
             left_busy: AtomicBool::new(false),
             wake: Notify::new(),
@@ -112,28 +144,27 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         (record == RecordKey::NONE || self.busy().insert(record)).then(|| Busy { shared: Arc::clone(self), record })
     }
 
-    /// Runs a taken event, and tells the store how it ended, however long that takes.
-    pub(super) async fn run(self: Arc<Self>, taken: TakenEvent, busy: Busy<S>, slot: OwnedSemaphorePermit) {
+    /// Runs a taken event; `alone`, when nothing else may run.
+    pub(super) async fn run(self: Arc<Self>, taken: TakenEvent, busy: Busy<S>, alone: bool) -> Done {
         let TakenEvent { lease, event, attempts, interruptions } = taken;
         let number = attempts.saturating_add(1);
         if interruptions >= self.policy.interruptions {
-            let message = "the process ended each time while this event was handled";
-            let end = End::Dead { reason: DeadReason::Interrupted, message: message.into() };
-            self.end(&event, lease, end, number, Duration::ZERO, Some(message), Ended::Dead).await;
-        } else {
-            let (verdict, took) = self.renewed_during(lease, self.handle_taken(&event, number, &slot)).await;
-            drop(busy);
-            let (end, ended, error) = self.judge(verdict, number);
-            self.end(&event, lease, end, number, took, error.as_deref(), ended).await;
+            let message: Box<str> = "the process ended each time while this event was handled".into();
+            let end = End::Dead { reason: DeadReason::Interrupted, message: message.clone() };
+            let report = Report { event, number, took: Duration::ZERO, error: Some(message), ended: Ended::Dead };
+            return Done { lease, end, report: Some(report) };
         }
-        drop(slot);
+        let (verdict, took) = self.renewed_during(lease, self.handle_taken(&event, number, alone)).await;
+        drop(busy);
+        let (end, ended, error) = self.judge(verdict, number);
+        Done { lease, end, report: Some(Report { event, number, took, error, ended }) }
     }
 
-    /// Calls the handler of a taken event as soon as as many may run as it has slots. Returns how long
-    /// the handler took.
-    async fn handle_taken(&self, event: &StoredEvent, number: u32, slot: &OwnedSemaphorePermit) -> (Verdict, Duration) {
-        let slots = u32::try_from(slot.num_permits()).unwrap_or(self.slot_count);
-        let running = self.handlers.acquire_many(slots).await;
+    /// Calls the handler of a taken event as soon as there is a place for it. Returns how long the
+    /// handler took.
+    async fn handle_taken(&self, event: &StoredEvent, number: u32, alone: bool) -> (Verdict, Duration) {
+        let places = if alone { self.slot_count } else { 1 };
+        let running = self.handlers.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
         let begun = Instant::now();
         let verdict = if self.inbox.direct.is_handled(event.key) {
             // It was stored too late, and handled at once instead.
@@ -185,46 +216,6 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             }
         };
         (End::Dead { reason, message: message.clone() }, Ended::Dead, Some(message))
-    }
-
-    /// Tells the store how an event ended. A store that fails is asked again: the event keeps its
-    /// slot meanwhile, so that no others are taken that could not be ended either.
-    #[expect(clippy::too_many_arguments, reason = "one event's whole story")]
-    async fn end(
-        &self,
-        event: &StoredEvent,
-        lease: Lease,
-        end: End,
-        number: u32,
-        took: Duration,
-        error: Option<&str>,
-        ended: Ended,
-    ) {
-        let retry_in = if let End::Retry { delay } = end { Some(delay) } else { None };
-        let is_held = self.end_for_sure(lease, end).await;
-        let about = About {
-            id: event.key.into(),
-            #[cfg(feature = "tracing")]
-            verified: &event.verified,
-            number,
-            took,
-            error,
-            retry_in,
-        };
-        telemetry::attempted(if is_held { ended } else { Ended::Lost }, &about);
-    }
-
-    /// `false` when the lease was lost.
-    pub(super) async fn end_for_sure(&self, lease: Lease, end: End) -> bool {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.inbox.store.end(lease, end.clone()).await {
-                Ok(is_held) => return is_held,
-                Err(error) => telemetry::worker_failed("end", &error),
-            }
-            sleep(pause).await;
-            pause = pause.saturating_mul(2).min(Duration::from_secs(5));
-        }
     }
 
     /// Awaits a handler, and renews its lease meanwhile, where the store has leases.

@@ -1,7 +1,7 @@
 //! What the worker makes of a store that fails.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -30,6 +30,8 @@ enum Fault {
     EverythingFails,
     /// Events can be taken, and then nothing can be written any more.
     FailsWhileTheyRun,
+    /// There is one event, and the renewal of its lease panics.
+    RenewalPanics,
 }
 
 #[derive(Debug)]
@@ -38,11 +40,18 @@ struct Faulty {
     calls: AtomicUsize,
     has_taken: AtomicBool,
     work: Notify,
+    ends: Mutex<Vec<(Lease, End)>>,
 }
 
 impl Faulty {
     fn new(fault: Fault) -> Self {
-        Self { fault, calls: AtomicUsize::new(0), has_taken: AtomicBool::new(false), work: Notify::new() }
+        Self {
+            fault,
+            calls: AtomicUsize::new(0),
+            has_taken: AtomicBool::new(false),
+            work: Notify::new(),
+            ends: Mutex::default(),
+        }
     }
 
     fn answer<T: Send + 'static>(&self, value: T) -> StoreFuture<'_, T> {
@@ -85,6 +94,8 @@ impl Store for Faulty {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         let had_taken = self.has_taken.swap(true, Ordering::Relaxed);
         let suspects = !take.alone;
+        let ended = vec![true; take.ends.len()];
+        self.ends.lock().unwrap().extend(take.ends);
         Box::pin(async move {
             if calls > 10_000 {
                 // Lets the time go on, so that a loop without a pause ends the test.
@@ -96,13 +107,19 @@ impl Store for Faulty {
                 Fault::FailsWhileTheyRun if !had_taken => {
                     Ok(Taken { events: (0..take.limit).map(taken).collect(), ..Taken::default() })
                 }
+                Fault::RenewalPanics if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
+                Fault::RenewalPanics => Ok(Taken { ended, ..Taken::default() }),
                 Fault::TakesFail | Fault::EverythingFails | Fault::FailsWhileTheyRun => Err(unavailable()),
             }
         })
     }
 
-    fn end(&self, _: Lease, _: End) -> StoreFuture<'_, bool> {
-        self.answer(true)
+    fn lease(&self) -> Option<Duration> {
+        matches!(self.fault, Fault::RenewalPanics).then_some(Duration::from_secs(3))
+    }
+
+    fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
+        Box::pin(async { panic!("as a recorder of the user's could") })
     }
 
     fn work(&self) -> &Notify {
@@ -172,6 +189,22 @@ async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
         }
         drop(worker);
     }
+}
+
+/// The event's slot is free again, and the event is tried again later.
+#[tokio::test(start_paused = true)]
+async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() {
+    let store = Arc::new(Faulty::new(Fault::RenewalPanics));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let handler = async |_: crate::WebhookEvent| sleep(Duration::from_secs(60)).await;
+    let worker = inbox.worker(()).fallback(handler).concurrency(1).start().unwrap();
+    sleep(Duration::from_secs(10)).await;
+    let ends = std::mem::take(&mut *store.ends.lock().unwrap());
+    assert!(matches!(ends[..], [(lease, End::Retry { .. })] if lease == taken(0).lease), "{ends:?}");
+    let calls = store.calls.load(Ordering::Relaxed);
+    sleep(Duration::from_secs(10)).await;
+    assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more");
+    drop(worker);
 }
 
 /// No more handlers run at once than there are slots, whether their events were taken or could not be

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     super::super::{
         Accepted, Attempt, Inbox, InboxFailure, Stats, Worker,
-        model::{self, Outcome},
+        model::{self, EndOne as _, Outcome},
         store::End,
     },
     *,

@@ -12,7 +12,7 @@ use super::{
     super::super::{
         DeadLetter, EventId, RecordKey, Stats, StoredEvent,
         model::{Subject, bounds, compare, operations},
-        store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, Which},
+        store::{Put, Step, Store, StoreFuture, Take, Taken, Which},
     },
     *,
 };
@@ -52,9 +52,6 @@ impl Store for Timed {
     }
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
         self.now(|store| store.take(take))
-    }
-    fn end(&self, lease: Lease, end: End) -> StoreFuture<'_, bool> {
-        self.now(move |store| store.end(lease, end))
     }
     fn work(&self) -> &Notify {
         self.store.work()
@@ -102,9 +99,8 @@ impl Subject for Table<'_> {
         self.timed.store = open(self.server, &self.options, self.bounds).await.unwrap();
         let table = &self.timed.store.shared.table;
         self.timed.hand.client.execute(&format!("UPDATE {table} SET due = 0 WHERE state = 2"), &[]).await.unwrap();
-        // As each take does; this one takes nothing, and corrects no due time.
-        let nothing = Take { limit: 0, longest_delay: Duration::MAX, ..super::super::super::model::take(1) };
-        self.timed.take(nothing).await.unwrap();
+        // As each take does.
+        super::super::take::recover(&self.timed.store.shared).await.unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     super::{
         super::{
             DeadReason, RecordKey,
-            model::{BOUNDS, clock, event, take},
+            model::{BOUNDS, EndOne as _, clock, event, take},
             store::{End, Lease, Put, Store, Take},
         },
         LONGEST_LEASE, PLANS,
@@ -300,7 +300,11 @@ async fn a_take_reads_indexes_only() {
         let plans = [
             plan(&sql.candidates, "bigint, bigint, bigint[], bigint, bigint", "64, 7, '{1,2}', 3600000, 600000"),
             plan(&sql.recover, "bigint, bigint[]", "7, '{1,2}'"),
-            plan(&sql.grant, "bigint[], bigint, bigint", "'{1,2,3}', 60000, 7"),
+            plan(
+                &sql.take,
+                "bigint, bigint[], bigint[], smallint[], bigint[], smallint[], text[], bigint[], bigint, bigint",
+                "0, '{1,2}', '{1,1}', '{0,0}', '{0,0}', '{NULL,NULL}', '{NULL,NULL}', '{3,4,5}', 60000, 7",
+            ),
         ];
         for plan in plans {
             assert!(!plan.contains("Seq Scan"), "{rows} of {state}: {plan}");

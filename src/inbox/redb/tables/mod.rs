@@ -18,7 +18,7 @@ use super::{
     read::dead_place,
     rows::{Dead, KeyState, Progress, place_of, time_key},
 };
-use crate::verify::Timestamp;
+use crate::{deduplicate::ClaimKey, verify::Timestamp};
 
 /// Of this layout. A file with a higher one is refused.
 pub(super) const SCHEMA: u64 = 1;
@@ -63,6 +63,17 @@ const FORGET: usize = 500;
 /// How many dead letters are redriven or purged in one step.
 const STEP: usize = 100;
 
+/// The numbers of [`META`] that change. They are read and written once a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    /// The next event's place, from 1 on.
+    next: u64,
+    /// The last lease's token.
+    token: u64,
+    /// Bytes of pending events and dead letters.
+    bytes: u64,
+}
+
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static str, u64>,
     events: Table<'t, u64, &'static [u8]>,
@@ -75,14 +86,21 @@ pub(super) struct Tables<'t> {
     dead_times: Table<'t, u128, &'static [u8]>,
     keys: Table<'t, &'static [u8], &'static [u8]>,
     expiry: Table<'t, &'static [u8], &'static [u8]>,
+    /// What [`META`] said.
+    before: Numbers,
+    numbers: Numbers,
     /// Whether there is anything to commit.
-    pub(super) is_changed: bool,
+    is_changed: bool,
 }
 
 impl<'t> Tables<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self> {
+        let meta = transaction.open_table(META)?;
+        let number = |name| -> Result<u64> { Ok(meta.get(name)?.map(|number| number.value()).unwrap_or_default()) };
+        let numbers =
+            Numbers { next: number(META_NEXT)?.max(1), token: number(META_TOKEN)?, bytes: number(META_BYTES)? };
         Ok(Self {
-            meta: transaction.open_table(META)?,
+            meta,
             events: transaction.open_table(EVENTS)?,
             ready: transaction.open_table(READY)?,
             suspect: transaction.open_table(SUSPECT)?,
@@ -93,8 +111,25 @@ impl<'t> Tables<'t> {
             dead_times: transaction.open_table(DEAD_TIMES)?,
             keys: transaction.open_table(KEYS)?,
             expiry: transaction.open_table(EXPIRY)?,
+            before: numbers,
+            numbers,
             is_changed: false,
         })
+    }
+
+    /// Writes what is left to write. Whether there is anything to commit.
+    pub(super) fn close(mut self) -> Result<bool> {
+        let Numbers { next, token, bytes } = self.numbers;
+        for (name, number, before) in [
+            (META_NEXT, next, self.before.next),
+            (META_TOKEN, token, self.before.token),
+            (META_BYTES, bytes, self.before.bytes),
+        ] {
+            if number != before {
+                self.meta.insert(name, number)?;
+            }
+        }
+        Ok(self.is_changed || self.numbers != self.before)
     }
 
     /// Makes a new file an inbox.
@@ -110,13 +145,13 @@ impl<'t> Tables<'t> {
             return Ok(Ok(Put::Duplicate));
         }
         let len = u64::try_from(event.bytes.len()).unwrap_or(u64::MAX);
-        let bytes = self.number(META_BYTES)?.saturating_add(len);
+        let bytes = self.numbers.bytes.saturating_add(len);
         if self.events.len()? >= bounds.max_pending || bytes > bounds.max_bytes {
             return Ok(Err(full()));
         }
-        let place = self.number(META_NEXT)?.max(1);
-        self.meta.insert(META_NEXT, place.saturating_add(1))?;
-        self.meta.insert(META_BYTES, bytes)?;
+        let place = self.numbers.next;
+        self.numbers.next = place.saturating_add(1);
+        self.numbers.bytes = bytes;
         self.events.insert(place, &*event.bytes)?;
         self.ready.insert(place, &*Progress::new(event.record).encode())?;
         self.keys.insert(key, KeyState::Open(place).encode().as_slice())?;
@@ -260,13 +295,13 @@ impl<'t> Tables<'t> {
     }
 
     fn forget_pending(&mut self, place: u64, now: Timestamp, bounds: &Bounds) -> Result<()> {
-        let bytes = self.events.remove(place)?.map(|bytes| bytes.value().to_vec());
-        self.forget(place, bytes.unwrap_or_default(), now, bounds)
+        let gone = self.events.remove(place)?.map(|bytes| Gone::new(bytes.value()));
+        self.forget(place, gone.unwrap_or_default(), now, bounds)
     }
 
     fn forget_dead(&mut self, place: u64, now: Timestamp, bounds: &Bounds) -> Result<()> {
         match self.remove_dead(place)? {
-            Some((_, bytes)) => self.forget(place, bytes, now, bounds),
+            Some((_, bytes)) => self.forget(place, Gone::new(&bytes), now, bounds),
             None => Ok(()),
         }
     }
@@ -282,18 +317,16 @@ impl<'t> Tables<'t> {
     }
 
     /// An event is gone: its key counts as completed, until it expires.
-    fn forget(&mut self, place: u64, bytes: Vec<u8>, now: Timestamp, bounds: &Bounds) -> Result<()> {
+    fn forget(&mut self, place: u64, gone: Gone, now: Timestamp, bounds: &Bounds) -> Result<()> {
         self.is_changed = true;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let held = self.number(META_BYTES)?.saturating_sub(len);
-        self.meta.insert(META_BYTES, held)?;
-        let Some(event) = StoredEvent::decode(bytes.into()) else {
+        self.numbers.bytes = self.numbers.bytes.saturating_sub(gone.len);
+        let Some((key, fresh_until)) = gone.key_and_fresh_until else {
             // Its key cannot be read, but it names this place.
             return Ok(self.keys.retain(|_, state| KeyState::decode(state) != Some(KeyState::Open(place)))?);
         };
-        let fresh_until = event.verified.fresh_until().saturating_add(KEY_MARGIN);
+        let fresh_until = fresh_until.saturating_add(KEY_MARGIN);
         let expires = now.saturating_add(bounds.remember_for).max(fresh_until).as_millis();
-        let key = event.key.as_bytes();
+        let key = key.as_bytes();
         self.keys.insert(key.as_slice(), KeyState::Completed(expires).encode().as_slice())?;
         self.expiry.insert(&*[&expires.to_be_bytes()[..], key].concat(), &[][..])?;
         Ok(())
@@ -312,14 +345,23 @@ impl<'t> Tables<'t> {
         Ok(places)
     }
 
-    fn next_token(&mut self) -> Result<u64> {
-        let token = self.number(META_TOKEN)?.saturating_add(1);
-        self.meta.insert(META_TOKEN, token)?;
-        Ok(token)
+    const fn next_token(&mut self) -> u64 {
+        self.numbers.token = self.numbers.token.saturating_add(1);
+        self.numbers.token
     }
+}
 
-    fn number(&self, name: &'static str) -> Result<u64> {
-        Ok(self.meta.get(name)?.map(|number| number.value()).unwrap_or_default())
+/// What is needed of an event that is forgotten.
+#[derive(Clone, Copy, Default)]
+struct Gone {
+    len: u64,
+    key_and_fresh_until: Option<(ClaimKey, Timestamp)>,
+}
+
+impl Gone {
+    fn new(bytes: &[u8]) -> Self {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self { len, key_and_fresh_until: StoredEvent::key_and_fresh_until(bytes) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     super::{
         super::{
             RecordKey, StoredEvent,
-            store::{Lease, Take, Taken, TakenEvent},
+            store::{Bounds, Lease, Take, Taken, TakenEvent},
         },
         read::next_due,
         rows::{Progress, place_of, time_key},
@@ -33,12 +33,19 @@ enum From {
 }
 
 impl Tables<'_> {
-    pub(in crate::inbox::redb) fn take(&mut self, take: &Take, now: Timestamp) -> Result<Taken> {
-        self.correct_due_times(take, now)?;
-        let mut taken = Taken { suspects: !take.alone && !self.suspect.is_empty()?, ..Taken::default() };
-        let chosen = if take.alone { self.choose_suspect()? } else { self.choose(take, now, &mut taken.left_busy)? };
-        for (from, progress) in chosen {
-            self.start(from, progress, &mut taken)?;
+    pub(in crate::inbox::redb) fn take(&mut self, take: &Take, now: Timestamp, bounds: &Bounds) -> Result<Taken> {
+        let mut taken = Taken::default();
+        if take.limit > 0 {
+            self.correct_due_times(take, now)?;
+            taken.suspects = !take.alone && !self.suspect.is_empty()?;
+            let chosen =
+                if take.alone { self.choose_suspect()? } else { self.choose(take, now, &mut taken.left_busy)? };
+            for (from, progress) in chosen {
+                self.start(from, progress, &mut taken)?;
+            }
+        }
+        for (lease, end) in &take.ends {
+            taken.ended.push(self.end(*lease, end, now, bounds)?);
         }
         taken.next_due = next_due(&self.delayed, now)?;
         Ok(taken)
@@ -123,7 +130,7 @@ impl Tables<'_> {
             From::Delayed(key) => self.delayed.remove(key)?.map(|_| place_of(key)),
         };
         let Some(place) = place else { return Ok(()) };
-        progress.token = self.next_token()?;
+        progress.token = self.next_token();
         self.running.insert(place, &*progress.encode())?;
         self.is_changed = true;
         let lease = Lease { event: place, token: progress.token };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    super::super::store::{End, Put, Store},
+    super::super::store::{End, Lease, Put, Store},
     disk::Random,
     *,
 };
@@ -32,6 +32,7 @@ impl Promises {
         for number in 0..*next {
             numbers.insert(key(number), number);
         }
+        let mut running: Vec<(Lease, u64)> = Vec::new();
         for _ in 0..200 {
             // Several at once, so that they share a transaction.
             let count = 1 + random.below(6);
@@ -46,9 +47,8 @@ impl Promises {
                     Err(_) => return,
                 }
             }
-            let Ok(taken) = store.take(take(1 + usize::try_from(random.below(4)).unwrap())).await else { return };
-            for taken in taken.events {
-                let number = numbers[&taken.event.key];
+            let (mut ends, mut ended) = (Vec::new(), Vec::new());
+            for (lease, number) in running.drain(..) {
                 let end = match random.below(4) {
                     0 => End::Retry { delay: Duration::from_secs(1) },
                     1 => End::Release,
@@ -58,12 +58,18 @@ impl Promises {
                 if is_complete {
                     self.perhaps_completed.insert(number);
                 }
-                match store.end(taken.lease, end).await {
-                    Ok(true) if is_complete => _ = self.completed.insert(number),
-                    Ok(_) => {}
-                    Err(_) => return,
+                ends.push((lease, end));
+                ended.push((number, is_complete));
+            }
+            // Or it only ends.
+            let limit = usize::try_from(random.below(5)).unwrap();
+            let Ok(taken) = store.take(Take { ends, ..take(limit) }).await else { return };
+            for ((number, is_complete), is_held) in ended.into_iter().zip(taken.ended) {
+                if is_complete && is_held {
+                    self.completed.insert(number);
                 }
             }
+            running.extend(taken.events.iter().map(|taken| (taken.lease, numbers[&taken.event.key])));
         }
     }
 

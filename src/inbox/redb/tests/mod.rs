@@ -12,7 +12,7 @@ use disk::Disk;
 use super::{
     super::{
         InboxError,
-        model::{BOUNDS, clock, event, key, take},
+        model::{BOUNDS, EndOne as _, clock, event, key, take},
         store::{Bounds, Take},
     },
     RedbStore, file,

@@ -3,6 +3,7 @@
 
 use super::{
     super::super::store::{End, Put, Store},
+    super::super::{Inbox, InboxBuilder},
     disk::Random,
     *,
 };
@@ -89,6 +90,35 @@ fn a_thousand_at_once_take_few_transactions() {
         assert!(one > 0 && many <= 100 * one, "{many} for 999, {one} for one");
         assert_eq!(store.stats().await.unwrap().ready, 1_000);
     });
+}
+
+/// The transaction that ends an event takes the next one.
+#[tokio::test]
+async fn a_worker_commits_once_per_event_and_not_twice() {
+    const EVENTS: u64 = 50;
+
+    let disk = created();
+    let store = open(&disk, BOUNDS, &clock()).unwrap();
+    let before = disk.syncs();
+    store.put(event(0)).await.unwrap();
+    let one = disk.syncs() - before;
+    for number in 1..EVENTS {
+        store.put(event(number)).await.unwrap();
+    }
+    let inbox = Inbox::new(Arc::new(store), InboxBuilder::new());
+    let (handled, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let handler = async |handled: tokio::sync::mpsc::UnboundedSender<()>, _: crate::WebhookEvent| {
+        handled.send(()).unwrap();
+    };
+    let before = disk.syncs();
+    let worker = inbox.worker(handled).fallback(handler).concurrency(1).start().unwrap();
+    for _ in 0..EVENTS {
+        received.recv().await.unwrap();
+    }
+    worker.shutdown(Duration::from_secs(60)).await;
+    // One takes the first event, and one may forget something.
+    let all = disk.syncs() - before;
+    assert!(all <= (EVENTS + 2) * one, "{all} for {EVENTS} events, {one} for a put");
 }
 
 /// A worker that has nothing to do writes nothing.
