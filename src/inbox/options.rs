@@ -22,6 +22,9 @@ pub enum InboxFailure {
     /// It is handled at once, by a worker of this process, and answered with success if that
     /// succeeds: one attempt, on a task of its own, which Twenty's timeout does not cancel. Without
     /// a worker in this process it is rejected.
+    ///
+    /// A store can keep an event and lose its answer. If a worker takes that event before this
+    /// attempt has ended, the event is handled twice.
     #[default]
     Handle,
     /// It is rejected. Twenty does not send it again.

@@ -1,7 +1,7 @@
 //! The file itself: how it is created, opened and locked.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     hash::{BuildHasher, RandomState},
     io,
     path::{Path, PathBuf},
@@ -30,12 +30,7 @@ pub(in crate::inbox) struct FileOptions {
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Database, InboxError> {
-    let is_there = match fs::metadata(path) {
-        Ok(metadata) => metadata.len() > 0,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(unavailable("cannot open the inbox's file", error)),
-    };
-    if !is_there {
+    if !is_there(path)? {
         if !options.create_if_missing {
             return Err(InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist"));
         }
@@ -59,6 +54,16 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
             }
             opened => return opened,
         }
+    }
+}
+
+/// Whether a file is there that is not empty. Opening a named pipe would wait for its writer.
+pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(metadata.len() > 0),
+        Ok(_) => Err(InboxError::new(InboxErrorKind::Settings, "the inbox's path is not that of a file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unavailable("cannot open the inbox's file", error)),
     }
 }
 
@@ -121,37 +126,45 @@ pub(super) fn builder(cache: usize) -> Builder {
 }
 
 /// A power cut while redb creates a file can leave one that never opens. So it is created under
-/// another name, and gets its own once it is on disk.
+/// another name, and gets its own once it is on disk. Until then an empty file has the name, and its
+/// lock is held by the one process that creates the inbox.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
+    let empty = open_private(OpenOptions::new().create(true), path).map_err(cannot)?;
     // An empty file behind a symbolic link is replaced, and not the link.
-    let target = fs::canonicalize(path);
-    let path = target.as_deref().unwrap_or(path);
+    let path = &fs::canonicalize(path).map_err(cannot)?;
+    // Another process may be faster. Its file can be locked for long.
+    if empty.metadata().map_err(cannot)?.len() > 0 {
+        return Ok(());
+    }
+    lock_within(&empty, options.lock_timeout).map_err(cannot)?;
+    if is_there(path)? {
+        return Ok(());
+    }
     let temporary = temporary_name(path).map_err(cannot)?;
     let result = (|| {
-        let file = create_private(&temporary).map_err(cannot)?;
+        let file = open_private(OpenOptions::new().create_new(true), &temporary).map_err(cannot)?;
         let backend = FileBackend::new(file.try_clone().map_err(cannot)?).map_err(Failure::from)?;
         initialise(backend, options.cache)?;
         file.sync_all().map_err(cannot)?;
         drop(file);
-        put_in_place(&temporary, path).map_err(cannot)
+        fs::rename(&temporary, path).map_err(cannot)
     })();
-    // It has another name by now, or is of no use.
+    // It has its own name by now, or is of no use.
     let _ = fs::remove_file(&temporary);
     result?;
     sync_directory(path).map_err(cannot)
 }
 
-/// Without replacing a file that another process created meanwhile, and perhaps filled.
-fn put_in_place(temporary: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(temporary, path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Somebody's, or an empty file, which is not an inbox yet.
-            if fs::metadata(path)?.len() > 0 { Ok(()) } else { fs::rename(temporary, path) }
+fn lock_within(file: &File, timeout: Duration) -> io::Result<()> {
+    let deadline = Instant::now().checked_add(timeout);
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                sleep(TRY_AGAIN);
+            }
+            locked => return Ok(locked?),
         }
-        // A file system without hard links.
-        Err(_) => fs::rename(temporary, path),
     }
 }
 
@@ -163,11 +176,10 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
+fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.read(true).write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path)
 }
 
@@ -206,5 +218,43 @@ fn unavailable(message: &'static str, error: io::Error) -> InboxError {
 impl From<Failure> for io::Error {
     fn from(Failure(error): Failure) -> Self {
         Self::other(error)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    /// The first one may have stored something when the last one is done.
+    #[test]
+    fn processes_that_create_an_inbox_at_once_get_the_same_file() {
+        let options = FileOptions { cache: 1 << 20, create_if_missing: true, lock_timeout: Duration::from_secs(60) };
+        for round in 0..40 {
+            let path = std::env::temp_dir().join(format!("twenty-create-{}-{round}.redb", std::process::id()));
+            if round % 2 == 0 {
+                // Somebody made it with `touch`.
+                drop(File::create(&path).unwrap());
+            }
+            // Locks are of open files, so threads are as good as processes.
+            let inodes: Vec<_> = std::thread::scope(|scope| {
+                let create = || {
+                    create(&path, &options).unwrap();
+                    fs::metadata(&path).unwrap().ino()
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(create)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(inodes.iter().all(|inode| *inode == inodes[0]), "{inodes:?}");
+            let mode = fs::metadata(&path).unwrap().mode() & 0o777;
+            let left = fs::read_dir(path.parent().unwrap()).unwrap().filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name.to_string_lossy().starts_with(&*path.file_name().unwrap().to_string_lossy())
+            });
+            let left = left.count();
+            fs::remove_file(&path).unwrap();
+            assert_eq!((mode, left), (0o600, 1), "its mode, and one file only");
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(in crate::inbox) struct RedbReader {
 
 impl RedbReader {
     pub(in crate::inbox) fn open(path: &Path, cache: usize) -> Result<Self, InboxError> {
+        // Its answer about a missing file is clearer.
+        file::is_there(path)?;
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, Failure> {
             let database = file::builder(cache).open_read_only(path)?;
             let schema = read::schema(&database.begin_read()?)?;

@@ -135,6 +135,23 @@ async fn an_older_version_changes_nothing_in_a_newer_file() {
 
 /// Nobody can create a file there, not even root.
 #[cfg(target_os = "linux")]
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_file_is_refused_at_once() {
+    let directory = std::env::temp_dir();
+    let pipe = directory.join(format!("twenty-pipe-{}", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&directory, &pipe, std::path::Path::new("/dev/null")] {
+        let opened = [Inbox::open(path), Inbox::builder().open_read_only(path)];
+        for opened in opened {
+            let refused = opened.unwrap_err();
+            assert_eq!(refused.kind(), InboxErrorKind::Settings, "{refused}");
+            assert_eq!(refused.to_string(), "the inbox's path is not that of a file");
+        }
+    }
+    std::fs::remove_file(pipe).unwrap();
+}
+
 #[test]
 fn a_directory_that_is_read_only_is_refused() {
     let refused = Inbox::open("/proc/inbox.redb").unwrap_err();
