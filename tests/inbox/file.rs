@@ -95,9 +95,12 @@ fn files_of_others_and_damaged_ones_are_refused() {
 #[test]
 fn paths_that_cannot_be_are_refused() {
     let directory = path("nowhere");
-    for path in [directory.with_file_name("none").join("inbox.redb"), directory.parent().unwrap().to_owned()] {
+    for (path, kind) in [
+        (directory.with_file_name("none").join("inbox.redb"), InboxErrorKind::Unavailable),
+        (directory.parent().unwrap().to_owned(), InboxErrorKind::Settings),
+    ] {
         let refused = open_at_once(&path).unwrap_err();
-        assert_eq!(refused.kind(), InboxErrorKind::Unavailable, "{}: {refused:?}", path.display());
+        assert_eq!(refused.kind(), kind, "{}: {refused:?}", path.display());
     }
 }
 
