@@ -525,14 +525,19 @@ fn metrics_are_those_of_the_table() {
         documented.insert((name.clone(), kind.clone(), labels.iter().map(ToString::to_string).collect::<Vec<_>>()));
         // The values of a label, too, unless they are those of `RefusalKind`.
         let values: BTreeSet<_> = codes(what).into_iter().filter(|code| !code.contains("Receiver")).collect();
-        let found = TOLD.metrics.keys().filter(|(_, found, _)| *found == name);
-        let found: BTreeSet<_> = found.flat_map(|(_, _, labels)| labels).map(|(_, value)| &**value).collect();
+        let series = || TOLD.metrics.iter().filter(|((_, found, _), _)| *found == name);
+        let registered: BTreeSet<_> =
+            series().flat_map(|((.., labels), _)| labels).map(|(_, value)| &**value).collect();
+        // What was counted, and not only registered at zero.
+        let found = series().filter(|(_, count)| **count > 0.0);
+        let found: BTreeSet<_> = found.flat_map(|((.., labels), _)| labels).map(|(_, value)| &**value).collect();
         if labels.contains("kind") {
             assert!(
                 values.iter().filter(|value| !value.contains("Kind")).all(|value| found.contains(value)),
                 "{found:?}"
             );
-            assert_eq!(found.len(), 23, "one for each `RefusalKind`: {found:?}");
+            assert_eq!(found.len(), 23, "one for each `RefusalKind` that these requests cause: {found:?}");
+            assert_eq!(registered.len(), 26, "one for each `RefusalKind`: {registered:?}");
         } else if !labels.is_empty() {
             assert_eq!(found, values.into_iter().filter(|value| !value.contains("Kind")).collect(), "{name}");
         }

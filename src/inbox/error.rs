@@ -59,6 +59,10 @@ impl InboxError {
 }
 
 impl InboxErrorKind {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Settings, Self::Locked, Self::NewerVersion, Self::Damaged, Self::Unavailable, Self::Full, Self::Timeout];
+
     /// As a label of a metric.
     #[cfg(feature = "metrics")]
     pub(crate) const fn label(self) -> &'static str {

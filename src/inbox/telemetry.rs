@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+use super::InboxErrorKind;
 use super::{EventId, InboxError, Stats, store::Put};
 use crate::verify::Timestamp;
 #[cfg(feature = "tracing")]
@@ -35,6 +37,17 @@ pub(super) fn describe() {
             "age of the oldest event that is neither completed nor dead"
         );
         describe_gauge!("twenty_webhook_inbox_bytes", Bytes, "bytes of pending events and dead letters");
+
+        // From zero on, so that Prometheus' `increase` sees the first one.
+        for outcome in ["stored", "duplicate", "handled", "failed", "rejected"] {
+            metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(0);
+        }
+        for ended in [Ended::Handled, Ended::Unmatched, Ended::Retried, Ended::Dead, Ended::Lost] {
+            metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => ended.label()).increment(0);
+        }
+        for kind in InboxErrorKind::ALL {
+            metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => kind.label()).increment(0);
+        }
     }
 }
 

@@ -50,7 +50,8 @@
 //! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched nor stored events, nor duplicates, nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
-//! There are no other labels, so neither tenants nor unauthenticated clients can increase the number of series.
+//! Counters begin at zero, with each of their labels' values, so that an alert on an increase sees the
+//! first one. There are no other labels, so neither tenants nor unauthenticated clients can increase the number of series.
 //!
 //! # Logs
 //!

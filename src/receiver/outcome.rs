@@ -68,6 +68,11 @@ impl OutcomeKind {
         }
     }
 
+    /// All short names.
+    #[cfg(feature = "metrics")]
+    pub(super) const LABELS: [&str; 7] =
+        ["handled", "failed", "aborted", "unmatched", "stored", "duplicate", "refused"];
+
     /// A short name, for logs and metrics.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) const fn label(self) -> &'static str {

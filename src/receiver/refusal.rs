@@ -183,6 +183,41 @@ pub enum RefusalKind {
     Nested,
 }
 
+#[cfg(feature = "metrics")]
+impl RefusalKind {
+    pub(super) const ALL: [Self; 26] = {
+        use VerifyErrorKind as Verify;
+        [
+            Self::Verify(Verify::Unsigned),
+            Self::Verify(Verify::MissingSignature),
+            Self::Verify(Verify::MissingTimestamp),
+            Self::Verify(Verify::RepeatedSignature),
+            Self::Verify(Verify::RepeatedTimestamp),
+            Self::Verify(Verify::MalformedSignature),
+            Self::Verify(Verify::MalformedTimestamp),
+            Self::Verify(Verify::TimestampInSeconds),
+            Self::Verify(Verify::TooOld),
+            Self::Verify(Verify::FromTheFuture),
+            Self::Verify(Verify::BodyTooLong),
+            Self::Verify(Verify::SignatureMismatch),
+            Self::ContentEncoding,
+            Self::BodyBrokenOff,
+            Self::BodyTimeout,
+            Self::OtherWorkspace,
+            Self::OtherWebhook,
+            Self::UnknownTenant,
+            Self::ResolverFailed,
+            Self::Overloaded,
+            Self::BeingHandled,
+            Self::StoreFailed,
+            Self::OtherRoute,
+            Self::BackgroundFull,
+            Self::Draining,
+            Self::Nested,
+        ]
+    };
+}
+
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 impl RefusalKind {
     /// A short name, for logs and metrics.

@@ -5,6 +5,8 @@
 #[cfg(feature = "metrics")]
 use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+use super::RefusalKind;
 use super::{Outcome, OutcomeKind, Refusal, StoreFailure};
 #[cfg(feature = "tracing")]
 use crate::{
@@ -190,6 +192,19 @@ pub(super) fn describe() {
         describe_histogram!("twenty_webhook_verification_seconds", Seconds, "time spent hashing and comparing");
         describe_histogram!("twenty_webhook_handler_seconds", Seconds, "time from verification to the handler's end");
         describe_gauge!("twenty_webhook_background_handlers", "handlers running in the background");
+
+        // From zero on. The first increment of a series that begins with it is invisible to
+        // Prometheus' `increase`, so nobody would be alerted.
+        for kind in RefusalKind::ALL {
+            metrics::counter!("twenty_webhook_refusals_total", "kind" => kind.label()).increment(0);
+        }
+        for outcome in OutcomeKind::LABELS {
+            metrics::counter!("twenty_webhook_deliveries_total", "outcome" => outcome).increment(0);
+        }
+        for call in ["claim", "renew", "complete", "release"] {
+            metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(0);
+        }
+        metrics::counter!("twenty_webhook_handled_twice_total").increment(0);
     }
 }
 

@@ -12,6 +12,7 @@ mod errors;
 mod examples_readme;
 mod guarantee;
 mod memory_store;
+mod observing;
 #[cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
 mod redaction;
 mod second_opinion;

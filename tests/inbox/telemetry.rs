@@ -23,7 +23,10 @@ fn documented() -> BTreeSet<(String, String)> {
         // The kinds of errors are in their own table.
         let values = match values.as_slice() {
             [] => vec![String::new()],
-            _ if name.ends_with("failures_total") => vec!["full".to_owned()],
+            _ if name.ends_with("failures_total") => {
+                let kinds = ["damaged", "full", "locked", "newer_version", "settings", "timeout", "unavailable"];
+                kinds.map(str::to_owned).to_vec()
+            }
             _ => values,
         };
         values.into_iter().map(move |value| (name.clone(), value))
@@ -110,6 +113,24 @@ fn metrics_are_those_of_the_table() {
     }
     for outcome in ["handled", "failed", "rejected"] {
         assert_eq!(of("accepted_total", outcome), 1.0, "{outcome}");
+    }
+}
+
+/// Prometheus' `increase` does not see the first increment of a series that begins with it.
+#[test]
+fn counters_begin_at_zero() {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || drop(in_memory()));
+    let series: BTreeMap<_, _> = recorded
+        .series()
+        .into_iter()
+        .map(|((_, name, labels), value)| {
+            ((name, labels.into_iter().map(|(_, value)| value).collect::<String>()), value)
+        })
+        .collect();
+    let counters = documented().into_iter().filter(|(name, _)| name.ends_with("_total"));
+    for counter in counters {
+        assert_eq!(series.get(&counter), Some(&0.0), "{counter:?}");
     }
 }
 

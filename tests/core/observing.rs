@@ -1,0 +1,76 @@
+//! The alert rules and the dashboard name metrics and labels that there are.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Words of this crate's metrics, such as `twenty_webhook_refusals_total`.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let words = words.filter(|word| word.starts_with("twenty_webhook_"));
+    // Prometheus makes them of histograms.
+    words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
+}
+
+/// The values of labels in expressions, as in `{outcome=~"failed|aborted"}`.
+fn label_values(text: &str) -> BTreeSet<&str> {
+    let mut values = BTreeSet::new();
+    for expression in text.lines().filter(|line| line.contains("expr")) {
+        for label in expression.split("=~\"").chain(expression.split("=\"")).skip(1) {
+            let value = label.split('"').next().unwrap_or_default().trim_end_matches('\\');
+            values.extend(value.split('|').filter(|value| value.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+        }
+    }
+    values.into_iter().filter(|value| !value.is_empty() && !value.starts_with("twenty")).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_name_what_is_documented() {
+    let docs = ["receiver", "inbox"].map(|module| read(&format!("src/{module}/mod.rs"))).join("\n");
+    let kinds = read("src/receiver/refusal.rs");
+    let documented = metrics(&docs);
+    for file in ["docs/prometheus-alerts.yml", "docs/grafana-dashboard.json"] {
+        let text = read(file);
+        let named = metrics(&text);
+        assert!(named.len() >= 8, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&documented).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+    let alerts = read("docs/prometheus-alerts.yml");
+    let values = label_values(&alerts);
+    assert!(values.contains("dead") && values.contains("signature_mismatch"), "{values:?}");
+    for value in values {
+        assert!(docs.contains(&format!("`{value}`")) || kinds.contains(&format!("\"{value}\"")), "{value}");
+    }
+}
+
+/// Where Prometheus is installed, as in the gate.
+#[test]
+fn promtool_accepts_the_alerts() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for arguments in [["check", "rules", "prometheus-alerts.yml"], ["test", "rules", "prometheus-alerts-test.yml"]] {
+        match Command::new("promtool").args(arguments).current_dir(&docs).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout))
+            }
+            Err(error) => println!("promtool is not installed: {error}"),
+        }
+    }
+    // Each expression of the dashboard is one.
+    let dashboard: serde_json::Value = serde_json::from_str(&read("docs/grafana-dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let expressions = panels.flat_map(|panel| panel["targets"].as_array().unwrap()).map(|target| &target["expr"]);
+    let rules = expressions.map(|expression| {
+        let expression = expression.as_str().unwrap().replace("$__rate_interval", "5m");
+        serde_json::json!({ "record": "panel", "expr": expression })
+    });
+    let rules = serde_json::json!({ "groups": [{ "name": "panels", "rules": rules.collect::<Vec<_>>() }] });
+    let file = std::env::temp_dir().join(format!("twenty-dashboard-{}.json", std::process::id()));
+    fs::write(&file, rules.to_string()).unwrap();
+    if let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(&file).output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::remove_file(file).unwrap();
+}
