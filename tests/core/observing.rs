@@ -53,7 +53,7 @@ fn promtool_accepts_the_alerts() {
     for arguments in [["check", "rules", "prometheus-alerts.yml"], ["test", "rules", "prometheus-alerts-test.yml"]] {
         match Command::new("promtool").args(arguments).current_dir(&docs).output() {
             Ok(output) => {
-                assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout))
+                assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
             }
             Err(error) => println!("promtool is not installed: {error}"),
         }
