@@ -41,6 +41,8 @@ impl Intake {
 
     /// Takes the next chunk of the body.
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Refusal> {
+        // First, or a body that is too long would seem to find no room.
+        self.verification.check_limit(chunk.len())?;
         if !self.share.grow(chunk.len()) {
             return Err(RefusalKind::Overloaded.into());
         }

@@ -31,6 +31,8 @@ pub(crate) struct Reading {
     left_to_drain: usize,
     empty_chunks: usize,
     has_ended: bool,
+    /// Whether the refusal is in the log, with the resolver's error.
+    is_logged: bool,
     /// Whether a middleware around this one deduplicates or acknowledges.
     is_inside_managed: bool,
     /// Made when the body lets us wait for the first time.
@@ -80,6 +82,7 @@ impl Reading {
             left_to_drain,
             empty_chunks: 0,
             has_ended: false,
+            is_logged: false,
             is_inside_managed,
             deadline: None,
             is_drain_deadline: false,
@@ -102,7 +105,8 @@ impl Reading {
     ) -> Poll<Result<Verified, Refusal>> {
         let verdict = ready!(self.poll_verdict(receiver, cx, next));
         Poll::Ready(verdict.inspect_err(|refusal| {
-            telemetry::refused(refusal, || receiver.warnings().due_or_suppressed(refusal.kind()));
+            let due = || receiver.warnings().due_or_suppressed(refusal.kind());
+            telemetry::refused(refusal, || if self.is_logged { None } else { due() });
         }))
     }
 
@@ -154,7 +158,8 @@ impl Reading {
             }
             Err(error) => {
                 let kind = RefusalKind::ResolverFailed;
-                telemetry::resolver_failed(&*error, || receiver.warnings().due(kind));
+                telemetry::resolver_failed(&*error, || receiver.warnings().due_or_suppressed(kind));
+                self.is_logged = true;
                 Stage::Drain(kind.into())
             }
         };
@@ -206,5 +211,58 @@ impl Reading {
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(receiver.deadline())));
         deadline.as_mut().poll(cx).map(|()| self.give_up(late))
+    }
+}
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::{pending, poll_fn},
+    };
+
+    use super::*;
+    use crate::{
+        receiver::TenantRequest,
+        verify::{Keys, Secret, Signer, Verifier, VerifyErrorKind},
+    };
+
+    /// Of the refusals of one kind within a period, one is a warning. Each other one is suppressed,
+    /// and counts once.
+    #[tokio::test(start_paused = true)]
+    async fn refusals_count_as_suppressed_once() {
+        let resolve = |request: TenantRequest| async move {
+            match request.last_segment() {
+                "fails" => Err("the database is down".into()),
+                "hangs" => pending().await,
+                id => Ok(Some(Keys::new(id, [Secret::new("another")?])?)),
+            }
+        };
+        let verifier = || Verifier::builder().body_limit(10);
+        let mismatch = RefusalKind::Verify(VerifyErrorKind::SignatureMismatch);
+        let too_long = RefusalKind::Verify(VerifyErrorKind::BodyTooLong);
+        for (kind, bodies) in [
+            (RefusalKind::ResolverFailed, &[("/fails", "{}")][..]),
+            (RefusalKind::ResolverFailed, &[("/hangs", "{}")]),
+            (RefusalKind::ResolverFailed, &[("/fails", "{}"), ("/hangs", "{}")]),
+            (RefusalKind::ResolverFailed, &[("/hangs", "{}"), ("/fails", "{}")]),
+            (mismatch, &[("/acme", "{}")]),
+            (too_long, &[("/acme", "12345678901")]),
+            (RefusalKind::Overloaded, &[("/acme", "1234567890")]),
+        ] {
+            let receiver = Receiver::for_tenants(verifier(), resolve).unwrap().unverified_budget(5);
+            for count in 0..5_u64 {
+                for (nth, (target, body)) in bodies.iter().enumerate() {
+                    let headers = Signer::new("secret").unwrap().sign(body).pairs();
+                    let mut reading = Reading::begin(&receiver, target, headers, 0, false);
+                    let mut chunks = [Bytes::from_static(body.as_bytes())].into_iter();
+                    let mut next = |_: &mut Context<'_>| Poll::Ready(chunks.next().map(Ok::<_, Infallible>));
+                    let refusal = poll_fn(|cx| reading.poll(&receiver, cx, &mut next)).await.unwrap_err();
+                    assert_eq!(refusal.kind(), kind);
+                    let before = count * bodies.len() as u64 + nth as u64;
+                    assert_eq!(receiver.warnings().suppressed(kind), Some(before), "{kind:?} {bodies:?}");
+                }
+            }
+        }
     }
 }

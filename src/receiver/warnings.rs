@@ -30,13 +30,9 @@ impl Warnings {
         }
     }
 
-    /// Whether a warning is due, and how many refusals were [suppressed](Self::due_or_suppressed)
-    /// since the last one: an event may be lost for a reason that lies with us.
-    pub(super) fn due(&self, kind: RefusalKind) -> Option<u64> {
-        self.throttle(kind)?.due()
-    }
-
-    /// The same. When no warning is due, this refusal counts as suppressed.
+    /// Whether a warning is due, and how many refusals were suppressed since the last one: an event
+    /// may be lost for a reason that lies with us. When no warning is due, this refusal counts as
+    /// suppressed, so ask once for each refusal.
     pub(super) fn due_or_suppressed(&self, kind: RefusalKind) -> Option<u64> {
         self.throttle(kind)?.due_or_suppressed()
     }
@@ -45,6 +41,12 @@ impl Warnings {
     #[cfg(feature = "tracing")]
     pub(super) fn is_odd_secret_due(&self) -> bool {
         self.odd_secret.due().is_some()
+    }
+
+    /// How many refusals were suppressed since the last warning.
+    #[cfg(all(test, feature = "tracing"))]
+    pub(super) fn suppressed(&self, kind: RefusalKind) -> Option<u64> {
+        Some(self.throttle(kind)?.suppressed.load(Ordering::Relaxed))
     }
 
     const fn throttle(&self, kind: RefusalKind) -> Option<&Throttle> {

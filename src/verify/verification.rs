@@ -60,9 +60,7 @@ impl Verification {
     /// [`VerifyErrorKind::BodyTooLong`] once the chunks exceed the verifier's body limit. The chunk is then not kept.
     pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), VerifyError> {
         let chunk = chunk.into();
-        if chunk.len() > self.body_limit.saturating_sub(self.received()) {
-            return Err(VerifyErrorKind::BodyTooLong.into());
-        }
+        self.check_limit(chunk.len())?;
         match &mut self.body {
             Body::Many(many) => many.push(&chunk),
             Body::One(first) if first.is_empty() => *first = chunk,
@@ -75,6 +73,14 @@ impl Verification {
                 many.push(&chunk);
                 self.body = Body::Many(many);
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the body stays within its limit with this many bytes more.
+    pub(crate) fn check_limit(&self, more: usize) -> Result<(), VerifyError> {
+        if more > self.body_limit.saturating_sub(self.received()) {
+            return Err(VerifyErrorKind::BodyTooLong.into());
         }
         Ok(())
     }

@@ -745,6 +745,8 @@ mod draining {
 }
 
 mod budget {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// With the budget that goes with the limit, and with one that has room for little else.
@@ -759,6 +761,25 @@ mod budget {
             let body = Bytes::from(vec![b' '; limit]);
             let answer = answer(receiver, delivery(&body, whole(body.clone()))).await;
             assert_eq!(answer.status(), StatusCode::OK, "{limit} {budget:?}");
+        }
+    }
+
+    proptest! {
+        /// However the body is cut and however little the budget has room for beyond the limit. Its
+        /// length is not declared.
+        #[test]
+        fn a_body_beyond_the_limit_is_too_long(
+            limit in 0..40_000_usize,
+            spare in 0..60_000_usize,
+            beyond in 1..60_000_usize,
+            cut in 500..100_000_usize,
+        ) {
+            let receiver = Receiver::new(builder().body_limit(limit).build().unwrap()).unverified_budget(limit + spare);
+            let body = Bytes::from(vec![b' '; limit + beyond]);
+            let chunks: Vec<_> = body.chunks(cut).map(|part| chunk(part.to_vec())).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let answer = runtime.block_on(answer(receiver, delivery(&body, scripted(chunks))));
+            prop_assert_eq!(refusal(&answer), RefusalKind::Verify(VerifyErrorKind::BodyTooLong));
         }
     }
 
