@@ -25,9 +25,10 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  twenty-webhook types --url https://crm.example.com --token-file token --custom --output src/twenty.rs
-  twenty-webhook types --url https://crm.example.com --token-file token --custom --check src/twenty.rs
-  curl --header \"Authorization: Bearer $TOKEN\" https://crm.example.com/rest/metadata/objects > objects.json
+  twenty-webhook types --url https://crm.example.com --token-file token --output src/twenty.rs
+  twenty-webhook types --url https://crm.example.com --token-file token --check src/twenty.rs
+  curl --header \"Authorization: Bearer $TOKEN\" \\
+      https://crm.example.com/rest/metadata/objects > objects.json
   twenty-webhook types --objects objects.json --only person,pet > src/twenty.rs";
 
 /// Generate Rust types from your workspace's objects.
