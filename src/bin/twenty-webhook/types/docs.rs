@@ -87,6 +87,8 @@ fn escaped(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lines(doc: &Doc) -> String {
@@ -116,5 +118,40 @@ mod tests {
         let mut doc = Doc::default();
         doc.quote(&"x".repeat(1000));
         assert_eq!(lines(&doc), format!("    /// {}…\n", "x".repeat(300)));
+    }
+
+    proptest! {
+        /// Without what is escaped, and without code spans, no character is left that means something.
+        #[test]
+        fn nothing_means_anything(
+            text in "([a-z0-9 \n\t\r`*_<>~|&#$+=.():/!{}\"'-]|\\\\|\\[|\\]|\u{202e}|\u{2028}|\u{0}|é){0,60}",
+            options in prop::collection::vec("([a-z \n`*/\"]|\\\\|\u{202e}){0,10}", 0..4),
+        ) {
+            let mut doc = Doc::default();
+            doc.say("The object");
+            doc.quote(&text);
+            for option in &options {
+                doc.code(option, ",");
+            }
+            for line in lines(&doc).lines() {
+                let shown = line.strip_prefix("    /// ").unwrap();
+                let is_harmful = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}');
+                prop_assert!(!shown.contains(is_harmful), "{shown:?}");
+                prop_assert!(!shown.starts_with([' ', '-', '+', '=', '#', '>']), "{shown:?}");
+                let mut letters = shown.chars();
+                let mut plain = String::new();
+                let mut is_code = false;
+                while let Some(letter) = letters.next() {
+                    match letter {
+                        '`' => is_code = !is_code,
+                        _ if is_code => {}
+                        '\\' => prop_assert!(letters.next().unwrap().is_ascii_punctuation()),
+                        letter => plain.push(letter),
+                    }
+                }
+                prop_assert!(!is_code && !plain.contains(['*', '_', '[', ']', '<', '>', '~', '|', '&', '#', '$']), "{shown:?}");
+                prop_assert!(!plain.contains("://"), "{shown:?}");
+            }
+        }
     }
 }
