@@ -187,11 +187,15 @@ fn as_graphql(objects: &Value) -> Value {
             field["settings"] = json!({ "dataType": data_type });
         }
         let fields = fields.as_array_mut().unwrap();
-        // Two morph relations, each of them once: one whose ids the others hold, one whose ids this one holds.
+        // Two morph relations, each of them once: one whose ids the others hold, one whose ids this
+        // one holds.
         let is_morph = |field: &Value| field["type"] == "MORPH_RELATION";
         if fields.iter().any(is_morph) {
             fields.retain(|field| !is_morph(field));
-            let relation = |kind: &str, name: &str, target: &str| json!({ "type": kind, "sourceFieldMetadata": { "name": name }, "targetObjectMetadata": { "nameSingular": target } });
+            let relation = |kind: &str, name: &str, target: &str| {
+                let (source, target) = (json!({ "name": name }), json!({ "nameSingular": target }));
+                json!({ "type": kind, "sourceFieldMetadata": source, "targetObjectMetadata": target })
+            };
             fields.push(json!({ "name": "ownerRocket", "type": "MORPH_RELATION", "isCustom": true, "morphRelations": [
                 relation("MANY_TO_ONE", "ownerRocket", "rocket"),
                 relation("MANY_TO_ONE", "ownerSurveyResult", "surveyResult"),
@@ -237,8 +241,10 @@ fn an_old_server_is_asked_by_rest() {
     let objects = fixture().to_string();
     let twenty = Stub::start(move |request| {
         if request.line.starts_with("POST /metadata ") {
-            let error = r#"{"errors":[{"message":"Cannot query field \"fieldsList\" on type \"Object\".","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#;
-            return (400, Vec::new(), error.to_owned());
+            let message = "Cannot query field \"fieldsList\" on type \"Object\".";
+            let extensions = json!({ "code": "GRAPHQL_VALIDATION_FAILED" });
+            let error = json!({ "errors": [{ "message": message, "extensions": extensions }] });
+            return (400, Vec::new(), error.to_string());
         }
         assert_eq!(request.line, "GET /rest/metadata/objects HTTP/1.1");
         (200, Vec::new(), objects.clone())
@@ -248,6 +254,22 @@ fn an_old_server_is_asked_by_rest() {
     let check = ["--check", "tests/generated/real.rs"];
     let done = run(&[&["types", "--url", &twenty.url, "--token-file", &token], &check[..]].concat());
     assert!(done.code == 0 && done.log.contains("does not tell how numbers are stored"), "{done:?}");
+}
+
+/// Or `--check` would find a difference, or none, by chance.
+#[test]
+fn rest_does_not_stand_in_for_a_graphql_that_has_failed() {
+    for (status, error) in [(200, "Too many requests."), (200, "Entity does not have permission"), (500, "Internal")] {
+        let objects = fixture().to_string();
+        let twenty = Stub::start(move |request| match &*request.line {
+            "POST /metadata HTTP/1.1" => (status, Vec::new(), json!({ "errors": [{ "message": error }] }).to_string()),
+            _ => (200, Vec::new(), objects.clone()),
+        });
+        let directory = Directory::new();
+        let token = directory.file("token", TOKEN);
+        let done = run(&["types", "--url", &twenty.url, "--token-file", &token]);
+        assert_eq!((done.code, &*done.output), (2, ""), "{error}: {done:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The module that `twenty-webhook types` generates from a real server's objects reads that server's deliveries. (A test of the tool
-//! checks that the modules are what it generates.)
+//! The module that `twenty-webhook types` generates from a real server's objects reads that
+//! server's deliveries. (A test of the tool checks that the modules are what it generates.)
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,8 @@ fn check<T: FromRecord + for<'de> Deserialize<'de>>(object: &str) -> usize {
         let event: WebhookEvent<T> = read(delivery);
         assert_eq!(unexpected(&event), [], "{file}");
         for (name, _) in event.raw_record().unwrap().members() {
-            // The server had an object `contract` then, which was gone when it was asked for its objects.
+            // The server had an object `contract` then, which was gone when it was asked for its
+            // objects.
             let is_of_contract = matches!(&*name, "contractId" | "mainContractId");
             assert!(is_of_contract || fields::<T>().contains(&&*name), "{file}: {name}");
         }

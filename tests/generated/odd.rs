@@ -4,8 +4,8 @@
 //
 //     twenty-webhook types
 //
-// Do not edit it: run the command again when the workspace's data model changes. With `--check FILE`
-// the command reports whether it has changed.
+// Do not edit it: run the command again when the workspace's data model changes. To see whether it
+// has changed, run the command with `--check FILE`.
 
 use twenty_webhook::event::{self, field};
 

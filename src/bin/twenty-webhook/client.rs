@@ -127,7 +127,8 @@ impl Client {
         }
     }
 
-    /// The same, and returns the whole response: within `patience`, and with a body of up to `limit` bytes. A redirect is not followed.
+    /// The same, and returns the whole response: within `patience`, and with a body of up to
+    /// `limit` bytes. A redirect is not followed.
     pub(crate) async fn fetch(
         &self,
         method: Method,

@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long an answer may be, in bytes: a hundred times that of a workspace with 40 objects.
 const LIMIT: usize = 32 << 20;
 
-/// The address of a Twenty server: scheme, host, and perhaps a port and a path, without a slash at its end.
+/// The address of a Twenty server: scheme, host, and perhaps a port and a path, without a slash at
+/// its end.
 #[derive(Clone)]
 pub(crate) struct ApiUrl {
     base: String,

@@ -36,10 +36,11 @@ Examples:
 
 /// Check from outside why nothing arrives, or why nothing verifies.
 ///
-/// Reads the workspace's webhooks through Twenty's API, and looks at the target's address. With --target, it also connects to the target,
-/// with a GET request without a body. If the receiver's secret is given, it is compared with the webhook's.
+/// Reads the workspace's webhooks through Twenty's API, and looks at the target's address. With
+/// --target, it also connects to the target, with a GET request without a body. If the receiver's
+/// secret is given, it is compared with the webhook's.
 ///
-/// Exits with 1 when a check fails. Neither a secret nor the API key is shown.
+/// Each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 when one fails. Neither a secret nor the API key is shown.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Doctor {
@@ -47,7 +48,8 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "URL")]
     url: ApiUrl,
 
-    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs & Webhooks
+    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs
+    /// & Webhooks
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
 
@@ -59,8 +61,8 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
     events: Vec<String>,
 
-    /// Post two samples to the target, one signed with the webhook's secret and one with another secret. The receiver acts on the first: its
-    /// event is twentyWebhookDoctor.checked
+    /// Post two samples to the target, one signed with the webhook's secret and one with another
+    /// secret. The receiver acts on the first: its event is twentyWebhookDoctor.checked
     #[arg(long, requires = "target")]
     send: bool,
 
@@ -119,7 +121,8 @@ impl Doctor {
         Ok(())
     }
 
-    /// All of the workspace's, if the API can be asked, and how far its clock is ahead of this machine's.
+    /// All of the workspace's, if the API can be asked, and how far its clock is ahead of this
+    /// machine's.
     async fn webhooks(
         &self,
         api: &Api,
@@ -200,8 +203,8 @@ impl Doctor {
             [webhook] => report.webhook("webhook", Status::Ok, &webhook.id, "points at the target", "")?,
             _ => {
                 let text = format!("{} webhooks point at the target", there.len());
-                let advice = "Each event that several of them cover arrives several times, each time signed with another \
-                              secret. Keep one of them, or give the receiver all secrets";
+                let advice = "Each event that several of them cover arrives several times, each time signed with \
+                              another secret. Keep one of them, or give the receiver all secrets";
                 report.add("webhook", Status::Warn, text, advice)?;
             }
         }
@@ -257,7 +260,8 @@ impl Doctor {
         if !missing.is_empty() {
             let text = format!("covers {listed}, and not {}", missing.join(", "));
             let advice = if missing.iter().any(|event| event == "workflowRun.updated") {
-                "Add them on the webhook's page; since September 2026 `workflowRun.updated` must be named, no `*` covers it"
+                "Add them on the webhook's page; since September 2026 `workflowRun.updated` must be named, no `*` \
+                 covers it"
             } else {
                 "Add them on the webhook's page"
             };

@@ -62,9 +62,9 @@ pub(super) async fn check_address(
     };
     match addresses.iter().find(|ip| is_private(**ip)) {
         Some(ip) => {
-            let advice = "Twenty's safe mode, which is on by default since September 2026, blocks private addresses. On a server of \
-                          your own, add the host to OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS, on the worker, too; otherwise use a \
-                          public address or a tunnel";
+            let advice = "Twenty's safe mode, which is on by default since September 2026, blocks private addresses. \
+                          On a server of your own, add the host to OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS, on the \
+                          worker, too; otherwise use a public address or a tunnel";
             let text = if host == ip.to_string() {
                 format!("{host} is a private address")
             } else {
@@ -87,7 +87,8 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Connects, sends a GET, and looks at the answer. How far the receiver's clock is ahead of this machine's.
+/// Connects, sends a GET, and looks at the answer. How far the receiver's clock is ahead of this
+/// machine's.
 pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result<Option<SignedDuration>, Failure> {
     let is_https = target.uri().scheme_str() == Some("https");
     let answer = match get(target).await? {
@@ -102,8 +103,8 @@ pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result
             } else {
                 (
                     "connection",
-                    "Check the port, the firewall, and whether the receiver listens on more than 127.0.0.1. This is how it \
-                                looks from this machine; Twenty's may see something else",
+                    "Check the port, the firewall, and whether the receiver listens on more than 127.0.0.1. This is \
+                     how it looks from this machine; Twenty's may see something else",
                 )
             };
             report.add(check, Status::Fail, error.to_string(), advice)?;
@@ -124,8 +125,8 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
     let leads_to = answer.location.as_deref().map_or_else(|| "nowhere".to_owned(), shown);
     match status {
         301..=303 => {
-            let advice = "After such a redirect Twenty sends a GET without the body, so nothing arrives. Give the webhook the address \
-                          that the redirect leads to";
+            let advice = "After such a redirect Twenty sends a GET without the body, so nothing arrives. Give the \
+                          webhook the address that the redirect leads to";
             report.add(
                 "redirect",
                 Status::Fail,
@@ -134,8 +135,8 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
             )
         }
         307 | 308 => {
-            let advice = "Twenty follows it, at the cost of a second request for each delivery. Give the webhook the address that the \
-                          redirect leads to";
+            let advice = "Twenty follows it, at the cost of a second request for each delivery. Give the webhook the \
+                          address that the redirect leads to";
             report.add(
                 "redirect",
                 Status::Warn,

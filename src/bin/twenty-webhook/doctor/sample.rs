@@ -76,14 +76,14 @@ fn judge_genuine(answer: Result<Answer, PostError>) -> Judgement {
         200..=299 => (
             Status::Warn,
             told,
-            "Twenty sends the next change when this one is answered, and gives up after 5 seconds. Answer at once and work later: \
-             see `acknowledge_within` and the inbox",
+            "Twenty sends the next change when this one is answered, and gives up after 5 seconds. Answer at once \
+             and work later: see `acknowledge_within` and the inbox",
         ),
         401 => (
             Status::Fail,
             told,
-            "The receiver has another secret, its clock is off by more than 5 minutes, or something on the way changes the body. \
-             Its log has the reason at `debug`; `twenty-webhook listen` in its place explains it",
+            "The receiver has another secret, its clock is off by more than 5 minutes, or something on the way \
+             changes the body. Its log has the reason at `debug`; `twenty-webhook listen` in its place explains it",
         ),
         404 | 405 => (Status::Fail, told, "No receiver is at this path for POST requests"),
         403 => (Status::Fail, told, "A firewall or a bot protection may answer in the receiver's place"),
@@ -108,7 +108,8 @@ fn judge_forged(answer: Result<Answer, PostError>) -> Judgement {
         200..=299 => (
             Status::Fail,
             told,
-            "The receiver accepts deliveries without verifying them, so anybody can post to it. Wrap its route in the middleware",
+            "The receiver accepts deliveries without verifying them, so anybody can post to it. Wrap its route in \
+             the middleware",
         ),
         _ => (Status::Warn, told, "A receiver of this crate answers 401"),
     }

@@ -13,8 +13,8 @@ struct Struct<'a> {
     fields: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
-/// What differs, in lines like those of `diff`, each below the struct that it is in; nothing when both are the same. Line ends may be those
-/// of Windows.
+/// What differs, in lines like those of `diff`, each below the struct that it is in; nothing when
+/// both are the same. Line ends may be those of Windows.
 pub(super) fn difference(old: &str, new: &str) -> Option<String> {
     if old.lines().eq(new.lines()) {
         return None;

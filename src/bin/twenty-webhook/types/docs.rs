@@ -20,7 +20,8 @@ impl Doc {
         self.0.extend(text.split(' ').map(str::to_owned));
     }
 
-    /// Text of unknown origin, as a sentence: no Markdown in it has an effect, and neither has a line end.
+    /// Text of unknown origin, as a sentence: no Markdown in it has an effect, and neither has a
+    /// line end.
     pub(super) fn quote(&mut self, text: &str) {
         let shortened: String = text.chars().take(LONGEST).collect();
         let is_whole = shortened.len() == text.len();
@@ -103,7 +104,8 @@ mod tests {
         doc.quote("a\nb\r\n\u{2028}*/ ```rust\nfn main() {}\n```\t<b> [x](y) 1. # - \u{202e}\u{0} https://x.y");
         doc.code("A`\n`B\u{1b}", ",");
         doc.code("", ".");
-        let expected = "    /// a b \\*/ \\`\\`\\`rust fn main() {} \\`\\`\\` \\<b\\> \\[x\\](y) 1\\. \\# \\- \\\\u{202e}\\\\u{0}\n    /// \
+        let expected = "    /// a b \\*/ \\`\\`\\`rust fn main() {} \\`\\`\\` \\<b\\> \
+                        \\[x\\](y) 1\\. \\# \\- \\\\u{202e}\\\\u{0}\n    /// \
                         https\\://x.y. `A' 'B\\u{1b}`, an empty text.\n";
         assert_eq!(lines(&doc), expected);
     }
@@ -121,7 +123,8 @@ mod tests {
     }
 
     proptest! {
-        /// Without what is escaped, and without code spans, no character is left that means something.
+        /// Without what is escaped, and without code spans, no character is left that means
+        /// something.
         #[test]
         fn nothing_means_anything(
             text in "([a-z0-9 \n\t\r`*_<>~|&#$+=.():/!{}\"'-]|\\\\|\\[|\\]|\u{202e}|\u{2028}|\u{0}|é){0,60}",
@@ -149,8 +152,8 @@ mod tests {
                         letter => plain.push(letter),
                     }
                 }
-                prop_assert!(!is_code && !plain.contains(['*', '_', '[', ']', '<', '>', '~', '|', '&', '#', '$']), "{shown:?}");
-                prop_assert!(!plain.contains("://"), "{shown:?}");
+                prop_assert!(!is_code && !plain.contains("://"), "{shown:?}");
+                prop_assert!(!plain.contains(['*', '_', '[', ']', '<', '>', '~', '|', '&', '#', '$']), "{shown:?}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Writes the Rust module.
 //!
-//! Its form is that of rustfmt, and not only in the default configuration: few lines in it are long enough, or short enough, for another
-//! one to lay them out in another way.
+//! Its form is that of rustfmt, and not only in the default configuration: few lines in it are long
+//! enough, or short enough, for another one to lay them out in another way.
 
 use std::fmt::Write as _;
 
@@ -53,8 +53,8 @@ fn header(options: &str) -> String {
     header += options;
     header += "
 //
-// Do not edit it: run the command again when the workspace's data model changes. With `--check FILE`
-// the command reports whether it has changed.
+// Do not edit it: run the command again when the workspace's data model changes. To see whether it
+// has changed, run the command with `--check FILE`.
 ";
     header
 }

@@ -33,15 +33,17 @@ Examples:
 
 /// Generate Rust types from your workspace's objects.
 ///
-/// Each object becomes a struct for `WebhookEvent<…>`. The module needs `twenty-webhook` and `serde` and nothing else. The same data model
-/// gives the same text. GraphQL, which --url asks, tells how numbers are stored and where morph relations lead; --objects with an answer
-/// of REST does not, so check a module in the way in which it was generated.
+/// Each object becomes a struct for `WebhookEvent<…>`. The module needs `twenty-webhook` and
+/// `serde` and nothing else. The same data model gives the same text. GraphQL, which --url asks,
+/// tells how numbers are stored and where morph relations lead; --objects with an answer of REST
+/// does not, so check a module in the way in which it was generated.
 ///
 /// Exits with 1 when --check finds a difference.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Types {
-    /// Read the objects from a file, `-` for standard input: Twenty's answer to GET /rest/metadata/objects
+    /// Read the objects from a file, `-` for standard input: Twenty's answer to GET
+    /// /rest/metadata/objects
     #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "token_file"])]
     objects: Option<PathBuf>,
 
@@ -49,7 +51,8 @@ pub(crate) struct Types {
     #[arg(long, value_name = "URL", requires = "token_file")]
     url: Option<ApiUrl>,
 
-    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs & Webhooks
+    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs
+    /// & Webhooks
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// Names that differ, from those that were wanted: with a number behind them where there would be two. Those that are plain, as is said
-/// beside them, stay as they are.
+/// Names that differ, from those that were wanted: with a number behind them where there would be
+/// two. Those that are plain, as is said beside them, stay as they are.
 pub(super) fn unique(wanted: Vec<(String, bool)>, separator: &str) -> Vec<String> {
     let mut taken: BTreeSet<String> =
         wanted.iter().filter(|(_, is_plain)| *is_plain).map(|(name, _)| name.clone()).collect();
@@ -19,7 +19,8 @@ pub(super) fn unique(wanted: Vec<(String, bool)>, separator: &str) -> Vec<String
     names.collect()
 }
 
-/// The name of an object's struct: `Contract` for `contract`. A name that Rust itself uses becomes `OptionRecord`.
+/// The name of an object's struct: `Contract` for `contract`. A name that Rust itself uses becomes
+/// `OptionRecord`.
 pub(super) fn struct_name(object: &str) -> String {
     let name = pascal_case(object);
     if PRELUDE.contains(&name.as_str()) { format!("{name}Record") } else { name }

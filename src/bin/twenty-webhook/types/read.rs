@@ -1,4 +1,5 @@
-//! Reads the data model from an answer of Twenty's: REST's `GET /rest/metadata/objects`, or GraphQL's to [`QUERY`].
+//! Reads the data model from an answer of Twenty's: REST's `GET /rest/metadata/objects`, or
+//! GraphQL's to [`QUERY`].
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -9,8 +10,8 @@ use crate::{
     output::{Failure, shortened},
 };
 
-/// What GraphQL's `/metadata` is asked. It tells two things more than REST: how a `NUMBER` is stored, and what a morph relation
-/// leads to.
+/// What GraphQL's `/metadata` is asked. It tells two things more than REST: how a `NUMBER` is
+/// stored, and what a morph relation leads to.
 pub(super) const QUERY: &str = "query { objects(paging: { first: 1000 }) { pageInfo { hasNextPage } edges { node { \
     nameSingular namePlural labelSingular description isCustom isActive \
     fieldsList { name type label description isCustom isActive options settings \
@@ -90,7 +91,8 @@ impl Relation {
     }
 }
 
-/// The active objects with their active fields, sorted by name. `source` names the answer in errors.
+/// The active objects with their active fields, sorted by name. `source` names the answer in
+/// errors.
 pub(super) fn objects(source: &str, answer: &[u8]) -> Result<Vec<Object>, Failure> {
     let json: Json = serde_json::from_slice(answer)
         .map_err(|error| Failure::about(format!("{source} is not JSON: what is needed is {WANTED}"), &error))?;
@@ -171,7 +173,8 @@ fn first_text<const N: usize>(texts: [Option<String>; N]) -> String {
     texts.into_iter().flatten().find(|text| !text.trim().is_empty()).unwrap_or_default()
 }
 
-/// The members of a record in which a field appears: none for the side of a relation that holds no id, several for a morph relation.
+/// The members of a record in which a field appears: none for the side of a relation that holds no
+/// id, several for a morph relation.
 fn members(raw: RawField, has_second_rich_text: bool, into: &mut Vec<Field>) {
     let RawField { name, r#type: field_type, .. } = raw;
     let is_custom = raw.is_custom == Some(true);
@@ -213,8 +216,8 @@ fn members(raw: RawField, has_second_rich_text: bool, into: &mut Vec<Field>) {
     }
 }
 
-/// A morph relation `owner` is stored as one column for each target: `ownerRocket`, `ownerPet`. GraphQL shows the field once, under
-/// the name of the first column or under the common name.
+/// A morph relation `owner` is stored as one column for each target: `ownerRocket`, `ownerPet`.
+/// GraphQL shows the field once, under the name of the first column or under the common name.
 fn morph_name(name: &str, relation: &Relation) -> String {
     let target = relation.target_object_metadata.as_ref().map_or("", |object| &object.name_singular);
     let mut letters = target.chars();
@@ -225,6 +228,8 @@ fn morph_name(name: &str, relation: &Relation) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(json: &str) -> Result<Vec<Object>, String> {
@@ -281,19 +286,18 @@ mod tests {
     #[test]
     fn a_relation_is_the_id_that_the_record_holds() {
         let names = |json: &str| fields(json).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let target = |name: &str| json!({ "nameSingular": name });
         let relation = |kind: &str| {
-            format!(
-                r#"{{"name":"owner","type":"RELATION","relation":{{"type":"{kind}","targetObjectMetadata":{{"nameSingular":"person"}}}}}}"#
-            )
+            let relation = json!({ "type": kind, "targetObjectMetadata": target("person") });
+            json!({ "name": "owner", "type": "RELATION", "relation": relation }).to_string()
         };
         assert_eq!(names(&relation("MANY_TO_ONE")), ["ownerId"]);
         assert!(names(&relation("ONE_TO_MANY")).is_empty());
         // As GraphQL has it: under the name of the first column, or the common one.
         for name in ["ownerPerson", "owner"] {
-            let of = |kind: &str, source: &str, target: &str| {
-                format!(
-                    r#"{{"type":"{kind}","sourceFieldMetadata":{{"name":"{source}"}},"targetObjectMetadata":{{"nameSingular":"{target}"}}}}"#
-                )
+            let of = |kind: &str, source: &str, of: &str| {
+                let source = json!({ "name": source });
+                json!({ "type": kind, "sourceFieldMetadata": source, "targetObjectMetadata": target(of) })
             };
             let source = |target: &str| if name == "owner" { name.to_owned() } else { format!("owner{target}") };
             let morphs = [
@@ -301,8 +305,7 @@ mod tests {
                 of("MANY_TO_ONE", &source("Pet"), "pet"),
                 of("ONE_TO_MANY", &source("Rockets"), "rocket"),
             ];
-            let morphs = morphs.join(",");
-            let json = format!(r#"{{"name":"{name}","type":"MORPH_RELATION","morphRelations":[{morphs}]}}"#);
+            let json = json!({ "name": name, "type": "MORPH_RELATION", "morphRelations": morphs }).to_string();
             assert_eq!(names(&json), ["ownerPersonId", "ownerPetId"]);
         }
         // As REST has it.
@@ -316,7 +319,9 @@ mod tests {
     fn what_is_inactive_is_left_out() {
         let json = r#"{"data":{"objects":[
             {"nameSingular":"pet","isActive":false,"fields":[]},
-            {"nameSingular":"dog","fields":[{"name":"a","type":"TEXT","isActive":false},{"name":"b","type":"TEXT","isActive":true}]}
+            {"nameSingular":"dog","fields":[
+                {"name":"a","type":"TEXT","isActive":false},{"name":"b","type":"TEXT","isActive":true}
+            ]}
         ]}}"#;
         let objects = read(json).unwrap();
         assert_eq!(objects.len(), 1);
@@ -326,9 +331,8 @@ mod tests {
     #[test]
     fn what_is_no_such_answer_is_an_error() {
         let object = |name: &str, field: &str| {
-            format!(
-                r#"{{"data":{{"objects":[{{"nameSingular":{name:?},"fields":[{{"name":{field:?},"type":"TEXT"}}]}}]}}}}"#
-            )
+            let fields = json!([{ "name": field, "type": "TEXT" }]);
+            json!({ "data": { "objects": [{ "nameSingular": name, "fields": fields }] } }).to_string()
         };
         let long = "a".repeat(66);
         for (json, expected) in [

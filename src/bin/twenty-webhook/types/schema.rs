@@ -73,7 +73,8 @@ impl Value {
         }
     }
 
-    /// The Rust type that reads every form in which Twenty sends it. `null` and absence are the `Option` around it.
+    /// The Rust type that reads every form in which Twenty sends it. `null` and absence are the
+    /// `Option` around it.
     pub(super) fn rust_type(&self) -> &'static str {
         match self {
             Self::Number(Some(Number::Int)) => "i64",
