@@ -1,15 +1,18 @@
 //! The command-line tool, as its users run it: built, in processes of its own, over sockets.
 
+mod stub;
 #[path = "../support/mod.rs"]
 mod support;
 mod upstream;
 
+mod doctor;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 mod inbox;
 mod listen;
 mod replay;
 mod save;
 mod send;
+mod types;
 mod usage;
 mod verify;
 

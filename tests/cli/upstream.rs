@@ -89,7 +89,7 @@ impl Upstream {
     }
 }
 
-fn read(stream: &mut impl BufRead) -> Option<Request> {
+pub(crate) fn read(stream: &mut impl BufRead) -> Option<Request> {
     let mut line = || {
         let mut line = String::new();
         stream.read_line(&mut line).ok()?;

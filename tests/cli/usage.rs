@@ -70,7 +70,7 @@ fn a_blank_variable_is_a_mistake_and_none_is_told_how_to_mend() {
 
 #[test]
 fn help_shows_examples_and_no_secret() {
-    for command in ["", "listen", "send", "verify", "replay", "sign", "completions"] {
+    for command in ["", "listen", "send", "verify", "replay", "sign", "types", "doctor", "completions"] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let done = run(&arguments);
         assert_eq!((done.code, &*done.log), (0, ""));

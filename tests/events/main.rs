@@ -5,6 +5,7 @@ mod support;
 
 mod differential;
 mod event;
+mod generated;
 #[path = "../support/handwritten.rs"]
 mod handwritten;
 mod odd;

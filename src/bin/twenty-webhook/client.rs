@@ -10,7 +10,7 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, uri::Scheme};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -73,6 +73,25 @@ pub(crate) struct Answer {
     pub(crate) latency: Duration,
     /// Where a redirect leads, as the target wrote it.
     pub(crate) location: Option<String>,
+    /// The `Date` header.
+    pub(crate) date: Option<HeaderValue>,
+}
+
+/// A whole response, for those who look at it.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no [`Response`].
+#[derive(Debug)]
+pub(crate) enum FetchError {
+    Post(PostError),
+    /// The body is longer than the limit.
+    TooLong,
+    /// The body broke off.
+    BrokenOff,
 }
 
 impl Answer {
@@ -89,25 +108,53 @@ impl Client {
 
     /// Sends these bytes with these headers, but for those that the connection decides about.
     pub(crate) async fn send(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = self.target.uri().clone();
-        *request.headers_mut() = end_to_end(headers);
+        let request = self.request(method, headers, body);
         let began = Instant::now();
         let exchange = async {
             let response = self.connections.request(request).await?;
             let status = response.status();
             let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
             let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
+            let date = response.headers().get(header::DATE).cloned();
             // A longer answer, or one that breaks off, has a status all the same.
             let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok((status.as_u16(), location))
+            Ok((status.as_u16(), location, date))
         };
         match timeout(TIMEOUT, exchange).await {
-            Ok(Ok((status, location))) => Ok(Answer { status, latency: began.elapsed(), location }),
+            Ok(Ok((status, location, date))) => Ok(Answer { status, latency: began.elapsed(), location, date }),
             Ok(Err(error)) => Err(PostError::Failed(error)),
             Err(_) => Err(PostError::TooLate),
         }
+    }
+
+    /// The same, and returns the whole response: within `patience`, and with a body of up to
+    /// `limit` bytes. A redirect is not followed.
+    pub(crate) async fn fetch(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<Response, FetchError> {
+        let request = self.request(method, headers, body);
+        let exchange = async {
+            let response = self.connections.request(request).await;
+            let (head, body) = response.map_err(|error| FetchError::Post(PostError::Failed(error)))?.into_parts();
+            let body = Limited::new(body, limit).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() { FetchError::TooLong } else { FetchError::BrokenOff }
+            })?;
+            Ok(Response { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+        };
+        timeout(patience, exchange).await.unwrap_or(Err(FetchError::Post(PostError::TooLate)))
+    }
+
+    fn request(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.target.uri().clone();
+        *request.headers_mut() = end_to_end(headers);
+        request
     }
 
     pub(crate) const fn target(&self) -> &Target {
@@ -169,6 +216,12 @@ pub(crate) enum PostError {
 }
 
 impl PostError {
+    /// Whether the target's certificate is the reason.
+    pub(crate) fn is_about_certificate(&self) -> bool {
+        let mut errors = self.chain().filter_map(|error| error.downcast_ref());
+        errors.any(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+    }
+
     /// In a word or two, to count by.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! The command-line tool: receives Twenty's webhooks and shows them, sends samples, verifies and replays what was captured.
+//! The command-line tool: receives Twenty's webhooks and shows them, sends samples, verifies and replays what was captured, generates
+//! types from the workspace's objects, and looks for the reason when nothing arrives.
 //!
 //! A user of the crate like any other: all that it knows of Twenty comes from the public API.
 
@@ -15,9 +16,11 @@
     )
 )]
 
+mod api;
 mod batch;
 mod capture;
 mod client;
+mod doctor;
 mod finding;
 #[cfg(any(feature = "postgres", feature = "redb"))]
 mod inbox;
@@ -31,6 +34,7 @@ mod sign;
 mod tally;
 mod target;
 mod time;
+mod types;
 mod verify;
 
 use std::process::ExitCode;
@@ -68,7 +72,8 @@ Secrets:
 
 Exit codes:
   0  all went well
-  1  a delivery did not verify, or was not answered with a 2xx status; no dead letter has the id
+  1  a delivery did not verify, or was not answered with a 2xx status; no dead letter has the id;
+     generated types differ from the workspace's objects; a check of `doctor` has failed
   2  wrong usage, or something that is needed is not there: a file, a secret, a port
 
 Examples:
@@ -76,7 +81,9 @@ Examples:
   twenty-webhook send person.created --to http://127.0.0.1:3000/webhooks/twenty
   twenty-webhook listen --forward-to http://localhost:8080/webhooks/twenty --save captures
   twenty-webhook verify captures/1790932471733-9c56cc51b374.http
-  twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty";
+  twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty
+  twenty-webhook types --url https://crm.example.com --token-file token --custom --output src/twenty.rs
+  twenty-webhook doctor --url https://crm.example.com --token-file token";
 
 #[derive(Subcommand)]
 enum Command {
@@ -85,6 +92,8 @@ enum Command {
     Verify(verify::Verify),
     Replay(replay::Replay),
     Sign(sign::Sign),
+    Types(types::Types),
+    Doctor(doctor::Doctor),
     #[cfg(any(feature = "postgres", feature = "redb"))]
     Inbox(inbox::InboxCommand),
     /// Print a script that makes a shell complete this tool's commands and options.
@@ -105,6 +114,8 @@ fn main() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Replay(replay) => replay.run(),
         Command::Sign(sign) => sign.run(),
+        Command::Types(types) => types.run(),
+        Command::Doctor(doctor) => doctor.run(),
         #[cfg(any(feature = "postgres", feature = "redb"))]
         Command::Inbox(inbox) => inbox.run(),
         Command::Completions { shell } => completions(shell),

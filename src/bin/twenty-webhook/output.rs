@@ -97,6 +97,12 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Runs what waits for the network.
+pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(work))
+}
+
 /// To standard output. Nobody reads it any more: no reason to fail, the exit code still tells.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match write_out(text) {

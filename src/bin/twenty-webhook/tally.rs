@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn anything_but_2xx_is_a_failure() {
-        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1), location: None });
+        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1), location: None, date: None });
         for (status, expected) in [(200, true), (202, true), (199, false), (301, false), (401, false), (503, false)] {
             let mut tally = Tally::default();
             tally.add(answered(status));

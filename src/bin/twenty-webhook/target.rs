@@ -17,21 +17,44 @@ impl Target {
         &self.0
     }
 
+    /// Whether its host plainly is this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.host_ip() {
+            Some(ip) => ip.is_loopback(),
+            None => self.host().eq_ignore_ascii_case("localhost"),
+        }
+    }
+
+    /// A name, or an address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The host, when it is no name.
+    pub(crate) fn host_ip(&self) -> Option<IpAddr> {
+        self.host().parse().ok()
+    }
+
+    /// The port that is written, or that of the scheme.
+    pub(crate) fn port(&self) -> u16 {
+        let default = if self.0.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        self.0.port_u16().unwrap_or(default)
+    }
+
     /// Whether it plainly is the address that is listened on. Other spellings, host names and
     /// detours are recognised when a forwarded request comes back.
     pub(crate) fn is_address(&self, listening: SocketAddr) -> bool {
-        let default = if self.0.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        if self.0.port_u16().unwrap_or(default) != listening.port() {
+        if self.port() != listening.port() {
             return false;
         }
-        let (host, here) = (self.0.host().unwrap_or_default(), listening.ip());
+        let here = listening.ip();
         let is_any = here.is_unspecified();
-        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        match self.host_ip() {
             // Who connects to the unspecified address reaches this machine.
-            Ok(ip) if ip.is_unspecified() => is_any || here.is_loopback(),
-            Ok(ip) if ip.is_loopback() => is_any || here == ip,
-            Ok(ip) => here == ip,
-            Err(_) => host.eq_ignore_ascii_case("localhost") && (is_any || here.is_loopback()),
+            Some(ip) if ip.is_unspecified() => is_any || here.is_loopback(),
+            Some(ip) if ip.is_loopback() => is_any || here == ip,
+            Some(ip) => here == ip,
+            None => self.host().eq_ignore_ascii_case("localhost") && (is_any || here.is_loopback()),
         }
     }
 }

@@ -21,6 +21,8 @@ pub use currency::Currency;
 pub use date::Date;
 pub use decimal::Decimal;
 pub use id::Id;
+/// A point in time (`DATE_TIME`): [`jiff::Timestamp`], for types that should do without `jiff` in their `Cargo.toml`.
+pub use jiff::Timestamp as DateTime;
 pub use people::{Emails, FullName, PhoneNumber, Phones};
 pub use rich_text::RichText;
 pub(in crate::event) use select::select;

@@ -183,7 +183,7 @@ impl Report {
 impl Forwarded {
     fn new(forwarded: &Result<Answer, PostError>) -> Self {
         match forwarded {
-            Ok(Answer { status, latency, location }) => Self {
+            Ok(Answer { status, latency, location, .. }) => Self {
                 status: Some(*status),
                 milliseconds: Some(latency.as_millis()),
                 location: location.clone(),

@@ -1,0 +1,228 @@
+//! What can be wrong between this tool and the API.
+
+use std::fmt;
+
+use axum::http::header;
+use serde_json::Value as Json;
+
+use super::{Api, LIMIT, PATIENCE};
+use crate::{
+    client::{FetchError, PostError, Response},
+    output::shortened,
+};
+
+/// Why there is no answer to a question.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The address cannot be asked.
+    Url(String),
+    NoConnection(PostError),
+    BrokenOff,
+    TooLong,
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    /// No key, one that the server does not take, or one that has expired or was revoked.
+    Token(String),
+    Permission(String),
+    RateLimit,
+    /// Whoever answered, it was not Twenty.
+    NotTwenty(String),
+    /// The question is one that this version of Twenty does not know.
+    NotAsked(String),
+    /// Another error of the server's.
+    Server {
+        status: u16,
+        said: String,
+    },
+}
+
+impl From<FetchError> for ApiError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Post(error) => Self::NoConnection(error),
+            FetchError::TooLong => Self::TooLong,
+            FetchError::BrokenOff => Self::BrokenOff,
+        }
+    }
+}
+
+impl ApiError {
+    /// With what to do, and without the API key.
+    pub(crate) fn told(&self, api: &Api) -> String {
+        let text = api.without_token(&format!("{}: {self}", api.base()));
+        match self.advice() {
+            Some(advice) => format!("{}. {advice}", text.trim_end_matches('.')),
+            None => text,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Url(_) | Self::NotAsked(_) => None,
+            Self::Server { .. } => Some("Try again later, or look at the server's log"),
+            Self::NoConnection(_) | Self::BrokenOff => Some("Check the address, and whether the server runs"),
+            Self::TooLong | Self::NotTwenty(_) => Some(
+                "Give the address under which people open Twenty, such as https://crm.example.com; in Twenty's cloud \
+                      it is https://api.twenty.com",
+            ),
+            Self::Redirect { .. } => {
+                Some("Give the address that the redirect leads to; the API key is not sent there unasked")
+            }
+            Self::Token(_) => {
+                Some("Make a new API key under Settings > APIs & Webhooks, and put it into the file alone")
+            }
+            Self::Permission(_) => {
+                Some("Give the API key a role that may see the data model and the webhooks, under Settings > Roles")
+            }
+            Self::RateLimit => Some("Wait a minute, and try again"),
+        }
+    }
+
+    /// Whether a Twenty server answered.
+    pub(crate) const fn is_of_twenty(&self) -> bool {
+        matches!(self, Self::Token(_) | Self::Permission(_) | Self::RateLimit | Self::NotAsked(_))
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => f.write_str(error),
+            Self::NoConnection(PostError::TooLate) => write!(f, "no answer within {} s", PATIENCE.as_secs()),
+            Self::NoConnection(error) => error.fmt(f),
+            Self::BrokenOff => f.write_str("the answer broke off"),
+            Self::TooLong => write!(f, "the answer is longer than {} MiB", LIMIT >> 20),
+            Self::Redirect { status, location } => write!(f, "answered {status}, a redirect to {location}"),
+            Self::Token(said) => write!(f, "the API key was not accepted: {said}"),
+            Self::Permission(said) => write!(f, "the API key lacks a permission: {said}"),
+            Self::RateLimit => f.write_str("too many requests"),
+            Self::NotTwenty(found) => write!(f, "this is not Twenty's API: {found}"),
+            Self::NotAsked(said) => write!(f, "the server does not know the question: {said}"),
+            Self::Server { status, said } => write!(f, "answered {status}: {said}"),
+        }
+    }
+}
+
+/// What an answer says that is an error: REST's `messages`, GraphQL's `errors`.
+pub(crate) fn error_message(json: &Json) -> Option<String> {
+    let texts = |list: &Json, of: fn(&Json) -> Option<&str>| {
+        let texts: Vec<_> = list.as_array()?.iter().filter_map(of).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    };
+    let messages = json.get("messages").and_then(|messages| texts(messages, Json::as_str));
+    let errors = || texts(json.get("errors")?, |error| error.get("message")?.as_str());
+    let single = || json.get("statusCode").and_then(|_| Some(json.get("message")?.as_str()?.to_owned()));
+    messages.or_else(errors).or_else(single)
+}
+
+/// The answer, unless it is an error.
+pub(super) fn json(response: &Response) -> Result<Json, ApiError> {
+    let status = response.status;
+    if matches!(status, 300..=399) {
+        let location =
+            response.headers.get(header::LOCATION).map(|location| String::from_utf8_lossy(location.as_bytes()));
+        let location = location.as_deref().map_or_else(|| "nowhere".to_owned(), shortened);
+        return Err(ApiError::Redirect { status, location });
+    }
+    let Ok(json) = serde_json::from_slice::<Json>(&response.body) else {
+        return Err(no_json(response));
+    };
+    if let Some(said) = error_message(&json) {
+        let code = json.pointer("/errors/0/extensions/code").and_then(Json::as_str).unwrap_or_default();
+        return Err(of_twenty(status, code, &said));
+    }
+    match status {
+        200..=299 => Ok(json),
+        401 => Err(ApiError::Token("answered 401".to_owned())),
+        403 => Err(ApiError::Permission("answered 403".to_owned())),
+        429 => Err(ApiError::RateLimit),
+        500..=599 => Err(ApiError::Server { status, said: "an error without a message".to_owned() }),
+        _ => Err(ApiError::NotTwenty(format!("answered {status}"))),
+    }
+}
+
+fn no_json(response: &Response) -> ApiError {
+    let status = response.status;
+    if status == 429 {
+        return ApiError::RateLimit;
+    }
+    let body = response.body.trim_ascii_start();
+    let found = match body.first() {
+        None => "without a body",
+        Some(b'<') => "with HTML",
+        Some(_) => "with something else than JSON",
+    };
+    if status >= 500 {
+        return ApiError::Server { status, said: format!("{found}, as from a proxy whose server is down") };
+    }
+    ApiError::NotTwenty(format!("it answered {status} {found}"))
+}
+
+/// Twenty's words, as its REST and GraphQL servers have them.
+fn of_twenty(status: u16, code: &str, said: &str) -> ApiError {
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let shown = shortened(said);
+    if status == 429 || says(&["Too many requests"]) {
+        ApiError::RateLimit
+    } else if says(&["Missing authentication token", "No payload", "Token invalid", "expired", "revoked"])
+        || status == 401
+        || code == "UNAUTHENTICATED"
+    {
+        ApiError::Token(shown)
+    } else if says(&["permission"]) || status == 403 || code == "FORBIDDEN" {
+        ApiError::Permission(shown)
+    } else if code == "GRAPHQL_VALIDATION_FAILED" || says(&["Cannot query field", "Unknown argument"]) {
+        ApiError::NotAsked(shown)
+    } else if status == 404 {
+        ApiError::NotTwenty(format!("it answered 404: {shown}"))
+    } else {
+        ApiError::Server { status, said: shown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn read(status: u16, body: &'static str) -> Result<Json, String> {
+        let headers = HeaderMap::new();
+        json(&Response { status, headers, body: body.into() }).map_err(|error| {
+            let kind = format!("{error:?}");
+            kind.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned()
+        })
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        let rest = [
+            (403, r#"{"statusCode":403,"messages":["Missing authentication token"],"error":"F"}"#, "Token"),
+            (401, r#"{"statusCode":401,"messages":["No payload"]}"#, "Token"),
+            (401, r#"{"statusCode":401,"messages":["Token invalid."]}"#, "Token"),
+            (401, r#"{"statusCode":401,"messages":["Token has expired."]}"#, "Token"),
+            (403, r#"{"statusCode":403,"messages":["This API Key is revoked"]}"#, "Token"),
+            (400, r#"{"messages":["Entity performing the request does not have permission"]}"#, "Permission"),
+            (400, r#"{"statusCode":400,"messages":["Too many requests."]}"#, "RateLimit"),
+            (429, "slow down", "RateLimit"),
+            (200, r#"{"errors":[{"message":"Token has expired.","extensions":{"code":"UNAUTHENTICATED"}}]}"#, "Token"),
+            (200, r#"{"errors":[{"message":"No","extensions":{"code":"FORBIDDEN"}}]}"#, "Permission"),
+            (400, r#"{"errors":[{"message":"Cannot query field \"fieldsList\" on type \"Object\"."}]}"#, "NotAsked"),
+            (500, r#"{"statusCode":500,"message":"Internal server error"}"#, "Server"),
+            (502, "<html>Bad gateway</html>", "Server"),
+            (200, "<!DOCTYPE html>", "NotTwenty"),
+            (200, "", "NotTwenty"),
+            (200, "hello", "NotTwenty"),
+            (404, r#"{"statusCode":404,"message":"Cannot GET /rest"}"#, "NotTwenty"),
+            (404, "{}", "NotTwenty"),
+            (302, "", "Redirect"),
+        ];
+        for (status, body, expected) in rest {
+            assert_eq!(read(status, body), Err(expected.to_owned()), "{status} {body}");
+        }
+        assert_eq!(read(200, "[]"), Ok(Json::Array(Vec::new())));
+    }
+}

@@ -1,0 +1,150 @@
+//! Twenty's own API, as far as it is asked.
+
+mod error;
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use bytes::Bytes;
+use serde_json::Value as Json;
+
+pub(crate) use self::error::{ApiError, error_message};
+use crate::{
+    client::{Client, Response},
+    input,
+    output::{Failure, note},
+    target::Target,
+};
+
+/// How long an answer may take. That with all objects has hundreds of kilobytes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an answer may be, in bytes: a hundred times that of a workspace with 40 objects.
+const LIMIT: usize = 32 << 20;
+
+/// The address of a Twenty server: scheme, host, and perhaps a port and a path, without a slash at
+/// its end.
+#[derive(Clone)]
+pub(crate) struct ApiUrl {
+    base: String,
+    is_readable_by_others: bool,
+}
+
+impl FromStr for ApiUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let target: Target = text.parse()?;
+        if target.uri().query().is_some() || text.contains('#') {
+            return Err("it should be the address of the server, without `?` and `#`".to_owned());
+        }
+        let is_readable_by_others = target.uri().scheme_str() == Some("http") && !target.is_loopback();
+        Ok(Self { base: text.trim_end_matches('/').to_owned(), is_readable_by_others })
+    }
+}
+
+/// A server, and the API key to ask it with. Neither `Debug` nor `Display`, for the key's sake.
+pub(crate) struct Api {
+    url: ApiUrl,
+    token: HeaderValue,
+}
+
+impl Api {
+    /// With the key in a file.
+    pub(crate) fn new(url: ApiUrl, token_file: &Path) -> Result<Self, Failure> {
+        let name = format!("the API key in {}", input::name(token_file));
+        let bytes = input::read(token_file)?;
+        let text = bytes.trim_ascii();
+        let text = text.strip_prefix(b"Bearer ").unwrap_or(text).trim_ascii();
+        if text.is_empty() {
+            return Err(Failure::new(format!(
+                "{name} is empty. Twenty makes API keys under Settings > APIs & Webhooks"
+            )));
+        }
+        if !text.iter().all(u8::is_ascii_graphic) {
+            return Err(Failure::new(format!("{name} is not one: it should be a line of letters, digits and dots")));
+        }
+        let token = HeaderValue::from_bytes(&[b"Bearer ", text].concat());
+        let mut token = token.map_err(|_| Failure::new(format!("{name} cannot be sent in a header")))?;
+        token.set_sensitive(true);
+        if url.is_readable_by_others {
+            note("the API key is sent without encryption: use https:// where the server has it");
+        }
+        Ok(Self { url, token })
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.url.base
+    }
+
+    /// Asks by GET.
+    pub(crate) async fn get(&self, path: &str) -> Result<Json, ApiError> {
+        self.get_with(path, |_| {}).await
+    }
+
+    /// The same, and shows the response as soon as it has come.
+    pub(crate) async fn get_with(&self, path: &str, look: impl FnOnce(&Response)) -> Result<Json, ApiError> {
+        let response = self.exchange(Method::GET, path, Bytes::new()).await?;
+        look(&response);
+        error::json(&response)
+    }
+
+    /// Asks `/metadata`.
+    pub(crate) async fn graphql(&self, query: &str) -> Result<Json, ApiError> {
+        let body = serde_json::json!({ "query": query }).to_string();
+        let response = self.exchange(Method::POST, "/metadata", body.into()).await?;
+        error::json(&response)
+    }
+
+    /// Whatever the status.
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Response, ApiError> {
+        let target: Target = format!("{}{path}", self.url.base).parse().map_err(ApiError::Url)?;
+        let client = Client::new(target).map_err(|failure| ApiError::Url(failure.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, self.token.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if method == Method::POST {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(client.fetch(method, &headers, body, PATIENCE, LIMIT).await?)
+    }
+
+    /// Text of the server's, without the key that it may repeat.
+    pub(crate) fn without_token(&self, text: &str) -> String {
+        let token = self.token.to_str().unwrap_or_default();
+        let token = token.strip_prefix("Bearer ").unwrap_or(token);
+        text.replace(token, "(the API key)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_servers_address_will_do() {
+        for (text, base) in [
+            ("https://crm.example.com", "https://crm.example.com"),
+            ("https://crm.example.com/", "https://crm.example.com"),
+            ("http://localhost:3000/twenty//", "http://localhost:3000/twenty"),
+        ] {
+            assert_eq!(text.parse::<ApiUrl>().map(|url| url.base), Ok(base.to_owned()));
+        }
+        for text in ["crm.example.com", "https://crm.example.com/?a=b", "https://a/#b", "ftp://a", "https://u:p@a/"] {
+            assert!(text.parse::<ApiUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_some_of_http_is_readable_by_others() {
+        for (text, expected) in [
+            ("https://crm.example.com", false),
+            ("http://crm.example.com", true),
+            ("http://127.0.0.1:3000", false),
+            ("http://[::1]:3000", false),
+            ("http://localhost:3000", false),
+        ] {
+            assert_eq!(text.parse::<ApiUrl>().unwrap().is_readable_by_others, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `types`: the workspace's objects as Rust types.
+
+mod diff;
+mod docs;
+mod emit;
+mod naming;
+mod read;
+mod schema;
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use self::schema::Object;
+use crate::{
+    api::{Api, ApiError, ApiUrl},
+    input,
+    output::{self, Failure, harmless, note, shortened},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  twenty-webhook types --url https://crm.example.com --token-file token --output src/twenty.rs
+  twenty-webhook types --url https://crm.example.com --token-file token --check src/twenty.rs
+  curl --header \"Authorization: Bearer $TOKEN\" \\
+      https://crm.example.com/rest/metadata/objects > objects.json
+  twenty-webhook types --objects objects.json --only person,pet > src/twenty.rs";
+
+/// Generate Rust types from your workspace's objects.
+///
+/// Each object becomes a struct for `WebhookEvent<…>`. The module needs `twenty-webhook` and
+/// `serde` and nothing else. The same data model gives the same text. GraphQL, which --url asks,
+/// tells how numbers are stored and where morph relations lead; --objects with an answer of REST
+/// does not, so check a module in the way in which it was generated.
+///
+/// Exits with 1 when --check finds a difference.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Types {
+    /// Read the objects from a file, `-` for standard input: Twenty's answer to GET
+    /// /rest/metadata/objects
+    #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "token_file"])]
+    objects: Option<PathBuf>,
+
+    /// Ask the API for the objects. The address is that of the web app, or `https://api.twenty.com`
+    #[arg(long, value_name = "URL", requires = "token_file")]
+    url: Option<ApiUrl>,
+
+    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs
+    /// & Webhooks
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+
+    /// Leave out all objects but these, by their names in the singular: person,pet
+    #[arg(long, value_name = "OBJECTS", value_delimiter = ',', conflicts_with = "custom")]
+    only: Vec<String>,
+
+    /// Leave out standard objects without custom fields
+    #[arg(long)]
+    custom: bool,
+
+    /// Write the module to this file instead of standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    output: Option<PathBuf>,
+
+    /// Write nothing, and compare with this file: exit with 1 and show what differs
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+impl Types {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        // What can be wrong without an answer is told before anything is asked.
+        let current = self.check.as_deref().map(text).transpose()?;
+        let objects = self.chosen(self.read()?)?;
+        let module = emit::module(&objects, &self.options());
+        if let (Some(file), Some(current)) = (&self.check, current) {
+            let Some(difference) = diff::difference(&current, &module) else { return Ok(ExitCode::SUCCESS) };
+            let name = input::name(file);
+            output::print(&format!("--- {name}\n+++ the workspace\n{difference}"))?;
+            note(&format!("{name} is not what the workspace's objects give: generate it again, with --output"));
+            return Ok(ExitCode::from(1));
+        }
+        match &self.output {
+            Some(file) => write(file, &module)?,
+            None => output::print(&module)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn read(&self) -> Result<Vec<Object>, Failure> {
+        match (&self.objects, &self.url, &self.token_file) {
+            (Some(file), ..) => read::objects(&input::name(file), &input::read(file)?),
+            (_, Some(url), Some(token_file)) => ask(&Api::new(url.clone(), token_file)?),
+            // The options require each other.
+            _ => Err(Failure::new("give --objects FILE, or --url URL with --token-file FILE")),
+        }
+    }
+
+    fn chosen(&self, objects: Vec<Object>) -> Result<Vec<Object>, Failure> {
+        if let Some(missing) = self.only.iter().find(|name| !objects.iter().any(|object| object.name == **name)) {
+            let of_plural = objects.iter().find(|object| object.plural == *missing);
+            let there = || objects.iter().map(|object| &*object.name).collect::<Vec<_>>().join(", ");
+            let hint =
+                of_plural.map_or_else(|| format!("there are {}", there()), |object| format!("use `{}`", object.name));
+            return Err(Failure::new(format!("--only: there is no active object `{}`: {hint}", shortened(missing))));
+        }
+        let is_chosen = |object: &Object| {
+            (self.only.is_empty() || self.only.contains(&object.name)) && (!self.custom || object.is_customised())
+        };
+        Ok(objects.into_iter().filter(is_chosen).collect())
+    }
+
+    /// Those that decide about the module, as they are written on a command line.
+    fn options(&self) -> String {
+        let mut only = self.only.clone();
+        only.sort_unstable();
+        only.dedup();
+        match (self.custom, only.is_empty()) {
+            (true, _) => " --custom".to_owned(),
+            (false, true) => String::new(),
+            (false, false) => format!(" --only {}", only.join(",")),
+        }
+    }
+}
+
+/// GraphQL knows more. A server that does not know the question is asked by REST.
+fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
+    let failed = |error: &ApiError| Failure::new(error.told(api));
+    output::run_async(async {
+        let graphql = match api.graphql(read::QUERY).await {
+            Ok(answer) => return read::from_json("the answer of /metadata", answer),
+            Err(error) => error,
+        };
+        // REST says more clearly what is wrong.
+        let answer = api.get("/rest/metadata/objects").await.map_err(|error| failed(&error))?;
+        if !matches!(graphql, ApiError::NotAsked(_)) {
+            return Err(failed(&graphql));
+        }
+        note(&format!(
+            "this server's GraphQL does not know the question, so its REST API was asked, which does not tell how \
+             numbers are stored ({})",
+            harmless(&graphql.to_string())
+        ));
+        read::from_json("the answer of /rest/metadata/objects", answer)
+    })?
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    let name = input::name(file);
+    String::from_utf8(input::read(file)?).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))
+}
+
+/// Leaves a file alone that is current, for the sake of build tools that look at its time.
+fn write(file: &Path, module: &str) -> Result<(), Failure> {
+    let failed = |error: &std::io::Error| Failure::about(input::name(file), error);
+    match fs::read(file) {
+        Ok(current) if current == module.as_bytes() => return Ok(()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
+        _ => {}
+    }
+    fs::write(file, module).map_err(|error| failed(&error))
+}
