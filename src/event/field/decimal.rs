@@ -37,7 +37,7 @@ impl Decimal {
         &self.text
     }
 
-    fn of_number(number: impl ToString) -> Self {
+    fn of_number(number: &impl ToString) -> Self {
         Self { text: number.to_string().into(), is_number: true }
     }
 
@@ -89,21 +89,21 @@ impl<'de> Deserialize<'de> for Decimal {
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Decimal, E> {
-                Ok(Decimal::of_number(number))
+                Ok(Decimal::of_number(&number))
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Decimal, E> {
-                Ok(Decimal::of_number(number))
+                Ok(Decimal::of_number(&number))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Decimal, E> {
-                Ok(Decimal::of_number(number))
+                Ok(Decimal::of_number(&number))
             }
 
             /// The form that numbers take once any crate turns `serde_json`'s feature `arbitrary_precision` on.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
                 let number = Number::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Decimal::of_number(number))
+                Ok(Decimal::of_number(&number))
             }
         }
 
