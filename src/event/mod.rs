@@ -80,6 +80,24 @@
 //! # Ok::<(), twenty_webhook::event::EventError>(())
 //! ```
 //!
+//! # Custom fields of standard objects
+//!
+//! [`With<Person, PersonFields>`](With) reads a standard record and a struct of yours from the same object. Do not use
+//! `#[serde(flatten)]` for it: [`With`] shows why not.
+//!
+//! # Times
+//!
+//! Times are [`jiff::Timestamp`]s. With the crate `chrono`, convert them:
+//! `chrono::DateTime::from_timestamp_millis(time.as_millisecond())`. The other way, `jiff::Timestamp::from_millisecond` takes
+//! `timestamp_millis()`.
+//!
+//! # As JSON
+//!
+//! The standard records, the types in [`field`], [`EventName`], [`Action`] and [`RawJson`] implement `Serialize`, so types of your own
+//! that hold them can derive it. They are written as Twenty writes them, without members that are absent or `null`. So what is
+//! read again is equal, but a field that was `null` and one that was not sent look alike: keep [`WebhookEvent::body`] to tell them
+//! apart. An [`Actor`](field::Actor) is written as an object and an amount as a number, whichever form was sent.
+//!
 //! # Members of unexpected types
 //!
 //! A member of an unexpected type never loses the event. It reads as absent, [`WebhookEvent::unexpected`] says where and what it
@@ -113,7 +131,7 @@ pub use name::{Action, EventName};
 pub use pattern::{EventPattern, PatternError};
 pub(crate) use raw::range_in;
 pub use raw::{JsonType, RawJson};
-pub use record::{FromRecord, Record};
+pub use record::{FromRecord, Record, With};
 #[cfg(feature = "receiver")]
 pub(crate) use routes::Routes;
 pub use webhook_event::{ObjectMetadata, UnexpectedMember, WebhookEvent};

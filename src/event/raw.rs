@@ -2,8 +2,9 @@ use std::{borrow::Cow, fmt, ops::Range, str::FromStr};
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error, Visitor},
+    ser,
 };
 use serde_json::Value;
 
@@ -174,6 +175,20 @@ impl<'de> Deserialize<'de> for RawJson {
         }
 
         deserializer.deserialize_newtype_struct(RAW_JSON, TextVisitor)
+    }
+}
+
+/// As the same value, through [`serde_json::Value`]: its text may differ in white space, escapes, the
+/// order of members and the form of numbers. Use [`as_str`](RawJson::as_str) to keep the text.
+///
+/// # Errors
+///
+/// When the value has no [`serde_json::Value`]: it is nested more than 127 levels deep, has text that
+/// is not Unicode, or a number beyond the range of `f64`.
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: Value = self.parse().map_err(|_| ser::Error::custom("a value that has no other form in JSON"))?;
+        value.serialize(serializer)
     }
 }
 

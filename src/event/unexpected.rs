@@ -4,11 +4,16 @@
 //! object is read again *behind* that member, and so on: all these reads together are one pass. Then it is read once more, with all
 //! failed members hidden. What comes out is what `serde_json` reads from the object without these members.
 //!
+//! Of two types that are read side by side ([`With`](super::With)), each is searched for by itself. What does not fit one of them is
+//! hidden from both.
+//!
 //! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
 //! data, which must not be in a path.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
+    fmt,
     ops::Range,
 };
 
@@ -81,40 +86,15 @@ pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
     object: Object<'_>,
 ) -> Result<(T, Vec<UnexpectedMember>), EventError> {
-    let mut odd: Vec<_> =
+    let odd: Vec<_> =
         json::odd_names(object.text).take(MAX_UNEXPECTED + 1).map(|odd| Odd::with_odd_name(&odd)).collect();
     if let Some(too_many) = odd.get(MAX_UNEXPECTED) {
         return Err(too_odd(object, too_many));
     }
-    let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd));
-    if let Some(record) = attempt.record {
-        return Ok((record, report(odd, object.path)));
-    }
-    let mut from = 0;
-    // Types that read on behind an error would have each read go to the end.
-    let mut budget = object.text.len().saturating_mul(3);
-    let mut repeats = HashMap::new();
-    while let Some(failed) = innermost(object.text, attempt.failure, &mut repeats) {
-        let Some(left) = budget.checked_sub(attempt.read_until.saturating_sub(from)) else {
-            return Err(too_odd(object, &failed));
-        };
-        budget = left;
-        let mut hidden = before(object.text, &failed);
-        hidden.extend(ranges(&odd));
-        // A member around those that are hidden may fail because they are.
-        let is_new = failed.range.start >= from;
-        from = failed.range.end;
-        if is_new {
-            if odd.len() == MAX_UNEXPECTED {
-                return Err(too_odd(object, &failed));
-            }
-            odd.push(failed);
-        }
-        attempt = Attempt::new(payload, object.text, hidden);
-    }
-    if from == 0 {
-        return Err(explain::<T>(payload, object, &odd));
-    }
+    let mut search = Search { payload, object, odd };
+    T::search(&mut search)?;
+    let mut odd = search.odd;
+    keep_outermost(&mut odd);
     // A type may require what was hidden inside of a member. Then the member as a whole does not fit.
     for _ in 0..2 {
         if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
@@ -123,6 +103,57 @@ pub(super) fn read<T: FromRecord>(
         hide_whole(object.text, &mut odd);
     }
     Err(explain::<T>(payload, object, &odd))
+}
+
+/// The search for the members of an object that do not fit a type.
+///
+/// Public because the sealed [`FromRecord`] mentions it; its path is private.
+#[doc(hidden)]
+pub struct Search<'a> {
+    payload: Payload<'a>,
+    object: Object<'a>,
+    /// What was found so far.
+    odd: Vec<Odd>,
+}
+
+impl fmt::Debug for Search<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Search").finish_non_exhaustive()
+    }
+}
+
+impl Search<'_> {
+    /// Finds the members that do not fit `T`, besides those that were found before.
+    pub(super) fn find<T: FromRecord>(&mut self) -> Result<(), EventError> {
+        let Self { payload, object, ref mut odd } = *self;
+        let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(odd));
+        if attempt.record.is_some() {
+            return Ok(());
+        }
+        let mut from = 0;
+        // Types that read on behind an error would have each read go to the end.
+        let mut budget = object.text.len().saturating_mul(3);
+        let mut repeats = HashMap::new();
+        while let Some(failed) = innermost(object.text, attempt.failure, &mut repeats) {
+            let Some(left) = budget.checked_sub(attempt.read_until.saturating_sub(from)) else {
+                return Err(too_odd(object, &failed));
+            };
+            budget = left;
+            let mut hidden = before(object.text, &failed);
+            hidden.extend(ranges(odd));
+            // A member around those that are hidden may fail because they are.
+            let is_new = failed.range.start >= from;
+            from = failed.range.end;
+            if is_new {
+                if odd.len() == MAX_UNEXPECTED {
+                    return Err(too_odd(object, &failed));
+                }
+                odd.push(failed);
+            }
+            attempt = Attempt::new(payload, object.text, hidden);
+        }
+        if from == 0 { Err(explain::<T>(payload, object, odd)) } else { Ok(()) }
+    }
 }
 
 /// The members that no type reads for their names, as far as they are reported.
@@ -142,7 +173,7 @@ struct Attempt<T, E> {
 
 impl<T: FromRecord, E: Error> Attempt<T, E> {
     fn new(payload: Payload<'_>, text: &str, mut hidden: Vec<Range<usize>>) -> Self {
-        hidden.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+        hidden.sort_by_key(|range| (range.start, Reverse(range.end)));
         let mut end = 0;
         hidden.retain(|range| {
             let is_outside = range.start >= end;
@@ -215,6 +246,17 @@ fn first_member(text: &str, object: usize) -> Option<usize> {
 
 fn ranges(odd: &[Odd]) -> Vec<Range<usize>> {
     odd.iter().map(|odd| odd.range.clone()).collect()
+}
+
+/// Drops what lies inside of others, as of a member that two types take apart differently.
+fn keep_outermost(odd: &mut Vec<Odd>) {
+    odd.sort_by_key(|odd| (odd.range.start, Reverse(odd.range.end)));
+    let mut end = 0;
+    odd.retain(|odd| {
+        let is_outside = odd.range.start >= end;
+        end = end.max(odd.range.end);
+        is_outside
+    });
 }
 
 /// Puts whole members in place of those that are hidden inside of them.

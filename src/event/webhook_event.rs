@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    EventError, EventName, FromRecord, RawJson, Record,
+    Action, EventError, EventName, FromRecord, JsonType, RawJson, Record,
     envelope::{About, Envelope},
     field::{Id, Time},
     wire,
@@ -123,9 +123,23 @@ impl<T: FromRecord> WebhookEvent<T> {
     }
 }
 
+impl Verified {
+    /// Reads the event: [`WebhookEvent::from_verified`] as a method.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no JSON at all.
+    pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
+        WebhookEvent::from_verified(self)
+    }
+}
+
 impl<T> WebhookEvent<T> {
     /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do, `company` or `companyId`, whichever is
     /// listed: a record never holds the first, so two fields that are only named like that are told apart.
+    ///
+    /// `true` may be wrong for a bulk update: servers of autumn 2025 compared some of its records with each other and listed
+    /// fields that did not change, `id` and `createdAt` among them. Compare with what you stored where that matters.
     ///
     /// `false` when the delivery lists no fields. A metadata event lists its own: [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
@@ -135,6 +149,38 @@ impl<T> WebhookEvent<T> {
         listed.clone().any(|listed| listed == field)
             || listed.any(|listed| listed.strip_suffix("Id").unwrap_or(listed) == relation)
                 && self.raw_record().is_none_or(|record| record.get(relation).is_none())
+    }
+
+    /// Whether a record was taken out of the trash, also where the event says the opposite: some servers, such as those of October
+    /// 2025 and January 2026, send a restoration as `deleted`, with a record in which `deletedAt` is `null`.
+    ///
+    /// What such a record holds follows the selection of the client that made the change, so this has limits:
+    ///
+    /// - If the client selected no `deletedAt`, as `{id}`, a restoration looks like a deletion: `false`.
+    /// - Servers of early 2025 send a deleted record as it was before, with `deletedAt: null`: `true` for each deletion. Servers of
+    ///   autumn 2025 may do so when records are merged.
+    ///
+    /// Where a mistake is costly, ask Twenty's API whether the record exists.
+    ///
+    /// ```
+    /// use twenty_webhook::{WebhookEvent, event::Action, testing::Delivery};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let body = r#"{"eventName":"company.deleted","record":{"id":"61927652","deletedAt":null}}"#;
+    /// let event: WebhookEvent = Delivery::from_body(body).into_event()?;
+    /// assert_eq!(event.name.action(), &Action::Deleted);
+    /// assert!(event.is_restoration());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_restoration(&self) -> bool {
+        let is_not_deleted = || self.raw_record()?.get("deletedAt").map(|at| at.json_type() == JsonType::Null);
+        match self.name.action() {
+            Action::Restored => true,
+            Action::Deleted => is_not_deleted().unwrap_or(false),
+            _ => false,
+        }
     }
 
     /// The members that were left out, because they are not of the expected type or repeat a name. They read as absent.

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{Forgery, SetError, SignedDelivery, edit, samples};
 use crate::{
-    event::{EventName, Heading},
-    verify::{Clock, Signer, SystemClock, Timestamp},
+    event::{EventError, EventName, FromRecord, Heading, WebhookEvent},
+    verify::{Clock, Signer, SystemClock, Timestamp, Verified},
 };
 
 /// An event's JSON, not signed yet: what Twenty posts, without its headers.
@@ -122,6 +122,31 @@ impl Delivery {
     #[must_use]
     pub fn sign_at(&self, signer: &Signer, timestamp: Timestamp) -> SignedDelivery {
         SignedDelivery::new(self.body.clone(), signer.sign_at(timestamp, &self.body).pairs())
+    }
+
+    /// The event as a handler takes it, to call the handler without HTTP. Nothing but the signature is left out: it is read like
+    /// any delivery, and rejected when it is about another object.
+    ///
+    /// ```
+    /// use twenty_webhook::{WebhookEvent, event::record::Person, testing::Delivery};
+    ///
+    /// fn greet(event: &WebhookEvent<Person>) -> String {
+    ///     format!("hello, {}", event.record.display_name().unwrap_or_default())
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let grace = Delivery::sample("person.created").set("record.name.firstName", "Grace")?;
+    /// assert_eq!(greet(&grace.into_event()?), "hello, Grace Lovelace");
+    /// assert!(Delivery::sample("company.created").into_event::<Person>().is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind`](crate::event::EventErrorKind), as [`WebhookEvent::from_verified`].
+    pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
+        Verified::for_tests(self.body).into_event()
     }
 
     /// Makes a delivery that must be refused, as of now.

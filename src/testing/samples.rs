@@ -21,7 +21,7 @@ macro_rules! object {
 }
 
 #[rustfmt::skip]
-const STANDARD_OBJECTS: [Object; 15] = [
+const STANDARD_OBJECTS: [Object; 22] = [
     object!(Person::OBJECT, "person.json", "b5c8cb50-9e14-4fa7-baaa-a9b8970a81d8", r#"["jobTitle"]"#),
     object!(Company::OBJECT, "company.json", "067547a3-d9e7-47b2-beae-47e8d8bc63cd", r#"["domainName","annualRevenue"]"#),
     object!(Opportunity::OBJECT, "opportunity.json", "afdbcc7a-95bc-4e30-917d-ba583448b405", r#"["amount","stage"]"#),
@@ -37,6 +37,13 @@ const STANDARD_OBJECTS: [Object; 15] = [
     object!(Workflow::OBJECT, "workflow.json", "7d26085a-c164-4165-92bb-64d035f82967", r#"["lastPublishedVersionId","statuses"]"#),
     object!(WorkflowVersion::OBJECT, "workflowVersion.json", "8e37196b-d275-4276-83cc-75e146093a78", r#"["status"]"#),
     object!(WorkflowRun::OBJECT, "workflowRun.json", "9f482a7c-e386-4387-94dd-86f257104b89", r#"["endedAt","status","state"]"#),
+    object!(MessageParticipant::OBJECT, "messageParticipant.json", "a0593b8d-c1a4-4165-92bb-64d035f82960", r#"["person","personId"]"#),
+    object!(MessageThread::OBJECT, "messageThread.json", "b16a4c9e-d2b5-4276-83cc-75e146093a71", r#"["subject"]"#),
+    object!(MessageCampaign::OBJECT, "messageCampaign.json", "c27b5daf-e3c6-4387-94dd-86f257104b82", r#"["status","sentAt"]"#),
+    object!(CallRecording::OBJECT, "callRecording.json", "d38c6eb0-f4d7-4498-85ee-970368215c93", r#"["status","endedAt","summary"]"#),
+    object!(CalendarEventTarget::OBJECT, "calendarEventTarget.json", "e49d7fc1-05e8-45a9-96ff-a81479326da4", r#"["targetPerson","targetPersonId"]"#),
+    object!(MessageThreadTarget::OBJECT, "messageThreadTarget.json", "f5ae80d2-16f9-46ba-8700-b9258a437eb5", r#"["targetPerson","targetPersonId"]"#),
+    object!(Dashboard::OBJECT, "dashboard.json", "06bf91e3-270a-47cb-9811-ca369b548fc6", r#"["title"]"#),
 ];
 
 const CUSTOM_OBJECT: Object =

@@ -51,7 +51,12 @@ impl Signer {
 
     /// The same, but with a key that is no secret's: for forgeries.
     pub(crate) fn with_nobodys_secret(&self) -> Self {
-        Self { secret: Secret::nobodys(), names: Arc::clone(&self.names) }
+        Self { names: Arc::clone(&self.names), ..Self::nobodys() }
+    }
+
+    /// Signs with a secret that nobody has.
+    pub(crate) fn nobodys() -> Self {
+        Self { secret: Secret::nobodys(), names: Arc::default() }
     }
 
     /// Signs as of now.

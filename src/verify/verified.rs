@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{SignatureHeaders, Timestamp, headers::SignatureValues};
+use super::{SignatureHeaders, Signer, Timestamp, Verifier, headers::SignatureValues};
 
 /// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
 ///
@@ -70,6 +70,13 @@ impl Verified {
         Self { body, values: values.clone(), fresh_until, keys_id, secret_index, by: None }
     }
 
+    /// A delivery that was signed here, with a secret that nobody has: for tests of handlers.
+    pub(crate) fn for_tests(body: Bytes) -> Self {
+        let signed = Signer::nobodys().sign(&body);
+        let fresh_until = signed.timestamp().saturating_add(Verifier::DEFAULT_TOLERANCE);
+        Self::new(body, signed.values(), fresh_until, "default".into(), 0)
+    }
+
     /// A delivery that was verified, stored and read again. Nothing is verified here, so whoever
     /// can write to the store is trusted.
     #[cfg(feature = "inbox")]
@@ -95,6 +102,9 @@ impl Verified {
     /// The signature headers that it came with, under Twenty's own names. With the body they are a
     /// whole delivery, which a verifier with the same secret and a clock of that time verifies
     /// again.
+    ///
+    /// Store the body as bytes or text: PostgreSQL's `jsonb` reorders keys, and the signature covers every byte. Rows verify again
+    /// for as long as you keep the secret that signed them, so a secret has to outlive them.
     ///
     /// The signature of a fresh delivery is a credential: whoever has it and the body can send the
     /// delivery again.

@@ -218,7 +218,7 @@ fn samples_are_compact_and_always_the_same() {
         assert_eq!(value.to_string().len(), delivery.body().len(), "{name}");
         assert!(names.insert(name));
     }
-    assert_eq!(names.len(), (15 + 1) * 5 + 2 * 3);
+    assert_eq!(names.len(), (22 + 1) * 5 + 2 * 3);
 }
 
 #[test]

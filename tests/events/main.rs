@@ -12,5 +12,6 @@ mod odd;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod properties;
+mod real;
 #[path = "../support/types.rs"]
 mod types;

@@ -74,6 +74,7 @@ fn values(r#type: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "FullName" | "Emails" | "Phones" | "Links" | "Currency" | "Address" | "ActorContext" | "RichText" => {
             (&["{}", r#"{"extra":[1]}"#], &["5", "true", r#""text""#, "DEEP"])
         }
+        "RawJson" => (&["5", "true", r#""text""#, "[]", r#"{"a":{"a":1,"a":2}}"#, r#""\ud800""#, "DEEP"], &[]),
         // text, ids and selects
         _ => (&[r#""""#, r#""text""#, r#""\"\u00e9 🚀\n""#, r#""2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01""#], NO_TEXT),
     }
@@ -175,7 +176,7 @@ fn any_delivery() -> impl Strategy<Value = (String, Vec<Member>, bool, &'static 
 #[test]
 fn the_table_has_all_objects() {
     let objects = objects();
-    assert_eq!(objects.len(), 15);
+    assert_eq!(objects.len(), 22);
     assert!(objects.iter().all(|(_, fields)| fields.len() > 7));
 }
 

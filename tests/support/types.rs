@@ -24,7 +24,7 @@ use twenty_webhook::{
 
 use super::{
     handwritten::{AnyVariant, Bytes, First, LenientMap, NamedBy, Twice, Unopened, Unread, Visited},
-    oracle::{Envelope, compare},
+    oracle::{Envelope, compare, compare_with},
 };
 
 // --- The types -------------------------------------------------------------------------------------------------------
@@ -420,4 +420,13 @@ pub(crate) const KINDS: &[Compare] = &[
     compare::<Twice>,
     compare::<LenientMap<Visited<true>, Visited<false>>>,
     compare::<Lenient<AnyVariant>>,
+    compare_with::<Scalars, Composites>,
+    compare_with::<Composites, Between<Inner>>,
+    compare_with::<Required<u8>, Required<Inner>>,
+    compare_with::<Inner, Flattened>,
+    compare_with::<Strict, Defaults>,
+    compare_with::<Tolerant, LenientMap<String, Scalars>>,
+    compare_with::<BTreeMap<String, Value>, Enums>,
+    compare_with::<Twice, Unopened>,
+    compare_with::<IgnoredAny, Value>,
 ];

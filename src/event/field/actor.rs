@@ -1,7 +1,7 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
@@ -34,30 +34,37 @@ select! {
 }
 
 /// Who created or changed a record (`ACTOR`).
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(remote = "Self", rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Actor {
     /// Through what.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ActorSource>,
     /// The member of the workspace, if one did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace_member_id: Option<Id>,
     /// The name at that time; may be empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// More about the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<ActorContext>,
 }
 
 /// What Twenty adds to the source of an [`Actor`].
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ActorContext {
     /// The provider of an e-mail or calendar account.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The application.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub application_id: Option<Id>,
     /// The AI agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<Id>,
 }
 
@@ -86,5 +93,13 @@ impl<'de> Deserialize<'de> for Actor {
         }
 
         deserializer.deserialize_any(ActorVisitor)
+    }
+}
+
+/// As an object.
+impl Serialize for Actor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The derived function.
+        Self::serialize(self, serializer)
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{Error, Unexpected, Visitor},
 };
 
@@ -17,14 +17,16 @@ use serde::{
 /// assert_eq!(amount.in_units(0), None); // no whole number of euros: rounding is yours to decide
 /// assert_eq!(amount.to_decimal_string().as_deref(), Some("1234.56"));
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Currency {
-    /// Millionths of the currency's main unit. Sent as a number, or as text by the servers of early 2025.
-    #[serde(default, deserialize_with = "micros")]
+    /// Millionths of the currency's main unit. Sent as a number, or as text by the servers of 2025.
+    /// Serialised as a number.
+    #[serde(default, deserialize_with = "micros", skip_serializing_if = "Option::is_none")]
     pub amount_micros: Option<i64>,
     /// Three letters (ISO 4217); may be empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub currency_code: Option<String>,
 }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use jiff::{civil, tz::TimeZone};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Unexpected},
 };
 
@@ -36,6 +36,13 @@ impl<'de> Deserialize<'de> for Date {
         let midnight = || text.parse::<jiff::Timestamp>().map(|time| TimeZone::UTC.to_datetime(time).date());
         let day = if text.len() == "2027-01-01".len() { text.parse() } else { midnight() };
         day.map(Self).map_err(|_| D::Error::invalid_value(Unexpected::Other("text"), &"a date"))
+    }
+}
+
+/// As `2027-01-01`.
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 

@@ -1,14 +1,18 @@
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Number;
 
 /// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals arrive as text.
 ///
-/// Keeps text as it was sent, so nothing is rounded.
+/// Keeps text as it was sent, so nothing is rounded. Serialises in the form in which it was sent, as
+/// text or as a number; the two compare as equal.
 ///
 /// ```
 /// use twenty_webhook::event::field::Decimal;
@@ -18,27 +22,49 @@ use serde_json::Number;
 /// assert_eq!(latitude.to_f64(), 40.7322);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Decimal(Box<str>);
+#[derive(Clone)]
+pub struct Decimal {
+    text: Box<str>,
+    /// Whether it was sent as a number.
+    is_number: bool,
+}
 
 impl Decimal {
     /// The digits, as they were sent. A JSON number is written in its shortest form, or as it was sent when
     /// `serde_json`'s feature `arbitrary_precision` is on.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    fn of_number(number: &impl ToString) -> Self {
+        Self { text: number.to_string().into(), is_number: true }
     }
 
     /// The nearest floating-point number.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
-        self.0.parse().unwrap_or(f64::NAN)
+        self.text.parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl PartialEq for Decimal {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Decimal {}
+
+impl Hash for Decimal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.text.fmt(f)
     }
 }
 
@@ -59,29 +85,38 @@ impl<'de> Deserialize<'de> for Decimal {
                 if !text.parse::<f64>().is_ok_and(f64::is_finite) {
                     return Err(E::invalid_value(Unexpected::Other("text"), &self));
                 }
-                Ok(Decimal(text.into()))
+                Ok(Decimal { text: text.into(), is_number: false })
             }
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Decimal, E> {
-                Ok(Decimal(number.to_string().into()))
+                Ok(Decimal::of_number(&number))
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Decimal, E> {
-                Ok(Decimal(number.to_string().into()))
+                Ok(Decimal::of_number(&number))
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Decimal, E> {
-                Ok(Decimal(number.to_string().into()))
+                Ok(Decimal::of_number(&number))
             }
 
             /// The form that numbers take once any crate turns `serde_json`'s feature `arbitrary_precision` on.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
                 let number = Number::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Decimal(number.to_string().into()))
+                Ok(Decimal::of_number(&number))
             }
         }
 
         deserializer.deserialize_any(DecimalVisitor)
+    }
+}
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text.parse::<Number>() {
+            Ok(number) if self.is_number => number.serialize(serializer),
+            _ => serializer.serialize_str(&self.text),
+        }
     }
 }
 
@@ -94,6 +129,7 @@ mod tests {
         for (json, text) in [(r#""0.3333333333""#, "0.3333333333"), ("-2.5", "-2.5"), ("7", "7"), ("-7", "-7")] {
             let decimal: Decimal = serde_json::from_str(json).unwrap();
             assert_eq!((decimal.as_str(), decimal.to_string().as_str()), (text, text));
+            assert_eq!(serde_json::to_string(&decimal).unwrap(), json);
         }
         assert!((serde_json::from_str::<Decimal>(r#""2.5""#).unwrap().to_f64() - 2.5).abs() < f64::EPSILON);
         for json in [r#""""#, r#""abc""#, r#""NaN""#, "true", "[]", "{}", r#"{"a":1}"#] {

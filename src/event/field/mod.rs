@@ -1,7 +1,8 @@
 //! The values inside records: ids, composite fields, open selects.
 //!
 //! All are as tolerant as Twenty is varied: every member is optional, `null` reads as absent, numbers may come as text.
-//! The names are Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
+//! They serialise as Twenty writes them, without the members that are absent or `null`, so that types of your own that hold them
+//! can derive `Serialize`. The names are Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
 
 mod actor;
 mod address;
@@ -26,7 +27,7 @@ pub use jiff::Timestamp as DateTime;
 pub use people::{Emails, FullName, PhoneNumber, Phones};
 pub use rich_text::RichText;
 pub(in crate::event) use select::select;
-pub(super) use time::{Time, time};
+pub(super) use time::{Time, time, write_number, write_time};
 pub use web::{FileRef, Link, Links};
 
 /// The names of what the composite fields consist of, as against keys that may be data.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serializer,
     de::{Error, Unexpected, Visitor},
 };
 
@@ -12,6 +12,28 @@ pub(in crate::event) struct Time(pub(in crate::event) Timestamp);
 /// Reads a field.
 pub(in crate::event) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::deserialize(deserializer)?.map(|Time(time)| time))
+}
+
+/// Writes a field as Twenty does: with milliseconds. A time that is more precise keeps its digits.
+pub(in crate::event) fn write_time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) if time.subsec_nanosecond() % 1_000_000 == 0 => serializer.collect_str(&format_args!("{time:.3}")),
+        Some(time) => serializer.collect_str(time),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Writes a field as JavaScript does: a whole number without a fraction.
+pub(in crate::event) fn write_number<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) if number.fract() == 0.0 && number.abs() < 9.0e15 =>
+        {
+            #[expect(clippy::cast_possible_truncation, reason = "whole, and in range")]
+            serializer.serialize_i64(*number as i64)
+        }
+        Some(number) => serializer.serialize_f64(*number),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl<'de> Deserialize<'de> for Time {

@@ -10,6 +10,7 @@
 mod access;
 mod deserializer;
 mod members;
+mod place;
 mod reader;
 mod repeated;
 mod scan;

@@ -52,7 +52,7 @@ pub struct Reader<'de, E> {
     pub(super) has_repeated_name: bool,
     failure: Failure,
     /// Members to pass over, in order, from the beginning of a name to the end of a value.
-    hidden: &'de [Range<usize>],
+    pub(super) hidden: &'de [Range<usize>],
     /// How much text is left where the next hidden range begins.
     pub(super) hidden_at: usize,
     error: PhantomData<E>,
@@ -116,7 +116,7 @@ impl<'de, E: Error> Reader<'de, E> {
         self.has_repeated_name = false;
     }
 
-    fn hide(&mut self, hidden: &'de [Range<usize>]) {
+    pub(super) fn hide(&mut self, hidden: &'de [Range<usize>]) {
         self.hidden = hidden;
         self.hidden_at = hidden.first().map_or(usize::MAX, |range| self.text.len().wrapping_sub(range.start));
     }
@@ -272,6 +272,7 @@ impl<'de, E: Error> Reader<'de, E> {
         match behind_value(start) {
             Some(end) => {
                 self.rest = end;
+                self.leave_hidden_behind();
                 Ok(self.between(start, end))
             }
             None => Err(self.lose()),

@@ -7,11 +7,11 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{MetadataEvent, Person, Record};
-use crate::event::{EventError, EventName, RawJson, json::Reader};
+use super::{MetadataEvent, Person, Record, With};
+use crate::event::{EventError, EventName, RawJson, json::Reader, unexpected::Search};
 
-/// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], and any type that implements
-/// [`serde::Deserialize`].
+/// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], any type that implements
+/// [`serde::Deserialize`], and two types side by side, as [`With`].
 ///
 /// # The object of a type
 ///
@@ -57,6 +57,12 @@ pub trait FromRecord: sealed::Sealed + Sized {
     fn keep_raw(_name: &EventName, _raw: RawJson) -> Option<Self> {
         None
     }
+
+    /// Finds the members that do not fit.
+    #[doc(hidden)]
+    fn search(search: &mut Search<'_>) -> Result<(), EventError> {
+        search.find::<Self>()
+    }
 }
 
 /// What is known when a record is read.
@@ -76,20 +82,19 @@ impl Payload<'_> {
 }
 
 mod sealed {
-    use super::{DeserializeOwned, MetadataEvent, Record};
+    use super::{DeserializeOwned, FromRecord, MetadataEvent, Record, With};
 
     pub trait Sealed {}
     impl<T: DeserializeOwned> Sealed for T {}
     impl Sealed for Record {}
     impl Sealed for MetadataEvent {}
+    impl<T: FromRecord, C: DeserializeOwned> Sealed for With<T, C> {}
 }
 
 impl<T: DeserializeOwned> FromRecord for T {
     fn check_object(name: &EventName) -> Result<(), EventError> {
         let shape = Shape::of::<T>();
-        if shape.is_endless {
-            return Err(EventError::endless_type());
-        }
+        shape.check_ends()?;
         if shape.accepts(name) { Ok(()) } else { Err(EventError::wrong_object(&shape.object(), name.as_str())) }
     }
 
@@ -124,6 +129,13 @@ impl Shape {
         let mut shape = Self::default();
         let _ = T::deserialize(Ask { shape: &mut shape, layers: 0 });
         shape
+    }
+
+    /// # Errors
+    ///
+    /// When the type contains itself without anything between.
+    pub(super) fn check_ends(&self) -> Result<(), EventError> {
+        if self.is_endless { Err(EventError::endless_type()) } else { Ok(()) }
     }
 
     fn name(&mut self, name: &'static str) {
@@ -308,6 +320,18 @@ mod tests {
         assert_eq!(object::<Tried>(), "subscription");
         assert_eq!(object::<AnyObject>(), "*");
         assert_eq!(object::<MetadataEvent>(), "metadata.view");
+    }
+
+    #[test]
+    fn a_record_with_custom_fields_takes_the_events_of_the_standard_object() {
+        assert_eq!(object::<With<Person, Named>>(), "person");
+        assert_eq!(object::<With<Named, Person>>(), "subscription");
+        assert_eq!(object::<With<Person, HashMap<String, Value>>>(), "person");
+        assert_eq!(object::<With<With<Person, Named>, NoteTarget>>(), "person");
+        assert_eq!(object::<With<Record, Named>>(), "*.*");
+        assert_eq!(object::<With<MetadataEvent, Named>>(), "metadata.view");
+        assert_eq!(object::<With<Person, Chain>>(), "", "a type that never ends");
+        assert_eq!(object::<With<Chain, Person>>(), "", "a type that never ends");
     }
 
     #[test]

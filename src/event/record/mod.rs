@@ -7,6 +7,7 @@
 //!
 #![doc = include_str!("FIELDS.md")]
 
+mod communication;
 mod custom;
 #[cfg(test)]
 mod fields;
@@ -14,15 +15,20 @@ mod from_record;
 mod metadata;
 mod objects;
 mod standard;
+mod with;
+mod workflows;
 
 use serde::{Deserialize, de::Error};
 
+pub use communication::*;
 pub use custom::CustomRecord;
 pub use from_record::FromRecord;
 pub(super) use from_record::Payload;
 pub use metadata::{FieldChange, MetadataEvent};
 pub(super) use objects::as_sent;
 pub use objects::*;
+pub use with::With;
+pub use workflows::*;
 
 use super::{EventError, EventName, RawJson, field::Id, json::Reader};
 
@@ -114,6 +120,20 @@ standard_objects! {
     WorkflowVersion,
     /// A run of one.
     WorkflowRun,
+    /// Somebody who sent or received an e-mail.
+    MessageParticipant,
+    /// E-mails that answer each other.
+    MessageThread,
+    /// An e-mail to many people.
+    MessageCampaign,
+    /// The recording of a call.
+    CallRecording,
+    /// What an event in a calendar is assigned to.
+    CalendarEventTarget,
+    /// What a thread of e-mails is assigned to.
+    MessageThreadTarget,
+    /// A dashboard.
+    Dashboard,
 }
 
 impl Record {

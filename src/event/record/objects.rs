@@ -1,8 +1,11 @@
-//! Twenty's standard objects. Fields and types: the workspace entities of Twenty's server, early 2025 to autumn 2026.
+//! Twenty's standard objects: people and companies, and what is written about them. Fields and types: the workspace entities of Twenty's
+//! server, early 2025 to autumn 2026.
 
-use super::standard::standard_object;
+use super::standard::{non_empty, standard_object};
 use crate::event::{
-    field::{Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select},
+    field::{
+        Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select, write_time,
+    },
     json::find_member,
 };
 
@@ -30,7 +33,10 @@ standard_object! {
         /// City (older versions).
         city: String,
     }
-    display_name: |person| person.name.as_ref()?.display_name()
+    display_name: |person| {
+        let name = || person.name.as_ref()?.display_name();
+        name().or_else(|| non_empty(person.emails.as_ref()?.primary_email.as_ref()))
+    }
 }
 
 /// A person as servers send it, from one as the official documentation shows it: with a flat name and e-mail address. `None` when
@@ -76,7 +82,11 @@ standard_object! {
         /// Whether it fits the ideal customer's profile (until about 2026).
         ideal_customer_profile: bool,
     }
-    display_name: |company| company.name.clone()
+    display_name: |company| {
+        let domain = || non_empty(company.domain_name.as_ref()?.primary_link_url.as_ref());
+        let without_scheme = |url: String| url.split_once("://").map_or(&*url, |(_, host)| host).trim_end_matches('/').to_owned();
+        non_empty(company.name.as_ref()).or_else(|| domain().map(without_scheme))
+    }
 }
 
 select! {
@@ -103,6 +113,7 @@ standard_object! {
         /// What it is worth.
         amount: Currency,
         /// When it should be closed.
+        #[serde(serialize_with = "write_time")]
         close_date: jiff::Timestamp,
         /// How far it has come.
         stage: OpportunityStage,
@@ -170,6 +181,7 @@ standard_object! {
         /// Text.
         body_v2: RichText,
         /// When it is due.
+        #[serde(serialize_with = "write_time")]
         due_at: jiff::Timestamp,
         /// How far it has come.
         status: TaskStatus,
@@ -225,6 +237,8 @@ standard_object! {
         target_dashboard_id: Id,
         /// The workflow it is attached to.
         target_workflow_id: Id,
+        /// The chat with an AI agent that it is attached to.
+        target_agent_chat_thread_id: Id,
         /// What kind of file it is (until January 2026).
         r#type: String,
         /// The workspace member who attached it (until January 2026).
@@ -239,6 +253,10 @@ standard_object! {
         company_id: Id,
         /// The opportunity (until January 2026).
         opportunity_id: Id,
+        /// The dashboard (until January 2026).
+        dashboard_id: Id,
+        /// The workflow (until January 2026).
+        workflow_id: Id,
     }
     display_name: |attachment| attachment.name.clone()
 }
@@ -266,167 +284,28 @@ standard_object! {
         date_format: String,
         /// How times are written.
         time_format: String,
+        /// How numbers are written.
+        number_format: String,
+        /// Job title (since 2026).
+        job_title: String,
+        /// Where records are opened (since 2026).
+        open_record_in: String,
+        /// How large the interface is shown (since 2026).
+        ui_scale: String,
     }
-    display_name: |member| member.name.as_ref()?.display_name()
+    display_name: |member| {
+        let name = || member.name.as_ref()?.display_name();
+        name().or_else(|| non_empty(member.user_email.as_ref()))
+    }
 }
 
 standard_object! {
-    /// An event in a calendar.
-    CalendarEvent = "calendarEvent" {
+    /// A dashboard.
+    Dashboard = "dashboard" {
         /// Title.
         title: String,
-        /// Whether it was called off.
-        is_canceled: bool,
-        /// Whether it takes whole days.
-        is_full_day: bool,
-        /// When it begins.
-        starts_at: jiff::Timestamp,
-        /// When it ends.
-        ends_at: jiff::Timestamp,
-        /// When it was created in the calendar it comes from.
-        external_created_at: jiff::Timestamp,
-        /// When it was changed there.
-        external_updated_at: jiff::Timestamp,
-        /// Description.
-        description: String,
-        /// Where it takes place.
-        location: String,
-        /// Its id in iCalendar.
-        i_cal_uid: String,
-        /// What it is held over.
-        conference_solution: String,
-        /// Where to join.
-        conference_link: Links,
+        /// The layout of its page.
+        page_layout_id: Id,
     }
-    display_name: |event| event.title.clone()
-}
-
-select! {
-    /// What somebody answered to an invitation.
-    ResponseStatus {
-        /// No answer yet.
-        NeedsAction = "NEEDS_ACTION",
-        /// No.
-        Declined = "DECLINED",
-        /// Perhaps.
-        Tentative = "TENTATIVE",
-        /// Yes.
-        Accepted = "ACCEPTED",
-    }
-}
-
-standard_object! {
-    /// Somebody who takes part in an event.
-    CalendarEventParticipant = "calendarEventParticipant" {
-        /// E-mail address.
-        handle: String,
-        /// Name in the invitation.
-        display_name: String,
-        /// Whether they invited.
-        is_organizer: bool,
-        /// What they answered.
-        response_status: ResponseStatus,
-        /// The event.
-        calendar_event_id: Id,
-        /// The person they are.
-        person_id: Id,
-        /// The workspace member they are.
-        workspace_member_id: Id,
-    }
-    display_name: |participant| participant.display_name.clone()
-}
-
-standard_object! {
-    /// An e-mail.
-    Message = "message" {
-        /// `Message-ID` of the e-mail.
-        header_message_id: String,
-        /// Subject.
-        subject: String,
-        /// Text.
-        text: String,
-        /// When it came.
-        received_at: jiff::Timestamp,
-        /// Whether it is a draft (newer versions).
-        is_draft: bool,
-        /// The thread that it belongs to.
-        message_thread_id: Id,
-    }
-    display_name: |message| message.subject.clone()
-}
-
-select! {
-    /// Whether a workflow, or a version of one, is in use.
-    WorkflowStatus {
-        /// Being written.
-        Draft = "DRAFT",
-        /// In use.
-        Active = "ACTIVE",
-        /// Switched off.
-        Deactivated = "DEACTIVATED",
-        /// Replaced by a newer version.
-        Archived = "ARCHIVED",
-    }
-}
-
-standard_object! {
-    /// A workflow.
-    Workflow = "workflow" {
-        /// Name.
-        name: String,
-        /// The version that was published last. Text, empty when there is none.
-        last_published_version_id: Id,
-        /// The statuses of its versions.
-        statuses: Vec<WorkflowStatus>,
-    }
-    display_name: |workflow| workflow.name.clone()
-}
-
-standard_object! {
-    /// A version of a workflow. Its `trigger` and `steps` are JSON of any form: see the raw record.
-    WorkflowVersion = "workflowVersion" {
-        /// Name.
-        name: String,
-        /// Whether it is in use.
-        status: WorkflowStatus,
-        /// The workflow.
-        workflow_id: Id,
-    }
-    display_name: |version| version.name.clone()
-}
-
-select! {
-    /// How far a workflow's run has come.
-    WorkflowRunStatus {
-        /// Not started.
-        NotStarted = "NOT_STARTED",
-        /// Waiting in the queue.
-        Enqueued = "ENQUEUED",
-        /// Running.
-        Running = "RUNNING",
-        /// Ended well.
-        Completed = "COMPLETED",
-        /// Failed.
-        Failed = "FAILED",
-    }
-}
-
-standard_object! {
-    /// A run of a workflow: sent only to a webhook that subscribes to `workflowRun.updated` by name. Its `output`, `state` and
-    /// `context` are JSON of any form: see the raw record.
-    WorkflowRun = "workflowRun" {
-        /// Name.
-        name: String,
-        /// When it started.
-        started_at: jiff::Timestamp,
-        /// When it ended.
-        ended_at: jiff::Timestamp,
-        /// How far it has come.
-        status: WorkflowRunStatus,
-        /// The workflow.
-        workflow_id: Id,
-        /// The version that ran.
-        workflow_version_id: Id,
-    }
-    display_name: |run| run.name.clone()
+    display_name: |dashboard| dashboard.title.clone()
 }

@@ -1,6 +1,6 @@
 /// Makes the type of a standard object: the fields that all objects have, and its own.
 ///
-/// Twenty's name of a field is the Rust name in camelCase.
+/// Twenty's name of a field is the Rust name in camelCase. A `jiff::Timestamp` of its own has to be written by `write_time`.
 macro_rules! standard_object {
     (
         $(#[$doc:meta])*
@@ -8,28 +8,51 @@ macro_rules! standard_object {
         display_name: $display_name:expr
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Default, PartialEq, ::serde::Deserialize)]
+        #[derive(Clone, Default, PartialEq, ::serde::Deserialize, ::serde::Serialize)]
         #[serde(rename = $object, rename_all = "camelCase")]
         #[non_exhaustive]
         pub struct $Name {
             /// The record's id.
+            #[serde(skip_serializing_if = "Option::is_none")]
             pub id: Option<Id>,
             /// When it was created.
-            #[serde(default, deserialize_with = "crate::event::field::time")]
+            #[serde(
+                default,
+                deserialize_with = "crate::event::field::time",
+                serialize_with = "crate::event::field::write_time",
+                skip_serializing_if = "Option::is_none"
+            )]
             pub created_at: Option<jiff::Timestamp>,
             /// When it was last changed. Order changes by it: deliveries arrive in any order.
-            #[serde(default, deserialize_with = "crate::event::field::time")]
+            #[serde(
+                default,
+                deserialize_with = "crate::event::field::time",
+                serialize_with = "crate::event::field::write_time",
+                skip_serializing_if = "Option::is_none"
+            )]
             pub updated_at: Option<jiff::Timestamp>,
             /// When it was put into the trash; `None` when it is not there.
-            #[serde(default, deserialize_with = "crate::event::field::time")]
+            #[serde(
+                default,
+                deserialize_with = "crate::event::field::time",
+                serialize_with = "crate::event::field::write_time",
+                skip_serializing_if = "Option::is_none"
+            )]
             pub deleted_at: Option<jiff::Timestamp>,
             /// Who created it.
+            #[serde(skip_serializing_if = "Option::is_none")]
             pub created_by: Option<Actor>,
             /// Who last changed it (since January 2026).
+            #[serde(skip_serializing_if = "Option::is_none")]
             pub updated_by: Option<Actor>,
             /// Its place among the others in a list.
+            #[serde(serialize_with = "crate::event::field::write_number", skip_serializing_if = "Option::is_none")]
             pub position: Option<f64>,
-            $($(#[$field_doc])* pub $field: Option<$Type>,)*
+            $(
+                $(#[$field_doc])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$Type>,
+            )*
         }
 
         impl $Name {
@@ -69,3 +92,8 @@ macro_rules! standard_object {
 }
 
 pub(super) use standard_object;
+
+/// A text that is not empty.
+pub(super) fn non_empty(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
