@@ -1,0 +1,26 @@
+//! How to use this crate, by task.
+//!
+//! | page | for |
+//! |---|---|
+//! | [`receiving`] | axum, actix-web, tower and programs without a framework |
+//! | [`events`] | typed events, custom fields, objects of your own, generated types |
+//! | [`inbox`] | deliveries that are on disk before they are answered |
+//! | [`deduplication`] | duplicates and replays, without an inbox |
+//! | [`tenants`] | many workspaces, each with keys of its own |
+//! | [`testing`] | your receiver's tests |
+//! | [`observing`] | logs, metrics, alerts |
+//! | [`deploying`] | systemd, nginx, containers |
+//! | [`migrating`] | from handwritten verification |
+//! | [`tool`] | the command-line tool |
+//! | [`features`] | features and their dependencies |
+//! | [`twenty`] | what Twenty sends |
+//!
+//! Links to files lead nowhere here: the files are in the repository.
+
+macro_rules! pages {
+    ($($page:ident)*) => {
+        $(#[doc = include_str!(concat!("../docs/guide/", stringify!($page), ".md"))] pub mod $page {})*
+    };
+}
+
+pages!(receiving events inbox deduplication tenants testing observing deploying migrating tool features twenty);
