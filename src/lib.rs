@@ -102,10 +102,7 @@ pub mod deduplicate;
 pub mod diagnose;
 pub mod event;
 // Its examples are tests.
-#[cfg(any(
-    doc,
-    all(doctest, feature = "actix-web", feature = "axum", feature = "redb", feature = "redis")
-))]
+#[cfg(any(doc, all(doctest, feature = "actix-web", feature = "axum", feature = "redb", feature = "redis")))]
 pub mod guide;
 #[cfg(feature = "inbox")]
 #[cfg_attr(

@@ -11,6 +11,8 @@ mod attacks_http2;
 mod attacks_replay;
 #[cfg(all(target_os = "linux", feature = "actix-web"))]
 mod attacks_slow;
+#[cfg(all(target_os = "linux", feature = "actix-web"))]
+mod behind_nginx;
 #[cfg(all(feature = "metrics", feature = "redis"))]
 mod example_programs;
 #[cfg(all(target_os = "linux", feature = "actix-web", feature = "redis"))]

@@ -1,0 +1,105 @@
+//! An example behind nginx, with the server block of `docs/guide/deploying.md`, where nginx is
+//! installed (in the gate it is).
+//!
+//! To run this file alone, build the examples first: `cargo build --all-features --examples`.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpStream, time::sleep};
+use twenty_webhook::verify::Signer;
+
+use crate::support::{
+    data_text,
+    http1::Connection,
+    process::{PATIENCE, Process},
+    program::Program,
+};
+
+const SECRET: &str = "dev-secret";
+
+/// The guide's server block, with another port and upstream, and without TLS, whose certificate is not here.
+fn configuration(directory: &Path, port: u16, upstream: SocketAddr) -> String {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
+    let block = guide.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
+    let block: Vec<_> = block.lines().filter(|line| !line.contains("ssl_certificate")).collect();
+    let block = block.join("\n");
+    let server =
+        block.replace("443 ssl", &format!("127.0.0.1:{port}")).replace("127.0.0.1:3000", &upstream.to_string());
+    assert!(server.contains(&format!("proxy_pass http://{upstream};")) && !server.contains("ssl"), "{server}");
+    let path = directory.display();
+    format!(
+        "daemon off; master_process off; worker_processes 1; pid {path}/pid; error_log {path}/error.log;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
+         fastcgi_temp_path {path}/fastcgi; scgi_temp_path {path}/scgi; uwsgi_temp_path {path}/uwsgi;\n{server}\n}}\n"
+    )
+}
+
+struct Nginx {
+    _process: Process,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Nginx {
+    /// `None` where it is not installed.
+    async fn start(upstream: SocketAddr) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let directory = std::env::temp_dir().join(format!("twenty-webhook-nginx-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("nginx.conf");
+        fs::write(&file, configuration(&directory, port, upstream)).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.arg("-c").arg(&file).arg("-e").arg(directory.join("error.log")).stdin(Stdio::null());
+        if !Path::new("/usr/sbin/nginx").exists() {
+            return None;
+        }
+        let mut process = Process::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let begun = Instant::now();
+        while TcpStream::connect(address).await.is_err() {
+            let log = || fs::read_to_string(directory.join("error.log")).unwrap_or_default();
+            assert!(process.has_ended().is_none() && begun.elapsed() < PATIENCE, "nginx does not listen: {}", log());
+            sleep(Duration::from_millis(20)).await;
+        }
+        Some(Self { _process: process, address, directory })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Sends `body` with the signature of `signed`.
+async fn send(address: SocketAddr, body: &str, signed: &str) -> u16 {
+    let headers = Signer::new(SECRET).unwrap().sign(signed).pairs();
+    Connection::open(address).await.post("/webhooks/twenty", headers, body).await.unwrap()
+}
+
+#[tokio::test]
+async fn deliveries_arrive_as_they_were_sent() {
+    for example in ["axum_receiver", "actix_receiver"] {
+        let mut program = Program::start(example, &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
+        let Some(nginx) = Nginx::start(program.address()).await else {
+            println!("nginx is not installed");
+            return;
+        };
+        let body = data_text("person.created.json");
+        assert!(matches!(send(nginx.address, &body, &body).await, 200 | 202), "{example}");
+        // Longer than nginx allows unless told otherwise, and than it buffers in memory.
+        let long = body.replace(r#""record":{"#, &format!(r#""record":{{"intro":"{}","#, "é".repeat(900_000)));
+        assert!(long.len() > 1_800_000);
+        assert!(matches!(send(nginx.address, &long, &long).await, 200 | 202), "{example}");
+        assert_eq!(send(nginx.address, &long, &body).await, 401, "{example}");
+        program.until("it handles both", |program| program.lines().len() == 2);
+        drop(nginx);
+    }
+}
