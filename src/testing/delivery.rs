@@ -124,8 +124,11 @@ impl Delivery {
         SignedDelivery::new(self.body.clone(), signer.sign_at(timestamp, &self.body).pairs())
     }
 
-    /// The event as a handler takes it, to call the handler without HTTP. Nothing but the signature is left out: it is read like
-    /// any delivery, and rejected when it is about another object.
+    /// The event as a handler takes it, to call the handler without HTTP. It is read like any delivery, and rejected when it is about
+    /// another object.
+    ///
+    /// For tests only: the body is signed on the spot, with a secret that nobody has. So the event says nothing about where the body
+    /// comes from, and its signature verifies nowhere.
     ///
     /// ```
     /// use twenty_webhook::{WebhookEvent, event::record::Person, testing::Delivery};

@@ -6,8 +6,8 @@ use super::{SignatureHeaders, Signer, Timestamp, Verifier, headers::SignatureVal
 
 /// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
 ///
-/// Only a verification that succeeded makes one, so whoever holds it needs no check of their own. The middleware puts it
-/// into the request's extensions; it is also an extractor.
+/// Only a verification that succeeded makes one (and, in tests, `testing::Delivery::into_event`), so whoever holds it needs no
+/// check of their own. The middleware puts it into the request's extensions; it is also an extractor.
 ///
 /// Cloning shares the body. `Debug` shows lengths and ids, no content.
 ///

@@ -232,7 +232,7 @@ fn a_record_has_a_name_where_one_is_at_hand() {
     let name = |file: &str| read::<Record>(file, &delivery(file)).record.display_name();
     assert_eq!(name("person.created.nameless.json").as_deref(), Some("only.mail@zephyr.example"));
     assert_eq!(name("messageParticipant.created.json").as_deref(), Some("Ylva"));
-    assert_eq!(name("workflowVersion.updated.json").is_some(), true);
+    assert!(name("workflowVersion.updated.json").is_some());
 
     let name = |event: &str, record: Value| {
         let body = serde_json::json!({"eventName": event, "record": record});
