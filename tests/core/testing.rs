@@ -30,7 +30,20 @@ const OLDER: &[(&str, &[&str])] = &[
     ("noteTarget", &["personId", "companyId", "opportunityId"]),
     ("task", &["body"]),
     ("taskTarget", &["personId", "companyId", "opportunityId"]),
-    ("attachment", &["type", "authorId", "taskId", "noteId", "personId", "companyId", "opportunityId"]),
+    (
+        "attachment",
+        &[
+            "type",
+            "authorId",
+            "taskId",
+            "noteId",
+            "personId",
+            "companyId",
+            "opportunityId",
+            "dashboardId",
+            "workflowId",
+        ],
+    ),
 ];
 
 /// What is `null` in a sample: the file's old place, and all of what it can be attached to but one.
@@ -47,9 +60,19 @@ const NULL: &[(&str, &[&str])] = &[
             "targetOpportunityId",
             "targetDashboardId",
             "targetWorkflowId",
+            "targetAgentChatThreadId",
         ],
     ),
     ("calendarEventParticipant", &["workspaceMemberId"]),
+    ("message", &["messageCampaignId"]),
+    ("workflow", &["coreWorkflowId"]),
+    ("workflowVersion", &["coreWorkflowVersionId"]),
+    ("workflowRun", &["coreWorkflowId", "coreWorkflowVersionId"]),
+    ("messageParticipant", &["workspaceMemberId", "messageCampaignId"]),
+    ("messageCampaign", &["unsubscribeTopicId"]),
+    ("callRecording", &["applicationId"]),
+    ("calendarEventTarget", &["targetCompanyId", "targetOpportunityId"]),
+    ("messageThreadTarget", &["targetCompanyId", "targetOpportunityId"]),
 ];
 
 fn of<'a>(table: &[(&str, &'a [&'a str])], object: &str) -> &'a [&'a str] {
