@@ -97,6 +97,8 @@
 pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "receiver")]
+mod caught;
 mod clip;
 pub mod deduplicate;
 pub mod diagnose;

@@ -8,6 +8,7 @@ use std::{
 
 use super::Receiver;
 use crate::{
+    caught::caught,
     clip::{NAME, clip},
     verify::{ConfigError, Keys, Secret, VerifierBuilder},
 };
@@ -93,8 +94,8 @@ impl Receiver {
     ///
     /// `None` means an unknown tenant. The response is 401, as for a wrong signature, after the same work
     /// as with one secret, so tenants cannot be enumerated. (A wrong signature for a tenant with several
-    /// secrets takes longer, so an attacker who measures can detect a rotation.) An error or a timeout is
-    /// answered with 503.
+    /// secrets takes longer, so an attacker who measures can detect a rotation.) An error, a panic or a
+    /// timeout is answered with 503.
     ///
     /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in deduplication.
     ///
@@ -130,6 +131,14 @@ impl Receiver {
         let unknown = || RandomState::new().hash_one(());
         let nobody = Keys::new("", [Secret::new(format!("{:x}{:x}", unknown(), unknown()))?])?;
         let receiver = Self::new(verifier.keys(nobody).build()?);
-        Ok(receiver.with_resolver(Resolver(Arc::new(move |request| Box::pin(resolve(request))))))
+        let resolve = Arc::new(resolve);
+        let resolve = move |request| -> Resolving {
+            let resolve = Arc::clone(&resolve);
+            Box::pin(async move {
+                let resolved = caught(async { resolve(request).await }).await;
+                resolved.unwrap_or_else(|panic| Err(format!("the resolver panicked: {panic}").into()))
+            })
+        };
+        Ok(receiver.with_resolver(Resolver(Arc::new(resolve))))
     }
 }

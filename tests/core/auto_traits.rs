@@ -109,6 +109,18 @@ table! {
     "event::WorkflowRun" WorkflowRun: threads panics;
     "event::WorkflowStatus" WorkflowStatus: threads panics;
     "event::WorkflowRunStatus" WorkflowRunStatus: threads panics;
+    "event::MessageParticipant" MessageParticipant: threads panics;
+    "event::MessageParticipantRole" MessageParticipantRole: threads panics;
+    "event::MessageDirection" MessageDirection: threads panics;
+    "event::MessageThread" MessageThread: threads panics;
+    "event::MessageThreadTarget" MessageThreadTarget: threads panics;
+    "event::MessageCampaign" MessageCampaign: threads panics;
+    "event::MessageCampaignStatus" MessageCampaignStatus: threads panics;
+    "event::CallRecording" CallRecording: threads panics;
+    "event::CallRecordingStatus" CallRecordingStatus: threads panics;
+    "event::CalendarEventTarget" CalendarEventTarget: threads panics;
+    "event::Dashboard" Dashboard: threads panics;
+    "event::With" With<Person, Dashboard>: threads panics;
     "deduplicate::Claim" Claim: threads panics;
     "deduplicate::ClaimKey" ClaimKey: threads panics;
     "deduplicate::ClaimOutcome" ClaimOutcome: threads panics;

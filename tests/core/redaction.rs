@@ -150,6 +150,10 @@ fn of_event(shown: &mut Shown) {
     }
     of_fields(shown);
     of_records(shown);
+    let person = json!({ "eventName": "person.created", "record": { "jobTitle": MARKER, "city": MARKER } });
+    let person = verified(person.to_string().as_bytes()).into_event::<With<Person, BTreeMap<String, Value>>>().unwrap();
+    assert_eq!(person.record.custom["jobTitle"], MARKER);
+    shown.of("event::With", &person.record);
 }
 
 fn of_fields(shown: &mut Shown) {
@@ -174,6 +178,10 @@ fn of_fields(shown: &mut Shown) {
     shown.read::<ResponseStatus>("event::ResponseStatus", MARKER.into());
     shown.read::<WorkflowStatus>("event::WorkflowStatus", MARKER.into());
     shown.read::<WorkflowRunStatus>("event::WorkflowRunStatus", MARKER.into());
+    shown.read::<MessageParticipantRole>("event::MessageParticipantRole", MARKER.into());
+    shown.read::<MessageDirection>("event::MessageDirection", MARKER.into());
+    shown.read::<MessageCampaignStatus>("event::MessageCampaignStatus", MARKER.into());
+    shown.read::<CallRecordingStatus>("event::CallRecordingStatus", MARKER.into());
 }
 
 /// Each standard object with each of its fields, by the table in the docs, with a value of every kind.
@@ -188,7 +196,7 @@ fn of_records(shown: &mut Shown) {
         fields.entry(object).or_default().push(field.trim_matches('`'));
     }
     let of_all = fields.remove("").unwrap();
-    assert_eq!(fields.len(), 15);
+    assert_eq!(fields.len(), 22);
     for (object, fields) in fields {
         let name = format!("{object}.created");
         let empty = event(&json!({ "eventName": name, "record": {} }));

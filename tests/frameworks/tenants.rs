@@ -63,6 +63,7 @@ impl Tenants {
                 match request.last_segment() {
                     "down" => Err("the database is down")?,
                     "hangs" => pending().await,
+                    "panics" => panic!("as code of the user's can"),
                     tenant => Ok(tenants.keys.read().unwrap().get(tenant).cloned()),
                 }
             }
@@ -138,11 +139,11 @@ async fn unknown_tenants_are_refused_like_wrong_signatures_and_no_sooner() {
 }
 
 #[tokio::test]
-async fn a_resolver_that_fails_or_hangs_is_503() {
+async fn a_resolver_that_fails_hangs_or_panics_is_503() {
     everywhere(
         |tenants| tenants.receiver(builder()).body_deadline(Duration::from_millis(100)),
         async |_, server, _| {
-            for tenant in ["down", "hangs"] {
+            for tenant in ["down", "hangs", "panics"] {
                 let answer = server.post(delivery(tenant, "acme's", event("no keys"))).await;
                 assert_eq!((answer.status, answer.body.len()), (503, 0), "{tenant}");
                 assert_eq!(answer.header("www-authenticate"), None);

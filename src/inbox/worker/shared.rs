@@ -1,16 +1,13 @@
 //! What all attempts of a worker share.
 
 use std::{
-    any::Any,
     collections::HashSet,
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
@@ -31,6 +28,7 @@ use super::{
     handler::Boxed,
 };
 use crate::{
+    caught::caught,
     clip::{MESSAGE, clip},
     event::{Routes, check_is_json},
 };
@@ -196,7 +194,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
                 Err(_) => Verdict::Failed(Kind::Transient, format!("the handler took longer than {:?}", self.timeout)),
             }
         });
-        verdict.await.unwrap_or_else(|panic| Verdict::Failed(Kind::Transient, panic))
+        verdict.await.unwrap_or_else(|panic| Verdict::Failed(Kind::Transient, format!("the handler panicked: {panic}")))
     }
 
     fn judge(&self, verdict: Verdict, number: u32) -> (End, Ended, Option<Box<str>>) {
@@ -261,31 +259,4 @@ impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
             matches!(self.attempt(&event, 1, true).await, Verdict::Handled | Verdict::Unmatched)
         })
     }
-}
-
-/// Awaits a future; a panic in it is an error.
-async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => {
-            let message = format!("the handler panicked: {}", panic_message(&*panic));
-            drop_caught(panic);
-            Poll::Ready(Err(message))
-        }
-    })
-    .await
-}
-
-/// What was panicked with can panic when it is dropped.
-fn drop_caught(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // It could go on without end.
-        std::mem::forget(again);
-    }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
