@@ -11,7 +11,7 @@ use twenty_webhook::event::{self, field};
 
 /// The custom object `anObjectWithANameThatIsAsLongAsTwentyAllowsANameToBeSoManyLetrs`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "anObjectWithANameThatIsAsLongAsTwentyAllowsANameToBeSoManyLetrs")]
 #[serde(rename_all = "camelCase")]
 pub struct AnObjectWithANameThatIsAsLongAsTwentyAllowsANameToBeSoManyLetrs {
@@ -31,7 +31,7 @@ impl std::fmt::Debug for AnObjectWithANameThatIsAsLongAsTwentyAllowsANameToBeSoM
 
 /// The custom object `box`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "box")]
 #[serde(rename_all = "camelCase")]
 pub struct BoxRecord2 {
@@ -50,7 +50,7 @@ impl std::fmt::Debug for BoxRecord2 {
 
 /// The custom object `boxRecord`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "boxRecord")]
 #[serde(rename_all = "camelCase")]
 pub struct BoxRecord {
@@ -69,7 +69,7 @@ impl std::fmt::Debug for BoxRecord {
 
 /// The custom object `event`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "event")]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Event {
 
 /// The custom object `field`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "field")]
 #[serde(rename_all = "camelCase")]
 pub struct Field {
@@ -108,7 +108,7 @@ impl std::fmt::Debug for Field {
 /// The custom object `option`: \*/ \`\`\` fn main() { panic!(); } \`\`\` \\u{202e}\<script\>
 /// \[link\](javascript:x) \\ " ' https\://example.com.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "option")]
 #[serde(rename_all = "camelCase")]
 pub struct OptionRecord {
@@ -174,7 +174,7 @@ impl std::fmt::Debug for OptionRecord {
 
 /// The custom object `self`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "self")]
 #[serde(rename_all = "camelCase")]
 pub struct SelfRecord {
@@ -194,7 +194,7 @@ impl std::fmt::Debug for SelfRecord {
 
 /// The custom object `string`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "string")]
 #[serde(rename_all = "camelCase")]
 pub struct StringRecord {}

@@ -11,7 +11,7 @@ use twenty_webhook::event::{self, field};
 
 /// The object `attachment`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "attachment")]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Attachment {
 
 /// The object `blocklist`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "blocklist")]
 #[serde(rename_all = "camelCase")]
 pub struct Blocklist {
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Blocklist {
 
 /// The object `calendarChannel`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "calendarChannel")]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarChannel {
@@ -151,7 +151,7 @@ impl std::fmt::Debug for CalendarChannel {
 
 /// The object `calendarChannelEventAssociation`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "calendarChannelEventAssociation")]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarChannelEventAssociation {
@@ -185,7 +185,7 @@ impl std::fmt::Debug for CalendarChannelEventAssociation {
 
 /// The object `calendarEvent`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "calendarEvent")]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarEvent {
@@ -236,7 +236,7 @@ impl std::fmt::Debug for CalendarEvent {
 
 /// The object `calendarEventParticipant`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "calendarEventParticipant")]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarEventParticipant {
@@ -276,7 +276,7 @@ impl std::fmt::Debug for CalendarEventParticipant {
 
 /// The object `company`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "company")]
 #[serde(rename_all = "camelCase")]
 pub struct Company {
@@ -340,7 +340,7 @@ impl std::fmt::Debug for Company {
 
 /// The object `connectedAccount`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "connectedAccount")]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectedAccount {
@@ -386,7 +386,7 @@ impl std::fmt::Debug for ConnectedAccount {
 
 /// The object `dashboard`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "dashboard")]
 #[serde(rename_all = "camelCase")]
 pub struct Dashboard {
@@ -422,7 +422,7 @@ impl std::fmt::Debug for Dashboard {
 
 /// The object `favorite`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "favorite")]
 #[serde(rename_all = "camelCase")]
 pub struct Favorite {
@@ -480,7 +480,7 @@ impl std::fmt::Debug for Favorite {
 
 /// The object `favoriteFolder`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "favoriteFolder")]
 #[serde(rename_all = "camelCase")]
 pub struct FavoriteFolder {
@@ -510,7 +510,7 @@ impl std::fmt::Debug for FavoriteFolder {
 
 /// The object `message`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "message")]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
@@ -546,7 +546,7 @@ impl std::fmt::Debug for Message {
 
 /// The object `messageChannel`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "messageChannel")]
 #[serde(rename_all = "camelCase")]
 pub struct MessageChannel {
@@ -609,7 +609,7 @@ impl std::fmt::Debug for MessageChannel {
 
 /// The object `messageChannelMessageAssociation`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "messageChannelMessageAssociation")]
 #[serde(rename_all = "camelCase")]
 pub struct MessageChannelMessageAssociation {
@@ -645,7 +645,7 @@ impl std::fmt::Debug for MessageChannelMessageAssociation {
 
 /// The object `messageFolder`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "messageFolder")]
 #[serde(rename_all = "camelCase")]
 pub struct MessageFolder {
@@ -683,7 +683,7 @@ impl std::fmt::Debug for MessageFolder {
 
 /// The object `messageParticipant`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "messageParticipant")]
 #[serde(rename_all = "camelCase")]
 pub struct MessageParticipant {
@@ -721,7 +721,7 @@ impl std::fmt::Debug for MessageParticipant {
 
 /// The object `messageThread`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "messageThread")]
 #[serde(rename_all = "camelCase")]
 pub struct MessageThread {
@@ -747,7 +747,7 @@ impl std::fmt::Debug for MessageThread {
 
 /// The object `note`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "note")]
 #[serde(rename_all = "camelCase")]
 pub struct Note {
@@ -783,7 +783,7 @@ impl std::fmt::Debug for Note {
 
 /// The object `noteTarget`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "noteTarget")]
 #[serde(rename_all = "camelCase")]
 pub struct NoteTarget {
@@ -823,7 +823,7 @@ impl std::fmt::Debug for NoteTarget {
 
 /// The object `opportunity`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "opportunity")]
 #[serde(rename_all = "camelCase")]
 pub struct Opportunity {
@@ -867,7 +867,7 @@ impl std::fmt::Debug for Opportunity {
 
 /// The object `person`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "person")]
 #[serde(rename_all = "camelCase")]
 pub struct Person {
@@ -931,7 +931,7 @@ impl std::fmt::Debug for Person {
 
 /// The custom object `pet`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "pet")]
 #[serde(rename_all = "camelCase")]
 pub struct Pet {
@@ -1005,7 +1005,7 @@ impl std::fmt::Debug for Pet {
 
 /// The custom object `rocket`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "rocket")]
 #[serde(rename_all = "camelCase")]
 pub struct Rocket {
@@ -1041,7 +1041,7 @@ impl std::fmt::Debug for Rocket {
 
 /// The custom object `surveyResult`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "surveyResult")]
 #[serde(rename_all = "camelCase")]
 pub struct SurveyResult {
@@ -1089,7 +1089,7 @@ impl std::fmt::Debug for SurveyResult {
 
 /// The object `task`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "task")]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
@@ -1131,7 +1131,7 @@ impl std::fmt::Debug for Task {
 
 /// The object `taskTarget`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "taskTarget")]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTarget {
@@ -1171,7 +1171,7 @@ impl std::fmt::Debug for TaskTarget {
 
 /// The object `timelineActivity`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "timelineActivity")]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineActivity {
@@ -1235,7 +1235,7 @@ impl std::fmt::Debug for TimelineActivity {
 
 /// The object `view`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "view")]
 #[serde(rename_all = "camelCase")]
 pub struct View {
@@ -1288,7 +1288,7 @@ impl std::fmt::Debug for View {
 
 /// The object `viewField`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "viewField")]
 #[serde(rename_all = "camelCase")]
 pub struct ViewField {
@@ -1328,7 +1328,7 @@ impl std::fmt::Debug for ViewField {
 
 /// The object `viewFilter`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "viewFilter")]
 #[serde(rename_all = "camelCase")]
 pub struct ViewFilter {
@@ -1370,7 +1370,7 @@ impl std::fmt::Debug for ViewFilter {
 
 /// The object `viewFilterGroup`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "viewFilterGroup")]
 #[serde(rename_all = "camelCase")]
 pub struct ViewFilterGroup {
@@ -1404,7 +1404,7 @@ impl std::fmt::Debug for ViewFilterGroup {
 
 /// The object `viewGroup`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "viewGroup")]
 #[serde(rename_all = "camelCase")]
 pub struct ViewGroup {
@@ -1440,7 +1440,7 @@ impl std::fmt::Debug for ViewGroup {
 
 /// The object `viewSort`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "viewSort")]
 #[serde(rename_all = "camelCase")]
 pub struct ViewSort {
@@ -1472,7 +1472,7 @@ impl std::fmt::Debug for ViewSort {
 
 /// The object `workflow`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "workflow")]
 #[serde(rename_all = "camelCase")]
 pub struct Workflow {
@@ -1510,7 +1510,7 @@ impl std::fmt::Debug for Workflow {
 
 /// The object `workflowAutomatedTrigger`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "workflowAutomatedTrigger")]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowAutomatedTrigger {
@@ -1543,7 +1543,7 @@ impl std::fmt::Debug for WorkflowAutomatedTrigger {
 
 /// The object `workflowRun`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "workflowRun")]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowRun {
@@ -1591,7 +1591,7 @@ impl std::fmt::Debug for WorkflowRun {
 
 /// The object `workflowVersion`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "workflowVersion")]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowVersion {
@@ -1631,7 +1631,7 @@ impl std::fmt::Debug for WorkflowVersion {
 
 /// The object `workspaceMember`.
 #[allow(clippy::pedantic, dead_code, unreachable_pub)]
-#[derive(Clone, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename = "workspaceMember")]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceMember {

@@ -15,7 +15,7 @@ use super::{
 const FIRST: [&str; 7] = ["id", "createdAt", "updatedAt", "deletedAt", "createdBy", "updatedBy", "position"];
 
 /// What each struct derives, besides what needs a path.
-const DERIVES: &str = "Clone, Default, PartialEq, serde::Deserialize";
+const DERIVES: &str = "Clone, Default, PartialEq, serde::Deserialize, serde::Serialize";
 
 /// The module for these objects, which are sorted. `options` chose them.
 pub(super) fn module(objects: &[Object], options: &str) -> String {
