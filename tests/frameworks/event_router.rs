@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use twenty_webhook::{Verifier, verify::Signer};
 
 const BODIES: [(&str, &str); 9] = [
-    (r#"{"eventName":"person.created","record":{"name":{"firstName":"Ada"}}}"#, "exact"),
+    (r#"{"eventName":"person.created","record":{"name":{"firstName":"Ada"},"tier":"GOLD"}}"#, "exact"),
     (r#"{"eventName":"person.updated","record":{}}"#, "object"),
     (r#"{"eventName":"company.created","record":{}}"#, "action"),
     (r#"{"eventName":"rocket.archived","record":{}}"#, "all"),
@@ -15,6 +15,12 @@ const BODIES: [(&str, &str); 9] = [
     (r#"{"record":{}}"#, "fallback"),
     (r#"{"eventName":"","record":{}}"#, "fallback"),
 ];
+
+/// Beside a person.
+#[derive(serde::Deserialize)]
+struct CustomFields {
+    tier: Option<String>,
+}
 
 /// Name objects that Twenty cannot have.
 const IMPOSSIBLE: [&str; 6] = [
@@ -68,14 +74,22 @@ mod in_axum {
     use twenty_webhook::{
         WebhookEvent,
         axum::{EventHandler, EventRouter},
-        event::record::{MetadataEvent, Person},
+        event::{
+            With,
+            record::{MetadataEvent, Person},
+        },
         tower::WebhookLayer,
     };
 
     use super::*;
 
-    async fn exact(State(calls): State<Calls>, Path(tenant): Path<String>, event: WebhookEvent<Person>) {
+    async fn exact(
+        State(calls): State<Calls>,
+        Path(tenant): Path<String>,
+        event: WebhookEvent<With<Person, CustomFields>>,
+    ) {
         assert_eq!((tenant.as_str(), event.name.object()), ("acme", "person"));
+        assert_eq!(event.record.custom.tier.is_some(), event.record.name.is_some(), "the first body has both");
         calls.note("exact");
     }
 
@@ -176,13 +190,21 @@ mod in_actix {
     use twenty_webhook::{
         WebhookEvent,
         actix_web::{EventHandler, EventRouter, WebhookMiddleware},
-        event::record::{MetadataEvent, Person},
+        event::{
+            With,
+            record::{MetadataEvent, Person},
+        },
     };
 
     use super::*;
 
-    async fn exact(calls: web::Data<Calls>, tenant: web::Path<String>, event: WebhookEvent<Person>) -> HttpResponse {
+    async fn exact(
+        calls: web::Data<Calls>,
+        tenant: web::Path<String>,
+        event: WebhookEvent<With<Person, CustomFields>>,
+    ) -> HttpResponse {
         assert_eq!((tenant.as_str(), event.name.object()), ("acme", "person"));
+        assert_eq!(event.record.custom.tier.is_some(), event.record.name.is_some(), "the first body has both");
         calls.note("exact");
         HttpResponse::Ok().finish()
     }

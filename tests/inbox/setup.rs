@@ -5,7 +5,10 @@ use std::io;
 use serde::Deserialize;
 use twenty_webhook::{
     WebhookEvent,
-    event::record::{Company, MetadataEvent, Person},
+    event::{
+        With,
+        record::{Company, MetadataEvent, Person},
+    },
     inbox::{Attempt, HandlerError, StartError},
 };
 
@@ -63,6 +66,7 @@ struct Subscription {}
 #[tokio::test]
 async fn refuses_a_handler_of_another_object_than_its_pattern() {
     async fn person(_: WebhookEvent<Person>) {}
+    async fn with_fields(_: WebhookEvent<With<Person, Subscription>>) {}
     async fn subscription(_: WebhookEvent<Subscription>) {}
     async fn view(_: WebhookEvent<MetadataEvent>) {}
 
@@ -70,6 +74,7 @@ async fn refuses_a_handler_of_another_object_than_its_pattern() {
     for (refused, pattern) in [
         (worker().on("company.created", person).start(), "company.created"),
         (worker().on("company.*", person).start(), "company.*"),
+        (worker().on("subscription.created", with_fields).start(), "subscription.created"),
         (worker().on("person.created", subscription).start(), "person.created"),
         (worker().on("person.created", view).start(), "person.created"),
         (worker().on("metadata.view.created", person).start(), "metadata.view.created"),
@@ -79,6 +84,7 @@ async fn refuses_a_handler_of_another_object_than_its_pattern() {
     }
     for taken in [
         worker().on("person.*", person).start(),
+        worker().on("person.created", with_fields).start(),
         worker().on("subscription.created", subscription).start(),
         worker().on("metadata.view.created", view).start(),
         // These can be of any object: an event of another becomes a dead letter.
