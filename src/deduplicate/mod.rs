@@ -43,6 +43,7 @@
 //! # }
 //! ```
 #![doc(alias = "idempotency")]
+#![doc(alias = "replay")]
 
 mod claim;
 mod error;

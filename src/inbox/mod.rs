@@ -160,6 +160,8 @@ use stored::StoredEvent;
 /// Where accepted deliveries are kept until they are handled; see [the module](self).
 ///
 /// Cheap to clone; a clone shares everything. `Debug` shows no content.
+#[doc(alias = "queue")]
+#[doc(alias = "outbox")]
 #[derive(Clone)]
 pub struct Inbox {
     inner: Arc<Inner>,

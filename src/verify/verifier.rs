@@ -24,6 +24,8 @@ use super::{
 /// # let _ = verifier;
 /// # Ok::<(), twenty_webhook::verify::ConfigError>(())
 /// ```
+#[doc(alias = "hmac")]
+#[doc(alias = "webhook signature")]
 #[derive(Clone)]
 pub struct Verifier {
     inner: Arc<Inner>,
