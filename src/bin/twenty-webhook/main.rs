@@ -19,6 +19,7 @@ mod batch;
 mod capture;
 mod client;
 mod finding;
+mod formats;
 #[cfg(any(feature = "postgres", feature = "redb"))]
 mod inbox;
 mod input;
