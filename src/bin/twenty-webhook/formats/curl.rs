@@ -237,9 +237,9 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
             section.take().into_iter().for_each(|section| section.append(&mut request));
             if marked(b"=> Send header") {
                 finish(&mut request, &mut found);
-                section = Some(Section { is_head: true, bytes: Vec::new() });
+                section = Some(Section::new(true));
             } else if marked(b"=> Send data") {
-                section = Some(Section { is_head: false, bytes: Vec::new() });
+                section = Some(Section::new(false));
             }
         } else if let Some(section) = &mut section {
             section.line(line);
@@ -273,40 +273,49 @@ fn without_length(request: &[u8]) -> Vec<u8> {
 
 struct Section {
     is_head: bool,
+    /// Whether the lines are text, which leaves out line ends.
+    is_text: bool,
     bytes: Vec<u8>,
 }
 
 impl Section {
+    const fn new(is_head: bool) -> Self {
+        Self { is_head, is_text: false, bytes: Vec::new() }
+    }
+
     /// `0000: 7b 22 61 22 3a 31 7d   {"a":1}`, or `0000: {"a":1}`.
     fn line(&mut self, line: &[u8]) {
-        let Some((offset, rest)) = line.split_at_checked(6).filter(|(offset, _)| offset.ends_with(b": ")) else {
-            // `0000:` of a blank line, whose space an editor cut off.
-            if self.is_head && line.ends_with(b":") {
-                self.bytes.extend_from_slice(b"\r\n");
-            }
+        let Some((digits, rest)) = line.split_at_checked(5).filter(|(digits, _)| digits.ends_with(b":")) else {
             return;
         };
-        let digits = offset.get(..4).unwrap_or_default();
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return;
-        }
+        let digits = digits.get(..4).and_then(|digits| str::from_utf8(digits).ok());
+        let Some(offset) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()) else { return };
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
         // 16 pairs of digits and blanks, then the text.
-        let pairs = rest.get(..48.min(rest.len())).unwrap_or_default();
-        let is_hex = pairs.len() == 48
-            && pairs.chunks(3).all(|pair| {
-                pair == b"   " || matches!(pair, [a, b, b' '] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-            });
-        if is_hex && let Some(bytes) = body::hex(pairs) {
+        let pairs = rest.get(..48).unwrap_or_default();
+        let is_pair = |pair: &[u8]| {
+            pair == b"   " || matches!(pair, [a, b, b' '] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+        };
+        if !pairs.is_empty()
+            && pairs.chunks(3).all(is_pair)
+            && let Some(bytes) = body::hex(pairs)
+        {
             self.bytes.extend(bytes);
             return;
         }
-        self.bytes.extend_from_slice(rest);
-        if self.is_head {
+        self.is_text = true;
+        // Long lines go on at the next offset; a line end takes two bytes. Offsets have four digits, and begin anew.
+        let (expected, offset) = (self.bytes.len() & 0xffff, offset & 0xffff);
+        if offset == expected.wrapping_add(2) & 0xffff {
             self.bytes.extend_from_slice(b"\r\n");
         }
+        self.bytes.extend_from_slice(rest);
     }
 
     fn append(self, request: &mut Vec<u8>) {
         request.extend(self.bytes);
+        if self.is_head && self.is_text {
+            request.extend_from_slice(b"\r\n");
+        }
     }
 }

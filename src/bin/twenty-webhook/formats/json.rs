@@ -60,12 +60,14 @@ pub(super) struct Reader<'n> {
     pub(super) kind: Option<&'static str>,
     depth: usize,
     path: Vec<String>,
+    /// The document before, when it has the headers and no body: the body may be the next one.
+    headers_alone: Option<String>,
 }
 
 impl<'n> Reader<'n> {
     pub(super) fn new(names: &'n Names) -> Self {
         let (found, origins, path) = (Vec::new(), Vec::new(), Vec::new());
-        Self { names, found, origins, has_headers: false, kind: None, depth: 0, path }
+        Self { names, found, origins, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
     }
 
     /// Reads one JSON text after the other, and returns whether there was nothing else.
@@ -81,12 +83,17 @@ impl<'n> Reader<'n> {
             number = number.saturating_add(1);
             self.document(document, number);
         }
-        if number < 2
-            && let Some(only) = self.found.first_mut().filter(|_| self.origins.len() == 1)
-        {
-            only.place = only.place.trim_start_matches("document 1: ").to_owned();
-        }
+        self.shorten_places(number);
         is_whole
+    }
+
+    fn shorten_places(&mut self, documents: usize) {
+        for delivery in &mut self.found {
+            let place = delivery.place.trim_end_matches([' ', ':']);
+            let place =
+                if documents < 2 { place.trim_start_matches("document 1").trim_start_matches(": ") } else { place };
+            delivery.place = place.to_owned();
+        }
     }
 
     fn document(&mut self, document: &RawValue, number: usize) {
@@ -94,8 +101,34 @@ impl<'n> Reader<'n> {
             self.kind = kind(document);
         }
         self.path = vec![format!("document {number}: ")];
+        let (before, had_headers) = (self.found.len(), std::mem::take(&mut self.has_headers));
         self.value(document, &mut Vec::new());
+        let is_found = self.found.len() > before;
+        let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
+        if let Some(headers) = alone.filter(|_| !self.has_headers && document.get().starts_with('{')) {
+            // Programs print the headers, and then the body.
+            self.nested(&format!("{{\"headers\":{headers},\"body\":{}}}", document.get()));
+        } else if self.has_headers && !is_found && is_small {
+            self.headers_alone = Some(document.get().to_owned());
+        }
+        self.has_headers |= had_headers;
         self.path.clear();
+    }
+
+    /// Reads JSON of a text that does not stay.
+    fn nested(&mut self, text: &str) {
+        let (depth, path, origins) = (self.depth, self.path.clone(), std::mem::take(&mut self.origins));
+        let before = self.found.len();
+        // Those that were found before are kept apart: their bodies are elsewhere.
+        self.origins = vec![(0, 0); before];
+        let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        while let Some(Ok(document)) = documents.next() {
+            self.value(document, &mut Vec::new());
+        }
+        self.origins = origins;
+        // Their bodies are in the text, which is gone.
+        self.origins.resize(self.found.len(), (0, 0));
+        (self.depth, self.path) = (depth, path);
     }
 
     fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
@@ -163,17 +196,7 @@ impl<'n> Reader<'n> {
         let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
         let is_json = text.trim_start().starts_with(['{', '[', '"']);
         if is_json {
-            let (depth, path, origins) = (self.depth, self.path.clone(), std::mem::take(&mut self.origins));
-            let before = self.found.len();
-            let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<&RawValue>();
-            while let Some(Ok(document)) = documents.next() {
-                self.value(document, &mut Vec::new());
-            }
-            self.origins = origins;
-            // Their bodies are in a text of their own, which is gone.
-            let count = self.found.len().saturating_sub(before);
-            self.origins.extend(std::iter::repeat_n((0, 0), count));
-            (self.depth, self.path) = (depth, path);
+            self.nested(&text);
             return;
         }
         if let Some(headers) =
@@ -209,6 +232,10 @@ impl<'n> Reader<'n> {
             text::is_request_line(line)?;
             crate::capture::Capture::parse(body).ok()
         });
+        // tshark writes U+FFFD into the body, and all bytes elsewhere.
+        let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
+        let segments = is_lossy.then(|| around.iter().rev().take(5).find_map(segments)).flatten();
+        let inner = inner.or_else(|| crate::capture::Capture::parse(&segments?).ok());
         let place = self.path.concat();
         let delivery = match inner {
             Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
@@ -417,6 +444,17 @@ fn bytes_of_map(members: &Members<'_>) -> Option<Vec<u8>> {
     members.iter().enumerate().map(byte).collect()
 }
 
+/// The bytes of a packet capture's TCP stream, in hexadecimal.
+fn segments(object: &Members<'_>) -> Option<Vec<u8>> {
+    let in_object = |object: &Members<'_>| {
+        let is_stream = |name: &str| ["tcpreassembleddata", "tcppayload"].iter().any(|end| squash(name).ends_with(end));
+        let (_, value) = object.iter().find(|(name, _)| is_stream(name))?;
+        body::hex(text_of(value)?.as_bytes())
+    };
+    let tcp = object.iter().filter(|(name, _)| squash(name).starts_with("tcp"));
+    in_object(object).or_else(|| tcp.filter_map(|(_, value)| members(value)).find_map(|inner| in_object(&inner)))
+}
+
 fn method_of(object: &Members<'_>) -> Option<String> {
     let named = |object: &Members<'_>, wanted: &[&str]| {
         let member = object.iter().find(|(name, _)| wanted.contains(&&*squash(name)));
@@ -591,6 +629,7 @@ pub(super) fn embedded(text: &[u8], names: &Names) -> Found {
             _ => 1,
         });
     }
+    reader.shorten_places(number);
     if let [only] = &mut *reader.found {
         only.place = String::new();
     }
@@ -598,7 +637,7 @@ pub(super) fn embedded(text: &[u8], names: &Names) -> Found {
 }
 
 /// Where an object or an array ends, going by brackets and strings.
-fn end_of_value(text: &str) -> Option<usize> {
+pub(super) fn end_of_value(text: &str) -> Option<usize> {
     let (mut depth, mut is_inside, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
         if is_inside {

@@ -11,20 +11,7 @@ pub(super) fn objects(text: &[u8], names: &Names) -> Found {
         return Found::default();
     }
     let json = to_json(text);
-    // Headers and body that were printed one after the other belong together.
-    let mut found = json::embedded(json.as_bytes(), names);
-    if found.deliveries.is_empty() && found.has_headers {
-        found = json::embedded(format!("{{\"printed\":[0],\"all\":{{{}}}}}", named(&json)).as_bytes(), names);
-    }
-    found
-}
-
-/// Objects that follow each other as members of one: the first is the headers, the next the body.
-fn named(json: &str) -> String {
-    let mut objects = serde_json::Deserializer::from_str(json.get(json.find('{').unwrap_or(0)..).unwrap_or_default())
-        .into_iter::<&serde_json::value::RawValue>();
-    let mut next = || objects.next().and_then(Result::ok).map_or("null", |object| object.get());
-    format!("\"headers\":{},\"body\":{}", next(), next())
+    json::embedded(json.as_bytes(), names)
 }
 
 /// Writes literals of JavaScript and Python as JSON; other text stays about as it is.

@@ -1,7 +1,7 @@
 //! HTTP requests in text: with lines in front, prefixes before the lines, no version, pseudo-headers,
 //! and responses or further requests behind the body.
 
-use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body};
+use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body, json::end_of_value};
 use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 
 /// How many lines may stand between the headers and the body.
@@ -237,6 +237,13 @@ fn bodies(
     let text = rest.get(skipped..).unwrap_or_default();
     // A separator that comes first: there is no body.
     let is_none = line_at(text, 0).is_none_or(|(line, _)| body::is_separator(line) && !line.starts_with(b"> {"));
+    if let Some(declared) = declared.filter(|_| skipped > 0 && text.starts_with(b"{"))
+        && let Some((body, behind)) = text.split_at_checked(declared)
+        && body.ends_with(b"}")
+        && behind.first().is_none_or(u8::is_ascii_whitespace)
+    {
+        return (vec![body.to_vec()], skipped.saturating_add(declared));
+    }
     let len = if is_none { 0 } else { body::end(text).unwrap_or(text.len()) };
     let found = text.get(..len).unwrap_or_default();
     let found = if found.starts_with(b"> {") { found.get(2..).unwrap_or_default() } else { found };
@@ -250,6 +257,12 @@ fn bodies(
     let mut all = vec![trimmed.to_vec()];
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
+    }
+    // Whatever follows the JSON text.
+    if let Some(json) = str::from_utf8(trimmed).ok().and_then(|text| text.get(..end_of_value(text)?))
+        && json.len() < trimmed.len()
+    {
+        all.push(json.as_bytes().to_vec());
     }
     (all, skipped.saturating_add(len))
 }
