@@ -61,6 +61,16 @@ impl Cause {
                 "The secret in Twenty has white space around it. Save it there without, or configure it exactly as it \
                  is there."
             }
+            Self::SecretNamed => {
+                "Configure what follows the equals sign only: the secret without the variable's name, export or quotation \
+                 marks."
+            }
+            Self::SecretPrefixed => {
+                "Remove the prefix: Twenty's secrets have none, and Twenty uses the secret as it shows it."
+            }
+            Self::SecretLetterCase => {
+                "Configure the secret in the letter case that Twenty shows: it is used as text, not as a number."
+            }
             Self::SecretEncoded { .. } => {
                 "Configure the secret as Twenty shows it, not an encoded copy of it (Kubernetes stores base64). If \
                  they are the same, the sender decodes it: Twenty keys the HMAC with the secret's text."
@@ -77,7 +87,8 @@ impl Cause {
             | Self::NewlineCut
             | Self::ByteOrderMarkAdded
             | Self::ByteOrderMarkCut
-            | Self::LineEndsChanged => {
+            | Self::LineEndsChanged
+            | Self::NulAdded => {
                 "The secret is right. Verify the bytes as they came, before anything reads them as text; an editor, a \
                  shell or a text-mode copy changes ends like these in a saved capture."
             }
@@ -108,6 +119,30 @@ impl Cause {
             Self::BodyBase64 => {
                 "The secret is right. Decode the body first: AWS API Gateway and Lambda hand it over as base64 \
                  (isBase64Encoded)."
+            }
+            Self::BodyEscaped => {
+                "The secret is right. The body was copied from a log that escapes it (nginx: \\x22) or from inside of a \
+                 JSON string: verify the raw bytes."
+            }
+            Self::BodyInsideOfJson => {
+                "The secret is right. Something on the way, such as a queue or a gateway, puts Twenty's body into a \
+                 message of its own: verify that string."
+            }
+            Self::BodyUtf16 => {
+                "The secret is right. Something wrote the body as UTF-16, such as PowerShell's > and Out-File: verify \
+                 the bytes as they came."
+            }
+            Self::BodyIncomplete { .. } => {
+                "Twenty sends a whole JSON text, so something cut the body: a limit of a proxy or a log, or a connection \
+                 that broke off. Capture the whole body before you look at the secret."
+            }
+            Self::BodyNotJson { .. } => {
+                "Twenty sends JSON, so this is not the body that was signed: something on the way or the capture changed \
+                 it. Capture the raw bytes before you look at the secret."
+            }
+            Self::BodyHasReplacements => {
+                "Something decoded the body as text of a wrong encoding, and lost bytes that cannot be restored. Capture \
+                 the raw bytes, unless the record has this character itself; check the secret after that."
             }
             Self::BodyEmpty => {
                 "Twenty never sends an empty body. Something has read it before: in actix-web an extractor such as \

@@ -64,6 +64,12 @@ pub enum Cause {
     SecretQuoted,
     /// The secret that signed has white space around it; the configured one does not.
     SecretTrimmed,
+    /// The configured secret has the name of a variable before it, such as `NAME=` or `export NAME=`.
+    SecretNamed,
+    /// The configured secret has a prefix that was not signed with, such as `whsec_`.
+    SecretPrefixed,
+    /// The configured secret is hexadecimal in another letter case than the one that signed.
+    SecretLetterCase,
     /// What signed is what the configured secret decodes to.
     SecretEncoded {
         /// How the configured one is encoded.
@@ -88,6 +94,8 @@ pub enum Cause {
     ByteOrderMarkAdded,
     /// A byte order mark was signed that the body lacks.
     ByteOrderMarkCut,
+    /// NUL bytes follow the body that was signed.
+    NulAdded,
     /// CR LF became LF, or the reverse.
     LineEndsChanged,
     /// The same JSON, but written in another way than Twenty does.
@@ -107,8 +115,26 @@ pub enum Cause {
     BodyPercentEncoded,
     /// The body is base64.
     BodyBase64,
+    /// The body has the escapes of a log or of a JSON string, such as `\x22` or `\"`.
+    BodyEscaped,
+    /// The body is another JSON text, and a string in it is what was signed.
+    BodyInsideOfJson,
+    /// The body is UTF-16 of what was signed.
+    BodyUtf16,
     /// There is no body.
     BodyEmpty,
+    /// The body ends within a JSON text.
+    BodyIncomplete {
+        /// The body's length.
+        received: usize,
+    },
+    /// The body is no JSON text.
+    BodyNotJson {
+        /// Where it stops being one: the number of a byte, counted from 0.
+        at: usize,
+    },
+    /// The body has U+FFFD in it, which decoders write in place of bytes that they cannot read.
+    BodyHasReplacements,
     /// The body is compressed.
     BodyCompressed {
         /// How, as in `Content-Encoding`.
@@ -221,6 +247,11 @@ impl fmt::Display for Cause {
             Self::SecretTrimmed => {
                 f.write_str("the secret that signed has white space around it, the configured one does not")
             }
+            Self::SecretNamed => f.write_str("the configured secret begins with the name of a variable"),
+            Self::SecretPrefixed => f.write_str("the configured secret has a prefix that the one that signed lacks"),
+            Self::SecretLetterCase => {
+                f.write_str("the configured secret is hexadecimal in another letter case than the one that signed")
+            }
             Self::SecretEncoded { encoding } => {
                 write!(f, "what signed is what the configured secret decodes to as {encoding}")
             }
@@ -230,6 +261,7 @@ impl fmt::Display for Cause {
             Self::NewlineCut => f.write_str("a line end was cut off the body"),
             Self::ByteOrderMarkAdded => f.write_str("a byte order mark was added to the body"),
             Self::ByteOrderMarkCut => f.write_str("a byte order mark was cut off the body"),
+            Self::NulAdded => f.write_str("NUL bytes were added to the body"),
             Self::LineEndsChanged => f.write_str("the body's line ends were changed between LF and CR LF"),
             Self::BodyRewritten { what } => write!(f, "the body is not the JSON text that was signed: {what}"),
             Self::SignedWithSpaces => {
@@ -240,7 +272,19 @@ impl fmt::Display for Cause {
             Self::CharactersReencoded => f.write_str("the body's characters were changed between UTF-8 and Latin-1"),
             Self::BodyPercentEncoded => f.write_str("the body is percent-encoded or an HTML form"),
             Self::BodyBase64 => f.write_str("the body is base64 of what was signed"),
+            Self::BodyEscaped => f.write_str("the body has the escapes of a log or a string in it"),
+            Self::BodyInsideOfJson => {
+                f.write_str("the body is another JSON text that holds the signed one as a string")
+            }
+            Self::BodyUtf16 => f.write_str("the body is UTF-16 of what was signed"),
             Self::BodyEmpty => f.write_str("the body is empty"),
+            Self::BodyIncomplete { received } => {
+                write!(f, "the body is incomplete: its JSON does not end within its {received} bytes")
+            }
+            Self::BodyNotJson { at } => write!(f, "the body is not JSON, from byte {at} on"),
+            Self::BodyHasReplacements => {
+                f.write_str("the body has U+FFFD in it, in place of what could not be decoded")
+            }
             Self::BodyCompressed { coding } => write!(f, "the body is compressed ({coding})"),
             Self::BodyDecompressed { coding } => write!(f, "the body was compressed ({coding}) and no longer is"),
             Self::BodyLengthChanged { declared, received } => {

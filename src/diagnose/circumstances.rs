@@ -1,6 +1,7 @@
 //! Plain facts about a delivery whose signature no hypothesis explains.
 
 use serde::de::IgnoredAny;
+use serde_json::error::Category;
 
 use super::{Capture, Cause, Rewriting, json};
 
@@ -12,6 +13,10 @@ pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
         causes.extend(ALTERATIONS.iter().find_map(|is_altered| is_altered(capture, body)));
     }
     let is_explained = !is_comparable || !causes.is_empty();
+    if is_comparable && has_replacements(body) {
+        // The record may have the character itself, so this alone explains nothing.
+        causes.push(Cause::BodyHasReplacements);
+    }
     causes.extend(tool_by_user_agent(capture).or_else(|| documented_sample(body)).map(|tool| Cause::TestTool { tool }));
     if !is_explained {
         causes.push(Cause::Unexplained);
@@ -22,7 +27,7 @@ pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
 type Alteration = fn(&Capture<'_>, &[u8]) -> Option<Cause>;
 
 /// Facts which show that the body is not the one that was sent. The first one will do: the others follow from it.
-const ALTERATIONS: [Alteration; 4] = [empty, compression, order, length];
+const ALTERATIONS: [Alteration; 5] = [empty, compression, order, length, no_json];
 
 fn empty(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     body.is_empty().then_some(Cause::BodyEmpty)
@@ -43,6 +48,29 @@ fn compression(capture: &Capture<'_>, body: &[u8]) -> Option<Cause> {
 fn order(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     json::reorder(str::from_utf8(body).ok()?)?;
     Some(Cause::BodyRewritten { what: Rewriting::Order })
+}
+
+/// Twenty sends a JSON text, whose nesting no parser minds.
+fn no_json(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
+    let error = serde_json::from_slice::<IgnoredAny>(body).err()?;
+    match error.classify() {
+        Category::Eof => Some(Cause::BodyIncomplete { received: body.len() }),
+        Category::Syntax if !error.to_string().starts_with("recursion limit") => {
+            Some(Cause::BodyNotJson { at: offset(body, error.line(), error.column()) })
+        }
+        _ => None,
+    }
+}
+
+/// Of the byte that a parser names by its line and its column, both counted from 1.
+fn offset(text: &[u8], line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    before.saturating_add(column.saturating_sub(1)).min(text.len())
+}
+
+fn has_replacements(body: &[u8]) -> bool {
+    "\u{fffd}".as_bytes().first().is_some_and(|first| body.contains(first))
+        && body.windows(3).any(|window| window == "\u{fffd}".as_bytes())
 }
 
 fn length(capture: &Capture<'_>, body: &[u8]) -> Option<Cause> {

@@ -1,9 +1,17 @@
 //! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so that a hypothesis
 //! which does not apply is simply not tried.
 
-/// Decodes base64 of either alphabet, padded or not.
+/// Decodes base64 of either alphabet, padded or not. Line breaks are left out: encoders wrap lines.
 pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
+    let wrapped: Vec<u8>;
+    let mut text = text.trim_ascii();
+    if text.iter().any(u8::is_ascii_whitespace) {
+        // Text with other characters is no base64, and need not be copied.
+        let is_digit = |byte: &u8| sextet(*byte).is_some() || *byte == b'=' || byte.is_ascii_whitespace();
+        wrapped =
+            text.iter().all(is_digit).then(|| text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect())?;
+        text = &wrapped;
+    }
     let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let mut bytes = Vec::with_capacity(text.len());
     for group in text.chunks(4) {
@@ -74,6 +82,52 @@ pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     bytes
 }
 
+/// Undoes the escapes that logs write: `\x22` as nginx does, `\"` and `\n` as Apache does. `None` when there are none.
+pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text.get(text.iter().position(|byte| *byte == b'\\')?..)?;
+    let mut bytes = text.get(..text.len().checked_sub(rest.len())?)?.to_vec();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let Some((&escape, after)) = after.split_first().filter(|_| first == b'\\') else {
+            bytes.push(first);
+            continue;
+        };
+        rest = after;
+        bytes.push(match escape {
+            b'x' => {
+                let (digits, after) = after.split_at_checked(2)?;
+                let mut byte = [0];
+                hex::decode_to_slice(digits, &mut byte).ok()?;
+                rest = after;
+                byte.first().copied()?
+            }
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'b' => 8,
+            b'v' => 11,
+            b'f' => 12,
+            b'"' | b'\'' | b'\\' | b'/' => escape,
+            _ => return None,
+        });
+    }
+    Some(bytes)
+}
+
+/// Reads UTF-16, with a byte order mark or as the place of its zeros says. `None` when the text is another.
+pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
+    let (little, text) = match bytes {
+        [0xff, 0xfe, text @ ..] => (true, text),
+        [0xfe, 0xff, text @ ..] => (false, text),
+        [first, 0, ..] if *first != 0 => (true, bytes),
+        [0, second, ..] if *second != 0 => (false, bytes),
+        _ => return None,
+    };
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    let units = pairs.iter().map(|pair| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) });
+    char::decode_utf16(units).collect::<Result<String, _>>().ok()
+}
+
 /// The value of the first field of an HTML form. A body that was taken for a form has no `=`, or only one at its end.
 pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
     let field = form.split(|byte| *byte == b'&').next().unwrap_or_default();
@@ -130,8 +184,9 @@ mod tests {
             assert_eq!(base64_decode(text.as_bytes()).as_deref(), Some(bytes.as_bytes()), "{text}");
             assert_eq!(base64_decode(text.trim_end_matches('=').as_bytes()).as_deref(), Some(bytes.as_bytes()));
         }
+        assert_eq!(base64_decode(b" Zm9v\r\nYm\n Fy\n").as_deref(), Some(&b"foobar"[..]));
         assert_eq!(base64_decode(b"-_+/"), Some(vec![0xfb, 0xff, 0xbf]));
-        for text in ["A", "AAAAA", "A*==", "AA=A", "A A=", "===="] {
+        for text in ["A", "AAAAA", "A*==", "AA=A", "A=A", "===="] {
             assert_eq!(base64_decode(text.as_bytes()), None, "{text}");
         }
     }
@@ -147,6 +202,25 @@ mod tests {
     fn percent() {
         assert_eq!(percent_decode(b"%7B+%c3%A9%", false), "{+é%".as_bytes());
         assert_eq!(percent_decode(b"%7+%g0%4", true), b"%7 %g0%4");
+    }
+
+    #[test]
+    fn escapes_of_logs() {
+        assert_eq!(log_decode(br#"{\x22a\x5C\xc3\xA9\"\\n"#).as_deref(), Some("{\"a\\é\"\\n".as_bytes()));
+        assert_eq!(log_decode(b"\\n\\t\\/").as_deref(), Some(&b"\n\t/"[..]));
+        for text in ["", "a", "\\", "\\x", "\\x2", "\\xg0", "\\u0041"] {
+            assert_eq!(log_decode(text.as_bytes()).filter(|text| text != b"\\"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn utf16() {
+        for bytes in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}"] {
+            assert_eq!(from_utf16(bytes).as_deref(), Some("{}"), "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"{}", b"{\0}", b"\0\0", b"{\0\0\xd8", b"\xff\xfe\0\xd8"] {
+            assert_eq!(from_utf16(bytes), None, "{bytes:?}");
+        }
     }
 
     #[test]

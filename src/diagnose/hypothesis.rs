@@ -10,7 +10,8 @@ use super::{
     Cause, Rewriting, SecretEncoding,
     capture::Capture,
     encoding::{
-        base64_decode, base64_encode, form_value, from_windows_1252, hex_decode, percent_decode, to_windows_1252,
+        base64_decode, base64_encode, form_value, from_utf16, from_windows_1252, hex_decode, log_decode,
+        percent_decode, to_windows_1252,
     },
     json::{self, Style},
     proof::Proof,
@@ -44,7 +45,7 @@ const fn body(body: Body) -> Hypothesis {
 
 /// All that is tried, one MAC each for every secret. Where two explain the same signature, the first one is named: so
 /// the simpler goes before the more far-fetched. `Verifier::diagnose` documents how many there are.
-const HYPOTHESES: [Hypothesis; 42] = [
+const HYPOTHESES: [Hypothesis; 55] = [
     AS_TWENTY,
     key(Key::Trimmed),
     key(Key::Unquoted),
@@ -52,8 +53,15 @@ const HYPOTHESES: [Hypothesis; 42] = [
     key(Key::Padded("", "\r\n")),
     key(Key::Padded("", " ")),
     key(Key::Padded(" ", "")),
+    key(Key::Padded(" ", " ")),
+    key(Key::Named),
+    key(Key::Prefixed),
+    key(Key::LowerCase),
+    key(Key::UpperCase),
     key(Key::Decoded(SecretEncoding::Hex)),
     key(Key::Decoded(SecretEncoding::Base64)),
+    key(Key::DecodedTrimmed(SecretEncoding::Hex)),
+    key(Key::DecodedTrimmed(SecretEncoding::Base64)),
     key(Key::Encoded(SecretEncoding::Hex)),
     key(Key::Encoded(SecretEncoding::Base64)),
     text(Time::Millis, Join::With(":")),
@@ -70,6 +78,7 @@ const HYPOTHESES: [Hypothesis; 42] = [
     body(Body::Ended("\n")),
     body(Body::Ended("\r\n")),
     body(Body::WithoutEnd),
+    body(Body::WithoutNul),
     body(Body::WithoutMark),
     body(Body::WithMark),
     body(Body::WithLineFeeds),
@@ -87,6 +96,11 @@ const HYPOTHESES: [Hypothesis; 42] = [
     body(Body::PercentDecoded),
     body(Body::FormDecoded),
     body(Body::Base64Decoded),
+    body(Body::LogDecoded),
+    body(Body::InsideOfString),
+    body(Body::LongestString),
+    body(Body::FromUtf16),
+    body(Body::FromUtf16WithoutEnd),
 ];
 
 /// What the hypotheses are tried on.
@@ -140,27 +154,47 @@ enum Key {
     AsGiven,
     Trimmed,
     Unquoted,
+    /// Without the `NAME=` or `export NAME=` before it.
+    Named,
+    /// Without a prefix such as `whsec_`.
+    Prefixed,
+    /// Hexadecimal, in the other case.
+    LowerCase,
+    UpperCase,
     /// With this before and after it.
     Padded(&'static str, &'static str),
     Decoded(SecretEncoding),
+    /// And the white space around what was decoded left out: `echo` ends the text with a line feed.
+    DecodedTrimmed(SecretEncoding),
     Encoded(SecretEncoding),
 }
 
 impl Key {
     /// The key; `None` when the secret does not have it in it to be meant like this.
     fn used(self, secret: &str) -> Option<Zeroizing<Vec<u8>>> {
-        let trimmed = secret.trim_matches(|c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c));
+        let trimmed = trim(secret);
         let changed = |text: &str| (text != secret).then(|| text.as_bytes().to_vec());
         let key = match self {
             Self::AsGiven => secret.as_bytes().to_vec(),
             Self::Trimmed => changed(trimmed)?,
-            Self::Unquoted => {
-                let unquoted = |quote: char| trimmed.strip_prefix(quote)?.strip_suffix(quote);
-                changed(['"', '\'', '`'].into_iter().find_map(unquoted)?)?
+            Self::Unquoted => changed(unquoted(trimmed)?)?,
+            Self::Named => changed(value_of_variable(trimmed)?)?,
+            Self::Prefixed => {
+                let text = unquoted(trimmed).unwrap_or(trimmed);
+                changed(PREFIXES.into_iter().find_map(|prefix| strip_prefix(text, prefix))?.trim_start())?
             }
+            Self::LowerCase => changed(&hexadecimal(trimmed)?.to_ascii_lowercase())?,
+            Self::UpperCase => changed(&hexadecimal(trimmed)?.to_ascii_uppercase())?,
             Self::Padded(before, after) => [before, secret, after].concat().into_bytes(),
             Self::Decoded(SecretEncoding::Hex) => hex_decode(secret.as_bytes())?,
             Self::Decoded(SecretEncoding::Base64) => base64_decode(secret.as_bytes())?,
+            Self::DecodedTrimmed(encoding) => {
+                let text = Zeroizing::new(match encoding {
+                    SecretEncoding::Hex => hex_decode(trimmed.as_bytes())?,
+                    SecretEncoding::Base64 => base64_decode(trimmed.as_bytes())?,
+                });
+                text.trim_ascii().to_vec()
+            }
             Self::Encoded(SecretEncoding::Hex) => hex::encode(secret.as_bytes()).into_bytes(),
             Self::Encoded(SecretEncoding::Base64) => base64_encode(secret.as_bytes()).into_bytes(),
         };
@@ -172,11 +206,51 @@ impl Key {
             Self::AsGiven => None,
             Self::Trimmed => Some(Cause::SecretPadded),
             Self::Unquoted => Some(Cause::SecretQuoted),
+            Self::Named => Some(Cause::SecretNamed),
+            Self::Prefixed => Some(Cause::SecretPrefixed),
+            Self::LowerCase | Self::UpperCase => Some(Cause::SecretLetterCase),
             Self::Padded(..) => Some(Cause::SecretTrimmed),
-            Self::Decoded(encoding) => Some(Cause::SecretEncoded { encoding }),
+            Self::Decoded(encoding) | Self::DecodedTrimmed(encoding) => Some(Cause::SecretEncoded { encoding }),
             Self::Encoded(encoding) => Some(Cause::SecretDecoded { encoding }),
         }
     }
+}
+
+/// What people copy along with a secret: prefixes of other services' secrets and signatures.
+const PREFIXES: [&str; 11] =
+    ["whsec_", "whsk_", "whs_", "wh_", "sk_", "secret_", "secret:", "Bearer ", "hmac-sha256=", "sha256=", "0x"];
+
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c))
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    let unquoted = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    ['"', '\'', '`'].into_iter().find_map(unquoted)
+}
+
+/// In any letter case.
+fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// The value in `NAME=value`, `export NAME="value"` or `NAME: value`.
+fn value_of_variable(line: &str) -> Option<&str> {
+    let line = unquoted(line).unwrap_or(line);
+    let words = ["export ", "set ", "SET ", "env ", "$env:", "- "];
+    let line = words.into_iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line).trim_start();
+    let (name, value) = line.split_at_checked(line.find(['=', ':'])?)?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let name = name.trim_end();
+    let name = unquoted(name).unwrap_or(name);
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let value = trim(value.get(1..)?).trim_end_matches([';', ',']);
+    (starts_well && name.chars().all(is_name)).then(|| unquoted(value).unwrap_or(value))
+}
+
+fn hexadecimal(text: &str) -> Option<&str> {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(text)
 }
 
 /// What was made of the timestamp header's text.
@@ -259,6 +333,15 @@ enum Body {
     PercentDecoded,
     FormDecoded,
     Base64Decoded,
+    WithoutNul,
+    /// Without the escapes of a log: `\x22`, `\"`.
+    LogDecoded,
+    /// Without the escapes of the JSON string that it was inside of.
+    InsideOfString,
+    /// The longest string of another JSON text.
+    LongestString,
+    FromUtf16,
+    FromUtf16WithoutEnd,
 }
 
 impl Body {
@@ -292,6 +375,15 @@ impl Body {
             Self::PercentDecoded => percent_decode(received, false),
             Self::FormDecoded => form_value(received),
             Self::Base64Decoded => base64_decode(received)?,
+            Self::WithoutNul => {
+                let end = received.iter().rposition(|byte| *byte != 0)?.checked_add(1)?;
+                return received.get(..end).map(Cow::from);
+            }
+            Self::LogDecoded => log_decode(received)?,
+            Self::InsideOfString => json::inside_of_string(text()?)?.into_bytes(),
+            Self::LongestString => json::longest_string(text()?)?.into_bytes(),
+            Self::FromUtf16 => from_utf16(received)?.into_bytes(),
+            Self::FromUtf16WithoutEnd => trim_line_ends(from_utf16(received)?.as_bytes()).to_vec(),
         };
         Some(bytes.into())
     }
@@ -312,6 +404,10 @@ impl Body {
             Self::Utf8Of1252 | Self::Utf8For1252 => Cause::CharactersReencoded,
             Self::PercentDecoded | Self::FormDecoded => Cause::BodyPercentEncoded,
             Self::Base64Decoded => Cause::BodyBase64,
+            Self::WithoutNul => Cause::NulAdded,
+            Self::LogDecoded | Self::InsideOfString => Cause::BodyEscaped,
+            Self::LongestString => Cause::BodyInsideOfJson,
+            Self::FromUtf16 | Self::FromUtf16WithoutEnd => Cause::BodyUtf16,
         })
     }
 }

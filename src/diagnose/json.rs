@@ -140,8 +140,13 @@ fn end_of_string(text: &str) -> Option<usize> {
 /// The UTF-16 code units of a string token: what JavaScript's strings are made of, lone surrogates included. `None`
 /// when an escape is none.
 fn decode(token: &str) -> Option<Vec<u16>> {
-    let mut units = Vec::with_capacity(token.len());
-    let mut chars = token.strip_prefix('"')?.strip_suffix('"')?.chars();
+    decode_text(token.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+/// The same of what is between the quotes.
+fn decode_text(text: &str) -> Option<Vec<u16>> {
+    let mut units = Vec::with_capacity(text.len());
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
         let unit = match c {
             '\\' => match chars.next()? {
@@ -200,6 +205,30 @@ pub(super) fn stringify(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     write_string(text.encode_utf16(), false, &mut written);
     written
+}
+
+/// The text of a JSON string whose quotation marks were left out.
+pub(super) fn inside_of_string(text: &str) -> Option<String> {
+    // A quotation mark ends the string, and a string without escapes is the text itself.
+    let has_escapes = text.contains('\\');
+    let units = has_escapes.then(|| decode_text(text))??;
+    String::from_utf16(&units).ok()
+}
+
+/// The longest string of a JSON text, if it looks like JSON itself.
+pub(super) fn longest_string(text: &str) -> Option<String> {
+    let mut rest = text;
+    let mut longest = "";
+    while let Some((token, after)) = Token::next(rest) {
+        rest = after;
+        if let Token::String(string) = token
+            && string.len() > longest.len()
+            && string.trim_start_matches(['"', ' ', '\n']).starts_with('{')
+        {
+            longest = string;
+        }
+    }
+    String::from_utf16(&decode(longest)?).ok()
 }
 
 /// A number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` when the word is no number, or none that

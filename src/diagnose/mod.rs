@@ -92,7 +92,7 @@ impl Verifier {
     ///
     /// # Cost
     ///
-    /// Computes at most 43 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 42 hypotheses
+    /// Computes at most 56 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 55 hypotheses
     /// until one explains the signature. Each is over at most about six times the body's length, and memory stays
     /// below 13 times of it, whatever was captured. So it is quick enough for a person who waits, and too slow for
     /// every forged request.

@@ -23,16 +23,16 @@ const CAPTURED_AT: &str = "captured-at";
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 /// What was said about how the body came, which is no longer true of the file.
-const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+pub(crate) const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The longest head, in bytes. Servers accept 16 KiB to 1 MiB, so no delivery comes near.
-const MAX_HEAD: usize = 1 << 20;
+pub(crate) const MAX_HEAD: usize = 1 << 20;
 
 /// The most headers. A header in memory takes many times its shortest form in a file, and no server
 /// accepts as many.
-const MAX_HEADERS: usize = 1_000;
+pub(crate) const MAX_HEADERS: usize = 1_000;
 
 /// A captured delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,15 @@ impl Capture {
     ///
     /// When the file is no capture, or its head is longer than any server accepts.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, Malformed> {
+        Self::parse_with_length(file).map(|(capture, _)| capture)
+    }
+
+    /// The same, and whether the head declares the body's length.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_with_length(file: &[u8]) -> Result<(Self, bool), Malformed> {
         let mut rest = without_mark(file);
         let head_and_body = rest.len();
         let mut capture = Self { method: "POST".to_owned(), headers: Vec::new(), body: Vec::new(), captured_at: None };
@@ -121,7 +130,7 @@ impl Capture {
             }
         }
         capture.body = body(rest, declared)?.to_vec();
-        Ok(capture)
+        Ok((capture, declared.is_some()))
     }
 }
 
@@ -138,7 +147,7 @@ fn without_mark(file: &[u8]) -> &[u8] {
 }
 
 /// A line without its end, and what comes after it.
-fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = (text.get(..end)?, text.get(end.checked_add(1)?..)?);
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest))
@@ -146,7 +155,7 @@ fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The method of a request line such as `POST /webhooks/twenty HTTP/1.1`. Any token is one: a
 /// client chooses it freely.
-fn method(line: &[u8]) -> Option<&str> {
+pub(crate) fn method(line: &[u8]) -> Option<&str> {
     let mut words = line.split(|byte| *byte == b' ');
     let method = std::str::from_utf8(words.next()?).ok()?;
     let is_method = !method.is_empty() && method.bytes().all(is_token);
@@ -156,7 +165,7 @@ fn method(line: &[u8]) -> Option<&str> {
 }
 
 /// Name and value, without the white space around it.
-fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+pub(crate) fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (line.get(..colon)?, line.get(colon.checked_add(1)?..)?);
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(is_token))?;
@@ -167,7 +176,7 @@ fn header(line: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// A character of a header's name (RFC 9110, 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

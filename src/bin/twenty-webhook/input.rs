@@ -1,9 +1,9 @@
 //! Files that are named on the command line.
 
 use std::{
-    fs::File,
+    fs::{DirEntry, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::output::{Failure, harmless_line};
@@ -42,4 +42,27 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(format!("{} is longer than {} MiB: no delivery is", name(file), LIMIT >> 20)));
     }
     Ok(content)
+}
+
+/// The files that were named, and those in the directories that were named, in the order of their
+/// names. Hidden files and directories in them are left out.
+pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in named {
+        if is_standard_input(path) || !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let failure = |error: io::Error| Failure::about(name(path), &error);
+        let entries = path.read_dir().map_err(failure)?.collect::<Result<Vec<_>, _>>().map_err(failure)?;
+        let is_hidden = |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+        let entries = entries.iter().filter(|entry| !is_hidden(entry)).map(DirEntry::path);
+        let mut inside: Vec<_> = entries.filter(|path| path.is_file()).collect();
+        if inside.is_empty() {
+            return Err(Failure::new(format!("{} has no files in it", name(path))));
+        }
+        inside.sort_unstable();
+        files.extend(inside);
+    }
+    Ok(files)
 }

@@ -22,6 +22,7 @@ mod capture;
 mod client;
 mod doctor;
 mod finding;
+mod formats;
 #[cfg(any(feature = "postgres", feature = "redb"))]
 mod inbox;
 mod input;

@@ -1,6 +1,10 @@
 //! `replay`: posts captured deliveries again.
 
-use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use axum::http::{Method, header};
 use clap::Args;
@@ -11,8 +15,9 @@ use crate::{
     capture::Capture,
     client::header_map,
     finding::is_post,
+    formats::{self, Delivery, Names, NotFound},
     input,
-    output::{Failure, note, shortened},
+    output::{Failure, harmless_line, note, shortened},
     secrets::SecretOptions,
     target::Target,
 };
@@ -26,7 +31,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty")]
 pub(crate) struct Replay {
-    /// What `listen --save` wrote, or any HTTP request with its headers and body; `-` for standard input
+    /// What `listen --save` wrote, directories of it, or whatever `verify` reads; `-` for standard input
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
 
@@ -46,17 +51,12 @@ impl Replay {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         self.secret.check_standard_input(self.captures.iter().map(PathBuf::as_path))?;
         let signer = if self.resign { Some(self.secret.signer()?) } else { None };
-        let read = |file: &PathBuf| {
-            let capture = Capture::parse(&input::read(file)?);
-            let capture = capture.map_err(|error| Failure::about(input::name(file), &error))?;
-            if !is_post(&capture.method) {
-                let method = shortened(&capture.method);
-                note(&format!("{} was captured as {method} and is sent as {method}", input::name(file)));
-            }
-            Ok(capture)
-        };
+        let names = Names::new(self.secret.header_prefix.as_deref());
+        let mut captures = Vec::new();
         // All of them, before the first is sent.
-        let captures = self.captures.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
+        for file in input::files(&self.captures)? {
+            captures.extend(read(&file, &names)?);
+        }
         let count = captures.len() as u64;
         let deliveries = captures.into_iter().map(|capture| ready(capture, signer.as_ref()));
         let hint = if self.resign {
@@ -68,6 +68,24 @@ impl Replay {
     }
 }
 
+/// The deliveries in a file.
+fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
+    let name = input::name(file);
+    let deliveries = formats::read(&input::read(file)?, names).map_err(|error| {
+        let separator = if matches!(error, NotFound::Malformed(_)) { ":" } else { "" };
+        Failure::new(format!("{name}{separator} {error}"))
+    })?;
+    for Delivery { capture, place, notes, .. } in &deliveries {
+        let place = if place.is_empty() { String::new() } else { format!(" ({})", harmless_line(place)) };
+        if !is_post(&capture.method) {
+            let method = shortened(&capture.method);
+            note(&format!("{name}{place} was captured as {method} and is sent as {method}"));
+        }
+        notes.iter().for_each(|about| note(&format!("{name}{place}: {about}")));
+    }
+    Ok(deliveries.into_iter().map(|delivery| delivery.capture).collect())
+}
+
 fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>) -> Result<Ready, Failure> {
     let unsendable = |error: &dyn std::error::Error| Failure::about("a capture cannot be sent", error);
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| unsendable(&error))?;
@@ -75,6 +93,9 @@ fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>
     // It tells the way of the captured request. Kept, it would make the listener that forwarded
     // that one see a loop.
     headers.remove(header::VIA);
+    // Of the body as it was on its way; the client sets them anew.
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::TRANSFER_ENCODING);
     if let Some(signer) = signer {
         for (name, value) in header_map(signer.sign(&body).pairs())? {
             // Replaces the captured one, however often it was there.

@@ -1,33 +1,42 @@
 //! `verify`: whether a captured delivery is genuine, and if not, why.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    diagnose::Diagnosis,
+    diagnose::{Cause, Diagnosis},
     verify::{FixedClock, Secret, SystemClock, Timestamp},
 };
 
 use crate::{
     capture::Capture,
     finding::{self, Finding, is_post},
+    formats::{self, Delivery, Names, NotFound},
     input,
     output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
     secrets::SecretOptions,
     time::{self, Moment},
 };
 
-/// Tell whether a captured delivery is genuine, and if not, why.
+/// Tell whether captured deliveries are genuine, and if not, why.
 ///
-/// FILE is what `listen --save` writes, or any HTTP request with its headers and body; or a body alone, with its timestamp and
-/// signature as options. Exits with 0 when it verifies, and with 1 when it does not.
+/// FILE is what `listen --save` writes, any HTTP request with its headers and body, or what other tools
+/// show of one: a HAR file, curl's output or command, an event of AWS Lambda, JSON or log lines that have
+/// the headers and the body, with any number of deliveries; or a body alone, with its timestamp and
+/// signature as options. Exits with 0 when all verify, with 1 when one does not, and with 2 when a file
+/// has none.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  twenty-webhook verify captures/1790932471733-9c56cc51b374.http\n  \
+    twenty-webhook verify captures/ requests.har\n  \
     twenty-webhook verify body.json --timestamp 1790932471733 --signature db637a878ed8…")]
 pub(crate) struct Verify {
-    /// A capture, or a body; `-` for standard input
-    file: PathBuf,
+    /// Captures, directories of them, or a body; `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 
     /// The header X-Twenty-Webhook-Timestamp, for a body alone
     #[arg(long, value_name = "MILLISECONDS")]
@@ -47,40 +56,92 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        self.secret.check_standard_input([&*self.file])?;
+        self.secret.check_standard_input(self.files.iter().map(PathBuf::as_path))?;
         let secret = self.secret.require()?;
-        let capture = self.read()?;
-        let (now, reason) = self.present(&secret, &capture)?;
-        let verifier = self.secret.verifier(secret, FixedClock::at(now))?;
+        let files = input::files(&self.files)?;
+        let names = Names::new(self.secret.header_prefix.as_deref());
+        let (mut genuine, mut other, mut unread) = (0_usize, 0_usize, 0_usize);
+        for file in &files {
+            let deliveries = match self.read(file, &names) {
+                Ok(deliveries) => deliveries,
+                Err(failure) if files.len() == 1 => return Err(failure),
+                Err(failure) => {
+                    output::complain(&failure);
+                    unread = unread.saturating_add(1);
+                    continue;
+                }
+            };
+            let is_one = files.len() == 1 && deliveries.len() == 1;
+            let count = deliveries.len();
+            for (delivery, number) in deliveries.into_iter().zip(1_usize..) {
+                let heading = heading(file, &delivery, number, count);
+                let (report, is_genuine) = self.judge(&secret, delivery)?;
+                let counted = if is_genuine { &mut genuine } else { &mut other };
+                *counted = counted.saturating_add(1);
+                output::print(&if is_one { report } else { format!("{heading}{report}\n") })?;
+            }
+        }
+        if genuine.saturating_add(other).saturating_add(unread) > 1 {
+            let unread = if unread > 0 { format!(", {unread} files could not be read") } else { String::new() };
+            output::print(&format!("{genuine} verified, {other} did not{unread}\n"))?;
+        }
+        Ok(match (other, unread) {
+            (0, 0) => ExitCode::SUCCESS,
+            (_, 0) => ExitCode::from(1),
+            _ => ExitCode::from(2),
+        })
+    }
 
-        let headers = capture.headers.iter().map(|(name, value)| (name, value));
-        let diagnosis = verifier.diagnose(headers.clone(), &capture.body);
+    /// The report on a delivery, and whether it verifies.
+    fn judge(&self, secret: &Secret, delivery: Delivery) -> Result<(String, bool), Failure> {
+        let Delivery { mut capture, other_bodies, mut notes, .. } = delivery;
+        let (now, reason) = self.present(secret, &capture)?;
+        let verifier = self.secret.verifier(secret.clone(), FixedClock::at(now))?;
+        let mut diagnosis = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body);
+        for body in other_bodies {
+            // Where the file leaves the body open, the signature decides.
+            if explains(&diagnosis) {
+                break;
+            }
+            let other = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &body);
+            if explains(&other) {
+                (diagnosis, capture.body) = (other, body);
+            }
+        }
         let mut report = told(&capture.method, &diagnosis);
+        let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
             report += &tell(verified);
         }
-        report += &format!("judged as of {}{reason}\n", time::told(now));
-        output::print(&report)?;
-        Ok(if verified.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        notes.push(format!("judged as of {}{reason}", time::told(now)));
+        for note in notes {
+            report += &format!("{}\n", harmless_line(&note));
+        }
+        Ok((report, verified.is_ok()))
     }
 
-    fn read(&self) -> Result<Capture, Failure> {
-        let file = input::read(&self.file)?;
+    fn read(&self, path: &Path, names: &Names) -> Result<Vec<Delivery>, Failure> {
+        let file = input::read(path)?;
         let options = [("timestamp", &self.timestamp), ("signature", &self.signature)];
         let given =
             options.into_iter().filter_map(|(name, value)| Some((self.header(name), value.clone()?.into_bytes())));
         let headers: Vec<_> = given.collect();
-        let name = input::name(&self.file);
-        match (Capture::is_one(&file), headers.is_empty()) {
-            (true, true) => Capture::parse(&file).map_err(|error| Failure::about(name, &error)),
-            (false, false) => Ok(Capture { method: "POST".to_owned(), headers, body: file, captured_at: None }),
-            (true, false) => Err(Failure::new(format!(
+        let name = input::name(path);
+        match (formats::read(&file, names), headers.is_empty()) {
+            (Ok(deliveries), true) => Ok(deliveries),
+            (Err(NotFound::BodyAlone | NotFound::Unknown { .. }), false) => {
+                let capture = Capture { method: "POST".to_owned(), headers, body: file, captured_at: None };
+                Ok(vec![Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new() }])
+            }
+            (Ok(_) | Err(NotFound::Malformed(_)), false) => Err(Failure::new(format!(
                 "{name} is a capture with headers of its own: leave out --timestamp and --signature"
             ))),
-            (false, true) => Err(Failure::new(format!(
+            (Err(NotFound::BodyAlone), true) => Err(Failure::new(format!(
                 "{name} is a body without headers: give those of the delivery with --timestamp and --signature"
             ))),
+            (Err(error @ NotFound::Malformed(_)), true) => Err(Failure::new(format!("{name}: {error}"))),
+            (Err(error), _) => Err(Failure::new(format!("{name} {error}"))),
         }
     }
 
@@ -104,6 +165,32 @@ impl Verify {
             None => (Moment::Now.timestamp(), ", which is now: it has no timestamp that can be read"),
         })
     }
+}
+
+/// Which delivery a report is about.
+fn heading(file: &Path, delivery: &Delivery, number: usize, count: usize) -> String {
+    let mut heading = input::name(file);
+    if count > 1 {
+        heading += &format!(", {number} of {count}");
+    }
+    if !delivery.place.is_empty() {
+        heading += &format!(" ({})", harmless_line(&delivery.place));
+    }
+    format!("{heading}:\n")
+}
+
+/// Whether it is known what the delivery is.
+fn explains(diagnosis: &Diagnosis) -> bool {
+    let is_open = |cause: &Cause| {
+        matches!(
+            cause,
+            Cause::Unexplained
+                | Cause::BodyIncomplete { .. }
+                | Cause::BodyNotJson { .. }
+                | Cause::BodyLengthChanged { .. }
+        )
+    };
+    !diagnosis.causes().iter().any(is_open)
 }
 
 /// The verdict in its colour, and what is to be done about it.

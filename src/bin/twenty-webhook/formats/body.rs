@@ -1,0 +1,214 @@
+//! Where a body ends, and how it is encoded in a file.
+
+use super::text::{is_request_line, line_at};
+
+/// Reads UTF-16. `None` when the file is another text.
+pub(super) fn from_utf16(file: &[u8]) -> Option<String> {
+    let (little, text) = match file {
+        [0xff, 0xfe, text @ ..] => (true, text),
+        [0xfe, 0xff, text @ ..] => (false, text),
+        [first, 0, second, 0, ..] if *first != 0 && *second != 0 => (true, file),
+        [0, first, 0, second, ..] if *first != 0 && *second != 0 => (false, file),
+        _ => return None,
+    };
+    // A line end that an editor appended as one byte does not count.
+    let (pairs, _) = text.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) });
+    char::decode_utf16(units).collect::<Result<String, _>>().ok()
+}
+
+pub(super) fn without_line_ends(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\n' | b'\r'] = text {
+        text = rest;
+    }
+    text
+}
+
+/// Where something else begins behind a body of unknown length: a response, the next request, the
+/// end of a Markdown fence.
+pub(super) fn end(text: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    let mut is_first = true;
+    while let Some((line, next)) = line_at(text, at) {
+        if !is_first && is_separator(line) {
+            return Some(at);
+        }
+        // Behind a JSON text without a line end.
+        if let Some(glued) =
+            find(line, b"}HTTP/").filter(|glued| is_status(line.get(glued.saturating_add(1)..).unwrap_or_default()))
+        {
+            return at.checked_add(glued)?.checked_add(1);
+        }
+        is_first = false;
+        at = next;
+    }
+    None
+}
+
+pub(super) fn is_separator(line: &[u8]) -> bool {
+    let starts = |start: &[u8]| line.starts_with(start);
+    starts(b"###")
+        || starts(b"```")
+        || starts(b"~~~")
+        || starts(b"* ")
+        || starts(b"< HTTP/")
+        || starts(b"> ")
+        || starts(b"{ [")
+        || starts(b"} [")
+        || starts(b"< {%")
+        || starts(b"> {%")
+        || is_status(line)
+        || is_request_line(line).is_some()
+}
+
+/// `HTTP/1.1 401 Unauthorized`
+fn is_status(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(b"HTTP/") else { return false };
+    let mut words = rest.split(|byte| *byte == b' ');
+    let version = words.next().unwrap_or_default();
+    let code = words.next().unwrap_or_default().trim_ascii_end();
+    (1..=3).contains(&version.len()) && code.len() == 3 && code.iter().all(u8::is_ascii_digit)
+}
+
+/// The position of a text in another.
+pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    let first = part.first()?;
+    let mut at = 0_usize;
+    loop {
+        let rest = text.get(at..)?;
+        let next = at.checked_add(rest.iter().position(|byte| byte == first)?)?;
+        if text.get(next..)?.starts_with(part) {
+            return Some(next);
+        }
+        at = next.checked_add(1)?;
+    }
+}
+
+/// Joins chunks, and says how long they are in the file. `None` when the text is not in chunks.
+pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut body = Vec::new();
+    let mut at = 0_usize;
+    loop {
+        let (line, next) = line_at(text, at)?;
+        let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
+        if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let len = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+        if len == 0 {
+            // Trailers, and the blank line behind them.
+            let mut at = next;
+            while let Some((line, next)) = line_at(text, at) {
+                at = next;
+                if line.is_empty() {
+                    break;
+                }
+            }
+            return Some((body, at));
+        }
+        let end = next.checked_add(len)?;
+        body.extend_from_slice(text.get(next..end)?);
+        let (line, next) = line_at(text, end)?;
+        if !line.is_empty() {
+            return None;
+        }
+        at = next;
+    }
+}
+
+/// Readings of a text that may be encoded, the first one the likeliest. `says_base64`: something
+/// beside it says so.
+pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
+    let plain = text.trim_ascii_start();
+    if !says_base64 && (plain.starts_with(b"{") || plain.is_empty()) {
+        return vec![text.to_vec()];
+    }
+    let decoded = base64(text)
+        .filter(|decoded| says_base64 || is_body(decoded))
+        .or_else(|| hex(text).filter(|decoded| is_body(decoded)));
+    decoded.into_iter().chain([text.to_vec()]).collect()
+}
+
+/// Whether decoded bytes are what they should be: JSON, or a whole request.
+fn is_body(bytes: &[u8]) -> bool {
+    let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    start.starts_with(b"{") || line_at(bytes, 0).is_some_and(|(line, _)| is_request_line(line).is_some())
+}
+
+/// Decodes base64 of either alphabet, padded or not, with line breaks or without.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=') {
+        let sextet = match byte {
+            b'A'..=b'Z' => byte.wrapping_sub(b'A'),
+            b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
+            b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(sextet);
+        count = count.wrapping_add(1) % 4;
+        if count == 0 {
+            decoded.extend(bits.to_be_bytes().iter().skip(1));
+            bits = 0;
+        }
+    }
+    match count {
+        0 => {}
+        2 => decoded.extend((bits << 12).to_be_bytes().iter().skip(1).take(1)),
+        3 => decoded.extend((bits << 6).to_be_bytes().iter().skip(1).take(2)),
+        _ => return None,
+    }
+    Some(decoded)
+}
+
+/// Decodes hexadecimal, with colons or spaces between the bytes or without.
+pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len() / 2);
+    let mut high = None;
+    for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b':') {
+        let digit = u8::try_from(char::from(*byte).to_digit(16)?).ok()?;
+        match high.take() {
+            None => high = Some(digit << 4),
+            Some(high) => decoded.push(high | digit),
+        }
+    }
+    (high.is_none() && !decoded.is_empty()).then_some(decoded)
+}
+
+/// JSON without the white space between its tokens, as JavaScript writes it.
+pub(super) fn compact(json: &str) -> Vec<u8> {
+    let mut compact = Vec::with_capacity(json.len());
+    let (mut is_inside, mut is_escaped) = (false, false);
+    for byte in json.bytes() {
+        if is_inside || !byte.is_ascii_whitespace() {
+            compact.push(byte);
+        }
+        is_inside ^= byte == b'"' && !is_escaped;
+        is_escaped = is_inside && byte == b'\\' && !is_escaped;
+    }
+    compact
+}
+
+/// What a text looks like, for a message.
+pub(super) fn kind(text: &[u8]) -> &'static str {
+    let has = |part: &str| find(text, part.as_bytes()).is_some();
+    let start = text.trim_ascii_start();
+    if start.starts_with(b"<") {
+        "HTML or XML"
+    } else if start.starts_with(b"\x0a\x0d\x0d\x0a") || start.starts_with(b"\xd4\xc3\xb2\xa1") {
+        "a packet capture (export it from Wireshark as JSON, or follow its HTTP stream)"
+    } else if has("=> Send header") || has("> POST ") {
+        "curl's output"
+    } else if start.starts_with(b"curl ") {
+        "a curl command"
+    } else if has("INIT_START") || has("RequestId") {
+        "a CloudWatch log"
+    } else if has("HTTP/1.") || has("HTTP/2") {
+        "an HTTP request or a server's log"
+    } else {
+        "text"
+    }
+}

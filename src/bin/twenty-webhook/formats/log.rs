@@ -1,0 +1,96 @@
+//! Lines of access logs. Their formats are free, so timestamp, signature and body are found by
+//! their shapes, and the verdict shows whether they belong together.
+
+use super::{Delivery, Found, MAX_DELIVERIES, Names, body, text::line_at};
+
+/// The deliveries in lines that have one signature, a timestamp and a body.
+pub(super) fn lines(text: &[u8], names: &Names) -> Found {
+    let mut found = Found::default();
+    let (mut at, mut number) = (0, 0_usize);
+    while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
+        number = number.saturating_add(1);
+        at = next;
+        let Some((signature, timestamp)) = shapes(line) else { continue };
+        let Some(body) = body_in(line) else {
+            found.has_headers = true;
+            continue;
+        };
+        let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
+        let headers = vec![header("timestamp", timestamp), header("signature", signature)];
+        let bodies = [unescaped(body), Some(body.to_vec())].into_iter().flatten().collect();
+        let delivery = Delivery::new(method(line), headers, bodies, format!("line {number}"));
+        let note = "headers and body were found in a log line by their shapes".to_owned();
+        found.deliveries.extend(delivery.map(|delivery| Delivery { notes: vec![note], ..delivery }));
+    }
+    found
+}
+
+/// A signature's 64 digits and a timestamp's 13, outside of the body. `None` when there are none,
+/// or several signatures.
+fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let outside = body_in(line).and_then(|body| {
+        let start = body.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+        Some([line.get(..start)?, line.get(start.checked_add(body.len())?..)?])
+    });
+    let parts = outside.unwrap_or([line, b""]);
+    let words = || parts.into_iter().flat_map(|part| part.split(|byte| !byte.is_ascii_alphanumeric()));
+    let mut signatures = words().filter(|word| word.len() == 64 && word.iter().all(u8::is_ascii_hexdigit));
+    let signature = signatures.next()?;
+    if signatures.any(|other| other != signature) {
+        return None;
+    }
+    let is_time = |word: &&[u8]| word.len() == 13 && word.starts_with(b"1") && word.iter().all(u8::is_ascii_digit);
+    Some((signature, words().find(is_time)?))
+}
+
+/// From the brace that opens an object to the last one that closes it.
+fn body_in(line: &[u8]) -> Option<&[u8]> {
+    let starts = [&b"{\""[..], b"{\\x22", b"{\\\"", b"{\\u0022"];
+    let start = starts.into_iter().filter_map(|start| body::find(line, start)).min()?;
+    let end = line.iter().rposition(|byte| *byte == b'}')?.checked_add(1)?;
+    line.get(start..end)
+}
+
+/// Undoes `\x22` and `\"`. `None` when there is no such escape.
+fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    if !text.starts_with(b"{\\") {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'\\' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (escape, after) = after.split_first()?;
+        rest = after;
+        match escape {
+            b'x' => {
+                let (digits, after) = after.split_at_checked(2)?;
+                bytes.extend(body::hex(digits)?);
+                rest = after;
+            }
+            b'u' => {
+                let (digits, after) = after.split_at_checked(4)?;
+                let point = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+                bytes.extend_from_slice(char::from_u32(point)?.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = after;
+            }
+            b'n' => bytes.push(b'\n'),
+            b'r' => bytes.push(b'\r'),
+            b't' => bytes.push(b'\t'),
+            b'b' => bytes.push(8),
+            b'f' => bytes.push(12),
+            other => bytes.push(*other),
+        }
+    }
+    Some(bytes)
+}
+
+/// Of `"POST /webhooks/twenty HTTP/1.1"`.
+fn method(line: &[u8]) -> Option<&str> {
+    let methods = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    methods.into_iter().find(|method| body::find(line, format!("\"{method} /").as_bytes()).is_some())
+}

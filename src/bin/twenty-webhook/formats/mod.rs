@@ -1,0 +1,254 @@
+//! Deliveries in the files that people have: one pipeline finds the envelopes in a file, extracts
+//! headers and body from each, and leaves the verdict to the caller.
+//!
+//! A file is read as a [`Capture`], or else as JSON (`json`), or else as text (`text`, `curl`,
+//! `log`). Each reader looks for the names of the signature's headers and for a body near them,
+//! instead of for a vendor's format.
+
+mod body;
+mod curl;
+mod json;
+mod literal;
+mod log;
+mod text;
+
+use std::{borrow::Cow, fmt};
+
+use crate::capture::{Capture, Malformed, is_token};
+
+/// The most deliveries that are read from one file.
+const MAX_DELIVERIES: usize = 10_000;
+
+/// A delivery that was found in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// Its first possible body, and everything else about it.
+    pub(crate) capture: Capture,
+    /// Other readings of the body, where the file leaves open which bytes belong to it.
+    pub(crate) other_bodies: Vec<Vec<u8>>,
+    /// Where in the file it is; empty when the whole file is the delivery.
+    pub(crate) place: String,
+    /// What the reader noticed, such as a `content-length` that does not fit.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Delivery {
+    /// `None` when there is no body.
+    fn new(method: Option<&str>, headers: Headers, bodies: Vec<Vec<u8>>, place: String) -> Option<Self> {
+        // Files have names and values that no request has, such as `:authority` of HTTP/2.
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
+        let is_value = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+        let headers = headers.into_iter().map(|(name, value)| (name, value.trim_ascii().to_vec()));
+        let headers = headers.filter(|(name, value)| is_name(name) && is_value(value)).collect();
+        let mut bodies = bodies.into_iter();
+        let body = bodies.next()?;
+        let other_bodies = bodies.filter(|other| *other != body).collect();
+        let method = method.unwrap_or("POST").to_owned();
+        let capture = Capture { method, headers, body, captured_at: None };
+        Some(Self { capture, other_bodies, place, notes: Vec::new() })
+    }
+}
+
+/// Names and values.
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// What the signature's headers are called.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// `x-twenty-webhook`, in lower case.
+    prefix: String,
+    /// Without anything but letters and digits.
+    squashed: String,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: Option<&str>) -> Self {
+        let prefix = prefix.unwrap_or("x-twenty-webhook").to_ascii_lowercase();
+        Self { squashed: squash(&prefix), prefix }
+    }
+
+    /// Which of the headers a name means, however it is spelled: `HTTP_X_TWENTY_WEBHOOK_SIGNATURE`,
+    /// `req.headers.x-twenty-webhook-signature`.
+    fn role(&self, name: &str) -> Option<&'static str> {
+        // Longer names are no header's.
+        let name = squash(name.get(..name.len().min(200))?);
+        ["signature", "timestamp", "nonce"].into_iter().find(|role| {
+            name.strip_suffix(role)
+                .is_some_and(|before| before.ends_with(&self.squashed) || before.ends_with("webhook"))
+        })
+    }
+
+    /// Whether one of the two headers that every signed delivery has.
+    fn is_signature(&self, name: &str) -> bool {
+        matches!(self.role(name), Some("signature" | "timestamp"))
+    }
+
+    /// The name that was sent, where the file's format has changed it.
+    fn sent(&self, name: &str) -> String {
+        let Some(role) = self.role(name) else { return name.to_owned() };
+        let expected = format!("{}-{role}", self.prefix);
+        let is_decorated = name.len() != expected.len() && squash(name).ends_with(&squash(&expected));
+        if is_decorated { expected } else { name.to_owned() }
+    }
+
+    pub(crate) fn are_in(&self, headers: &Headers) -> bool {
+        headers.iter().any(|(name, _)| self.is_signature(name))
+    }
+
+    /// How many of the headers there are.
+    fn count(&self, headers: &Headers) -> usize {
+        headers.iter().filter(|(name, _)| self.is_signature(name)).count()
+    }
+}
+
+/// Letters and digits only, in lower case.
+fn squash(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Why there is no delivery in a file. Does not show its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    /// The file may be a body, without headers.
+    BodyAlone,
+    /// The file is like a capture, up to this.
+    Malformed(Malformed),
+    /// The file is of a known kind, and has no such headers.
+    NoHeaders {
+        /// `a HAR file`.
+        kind: &'static str,
+    },
+    /// The headers are there, and no body is near.
+    NoBody {
+        /// `a HAR file`.
+        kind: &'static str,
+    },
+    /// It is none of the formats that are known.
+    Unknown {
+        /// `text`.
+        kind: &'static str,
+    },
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BodyAlone => f.write_str("is a body without headers"),
+            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::NoHeaders { kind } => write!(
+                f,
+                "looks like {kind}, but nothing in it has the headers X-Twenty-Webhook-Signature and -Timestamp \
+                 (a fork's: --header-prefix): is this delivery signed, and does the capture keep all headers?"
+            ),
+            Self::NoBody { kind } => write!(
+                f,
+                "looks like {kind} with the signature's headers, but without the request's body: capture the raw \
+                 body as well"
+            ),
+            Self::Unknown { kind } => write!(
+                f,
+                "looks like {kind}, but has no delivery that can be read: an HTTP request, curl's output, JSON or a log \
+                 line with the headers X-Twenty-Webhook-Signature and -Timestamp, and the body"
+            ),
+        }
+    }
+}
+
+/// The deliveries in a file, at least one.
+///
+/// # Errors
+///
+/// When there is none.
+pub(crate) fn read(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+    let decoded = body::from_utf16(file);
+    let is_utf16 = decoded.is_some();
+    let file = decoded.map_or(Cow::Borrowed(file), |text| Cow::Owned(text.into_bytes()));
+    let mut found = read_text(&file, names)?;
+    if is_utf16 {
+        let note = || "the file is UTF-16: the body was read as UTF-8".to_owned();
+        found.iter_mut().for_each(|delivery| delivery.notes.push(note()));
+    }
+    found.truncate(MAX_DELIVERIES);
+    Ok(found)
+}
+
+fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+    let strict = Capture::is_one(file).then(|| Capture::parse_with_length(file));
+    if let Some(Ok((capture, true))) = &strict {
+        return Ok(vec![whole(capture.clone())]);
+    }
+    let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    if let Some(Ok((capture, false))) = &strict
+        && names.are_in(&capture.headers)
+        && body::end(&capture.body).is_none()
+    {
+        let mut delivery = whole(capture.clone());
+        let trimmed = body::without_line_ends(&delivery.capture.body);
+        if trimmed.len() < delivery.capture.body.len() {
+            delivery.other_bodies.push(trimmed.to_vec());
+        }
+        return Ok(vec![delivery]);
+    }
+    let lenient = find(text, names);
+    match (lenient, strict) {
+        (Ok(found), _) => Ok(found),
+        (Err(_), Some(Ok((capture, _)))) => Ok(vec![whole(capture)]),
+        (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The file is one delivery.
+fn whole(capture: Capture) -> Delivery {
+    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new() }
+}
+
+/// The first reader that finds any.
+fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+    let start = text.trim_ascii_start();
+    let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
+    let mut reader = json::Reader::new(names);
+    if is_json && let Ok(text) = str::from_utf8(start) {
+        let is_whole = reader.documents(text);
+        if !reader.found.is_empty() {
+            return Ok(reader.found);
+        }
+        if is_whole {
+            return Err(if reader.has_headers {
+                NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
+            } else {
+                reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
+            });
+        }
+    }
+    let mut has_headers = false;
+    let readers: [fn(&[u8], &Names) -> Found; 6] =
+        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines];
+    for read in readers {
+        let Found { deliveries, has_headers: headers } = read(text, names);
+        if !deliveries.is_empty() {
+            return Ok(deliveries);
+        }
+        has_headers |= headers;
+    }
+    let kind = body::kind(text);
+    Err(if has_headers {
+        NotFound::NoBody { kind }
+    } else if is_json || !text::is_text(text) {
+        // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
+        NotFound::BodyAlone
+    } else {
+        NotFound::Unknown { kind }
+    })
+}
+
+/// What a reader has found.
+#[derive(Default)]
+struct Found {
+    deliveries: Vec<Delivery>,
+    /// Whether there were headers without a body.
+    has_headers: bool,
+}
+
+#[cfg(test)]
+mod tests;

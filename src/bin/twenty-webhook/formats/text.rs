@@ -1,0 +1,295 @@
+//! HTTP requests in text: with lines in front, prefixes before the lines, no version, pseudo-headers,
+//! and responses or further requests behind the body.
+
+use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body, json::end_of_value};
+use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
+
+/// How many lines may stand between the headers and the body.
+const MAX_LINES_BETWEEN: usize = 16;
+
+/// The line at an offset without its end, and the offset of the next one. `None` at the end.
+pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
+    let len = rest.iter().position(|byte| *byte == b'\n');
+    let line = rest.get(..len.unwrap_or(rest.len()))?;
+    let next = len.map_or(text.len(), |len| at.saturating_add(len).saturating_add(1));
+    Some((line.strip_suffix(b"\r").unwrap_or(line), next))
+}
+
+/// Whether a file is text and not, say, an image.
+pub(super) fn is_text(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().take(1_000).all(|byte| *byte >= b' ' || b"\t\r\n\x1b".contains(byte))
+}
+
+/// The method of a request line, with its version or with a URL.
+pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
+    if let Some(method) = method(line) {
+        return Some(method);
+    }
+    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
+    let method = str::from_utf8(words.next()?).ok()?;
+    let target = words.next()?;
+    let is_method = (3..=7).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_target = [&b"/"[..], b"http://", b"https://", b"{{"].iter().any(|start| target.starts_with(start));
+    let is_end = words.next().is_none_or(|version| version.starts_with(b"HTTP/"));
+    (is_method && is_target && is_end).then_some(method)
+}
+
+/// A line of a head.
+enum Line<'a> {
+    Request(&'a str),
+    Header(&'a str, &'a [u8]),
+    /// `:path: /`, a comment.
+    Other,
+}
+
+/// `None` for a line that belongs to no head.
+fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
+    let text = bare(text);
+    if let Some(method) = is_request_line(text) {
+        return Some(Line::Request(method));
+    }
+    if let Some(pseudo) = text.strip_prefix(b":") {
+        let (name, value) = header(pseudo)?;
+        let method = str::from_utf8(value).ok().filter(|method| !method.is_empty() && method.bytes().all(is_token));
+        return Some(method.filter(|_| name == "method").map_or(Line::Other, Line::Request));
+    }
+    let is_quoted = |name: &str| name.contains(['\'', '"', '`']);
+    if let Some((name, value)) = header(text)
+        && !is_quoted(name)
+    {
+        return Some(Line::Header(name, value));
+    }
+    // `HTTP_X_TWENTY_WEBHOOK_TIMESTAMP=1790932471733`, `x-twenty-webhook-timestamp<TAB>1790932471733`
+    let at = text.iter().position(|byte| b"=\t|".contains(byte))?;
+    let (name, value) = text.split_at_checked(at)?;
+    let name = str::from_utf8(name).ok()?.trim();
+    let is_name = !name.is_empty() && name.len() < 100 && name.bytes().all(is_token) && !is_quoted(name);
+    let value = value.get(1..)?.trim_ascii();
+    (is_name && names.is_signature(name)).then_some(Line::Header(name, value))
+}
+
+/// Without the prefix that curl or Markdown put before a line.
+fn bare(line: &[u8]) -> &[u8] {
+    let line = line.trim_ascii_start();
+    let line = [&b"> "[..], b"| "].iter().find_map(|prefix| line.strip_prefix(*prefix)).unwrap_or(line);
+    if line == b">" { b"" } else { line.trim_ascii() }
+}
+
+fn is_comment(line: &[u8]) -> bool {
+    line.starts_with(b"#") || line.starts_with(b"//")
+}
+
+/// Lines that may be a head.
+#[derive(Default)]
+struct Head {
+    start: usize,
+    method: Option<String>,
+    headers: Headers,
+    /// A header has a blank value, so the next line may be it: browsers' panes show it so.
+    waits_for_value: bool,
+    is_quoted: bool,
+}
+
+/// The requests in a text that have the signature's headers.
+pub(super) fn requests(text: &[u8], names: &Names) -> Found {
+    let mut found = Found::default();
+    let mut head: Option<Head> = None;
+    let mut at = 0;
+    while found.deliveries.len() < MAX_DELIVERIES {
+        let (content, next) = line_at(text, at).unwrap_or((b"", text.len()));
+        let is_end = at >= text.len();
+        match line(content, names) {
+            Some(line) if !is_end => {
+                add(head.get_or_insert_with(|| Head { start: at, ..Head::default() }), line, content, names);
+                let is_long =
+                    |head: &Head| at.saturating_sub(head.start) > MAX_HEAD || head.headers.len() > MAX_HEADERS;
+                head = head.filter(|head| !is_long(head));
+                at = next;
+                continue;
+            }
+            _ => {}
+        }
+        let value = bare(content);
+        if let Some(waiting) = head.as_mut().filter(|head| head.waits_for_value && !value.is_empty() && !is_end) {
+            if let Some((_, empty)) = waiting.headers.last_mut() {
+                *empty = value.to_vec();
+            }
+            waiting.waits_for_value = false;
+            at = next;
+            continue;
+        }
+        // A comment within a head, or before its first header.
+        if is_comment(value) && head.as_ref().is_some_and(|head| !names.are_in(&head.headers)) {
+            at = next;
+            continue;
+        }
+        let ended = head.take().filter(|head| names.are_in(&head.headers));
+        at = match ended {
+            Some(head) => {
+                let start = if value.is_empty() { next } else { at };
+                let number = found.deliveries.len().saturating_add(1);
+                let (delivery, end) = delivery(text, head, start, number, names);
+                found.has_headers |= delivery.is_none();
+                found.deliveries.extend(delivery);
+                end.max(next)
+            }
+            None => next,
+        };
+        if is_end {
+            break;
+        }
+    }
+    if let [only] = &mut *found.deliveries {
+        only.place = String::new();
+    }
+    found
+}
+
+fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
+    head.is_quoted |= content.trim_ascii_start().starts_with(b"> ");
+    match line {
+        Line::Request(method) => {
+            // What came before it was no part of this head, unless it were pseudo-headers.
+            if !content.trim_ascii_start().starts_with(b":") {
+                head.headers.clear();
+            }
+            head.method = Some(method.to_owned());
+        }
+        Line::Header(name, value) => {
+            let is_value = head.waits_for_value && !names.is_signature(name);
+            if let Some((_, empty)) = head.headers.last_mut().filter(|_| is_value) {
+                *empty = bare(content).to_vec();
+                head.waits_for_value = false;
+            } else {
+                head.waits_for_value = value.is_empty();
+                head.headers.push((names.sent(name), unquoted(value).to_vec()));
+            }
+        }
+        Line::Other => {}
+    }
+}
+
+/// YAML and shells quote values.
+fn unquoted(value: &[u8]) -> &[u8] {
+    let value = value.strip_suffix(b",").unwrap_or(value);
+    match value {
+        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
+        _ => value,
+    }
+}
+
+/// A delivery whose body begins at an offset, and where its body ends.
+fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Names) -> (Option<Delivery>, usize) {
+    let named = |headers: &Headers, name: &str| {
+        headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    };
+    let declared = named(&head.headers, "content-length").and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
+    let is_chunked = named(&head.headers, "transfer-encoding").is_some();
+    let rest = text.get(start..).unwrap_or_default();
+    // `body: {…}` among the lines: a list of fields, and no request.
+    let field = ["rawBody", "raw_body", "body", "payload", "content", "data"].into_iter().find_map(|name| {
+        named(&head.headers, name).filter(|value| value.starts_with(b"{") || value.starts_with(b"ey"))
+    });
+    let mut notes = Vec::new();
+    let (bodies, len) = match field {
+        Some(value) => {
+            head.headers.retain(|(name, _)| names.role(name).is_some());
+            (body::readings(&value, false), 0)
+        }
+        None => bodies(rest, declared, is_chunked, head.is_quoted, &mut notes),
+    };
+    if notes.is_empty() {
+        head.headers.retain(|(name, _)| !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
+    }
+    let bodies: Vec<_> = bodies.into_iter().filter(|body| !body.trim_ascii().is_empty()).collect();
+    let end = start.saturating_add(len);
+    let bodies = if bodies.is_empty() && declared == Some(0) { vec![Vec::new()] } else { bodies };
+    let method = head.method.as_deref();
+    let bodies =
+        if bodies.is_empty() && method.is_some_and(|method| method != "POST") { vec![Vec::new()] } else { bodies };
+    let is_elsewhere = bodies.first().is_some_and(|body| body.starts_with(b"< ") || body.starts_with(b"@"));
+    let delivery = Delivery::new(method, head.headers, bodies, format!("request {number}")).filter(|_| !is_elsewhere);
+    (delivery.map(|delivery| Delivery { notes, ..delivery }), end)
+}
+
+/// Readings of the body that a text begins with, and where it ends.
+fn bodies(
+    rest: &[u8],
+    declared: Option<usize>,
+    is_chunked: bool,
+    is_quoted: bool,
+    notes: &mut Vec<String>,
+) -> (Vec<Vec<u8>>, usize) {
+    if is_chunked && let Some((body, len)) = body::unchunk(rest) {
+        return (vec![body], len);
+    }
+    if let Some(declared) = declared
+        && let Some((body, behind)) = rest.split_at_checked(declared)
+    {
+        let next = behind.trim_ascii_start();
+        let is_separated = line_at(next, 0).is_none_or(|(line, _)| body::is_separator(line) || line.starts_with(b"<"));
+        if is_separated && (declared > 0 || next.is_empty() || !next.starts_with(b"{")) {
+            return (vec![body.to_vec()], declared);
+        }
+    }
+    let skipped = between(rest, is_quoted);
+    let text = rest.get(skipped..).unwrap_or_default();
+    // A separator that comes first: there is no body.
+    let is_none = line_at(text, 0).is_none_or(|(line, _)| body::is_separator(line) && !line.starts_with(b"> {"));
+    if let Some(declared) = declared.filter(|_| skipped > 0 && text.starts_with(b"{"))
+        && let Some((body, behind)) = text.split_at_checked(declared)
+        && body.ends_with(b"}")
+        && behind.first().is_none_or(u8::is_ascii_whitespace)
+    {
+        return (vec![body.to_vec()], skipped.saturating_add(declared));
+    }
+    let len = if is_none { 0 } else { body::end(text).unwrap_or(text.len()) };
+    let found = text.get(..len).unwrap_or_default();
+    let found = if found.starts_with(b"> {") { found.get(2..).unwrap_or_default() } else { found };
+    if let Some(declared) = declared.filter(|declared| *declared != found.len() && !is_none) {
+        let trimmed = body::without_line_ends(found);
+        if trimmed.len() != declared {
+            notes.push(format!("content-length says {declared} bytes, and the file has {}", found.len()));
+        }
+    }
+    let trimmed = body::without_line_ends(found);
+    let mut all = vec![trimmed.to_vec()];
+    if trimmed.len() < found.len() {
+        all.push(found.to_vec());
+    }
+    // Whatever follows the JSON text.
+    if let Some(json) = str::from_utf8(trimmed).ok().and_then(|text| text.get(..end_of_value(text)?))
+        && json.len() < trimmed.len()
+    {
+        all.push(json.as_bytes().to_vec());
+    }
+    (all, skipped.saturating_add(len))
+}
+
+/// How many bytes come before the body: curl's remarks, a fence, a heading.
+fn between(rest: &[u8], is_quoted: bool) -> usize {
+    let mut at = 0;
+    let mut is_first = true;
+    for _ in 0..MAX_LINES_BETWEEN {
+        let Some((line, next)) = line_at(rest, at) else { break };
+        let start = bare(line);
+        if start.starts_with(b"{") && !start.starts_with(b"{ [") {
+            return if line.starts_with(b"> ") {
+                at
+            } else {
+                at.saturating_add(line.len()).saturating_sub(line.trim_ascii_start().len())
+            };
+        }
+        let is_remark = line.starts_with(b"* ") || line.starts_with(b"} [") || line.starts_with(b"{ [");
+        // Another request or a response.
+        let is_other = body::is_separator(line) && !line.starts_with(b"```") && !is_remark;
+        if is_other || (is_first && !line.is_empty() && !is_quoted && !line.starts_with(b"```") && line.len() > 200) {
+            break;
+        }
+        is_first = false;
+        at = next;
+    }
+    // No JSON is near: what follows the blank line.
+    0
+}
