@@ -27,6 +27,7 @@ use twenty_webhook::verify::SystemClock;
 
 use self::{forward::Forward, printer::Printer, save::Captures};
 use crate::{
+    input,
     output::{Failure, Format, harmless_line, note, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
@@ -70,7 +71,7 @@ pub(crate) struct Listen {
 
     /// How many verified captures the directory may hold, and how many unverified ones (these also
     /// 256 MiB at most); the oldest ones of the same kind are removed, by the time in their names
-    #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
+    #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save", value_parser = input::positive)]
     keep: NonZeroUsize,
 
     /// How to show a delivery
@@ -199,7 +200,7 @@ fn cannot_listen(address: &str, error: &io::Error) -> Failure {
 }
 
 /// By Ctrl-C or by SIGTERM.
-async fn asked_to_end() {
+pub(crate) async fn asked_to_end() {
     let ctrl_c = tokio::signal::ctrl_c();
     #[cfg(unix)]
     if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
