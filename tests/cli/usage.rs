@@ -20,6 +20,8 @@ fn wrong_input_is_told() {
         (&["send", "person.created", "--to", "127.0.0.1:3000/x"], "scheme is missing: write http://127.0.0.1:3000/x"),
         (&["send", "person.created", "--to", "localhost"], "scheme is missing: write http://localhost"),
         (&["send", "person.created", "--to", "/x"], "such as http://127.0.0.1:3000/webhooks/twenty"),
+        (&["send", "person.created", "--to", "http://"], "such as http://127.0.0.1:3000/webhooks/twenty"),
+        (&["send", "person.created", "--to", "http://a b/"], "such as http://127.0.0.1:3000/webhooks/twenty"),
         (&["send", to[0], to[1]], "EVENT|FILE"),
         (&["send", "person.created", to[0], to[1], "--count", "0"], "it should be a whole number, 1 or more"),
         (&["send", "person.created", to[0], to[1], "--count", "-"], "it should be a whole number, 1 or more"),

@@ -208,7 +208,7 @@ pub(crate) fn json_line(object: &impl Serialize) -> String {
 }
 
 /// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself allows.
-fn harmless_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);
     }

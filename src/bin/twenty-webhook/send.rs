@@ -1,6 +1,7 @@
 //! `send`: posts deliveries as Twenty does, without a Twenty.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -174,7 +175,11 @@ fn print_request(signed: &SignedDelivery, to: Option<&Target>) -> Result<(), Fai
         return output::print_bytes(&request);
     }
     let shown = String::from_utf8_lossy(&request).replace("\r\n", "\n");
-    output::print(&format!("{}\n", harmless(&shown)))
+    let shown = harmless(&shown);
+    if matches!(shown, Cow::Owned(_)) {
+        note("characters that a terminal acts on are escaped here; in a file or a pipe the body is as it is sent");
+    }
+    output::print(&format!("{shown}\n"))
 }
 
 /// What to send.
