@@ -19,6 +19,16 @@ fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
 }
 
+/// What it says of itself when it has a secret.
+fn greeting(url: &str) -> String {
+    let origin = url.strip_suffix("/webhooks/twenty").unwrap();
+    format!(
+        "listening on {url}\n\
+         Twenty on another machine needs a tunnel, such as cloudflared tunnel --url {origin}\n\
+         Twenty's safe mode blocks private addresses but those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS\n"
+    )
+}
+
 /// The line without its time.
 #[track_caller]
 fn told(line: &str) -> &str {
@@ -45,7 +55,7 @@ fn shows_a_line_for_each_delivery() {
     assert_eq!(shown[2], format!("{event}  repeated, came twice before"));
     assert_eq!(shown[3], "200  verified  -  -");
     assert!(shown[4].starts_with("400  refused   ") && shown[4].contains("JSON"), "{shown:?}");
-    assert_eq!(program.log(), format!("listening on {url}\n"), "and not the secret");
+    assert_eq!(program.log(), greeting(&url), "and not the secret");
 }
 
 #[test]
@@ -437,6 +447,17 @@ fn a_port_alone_is_one_of_this_machine() {
 }
 
 #[test]
+fn a_tunnel_begins_at_an_address_that_can_be_connected_to() {
+    for (any, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]")] {
+        let arguments = ["listen", "--addr", any, "--secret", SECRET];
+        let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+        program.until("it tells of a tunnel", |program| program.log().contains("ALLOWED_INTERNAL_HOSTS\n"));
+        let tunnel = format!("cloudflared tunnel --url http://{local}:{}\n", program.address().port());
+        assert!(program.log().contains(&tunnel), "{}", program.log());
+    }
+}
+
+#[test]
 fn ends_when_asked_to() {
     for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
         let (mut program, url) = listen(&[]);
@@ -459,9 +480,14 @@ fn listen_unread(options: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(process.stderr.take().unwrap());
-    let mut greeting = String::new();
-    log.read_line(&mut greeting).unwrap();
-    let url = greeting.trim().strip_prefix("listening on ").unwrap().to_owned();
+    let mut text = String::new();
+    log.read_line(&mut text).unwrap();
+    let url = text.trim().strip_prefix("listening on ").unwrap().to_owned();
+    for line in greeting(&url).lines().skip(1) {
+        text.clear();
+        log.read_line(&mut text).unwrap();
+        assert_eq!(text.trim(), line);
+    }
     (process, log, url)
 }
 

@@ -9,9 +9,11 @@ mod doctor;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 mod inbox;
 mod listen;
+mod print;
 mod replay;
 mod save;
 mod send;
+mod show;
 mod types;
 mod usage;
 mod verify;

@@ -4,7 +4,11 @@ use std::{
     collections::HashSet,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener},
-    sync::Arc,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -18,7 +22,7 @@ use twenty_webhook::{
     testing::{Delivery, Forgery},
 };
 
-use super::{Directory, Program, SECRET, lines, listen, run, run_with, upstream::Upstream};
+use super::{Directory, Program, SECRET, TOOL, lines, listen, run, run_with, stub::Stub, upstream::Upstream};
 
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
@@ -105,6 +109,59 @@ fn an_unknown_object_is_noted() {
     let done = run(&["send", "rocket.launched", "--to", &upstream.url]);
     assert!(done.code == 0 && done.log.contains("rocket is no object that every Twenty has"), "{done:?}");
     assert_eq!(json(&upstream.requests()[0].body)["eventName"], "rocket.launched");
+}
+
+/// Bodies of whatever kind are shown for 4xx and 5xx only, bounded, with an indent, and without control characters.
+#[test]
+fn the_body_of_an_error_is_shown() {
+    let long = format!("{}{}", "a".repeat(499), "b".repeat(100_000));
+    let cases = [
+        (200, "fine", ""),
+        (302, "elsewhere", ""),
+        (400, "", ""),
+        (400, "{\"message\":\"no such field\"}", "  {\"message\":\"no such field\"}\n"),
+        (500, "one\r\n200 in 1 ms\u{1b}[2J\u{9b}\u{202e}", "  one\n  200 in 1 ms\\u{1b}[2J\\u{9b}\\u{202e}\n"),
+        (503, &long, &format!("  {}b\n  …\n", "a".repeat(499))),
+        (599, &"é\n".repeat(21), &format!("{}  …\n", "  é\n".repeat(20))),
+    ];
+    for (status, body, expected) in cases {
+        let stub = Stub::saying(status, body);
+        let done = run(&["send", "person.created", "--to", &stub.url]);
+        let shown = done.output.split_once(&format!("the body of the {status}:\n")).map_or("", |(_, shown)| shown);
+        assert_eq!(shown, expected, "{done:?}");
+        let capture = "x: y\n\n{}";
+        let replayed = run_with(&["replay", "-", "--to", &stub.url], &[], capture.as_bytes());
+        assert!(replayed.output.ends_with(expected), "{replayed:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn when_it_is_interrupted_it_tells_how_it_went() {
+    for signal in ["-INT", "-TERM"] {
+        let begun = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&begun);
+        let stub = Stub::start(move |_| {
+            // Two are answered, the others are not.
+            if count.fetch_add(1, Ordering::SeqCst) >= 2 {
+                thread::sleep(Duration::from_secs(60));
+            }
+            (200, Vec::new(), String::new())
+        });
+        let arguments =
+            ["send", "person.created", "--to", &stub.url, "--count", "100", "--concurrency", "1", "--secret", SECRET];
+        let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
+        program.until("the third one waits", |_| begun.load(Ordering::SeqCst) >= 3);
+        program.signal(signal);
+        assert_eq!(program.wait().code(), Some(1), "{signal}");
+        let log = program.log();
+        let missing = log.strip_prefix("interrupted: ").and_then(|log| log.strip_suffix(" of 100 were not answered\n"));
+        let answered = 100 - missing.unwrap().parse::<u32>().unwrap();
+        let lines = program.lines();
+        assert!((2..100).contains(&answered), "{log}");
+        assert!(lines[0].starts_with(&format!("{answered} deliveries in ")), "{lines:?}");
+        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["200", "2"]);
+    }
 }
 
 #[test]
@@ -233,7 +290,7 @@ fn gives_up_when_twenty_would() {
     let done = run(&["send", "person.created", "--to", &upstream.url, "--count", "2"]);
     assert_eq!(done.code, 1);
     assert!(done.output.contains("\n  no answer in time          2\n"), "{done:?}");
-    assert!(done.output.contains("within 5 s, after which Twenty gives up"), "{done:?}");
+    assert!(done.output.ends_with("\nno answer within 5 s, after which Twenty gives up\n"), "{done:?}");
 }
 
 #[test]

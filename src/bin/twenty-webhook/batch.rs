@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::{
     client::Client,
+    listen::asked_to_end,
     output::{self, Failure},
     tally::Tally,
     target::Target,
@@ -29,7 +30,7 @@ pub(crate) struct Ready {
     pub(crate) body: Bytes,
 }
 
-/// Posts deliveries to an address and tells how it went. Each is made when its turn has come: its timestamp should be fresh.
+/// Posts deliveries to an address and tells how it went; by Ctrl-C, how it went until then. Each is made when its turn has come: its timestamp should be fresh.
 ///
 /// `hint`: what to do about a 401.
 pub(crate) fn post(
@@ -43,8 +44,22 @@ pub(crate) fn post(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::about("the runtime", &error))?;
     let began = Instant::now();
-    let tally = runtime.block_on(post_all(&client, concurrency, progress_bar(count), deliveries))?;
-    let code = if tally.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    let progress = progress_bar(count);
+    let tally = runtime.block_on(async {
+        let mut tally = Tally::default();
+        tokio::select! {
+            biased;
+            () = asked_to_end() => {}
+            posted = post_all(&client, concurrency, &progress, deliveries, &mut tally) => posted?,
+        }
+        Ok::<_, Failure>(tally)
+    })?;
+    progress.finish_and_clear();
+    let missing = count.saturating_sub(tally.total());
+    if missing > 0 {
+        output::note(&format!("interrupted: {missing} of {count} were not answered"));
+    }
+    let code = if missing == 0 && tally.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     output::print(&tally.summary(began.elapsed(), hint))?;
     Ok(code)
 }
@@ -52,13 +67,13 @@ pub(crate) fn post(
 async fn post_all(
     client: &Client,
     concurrency: NonZeroUsize,
-    progress: ProgressBar,
+    progress: &ProgressBar,
     deliveries: impl Iterator<Item = Result<Ready, Failure>>,
-) -> Result<Tally, Failure> {
-    let mut tally = Tally::default();
+    tally: &mut Tally,
+) -> Result<(), Failure> {
     let mut under_way = JoinSet::new();
     let mut answered = |answer: Result<_, JoinError>| {
-        // No task is aborted, so this could only be a panic.
+        // No task that is waited for is aborted, so this could only be a panic.
         tally.add(answer.unwrap_or_else(|error| resume_unwind(error.into_panic())));
         progress.inc(1);
     };
@@ -75,8 +90,7 @@ async fn post_all(
     while let Some(answer) = under_way.join_next().await {
         answered(answer);
     }
-    progress.finish_and_clear();
-    Ok(tally)
+    Ok(())
 }
 
 /// On standard error, if that is a terminal.

@@ -26,8 +26,11 @@ use crate::{
 /// How long Twenty waits.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of an answer's body is read, so that the connection can be used again. Nobody looks at it.
+/// How much of an answer's body is read, so that the connection can be used again.
 const ANSWER_LIMIT: usize = 1 << 20;
+
+/// How much of it is kept when the status is 4xx or 5xx, in bytes.
+const KEPT: usize = 1 << 11;
 
 /// Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -73,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) latency: Duration,
     /// Where a redirect leads, as the target wrote it.
     pub(crate) location: Option<String>,
+    /// The beginning of the body, when the status is 4xx or 5xx.
+    pub(crate) body: Vec<u8>,
     /// The `Date` header.
     pub(crate) date: Option<HeaderValue>,
 }
@@ -116,12 +121,20 @@ impl Client {
             let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
             let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
             let date = response.headers().get(header::DATE).cloned();
+            let is_error = status.is_client_error() || status.is_server_error();
+            let mut rest = Limited::new(response.into_body(), ANSWER_LIMIT);
+            let mut body = Vec::new();
             // A longer answer, or one that breaks off, has a status all the same.
-            let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-            Ok((status.as_u16(), location, date))
+            while let Some(Ok(frame)) = rest.frame().await {
+                let room = if is_error { KEPT.saturating_sub(body.len()) } else { 0 };
+                body.extend(frame.data_ref().into_iter().flatten().take(room));
+            }
+            Ok((status.as_u16(), location, body, date))
         };
         match timeout(TIMEOUT, exchange).await {
-            Ok(Ok((status, location, date))) => Ok(Answer { status, latency: began.elapsed(), location, date }),
+            Ok(Ok((status, location, body, date))) => {
+                Ok(Answer { status, latency: began.elapsed(), location, body, date })
+            }
             Ok(Err(error)) => Err(PostError::Failed(error)),
             Err(_) => Err(PostError::TooLate),
         }

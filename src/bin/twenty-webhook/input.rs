@@ -3,6 +3,7 @@
 use std::{
     fs::{DirEntry, File},
     io::{self, Read},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +23,11 @@ pub(crate) fn name(file: &Path) -> String {
         return "standard input".to_owned();
     }
     harmless_line(&file.display().to_string()).into_owned()
+}
+
+/// A number of at least one, for an option.
+pub(crate) fn positive(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "it should be a whole number, 1 or more")
 }
 
 /// The whole content; of standard input for `-`.

@@ -105,7 +105,17 @@ pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T, Failure> 
 
 /// To standard output. Nobody reads it any more: no reason to fail, the exit code still tells.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match write_out(text) {
+    printed(write_out(text))
+}
+
+/// The same, with bytes that must stay as they are: never for a terminal.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+fn printed(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::about("standard output", &error)),
         _ => Ok(()),
     }
@@ -198,7 +208,7 @@ pub(crate) fn json_line(object: &impl Serialize) -> String {
 }
 
 /// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself allows.
-fn harmless_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);
     }

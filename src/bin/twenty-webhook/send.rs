@@ -1,13 +1,15 @@
 //! `send`: posts deliveries as Twenty does, without a Twenty.
 
 use std::{
+    borrow::Cow,
+    io::{self, IsTerminal},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
 };
 
-use axum::http::Method;
+use axum::http::{Method, Uri, uri::PathAndQuery};
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -15,7 +17,7 @@ use clap::{
 use serde_json::Value;
 use twenty_webhook::{
     event::EventName,
-    testing::{Delivery, Forgery},
+    testing::{Delivery, Forgery, SignedDelivery},
 };
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ use crate::{
     capture::Capture,
     client::header_map,
     input,
-    output::{Failure, note},
+    output::{self, Failure, harmless, harmless_line, note},
     secrets::SecretOptions,
     target::Target,
     time,
@@ -38,33 +40,43 @@ Examples:
   twenty-webhook send person.created --to http://localhost:3000/
   twenty-webhook send person.updated --set record.jobTitle=CTO --to http://localhost:3000/
   twenty-webhook send company.created --count 1000 --to http://localhost:3000/
+  twenty-webhook send --list
+  twenty-webhook send person.created --print > person.http
   twenty-webhook send person.created --forge tampered --to http://localhost:3000/";
 
 /// Post sample deliveries, signed as Twenty signs them.
 ///
 /// Exits with 0 when every one was answered with a 2xx status within 5 seconds, after which Twenty gives up; and with 1
-/// otherwise, so a forged one should make it 1.
+/// otherwise, so a forged one should make it 1. Ctrl-C prints what was answered until then, with exit code 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
     /// An event's name, for a sample of it; or a file (a path with a slash, or that ends with .json or .http, or `-`), for its body
-    #[arg(value_name = "EVENT|FILE")]
-    what: Source,
+    #[arg(value_name = "EVENT|FILE", required_unless_present = "list")]
+    what: Option<Source>,
 
     /// The receiver's address
-    #[arg(long, value_name = "URL")]
-    to: Target,
+    #[arg(long, value_name = "URL", required_unless_present_any = ["list", "print"])]
+    to: Option<Target>,
+
+    /// List the events that there are samples of, and send nothing. `subscription` is an example of an object of your own
+    #[arg(long)]
+    list: bool,
+
+    /// Print the request with its headers, its signature and its body, and send nothing
+    #[arg(long, conflicts_with = "count")]
+    print: bool,
 
     /// Another value at a path of the body: record.jobTitle=CTO. What is JSON goes there as JSON; repeatable
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Change>,
 
     /// How many to send. Each is an event of its own: with an event date of its own, and of a record of its own
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = input::positive)]
     count: NonZeroUsize,
 
     /// How many may wait for their answer at once; Twenty sends up to 20
-    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = input::positive)]
     concurrency: NonZeroUsize,
 
     /// Send what a receiver must refuse
@@ -77,30 +89,45 @@ pub(crate) struct Send {
 
 impl Send {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let file = if let Source::File(file) = &self.what { Some(&**file) } else { None };
+        if self.list {
+            let names = Delivery::samples().map(|sample| format!("{}\n", sample.name()));
+            output::print(&names.collect::<String>())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        // clap requires it without `--list`.
+        let what = self.what.as_ref().ok_or_else(|| Failure::new("no event and no file"))?;
+        let file = if let Source::File(file) = what { Some(&**file) } else { None };
         self.secret.check_standard_input(file)?;
         let signer = self.secret.signer()?;
-        let template = self.what.delivery()?;
+        let template = what.delivery()?;
+        let has_own_date = file.is_none() || self.count > NonZeroUsize::MIN;
         let count = self.count.get() as u64;
         // Wrong options are told before anything is sent.
-        let first = self.nth(&template, 0)?;
+        let first = self.nth(&template, 0, has_own_date)?;
+        self.warn_about_changes(&first);
+        let sign = |delivery: &Delivery| match self.forge {
+            Some(forgery) => delivery.forge(forgery, &signer),
+            None => delivery.sign(&signer),
+        };
+        if self.print {
+            print_request(&sign(&first), self.to.as_ref())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let to = self.to.as_ref().ok_or_else(|| Failure::new("no --to"))?;
         let deliveries = (0..count).map(|number| {
-            let delivery = if number == 0 { first.clone() } else { self.nth(&template, number)? };
-            let signed = match self.forge {
-                Some(forgery) => delivery.forge(forgery, &signer),
-                None => delivery.sign(&signer),
-            };
+            let delivery = if number == 0 { first.clone() } else { self.nth(&template, number, has_own_date)? };
+            let signed = sign(&delivery);
             let headers = header_map(signed.headers())?;
             Ok(Ready { method: Method::POST, headers, body: signed.body().clone() })
         });
         let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
-        batch::post(&self.to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
+        batch::post(to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
     }
 
     /// One of the deliveries. A file's goes as it is, when it is the only one.
-    fn nth(&self, template: &Delivery, number: u64) -> Result<Delivery, Failure> {
+    fn nth(&self, template: &Delivery, number: u64, has_own_date: bool) -> Result<Delivery, Failure> {
         let mut delivery = template.clone();
-        if self.count > NonZeroUsize::MIN || matches!(self.what, Source::Event(_)) {
+        if has_own_date {
             let later = jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
             let date = time::now().checked_add(later).unwrap_or(jiff::Timestamp::MAX);
             let told = format!("{date:.3}");
@@ -117,6 +144,42 @@ impl Send {
         }
         Ok(delivery)
     }
+
+    /// A mistake that nothing else shows: a field of the record that was put beside the record.
+    fn warn_about_changes(&self, delivery: &Delivery) {
+        let record = if delivery.name().metadata_name().is_some() { "event" } else { "record" };
+        for Change { path, .. } in &self.set {
+            if path.split('.').next() != Some(record) {
+                let path = harmless_line(path);
+                note(&format!("--set {path} is outside of {record}: a field of the record is {record}.{path}"));
+            }
+        }
+    }
+}
+
+/// The request as it goes over the wire; on a terminal, without characters that a terminal acts on. `verify` and
+/// `replay` read it.
+fn print_request(signed: &SignedDelivery, to: Option<&Target>) -> Result<(), Failure> {
+    let uri = to.map(Target::uri);
+    let path = uri.and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str);
+    let mut head = format!("POST {path} HTTP/1.1\r\n");
+    if let Some(authority) = uri.and_then(Uri::authority) {
+        head += &format!("host: {authority}\r\n");
+    }
+    for (name, value) in signed.headers() {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("content-length: {}\r\n\r\n", signed.body().len());
+    let request = [head.as_bytes(), signed.body()].concat();
+    if !io::stdout().is_terminal() {
+        return output::print_bytes(&request);
+    }
+    let shown = String::from_utf8_lossy(&request).replace("\r\n", "\n");
+    let shown = harmless(&shown);
+    if matches!(shown, Cow::Owned(_)) {
+        note("characters that a terminal acts on are escaped here; in a file or a pipe the body is as it is sent");
+    }
+    output::print(&format!("{shown}\n"))
 }
 
 /// What to send.
@@ -130,12 +193,16 @@ impl Source {
     fn delivery(&self) -> Result<Delivery, Failure> {
         match self {
             Self::Event(name) => {
-                let is_of_twenty = Delivery::samples().any(|sample| sample.name().object() == name.object());
+                let is_of_twenty = name.metadata_name().is_some()
+                    || Delivery::samples().any(|sample| sample.name().object() == name.object());
                 if !is_of_twenty {
                     note(&format!(
                         "{} is no object that every Twenty has: sending a record of a made-up one",
                         name.object()
                     ));
+                }
+                if let Some(problem) = never_sent(name) {
+                    note(&format!("no Twenty sends {name}: {problem}"));
                 }
                 Ok(Delivery::sample(name.clone()))
             }
@@ -182,6 +249,24 @@ impl FromStr for Change {
         let (path, value) = text.split_once('=').ok_or("it should be PATH=VALUE, such as record.jobTitle=CTO")?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
         Ok(Self { path: path.to_owned(), value })
+    }
+}
+
+/// Why no version of Twenty sends such an event, if so.
+fn never_sent(name: &EventName) -> Option<&'static str> {
+    let kind = name.metadata_name();
+    let has_action = |sample: &Delivery| {
+        sample.name().metadata_name().is_some() == kind.is_some() && sample.name().action() == name.action()
+    };
+    let object = kind.unwrap_or_else(|| name.object());
+    if !object.starts_with(|c: char| c.is_ascii_lowercase()) || object.contains('.') {
+        Some("an object's name is one word that begins with a lower-case letter, such as person")
+    } else if Delivery::samples().any(|sample| has_action(&sample)) {
+        None
+    } else if kind.is_some() {
+        Some("metadata is created, updated or deleted")
+    } else {
+        Some("a record is created, updated, deleted, restored or destroyed")
     }
 }
 

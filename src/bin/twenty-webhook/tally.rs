@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     first_error: Option<PostError>,
     /// Where the first redirect leads.
     location: Option<String>,
+    /// The first body of a 4xx or 5xx answer, and its status.
+    body: Option<(u16, Vec<u8>)>,
 }
 
 impl Tally {
@@ -28,6 +30,9 @@ impl Tally {
                 self.successes = self.successes.saturating_add(u64::from(answer.is_success()));
                 self.latencies.push(answer.latency);
                 self.location = self.location.take().or(answer.location);
+                if self.body.is_none() && !answer.body.is_empty() {
+                    self.body = Some((answer.status, answer.body));
+                }
                 answer.status.to_string()
             }
             Err(error) => {
@@ -38,6 +43,10 @@ impl Tally {
         };
         let count = self.answers.entry(label).or_default();
         *count = count.saturating_add(1);
+    }
+
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
     }
 
     /// Whether every delivery was answered with a 2xx status.
@@ -67,8 +76,15 @@ impl Tally {
                 summary += &format!("the redirect leads to {}: give Twenty that address\n", shortened(location));
             }
         }
-        if let Some(error) = &self.first_error {
-            summary += &format!("{} {}\n", styled(style::BAD, "no answer:"), harmless_line(&error.to_string()));
+        if let Some((status, body)) = &self.body {
+            summary += &format!("the body of the {status}:\n{}", indented(body));
+        }
+        match &self.first_error {
+            Some(PostError::TooLate) => summary += &format!("{}\n", styled(style::BAD, PostError::TooLate)),
+            Some(error) => {
+                summary += &format!("{} {}\n", styled(style::BAD, "no answer:"), harmless_line(&error.to_string()));
+            }
+            None => {}
         }
         summary
     }
@@ -88,6 +104,21 @@ impl Tally {
     fn style(label: &str) -> anstyle::Style {
         if label.starts_with('2') { style::GOOD } else { style::BAD }
     }
+}
+
+/// The beginning of a body, whatever it is: a few lines, harmless, and with an indent, so that none looks like one of
+/// the summary's.
+fn indented(body: &[u8]) -> String {
+    const CHARS: usize = 500;
+    const LINES: usize = 20;
+    let text = String::from_utf8_lossy(body);
+    let end = text.char_indices().nth(CHARS).map_or(text.len(), |(end, _)| end);
+    let mut lines = text.get(..end).unwrap_or_default().lines();
+    let mut shown: String = lines.by_ref().take(LINES).map(|line| format!("  {}\n", harmless_line(line))).collect();
+    if end < text.len() || lines.next().is_some() {
+        shown += "  …\n";
+    }
+    shown
 }
 
 /// Of sorted latencies.
@@ -125,7 +156,9 @@ mod tests {
 
     #[test]
     fn anything_but_2xx_is_a_failure() {
-        let answered = |status| Ok(Answer { status, latency: Duration::from_millis(1), location: None, date: None });
+        let answered = |status| {
+            Ok(Answer { status, latency: Duration::from_millis(1), location: None, body: Vec::new(), date: None })
+        };
         for (status, expected) in [(200, true), (202, true), (199, false), (301, false), (401, false), (503, false)] {
             let mut tally = Tally::default();
             tally.add(answered(status));

@@ -63,7 +63,14 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+        const EXAMPLE: &str = "it should be a whole address, such as http://127.0.0.1:3000/webhooks/twenty";
+        if text.is_empty() || text.starts_with('/') {
+            return Err(EXAMPLE.to_owned());
+        }
+        if !text.contains("://") {
+            return Err(format!("the scheme is missing: write http://{text}"));
+        }
+        let uri: Uri = text.parse().map_err(|error| format!("{EXAMPLE} ({error})"))?;
         match uri.scheme_str() {
             Some("http" | "https") => {}
             _ => return Err("it should begin with http:// or https://".to_owned()),

@@ -5,6 +5,8 @@ mod report;
 mod sample;
 mod webhooks;
 
+pub(crate) use self::probe::is_private;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use axum::http::HeaderValue;

@@ -77,7 +77,7 @@ pub(super) async fn check_address(
 }
 
 /// Whether it is an address that means another machine, or none, elsewhere.
-fn is_private(ip: IpAddr) -> bool {
+pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let is_shared = matches!(ip.octets(), [100, 64..=127, ..]);

@@ -123,7 +123,7 @@ mod tests {
     fn a_slow_answer_is_told() {
         let answered = |status, millis| {
             let latency = Duration::from_millis(millis);
-            judge_genuine(Ok(Answer { status, latency, location: None, date: None })).0
+            judge_genuine(Ok(Answer { status, latency, location: None, body: Vec::new(), date: None })).0
         };
         assert_eq!(answered(200, 1000), Status::Ok);
         assert_eq!(answered(202, 1001), Status::Warn);
@@ -133,8 +133,9 @@ mod tests {
 
     #[test]
     fn a_forgery_must_be_refused() {
-        let answered =
-            |status| judge_forged(Ok(Answer { status, latency: Duration::ZERO, location: None, date: None })).0;
+        let answered = |status| {
+            judge_forged(Ok(Answer { status, latency: Duration::ZERO, location: None, body: Vec::new(), date: None })).0
+        };
         let expected =
             [(401, Status::Ok), (403, Status::Warn), (500, Status::Warn), (200, Status::Fail), (204, Status::Fail)];
         for (status, expected) in expected {

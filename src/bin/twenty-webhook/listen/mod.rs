@@ -6,11 +6,12 @@ mod printer;
 mod repetition;
 mod report;
 mod save;
+mod show;
 mod tee;
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
@@ -23,10 +24,17 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use twenty_webhook::verify::SystemClock;
+use twenty_webhook::{event::EventPattern, verify::SystemClock};
 
-use self::{forward::Forward, printer::Printer, save::Captures};
+use self::{
+    forward::Forward,
+    printer::Printer,
+    save::Captures,
+    show::{Part, View},
+};
 use crate::{
+    doctor::is_private,
+    input,
     output::{Failure, Format, harmless_line, note, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
@@ -40,13 +48,14 @@ A delivery that this process forwarded before is answered 508: --forward-to lead
 that removes `Via` hides a loop.
 
 The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
-displayName, updatedFields, repetition (how many times it came before), previousSecret and forwarded; of a refused one refusal and \
-causes; of a saved one capture.
+displayName, updatedFields, unexpected (members of unexpected types, which read as absent), repetition (how many times it came \
+before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture; with --show, record or body.
 
 Examples:
   twenty-webhook listen
   twenty-webhook listen --secret-file secret.txt --forward-to http://localhost:8080/webhooks/twenty
-  twenty-webhook listen --save captures --format json | jq .event";
+  twenty-webhook listen --show record --filter 'person.*' --filter company.updated
+  twenty-webhook listen --format json --show record | jq .record.name";
 
 /// Receive deliveries, verify them and show each one as it comes.
 ///
@@ -70,12 +79,21 @@ pub(crate) struct Listen {
 
     /// How many verified captures the directory may hold, and how many unverified ones (these also
     /// 256 MiB at most); the oldest ones of the same kind are removed, by the time in their names
-    #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save")]
+    #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save", value_parser = input::positive)]
     keep: NonZeroUsize,
 
     /// How to show a delivery
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    /// Show a verified delivery's JSON, too: on a terminal a member a line, elsewhere all on one line
+    #[arg(long, value_enum, value_name = "PART")]
+    show: Option<Part>,
+
+    /// Show only verified deliveries of these events, such as `person.*`; repeatable. What is not shown is answered,
+    /// saved and forwarded all the same, and requests that are refused are always shown
+    #[arg(long, value_name = "PATTERN")]
+    filter: Vec<EventPattern>,
 
     #[command(flatten)]
     secret: SecretOptions,
@@ -119,7 +137,8 @@ impl Listen {
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
-        let (queue, printer) = Printer::start(verifier.clone(), captures, self.format);
+        let view = View { format: self.format, show: self.show, filter: self.filter };
+        let (queue, printer) = Printer::start(verifier.clone(), captures, view);
         let app = observe::app(verifier, forward, queue.clone());
         let (closed, printed) = (printer.closed, printer.thread);
         let (stopping, stopped) = oneshot::channel();
@@ -166,6 +185,13 @@ impl Listen {
 fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
+    if is_private(address.ip()) {
+        note(&format!(
+            "Twenty on another machine needs a tunnel, such as cloudflared tunnel --url http://{}\n\
+             Twenty's safe mode blocks private addresses but those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS",
+            from_this_machine(address)
+        ));
+    }
     if let Some(forward) = forward {
         note(&format!("forwarding to {}", forward.target()));
     }
@@ -178,6 +204,16 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
             harmless_line(&program()),
         ));
     }
+}
+
+/// Who connects to the unspecified address reaches this machine, but not on every system.
+fn from_this_machine(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// As it was called, so that the command works where this one did.
@@ -199,7 +235,7 @@ fn cannot_listen(address: &str, error: &io::Error) -> Failure {
 }
 
 /// By Ctrl-C or by SIGTERM.
-async fn asked_to_end() {
+pub(crate) async fn asked_to_end() {
     let ctrl_c = tokio::signal::ctrl_c();
     #[cfg(unix)]
     if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

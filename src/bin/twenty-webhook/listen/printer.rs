@@ -25,6 +25,7 @@ use super::{
     repetition::Repetitions,
     report::Report,
     save::Captures,
+    show::View,
 };
 use crate::{
     capture::Capture,
@@ -127,7 +128,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, format: output::Format) -> (Queue, Self) {
+    pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, view: View) -> (Queue, Self) {
         let (queue, unverified, mut deliveries) = Queue::new();
         let (closing, closed) = oneshot::channel();
         let omitted = Arc::clone(&queue.omitted);
@@ -144,9 +145,15 @@ impl Printer {
                 if room.as_ref().is_some_and(|room| room.bytes.is_none()) {
                     report.add_to_refusal("too many long requests at a time: its cause is not looked for, not saved");
                 }
-                output::write_out(&match format {
+                if let Verdict::Accepted(accepted) = &observed.verdict {
+                    report.shown = view.show.and_then(|part| part.of(&accepted.event));
+                    if !view.includes(&accepted.event.name) && !report.is_alarming() {
+                        continue;
+                    }
+                }
+                output::write_out(&match view.format {
                     output::Format::Pretty => report.pretty(),
-                    output::Format::Json => output::json_line(&report),
+                    output::Format::Json => report.json(),
                 })?;
                 // Something waited when they were left out, so this comes after them.
                 let omitted = omitted.swap(0, Ordering::Relaxed);

@@ -3,13 +3,13 @@
 use std::{io, path::PathBuf};
 
 use serde::Serialize;
-use twenty_webhook::event::Record;
+use twenty_webhook::event::{Record, UnexpectedMember};
 
-use super::observe::Accepted;
+use super::{observe::Accepted, show::Shown};
 use crate::{
     client::{Answer, PostError},
     finding::{Finding, is_post},
-    output::{harmless_line, shortened, style, styled, wrapped},
+    output::{self, harmless_line, shortened, style, styled, wrapped},
 };
 
 /// A delivery; the members of a JSON line.
@@ -34,6 +34,9 @@ pub(super) struct Report {
     display_name: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     updated_fields: Vec<String>,
+    /// Members that read as absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unexpected: Vec<String>,
     /// How many times it came before.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) repetition: u64,
@@ -45,6 +48,9 @@ pub(super) struct Report {
     capture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capture_error: Option<String>,
+    /// Added as text, so that it stays as it was sent.
+    #[serde(skip)]
+    pub(super) shown: Option<Shown>,
 }
 
 #[derive(Serialize)]
@@ -74,11 +80,13 @@ impl Report {
             record_id: None,
             display_name: None,
             updated_fields: Vec::new(),
+            unexpected: Vec::new(),
             repetition: 0,
             previous_secret: false,
             forwarded: None,
             capture: None,
             capture_error: None,
+            shown: None,
         }
     }
 
@@ -92,6 +100,7 @@ impl Report {
             Record::Metadata(metadata) => metadata.updated_fields(),
             _ => event.updated_fields.clone().unwrap_or_default(),
         };
+        self.unexpected = event.unexpected().iter().map(unexpected).collect();
         self.previous_secret = event.verified().secret_index() > 0;
         self.forwarded = accepted.forwarded.as_ref().map(Forwarded::new);
     }
@@ -120,7 +129,21 @@ impl Report {
         }
     }
 
-    /// A line, and the diagnosis below it.
+    /// Whether it is shown although nobody asked for such events.
+    pub(super) const fn is_alarming(&self) -> bool {
+        self.capture_error.is_some()
+    }
+
+    /// A JSON object on a line.
+    pub(super) fn json(&self) -> String {
+        let line = output::json_line(self);
+        match (&self.shown, line.strip_suffix("}\n")) {
+            (Some(shown), Some(start)) => format!("{start},\"{}\":{}}}\n", shown.name, shown.compact()),
+            _ => line,
+        }
+    }
+
+    /// A line, and below it what there is to explain or to show.
     pub(super) fn pretty(&self) -> String {
         let time = styled(style::FAINT, self.time.strftime("%H:%M:%SZ"));
         let good = if self.verified && self.status < 300 { style::GOOD } else { style::BAD };
@@ -140,11 +163,17 @@ impl Report {
         if let Some(error) = &self.capture_error {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
         }
+        if !self.unexpected.is_empty() {
+            let text = format!("of an unexpected type, so read as absent: {}", self.unexpected.join(", "));
+            let text = wrapped("    ", &harmless_line(&text));
+            line += &format!("{}\n", styled(style::ODD, text.trim_end()));
+        }
         for (Finding { cause, advice }, number) in self.findings.iter().zip(1..) {
             let cause = wrapped(&format!("    {number}. "), &harmless_line(cause));
             line += &format!("{}\n", styled(style::ODD, cause.trim_end()));
             line += &wrapped("       ", &harmless_line(advice));
         }
+        line += &self.shown.as_ref().map(Shown::pretty).unwrap_or_default();
         line
     }
 
@@ -192,6 +221,10 @@ impl Forwarded {
             Err(error) => Self { status: None, milliseconds: None, location: None, error: Some(error.to_string()) },
         }
     }
+}
+
+fn unexpected(UnexpectedMember { path, found, is_repeated, .. }: &UnexpectedMember) -> String {
+    if *is_repeated { format!("{path} (given twice)") } else { format!("{path} ({found})") }
 }
 
 fn times(count: u64) -> String {
