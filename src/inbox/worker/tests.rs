@@ -7,11 +7,12 @@ use std::sync::{
 
 use tokio::{
     sync::Notify,
-    time::{Duration, sleep},
+    time::{Duration, Instant, sleep, timeout},
 };
 
 use super::super::{
-    Accepted, DeadLetter, EventId, Inbox, InboxBuilder, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
+    Accepted, DeadLetter, EventId, Inbox, InboxBuilder, InboxError, InboxErrorKind, RecordKey, StartError, Stats,
+    StoredEvent,
     store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, TakenEvent, Which},
 };
 use crate::{
@@ -32,6 +33,10 @@ enum Fault {
     FailsWhileTheyRun,
     /// There is one event, and the renewal of its lease panics.
     RenewalPanics,
+    /// There is one event, and for a minute its end is locked by somebody else.
+    EndIsLocked,
+    /// What is put is stored after nobody waits for it any longer.
+    StoresTooLate,
 }
 
 #[derive(Debug)]
@@ -39,8 +44,11 @@ struct Faulty {
     fault: Fault,
     calls: AtomicUsize,
     has_taken: AtomicBool,
+    has_taken_late: AtomicBool,
+    maintained: AtomicUsize,
     work: Notify,
     ends: Mutex<Vec<(Lease, End)>>,
+    begun: Instant,
 }
 
 impl Faulty {
@@ -49,8 +57,11 @@ impl Faulty {
             fault,
             calls: AtomicUsize::new(0),
             has_taken: AtomicBool::new(false),
+            has_taken_late: AtomicBool::new(false),
+            maintained: AtomicUsize::new(0),
             work: Notify::new(),
             ends: Mutex::default(),
+            begun: Instant::now(),
         }
     }
 
@@ -81,6 +92,9 @@ fn unavailable() -> InboxError {
 
 impl Store for Faulty {
     fn put(&self, _: StoredEvent) -> StoreFuture<'_, Put> {
+        if matches!(self.fault, Fault::StoresTooLate) {
+            return Box::pin(std::future::pending());
+        }
         self.answer(Put::Stored)
     }
 
@@ -94,7 +108,9 @@ impl Store for Faulty {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         let had_taken = self.has_taken.swap(true, Ordering::Relaxed);
         let suspects = !take.alone;
-        let ended = vec![true; take.ends.len()];
+        let is_locked = matches!(self.fault, Fault::EndIsLocked) && self.begun.elapsed() < Duration::from_secs(60);
+        let ended = vec![!is_locked; take.ends.len()];
+        let locked = take.ends.iter().map(|(lease, _)| *lease).filter(|_| is_locked).collect();
         self.ends.lock().unwrap().extend(take.ends);
         Box::pin(async move {
             if calls > 10_000 {
@@ -108,7 +124,23 @@ impl Store for Faulty {
                     Ok(Taken { events: (0..take.limit).map(taken).collect(), ..Taken::default() })
                 }
                 Fault::RenewalPanics if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
-                Fault::RenewalPanics => Ok(Taken { ended, ..Taken::default() }),
+                Fault::EndIsLocked if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
+                Fault::StoresTooLate if take.limit > 0 && self.begun.elapsed() > Duration::from_secs(4) => {
+                    let event =
+                        TakenEvent { event: StoredEvent { record: RecordKey::NONE, ..taken(0).event }, ..taken(0) };
+                    Ok(Taken {
+                        events: if self.has_taken_late.swap(true, Ordering::Relaxed) {
+                            Vec::new()
+                        } else {
+                            vec![event]
+                        },
+                        ended,
+                        ..Taken::default()
+                    })
+                }
+                Fault::RenewalPanics | Fault::EndIsLocked | Fault::StoresTooLate => {
+                    Ok(Taken { ended, locked, ..Taken::default() })
+                }
                 Fault::TakesFail | Fault::EverythingFails | Fault::FailsWhileTheyRun => Err(unavailable()),
             }
         })
@@ -127,6 +159,7 @@ impl Store for Faulty {
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.maintained.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.answer(false)
     }
@@ -205,6 +238,136 @@ async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() 
     sleep(Duration::from_secs(10)).await;
     assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more");
     drop(worker);
+}
+
+/// The store is asked once a second until it has the end, and meanwhile others are taken.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_somebody_else_has_locked_is_written_later() {
+    let store = Arc::new(Faulty::new(Fault::EndIsLocked));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let worker = inbox.worker(()).fallback(async |_: crate::WebhookEvent| {}).concurrency(1).start().unwrap();
+    sleep(Duration::from_secs(120)).await;
+    let ends = store.ends.lock().unwrap().len();
+    assert!((55..=62).contains(&ends), "{ends} ends in two minutes");
+    let calls = store.calls.load(Ordering::Relaxed);
+    assert!((120..=300).contains(&calls), "{calls} calls in two minutes");
+    drop(worker);
+}
+
+/// Also an event of no record, which no busy record keeps waiting.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_being_handled_at_once_is_not_handled_beside_that() {
+    let store = Arc::new(Faulty::new(Fault::StoresTooLate));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = async |runs: Arc<AtomicUsize>, _: crate::WebhookEvent| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(5)).await;
+    };
+    let worker = inbox.worker(Arc::clone(&runs)).fallback(handler).start().unwrap();
+    assert_eq!(inbox.accept(verified(0)).await.unwrap(), Accepted::Handled);
+    sleep(Duration::from_secs(10)).await;
+    let ends = std::mem::take(&mut *store.ends.lock().unwrap());
+    assert!(matches!(ends[..], [(_, End::Complete)]), "{ends:?}");
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    drop(worker);
+}
+
+/// A recorder that panics at everything ends neither the worker nor what it forgets by itself.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_recorder_that_panics_ends_no_worker() {
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    struct Panics;
+
+    impl Recorder for Panics {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            panic!("a counter")
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            panic!("a gauge")
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            panic!("a histogram")
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    for fault in [Fault::EverythingFails, Fault::FailsWhileTheyRun, Fault::SuspectIsLocked] {
+        let store = Arc::new(Faulty::new(fault));
+        let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+        metrics::with_local_recorder(&Panics, || {
+            runtime.block_on(async {
+                let worker = inbox.worker(()).fallback(async |_: crate::WebhookEvent| {}).start().unwrap();
+                sleep(Duration::from_secs(60)).await;
+                let calls = store.calls.load(Ordering::Relaxed);
+                assert!(calls > 50, "{fault:?}: {calls} calls in a minute");
+                let maintained = store.maintained.load(Ordering::Relaxed);
+                assert!(maintained > 5, "{fault:?}: {maintained} times in a minute");
+                if matches!(fault, Fault::EverythingFails) {
+                    assert_eq!(inbox.accept(verified(1)).await.unwrap(), Accepted::Handled);
+                }
+                drop(worker);
+            });
+        });
+    }
+}
+
+/// A handler that blocks its thread cannot be cancelled. What others were handling is given back all
+/// the same, and as long as it runs, there is no other worker that could handle its event beside it.
+#[test]
+fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
+    let inbox = InboxBuilder::new().in_memory();
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let state = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(blocked)));
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let ended = runtime();
+    let start = |state| {
+        let handler = async |(runs, blocked): (Arc<AtomicUsize>, Arc<Mutex<_>>), _: crate::WebhookEvent| {
+            let _: &Mutex<std::sync::mpsc::Receiver<()>> = &blocked;
+            if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+                // Until its other end is gone.
+                _ = blocked.lock().unwrap().recv();
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        inbox.worker(state).fallback(handler).start()
+    };
+    ended.block_on(async {
+        for record in 0..4 {
+            inbox.accept(verified(record)).await.unwrap();
+        }
+        let worker = start(state.clone()).unwrap();
+        while state.0.load(Ordering::SeqCst) < 4 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let shutdown = tokio::spawn(worker.shutdown(Duration::ZERO));
+        let given_back = async {
+            while inbox.stats().await.unwrap().ready < 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(120), given_back).await.is_ok(), "{:?}", inbox.stats().await);
+        assert_eq!(shutdown.await.unwrap().cancelled, 4);
+    });
+    // It takes with it whatever does not run.
+    ended.shutdown_background();
+    runtime().block_on(async {
+        assert!(matches!(start(state.clone()), Err(StartError::HasWorker)), "its handler runs");
+        drop(unblock);
+        let worker = loop {
+            match start(state.clone()) {
+                Ok(worker) => break worker,
+                Err(_) => sleep(Duration::from_millis(1)).await,
+            }
+        };
+        drop(worker);
+    });
 }
 
 /// No more handlers run at once than there are slots, whether their events were taken or could not be
