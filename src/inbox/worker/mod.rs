@@ -1,6 +1,8 @@
 //! Handles what is in the inbox.
 
 mod attempt;
+#[cfg(test)]
+mod faulty;
 mod handler;
 mod retry;
 mod run;

@@ -82,6 +82,8 @@ pub(super) struct Supervisor<S: Send + Sync + 'static> {
     /// When there may be some without a notification.
     look_again_at: Instant,
     turn: u64,
+    /// How many events to take at most: fewer after the store failed, as they may be large.
+    most: usize,
     /// How many events the last transaction took.
     started: usize,
     gathering: Duration,
@@ -107,6 +109,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             is_work: true,
             look_again_at: Instant::now(),
             turn: 0,
+            most: BATCH,
             started: 0,
             gathering: Duration::ZERO,
             pause: None,
@@ -153,7 +156,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         if self.is_suspects_turn {
             (usize::from(self.running.is_empty()), true)
         } else if self.is_work && !self.is_alone {
-            (self.shared.slot_count.saturating_sub(self.running.len()).min(BATCH), false)
+            (self.shared.slot_count.saturating_sub(self.running.len()).min(self.most), false)
         } else {
             (0, false)
         }
@@ -224,6 +227,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Ok(taken) => taken,
             Err(error) => {
                 telemetry::worker_failed("take", &error);
+                if limit > 0 {
+                    self.most = limit.div_ceil(2);
+                }
                 let [first, last] = PAUSES;
                 self.pause = Some(self.pause.map_or(first, |pause| pause.saturating_mul(2).min(last)));
                 return;
@@ -244,6 +250,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             done.report(is_held);
         }
         if limit > 0 {
+            self.most = self.most.saturating_mul(2).min(BATCH);
             self.look_again_at = in_time(POLL);
             self.took(&taken, limit, alone);
             self.start(taken, alone);

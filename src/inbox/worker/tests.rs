@@ -1,197 +1,19 @@
-//! What the worker makes of a store that fails.
+//! What the worker makes of a store that fails, and of handlers and recorders that do.
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Duration, Instant, sleep, timeout},
+use tokio::time::{Duration, sleep, timeout};
+
+use super::{
+    super::{
+        Accepted, Inbox, InboxBuilder, StartError,
+        store::{End, Store},
+    },
+    faulty::{Fault, Faulty, taken, verified},
 };
-
-use super::super::{
-    Accepted, DeadLetter, EventId, Inbox, InboxBuilder, InboxError, InboxErrorKind, RecordKey, StartError, Stats,
-    StoredEvent,
-    store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, TakenEvent, Which},
-};
-use crate::{
-    deduplicate::ClaimKey,
-    verify::{Signer, Timestamp, Verified, Verifier},
-};
-
-/// Which of the worker's calls go wrong, and how.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// There is a suspect, and it cannot be taken: another one has locked its row.
-    SuspectIsLocked,
-    /// There was a suspect, and the store fails since.
-    TakesFail,
-    /// Everything that the worker asks for fails.
-    EverythingFails,
-    /// Events can be taken, and then nothing can be written any more.
-    FailsWhileTheyRun,
-    /// There is one event, and the renewal of its lease panics.
-    RenewalPanics,
-    /// There is one event, and for a minute its end is locked by somebody else.
-    EndIsLocked,
-    /// What is put is stored after nobody waits for it any longer.
-    StoresTooLate,
-}
-
-#[derive(Debug)]
-struct Faulty {
-    fault: Fault,
-    calls: AtomicUsize,
-    has_taken: AtomicBool,
-    has_taken_late: AtomicBool,
-    maintained: AtomicUsize,
-    work: Notify,
-    ends: Mutex<Vec<(Lease, End)>>,
-    begun: Instant,
-}
-
-impl Faulty {
-    fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            calls: AtomicUsize::new(0),
-            has_taken: AtomicBool::new(false),
-            has_taken_late: AtomicBool::new(false),
-            maintained: AtomicUsize::new(0),
-            work: Notify::new(),
-            ends: Mutex::default(),
-            begun: Instant::now(),
-        }
-    }
-
-    fn answer<T: Send + 'static>(&self, value: T) -> StoreFuture<'_, T> {
-        let is_failure = matches!(self.fault, Fault::EverythingFails | Fault::FailsWhileTheyRun);
-        Box::pin(async move { if is_failure { Err(unavailable()) } else { Ok(value) } })
-    }
-}
-
-fn verified(record: usize) -> Verified {
-    let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{record}"}}}}"#);
-    let headers = Signer::new("secret").unwrap().sign(&body).pairs();
-    Verifier::new("secret").unwrap().verify(headers, body).unwrap()
-}
-
-fn taken(number: usize) -> TakenEvent {
-    let verified = verified(number);
-    let key = ClaimKey::new("", verified.keys_id(), verified.body());
-    let record = RecordKey::of_body(verified.body());
-    let event = StoredEvent { key, record, accepted_at: Timestamp::from_millis(0), verified };
-    let lease = Lease { event: u64::try_from(number).unwrap(), token: 1 };
-    TakenEvent { lease, event, attempts: 0, interruptions: 0 }
-}
-
-fn unavailable() -> InboxError {
-    InboxError::new(InboxErrorKind::Unavailable, "out of order")
-}
-
-impl Store for Faulty {
-    fn put(&self, _: StoredEvent) -> StoreFuture<'_, Put> {
-        if matches!(self.fault, Fault::StoresTooLate) {
-            return Box::pin(std::future::pending());
-        }
-        self.answer(Put::Stored)
-    }
-
-    fn begin(&self) -> StoreFuture<'_, ()> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let is_failure = matches!(self.fault, Fault::EverythingFails);
-        Box::pin(async move { if is_failure { Err(unavailable()) } else { Ok(()) } })
-    }
-
-    fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
-        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
-        let had_taken = self.has_taken.swap(true, Ordering::Relaxed);
-        let suspects = !take.alone;
-        let is_locked = matches!(self.fault, Fault::EndIsLocked) && self.begun.elapsed() < Duration::from_secs(60);
-        let ended = vec![!is_locked; take.ends.len()];
-        let locked = take.ends.iter().map(|(lease, _)| *lease).filter(|_| is_locked).collect();
-        self.ends.lock().unwrap().extend(take.ends);
-        Box::pin(async move {
-            if calls > 10_000 {
-                // Lets the time go on, so that a loop without a pause ends the test.
-                std::future::pending::<()>().await;
-            }
-            match self.fault {
-                Fault::SuspectIsLocked => Ok(Taken { suspects, ..Taken::default() }),
-                Fault::TakesFail if !had_taken => Ok(Taken { suspects, ..Taken::default() }),
-                Fault::FailsWhileTheyRun if !had_taken => {
-                    Ok(Taken { events: (0..take.limit).map(taken).collect(), ..Taken::default() })
-                }
-                Fault::RenewalPanics if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
-                Fault::EndIsLocked if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
-                Fault::StoresTooLate if take.limit > 0 && self.begun.elapsed() > Duration::from_secs(4) => {
-                    let event =
-                        TakenEvent { event: StoredEvent { record: RecordKey::NONE, ..taken(0).event }, ..taken(0) };
-                    Ok(Taken {
-                        events: if self.has_taken_late.swap(true, Ordering::Relaxed) {
-                            Vec::new()
-                        } else {
-                            vec![event]
-                        },
-                        ended,
-                        ..Taken::default()
-                    })
-                }
-                Fault::RenewalPanics | Fault::EndIsLocked | Fault::StoresTooLate => {
-                    Ok(Taken { ended, locked, ..Taken::default() })
-                }
-                Fault::TakesFail | Fault::EverythingFails | Fault::FailsWhileTheyRun => Err(unavailable()),
-            }
-        })
-    }
-
-    fn lease(&self) -> Option<Duration> {
-        matches!(self.fault, Fault::RenewalPanics).then_some(Duration::from_secs(3))
-    }
-
-    fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
-        Box::pin(async { panic!("as a recorder of the user's could") })
-    }
-
-    fn work(&self) -> &Notify {
-        &self.work
-    }
-
-    fn maintain(&self) -> StoreFuture<'_, bool> {
-        self.maintained.fetch_add(1, Ordering::Relaxed);
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.answer(false)
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.answer(Stats::default())
-    }
-
-    fn dead_letters(&self, _: u64, _: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>> {
-        self.answer(Vec::new())
-    }
-
-    fn dead_letter(&self, _: EventId) -> StoreFuture<'_, Option<DeadLetter>> {
-        self.answer(None)
-    }
-
-    fn redrive(&self, _: Which) -> StoreFuture<'_, Step> {
-        self.answer(Step { count: 0, last: None })
-    }
-
-    fn purge(&self, _: Which) -> StoreFuture<'_, Step> {
-        self.answer(Step { count: 0, last: None })
-    }
-
-    fn erase(&self, _: RecordKey) -> StoreFuture<'_, u64> {
-        self.answer(0)
-    }
-
-    fn compact(&self) -> StoreFuture<'_, bool> {
-        self.answer(false)
-    }
-}
 
 /// A store that answers at once, whatever it answers, is asked a few times a second at most.
 #[tokio::test(start_paused = true)]
@@ -237,6 +59,18 @@ async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() 
     let calls = store.calls.load(Ordering::Relaxed);
     sleep(Duration::from_secs(10)).await;
     assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more");
+    drop(worker);
+}
+
+/// As where they are large and the database is far away.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_taken_at_once_is_taken_in_parts() {
+    let store = Arc::new(Faulty::new(Fault::FewCanBeTaken));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let worker = inbox.worker(()).start().unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let few = store.taken_few.load(Ordering::Relaxed);
+    assert!(few > 10, "{few} takes succeeded in a minute");
     drop(worker);
 }
 
