@@ -1,9 +1,10 @@
 //! From a verified delivery to the store.
 
 use std::{
+    collections::HashSet,
     future::Future,
     pin::Pin,
-    sync::{Mutex, PoisonError, Weak},
+    sync::{Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -38,6 +39,20 @@ pub(super) struct Direct {
     worker: Mutex<Option<Weak<dyn DirectHandler>>>,
     /// What was handled without the store.
     handled: MemoryStore,
+    /// What is being handled so.
+    running: Mutex<HashSet<ClaimKey>>,
+}
+
+/// An event that is being handled without the store, until it is dropped.
+struct Running<'d> {
+    direct: &'d Direct,
+    key: ClaimKey,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.direct.running().remove(&self.key);
+    }
 }
 
 impl Direct {
@@ -45,7 +60,23 @@ impl Direct {
     const CAPACITY: usize = 10_000;
 
     pub(super) fn new() -> Self {
-        Self { worker: Mutex::new(None), handled: MemoryStore::silent(Self::CAPACITY) }
+        Self { worker: Mutex::new(None), handled: MemoryStore::silent(Self::CAPACITY), running: Mutex::default() }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<ClaimKey>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn started(&self, key: ClaimKey) -> Running<'_> {
+        self.running().insert(key);
+        Running { direct: self, key }
+    }
+
+    /// Waits while the event is handled at once: it may have been stored too late.
+    pub(super) async fn ended(&self, key: ClaimKey) {
+        while self.running().contains(&key) {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(super) fn set_worker(&self, worker: Option<Weak<dyn DirectHandler>>) {
@@ -157,6 +188,7 @@ impl Inbox {
                 // Too many run. A copy is handled twice, rather than lost.
                 Err(_) => None,
             };
+            let _running = inner.direct.started(event.key);
             let is_handled = worker.handle(event).await;
             if let Some(claim) = claim {
                 let ended = if is_handled {

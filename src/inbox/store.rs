@@ -166,6 +166,9 @@ impl Take {
 pub(crate) struct Taken {
     /// For each of [`Take::ends`], whether its lease was held.
     pub(crate) ended: Vec<bool>,
+    /// Of [`Take::ends`], what has not ended yet, because somebody else has locked it: the worker
+    /// ends it later.
+    pub(crate) locked: HashSet<Lease>,
     pub(crate) events: Vec<TakenEvent>,
     /// What was taken, but cannot be read: the worker ends it as dead.
     pub(crate) unreadable: Vec<Lease>,

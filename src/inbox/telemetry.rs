@@ -3,7 +3,10 @@
 
 #![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "reported nowhere"))]
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 #[cfg(feature = "metrics")]
 use super::InboxErrorKind;
@@ -15,6 +18,11 @@ use crate::{
     event::Heading,
     verify::Verified,
 };
+
+/// Reports something. A recorder or subscriber of the user's that panics ends nothing here.
+fn report(report: impl FnOnce()) {
+    _ = catch_unwind(AssertUnwindSafe(report));
+}
 
 /// Gives the recorder that is installed the help and the unit of each metric.
 pub(super) fn describe() {
@@ -60,40 +68,46 @@ pub(super) fn loses_on_power_cut(setting: &str) {
 
 /// An event was stored, or found in the store.
 pub(super) fn accepted(put: Put, took: Duration) {
-    #[cfg(feature = "metrics")]
-    {
-        let outcome = match put {
-            Put::Stored => "stored",
-            Put::Duplicate => "duplicate",
-        };
-        metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("twenty_webhook_inbox_store_seconds").record(took);
-    }
+    report(|| {
+        #[cfg(feature = "metrics")]
+        {
+            let outcome = match put {
+                Put::Stored => "stored",
+                Put::Duplicate => "duplicate",
+            };
+            metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(1);
+            metrics::histogram!("twenty_webhook_inbox_store_seconds").record(took);
+        }
+    });
 }
 
 /// An event could not be stored. `then`: `handled`, `failed` or `rejected`.
 pub(super) fn not_stored(error: &InboxError, then: &'static str) {
-    #[cfg(feature = "metrics")]
-    {
-        metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => then).increment(1);
-        metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
-    }
-    #[cfg(feature = "tracing")]
-    {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(then, source, "an event could not be stored in the inbox: {error}");
-    }
+    report(|| {
+        #[cfg(feature = "metrics")]
+        {
+            metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => then).increment(1);
+            metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
+        }
+        #[cfg(feature = "tracing")]
+        {
+            let source = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(then, source, "an event could not be stored in the inbox: {error}");
+        }
+    });
 }
 
 /// The store failed for the worker, which tries again.
 pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
-    #[cfg(feature = "tracing")]
-    {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(call, source, "the inbox's store failed, and the worker tries again: {error}");
-    }
+    report(|| {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => error.kind().label()).increment(1);
+        #[cfg(feature = "tracing")]
+        {
+            let source = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(call, source, "the inbox's store failed, and the worker tries again: {error}");
+        }
+    });
 }
 
 /// The user's function for claim keys panicked.
@@ -139,57 +153,61 @@ pub(super) struct About<'a> {
 }
 
 pub(super) fn attempted(ended: Ended, about: &About<'_>) {
-    #[cfg(feature = "metrics")]
-    {
-        metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => ended.label()).increment(1);
-        metrics::histogram!("twenty_webhook_inbox_handler_seconds").record(about.took);
-    }
-    #[cfg(feature = "tracing")]
-    {
-        let name = || Heading::read_name(about.verified.body()).unwrap_or_else(|| "".into());
-        let (id, attempt, error) = (about.id, about.number, about.error);
-        match ended {
-            Ended::Handled | Ended::Unmatched => tracing::debug!(%id, attempt, "an event of the inbox was handled"),
-            Ended::Retried => tracing::warn!(
-                %id,
-                twenty.event.name = &*clip(name().as_str(), NAME),
-                attempt,
-                retry_in = ?about.retry_in,
-                error,
-                "an attempt to handle an event of the inbox failed"
-            ),
-            Ended::Dead => tracing::error!(
-                %id,
-                twenty.event.name = &*clip(name().as_str(), NAME),
-                attempt,
-                error,
-                "an event of the inbox is a dead letter now"
-            ),
-            Ended::Lost => tracing::warn!(
-                %id,
-                attempt,
-                "an event was erased, or taken over by another worker, before its handler was done"
-            ),
+    report(|| {
+        #[cfg(feature = "metrics")]
+        {
+            metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => ended.label()).increment(1);
+            metrics::histogram!("twenty_webhook_inbox_handler_seconds").record(about.took);
         }
-    }
+        #[cfg(feature = "tracing")]
+        {
+            let name = || Heading::read_name(about.verified.body()).unwrap_or_else(|| "".into());
+            let (id, attempt, error) = (about.id, about.number, about.error);
+            match ended {
+                Ended::Handled | Ended::Unmatched => tracing::debug!(%id, attempt, "an event of the inbox was handled"),
+                Ended::Retried => tracing::warn!(
+                    %id,
+                    twenty.event.name = &*clip(name().as_str(), NAME),
+                    attempt,
+                    retry_in = ?about.retry_in,
+                    error,
+                    "an attempt to handle an event of the inbox failed"
+                ),
+                Ended::Dead => tracing::error!(
+                    %id,
+                    twenty.event.name = &*clip(name().as_str(), NAME),
+                    attempt,
+                    error,
+                    "an event of the inbox is a dead letter now"
+                ),
+                Ended::Lost => tracing::warn!(
+                    %id,
+                    attempt,
+                    "an event was erased, or taken over by another worker, before its handler was done"
+                ),
+            }
+        }
+    });
 }
 
 /// What the inbox holds.
 pub(super) fn holds(stats: &Stats, now: Timestamp) {
-    #[cfg(feature = "metrics")]
-    {
-        // Exact below 2^53.
-        #[expect(clippy::cast_precision_loss, reason = "exact for all that fits on a disk")]
-        let set = |state: &'static str, count: u64| {
-            metrics::gauge!("twenty_webhook_inbox_events", "state" => state).set(count as f64);
-        };
-        set("ready", stats.ready);
-        set("delayed", stats.delayed);
-        set("running", stats.running);
-        set("dead", stats.dead);
-        let age = stats.oldest_pending.map(|oldest| now.saturating_since(oldest)).unwrap_or_default();
-        metrics::gauge!("twenty_webhook_inbox_oldest_pending_seconds").set(age.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "as above")]
-        metrics::gauge!("twenty_webhook_inbox_bytes").set(stats.bytes as f64);
-    }
+    report(|| {
+        #[cfg(feature = "metrics")]
+        {
+            // Exact below 2^53.
+            #[expect(clippy::cast_precision_loss, reason = "exact for all that fits on a disk")]
+            let set = |state: &'static str, count: u64| {
+                metrics::gauge!("twenty_webhook_inbox_events", "state" => state).set(count as f64);
+            };
+            set("ready", stats.ready);
+            set("delayed", stats.delayed);
+            set("running", stats.running);
+            set("dead", stats.dead);
+            let age = stats.oldest_pending.map(|oldest| now.saturating_since(oldest)).unwrap_or_default();
+            metrics::gauge!("twenty_webhook_inbox_oldest_pending_seconds").set(age.as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "as above")]
+            metrics::gauge!("twenty_webhook_inbox_bytes").set(stats.bytes as f64);
+        }
+    });
 }

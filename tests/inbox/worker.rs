@@ -47,6 +47,32 @@ async fn an_event_is_tried_again_after_growing_pauses_until_it_succeeds() {
     assert_eq!(inbox.stats().await.unwrap().dead, 0);
 }
 
+/// However short it is, also when nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_less_than_a_second_is_kept() {
+    for pause in [0, 1, 10, 300].map(Duration::from_millis) {
+        let inbox = in_memory();
+        inbox.accept(note(1)).await.unwrap();
+        let log = Log::default();
+        let worker = inbox
+            .worker(log.clone())
+            .fallback(move |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| async move {
+                log.push(Instant::now());
+                if attempt.is_last { Ok(()) } else { Err(HandlerError::retry_after(pause, "not yet")) }
+            })
+            .retry(policy())
+            .start()
+            .unwrap();
+        until_empty(&inbox).await;
+        _ = worker.shutdown(SECONDS(1)).await;
+        let times = log.entries();
+        let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // The store counts in milliseconds.
+        let slack = Duration::from_millis(10);
+        assert!(pauses.len() == 3 && pauses.iter().all(|p| (pause..=pause + slack).contains(p)), "{pauses:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
     let inbox = in_memory();

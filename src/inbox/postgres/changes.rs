@@ -91,10 +91,38 @@ impl Changes {
         ]
     }
 
-    /// Changes the events whose leases are held, and returns which these are.
-    async fn make(&self, shared: &Shared) -> Result<HashSet<Lease>, InboxError> {
+    /// Changes the events whose leases are held, but for those that somebody else has locked.
+    async fn make(&self, shared: &Shared) -> Result<Changed, InboxError> {
         let rows = shared.link.query(&shared.sql.change, &self.parameters(), WITHIN).await?;
-        rows.iter().map(|row| read_lease(row).map_err(|error| unreadable(&error))).collect()
+        let changed = read_leases(&rows)?;
+        let leases = self.ids.iter().zip(&self.tokens);
+        let leases = leases.map(|(id, token)| Lease { event: unsigned(*id), token: unsigned(*token) });
+        Changed::new(shared, leases, changed).await
+    }
+}
+
+/// What became of leases that were to end, or to be renewed.
+pub(super) struct Changed {
+    pub(super) changed: HashSet<Lease>,
+    /// They are held, but somebody else had locked the rows.
+    pub(super) locked: HashSet<Lease>,
+}
+
+impl Changed {
+    /// Finds out why the others were not changed.
+    pub(super) async fn new(
+        shared: &Shared,
+        leases: impl Iterator<Item = Lease>,
+        changed: HashSet<Lease>,
+    ) -> Result<Self, InboxError> {
+        let others: HashSet<Lease> = leases.filter(|lease| !changed.contains(lease)).collect();
+        if others.is_empty() {
+            return Ok(Self { changed, locked: HashSet::new() });
+        }
+        let ids: Vec<_> = others.iter().map(|lease| signed(lease.event)).collect();
+        let rows = shared.link.query(&shared.sql.running, &[(&ids, Type::INT8_ARRAY)], WITHIN).await?;
+        let running: HashSet<Lease> = read_leases(&rows)?;
+        Ok(Self { changed, locked: running.intersection(&others).copied().collect() })
     }
 }
 
@@ -105,25 +133,29 @@ pub(super) async fn renew(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Renewal>
         // A lease that is in it twice is changed once.
         let renewed = Changes::renewals(&shared, batch.iter().map(|job| job.lease)).make(&shared).await;
         for Renewal { lease, reply } in batch.drain(..) {
-            _ = reply.send(renewed.as_ref().map(|renewed| renewed.contains(&lease)).map_err(Clone::clone));
+            // What is locked is renewed next time.
+            let is_held = |renewed: &Changed| renewed.changed.contains(&lease) || renewed.locked.contains(&lease);
+            _ = reply.send(renewed.as_ref().map(is_held).map_err(Clone::clone));
         }
     }
 }
 
-/// Ends what is done. Returns for each whether its lease was held.
-pub(super) async fn end(shared: &Shared, ends: &[(Lease, End)]) -> Result<Vec<bool>, InboxError> {
-    if ends.is_empty() {
-        return Ok(Vec::new());
-    }
-    let changed = Changes::ends(shared, ends).make(shared).await?;
-    Ok(ended(shared, ends, &changed))
+/// Ends what is done.
+pub(super) async fn end(shared: &Shared, ends: &[(Lease, End)]) -> Result<Changed, InboxError> {
+    let changed = if ends.is_empty() {
+        Changed { changed: HashSet::new(), locked: HashSet::new() }
+    } else {
+        Changes::ends(shared, ends).make(shared).await?
+    };
+    note(shared, ends, &changed);
+    Ok(changed)
 }
 
-/// Notes that leases have ended, of which these were held until now.
-pub(super) fn ended(shared: &Shared, ends: &[(Lease, End)], changed: &HashSet<Lease>) -> Vec<bool> {
+/// Notes which leases have ended.
+pub(super) fn note(shared: &Shared, ends: &[(Lease, End)], Changed { changed, locked }: &Changed) {
     let mut held = shared.held();
     for (lease, _) in ends {
-        if held.get(&lease.event) == Some(&lease.token) {
+        if held.get(&lease.event) == Some(&lease.token) && !locked.contains(lease) {
             held.remove(&lease.event);
         }
     }
@@ -132,7 +164,10 @@ pub(super) fn ended(shared: &Shared, ends: &[(Lease, End)], changed: &HashSet<Le
         shared.work.notify_one();
         shared.announce.notify_one();
     }
-    ends.iter().map(|(lease, _)| changed.contains(lease)).collect()
+}
+
+pub(super) fn read_leases<C: FromIterator<Lease>>(rows: &[Row]) -> Result<C, InboxError> {
+    rows.iter().map(|row| read_lease(row).map_err(|error| unreadable(&error))).collect()
 }
 
 pub(super) fn read_lease(row: &Row) -> Result<Lease, tokio_postgres::Error> {
@@ -141,12 +176,11 @@ pub(super) fn read_lease(row: &Row) -> Result<Lease, tokio_postgres::Error> {
 
 /// The leases of this process that are in the table: those it took, and perhaps never learnt of.
 pub(super) async fn own_leases(shared: &Shared) -> Result<Vec<Lease>, InboxError> {
-    let rows = shared.link.query(&shared.sql.own, &[(&shared.owner, Type::INT8)], WITHIN).await?;
-    rows.iter().map(|row| read_lease(row).map_err(|error| unreadable(&error))).collect()
+    read_leases(&shared.link.query(&shared.sql.own, &[(&shared.owner, Type::INT8)], WITHIN).await?)
 }
 
-/// Gives events back that this process does not run.
-pub(super) async fn release(shared: &Shared, leases: impl IntoIterator<Item = Lease>) -> Result<(), InboxError> {
+/// Gives events back that this process does not run. Returns whether there were any.
+pub(super) async fn release(shared: &Shared, leases: impl IntoIterator<Item = Lease>) -> Result<bool, InboxError> {
     let ends: Vec<_> = leases.into_iter().map(|lease| (lease, End::Release)).collect();
-    end(shared, &ends).await.map(drop)
+    Ok(!end(shared, &ends).await?.changed.is_empty())
 }

@@ -144,6 +144,7 @@ pub(super) struct Sql {
     pub(super) take: Box<str>,
     pub(super) change: Box<str>,
     pub(super) own: Box<str>,
+    pub(super) running: Box<str>,
     pub(super) expire: Box<str>,
     pub(super) retire: Box<str>,
     pub(super) stats: Box<str>,
@@ -195,7 +196,8 @@ impl Sql {
                  event = CASE kind WHEN 0 THEN NULL ELSE event END \
                  FROM unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::smallint[], $7::text[]) \
                  AS c (id, token, kind, delay, reason, message) \
-                 WHERE e.id = c.id AND e.token = c.token AND e.state = 2 RETURNING e.id, e.token",
+                 WHERE e.id = c.id AND e.token = c.token AND e.state = 2 AND e.id = ANY(ARRAY(SELECT id FROM {t} \
+                 WHERE id = ANY($2) AND state = 2 FOR UPDATE SKIP LOCKED)) RETURNING e.id, e.token",
             interrupted = super::super::DeadReason::Interrupted.to_byte()
         );
         let letter = "id, event, attempts, interruptions, due, reason, message";
@@ -218,13 +220,14 @@ impl Sql {
                 "WITH lost AS MATERIALIZED (SELECT id FROM {t} WHERE state = 2 AND due <= {now} \
                  AND NOT (owner = $1 AND id = ANY($2)) ORDER BY due LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
                  UPDATE {t} AS e SET interruptions = interruptions + 1, due = 0, owner = 0, \
-                 state = CASE WHEN interruptions + 1 >= {ALONE_FROM} THEN 3 ELSE 0 END FROM lost WHERE e.id = lost.id"
+                 state = CASE WHEN interruptions + 1 >= {ALONE_FROM} THEN 3 ELSE 0 END FROM lost WHERE e.id = lost.id \
+                 RETURNING e.id"
             )),
             correct: sql(format!(
                 "WITH far AS MATERIALIZED (SELECT id, CASE state WHEN 1 THEN $1 ELSE $2 END AS most FROM {t} \
                  WHERE state = 1 AND due > {now} + $1 OR state = 2 AND due > {now} + $2 \
                  ORDER BY due DESC LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
-                 UPDATE {t} AS e SET due = {now} + most FROM far WHERE e.id = far.id"
+                 UPDATE {t} AS e SET due = {now} + most FROM far WHERE e.id = far.id RETURNING e.id"
             )),
             // `$8`: which events; `$9`: for how long; `$10`: this process.
             take: sql(format!(
@@ -237,6 +240,7 @@ impl Sql {
             )),
             change: sql(change),
             own: sql(format!("SELECT id, token FROM {t} WHERE state = 2 AND owner = $1")),
+            running: sql(format!("SELECT id, token FROM {t} WHERE id = ANY($1) AND state = 2")),
             expire: sql(format!(
                 "DELETE FROM {t} WHERE id = ANY(ARRAY(SELECT id FROM {t} WHERE state = 5 AND due <= {now} \
                  ORDER BY due LIMIT {FORGET} FOR UPDATE SKIP LOCKED)) RETURNING id"

@@ -15,7 +15,7 @@ use super::{
         store::{End, Lease, Take, Taken, TakenEvent},
     },
     Shared,
-    changes::{self, Changes},
+    changes::{self, Changed, Changes},
     link::{Parameter, unreadable},
     millis, signed,
     sql::candidate,
@@ -77,7 +77,8 @@ pub(super) async fn take(shared: &Shared, mut take: Take) -> Result<Taken, Inbox
 async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> Result<Taken, InboxError> {
     let mut taken = Taken::default();
     if take.limit == 0 {
-        taken.ended = changes::end(shared, &take.ends).await?;
+        let changed = changes::end(shared, &take.ends).await?;
+        note_ends(take, &mut taken, changed);
         return Ok(taken);
     }
     let mut busy = take.busy.clone();
@@ -121,32 +122,35 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
     }
     if !take.ends.is_empty() {
         // There was something to put right each time.
-        note_ends(take, &mut taken, changes::end(shared, &take.ends).await?);
+        let changed = changes::end(shared, &take.ends).await?;
+        note_ends(take, &mut taken, changed);
     }
     Ok(taken)
 }
 
-/// Whether something was put right, so that there are other candidates now.
+/// Whether something was put right, so that there are other candidates now. Rows that somebody else
+/// has locked stay as they are.
 async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool, InboxError> {
+    let mut is_any = false;
     if found.is_far {
         let times = [longest(take), longest_lease(shared)];
         let parameters: [Parameter<'_>; 2] = [(&times[0], Type::INT8), (&times[1], Type::INT8)];
-        shared.link.query(&shared.sql.correct, &parameters, WITHIN).await?;
+        is_any |= !shared.link.query(&shared.sql.correct, &parameters, WITHIN).await?.is_empty();
     }
     if found.is_lost {
-        recover(shared).await?;
+        is_any |= recover(shared).await?;
     }
     if !found.leaked.is_empty() {
-        changes::release(shared, found.leaked.iter().copied()).await?;
+        is_any |= changes::release(shared, found.leaked.iter().copied()).await?;
     }
-    Ok(found.is_far || found.is_lost || !found.leaked.is_empty())
+    Ok(is_any)
 }
 
-/// Makes events ready whose leases ran out.
-pub(super) async fn recover(shared: &Shared) -> Result<(), InboxError> {
+/// Makes events ready whose leases ran out. Returns whether there were any.
+pub(super) async fn recover(shared: &Shared) -> Result<bool, InboxError> {
     let held = held(shared);
     let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
-    shared.link.query(&shared.sql.recover, &parameters, WITHIN).await.map(drop)
+    Ok(!shared.link.query(&shared.sql.recover, &parameters, WITHIN).await?.is_empty())
 }
 
 fn longest(take: &Take) -> i64 {
@@ -243,7 +247,8 @@ async fn end_and_grant(
     all: &mut Granted<'_>,
 ) -> Result<usize, InboxError> {
     if chosen.is_empty() {
-        note_ends(take, taken, changes::end(shared, &take.ends).await?);
+        let changed = changes::end(shared, &take.ends).await?;
+        note_ends(take, taken, changed);
         return Ok(0);
     }
     let ids: Vec<_> = chosen.iter().copied().map(signed).collect();
@@ -261,7 +266,9 @@ async fn end_and_grant(
         }
     }
     all.extend(granted.iter().map(|(lease, ..)| *lease));
-    note_ends(take, taken, changes::ended(shared, &take.ends, &changed));
+    let changed = Changed::new(shared, take.ends.iter().map(|(lease, _)| *lease), changed).await?;
+    changes::note(shared, &take.ends, &changed);
+    note_ends(take, taken, changed);
     let count = granted.len();
     // In the order in which they were chosen.
     let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
@@ -276,13 +283,15 @@ async fn end_and_grant(
 }
 
 /// Notes which ends changed something; other rounds have none.
-fn note_ends(take: &mut Take, taken: &mut Taken, ended: Vec<bool>) {
-    for ((_, end), is_held) in take.ends.drain(..).zip(&ended) {
+fn note_ends(take: &mut Take, taken: &mut Taken, Changed { changed, locked }: Changed) {
+    for (lease, end) in take.ends.drain(..) {
+        let is_held = changed.contains(&lease);
         if let (End::Retry { delay }, true) = (end, is_held) {
             taken.next_due = Some(taken.next_due.map_or(delay, |due| due.min(delay)));
         }
+        taken.ended.push(is_held);
     }
-    taken.ended.extend(ended);
+    taken.locked.extend(locked);
 }
 
 enum Read {

@@ -1,17 +1,23 @@
 //! Handles what is in the inbox.
 
 mod attempt;
+#[cfg(test)]
+mod faulty;
 mod handler;
 mod retry;
 mod run;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -154,8 +160,9 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         let direct: Weak<Shared<S>> = Arc::downgrade(&shared);
         shared.inbox.direct.set_worker(Some(direct as Weak<dyn DirectHandler>));
         let (order, orders) = watch::channel(Order::Run);
-        let supervisor = runtime.spawn(Supervisor::new(shared, orders).run());
-        Ok(Worker { order, supervisor: Some(supervisor) })
+        let cancelled = Arc::default();
+        let supervisor = runtime.spawn(Supervisor::new(shared, orders, Arc::clone(&cancelled)).run());
+        Ok(Worker { order, supervisor: Some(supervisor), cancelled })
     }
 }
 
@@ -175,7 +182,9 @@ impl<S> fmt::Debug for WorkerBuilder<S> {
 #[must_use = "dropping the worker stops it"]
 pub struct Worker {
     order: watch::Sender<Order>,
-    supervisor: Option<JoinHandle<usize>>,
+    supervisor: Option<JoinHandle<()>>,
+    /// How many handlers were cancelled.
+    cancelled: Arc<AtomicUsize>,
 }
 
 /// How a worker's shutdown went.
@@ -200,14 +209,12 @@ impl Worker {
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);
-        let ended = match timeout(limit, &mut supervisor).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.order.send_replace(Order::Abort);
-                timeout(Self::TO_GIVE_BACK, supervisor).await.unwrap_or(Ok(0))
-            }
-        };
-        Shutdown { cancelled: ended.unwrap_or_default() }
+        if timeout(limit, &mut supervisor).await.is_err() {
+            self.order.send_replace(Order::Abort);
+            // One that blocks its thread does not end.
+            _ = timeout(Self::TO_GIVE_BACK, supervisor).await;
+        }
+        Shutdown { cancelled: self.cancelled.load(Ordering::Acquire) }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::{
     collections::HashMap,
     future::{Future, ready},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,11 +18,12 @@ use tokio::{
 
 use super::{
     super::{
-        DeadReason, Inner,
+        DeadReason,
         store::{End, Lease, Take, Taken},
         telemetry,
     },
     shared::{Done, Shared},
+    upkeep::{Place, maintain},
 };
 
 /// What the owner of the worker wants.
@@ -47,19 +50,27 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 /// The pauses after the store failed double from the first to the last.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), POLL];
 
-/// How often what is due is forgotten, and gauges are set.
-const MAINTAIN: Duration = Duration::from_secs(10);
+/// How long handlers that were cancelled have to end, before the events of those that did are given
+/// back without waiting for the others.
+const TO_END: Duration = Duration::from_millis(100);
 
 /// Takes events, runs their handlers, and tells the store how they ended. One transaction ends
 /// what is done and takes what is next.
 pub(super) struct Supervisor<S: Send + Sync + 'static> {
     shared: Arc<Shared<S>>,
+    /// Handlers that run hold it, too: one that blocks its thread outlives the worker.
+    place: Arc<Place>,
     orders: watch::Receiver<Order>,
+    /// How many handlers were cancelled.
+    cancelled: Arc<AtomicUsize>,
     tasks: JoinSet<Done>,
     /// What was taken and runs, by its task.
     running: HashMap<Id, Lease>,
     /// What is done, but not in the store yet. It keeps its slot.
     done: Vec<Done>,
+    /// What is done, but locked by somebody else, and when it is tried again.
+    locked: Vec<Done>,
+    unlock_at: Instant,
     /// A suspect runs.
     is_alone: bool,
     /// There are suspects, and their turn has come.
@@ -71,6 +82,8 @@ pub(super) struct Supervisor<S: Send + Sync + 'static> {
     /// When there may be some without a notification.
     look_again_at: Instant,
     turn: u64,
+    /// How many events to take at most: fewer after the store failed, as they may be large.
+    most: usize,
     /// How many events the last transaction took.
     started: usize,
     gathering: Duration,
@@ -79,35 +92,40 @@ pub(super) struct Supervisor<S: Send + Sync + 'static> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, orders: watch::Receiver<Order>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<S>>, orders: watch::Receiver<Order>, cancelled: Arc<AtomicUsize>) -> Self {
         Self {
+            place: Arc::new(Place(Arc::clone(&shared.inbox))),
             shared,
             orders,
+            cancelled,
             tasks: JoinSet::new(),
             running: HashMap::new(),
             done: Vec::new(),
+            locked: Vec::new(),
+            unlock_at: Instant::now(),
             is_alone: false,
             is_suspects_turn: false,
             missed_suspect: None,
             is_work: true,
             look_again_at: Instant::now(),
             turn: 0,
+            most: BATCH,
             started: 0,
             gathering: Duration::ZERO,
             pause: None,
         }
     }
 
-    /// Until it is told to end. Returns how many handlers were cancelled.
-    pub(super) async fn run(mut self) -> usize {
-        let _place = Place(Arc::clone(&self.shared.inbox));
+    /// Until it is told to end.
+    pub(super) async fn run(mut self) {
         // By itself, so that forgetting a lot delays no event.
         let mut upkeep = JoinSet::new();
         upkeep.spawn(maintain(Arc::clone(&self.shared.inbox)));
         if self.begin().await {
             self.work().await;
         }
-        self.drain().await
+        self.drain().await;
+        self.give_back().await;
     }
 
     /// `false` when it was told to end before the store answered.
@@ -138,7 +156,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         if self.is_suspects_turn {
             (usize::from(self.running.is_empty()), true)
         } else if self.is_work && !self.is_alone {
-            (self.shared.slot_count.saturating_sub(self.running.len()).min(BATCH), false)
+            (self.shared.slot_count.saturating_sub(self.running.len()).min(self.most), false)
         } else {
             (0, false)
         }
@@ -155,6 +173,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 () = shared.inbox.store.work().notified(), if !self.is_work => None,
                 () = shared.wake.notified(), if !self.is_work => None,
                 () = sleep_until(self.look_again_at), if !self.is_work => None,
+                () = sleep_until(self.unlock_at), if !self.locked.is_empty() => return,
             };
             match ended {
                 Some(ended) => self.ended(ended),
@@ -165,6 +184,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
 
     /// Waits a moment for handlers that were started together with those that are done.
     async fn gather(&mut self) {
+        if self.unlock_at <= Instant::now() {
+            self.done.append(&mut self.locked);
+        }
         let until = Instant::now().checked_add(self.gathering).unwrap_or_else(Instant::now);
         loop {
             while let Some(ended) = self.tasks.try_join_next_with_id() {
@@ -193,11 +215,11 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     /// Ends what is done and takes what is next, in one transaction. Not cancelled, for what was taken
     /// must arrive.
     async fn exchange(&mut self, (limit, alone): (usize, bool)) {
-        let busy = self.shared.busy().clone();
         if limit > 0 {
             // From now on, whoever frees a record wakes us; whether it matters is known afterwards.
             self.shared.left_busy.store(true, Ordering::Release);
         }
+        let busy = self.shared.busy().clone();
         let ends = self.done.iter().map(|done| (done.lease, done.end.clone())).collect();
         let take = Take { ends, limit, turn: self.turn, busy, alone, longest_delay: self.shared.policy.longest };
         let begun = Instant::now();
@@ -205,6 +227,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Ok(taken) => taken,
             Err(error) => {
                 telemetry::worker_failed("take", &error);
+                if limit > 0 {
+                    self.most = limit.div_ceil(2);
+                }
                 let [first, last] = PAUSES;
                 self.pause = Some(self.pause.map_or(first, |pause| pause.saturating_mul(2).min(last)));
                 return;
@@ -212,13 +237,26 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         };
         self.pause = None;
         self.gathering = begun.elapsed().checked_div(4).unwrap_or_default().min(LONGEST_GATHERING);
+        let mut next_due = taken.next_due;
         for (done, is_held) in self.done.drain(..).zip(std::mem::take(&mut taken.ended)) {
-            // A recorder or subscriber of the user's that panics ends nothing here.
-            _ = catch_unwind(AssertUnwindSafe(|| done.report(is_held)));
+            if taken.locked.contains(&done.lease) {
+                self.locked.push(done);
+                self.unlock_at = in_time(POLL);
+                continue;
+            }
+            if let End::Retry { delay } = done.end {
+                next_due = Some(next_due.map_or(delay, |due| due.min(delay)));
+            }
+            done.report(is_held);
         }
         if limit > 0 {
+            self.most = self.most.saturating_mul(2).min(BATCH);
+            self.look_again_at = in_time(POLL);
             self.took(&taken, limit, alone);
             self.start(taken, alone);
+        }
+        if let Some(due) = next_due {
+            self.look_again_at = self.look_again_at.min(in_time(due));
         }
     }
 
@@ -236,8 +274,6 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.turn = self.turn.wrapping_add(u64::try_from(count).unwrap_or_default());
         self.is_suspects_turn = taken.suspects && self.missed_suspect.is_none_or(|at| at.elapsed() >= POLL);
         self.is_work = count == limit;
-        let pause = taken.next_due.map_or(POLL, |due| due.min(POLL));
-        self.look_again_at = Instant::now().checked_add(pause).unwrap_or_else(Instant::now);
     }
 
     fn start(&mut self, taken: Taken, alone: bool) {
@@ -255,7 +291,11 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 self.done.push(Done { lease, end: End::Release, report: None });
                 continue;
             };
-            let task = self.tasks.spawn(Arc::clone(&self.shared).run(event, busy, alone));
+            let (run, place) = (Arc::clone(&self.shared).run(event, busy, alone), Arc::clone(&self.place));
+            let task = self.tasks.spawn(async move {
+                let _place = place;
+                run.await
+            });
             self.running.insert(task.id(), lease);
         }
     }
@@ -287,8 +327,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 self.running.remove(&id);
                 Some(done)
             }
-            // One that was cancelled keeps its lease, and is given back with all others.
-            Err(error) if error.is_cancelled() => None,
+            Err(error) if error.is_cancelled() => {
+                self.running.remove(&error.id()).map(|lease| Done { lease, end: End::Release, report: None })
+            }
             // Outside of the handler: a recorder or subscriber of the user's panicked.
             Err(error) => self.running.remove(&error.id()).map(|lease| {
                 let end = End::Retry { delay: self.shared.policy.longest };
@@ -299,15 +340,16 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.done.extend(done);
     }
 
-    /// Waits for the handlers that run, until it is told to cancel them, and gives their events back.
-    async fn drain(&mut self) -> usize {
-        while self.order() == Order::Drain && !(self.tasks.is_empty() && self.done.is_empty()) {
+    /// Waits for the handlers that run, until it is told to cancel them.
+    async fn drain(&mut self) {
+        while self.order() == Order::Drain && !(self.tasks.is_empty() && self.is_all_written()) {
             if self.done.is_empty() {
                 let Self { orders, tasks, .. } = self;
                 let ended = tokio::select! {
                     biased;
                     _ = orders.wait_for(|order| *order == Order::Abort) => break,
-                    ended = tasks.join_next_with_id() => ended,
+                    Some(ended) = tasks.join_next_with_id() => Some(ended),
+                    () = sleep_until(self.unlock_at), if !self.locked.is_empty() => None,
                 };
                 ended.into_iter().for_each(|ended| self.ended(ended));
             }
@@ -315,50 +357,44 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             self.exchange((0, false)).await;
             self.back_off(Order::Drain).await;
         }
-        self.tasks.abort_all();
-        while let Some(ended) = self.tasks.join_next_with_id().await {
+    }
+
+    /// Cancels what runs, and gives its events back.
+    async fn give_back(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
         }
-        let left: Vec<_> = self.running.drain().map(|(_, lease)| lease).collect();
-        self.done.extend(left.iter().map(|&lease| Done { lease, end: End::Release, report: None }));
-        let give_back = async {
-            while !self.done.is_empty() {
-                self.exchange((0, false)).await;
-                sleep(self.pause.unwrap_or_default()).await;
+        self.cancelled.store(self.running.len(), Ordering::Release);
+        self.tasks.abort_all();
+        while !self.tasks.is_empty() {
+            match timeout(TO_END, self.tasks.join_next_with_id()).await {
+                Ok(ended) => ended.into_iter().for_each(|ended| self.ended(ended)),
+                // Those that are left block their threads, and keep their leases until they end.
+                Err(_) if self.is_all_written() => {}
+                Err(_) => self.write_ends().await,
+            }
+        }
+        let written = async {
+            while !self.is_all_written() {
+                self.write_ends().await;
+                sleep(if self.locked.is_empty() { self.pause.unwrap_or_default() } else { TO_END }).await;
             }
         };
         // If the store does not answer, it finds them when it is opened again, or when their leases end.
-        let _ = timeout(Duration::from_secs(3), give_back).await;
-        left.len()
+        let _ = timeout(Duration::from_secs(3), written).await;
+    }
+
+    const fn is_all_written(&self) -> bool {
+        self.done.is_empty() && self.locked.is_empty()
+    }
+
+    async fn write_ends(&mut self) {
+        self.done.append(&mut self.locked);
+        self.exchange((0, false)).await;
     }
 }
 
-/// The place of the one worker that an inbox has in a process.
-struct Place(Arc<Inner>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.direct.set_worker(None);
-        self.0.has_worker.store(false, Ordering::Release);
-    }
-}
-
-async fn maintain(inbox: Arc<Inner>) {
-    loop {
-        loop {
-            match inbox.store.maintain().await {
-                // In small steps, between which others get their turn.
-                Ok(true) => sleep(Duration::from_millis(20)).await,
-                Ok(false) => break,
-                Err(error) => {
-                    telemetry::worker_failed("maintain", &error);
-                    break;
-                }
-            }
-        }
-        if let Ok(stats) = inbox.store.stats().await {
-            telemetry::holds(&stats, inbox.clock.now());
-        }
-        sleep(MAINTAIN).await;
-    }
+fn in_time(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time.min(POLL)).unwrap_or(now)
 }

@@ -161,6 +161,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
     /// Calls the handler of a taken event as soon as there is a place for it. Returns how long the
     /// handler took.
     async fn handle_taken(&self, event: &StoredEvent, number: u32, alone: bool) -> (Verdict, Duration) {
+        self.inbox.direct.ended(event.key).await;
         let places = if alone { self.slot_count } else { 1 };
         let running = self.handlers.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
         let begun = Instant::now();

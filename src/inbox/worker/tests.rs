@@ -1,164 +1,19 @@
-//! What the worker makes of a store that fails.
+//! What the worker makes of a store that fails, and of handlers and recorders that do.
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Duration, sleep},
+use tokio::time::{Duration, sleep, timeout};
+
+use super::{
+    super::{
+        Accepted, Inbox, InboxBuilder, StartError,
+        store::{End, Store},
+    },
+    faulty::{Fault, Faulty, taken, verified},
 };
-
-use super::super::{
-    Accepted, DeadLetter, EventId, Inbox, InboxBuilder, InboxError, InboxErrorKind, RecordKey, Stats, StoredEvent,
-    store::{End, Lease, Put, Step, Store, StoreFuture, Take, Taken, TakenEvent, Which},
-};
-use crate::{
-    deduplicate::ClaimKey,
-    verify::{Signer, Timestamp, Verified, Verifier},
-};
-
-/// Which of the worker's calls go wrong, and how.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// There is a suspect, and it cannot be taken: another one has locked its row.
-    SuspectIsLocked,
-    /// There was a suspect, and the store fails since.
-    TakesFail,
-    /// Everything that the worker asks for fails.
-    EverythingFails,
-    /// Events can be taken, and then nothing can be written any more.
-    FailsWhileTheyRun,
-    /// There is one event, and the renewal of its lease panics.
-    RenewalPanics,
-}
-
-#[derive(Debug)]
-struct Faulty {
-    fault: Fault,
-    calls: AtomicUsize,
-    has_taken: AtomicBool,
-    work: Notify,
-    ends: Mutex<Vec<(Lease, End)>>,
-}
-
-impl Faulty {
-    fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            calls: AtomicUsize::new(0),
-            has_taken: AtomicBool::new(false),
-            work: Notify::new(),
-            ends: Mutex::default(),
-        }
-    }
-
-    fn answer<T: Send + 'static>(&self, value: T) -> StoreFuture<'_, T> {
-        let is_failure = matches!(self.fault, Fault::EverythingFails | Fault::FailsWhileTheyRun);
-        Box::pin(async move { if is_failure { Err(unavailable()) } else { Ok(value) } })
-    }
-}
-
-fn verified(record: usize) -> Verified {
-    let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{record}"}}}}"#);
-    let headers = Signer::new("secret").unwrap().sign(&body).pairs();
-    Verifier::new("secret").unwrap().verify(headers, body).unwrap()
-}
-
-fn taken(number: usize) -> TakenEvent {
-    let verified = verified(number);
-    let key = ClaimKey::new("", verified.keys_id(), verified.body());
-    let record = RecordKey::of_body(verified.body());
-    let event = StoredEvent { key, record, accepted_at: Timestamp::from_millis(0), verified };
-    let lease = Lease { event: u64::try_from(number).unwrap(), token: 1 };
-    TakenEvent { lease, event, attempts: 0, interruptions: 0 }
-}
-
-fn unavailable() -> InboxError {
-    InboxError::new(InboxErrorKind::Unavailable, "out of order")
-}
-
-impl Store for Faulty {
-    fn put(&self, _: StoredEvent) -> StoreFuture<'_, Put> {
-        self.answer(Put::Stored)
-    }
-
-    fn begin(&self) -> StoreFuture<'_, ()> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let is_failure = matches!(self.fault, Fault::EverythingFails);
-        Box::pin(async move { if is_failure { Err(unavailable()) } else { Ok(()) } })
-    }
-
-    fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
-        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
-        let had_taken = self.has_taken.swap(true, Ordering::Relaxed);
-        let suspects = !take.alone;
-        let ended = vec![true; take.ends.len()];
-        self.ends.lock().unwrap().extend(take.ends);
-        Box::pin(async move {
-            if calls > 10_000 {
-                // Lets the time go on, so that a loop without a pause ends the test.
-                std::future::pending::<()>().await;
-            }
-            match self.fault {
-                Fault::SuspectIsLocked => Ok(Taken { suspects, ..Taken::default() }),
-                Fault::TakesFail if !had_taken => Ok(Taken { suspects, ..Taken::default() }),
-                Fault::FailsWhileTheyRun if !had_taken => {
-                    Ok(Taken { events: (0..take.limit).map(taken).collect(), ..Taken::default() })
-                }
-                Fault::RenewalPanics if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
-                Fault::RenewalPanics => Ok(Taken { ended, ..Taken::default() }),
-                Fault::TakesFail | Fault::EverythingFails | Fault::FailsWhileTheyRun => Err(unavailable()),
-            }
-        })
-    }
-
-    fn lease(&self) -> Option<Duration> {
-        matches!(self.fault, Fault::RenewalPanics).then_some(Duration::from_secs(3))
-    }
-
-    fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
-        Box::pin(async { panic!("as a recorder of the user's could") })
-    }
-
-    fn work(&self) -> &Notify {
-        &self.work
-    }
-
-    fn maintain(&self) -> StoreFuture<'_, bool> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.answer(false)
-    }
-
-    fn stats(&self) -> StoreFuture<'_, Stats> {
-        self.answer(Stats::default())
-    }
-
-    fn dead_letters(&self, _: u64, _: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>> {
-        self.answer(Vec::new())
-    }
-
-    fn dead_letter(&self, _: EventId) -> StoreFuture<'_, Option<DeadLetter>> {
-        self.answer(None)
-    }
-
-    fn redrive(&self, _: Which) -> StoreFuture<'_, Step> {
-        self.answer(Step { count: 0, last: None })
-    }
-
-    fn purge(&self, _: Which) -> StoreFuture<'_, Step> {
-        self.answer(Step { count: 0, last: None })
-    }
-
-    fn erase(&self, _: RecordKey) -> StoreFuture<'_, u64> {
-        self.answer(0)
-    }
-
-    fn compact(&self) -> StoreFuture<'_, bool> {
-        self.answer(false)
-    }
-}
 
 /// A store that answers at once, whatever it answers, is asked a few times a second at most.
 #[tokio::test(start_paused = true)]
@@ -205,6 +60,148 @@ async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() 
     sleep(Duration::from_secs(10)).await;
     assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more");
     drop(worker);
+}
+
+/// As where they are large and the database is far away.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_taken_at_once_is_taken_in_parts() {
+    let store = Arc::new(Faulty::new(Fault::FewCanBeTaken));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let worker = inbox.worker(()).start().unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let few = store.taken_few.load(Ordering::Relaxed);
+    assert!(few > 10, "{few} takes succeeded in a minute");
+    drop(worker);
+}
+
+/// The store is asked once a second until it has the end, and meanwhile others are taken.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_somebody_else_has_locked_is_written_later() {
+    let store = Arc::new(Faulty::new(Fault::EndIsLocked));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let worker = inbox.worker(()).fallback(async |_: crate::WebhookEvent| {}).concurrency(1).start().unwrap();
+    sleep(Duration::from_secs(120)).await;
+    let ends = store.ends.lock().unwrap().len();
+    assert!((55..=62).contains(&ends), "{ends} ends in two minutes");
+    let calls = store.calls.load(Ordering::Relaxed);
+    assert!((120..=300).contains(&calls), "{calls} calls in two minutes");
+    drop(worker);
+}
+
+/// Also an event of no record, which no busy record keeps waiting.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_being_handled_at_once_is_not_handled_beside_that() {
+    let store = Arc::new(Faulty::new(Fault::StoresTooLate));
+    let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = async |runs: Arc<AtomicUsize>, _: crate::WebhookEvent| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(5)).await;
+    };
+    let worker = inbox.worker(Arc::clone(&runs)).fallback(handler).start().unwrap();
+    assert_eq!(inbox.accept(verified(0)).await.unwrap(), Accepted::Handled);
+    sleep(Duration::from_secs(10)).await;
+    let ends = std::mem::take(&mut *store.ends.lock().unwrap());
+    assert!(matches!(ends[..], [(_, End::Complete)]), "{ends:?}");
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    drop(worker);
+}
+
+/// A recorder that panics at everything ends neither the worker nor what it forgets by itself.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_recorder_that_panics_ends_no_worker() {
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    struct Panics;
+
+    impl Recorder for Panics {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            panic!("a counter")
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            panic!("a gauge")
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            panic!("a histogram")
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    for fault in [Fault::EverythingFails, Fault::FailsWhileTheyRun, Fault::SuspectIsLocked] {
+        let store = Arc::new(Faulty::new(fault));
+        let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
+        metrics::with_local_recorder(&Panics, || {
+            runtime.block_on(async {
+                let worker = inbox.worker(()).fallback(async |_: crate::WebhookEvent| {}).start().unwrap();
+                sleep(Duration::from_secs(60)).await;
+                let calls = store.calls.load(Ordering::Relaxed);
+                assert!(calls > 50, "{fault:?}: {calls} calls in a minute");
+                let maintained = store.maintained.load(Ordering::Relaxed);
+                assert!(maintained > 5, "{fault:?}: {maintained} times in a minute");
+                if matches!(fault, Fault::EverythingFails) {
+                    assert_eq!(inbox.accept(verified(1)).await.unwrap(), Accepted::Handled);
+                }
+                drop(worker);
+            });
+        });
+    }
+}
+
+/// A handler that blocks its thread cannot be cancelled. What others were handling is given back all
+/// the same, and as long as it runs, there is no other worker that could handle its event beside it.
+#[test]
+fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
+    let inbox = InboxBuilder::new().in_memory();
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let state = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(blocked)));
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let ended = runtime();
+    let start = |state| {
+        let handler = async |(runs, blocked): (Arc<AtomicUsize>, Arc<Mutex<_>>), _: crate::WebhookEvent| {
+            let _: &Mutex<std::sync::mpsc::Receiver<()>> = &blocked;
+            if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+                // Until its other end is gone.
+                _ = blocked.lock().unwrap().recv();
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        inbox.worker(state).fallback(handler).start()
+    };
+    ended.block_on(async {
+        for record in 0..4 {
+            inbox.accept(verified(record)).await.unwrap();
+        }
+        let worker = start(state.clone()).unwrap();
+        while state.0.load(Ordering::SeqCst) < 4 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let shutdown = tokio::spawn(worker.shutdown(Duration::ZERO));
+        let given_back = async {
+            while inbox.stats().await.unwrap().ready < 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(120), given_back).await.is_ok(), "{:?}", inbox.stats().await);
+        assert_eq!(shutdown.await.unwrap().cancelled, 4);
+    });
+    // It takes with it whatever does not run.
+    ended.shutdown_background();
+    runtime().block_on(async {
+        assert!(matches!(start(state.clone()), Err(StartError::HasWorker)), "its handler runs");
+        drop(unblock);
+        let worker = loop {
+            match start(state.clone()) {
+                Ok(worker) => break worker,
+                Err(_) => sleep(Duration::from_millis(1)).await,
+            }
+        };
+        drop(worker);
+    });
 }
 
 /// No more handlers run at once than there are slots, whether their events were taken or could not be

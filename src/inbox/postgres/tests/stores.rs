@@ -58,6 +58,7 @@ async fn several_stores_share_a_table() {
     the_bounds_hold_for_what_was_counted(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
     a_zero_in_a_message_keeps_no_event_running(&setting).await;
+    what_somebody_else_has_locked_keeps_no_other_event_waiting(&setting).await;
 }
 
 fn ends() -> Vec<End> {
@@ -270,6 +271,61 @@ async fn a_zero_in_a_message_keeps_no_event_running(setting: &Setting) {
     let end = End::Dead { reason: DeadReason::Permanent, message: "a\0b".into() };
     assert!(store.end(Lease { event, token }, end).await.unwrap());
     assert_eq!(&*store.dead_letters(0, 1).await.unwrap()[0].1.message, "a\u{fffd}b");
+}
+
+/// Whatever is to be done with the row that is locked: it is done later.
+async fn what_somebody_else_has_locked_keeps_no_other_event_waiting(setting: &Setting) {
+    let now = setting.clock.now().as_millis();
+    let config: tokio_postgres::Config = setting.server.url().parse().unwrap();
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let far = now + 1_000_000_000_000;
+    let mine = |store: &PgStore| store.shared.owner;
+    for what in
+        ["nothing", "its lease ran out", "its lease is too long", "it is due too late", "it was never learnt of"]
+    {
+        let store = setting.open(&options()).await;
+        let table = &store.shared.table;
+        for number in [4, 9] {
+            store.put(event(number)).await.unwrap();
+        }
+        let to = match what {
+            "nothing" => "state = 0".to_owned(),
+            "its lease ran out" => "state = 2, due = 1, owner = 7, token = 1".to_owned(),
+            "its lease is too long" => format!("state = 2, due = {far}, owner = 7, token = 1"),
+            "it is due too late" => format!("state = 1, due = {far}"),
+            _ => format!("state = 2, due = {}, owner = {}, token = 1", now + 1_000, mine(&store)),
+        };
+        let lock = "FOR UPDATE";
+        let locked = format!("UPDATE {table} SET {to} WHERE id = 1; BEGIN; SELECT FROM {table} WHERE id = 1 {lock}");
+        client.batch_execute(&locked).await.unwrap();
+        let taken = store.take(take(5)).await.unwrap().events;
+        assert_eq!(taken.iter().map(|taken| taken.event.key).collect::<Vec<_>>(), [event(9).key], "{what}");
+        client.batch_execute("COMMIT").await.unwrap();
+        assert!(store.end(taken[0].lease, End::Complete).await.unwrap(), "{what}");
+    }
+    // Ends, too, and renewals.
+    for end in ends() {
+        let store = setting.open(&options()).await;
+        let table = &store.shared.table;
+        for number in [4, 9, 14] {
+            store.put(event(number)).await.unwrap();
+        }
+        let leases: Vec<_> = store.take(take(2)).await.unwrap().events.iter().map(|taken| taken.lease).collect();
+        client.batch_execute(&format!("BEGIN; SELECT FROM {table} WHERE id = 1 FOR UPDATE")).await.unwrap();
+        assert!(store.renew(leases[0]).await.unwrap() && store.renew(leases[1]).await.unwrap(), "{end:?}");
+        for limit in [1, 0] {
+            let ends: Vec<_> = leases.iter().map(|lease| (*lease, end.clone())).collect();
+            let taken = store.take(Take { ends, ..take(limit) }).await.unwrap();
+            let expected = if limit == 1 { [false, true] } else { [false, false] };
+            assert_eq!((taken.ended, taken.events.len()), (expected.to_vec(), limit), "{end:?}");
+            assert_eq!(taken.locked, [leases[0]].into(), "{end:?}");
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        let ends = vec![(leases[0], end.clone())];
+        let taken = store.take(Take::only_to_end(ends)).await.unwrap();
+        assert_eq!((taken.ended, taken.locked.len()), (vec![true], 0), "{end:?}");
+    }
 }
 
 /// Whatever the table holds, and before it was ever analyzed: a plan that reads the whole table

@@ -74,21 +74,21 @@ impl Promises {
     }
 
     /// Compares what is there with what was promised. Changes nothing that counts.
-    async fn check(&mut self, store: &RedbStore) {
+    async fn check(&mut self, store: &RedbStore) -> Result<(), InboxError> {
         // All that is pending is taken and given back, a few at a time.
         let mut pending = HashSet::new();
         let mut leases = Vec::new();
         loop {
-            let mut taken = store.take(take(1)).await.unwrap();
+            let mut taken = store.take(take(1)).await?;
             if taken.events.is_empty() {
-                taken = store.take(Take { alone: true, ..take(1) }).await.unwrap();
+                taken = store.take(Take { alone: true, ..take(1) }).await?;
             }
             let Some(taken) = taken.events.pop() else { break };
             pending.insert(taken.event.key);
             leases.push(taken.lease);
         }
         for lease in leases {
-            assert!(store.end(lease, End::Release).await.unwrap());
+            assert!(store.end(lease, End::Release).await?);
         }
         // Delayed ones are not due, so their keys must tell.
         for &number in &self.stored {
@@ -97,9 +97,10 @@ impl Promises {
             if self.completed.contains(&number) {
                 self.came_back += u64::from(is_pending);
             }
-            let is_known = is_pending || store.put(event(number)).await.unwrap() == Put::Duplicate;
+            let is_known = is_pending || store.put(event(number)).await? == Put::Duplicate;
             self.lost += u64::from(!is_known);
         }
+        Ok(())
     }
 }
 
@@ -122,13 +123,15 @@ async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
         disk = left(&disk, &mut random);
         // The power stays on for the check, on a copy.
         let found = open(&disk.after_kill(), BOUNDS, &clock);
-        match found {
+        let checked = match found {
             Ok(store) => promises.check(&store).await,
-            Err(error) => {
-                promises.lost += u64::try_from(promises.stored.len()).unwrap().max(1);
-                eprintln!("seed {seed}: {error}: {:?}", std::error::Error::source(&error));
-                return;
-            }
+            Err(error) => Err(error),
+        };
+        // A damaged file may open all the same.
+        if let Err(error) = checked {
+            promises.lost += u64::try_from(promises.stored.len()).unwrap().max(1);
+            eprintln!("seed {seed}: {error}: {:?}", std::error::Error::source(&error));
+            return;
         }
     }
 }

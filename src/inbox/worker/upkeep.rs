@@ -1,0 +1,44 @@
+//! What goes on beside the handlers.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::super::{Inner, telemetry};
+
+/// How often what is due is forgotten, and gauges are set.
+const MAINTAIN: Duration = Duration::from_secs(10);
+
+/// The place of the one worker that an inbox has in a process.
+pub(super) struct Place(pub(super) Arc<Inner>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.direct.set_worker(None);
+        self.0.has_worker.store(false, Ordering::Release);
+    }
+}
+
+/// Forgets what is due, and sets gauges, again and again.
+pub(super) async fn maintain(inbox: Arc<Inner>) {
+    loop {
+        loop {
+            match inbox.store.maintain().await {
+                // In small steps, between which others get their turn.
+                Ok(true) => sleep(Duration::from_millis(20)).await,
+                Ok(false) => break,
+                Err(error) => {
+                    telemetry::worker_failed("maintain", &error);
+                    break;
+                }
+            }
+        }
+        if let Ok(stats) = inbox.store.stats().await {
+            telemetry::holds(&stats, inbox.clock.now());
+        }
+        sleep(MAINTAIN).await;
+    }
+}
