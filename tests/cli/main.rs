@@ -4,6 +4,7 @@
 mod support;
 mod upstream;
 
+mod captures;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 mod inbox;
 mod listen;

@@ -7,6 +7,9 @@ use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 /// How many lines may stand between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
 
+const DOTS: &str = "tshark's follow writes a dot for every byte that is not ASCII, so the body is unknown if it had any. \
+                    Export JSON (-T json) or the raw stream before you look at the secret.";
+
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
 pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
@@ -142,6 +145,9 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     }
     if let [only] = &mut *found.deliveries {
         only.place = String::new();
+    }
+    if body::find(text.get(..1_000).unwrap_or(text), b"Follow: ").is_some() {
+        found.deliveries.iter_mut().for_each(|delivery| delivery.lost = Some(DOTS));
     }
     found
 }
