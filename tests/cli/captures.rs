@@ -51,8 +51,14 @@ fn captures_of_real_tools_verify() {
     let mut names: Vec<_> = fs::read_dir(path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.retain(|name| !GENUINE.iter().any(|(genuine, _)| name == genuine));
     names.sort();
-    let others =
-        ["curl-verbose-without-body.txt", "make", "nginx-without-body.log", "tshark-ek.json", "tshark-follow.txt"];
+    let others = [
+        "curl-verbose-without-body.txt",
+        "forms",
+        "make",
+        "nginx-without-body.log",
+        "tshark-ek.json",
+        "tshark-follow.txt",
+    ];
     assert_eq!(names, others);
 }
 
@@ -225,4 +231,21 @@ fn many_files_and_directories() {
     fs::create_dir(&empty).unwrap();
     let done = run(&["verify", &empty]);
     assert!(done.code == 2 && done.log.contains("has no files in it"), "{done:?}");
+}
+
+/// Forms of one delivery, written by hand after what the tools of many languages print.
+#[test]
+fn forms_that_were_not_built_for_verify() {
+    let mut count = 0;
+    for entry in fs::read_dir(path("forms")).unwrap() {
+        let file = entry.unwrap().path();
+        let done = run_with(&["verify", file.to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", "s")], b"");
+        if file.ends_with("burp.xml") {
+            assert!(done.code == 2 && done.log.contains("looks like HTML or XML"), "{done:?}");
+        } else {
+            assert!(done.code == 0 && done.output.starts_with("verifies: "), "{}: {done:?}", file.display());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 15);
 }

@@ -870,10 +870,10 @@ mod body {
             byte => char::from(*byte).to_string(),
         };
         proves(&[Cause::BodyEscaped], |capture| {
-            capture.body = capture.body.iter().map(hexadecimal).collect::<String>().into()
+            capture.body = capture.body.iter().map(hexadecimal).collect::<String>().into();
         });
         proves(&[Cause::BodyEscaped], |capture| {
-            capture.body = capture.body.iter().map(apache).collect::<String>().into()
+            capture.body = capture.body.iter().map(apache).collect::<String>().into();
         });
         proves(&[Cause::BodyEscaped], |capture| {
             let string = Value::from(capture.text()).to_string();

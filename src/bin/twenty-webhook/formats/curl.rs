@@ -180,8 +180,9 @@ fn ansi_c(text: &str) -> Vec<u8> {
 
 /// Whether it is for Windows's `cmd`, as browsers copy it.
 fn is_cmd(command: &str) -> bool {
-    let line = command.lines().next().unwrap_or_default();
-    line.contains("^\"") || line.trim_end().ends_with('^')
+    // `cmd` has no single quotes, and within those of a shell anything may stand.
+    let line = command.lines().next().unwrap_or_default().split('\'').next().unwrap_or_default();
+    line.contains(" ^\"") || line.trim_end().ends_with(" ^")
 }
 
 fn cmd_words(command: &str) -> (Vec<Vec<u8>>, usize) {

@@ -224,8 +224,8 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         }
     }
     let mut has_headers = false;
-    let readers: [fn(&[u8], &Names) -> Found; 6] =
-        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines];
+    let readers: [fn(&[u8], &Names) -> Found; 7] =
+        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines, log::whole];
     for read in readers {
         let Found { deliveries, has_headers: headers } = read(text, names);
         if !deliveries.is_empty() {

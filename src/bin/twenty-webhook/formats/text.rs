@@ -39,6 +39,7 @@ pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
 }
 
 /// A line of a head.
+#[derive(Clone, Copy)]
 enum Line<'a> {
     Request(&'a str),
     Header(&'a str, &'a [u8]),
@@ -201,7 +202,13 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
     let (bodies, len) = match field {
         Some(value) => {
             head.headers.retain(|(name, _)| names.role(name).is_some());
-            (body::readings(&value, false), 0)
+            let mut readings = body::readings(&value, false);
+            // YAML doubles quotes in quotes, and escapes as JSON does.
+            if let Ok(text) = str::from_utf8(&value) {
+                readings.push(text.replace("''", "'").into_bytes());
+                readings.extend(serde_json::from_str::<String>(&format!("\"{text}\"")).map(String::into_bytes));
+            }
+            (readings, 0)
         }
         None => bodies(rest, declared, is_chunked, head.is_quoted, &mut notes),
     };
