@@ -1,4 +1,5 @@
-//! Any file as a capture of the command-line tool's: what is read is in the file, and what is written is read again.
+//! Any file as a capture of the command-line tool's: what is read is in the file, and what is written is read again. Any
+//! other file is read in the formats of other tools, or named.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,12 +8,22 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/bin/twenty-webhook/capture.rs"]
 mod capture;
 
+#[allow(dead_code, reason = "the tool uses the rest")]
+#[path = "../../src/bin/twenty-webhook/formats/mod.rs"]
+mod formats;
+
 use capture::Capture;
+use formats::{Delivery, Names};
 
 /// What a written file leaves out.
 const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 fuzz_target!(|file: &[u8]| {
+    let names = Names::new(None);
+    match formats::read(file, &names) {
+        Ok(deliveries) => assert!(!deliveries.is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
     let capture = match Capture::parse(file) {
         Ok(capture) => capture,
         Err(malformed) => {
@@ -40,7 +51,9 @@ fuzz_target!(|file: &[u8]| {
     let again = Capture::parse(&written).expect("just written");
     let is_kept = |(name, _): &&(String, Vec<u8>)| !LEFT_OUT.iter().any(|other| name.eq_ignore_ascii_case(other));
     assert!(again.headers.iter().eq(capture.headers.iter().filter(is_kept)));
-    assert_eq!((again.method, again.body, again.captured_at), (capture.method, capture.body, Some(at)));
+    assert_eq!((&again.method, &again.body, again.captured_at), (&capture.method, &capture.body, Some(at)));
+    let read = formats::read(&written, &names).expect("just written");
+    assert!(matches!(&*read, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty()));
 });
 
 /// The lines before the first blank one, and what comes after it.

@@ -70,6 +70,9 @@ fn sign(way: u8, delivery: &Delivery) -> [u8; 32] {
         b'g' => mac(secret, &[time, b":\xef\xbb\xbf", body]),
         b'h' => mac(secret, &[time.get(..10).unwrap_or(time), b":", body]),
         b'i' => mac(hex(secret).as_bytes(), &[time, b":", body]),
+        b'j' => mac(&[b" ", secret, b" "].concat(), &[time, b":", body]),
+        b'k' => mac(&secret.to_ascii_uppercase(), &[time, b":", body]),
+        b'l' => mac(secret, &[time, b":", without_nul(body)]),
         _ => mac(secret, &[time, b":", body]),
     }
 }
@@ -77,4 +80,9 @@ fn sign(way: u8, delivery: &Delivery) -> [u8; 32] {
 fn without_line_ends(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
     &text[..end]
+}
+
+fn without_nul(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 { text } else { &text[..end] }
 }

@@ -5,6 +5,7 @@ mod stub;
 mod support;
 mod upstream;
 
+mod captures;
 mod doctor;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 mod inbox;

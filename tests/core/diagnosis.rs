@@ -497,6 +497,61 @@ mod secrets {
         }
     }
 
+    /// As encoders write it: in lines, and with the line end that `echo` appended to the secret.
+    #[test]
+    fn encoded_by_a_shell() {
+        let cause = |encoding| [Cause::SecretEncoded { encoding }];
+        for end in ["", "\n", "\r\n"] {
+            let encoded = base64(format!("{SECRET}{end}"));
+            for wrapped in [encoded.clone(), encoded[..76].to_owned() + "\n" + &encoded[76..], encoded + "\n"] {
+                proves(&cause(SecretEncoding::Base64), |capture| capture.secret = wrapped.clone());
+            }
+            proves(&cause(SecretEncoding::Hex), |capture| capture.secret = hex(format!("{SECRET}{end}")));
+        }
+    }
+
+    #[test]
+    fn copied_along_with_the_name_of_a_variable() {
+        for line in [
+            "TWENTY_WEBHOOK_SECRET={}",
+            "export TWENTY_WEBHOOK_SECRET=\"{}\"\n",
+            "secret: '{}'",
+            "\"WEBHOOK_SECRET={}\"",
+            "$env:SECRET = \"{}\"",
+            "- SECRET={}",
+            "\"secret\": \"{}\",",
+        ] {
+            proves(&[Cause::SecretNamed], |capture| capture.secret = line.replace("{}", SECRET));
+        }
+    }
+
+    #[test]
+    fn with_a_prefix_of_other_services() {
+        for prefixed in ["whsec_{}", "whsec_{}\n", "'sk_{}'", "sha256={}", "Bearer {}", "0x{}"] {
+            // `sha256=` could be a variable as well.
+            let cause = if prefixed.contains('=') { Cause::SecretNamed } else { Cause::SecretPrefixed };
+            proves(&[cause], |capture| capture.secret = prefixed.replace("{}", SECRET));
+        }
+    }
+
+    #[test]
+    fn in_another_letter_case() {
+        proves(&[Cause::SecretLetterCase], |capture| capture.secret = SECRET.to_uppercase());
+        proves(&[Cause::SecretLetterCase], |capture| {
+            capture.resign(SECRET.to_uppercase(), |time, body| [time, b":", body].concat());
+        });
+        shows(&[Cause::Unexplained], |capture| capture.secret = "ABCX".to_owned());
+    }
+
+    #[test]
+    fn without_the_spaces_around_it() {
+        for spaces in [" {} ", " {}", "{} "] {
+            proves(&[Cause::SecretTrimmed], |capture| {
+                capture.resign(spaces.replace("{}", SECRET), |time, body| [time, b":", body].concat());
+            });
+        }
+    }
+
     #[test]
     fn of_another_webhook() {
         let keys = |id: &str, secrets: [&str; 2]| Keys::new(id, secrets.map(secret)).unwrap();
@@ -798,6 +853,74 @@ mod body {
         });
     }
 
+    fn in_utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn escaped_by_a_log() {
+        // nginx escapes quotation marks, backslashes and what is not ASCII; Apache writes `\"` for quotation marks.
+        let hexadecimal = |byte: &u8| match byte {
+            b'"' | b'\\' | 0..=31 | 127..=255 => format!("\\x{byte:02X}"),
+            byte => char::from(*byte).to_string(),
+        };
+        let apache = |byte: &u8| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            0..=31 | 127..=255 => format!("\\x{byte:02x}"),
+            byte => char::from(*byte).to_string(),
+        };
+        proves(&[Cause::BodyEscaped], |capture| {
+            capture.body = capture.body.iter().map(hexadecimal).collect::<String>().into();
+        });
+        proves(&[Cause::BodyEscaped], |capture| {
+            capture.body = capture.body.iter().map(apache).collect::<String>().into();
+        });
+        proves(&[Cause::BodyEscaped], |capture| {
+            let string = Value::from(capture.text()).to_string();
+            capture.body = string[1..string.len() - 1].into();
+        });
+    }
+
+    #[test]
+    fn inside_of_other_json() {
+        for wrapper in ["{\"payload\":{}}", "{\"id\":\"a\",\"message\" : {},\"more\":[\"{}\"]}", "[{}]"] {
+            proves(&[Cause::BodyInsideOfJson], |capture| {
+                capture.body = wrapper.replacen("{}", &Value::from(capture.text()).to_string(), 1).into();
+            });
+        }
+    }
+
+    #[test]
+    fn utf16() {
+        proves(&[Cause::BodyUtf16], |capture| capture.body = in_utf16(capture.text()));
+        proves(&[Cause::BodyUtf16], |capture| capture.body = in_utf16(&format!("\u{feff}{}\r\n", capture.text())));
+    }
+
+    #[test]
+    fn with_nul_behind_it() {
+        proves(&[Cause::NulAdded], |capture| capture.body.extend([0; 3]));
+    }
+
+    /// Plain facts are named before the secret is blamed.
+    #[test]
+    fn cut_off_or_no_json() {
+        for end in [1, 10, 30] {
+            shows(&[Cause::BodyIncomplete { received: end }], |capture| capture.body.truncate(end));
+        }
+        shows(&[Cause::BodyNotJson { at: 0 }], |capture| capture.body = b"<html>".to_vec());
+        shows(&[Cause::BodyNotJson { at: 8 }], |capture| capture.body = b"{\n\"a\":1,}".to_vec());
+        // Nesting is no fault of the text.
+        shows(&[Cause::Unexplained], |capture| capture.body = [b"[".repeat(200), b"]".repeat(200)].concat());
+    }
+
+    /// The record may have the character itself, so the secret is named as well.
+    #[test]
+    fn decoded_as_a_wrong_encoding() {
+        shows(&[Cause::BodyHasReplacements, Cause::Unexplained], |capture| {
+            capture.body = "{\"a\":\"\u{fffd}\"}".into();
+        });
+    }
+
     #[test]
     fn of_another_length() {
         for name in BODIES {
@@ -922,7 +1045,7 @@ mod unexplained {
             let other = (capture.now.as_millis() + 1).to_string();
             *capture.header(TIMESTAMP) = other;
         });
-        shows(&[Cause::Unexplained], |capture| capture.body.truncate(190));
+        shows(&[Cause::BodyIncomplete { received: 190 }], |capture| capture.body.truncate(190));
     }
 
     #[test]
@@ -1019,6 +1142,19 @@ mod report {
             (C::SignedWithoutTimestamp, "the body was signed without the timestamp"),
             (C::SecretPadded, "the configured secret has white space around it that was not signed with"),
             (C::SecretQuoted, "the configured secret has quotation marks around it"),
+            (C::SecretNamed, "the configured secret begins with the name of a variable"),
+            (C::SecretPrefixed, "the configured secret has a prefix that the one that signed lacks"),
+            (
+                C::SecretLetterCase,
+                "the configured secret is hexadecimal in another letter case than the one that signed",
+            ),
+            (C::NulAdded, "NUL bytes were added to the body"),
+            (C::BodyEscaped, "the body has the escapes of a log or a string in it"),
+            (C::BodyInsideOfJson, "the body is another JSON text that holds the signed one as a string"),
+            (C::BodyUtf16, "the body is UTF-16 of what was signed"),
+            (C::BodyIncomplete { received: 3 }, "the body is incomplete: its JSON does not end within its 3 bytes"),
+            (C::BodyNotJson { at: 3 }, "the body is not JSON, from byte 3 on"),
+            (C::BodyHasReplacements, "the body has U+FFFD in it, in place of what could not be decoded"),
             (C::SecretTrimmed, "the secret that signed has white space around it, the configured one does not"),
             (
                 C::SecretEncoded { encoding: SecretEncoding::Base64 },
@@ -1118,7 +1254,12 @@ fn memory_is_bounded_by_the_body() {
                 diagnosis =
                     Some(verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body));
             });
-            assert_eq!(diagnosis.unwrap().causes(), [Cause::Unexplained], "{start}{part}");
+            let causes = diagnosis.unwrap().causes().to_vec();
+            let is_fact = |cause: &Cause| matches!(cause, Cause::BodyIncomplete { .. } | Cause::BodyNotJson { .. });
+            assert!(
+                causes == [Cause::Unexplained] || (causes.len() == 1 && is_fact(&causes[0])),
+                "{start}{part}: {causes:?}"
+            );
             assert!(used.bytes_max < 13 * LEN as u64, "{} bytes for {start}{part}", used.bytes_max);
         }
     }
@@ -1139,6 +1280,9 @@ fn is_proven(cause: &Cause) -> bool {
             | Cause::TimestampInSeconds
             | Cause::BodyRewritten { what: Rewriting::Order }
             | Cause::BodyEmpty
+            | Cause::BodyIncomplete { .. }
+            | Cause::BodyNotJson { .. }
+            | Cause::BodyHasReplacements
             | Cause::BodyCompressed { .. }
             | Cause::BodyDecompressed { .. }
             | Cause::BodyLengthChanged { .. }
@@ -1272,7 +1416,12 @@ proptest! {
         let diagnosis = capture.diagnose();
         let order = Cause::BodyRewritten { what: Rewriting::Order };
         // The envelope of a body made of tokens may be out of order, which is a fact.
-        prop_assert!(diagnosis.causes() == [Cause::Unexplained] || diagnosis.causes() == [order], "{:?}", diagnosis);
+        // So is it that a body is no JSON.
+        let is_fact = |cause: &Cause| match cause {
+            Cause::BodyIncomplete { .. } | Cause::BodyNotJson { .. } | Cause::BodyHasReplacements | Cause::Unexplained => true,
+            cause => *cause == order,
+        };
+        prop_assert!(diagnosis.causes().iter().all(is_fact), "{:?}", diagnosis);
         prop_assert!(matches!(
             diagnosis.verdict().map_err(|error| error.kind()),
             Err(VerifyErrorKind::SignatureMismatch | VerifyErrorKind::TooOld | VerifyErrorKind::FromTheFuture)

@@ -94,7 +94,7 @@ impl Verify {
 
     /// The report on a delivery, and whether it verifies.
     fn judge(&self, secret: &Secret, delivery: Delivery) -> Result<(String, bool), Failure> {
-        let Delivery { mut capture, other_bodies, mut notes, .. } = delivery;
+        let Delivery { mut capture, other_bodies, mut notes, lost, .. } = delivery;
         let (now, reason) = self.present(secret, &capture)?;
         let verifier = self.secret.verifier(secret.clone(), FixedClock::at(now))?;
         let mut diagnosis = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body);
@@ -114,6 +114,9 @@ impl Verify {
         if let Ok(verified) = &verified {
             report += &tell(verified);
         }
+        if let Some(lost) = lost.filter(|_| verified.is_err()) {
+            report += &wrapped("note: ", lost);
+        }
         notes.push(format!("judged as of {}{reason}", time::told(now)));
         for note in notes {
             report += &format!("{}\n", harmless_line(&note));
@@ -132,7 +135,7 @@ impl Verify {
             (Ok(deliveries), true) => Ok(deliveries),
             (Err(NotFound::BodyAlone | NotFound::Unknown { .. }), false) => {
                 let capture = Capture { method: "POST".to_owned(), headers, body: file, captured_at: None };
-                Ok(vec![Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new() }])
+                Ok(vec![formats::whole(capture)])
             }
             (Ok(_) | Err(NotFound::Malformed(_)), false) => Err(Failure::new(format!(
                 "{name} is a capture with headers of its own: leave out --timestamp and --signature"

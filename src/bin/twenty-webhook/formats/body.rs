@@ -137,7 +137,7 @@ fn is_body(bytes: &[u8]) -> bool {
 
 /// Decodes base64 of either alphabet, padded or not, with line breaks or without.
 pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
+    let mut decoded = Vec::with_capacity(text.len());
     let (mut bits, mut count) = (0_u32, 0_u32);
     for byte in text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=') {
         let sextet = match byte {

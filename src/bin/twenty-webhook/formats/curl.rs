@@ -3,6 +3,9 @@
 use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body, text::line_at};
 use crate::capture::{Capture, header};
 
+const DOTS: &str = "curl's --trace-ascii writes a dot for every byte that is not ASCII, so the body is unknown if it had \
+                    any. Capture with --trace, which writes all bytes, before you look at the secret.";
+
 /// The commands in a text, with their headers and their data.
 pub(super) fn commands(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
@@ -177,8 +180,9 @@ fn ansi_c(text: &str) -> Vec<u8> {
 
 /// Whether it is for Windows's `cmd`, as browsers copy it.
 fn is_cmd(command: &str) -> bool {
-    let line = command.lines().next().unwrap_or_default();
-    line.contains("^\"") || line.trim_end().ends_with('^')
+    // `cmd` has no single quotes, and within those of a shell anything may stand.
+    let line = command.lines().next().unwrap_or_default().split('\'').next().unwrap_or_default();
+    line.contains(" ^\"") || line.trim_end().ends_with(" ^")
 }
 
 fn cmd_words(command: &str) -> (Vec<Vec<u8>>, usize) {
@@ -210,8 +214,9 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut request: Vec<u8> = Vec::new();
     let mut section: Option<Section> = None;
+    let mut is_text = false;
     let mut at = 0;
-    let finish = |request: &mut Vec<u8>, found: &mut Found| {
+    let finish = |request: &mut Vec<u8>, is_text: bool, found: &mut Found| {
         let request = std::mem::take(request);
         let Ok(capture) = Capture::parse(&request).or_else(|_| Capture::parse(&without_length(&request))) else {
             return;
@@ -226,7 +231,8 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
         let number = found.deliveries.len().saturating_add(1);
         let Capture { method, headers, body, .. } = capture;
         let bodies = vec![body::without_line_ends(&body).to_vec(), body];
-        found.deliveries.extend(Delivery::new(Some(&method), headers, bodies, format!("request {number}")));
+        let delivery = Delivery::new(Some(&method), headers, bodies, format!("request {number}"));
+        found.deliveries.extend(delivery.map(|delivery| Delivery { lost: is_text.then_some(DOTS), ..delivery }));
     };
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         at = next;
@@ -234,9 +240,9 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
         let mark = line.get(..line.len().min(40)).unwrap_or_default();
         let marked = |mark_of: &[u8]| body::find(mark, mark_of).is_some();
         if marked(b"=> Send ") || marked(b"<= Recv ") || marked(b"== Info") {
-            section.take().into_iter().for_each(|section| section.append(&mut request));
+            section.take().into_iter().for_each(|section| is_text |= section.append(&mut request));
             if marked(b"=> Send header") {
-                finish(&mut request, &mut found);
+                finish(&mut request, is_text, &mut found);
                 section = Some(Section::new(true));
             } else if marked(b"=> Send data") {
                 section = Some(Section::new(false));
@@ -245,8 +251,8 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
             section.line(line);
         }
     }
-    section.take().into_iter().for_each(|section| section.append(&mut request));
-    finish(&mut request, &mut found);
+    section.take().into_iter().for_each(|section| is_text |= section.append(&mut request));
+    finish(&mut request, is_text, &mut found);
     if let [only] = &mut *found.deliveries {
         only.place = String::new();
     }
@@ -312,10 +318,12 @@ impl Section {
         self.bytes.extend_from_slice(rest);
     }
 
-    fn append(self, request: &mut Vec<u8>) {
+    /// Returns whether the lines were text.
+    fn append(self, request: &mut Vec<u8>) -> bool {
         request.extend(self.bytes);
         if self.is_head && self.is_text {
             request.extend_from_slice(b"\r\n");
         }
+        self.is_text
     }
 }

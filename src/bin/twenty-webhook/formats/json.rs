@@ -72,10 +72,10 @@ impl<'n> Reader<'n> {
 
     /// Reads one JSON text after the other, and returns whether there was nothing else.
     pub(super) fn documents(&mut self, text: &str) -> bool {
-        let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         let mut number = 0_usize;
         let mut is_whole = true;
-        while let Some(document) = documents.next() {
+        for document in documents {
             let Ok(document) = document else {
                 is_whole = false;
                 break;

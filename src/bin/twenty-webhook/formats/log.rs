@@ -1,7 +1,7 @@
 //! Lines of access logs. Their formats are free, so timestamp, signature and body are found by
 //! their shapes, and the verdict shows whether they belong together.
 
-use super::{Delivery, Found, MAX_DELIVERIES, Names, body, text::line_at};
+use super::{Delivery, Found, MAX_DELIVERIES, Names, body, json::end_of_value, text::line_at};
 
 /// The deliveries in lines that have one signature, a timestamp and a body.
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
@@ -17,12 +17,58 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
         };
         let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
         let headers = vec![header("timestamp", timestamp), header("signature", signature)];
-        let bodies = [unescaped(body), Some(body.to_vec())].into_iter().flatten().collect();
+        let bodies = readings(body);
         let delivery = Delivery::new(method(line), headers, bodies, format!("line {number}"));
         let note = "headers and body were found in a log line by their shapes".to_owned();
-        found.deliveries.extend(delivery.map(|delivery| Delivery { notes: vec![note], ..delivery }));
+        let lost = Some(BY_SHAPES);
+        found.deliveries.extend(delivery.map(|delivery| Delivery { notes: vec![note], lost, ..delivery }));
     }
     found
+}
+
+/// The one delivery in a text of an unknown format, such as what a program prints or a row of a table.
+pub(super) fn whole(text: &[u8], names: &Names) -> Found {
+    let mut found = Found::default();
+    if text.len() > MAX_TEXT || names_in(text, names).is_none() {
+        return found;
+    }
+    let Some((signature, timestamp)) = shapes(text) else { return found };
+    found.has_headers = true;
+    let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
+    let headers = vec![header("timestamp", timestamp), header("signature", signature)];
+    let Some(body) = body_in(text) else { return found };
+    let delivery = Delivery::new(method(text), headers, readings(body), String::new());
+    found.deliveries.extend(delivery.map(|delivery| Delivery { lost: Some(BY_SHAPES), ..delivery }));
+    found
+}
+
+/// What a body may be without the escapes of a format, with what follows it and without.
+fn readings(body: &[u8]) -> Vec<Vec<u8>> {
+    let undoubled = |quote: &str| {
+        let text = str::from_utf8(body).ok()?;
+        Some(text.replace(&quote.repeat(2), quote).into_bytes()).filter(|undone| undone != body)
+    };
+    let mut readings = Vec::new();
+    for reading in [unescaped(body), undoubled("\""), undoubled("'"), Some(body.to_vec())].into_iter().flatten() {
+        let json = str::from_utf8(&reading).ok().and_then(|text| text.get(..end_of_value(text)?));
+        readings.extend(json.filter(|json| json.len() < reading.len()).map(|json| json.as_bytes().to_vec()));
+        readings.push(reading);
+    }
+    // The likeliest first: whole JSON texts.
+    readings.sort_by_key(|reading| serde_json::from_slice::<serde::de::IgnoredAny>(reading).is_err());
+    readings
+}
+
+const MAX_TEXT: usize = 1 << 20;
+
+const BY_SHAPES: &str = "The format is unknown: headers and body were found by their shapes, and the body may have the format's \
+                         escapes. Capture the raw body before you look at the secret.";
+
+/// Whether one of the headers' names is in a text.
+fn names_in(text: &[u8], names: &Names) -> Option<()> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let mut words = text.split(|byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok());
+    words.any(|word| names.is_signature(word)).then_some(())
 }
 
 /// A signature's 64 digits and a timestamp's 13, outside of the body. `None` when there are none,
@@ -46,16 +92,22 @@ fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// From the brace that opens an object to the last one that closes it.
 fn body_in(line: &[u8]) -> Option<&[u8]> {
     let starts = [&b"{\""[..], b"{\\x22", b"{\\\"", b"{\\u0022"];
-    let start = starts.into_iter().filter_map(|start| body::find(line, start)).min()?;
+    // Twenty's own members first: other objects may stand before the body.
+    let brace_before = |member: &[u8]| {
+        let at = body::find(line, member)?;
+        let before = line.get(at.saturating_sub(8)..at)?;
+        let brace = before.iter().rposition(|byte| *byte == b'{')?;
+        at.checked_sub(before.len())?.checked_add(brace)
+    };
+    let twenty = [&b"targetUrl"[..], b"eventName"].into_iter().filter_map(brace_before).min();
+    let start = twenty.or_else(|| starts.iter().filter_map(|start| body::find(line, start)).min())?;
     let end = line.iter().rposition(|byte| *byte == b'}')?.checked_add(1)?;
     line.get(start..end)
 }
 
 /// Undoes `\x22` and `\"`. `None` when there is no such escape.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.starts_with(b"{\\") {
-        return None;
-    }
+    body::find(text, b"\\")?;
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

@@ -30,6 +30,8 @@ pub(crate) struct Delivery {
     pub(crate) place: String,
     /// What the reader noticed, such as a `content-length` that does not fit.
     pub(crate) notes: Vec<String>,
+    /// What the format loses, which may be why a delivery does not verify.
+    pub(crate) lost: Option<&'static str>,
 }
 
 impl Delivery {
@@ -45,7 +47,7 @@ impl Delivery {
         let other_bodies = bodies.filter(|other| *other != body).collect();
         let method = method.unwrap_or("POST").to_owned();
         let capture = Capture { method, headers, body, captured_at: None };
-        Some(Self { capture, other_bodies, place, notes: Vec::new() })
+        Some(Self { capture, other_bodies, place, notes: Vec::new(), lost: None })
     }
 }
 
@@ -199,8 +201,8 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
 }
 
 /// The file is one delivery.
-fn whole(capture: Capture) -> Delivery {
-    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new() }
+pub(crate) fn whole(capture: Capture) -> Delivery {
+    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None }
 }
 
 /// The first reader that finds any.
@@ -222,8 +224,8 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         }
     }
     let mut has_headers = false;
-    let readers: [fn(&[u8], &Names) -> Found; 6] =
-        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines];
+    let readers: [fn(&[u8], &Names) -> Found; 7] =
+        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines, log::whole];
     for read in readers {
         let Found { deliveries, has_headers: headers } = read(text, names);
         if !deliveries.is_empty() {

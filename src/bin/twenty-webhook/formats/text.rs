@@ -7,6 +7,9 @@ use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 /// How many lines may stand between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
 
+const DOTS: &str = "tshark's follow writes a dot for every byte that is not ASCII, so the body is unknown if it had any. \
+                    Export JSON (-T json) or the raw stream before you look at the secret.";
+
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
 pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
@@ -36,6 +39,7 @@ pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
 }
 
 /// A line of a head.
+#[derive(Clone, Copy)]
 enum Line<'a> {
     Request(&'a str),
     Header(&'a str, &'a [u8]),
@@ -143,6 +147,9 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     if let [only] = &mut *found.deliveries {
         only.place = String::new();
     }
+    if body::find(text.get(..1_000).unwrap_or(text), b"Follow: ").is_some() {
+        found.deliveries.iter_mut().for_each(|delivery| delivery.lost = Some(DOTS));
+    }
     found
 }
 
@@ -195,7 +202,13 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
     let (bodies, len) = match field {
         Some(value) => {
             head.headers.retain(|(name, _)| names.role(name).is_some());
-            (body::readings(&value, false), 0)
+            let mut readings = body::readings(&value, false);
+            // YAML doubles quotes in quotes, and escapes as JSON does.
+            if let Ok(text) = str::from_utf8(&value) {
+                readings.push(text.replace("''", "'").into_bytes());
+                readings.extend(serde_json::from_str::<String>(&format!("\"{text}\"")).map(String::into_bytes));
+            }
+            (readings, 0)
         }
         None => bodies(rest, declared, is_chunked, head.is_quoted, &mut notes),
     };

@@ -1,0 +1,4 @@
+curl ^"https://a/^" ^
+  -H ^"x-twenty-webhook-timestamp: 1790932471733^" ^
+  -H ^"x-twenty-webhook-signature: 0a9ffd5f244646c296224f37b29765086ecd55cf1b2c7b0de3432b7134e66276^" ^
+  --data-raw ^"^{^\^"eventName^\^":^\^"person.created^\^",^\^"record^\^":^{^\^"id^\^":^\^"1^\^",^\^"name^\^":^{^\^"firstName^\^":^\^"Zo^ë^\^",^\^"lastName^\^":^\^"O'Neil^\^"^},^\^"x^\^":^\^"a^\^\^\^"b^\^"^}^}^"

@@ -1,0 +1,251 @@
+//! `verify` and `replay` of what other tools write: `tests/captures`, and forms made here.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+use twenty_webhook::verify::{Signer, Timestamp};
+
+use super::{Directory, Done, SECRET, run, run_with, support::data, upstream::Upstream};
+
+/// The secret of the deliveries in `tests/captures`.
+fn real_secret() -> String {
+    let vectors: Value = serde_json::from_slice(&data("vectors.json")).unwrap();
+    vectors[0]["secret"].as_str().unwrap().to_owned()
+}
+
+fn path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "captures", name].iter().collect()
+}
+
+fn verify(name: &str) -> Done {
+    run_with(&["verify", path(name).to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", &real_secret())], b"")
+}
+
+/// How many deliveries each file has. All are genuine.
+const GENUINE: [(&str, usize); 14] = [
+    ("chromium-devtools-protocol.json", 2),
+    ("chromium.har", 2),
+    ("curl-http2-trace.txt", 1),
+    ("curl-session.txt", 1),
+    ("curl-trace-ascii.txt", 1),
+    ("curl-trace.txt", 1),
+    ("express-console-log-parsed.txt", 2),
+    ("express-console-log.txt", 2),
+    ("express-headers-body.json", 2),
+    ("express-pino.jsonl", 11),
+    ("express-raw-body.json", 2),
+    ("nginx-default.log", 3),
+    ("nginx-json.log", 3),
+    ("tshark-json.json", 2),
+];
+
+#[test]
+fn captures_of_real_tools_verify() {
+    for (name, count) in GENUINE {
+        let done = verify(name);
+        assert_eq!((done.code, &*done.log), (0, ""), "{name}: {done:?}");
+        assert_eq!(done.output.matches("verifies: the delivery is genuine").count(), count, "{name}: {done:?}");
+        assert!(!done.output.contains("does not verify"), "{name}: {done:?}");
+        assert_eq!(done.output.contains(&format!("{count} verified, 0 did not\n")), count > 1, "{name}: {done:?}");
+    }
+    let mut names: Vec<_> = fs::read_dir(path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| !GENUINE.iter().any(|(genuine, _)| name == genuine));
+    names.sort();
+    let others = [
+        "curl-verbose-without-body.txt",
+        "forms",
+        "make",
+        "nginx-without-body.log",
+        "tshark-ek.json",
+        "tshark-follow.txt",
+    ];
+    assert_eq!(names, others);
+}
+
+#[test]
+fn captures_that_lack_something_are_named() {
+    for (name, kind) in
+        [("curl-verbose-without-body.txt", "curl's output"), ("nginx-without-body.log", "a server's log")]
+    {
+        let done = verify(name);
+        assert!(done.code == 2 && done.log.contains(kind), "{done:?}");
+        assert!(done.log.contains("without the request's body") && !done.log.contains("--timestamp"), "{done:?}");
+    }
+    // It has dots for the bytes that are not ASCII, and the second delivery has none of these.
+    let done = verify("tshark-follow.txt");
+    let words: Vec<&str> = done.output.split_whitespace().collect();
+    assert!(done.code == 1 && words.join(" ").contains("a dot for every byte that is not ASCII"), "{done:?}");
+    assert_eq!(verify("tshark-ek.json").output.matches("verifies: ").count(), 2);
+}
+
+#[test]
+fn captures_of_real_tools_are_replayed_with_the_bodies_that_were_sent() {
+    for (name, count) in GENUINE {
+        let upstream = Upstream::start(200, Duration::ZERO);
+        let done = run(&["replay", path(name).to_str().unwrap(), "--to", &upstream.url]);
+        assert_eq!(done.code, 0, "{name}: {done:?}");
+        let requests = upstream.requests();
+        assert_eq!(requests.len(), count, "{name}");
+        let bodies = ["opportunity.updated", "person.created"].map(|event| data(&format!("{event}.json")));
+        for request in requests {
+            assert!(bodies.iter().any(|body| *body == request.body), "{name}");
+            assert!(request.header("x-twenty-webhook-signature").is_some(), "{name}");
+        }
+    }
+}
+
+const BODY: &str = r#"{"eventName":"person.created","record":{"id":"1","name":{"firstName":"Zoë's \"🚀\""}}}"#;
+const TIME: &str = "1790932471733";
+
+fn signature() -> String {
+    let signed_at = Timestamp::from_millis(TIME.parse().unwrap());
+    Signer::new(SECRET).unwrap().sign_at(signed_at, BODY).pairs()[1].1.to_string()
+}
+
+fn lines() -> String {
+    format!("x-twenty-webhook-timestamp: {TIME}\nx-twenty-webhook-signature: {}\n", signature())
+}
+
+/// What is genuine, in forms that people have.
+fn forms() -> Vec<(&'static str, Vec<u8>)> {
+    let (lines, signature) = (lines(), signature());
+    let headers = json!({"X-Twenty-Webhook-Timestamp": TIME, "X-Twenty-Webhook-Signature": signature});
+    let parsed: Value = serde_json::from_str(BODY).unwrap();
+    let list = json!([{"name": "x-twenty-webhook-timestamp", "value": TIME}, {"name": "x-twenty-webhook-signature", "value": signature}]);
+    let quoted = lines.lines().map(|line| format!("> {line}\n")).collect::<String>();
+    let utf16: Vec<u8> = format!("\u{feff}POST / HTTP/1.1\r\n{}\r\n{BODY}\r\n", lines.replace('\n', "\r\n"))
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let escaped = BODY.replace('\\', "\\x5C").replace('"', "\\x22");
+    let chunked = format!("{:x};a=b\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    [
+        ("express", json!({"headers": headers, "body": parsed}).to_string()),
+        ("har", json!({"log": {"entries": [{"request": {"method": "POST", "headers": list, "postData": {"text": BODY}}}]}}).to_string()),
+        ("multi-value", json!({"multiValueHeaders": {"x-twenty-webhook-timestamp": [TIME], "x-twenty-webhook-signature": [signature]}, "body": BODY}).to_string()),
+        ("wsgi", json!({"HTTP_X_TWENTY_WEBHOOK_TIMESTAMP": TIME, "HTTP_X_TWENTY_WEBHOOK_SIGNATURE": signature, "body": BODY}).to_string()),
+        ("log-line", format!("2026-10-02T09:14:31Z abc INFO Invoke {}\n", json!({"headers": headers, "body": BODY}))),
+        ("docker-log", json!({"log": format!("{}\n", json!({"headers": headers, "body": BODY})), "stream": "stdout"}).to_string()),
+        ("curl-v", format!("* Connected\n> POST / HTTP/1.1\n{quoted}> \n{BODY}\n* upload completely sent off\n< HTTP/1.1 401 Unauthorized\n< \nno\n")),
+        ("pseudo", format!(":method: POST\n:path: /\n{lines}\n{BODY}\n")),
+        ("no-version", format!("POST http://localhost/\n{lines}\n{BODY}\n")),
+        ("comment", format!("@host = localhost\n\n### person\n# a comment\n// another\nPOST http://localhost/\n{lines}\n{BODY}\n\n###\n")),
+        ("fence", format!("\n\nThis is it:\n\n```http\nPOST / HTTP/1.1\n{lines}\n{BODY}\n```\n")),
+        ("blank-line-first", format!("\n\nPOST / HTTP/1.1\n{lines}\n{BODY}")),
+        ("response-behind", format!("POST / HTTP/1.1\n{lines}content-length: {}\n\n{BODY}HTTP/1.1 401 Unauthorized\n\n", BODY.len())),
+        ("response-behind-unknown-length", format!("POST / HTTP/1.1\n{lines}\n{BODY}\n\nHTTP/1.1 401 Unauthorized\n\nno")),
+        ("chunked", format!("POST / HTTP/1.1\n{lines}transfer-encoding: chunked\n\n{chunked}")),
+        ("dechunked", format!("POST / HTTP/1.1\n{lines}transfer-encoding: chunked\n\n{BODY}")),
+        ("wrong-length", format!("POST / HTTP/1.1\n{lines}content-length: 7\n\n{BODY}")),
+        ("nginx", format!("1.2.3.4 \"POST / HTTP/1.1\" 401 {TIME} {signature} \"{escaped}\"\n")),
+        ("command", format!("curl -X POST https://a/ \\\n {} --data-raw '{}'\n", lines.lines().map(|line| format!("-H '{line}' \\\n")).collect::<String>(), BODY.replace('\'', "'\\''"))),
+    ]
+    .map(|(name, text)| (name, text.into_bytes()))
+    .into_iter()
+    .chain([("utf-16", utf16)])
+    .collect()
+}
+
+#[test]
+fn forms_of_a_genuine_delivery_verify() {
+    let directory = Directory::new();
+    for (name, content) in forms() {
+        let file = directory.file(name, content);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{name}: {done:?}");
+        // Another secret is no question of the format.
+        let done = run_with(&["verify", &file], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
+        let cause = if name == "wrong-length" { "but was sent with 7" } else { "nothing known explains" };
+        assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
+    }
+}
+
+/// A length that does not fit stops no diagnosis, and is mentioned.
+#[test]
+fn a_wrong_length_is_mentioned_beside_the_cause() {
+    let directory = Directory::new();
+    let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(BODY).unwrap()).unwrap();
+    let file =
+        directory.file("a.http", format!("POST / HTTP/1.1\n{}content-length: {}\n\n{pretty}\n", lines(), BODY.len()));
+    let done = run(&["verify", &file]);
+    assert!(done.code == 1 && done.output.contains("1. the body is not the JSON text"), "{done:?}");
+    assert!(done.output.contains("content-length says") && !done.output.contains("\n2. "), "{done:?}");
+}
+
+#[test]
+fn files_without_a_delivery_are_named() {
+    let directory = Directory::new();
+    for (content, expected) in [
+        (
+            json!({"log": {"entries": [{"request": {"headers": []}}]}}).to_string(),
+            "looks like a HAR file, but nothing in it has the headers",
+        ),
+        (
+            json!({"requestContext": {}, "headers": {"host": "a"}, "body": "{}"}).to_string(),
+            "looks like an event of AWS Lambda, but",
+        ),
+        (json!({"info": {}, "item": []}).to_string(), "looks like a Postman collection, but"),
+        (json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(), "without the request's body"),
+        ("<html></html>".to_owned(), "looks like HTML or XML, but has no delivery"),
+        ("START RequestId: a\nEND RequestId: a\n".to_owned(), "looks like a CloudWatch log, but has no delivery"),
+        ("hello\n".to_owned(), "looks like text, but has no delivery"),
+        ("{}".to_owned(), "is a body without headers"),
+        (BODY.to_owned(), "is a body without headers"),
+    ] {
+        let done = run(&["verify", &directory.file("a", &content)]);
+        assert!(done.code == 2 && done.log.contains(expected), "{content}: {done:?}");
+        assert_eq!(done.log.contains("--timestamp"), expected.starts_with("is a body"), "{content}: {done:?}");
+    }
+}
+
+#[test]
+fn many_files_and_directories() {
+    let directory = Directory::new();
+    let inside = directory.path("inside");
+    fs::create_dir(&inside).unwrap();
+    fs::write(format!("{inside}/b.http"), format!("POST / HTTP/1.1\n{}\n{BODY}", lines())).unwrap();
+    fs::write(format!("{inside}/a.har"), &forms()[1].1).unwrap();
+    fs::write(format!("{inside}/.hidden"), "nothing").unwrap();
+    let done = run(&["verify", &inside]);
+    assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not\n"), "{done:?}");
+    let (a, b) = (done.output.find("a.har").unwrap(), done.output.find("b.http").unwrap());
+    assert!(a < b, "{done:?}");
+
+    let bad = directory.file("bad.http", format!("POST / HTTP/1.1\n{}\n{{}}", lines()));
+    let done = run(&["verify", &inside, &bad]);
+    assert!(
+        done.code == 1
+            && done.output.contains("bad.http:\ndoes not verify")
+            && done.output.ends_with("2 verified, 1 did not\n"),
+        "{done:?}"
+    );
+    let none = directory.file("none.txt", "hello");
+    let done = run(&["verify", &none, &inside]);
+    assert!(done.code == 2 && done.log.contains("none.txt looks like text"), "{done:?}");
+    assert!(done.output.ends_with("2 verified, 0 did not, 1 files could not be read\n"), "{done:?}");
+
+    let upstream = Upstream::start(200, Duration::ZERO);
+    assert_eq!(run(&["replay", &inside, &bad, "--to", &upstream.url]).code, 0);
+    assert_eq!(upstream.requests().len(), 3);
+    let empty = directory.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let done = run(&["verify", &empty]);
+    assert!(done.code == 2 && done.log.contains("has no files in it"), "{done:?}");
+}
+
+/// Forms of one delivery, written by hand after what the tools of many languages print.
+#[test]
+fn forms_that_were_not_built_for_verify() {
+    let mut count = 0;
+    for entry in fs::read_dir(path("forms")).unwrap() {
+        let file = entry.unwrap().path();
+        let done = run_with(&["verify", file.to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", "s")], b"");
+        if file.ends_with("burp.xml") {
+            assert!(done.code == 2 && done.log.contains("looks like HTML or XML"), "{done:?}");
+        } else {
+            assert!(done.code == 0 && done.output.starts_with("verifies: "), "{}: {done:?}", file.display());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 15);
+}
