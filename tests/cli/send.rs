@@ -111,7 +111,8 @@ fn an_unknown_object_is_noted() {
     assert_eq!(json(&upstream.requests()[0].body)["eventName"], "rocket.launched");
 }
 
-/// Bodies of whatever kind are shown for 4xx and 5xx only, bounded, with an indent, and without control characters.
+/// Bodies of whatever kind are shown for 4xx and 5xx only, bounded, with an indent, and without
+/// control characters.
 #[test]
 fn the_body_of_an_error_is_shown() {
     let long = format!("{}{}", "a".repeat(499), "b".repeat(100_000));

@@ -101,8 +101,8 @@ fn members_of_unexpected_types_are_mentioned() {
     assert_eq!(unexpected, members);
 }
 
-/// What a filter hides is answered, saved and counted as a repetition all the same. What is refused has no event that
-/// could be trusted, and is shown.
+/// What a filter hides is answered, saved and counted as a repetition. A refused request has no event
+/// that could be trusted, so it is shown.
 #[test]
 fn a_filter_hides_verified_events_only() {
     let directory = Directory::new();

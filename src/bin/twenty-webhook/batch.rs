@@ -30,7 +30,8 @@ pub(crate) struct Ready {
     pub(crate) body: Bytes,
 }
 
-/// Posts deliveries to an address and tells how it went; by Ctrl-C, how it went until then. Each is made when its turn has come: its timestamp should be fresh.
+/// Posts deliveries to an address and reports how it went; by Ctrl-C, how it went until then. Each
+/// is made when its turn has come: its timestamp should be fresh.
 ///
 /// `hint`: what to do about a 401.
 pub(crate) fn post(

@@ -59,7 +59,8 @@ pub(crate) struct Send {
     #[arg(long, value_name = "URL", required_unless_present_any = ["list", "print"])]
     to: Option<Target>,
 
-    /// List the events that there are samples of, and send nothing. `subscription` is an example of an object of your own
+    /// List the events that there are samples of, and send nothing. `subscription` is an example of
+    /// an object of your own
     #[arg(long)]
     list: bool,
 
@@ -157,8 +158,8 @@ impl Send {
     }
 }
 
-/// The request as it goes over the wire; on a terminal, without characters that a terminal acts on. `verify` and
-/// `replay` read it.
+/// The request as it goes over the wire; on a terminal, without characters that a terminal acts on.
+/// `verify` and `replay` read it.
 fn print_request(signed: &SignedDelivery, to: Option<&Target>) -> Result<(), Failure> {
     let uri = to.map(Target::uri);
     let path = uri.and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str);

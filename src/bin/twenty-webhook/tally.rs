@@ -106,8 +106,8 @@ impl Tally {
     }
 }
 
-/// The beginning of a body, whatever it is: a few lines, harmless, and with an indent, so that none looks like one of
-/// the summary's.
+/// The beginning of a body, whatever it is: a few harmless lines with an indent, so that none looks
+/// like one of the summary's.
 fn indented(body: &[u8]) -> String {
     const CHARS: usize = 500;
     const LINES: usize = 20;

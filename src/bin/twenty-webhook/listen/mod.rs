@@ -86,12 +86,13 @@ pub(crate) struct Listen {
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 
-    /// Show a verified delivery's JSON, too: on a terminal a member a line, elsewhere all on one line
+    /// Show a verified delivery's JSON, too: on a terminal each member on a line, elsewhere all of it
+    /// on one line
     #[arg(long, value_enum, value_name = "PART")]
     show: Option<Part>,
 
-    /// Show only verified deliveries of these events, such as `person.*`; repeatable. What is not shown is answered,
-    /// saved and forwarded all the same, and requests that are refused are always shown
+    /// Show only verified deliveries of these events, such as `person.*`; repeatable. Other events
+    /// are still answered, saved and forwarded, and refused requests are always shown
     #[arg(long, value_name = "PATTERN")]
     filter: Vec<EventPattern>,
 
