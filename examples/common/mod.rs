@@ -125,16 +125,21 @@ pub(crate) async fn serve_until(
         let _ = closed.await;
         sleep(grace).await;
     };
-    let listener = Accepting { listener, ended };
+    let listener = Accepting { address: listener.local_addr()?, listener: Some(listener), ended };
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served,
         () = too_late => Ok(()),
     }
 }
 
-/// Accepts connections until the channel is closed.
+/// Accepts connections until the channel is closed, and then closes the socket.
+///
+/// The system would go on to take connections for an open socket, with requests that nobody
+/// answers. Refused, a load balancer tries the next instance. A socket of systemd's stays open: this
+/// program has only a copy of it.
 struct Accepting {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
+    address: SocketAddr,
     ended: watch::Receiver<()>,
 }
 
@@ -143,15 +148,20 @@ impl Listener for Accepting {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        tokio::select! {
-            biased;
-            _ = self.ended.changed() => pending().await,
-            accepted = Listener::accept(&mut self.listener) => accepted,
+        if let Some(listener) = &mut self.listener {
+            tokio::select! {
+                biased;
+                // First, so that those that already wait are not cut off.
+                accepted = Listener::accept(listener) => return accepted,
+                _ = self.ended.changed() => {}
+            }
+            self.listener = None;
         }
+        pending().await
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Ok(self.address)
     }
 }
 

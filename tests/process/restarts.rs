@@ -160,6 +160,44 @@ async fn a_connection_that_was_accepted_is_answered_after_the_signal() {
     is_answered_after_the_signal("actix_inbox").await;
 }
 
+/// Without systemd: no connection is taken in only to be reset, so a load balancer tries the next
+/// instance; and one that was accepted before is still answered.
+async fn refuses_connections_after_the_signal(example: &str) {
+    for number in 0..5 {
+        let inbox = format!("{}/refuses-{example}-{}.redb", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+        let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("LISTEN_ADDR", "127.0.0.1:0"), ("INBOX", inbox.as_str())];
+        let mut program = Program::start(example, &[], &variables);
+        let address = program.address();
+        let mut late = Connection::open(address).await;
+        // It is accepted when a later one is answered.
+        let mut later = Connection::open(address).await;
+        later.send(delivery(2 * number).bytes()).await;
+        assert_eq!(later.answer().await.unwrap().status, 200);
+
+        program.signal("-TERM");
+        let signalled = Instant::now();
+        while Connection::try_open(address).await.is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        late.send(delivery(2 * number + 1).bytes()).await;
+        let is_answered = late.answer().await.is_some_and(|answer| answer.status == 200);
+        assert!(program.wait().success());
+        if is_answered {
+            return;
+        }
+        // Otherwise the machine may be busy, and the request have come too late.
+        eprintln!("{example}: refused {:?} after the signal", signalled.elapsed());
+    }
+    panic!("{example} refuses connections only when it closes those that it has");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axum_receivers_refuse_connections_after_the_signal() {
+    for example in ["axum_receiver", "event_router", "header_deadline", "metrics", "inbox_receiver"] {
+        refuses_connections_after_the_signal(example).await;
+    }
+}
+
 /// Whatever the answer is, a client does not use the connection again.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_connection_is_kept_alive() {
