@@ -152,6 +152,7 @@ pub(crate) struct Take {
 
 impl Take {
     /// Takes nothing.
+    #[cfg(any(feature = "redb", all(test, feature = "postgres")))]
     pub(crate) fn only_to_end(ends: Vec<(Lease, End)>) -> Self {
         Self { ends, limit: 0, turn: 0, busy: HashSet::new(), alone: false, longest_delay: Duration::MAX }
     }

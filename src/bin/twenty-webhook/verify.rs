@@ -100,11 +100,11 @@ impl Verify {
         let mut diagnosis = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body);
         for body in other_bodies {
             // Where the file leaves the body open, the signature decides.
-            if explains(&diagnosis) {
+            if diagnosis.verdict().is_ok() {
                 break;
             }
             let other = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &body);
-            if explains(&other) {
+            if other.verdict().is_ok() || explains(&other) && !explains(&diagnosis) {
                 (diagnosis, capture.body) = (other, body);
             }
         }
