@@ -1,8 +1,8 @@
 //! Receive Twenty CRM's webhooks: wrap a route and take a typed event in the handler.
 //!
-//! Forged and stale deliveries never reach the handler. [`Receiver::deduplicate`] drops duplicates, and
-//! [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs. The module `inbox`
-//! (features `redb` and `postgres`) stores each delivery on disk before it answers.
+//! Forged and stale deliveries never reach the handler. [`Receiver::deduplicate`] drops duplicates,
+//! and [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs. The
+//! module `inbox` (features `redb` and `postgres`) stores each delivery on disk before it answers.
 //!
 //! | you have | you use | feature |
 //! |---|---|---|
@@ -11,9 +11,9 @@
 //! | tower, hyper | [`tower::WebhookLayer`] | `tower` |
 //! | anything else | [`Verifier::verify`], then [`WebhookEvent::from_verified`] | |
 //!
-//! No feature is on by default. `redis` adds `RedisStore` to [`deduplicate`], for several receivers.
-//! `tracing` and `metrics` report what happens, without the content of deliveries. `cli` builds the
-//! command-line tool `twenty-webhook` and is of no use to a library.
+//! No feature is on by default. `redis` adds `RedisStore` to [`deduplicate`], for several
+//! receivers. `tracing` and `metrics` report what happens, without the content of deliveries. `cli`
+//! builds the command-line tool `twenty-webhook` and is of no use to a library.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -36,16 +36,16 @@
 //! ```
 //!
 //! The module of each framework has an `EventRouter`, which calls a handler for each kind of event.
-//! [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why a captured delivery
-//! does not verify, and [`troubleshooting`] lists symptoms and what to do.
+//! [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why a captured
+//! delivery does not verify, and [`troubleshooting`] lists symptoms and what to do.
 //!
 //! # Architecture
 //!
 //! The crate consists of three rings. Each depends only on the rings inside of it.
 //!
 //! 1. [`verify`]: bytes, time and keys. It creates [`Verified`], which everything else requires.
-//! 2. [`event`]: typed events in verified bytes. [`deduplicate`]: claims and their stores. [`receiver`]:
-//!    the settings and the status table of all adapters.
+//! 2. [`event`]: typed events in verified bytes. [`deduplicate`]: claims and their stores.
+//!    [`receiver`]: the settings and the status table of all adapters.
 //! 3. [`tower`], [`axum`] and [`actix_web`]: adapters between requests, handlers and responses.
 //!
 //! [`testing`] and [`diagnose`] are beside the rings.
@@ -66,7 +66,8 @@
 //! | `tokio-postgres` 0.7 | TLS for the [`inbox`] in PostgreSQL, by a connector for that crate |
 //! | `redis` 1 | TLS for [`deduplicate::RedisStore`], by features of that crate |
 //!
-//! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is in an interface.
+//! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is
+//! in an interface.
 //!
 //! # What it does not do
 //!

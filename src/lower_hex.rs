@@ -1,7 +1,8 @@
 //! Hexadecimal digits in lower case, the only form in which Twenty writes signatures and ids.
 
-/// The bytes that these digits stand for; `None` when one is none, or in upper case. No branches, so that the processor looks at many at
-/// once: a seventh of the instructions that the `hex` crate takes.
+/// The bytes that these digits stand for; `None` when one is none, or in upper case. No branches,
+/// so that the processor looks at many at once: a seventh of the instructions that the `hex` crate
+/// takes.
 pub(crate) fn decode<const N: usize>(digits: &[[u8; 2]; N]) -> Option<[u8; N]> {
     let mut values = *digits;
     let mut all = 0;

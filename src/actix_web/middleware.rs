@@ -54,7 +54,8 @@ pub struct WebhookMiddleware {
 }
 
 impl WebhookMiddleware {
-    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver with the defaults.
+    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver
+    /// with the defaults.
     pub fn new(receiver: impl Into<Receiver>) -> Self {
         Self { receiver: receiver.into() }
     }
@@ -143,7 +144,8 @@ where
     }
     let head = Head::of(&request);
     let route = receiver.deduplicates().then(|| Route::new(request.method().as_str(), request.path()));
-    // The handler takes the request out when it begins; what is left without one answers without it.
+    // The handler takes the request out when it begins; what is left without one answers without
+    // it.
     let request = Rc::new(Cell::new(Some(request)));
     let for_handler = Rc::clone(&request);
     let call = || async move {
@@ -177,8 +179,9 @@ where
     })
 }
 
-/// A request's head, for the response to a request that the handler has: a response needs a request, actix panics when a request
-/// is cloned before it was routed, and outer middleware such as `Logger` wants to know what was asked.
+/// A request's head, for the response to a request that the handler has: a response needs a
+/// request, actix panics when a request is cloned before it was routed, and outer middleware such
+/// as `Logger` wants to know what was asked.
 struct Head {
     method: Method,
     uri: Uri,
@@ -207,7 +210,8 @@ impl Head {
     }
 }
 
-/// actix-web's own limit for `Bytes` and `String`, unless configured, in bytes. That of `Json` is higher.
+/// actix-web's own limit for `Bytes` and `String`, unless configured, in bytes. That of `Json` is
+/// higher.
 const DEFAULT_PAYLOAD_LIMIT: usize = 256 << 10;
 
 fn give_back(request: &mut ServiceRequest, verified: Verified) {
@@ -216,8 +220,8 @@ fn give_back(request: &mut ServiceRequest, verified: Verified) {
     request.extensions_mut().insert(verified);
 }
 
-/// The verifier has decided what is too long; actix-web's own limits must not decide again. With the default ones, a short body
-/// has nothing to fear.
+/// The verifier has decided what is too long; actix-web's own limits must not decide again. With
+/// the default ones, a short body has nothing to fear.
 fn lift_limits(request: &mut ServiceRequest, len: usize) {
     let (payload, json) = (configured::<PayloadConfig>(request), configured::<JsonConfig>(request));
     if payload.is_none() && json.is_none() && len <= DEFAULT_PAYLOAD_LIMIT {
@@ -235,8 +239,9 @@ fn configured<T: Clone + 'static>(request: &ServiceRequest) -> Option<T> {
     request.app_data().or_else(shared).cloned()
 }
 
-/// What is left of a refused request's body. While it lives, actix knows that there is more to come and closes the connection
-/// after the answer; had it been dropped, actix would read on for as long as chunks come.
+/// What is left of a refused request's body. While it lives, actix knows that there is more to come
+/// and closes the connection after the answer; had it been dropped, actix would read on for as long
+/// as chunks come.
 struct Unread(#[expect(dead_code, reason = "kept alive")] Payload);
 
 fn refuse<B>(

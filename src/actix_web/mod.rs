@@ -1,9 +1,10 @@
 //! Middleware and extractors for actix-web.
 //!
-//! [`WebhookMiddleware`] goes around a resource, a scope or a whole app. Requests that verify go on, with their payload whole; all others
-//! are answered as the table in [`receiver`](crate::receiver) says, with `Ok(response)`, so that middleware outside (`Logger`, CORS) sees
-//! an ordinary response. [`WebhookEvent`](crate::WebhookEvent) and [`Verified`](crate::Verified) are
-//! handler arguments.
+//! [`WebhookMiddleware`] goes around a resource, a scope or a whole app. Requests that verify go
+//! on, with their payload whole; all others are answered as the table in
+//! [`receiver`](crate::receiver) says, with `Ok(response)`, so that middleware outside (`Logger`,
+//! CORS) sees an ordinary response. [`WebhookEvent`](crate::WebhookEvent) and
+//! [`Verified`](crate::Verified) are handler arguments.
 //!
 //! ```
 //! use actix_web::{App, HttpResponse, web};
@@ -27,16 +28,19 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Behind the middleware, `web::Bytes`, `String` and `web::Json` still find the body, as long as the verifier's limit allows. A
-//! `PayloadConfig` or `JsonConfig` that is set outside of the middleware keeps its say in all but the limit; one that is set inside
-//! (on a resource, with the middleware around the app) has its own limit, too.
+//! Behind the middleware, `web::Bytes`, `String` and `web::Json` still find the body, as long as
+//! the verifier's limit allows. A `PayloadConfig` or `JsonConfig` that is set outside of the
+//! middleware keeps its say in all but the limit; one that is set inside (on a resource, with the
+//! middleware around the app) has its own limit, too.
 //!
-//! For a handler for each kind of event, see [`EventRouter`]; for tests of your handlers, [`testing`](crate::testing).
+//! For a handler for each kind of event, see [`EventRouter`]; for tests of your handlers,
+//! [`testing`](crate::testing).
 //!
 //! # Shutting down
 //!
-//! Under [`acknowledge_within`](crate::Receiver::acknowledge_within) handlers outlive their requests, but not the worker that they run on. So
-//! drain *before* the server stops; after `server.await` it is too late, and nothing is left to wait for:
+//! Under [`acknowledge_within`](crate::Receiver::acknowledge_within) handlers outlive their
+//! requests, but not the worker that they run on. So drain *before* the server stops; after
+//! `server.await` it is too late, and nothing is left to wait for:
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -59,9 +63,10 @@
 //!
 //! # actix-web itself
 //!
-//! Two things about it. `Option<WebhookEvent>` as an argument turns *every* failure into `None`; the middleware has verified
-//! the request all the same. And actix panics when a clone of the `HttpRequest` is kept across a call of the inner service, so keep none in
-//! middleware outside of this one.
+//! Two things about it. `Option<WebhookEvent>` as an argument turns *every* failure into `None`;
+//! the middleware has verified the request all the same. And actix panics when a clone of the
+//! `HttpRequest` is kept across a call of the inner service, so keep none in middleware outside of
+//! this one.
 
 mod extract;
 #[cfg(feature = "inbox")]

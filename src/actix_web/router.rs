@@ -15,9 +15,10 @@ type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + 
 
 /// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
 ///
-/// Handlers are ordinary actix handlers, with any extractors. The most exact pattern wins, whatever the order: the whole name, then
-/// `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the
-/// fallback, or is answered with 200, since Twenty would not send it again anyway.
+/// Handlers are ordinary actix handlers, with any extractors. The most exact pattern wins, whatever
+/// the order: the whole name, then `person.*`, then `*.created`, then `*.*`; see
+/// [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the fallback, or
+/// is answered with 200, since Twenty would not send it again anyway.
 ///
 /// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
 /// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name

@@ -1,7 +1,7 @@
 //! Extractors for axum. The middleware is [`WebhookLayer`](crate::tower::WebhookLayer).
 //!
-//! [`WebhookEvent`] and [`Verified`] are handler arguments. They read what the layer verified and nothing else, so they need no state
-//! and go together with any other extractor:
+//! [`WebhookEvent`] and [`Verified`] are handler arguments. They read what the layer verified and
+//! nothing else, so they need no state and go together with any other extractor:
 //!
 //! ```
 //! use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
@@ -28,11 +28,13 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! For a handler for each kind of event, see [`EventRouter`]; for the end of the program, [`Receiver::drain`](crate::Receiver::drain); for tests of
-//! your handlers, [`testing`](crate::testing). To take what is refused, too, ask for `Result<WebhookEvent, WebhookRejection>`.
+//! For a handler for each kind of event, see [`EventRouter`]; for the end of the program,
+//! [`Receiver::drain`](crate::Receiver::drain); for tests of your handlers,
+//! [`testing`](crate::testing). To take what is refused, too, ask for
+//! `Result<WebhookEvent, WebhookRejection>`.
 //!
-//! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's limit allows; axum's own
-//! limit is lifted.
+//! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's
+//! limit allows; axum's own limit is lifted.
 
 #[cfg(feature = "inbox")]
 mod inbox;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
-/// Identifies one delivery in a [`ClaimStore`](super::ClaimStore): 32 opaque bytes, the same for every
-/// duplicate of the delivery.
+/// Identifies one delivery in a [`ClaimStore`](super::ClaimStore): 32 opaque bytes, the same for
+/// every duplicate of the delivery.
 ///
-/// A key is a SHA-256 digest, so it reveals nothing about the delivery. [`Debug`](fmt::Debug) shows the
-/// first four bytes only, which is enough to find a key in a log or in Redis.
+/// A key is a SHA-256 digest, so it reveals nothing about the delivery. [`Debug`](fmt::Debug) shows
+/// the first four bytes only, which is enough to find a key in a log or in Redis.
 ///
 /// ```
 /// use twenty_webhook::deduplicate::ClaimKey;
@@ -25,11 +25,11 @@ use sha2::{Digest, Sha256};
 pub struct ClaimKey([u8; 32]);
 
 impl ClaimKey {
-    /// Returns the key of a body: SHA-256 over `namespace`, `keys_id` and the body. The length of each
-    /// of the first two precedes it as a big-endian `u64`.
+    /// Returns the key of a body: SHA-256 over `namespace`, `keys_id` and the body. The length of
+    /// each of the first two precedes it as a big-endian `u64`.
     ///
-    /// `namespace` separates receivers that share a store. `keys_id` names the keys that verified the
-    /// body, so that one signer cannot claim another signer's identical body.
+    /// `namespace` separates receivers that share a store. `keys_id` names the keys that verified
+    /// the body, so that one signer cannot claim another signer's identical body.
     #[must_use]
     pub fn new(namespace: &str, keys_id: &str, body: &[u8]) -> Self {
         let mut hasher = Sha256::new();
@@ -42,8 +42,8 @@ impl ClaimKey {
     /// Returns a key made of parts that you choose, such as the webhook's id, the event's name, the
     /// record's id and the time of its last change.
     ///
-    /// Parts are separated: `["ab", "c"]` and `["a", "bc"]` are different keys. No parts give a key that
-    /// [`ClaimKey::new`] returns.
+    /// Parts are separated: `["ab", "c"]` and `["a", "bc"]` are different keys. No parts give a key
+    /// that [`ClaimKey::new`] returns.
     ///
     /// ```
     /// use twenty_webhook::deduplicate::ClaimKey;
@@ -96,11 +96,12 @@ impl fmt::Debug for ClaimKey {
     }
 }
 
-/// One handler's claim on a key. A random token distinguishes it from every other claim on that key.
+/// One handler's claim on a key. A random token distinguishes it from every other claim on that
+/// key.
 ///
-/// A [`ClaimStore`](super::ClaimStore) returns it in [`ClaimOutcome::Fresh`], and `renew`, `complete` and
-/// `release` take it. It cannot be cloned, so one claim belongs to one handler. Dropping it does
-/// nothing: the lease expires.
+/// A [`ClaimStore`](super::ClaimStore) returns it in [`ClaimOutcome::Fresh`], and `renew`,
+/// `complete` and `release` take it. It cannot be cloned, so one claim belongs to one handler.
+/// Dropping it does nothing: the lease expires.
 ///
 /// [`Debug`](fmt::Debug) shows the key as [`ClaimKey`] does, without the token.
 #[must_use = "a claim that is neither completed nor released blocks its key until the lease runs out"]
@@ -147,12 +148,13 @@ fn token() -> [u8; 16] {
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 
-/// The result of [`ClaimStore::claim`](super::ClaimStore::claim). A key has no other state, so this enum
-/// will not grow.
+/// The result of [`ClaimStore::claim`](super::ClaimStore::claim). A key has no other state, so this
+/// enum will not grow.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a fresh claim that is neither completed nor released blocks its key until the lease runs out"]
 pub enum ClaimOutcome {
-    /// The key was free, and the caller has claimed it. Handle the delivery, then complete or release.
+    /// The key was free, and the caller has claimed it. Handle the delivery, then complete or
+    /// release.
     Fresh(Claim),
     /// The key is claimed and the lease has not expired: the delivery is being handled.
     Running,

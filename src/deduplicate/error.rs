@@ -37,12 +37,13 @@ pub enum StoreErrorKind {
     Timeout,
     /// No connection, or it broke. The call may have happened.
     Connection,
-    /// The store rejected the call: out of memory, read-only, wrong password, too old. Nothing happened.
+    /// The store rejected the call: out of memory, read-only, wrong password, too old. Nothing
+    /// happened.
     Refused,
     /// No room, because every entry is a running claim. Nothing happened.
     Full,
-    /// The response is not one of a claim store: another program uses the same names, or the server is
-    /// something else.
+    /// The response is not one of a claim store: another program uses the same names, or the server
+    /// is something else.
     Unexpected,
 }
 
@@ -59,21 +60,21 @@ impl StoreError {
         self.0.kind
     }
 
-    /// Attaches the claim that failed. For implementations of [`ClaimStore`](super::ClaimStore); see
-    /// [`into_claim`](Self::into_claim).
+    /// Attaches the claim that failed. For implementations of [`ClaimStore`](super::ClaimStore);
+    /// see [`into_claim`](Self::into_claim).
     #[must_use]
     pub fn with_claim(mut self, claim: Claim) -> Self {
         self.0.claim = Some(claim);
         self
     }
 
-    /// Returns the claim that [`claim`](super::ClaimStore::claim) tried to store, whether or not that
-    /// succeeded.
+    /// Returns the claim that [`claim`](super::ClaimStore::claim) tried to store, whether or not
+    /// that succeeded.
     ///
     /// - If you handle the delivery without the claim, [`complete`](super::ClaimStore::complete) it
     ///   afterwards: the store may be available by then, and remembers the delivery as handled.
-    /// - If you do not handle it, [`release`](super::ClaimStore::release) it: if the claim was stored
-    ///   after all, a duplicate does not have to wait for the lease to expire.
+    /// - If you do not handle it, [`release`](super::ClaimStore::release) it: if the claim was
+    ///   stored after all, a duplicate does not have to wait for the lease to expire.
     /// - [`renew`](super::ClaimStore::renew) returns whether it was stored.
     ///
     /// The stores of this crate return it with every error of `claim`, and with no other error.

@@ -11,8 +11,8 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// A [`ClaimStore`] in the memory of one process, with a bounded number of entries.
 ///
 /// All workers, threads and tasks of the process must share one store through an
-/// [`Arc`](std::sync::Arc). With a store for each worker, a duplicate that reaches another worker is
-/// not detected. Several processes can share a `RedisStore`. A restart loses all entries.
+/// [`Arc`](std::sync::Arc). With a store for each worker, a duplicate that reaches another worker
+/// is not detected. Several processes can share a `RedisStore`. A restart loses all entries.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -26,29 +26,29 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// # When it is full
 ///
 /// `capacity` should cover the deliveries of one time to live. In a full store a claim replaces an
-/// expired entry, or else the entry that was **completed first**. A duplicate of that delivery would be
-/// handled again. [`forgotten`](Self::forgotten) counts these entries, and with the feature `tracing` a
-/// warning is logged, at most once a minute. A running claim is never replaced. If every entry is
-/// running, the claim fails with [`StoreErrorKind::Full`], and so does the completion of a claim whose
-/// entry expired.
+/// expired entry, or else the entry that was **completed first**. A duplicate of that delivery
+/// would be handled again. [`forgotten`](Self::forgotten) counts these entries, and with the
+/// feature `tracing` a warning is logged, at most once a minute. A running claim is never replaced.
+/// If every entry is running, the claim fails with [`StoreErrorKind::Full`], and so does the
+/// completion of a claim whose entry expired.
 ///
 /// # Cost
 ///
-/// An entry takes at most 80 bytes. The address range is reserved when the store is created, and the
-/// system provides the memory as entries are added. The table never grows or moves. However many
-/// entries there are, an operation visits the entries of one hash bucket (one on average, rarely more
-/// than ten) and at most 20 more to remove expired ones. One lock guards the table for that time, and
-/// is never held across an `await`. A single lock makes the capacity exact and always replaces the
-/// entry that was completed first.
+/// An entry takes at most 80 bytes. The address range is reserved when the store is created, and
+/// the system provides the memory as entries are added. The table never grows or moves. However
+/// many entries there are, an operation visits the entries of one hash bucket (one on average,
+/// rarely more than ten) and at most 20 more to remove expired ones. One lock guards the table for
+/// that time, and is never held across an `await`. A single lock makes the capacity exact and
+/// always replaces the entry that was completed first.
 ///
-/// Expired entries are removed in the order in which they were added. If leases or times to live differ
-/// a lot, an entry that expired early can occupy its place until older entries are removed. Its key is
-/// free nevertheless.
+/// Expired entries are removed in the order in which they were added. If leases or times to live
+/// differ a lot, an entry that expired early can occupy its place until older entries are removed.
+/// Its key is free nevertheless.
 ///
 /// # Time
 ///
-/// Leases and times to live use the monotonic clock ([`Instant`]), so a change of the wall clock has no
-/// effect. No runtime is required.
+/// Leases and times to live use the monotonic clock ([`Instant`]), so a change of the wall clock
+/// has no effect. No runtime is required.
 pub struct MemoryStore {
     start: Instant,
     table: Mutex<Table>,
@@ -71,7 +71,8 @@ impl MemoryStore {
         }
     }
 
-    /// Creates a store that logs no warning when it is full, because its capacity cannot be configured.
+    /// Creates a store that logs no warning when it is full, because its capacity cannot be
+    /// configured.
     #[cfg(feature = "receiver")]
     pub(crate) fn silent(capacity: usize) -> Self {
         Self {
@@ -81,10 +82,11 @@ impl MemoryStore {
         }
     }
 
-    /// Returns how many completed entries were replaced before they expired because the store was full.
+    /// Returns how many completed entries were replaced before they expired because the store was
+    /// full.
     ///
-    /// A duplicate of such a delivery would be handled again. If this number grows, the capacity is too
-    /// small.
+    /// A duplicate of such a delivery would be handled again. If this number grows, the capacity is
+    /// too small.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).forgotten()

@@ -1,8 +1,8 @@
 //! Deduplication: claims on deliveries, and the stores that keep the claims.
 //!
-//! Twenty may send a delivery again after a crash, and anyone who captured a delivery can replay it.
-//! A receiver therefore *claims* each delivery before it handles it. The [`ClaimKey`] is the same for
-//! every duplicate. Afterwards the receiver *completes* the claim or *releases* it:
+//! Twenty may send a delivery again after a crash, and anyone who captured a delivery can replay
+//! it. A receiver therefore *claims* each delivery before it handles it. The [`ClaimKey`] is the
+//! same for every duplicate. Afterwards the receiver *completes* the claim or *releases* it:
 //!
 //! ```text
 //!            claim ─► Fresh ──► the handler runs, renew ─┬─ success ─► complete ─► remembered for the time to live
@@ -12,17 +12,18 @@
 //!              └──► Completed: a duplicate was handled
 //! ```
 //!
-//! 1. A claim lasts for its **lease**, so a crash does not block a delivery forever. The lease should
-//!    be several times as long as the interval between renewals.
-//! 2. A completed delivery is remembered for its **time to live**, which must cover the time in which
-//!    a duplicate passes verification. A day is usual.
-//! 3. A claim has a **token**. A handler whose lease expired cannot renew, complete or release a later
-//!    claim on the same key. [`ClaimStore`] lists what each call does in each state.
+//! 1. A claim lasts for its **lease**, so a crash does not block a delivery forever. The lease
+//!    should be several times as long as the interval between renewals.
+//! 2. A completed delivery is remembered for its **time to live**, which must cover the time in
+//!    which a duplicate passes verification. A day is usual.
+//! 3. A claim has a **token**. A handler whose lease expired cannot renew, complete or release a
+//!    later claim on the same key. [`ClaimStore`] lists what each call does in each state.
 //! 4. A store that fails returns a [`StoreError`], never a wrong answer. Twenty does not repeat a
 //!    rejected delivery, so you usually handle it without a claim and
 //!    [complete it afterwards](StoreError::into_claim).
 //!
-//! [`MemoryStore`] serves one process; `RedisStore` (feature `redis`) serves many. Other stores implement [`ClaimStore`].
+//! [`MemoryStore`] serves one process; `RedisStore` (feature `redis`) serves many. Other stores
+//! implement [`ClaimStore`].
 //!
 //! ```
 //! use std::time::Duration;

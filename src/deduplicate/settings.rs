@@ -3,7 +3,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{ClaimStore, Naming};
 use crate::event::WebhookEvent;
 
-/// Settings for [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate). A store converts into the default ones.
+/// Settings for [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate). A store converts
+/// into the default ones.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,23 +26,26 @@ pub struct Deduplicate {
     pub(crate) on_failure: StoreFailure,
 }
 
-/// What to do with a delivery when the [`ClaimStore`] fails with any [kind](super::StoreErrorKind) of error.
+/// What to do with a delivery when the [`ClaimStore`] fails with any [kind](super::StoreErrorKind)
+/// of error.
 ///
-/// A [`MemoryStore`](super::MemoryStore) only fails with [`Full`](super::StoreErrorKind::Full), when all of its entries are
-/// deliveries that are being handled. When it is full of handled ones it forgets the oldest, whose duplicates are
-/// handled again, with either choice.
+/// A [`MemoryStore`](super::MemoryStore) only fails with [`Full`](super::StoreErrorKind::Full),
+/// when all of its entries are deliveries that are being handled. When it is full of handled ones
+/// it forgets the oldest, whose duplicates are handled again, with either choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
     /// Handle it without a claim, because Twenty does not send it again. A fallback store of this
-    /// process remembers what is being handled and the last 100,000 handled deliveries, so duplicates
-    /// that arrive at this process are still detected. Other machines do not know of them.
+    /// process remembers what is being handled and the last 100,000 handled deliveries, so
+    /// duplicates that arrive at this process are still detected. Other machines do not know of
+    /// them.
     #[default]
     Handle,
     /// Reject it with 503. It is lost, unless the sender is not Twenty itself but something that
-    /// repeats. A delivery that was answered 202 before the store failed is handled, because the sender
-    /// does not see a rejection. The exception is a delivery that was acknowledged while a duplicate of
-    /// it was waiting: the duplicate takes its place, and is rejected if it was not acknowledged.
+    /// repeats. A delivery that was answered 202 before the store failed is handled, because the
+    /// sender does not see a rejection. The exception is a delivery that was acknowledged while a
+    /// duplicate of it was waiting: the duplicate takes its place, and is rejected if it was not
+    /// acknowledged.
     Reject,
 }
 
@@ -87,9 +91,9 @@ impl Deduplicate {
         self
     }
 
-    /// Sets how long a handled delivery is remembered. Default: [`Self::DEFAULT_REMEMBER_FOR`]. It is
-    /// never shorter than the time in which duplicates can verify: twice the verifier's tolerance,
-    /// because a delivery may be signed ahead of time, plus the body deadline.
+    /// Sets how long a handled delivery is remembered. Default: [`Self::DEFAULT_REMEMBER_FOR`]. It
+    /// is never shorter than the time in which duplicates can verify: twice the verifier's
+    /// tolerance, because a delivery may be signed ahead of time, plus the body deadline.
     pub fn remember_for(mut self, time: Duration) -> Self {
         self.remember_for = time;
         self
@@ -101,8 +105,8 @@ impl Deduplicate {
         self
     }
 
-    /// Identifies deliveries by these values instead of the body. The body is used if `key_by` returns
-    /// `None` or an empty list, or if it panics, which is logged.
+    /// Identifies deliveries by these values instead of the body. The body is used if `key_by`
+    /// returns `None` or an empty list, or if it panics, which is logged.
     ///
     /// Replays have the same body, and so do deliveries that Twenty sends again after a crash. If
     /// Twenty enqueues an event twice, the bodies differ in `eventDate`. This also detects such

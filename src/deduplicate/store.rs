@@ -12,8 +12,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 
 /// Remembers which deliveries are being handled and which were handled.
 ///
-/// A key is in one of three states. It is *running* from a claim until the lease expires, *completed*
-/// until the time to live expires, and otherwise *free*. Releasing or forgetting a key frees it.
+/// A key is in one of three states. It is *running* from a claim until the lease expires,
+/// *completed* until the time to live expires, and otherwise *free*. Releasing or forgetting a key
+/// frees it.
 ///
 /// | state of the key           | `claim`     | `renew` | `complete` | `release` | `forget` |
 /// |----------------------------|-------------|---------|------------|-----------|----------|
@@ -23,19 +24,19 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// | completed, by this claim   | `Completed` | `false` | **`true`** | `false`   | `true`   |
 /// | completed, by another      | `Completed` | `false` | `false`    | `false`   | `true`   |
 ///
-/// A call that returns `false` changed nothing, so a handler whose lease expired cannot affect a later
-/// claim. `complete` accepts a free key, because the handler did its work even if the lease expired,
-/// the store lost the claim, or the claim could not be stored. It can be repeated, because a response
-/// can get lost.
+/// A call that returns `false` changed nothing, so a handler whose lease expired cannot affect a
+/// later claim. `complete` accepts a free key, because the handler did its work even if the lease
+/// expired, the store lost the claim, or the claim could not be stored. It can be repeated, because
+/// a response can get lost.
 ///
 /// Each call is atomic with respect to calls from all tasks, threads and processes that share the
 /// store: of any number of claims on a free key, exactly one is `Fresh`.
 ///
-/// **Durations** have a resolution of a millisecond, and a store may round up. Less than a millisecond
-/// counts as one, more than a hundred years as a hundred.
+/// **Durations** have a resolution of a millisecond, and a store may round up. Less than a
+/// millisecond counts as one, more than a hundred years as a hundred.
 ///
-/// **Cancellation.** A future does nothing until it is polled. If you drop it before it is ready, the
-/// call may or may not have happened. A claim that happened lasts until its lease expires.
+/// **Cancellation.** A future does nothing until it is polled. If you drop it before it is ready,
+/// the call may or may not have happened. A claim that happened lasts until its lease expires.
 ///
 /// To share a store, put it into an [`Arc`], which implements this trait.
 ///
@@ -60,9 +61,10 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// After [`Timeout`](super::StoreErrorKind::Timeout) and [`Connection`](super::StoreErrorKind::Connection) the key may
-    /// be claimed all the same, until the lease expires; see [`StoreError::into_claim`] for what to do then.
-    /// After any other kind of error the key is unchanged.
+    /// After [`Timeout`](super::StoreErrorKind::Timeout) and
+    /// [`Connection`](super::StoreErrorKind::Connection) the key may be claimed all the same, until
+    /// the lease expires; see [`StoreError::into_claim`] for what to do then. After any other kind
+    /// of error the key is unchanged.
     fn claim(&self, key: ClaimKey, lease: Duration) -> StoreFuture<'_, ClaimOutcome>;
 
     /// Extends the lease of a running claim to `lease` from now. Returns whether the claim is still
@@ -73,7 +75,8 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     /// As [`claim`](Self::claim): the lease may or may not have been extended.
     fn renew<'a>(&'a self, claim: &'a Claim, lease: Duration) -> StoreFuture<'a, bool>;
 
-    /// Marks the key as completed for `ttl` from now. Returns `false` if another claim holds the key.
+    /// Marks the key as completed for `ttl` from now. Returns `false` if another claim holds the
+    /// key.
     ///
     /// # Errors
     ///
@@ -98,8 +101,9 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     /// As [`claim`](Self::claim): the key may or may not be free. You can call this again.
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
 
-    /// Whether claims are in the memory of this process. A failed call then changes nothing and loses no
-    /// earlier claim, so the receiver needs no fallback store. For the stores of this crate only.
+    /// Whether claims are in the memory of this process. A failed call then changes nothing and
+    /// loses no earlier claim, so the receiver needs no fallback store. For the stores of this
+    /// crate only.
     #[doc(hidden)]
     fn is_in_process(&self) -> bool {
         false

@@ -1,10 +1,11 @@
-//! The entries of a [`MemoryStore`](super::MemoryStore): a hash table of fixed size whose every operation takes a bounded
-//! number of steps.
+//! The entries of a [`MemoryStore`](super::MemoryStore): a hash table of fixed size whose every
+//! operation takes a bounded number of steps.
 //!
-//! Slots and buckets are reserved once and never moved, so that no claim pays for a growing table. A slot is in the chain
-//! of its bucket and in one of two queues, running and completed, each in the order of the last change. As long as all
-//! leases are equal, and all times to live, that is also the order in which entries expire: the front of a queue is the
-//! next to go. Expired entries are absent to every operation and lose their slot a few at a time.
+//! Slots and buckets are reserved once and never moved, so that no claim pays for a growing table.
+//! A slot is in the chain of its bucket and in one of two queues, running and completed, each in
+//! the order of the last change. As long as all leases are equal, and all times to live, that is
+//! also the order in which entries expire: the front of a queue is the next to go. Expired entries
+//! are absent to every operation and lose their slot a few at a time.
 //!
 //! Times are nanoseconds since any fixed instant; the caller holds the clock.
 
@@ -13,7 +14,8 @@ use std::num::NonZeroU32;
 
 use super::ClaimKey;
 
-/// How many expired entries of each queue one operation gives up at most. It adds one, so a backlog shrinks.
+/// How many expired entries of each queue one operation gives up at most. It adds one, so a backlog
+/// shrinks.
 const RECLAIMED: usize = 2;
 
 /// How far from the front of a queue an expired entry is looked for when there is no room.
@@ -21,7 +23,8 @@ const LOOK: usize = 8;
 
 pub(super) type Token = [u8; 16];
 
-/// A slot's place, counted from one; `None`, the end of a chain, is all zeros: the buckets come zeroed from the system.
+/// A slot's place, counted from one; `None`, the end of a chain, is all zeros: the buckets come
+/// zeroed from the system.
 type Place = NonZeroU32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -191,7 +194,8 @@ impl Table {
                 place
             }
             None => {
-                // room was reserved for as many slots as there can be entries: this neither allocates nor moves
+                // room was reserved for as many slots as there can be entries: this neither
+                // allocates nor moves
                 self.slots.push(slot);
                 u32::try_from(self.slots.len()).ok().and_then(Place::new).ok_or(Full)?
             }

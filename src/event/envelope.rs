@@ -39,12 +39,13 @@ pub struct ObjectMetadata {
     pub name_singular: Option<String>,
 }
 
-/// A member that was left out: of a type that was not expected there, or with the name of an earlier member.
+/// A member that was left out: of a type that was not expected there, or with the name of an
+/// earlier member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnexpectedMember {
-    /// Where it is, from the body's root: `record.emails.primaryEmail`. A question mark stands for a name that no field can have, since
-    /// it may be data.
+    /// Where it is, from the body's root: `record.emails.primaryEmail`. A question mark stands for
+    /// a name that no field can have, since it may be data.
     pub path: String,
     /// What was found there.
     pub found: JsonType,

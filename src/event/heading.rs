@@ -9,7 +9,8 @@ pub(crate) struct Heading {
 }
 
 impl Heading {
-    /// Reads no further than it must. Of a body that is not a JSON object, what was found until then.
+    /// Reads no further than it must. Of a body that is not a JSON object, what was found until
+    /// then.
     #[cfg(feature = "receiver")]
     pub(crate) fn read(body: &[u8]) -> Self {
         let mut heading = Self::default();

@@ -1,6 +1,7 @@
 //! What happened: the typed event inside a verified delivery.
 //!
-//! [`WebhookEvent`] is the type that handlers take. It takes any event by default and reads well in a `match`:
+//! [`WebhookEvent`] is the type that handlers take. It takes any event by default and reads well in
+//! a `match`:
 //!
 //! ```
 //! use twenty_webhook::event::{Action, Record, WebhookEvent};
@@ -44,15 +45,17 @@
 //!
 //! # One object only
 //!
-//! `WebhookEvent<Person>` takes a person's events and refuses all others by name; it never turns a company into an empty person.
+//! `WebhookEvent<Person>` takes a person's events and refuses all others by name; it never turns a
+//! company into an empty person.
 //!
 //! # Your own objects
 //!
-//! Any type that implements [`serde::Deserialize`] can be the record. The name of a struct is the name of its object, with a lower-case
-//! first letter, and events of other objects are rejected as with the standard types. `#[serde(rename = "…")]` names another object,
-//! `#[serde(rename = "*")]` accepts any. Types without a name, such as maps and structs with `#[serde(flatten)]`, accept any event:
-//! [`FromRecord`] has the rules. Make fields `Option`: Twenty sends `null` for what is empty, leaves fields out of deleted records,
-//! and admins remove fields.
+//! Any type that implements [`serde::Deserialize`] can be the record. The name of a struct is the
+//! name of its object, with a lower-case first letter, and events of other objects are rejected as
+//! with the standard types. `#[serde(rename = "…")]` names another object, `#[serde(rename = "*")]`
+//! accepts any. Types without a name, such as maps and structs with `#[serde(flatten)]`, accept any
+//! event: [`FromRecord`] has the rules. Make fields `Option`: Twenty sends `null` for what is
+//! empty, leaves fields out of deleted records, and admins remove fields.
 //!
 //! ```
 //! use serde::Deserialize;
@@ -82,32 +85,37 @@
 //!
 //! # Custom fields of standard objects
 //!
-//! [`With<Person, PersonFields>`](With) reads a standard record and a struct of yours from the same object. Do not use
-//! `#[serde(flatten)]` for it: [`With`] shows why not.
+//! [`With<Person, PersonFields>`](With) reads a standard record and a struct of yours from the same
+//! object. Do not use `#[serde(flatten)]` for it: [`With`] shows why not.
 //!
 //! # Times
 //!
 //! Times are [`jiff::Timestamp`]s. With the crate `chrono`, convert them:
-//! `chrono::DateTime::from_timestamp_millis(time.as_millisecond())`. The other way, `jiff::Timestamp::from_millisecond` takes
-//! `timestamp_millis()`.
+//! `chrono::DateTime::from_timestamp_millis(time.as_millisecond())`. The other way,
+//! `jiff::Timestamp::from_millisecond` takes `timestamp_millis()`.
 //!
 //! # As JSON
 //!
-//! The standard records, the types in [`field`], [`EventName`], [`Action`] and [`RawJson`] implement `Serialize`, so types of your own
-//! that hold them can derive it. They are written as Twenty writes them, without members that are absent or `null`. So what is
-//! read again is equal, but a field that was `null` and one that was not sent look alike: keep [`WebhookEvent::body`] to tell them
-//! apart. An [`Actor`](field::Actor) is written as an object and an amount as a number, whichever form was sent.
+//! The standard records, the types in [`field`], [`EventName`], [`Action`] and [`RawJson`]
+//! implement `Serialize`, so types of your own that hold them can derive it. They are written as
+//! Twenty writes them, without members that are absent or `null`. So what is read again is equal,
+//! but a field that was `null` and one that was not sent look alike: keep [`WebhookEvent::body`] to
+//! tell them apart. An [`Actor`](field::Actor) is written as an object and an amount as a number,
+//! whichever form was sent.
 //!
 //! # Members of unexpected types
 //!
-//! A member of an unexpected type never loses the event. It reads as absent, [`WebhookEvent::unexpected`] says where and what it
-//! was, and [`WebhookEvent::raw_record`] still has it. The record is then what `serde_json` reads from the record without exactly
-//! these members. Unknown members are ignored. Of members with the same name the first counts, and the others are reported.
+//! A member of an unexpected type never loses the event. It reads as absent,
+//! [`WebhookEvent::unexpected`] says where and what it was, and [`WebhookEvent::raw_record`] still
+//! has it. The record is then what `serde_json` reads from the record without exactly these
+//! members. Unknown members are ignored. Of members with the same name the first counts, and the
+//! others are reported.
 //!
-//! In a type of your own, an unexpected value anywhere inside of a field leaves out that whole field, unless it is a member of one of
-//! Twenty's composite fields. Make such fields `Option`. These reject the event instead: a required field that is missing,
-//! `#[serde(deny_unknown_fields)]`, and whatever fails below a `#[serde(flatten)]` or in an untagged enum, where serde does not say
-//! which member it was.
+//! In a type of your own, an unexpected value anywhere inside of a field leaves out that whole
+//! field, unless it is a member of one of Twenty's composite fields. Make such fields `Option`.
+//! These reject the event instead: a required field that is missing,
+//! `#[serde(deny_unknown_fields)]`, and whatever fails below a `#[serde(flatten)]` or in an
+//! untagged enum, where serde does not say which member it was.
 
 mod envelope;
 mod error;

@@ -43,7 +43,8 @@ impl EventName {
         &self.text
     }
 
-    /// The object's name in the singular: `person`. Of a metadata event, `metadata.` and its kind: `metadata.fieldMetadata`.
+    /// The object's name in the singular: `person`. Of a metadata event, `metadata.` and its kind:
+    /// `metadata.fieldMetadata`.
     #[must_use]
     pub fn object(&self) -> &str {
         self.text.get(..self.dot).unwrap_or_default()
@@ -125,7 +126,8 @@ impl PartialEq<&str> for EventName {
 pub enum Action {
     /// It was created.
     Created,
-    /// It was changed; [`WebhookEvent::updated_fields`](super::WebhookEvent::updated_fields) says where.
+    /// It was changed; [`WebhookEvent::updated_fields`](super::WebhookEvent::updated_fields) says
+    /// where.
     Updated,
     /// It was put into the trash (soft delete).
     Deleted,
@@ -133,8 +135,8 @@ pub enum Action {
     Destroyed,
     /// It was taken out of the trash.
     Restored,
-    /// Anything else, as text. Empty when the name had no action. What is here today may get a variant of its own: to look for it, compare
-    /// [`as_str`](Self::as_str).
+    /// Anything else, as text. Empty when the name had no action. What is here today may get a
+    /// variant of its own: to look for it, compare [`as_str`](Self::as_str).
     Other(Box<str>),
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use super::EventName;
 
-/// Which events something is for: `person.created`, `company.*`, `*.deleted`, `metadata.view.*`, `*.*`.
+/// Which events something is for: `person.created`, `company.*`, `*.deleted`, `metadata.view.*`,
+/// `*.*`.
 ///
 /// The patterns of Twenty's own webhook settings, with the same meaning:
 ///
@@ -45,7 +46,8 @@ use super::EventName;
 /// assert_eq!(refused.to_string(), "malformed event pattern `company`: expected `object.action` or `metadata.kind.action`");
 /// # Ok::<(), twenty_webhook::event::PatternError>(())
 /// ```
-// Source: `call-webhook-jobs.job.ts` and `call-webhook-jobs-for-metadata.job.ts` of Twenty's server, 2026.
+// Source: `call-webhook-jobs.job.ts` and `call-webhook-jobs-for-metadata.job.ts` of Twenty's
+// server, 2026.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EventPattern {
     scope: Scope,

@@ -10,13 +10,16 @@ use serde_json::Value;
 
 use super::json::{Members, RAW_JSON, Reader, check_is_json, odd_names};
 
-/// A piece of the delivery's JSON, as it was sent: number forms, escapes, key order and unknown members included.
+/// A piece of the delivery's JSON, as it was sent: number forms, escapes, key order and unknown
+/// members included.
 ///
-/// Shares the body's memory when it comes from an event, as by [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record);
-/// cloning copies nothing. `Debug` shows its type and length, no content.
+/// Shares the body's memory when it comes from an event, as by
+/// [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record); cloning copies nothing. `Debug`
+/// shows its type and length, no content.
 ///
-/// As a field of your own type, it holds the value as it was sent. (Other deserializers than this crate's do not tell the text:
-/// from those it holds what [`serde_json::Value`] makes of the value.)
+/// As a field of your own type, it holds the value as it was sent. (Other deserializers than this
+/// crate's do not tell the text: from those it holds what [`serde_json::Value`] makes of the
+/// value.)
 ///
 /// ```
 /// use twenty_webhook::event::{JsonType, RawJson};
@@ -50,7 +53,8 @@ impl RawJson {
     /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Always UTF-8, since it was parsed; checked again because that is cheap and `unsafe` is forbidden.
+        // Always UTF-8, since it was parsed; checked again because that is cheap and `unsafe` is
+        // forbidden.
         std::str::from_utf8(&self.0).unwrap_or("null")
     }
 
@@ -60,11 +64,13 @@ impl RawJson {
         JsonType::of(self.as_str())
     }
 
-    /// Parses it into a type of your own. Of an object's members with the same name, it reads the first.
+    /// Parses it into a type of your own. Of an object's members with the same name, it reads the
+    /// first.
     ///
     /// # Errors
     ///
-    /// When the JSON does not fit `T`. The error's text can quote the value: mind where it is logged.
+    /// When the JSON does not fit `T`. The error's text can quote the value: mind where it is
+    /// logged.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         let mut reader = Reader::<serde_json::Error>::new(self.as_str());
         match T::deserialize(&mut reader) {
@@ -87,13 +93,15 @@ impl RawJson {
 
     /// The text of a JSON string.
     ///
-    /// `None` for another type, and for a string that is not Unicode text (a lone surrogate escape).
+    /// `None` for another type, and for a string that is not Unicode text (a lone surrogate
+    /// escape).
     #[must_use]
     pub fn to_text(&self) -> Option<String> {
         self.parse().ok()
     }
 
-    /// A member of an object; `None` when there is none of that name, or this is no object. Of two with the same name, the first.
+    /// A member of an object; `None` when there is none of that name, or this is no object. Of two
+    /// with the same name, the first.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
         self.find(|name| name == key.as_bytes())
@@ -178,13 +186,13 @@ impl<'de> Deserialize<'de> for RawJson {
     }
 }
 
-/// As the same value, through [`serde_json::Value`]: its text may differ in white space, escapes, the
-/// order of members and the form of numbers. Use [`as_str`](RawJson::as_str) to keep the text.
+/// As the same value, through [`serde_json::Value`]: its text may differ in white space, escapes,
+/// the order of members and the form of numbers. Use [`as_str`](RawJson::as_str) to keep the text.
 ///
 /// # Errors
 ///
-/// When the value has no [`serde_json::Value`]: it is nested more than 127 levels deep, has text that
-/// is not Unicode, or a number beyond the range of `f64`.
+/// When the value has no [`serde_json::Value`]: it is nested more than 127 levels deep, has text
+/// that is not Unicode, or a number beyond the range of `f64`.
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value: Value = self.parse().map_err(|_| ser::Error::custom("a value that has no other form in JSON"))?;

@@ -1,14 +1,15 @@
 //! Reads an object without the members that do not fit: each is left out, and reported.
 //!
-//! A type that rejects a record does not say which member it was. The reader knows the member whose value failed last, so the
-//! object is read again *behind* that member, and so on: all these reads together are one pass. Then it is read once more, with all
-//! failed members hidden. What comes out is what `serde_json` reads from the object without these members.
+//! A type that rejects a record does not say which member it was. The reader knows the member whose
+//! value failed last, so the object is read again *behind* that member, and so on: all these reads
+//! together are one pass. Then it is read once more, with all failed members hidden. What comes out
+//! is what `serde_json` reads from the object without these members.
 //!
-//! Of two types that are read side by side ([`With`](super::With)), each is searched for by itself. What does not fit one of them is
-//! hidden from both.
+//! Of two types that are read side by side ([`With`](super::With)), each is searched for by itself.
+//! What does not fit one of them is hidden from both.
 //!
-//! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a whole, since below it keys may be
-//! data, which must not be in a path.
+//! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a
+//! whole, since below it keys may be data, which must not be in a path.
 
 use std::{
     cmp::Reverse,
@@ -79,8 +80,9 @@ pub(super) fn printable(name: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// When `T` rejects the object for another reason than a member's value, when more than [`MAX_UNEXPECTED`] members would be left
-/// out, or when finding them would take more than a few passes.
+/// When `T` rejects the object for another reason than a member's value, when more than
+/// [`MAX_UNEXPECTED`] members would be left out, or when finding them would take more than a few
+/// passes.
 #[cold]
 pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
@@ -95,7 +97,8 @@ pub(super) fn read<T: FromRecord>(
     T::search(&mut search)?;
     let mut odd = search.odd;
     keep_outermost(&mut odd);
-    // A type may require what was hidden inside of a member. Then the member as a whole does not fit.
+    // A type may require what was hidden inside of a member. Then the member as a whole does not
+    // fit.
     for _ in 0..2 {
         if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
             return Ok((record, report(odd, object.path)));
@@ -194,7 +197,8 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
 
 /// The innermost failed member that a path can name.
 ///
-/// `repeats`: of the members around others, by where they begin, the names that are repeated in them. A path does not tell these apart.
+/// `repeats`: of the members around others, by where they begin, the names that are repeated in
+/// them. A path does not tell these apart.
 fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, HashSet<String>>) -> Option<Odd> {
     let mut path = String::new();
     let mut around = Vec::new();

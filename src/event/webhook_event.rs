@@ -14,12 +14,12 @@ pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 
 /// A verified event of Twenty's, and the extractor that yields it.
 ///
-/// By default the record is a [`Record`], which takes every authentic delivery. Name a type to take one object only:
-/// `WebhookEvent<Person>`, or a type of your own; see [the module](super).
+/// By default the record is a [`Record`], which takes every authentic delivery. Name a type to take
+/// one object only: `WebhookEvent<Person>`, or a type of your own; see [the module](super).
 ///
-/// There is no way to make one from bytes that were not verified. In a handler it answers for you when the delivery is not what
-/// was asked for: 400 when the body is no JSON, 422 when it does not fit `T` or is about another object, 500 when the
-/// middleware is missing.
+/// There is no way to make one from bytes that were not verified. In a handler it answers for you
+/// when the delivery is not what was asked for: 400 when the body is no JSON, 422 when it does not
+/// fit `T` or is about another object, 500 when the middleware is missing.
 ///
 /// Cloning copies what was read, and shares the body. `Debug` shows name and ids, not the record.
 ///
@@ -44,12 +44,14 @@ pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 pub struct WebhookEvent<T = Record> {
     /// What happened to what: `person.created`.
     pub name: EventName,
-    /// The record as it is now; as it was before, when it was destroyed. Deleted records may have nothing but their id.
+    /// The record as it is now; as it was before, when it was destroyed. Deleted records may have
+    /// nothing but their id.
     pub record: T,
-    /// The names of the fields that an update touched. `None` when the delivery does not say, as for a created record.
+    /// The names of the fields that an update touched. `None` when the delivery does not say, as
+    /// for a created record.
     ///
-    /// Of a relation, current versions list both names (`company`, `companyId`), those of 2025 only the second:
-    /// ask with [`changed`](Self::changed).
+    /// Of a relation, current versions list both names (`company`, `companyId`), those of 2025 only
+    /// the second: ask with [`changed`](Self::changed).
     pub updated_fields: Option<Vec<String>>,
     /// The record's object. Metadata events have none.
     pub object_metadata: Option<ObjectMetadata>,
@@ -57,8 +59,8 @@ pub struct WebhookEvent<T = Record> {
     pub workspace_id: Option<Id>,
     /// The webhook that it was sent for.
     pub webhook_id: Option<Id>,
-    /// When the event was put up for delivery. All events of one batch share it; it says nothing about the order of changes.
-    /// Order by the record's `updated_at`.
+    /// When the event was put up for delivery. All events of one batch share it; it says nothing
+    /// about the order of changes. Order by the record's `updated_at`.
     pub event_date: Option<jiff::Timestamp>,
     /// The user who caused it, if a logged-in user did (since autumn 2025).
     pub user_id: Option<Id>,
@@ -75,11 +77,13 @@ pub struct WebhookEvent<T = Record> {
 impl<T: FromRecord> WebhookEvent<T> {
     /// Reads the event in a verified delivery.
     ///
-    /// In a handler the extractor does this. Call it where deliveries are verified in one place and handled in another.
+    /// In a handler the extractor does this. Call it where deliveries are verified in one place and
+    /// handled in another.
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no JSON at all.
+    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no
+    /// JSON at all.
     pub fn from_verified(verified: Verified) -> Result<Self, EventError> {
         let event = Self::read(verified)?;
         #[cfg(feature = "tracing")]
@@ -128,20 +132,24 @@ impl Verified {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no JSON at all.
+    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no
+    /// JSON at all.
     pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
         WebhookEvent::from_verified(self)
     }
 }
 
 impl<T> WebhookEvent<T> {
-    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will do, `company` or `companyId`, whichever is
-    /// listed: a record never holds the first, so two fields that are only named like that are told apart.
+    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will
+    /// do, `company` or `companyId`, whichever is listed: a record never holds the first, so two
+    /// fields that are only named like that are told apart.
     ///
-    /// `true` may be wrong for a bulk update: servers of autumn 2025 compared some of its records with each other and listed
-    /// fields that did not change, `id` and `createdAt` among them. Compare with what you stored where that matters.
+    /// `true` may be wrong for a bulk update: servers of autumn 2025 compared some of its records
+    /// with each other and listed fields that did not change, `id` and `createdAt` among them.
+    /// Compare with what you stored where that matters.
     ///
-    /// `false` when the delivery lists no fields. A metadata event lists its own: [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
+    /// `false` when the delivery lists no fields. A metadata event lists its own:
+    /// [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
     pub fn changed(&self, field: &str) -> bool {
         let relation = field.strip_suffix("Id").unwrap_or(field);
@@ -151,14 +159,17 @@ impl<T> WebhookEvent<T> {
                 && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
-    /// Whether a record was taken out of the trash, also where the event says the opposite: some servers, such as those of October
-    /// 2025 and January 2026, send a restoration as `deleted`, with a record in which `deletedAt` is `null`.
+    /// Whether a record was taken out of the trash, also where the event says the opposite: some
+    /// servers, such as those of October 2025 and January 2026, send a restoration as `deleted`,
+    /// with a record in which `deletedAt` is `null`.
     ///
-    /// What such a record holds follows the selection of the client that made the change, so this has limits:
+    /// What such a record holds follows the selection of the client that made the change, so this
+    /// has limits:
     ///
-    /// - If the client selected no `deletedAt`, as `{id}`, a restoration looks like a deletion: `false`.
-    /// - Servers of early 2025 send a deleted record as it was before, with `deletedAt: null`: `true` for each deletion. Servers of
-    ///   autumn 2025 may do so when records are merged.
+    /// - If the client selected no `deletedAt`, as `{id}`, a restoration looks like a deletion:
+    ///   `false`.
+    /// - Servers of early 2025 send a deleted record as it was before, with `deletedAt: null`:
+    ///   `true` for each deletion. Servers of autumn 2025 may do so when records are merged.
     ///
     /// Where a mistake is costly, ask Twenty's API whether the record exists.
     ///
@@ -183,19 +194,22 @@ impl<T> WebhookEvent<T> {
         }
     }
 
-    /// The members that were left out, because they are not of the expected type or repeat a name. They read as absent.
+    /// The members that were left out, because they are not of the expected type or repeat a name.
+    /// They read as absent.
     ///
-    /// The record is what `serde_json` reads from the record's text without exactly these members. A record with more than 64 of them
-    /// is not taken apart: the default type keeps it raw, any other rejects it. A record that is raw has its whole text, these
-    /// members included.
+    /// The record is what `serde_json` reads from the record's text without exactly these members.
+    /// A record with more than 64 of them is not taken apart: the default type keeps it raw, any
+    /// other rejects it. A record that is raw has its whole text, these members included.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected
     }
 
-    /// The record as it was sent, custom fields included: `event.raw_record()?.get("intro")`. Shares the body's memory.
+    /// The record as it was sent, custom fields included: `event.raw_record()?.get("intro")`.
+    /// Shares the body's memory.
     ///
-    /// `None` for a metadata event, which has its own: [`MetadataEvent::raw`](super::record::MetadataEvent::raw).
+    /// `None` for a metadata event, which has its own:
+    /// [`MetadataEvent::raw`](super::record::MetadataEvent::raw).
     #[must_use]
     pub fn raw_record(&self) -> Option<RawJson> {
         RawJson::of_body(self.body().clone()).find(|name| matches!(name, b"record" | b"data"))

@@ -1,8 +1,9 @@
 //! From the verified bytes to the event's parts.
 //!
-//! The fast path is one pass in the order in which Twenty writes: the name comes before the record, so the record is typed as it is
-//! met. When that pass fails, for whatever reason, the slow path looks the members up first, then reads each by itself, and leaves
-//! out and reports those that do not fit.
+//! The fast path is one pass in the order in which Twenty writes: the name comes before the record,
+//! so the record is typed as it is met. When that pass fails, for whatever reason, the slow path
+//! looks the members up first, then reads each by itself, and leaves out and reports those that do
+//! not fit.
 //!
 //! Of members with the same name, which Twenty's `JSON.stringify` cannot write, the first counts.
 
@@ -39,7 +40,8 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
     }
 }
 
-/// Reads a delivery in which everything fits, no name is repeated, and the event's name comes before the record.
+/// Reads a delivery in which everything fits, no name is repeated, and the event's name comes
+/// before the record.
 fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
     let mut reader = Reader::<NotRead>::of_envelope(text);
     reader.next().filter(|first| *first == b'{')?;
@@ -167,8 +169,9 @@ impl From<Text<'_>> for EventName {
     }
 }
 
-/// Reads what [`read_fast`] cannot: each member by itself, and the record without the members that do not fit. A record that `T`
-/// rejects is kept raw, if `T` keeps anything; so is a body that is no object.
+/// Reads what [`read_fast`] cannot: each member by itself, and the record without the members that
+/// do not fit. A record that `T` rejects is kept raw, if `T` keeps anything; so is a body that is
+/// no object.
 #[cold]
 fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
     check_is_json(text).map_err(|error| EventError::not_json(&error))?;
@@ -253,7 +256,8 @@ fn read_object_or_keep<T: FromRecord>(
     }
 }
 
-/// The envelope's members that this crate knows, each once. Reports those with a name that was there before.
+/// The envelope's members that this crate knows, each once. Reports those with a name that was
+/// there before.
 fn known_members<'a>(text: &'a str, unexpected: &mut Vec<UnexpectedMember>) -> Vec<(Key, Member<'a>)> {
     let mut names = HashSet::new();
     let mut known = Vec::new();

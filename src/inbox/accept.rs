@@ -94,8 +94,8 @@ impl Direct {
 }
 
 impl Inbox {
-    /// How long storing is tried again after it failed. Hides that the file is opened again, or that a
-    /// database restarts.
+    /// How long storing is tried again after it failed. Hides that the file is opened again, or
+    /// that a database restarts.
     const TRY_AGAIN_FOR: Duration = Duration::from_millis(1_500);
 
     /// How long storing may take altogether. Twenty waits for 5 seconds, and one attempt to handle

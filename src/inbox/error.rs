@@ -25,7 +25,8 @@ pub enum InboxErrorKind {
     NewerVersion,
     /// The store is damaged, or is not an inbox.
     Damaged,
-    /// The store cannot be reached, read or written: no space, no permission, no connection. What was asked may have happened.
+    /// The store cannot be reached, read or written: no space, no permission, no connection. What
+    /// was asked may have happened.
     Unavailable,
     /// As many events, or bytes, as the inbox may hold are in it. Nothing happened.
     Full,

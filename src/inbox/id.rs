@@ -12,7 +12,8 @@ use crate::{
     lower_hex,
 };
 
-/// Names one event in the inbox: the same on each attempt, after a restart, and for each copy that Twenty sends.
+/// Names one event in the inbox: the same on each attempt, after a restart, and for each copy that
+/// Twenty sends.
 ///
 /// Pass it on where the work behind your handler has to be done once only: as an idempotency key,
 /// or as a unique column. It is the beginning of the event's [`ClaimKey`], written as 32 digits in

@@ -1,8 +1,8 @@
 //! The durable inbox: a delivery is on disk before Twenty gets its answer, and a worker handles it,
 //! at least once.
 //!
-//! Twenty sends a delivery once. A handler that fails, or a process that is killed, loses it, unless
-//! it was stored first.
+//! Twenty sends a delivery once. A handler that fails, or a process that is killed, loses it,
+//! unless it was stored first.
 //!
 //! # The guarantee
 //!
@@ -87,8 +87,8 @@
 //! # Trust
 //!
 //! A delivery that comes from the store is not verified again, because its secret may have been
-//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, or to the table
-//! in PostgreSQL, can make up events.
+//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, or to the
+//! table in PostgreSQL, can make up events.
 //!
 //! # Metrics
 //!
@@ -109,10 +109,10 @@
 //!
 //! # Logs
 //!
-//! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the store
-//! are errors, everything else is at debug. At the start, a file that others can read and a database
-//! with `fsync` or `full_page_writes` off are warnings. What your handler's error says is logged, quoted and cut
-//! after 500 bytes.
+//! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the
+//! store are errors, everything else is at debug. At the start, a file that others can read and a
+//! database with `fsync` or `full_page_writes` off are warnings. What your handler's error says is
+//! logged, quoted and cut after 500 bytes.
 
 mod accept;
 mod dead_letter;
@@ -215,8 +215,8 @@ impl Inbox {
         Self::builder().open(path)
     }
 
-    /// Connects to the inbox in this PostgreSQL database with the default settings and without TLS, or
-    /// creates its table; see [`InboxBuilder::connect`].
+    /// Connects to the inbox in this PostgreSQL database with the default settings and without TLS,
+    /// or creates its table; see [`InboxBuilder::connect`].
     ///
     /// # Errors
     ///
@@ -231,8 +231,8 @@ impl Inbox {
         InboxBuilder::new()
     }
 
-    /// A worker that handles the events of this inbox. `state` is cloned into each call of a handler;
-    /// `()` where none is needed.
+    /// A worker that handles the events of this inbox. `state` is cloned into each call of a
+    /// handler; `()` where none is needed.
     pub fn worker<S: Clone + Send + Sync + 'static>(&self, state: S) -> WorkerBuilder<S> {
         WorkerBuilder::new(Arc::clone(&self.inner), state)
     }
@@ -292,7 +292,8 @@ impl Inbox {
         in_steps(|which| self.inner.store.redrive(which)).await
     }
 
-    /// Deletes a dead letter. `false` when there is none of this id. A copy of it counts as handled.
+    /// Deletes a dead letter. `false` when there is none of this id. A copy of it counts as
+    /// handled.
     ///
     /// # Errors
     ///
@@ -310,8 +311,8 @@ impl Inbox {
         in_steps(|which| self.inner.store.purge(which)).await
     }
 
-    /// Deletes all events of a record, dead letters and such as wait to be handled, as when a person
-    /// asks to be forgotten. Returns how many. A handler that runs is not stopped.
+    /// Deletes all events of a record, dead letters and such as wait to be handled, as when a
+    /// person asks to be forgotten. Returns how many. A handler that runs is not stopped.
     ///
     /// Events of other records that mention this one are not found by this. What was deleted can be
     /// recovered from the file until its space is used again or [given back](Self::compact).
@@ -324,8 +325,8 @@ impl Inbox {
     }
 
     /// Gives space that is no longer used back to the file system. `false` when there was none.
-    /// Nothing is stored meanwhile, which can take seconds for a large file. PostgreSQL does this by
-    /// itself, so there it does nothing; see [the settings](InboxBuilder#postgresql).
+    /// Nothing is stored meanwhile, which can take seconds for a large file. PostgreSQL does this
+    /// by itself, so there it does nothing; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors
     ///

@@ -49,26 +49,27 @@ pub enum InboxFailure {
 /// ```
 /// # PostgreSQL
 ///
-/// With the feature `postgres`, several processes on several machines share an inbox in a table. The
-/// events of one record do not run at the same time in one process, but may in two.
+/// With the feature `postgres`, several processes on several machines share an inbox in a table.
+/// The events of one record do not run at the same time in one process, but may in two.
 ///
-/// Two connections are made, each again when it ends. Connect to the server itself, or through a pool
-/// that gives a session to each client: `LISTEN` needs one. With a pool that gives a connection for each
-/// transaction (as with `pool_mode = transaction`), others' events are found a second later, and
-/// settings of a session may not reach the connection that stores an event: set `synchronous_commit`
-/// to `on` for the database or the user, so that what was accepted is on disk.
+/// Two connections are made, each again when it ends. Connect to the server itself, or through a
+/// pool that gives a session to each client: `LISTEN` needs one. With a pool that gives a
+/// connection for each transaction (as with `pool_mode = transaction`), others' events are found a
+/// second later, and settings of a session may not reach the connection that stores an event: set
+/// `synchronous_commit` to `on` for the database or the user, so that what was accepted is on disk.
 ///
-/// The server's clock decides what is due and which lease has ended. [`clock`](Self::clock) gives the
-/// time of acceptance only.
+/// The server's clock decides what is due and which lease has ended. [`clock`](Self::clock) gives
+/// the time of acceptance only.
 ///
-/// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by what other
-/// processes store within ten seconds. Beyond 100,000, the number of remembered keys in
+/// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by what
+/// other processes store within ten seconds. Beyond 100,000, the number of remembered keys in
 /// [`Stats`](super::Stats) is the server's estimate.
 ///
 /// A row is written three times in its life, so the table depends on autovacuum, for which it has
-/// settings of its own. A transaction that stays open anywhere in the database keeps it from working:
-/// set `idle_in_transaction_session_timeout`. After a backlog, or an erasure that has to be on disk,
-/// `VACUUM (FULL) twenty_webhook.inbox` gives the space back; nothing is stored while it runs.
+/// settings of its own. A transaction that stays open anywhere in the database keeps it from
+/// working: set `idle_in_transaction_session_timeout`. After a backlog, or an erasure that has to
+/// be on disk, `VACUUM (FULL) twenty_webhook.inbox` gives the space back; nothing is stored while
+/// it runs.
 #[derive(Debug)]
 #[must_use = "call `open` or `connect`"]
 pub struct InboxBuilder {
@@ -86,10 +87,12 @@ impl InboxBuilder {
     /// The most pending events, unless [configured](Self::max_pending): a million.
     pub const DEFAULT_MAX_PENDING: u64 = 1_000_000;
 
-    /// The most bytes of pending events and dead letters, unless [configured](Self::max_bytes): 2 GiB.
+    /// The most bytes of pending events and dead letters, unless [configured](Self::max_bytes): 2
+    /// GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
 
-    /// How long the key of a completed event is remembered, unless [configured](Self::remember_for): a day.
+    /// How long the key of a completed event is remembered, unless
+    /// [configured](Self::remember_for): a day.
     pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How long dead letters are kept, unless [configured](Self::keep_dead_letters_for): 30 days.
@@ -99,7 +102,8 @@ impl InboxBuilder {
     #[cfg(feature = "redb")]
     pub const DEFAULT_CACHE_SIZE: usize = 16 << 20;
 
-    /// How long [`open`](Self::open) waits for another process, unless [configured](Self::lock_timeout): 30 seconds.
+    /// How long [`open`](Self::open) waits for another process, unless
+    /// [configured](Self::lock_timeout): 30 seconds.
     #[cfg(feature = "redb")]
     pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -158,8 +162,8 @@ impl InboxBuilder {
         self
     }
 
-    /// How long the key of a completed event is remembered, so that a copy is not handled again; but
-    /// never less than until the copy is too old to verify, and a minute. Default:
+    /// How long the key of a completed event is remembered, so that a copy is not handled again;
+    /// but never less than until the copy is too old to verify, and a minute. Default:
     /// [`Self::DEFAULT_REMEMBER_FOR`].
     pub const fn remember_for(mut self, time: Duration) -> Self {
         self.bounds.remember_for = time;
@@ -248,7 +252,8 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`Locked`](super::InboxErrorKind::Locked), [`NewerVersion`](super::InboxErrorKind::NewerVersion),
+    /// [`Locked`](super::InboxErrorKind::Locked),
+    /// [`NewerVersion`](super::InboxErrorKind::NewerVersion),
     /// [`Damaged`](super::InboxErrorKind::Damaged), or
     /// [`Unavailable`](super::InboxErrorKind::Unavailable) when the file cannot be created or read.
     #[cfg(feature = "redb")]
@@ -257,13 +262,13 @@ impl InboxBuilder {
         Ok(Inbox::new(Arc::new(store), self))
     }
 
-    /// Opens the inbox in this file for reading, beside the process that writes it: its numbers and its
-    /// dead letters. Everything else is refused.
+    /// Opens the inbox in this file for reading, beside the process that writes it: its numbers and
+    /// its dead letters. Everything else is refused.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); and [`Unavailable`](super::InboxErrorKind::Unavailable) when there is
-    /// no file, or when the process that wrote it was killed and none has opened it since.
+    /// As [`open`](Self::open); and [`Unavailable`](super::InboxErrorKind::Unavailable) when there
+    /// is no file, or when the process that wrote it was killed and none has opened it since.
     #[cfg(feature = "redb")]
     pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
@@ -301,14 +306,15 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`Settings`](super::InboxErrorKind::Settings): a name is empty, too long, or has a zero byte.
+    /// [`Settings`](super::InboxErrorKind::Settings): a name is empty, too long, or has a zero
+    /// byte.
     #[cfg(feature = "postgres")]
     pub fn migration_sql(&self) -> Result<String, InboxError> {
         self.postgres.names.by_hand()
     }
 
-    /// Connects to the inbox in this PostgreSQL database, without TLS, and creates the table if it is
-    /// missing. Tasks for its two connections are spawned onto the current tokio runtime.
+    /// Connects to the inbox in this PostgreSQL database, without TLS, and creates the table if it
+    /// is missing. Tasks for its two connections are spawned onto the current tokio runtime.
     ///
     /// `url` is a URL such as `postgres://user:password@host/database`, with the parameters of
     /// [libpq](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING) that
@@ -326,19 +332,21 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`Settings`](super::InboxErrorKind::Settings): the URL or a name cannot be used, the URL requires
-    /// TLS, or the database refuses the user. [`NewerVersion`](super::InboxErrorKind::NewerVersion) and
+    /// [`Settings`](super::InboxErrorKind::Settings): the URL or a name cannot be used, the URL
+    /// requires TLS, or the database refuses the user.
+    /// [`NewerVersion`](super::InboxErrorKind::NewerVersion) and
     /// [`Damaged`](super::InboxErrorKind::Damaged): the table is not one that this version uses.
-    /// [`Unavailable`](super::InboxErrorKind::Unavailable) or [`Timeout`](super::InboxErrorKind::Timeout):
-    /// the database cannot be reached.
+    /// [`Unavailable`](super::InboxErrorKind::Unavailable) or
+    /// [`Timeout`](super::InboxErrorKind::Timeout): the database cannot be reached.
     #[cfg(feature = "postgres")]
     pub async fn connect(self, url: &str) -> Result<Inbox, InboxError> {
         let connector = super::postgres::Connector::without_tls(url)?;
         self.connect_by(connector).await
     }
 
-    /// The same with TLS, by a connector for tokio-postgres, such as that of `tokio-postgres-rustls`.
-    /// Say `sslmode=require` in the URL: otherwise a server without TLS is used, too.
+    /// The same with TLS, by a connector for tokio-postgres, such as that of
+    /// `tokio-postgres-rustls`. Say `sslmode=require` in the URL: otherwise a server without TLS is
+    /// used, too.
     ///
     /// # Errors
     ///

@@ -32,29 +32,31 @@
 //! - **A due time further away than [`Take::longest_delay`]** counts as that far: the clock was set
 //!   back. It is written down, or the time would move away with the clock.
 //! - **Dead events keep their whole body and their key.** A redrive resets the same row.
-//! - **[`Store::maintain`]** forgets what is due in small steps, and nothing in `take` waits for it.
-//! - A failure says so, with an [`InboxError`] of kind `Unavailable` or `Timeout` when it may go well
-//!   later. Each call has a bound in time of its own.
+//! - **[`Store::maintain`]** forgets what is due in small steps, and nothing in `take` waits for
+//!   it.
+//! - A failure says so, with an [`InboxError`] of kind `Unavailable` or `Timeout` when it may go
+//!   well later. Each call has a bound in time of its own.
 //!
 //! # Adding a store
 //!
 //! A store is a type that implements [`Store`], and a function of
-//! [`InboxBuilder`](super::InboxBuilder) that calls `Inbox::new(Arc::new(store), self)`. For a database
-//! that several processes share:
+//! [`InboxBuilder`](super::InboxBuilder) that calls `Inbox::new(Arc::new(store), self)`. For a
+//! database that several processes share:
 //!
-//! - [`StoredEvent::encode`] gives one event as bytes; its key and record are wanted as columns, too.
+//! - [`StoredEvent::encode`] gives one event as bytes; its key and record are wanted as columns,
+//!   too.
 //! - Callers put one event each. Gather them in a task of the store's own and insert a batch, as
 //!   `redb/writer.rs` does: the answer is sent after the commit. Bound what waits, in bytes.
 //! - [`Store::lease`] returns a time, and the worker renews each third of it. `take` finds running
 //!   events whose lease has ended, and counts an interruption for each.
-//! - [`Store::begin`] concerns the leases that this process was given before: remember them. Those of
-//!   other processes stay.
+//! - [`Store::begin`] concerns the leases that this process was given before: remember them. Those
+//!   of other processes stay.
 //! - An answer to `take` that nobody waits for any more gives its events back.
 //! - The time is the database's, so that machines need not agree; the model test sets it, by the
 //!   clock of the settings.
 //! - `src/inbox/model.rs` compares the store with the plain one; `kill` lets all leases end.
-//! - The `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))` in `lib.rs`, `claim.rs`, `headers.rs` and
-//!   `verified.rs` name the new feature, too.
+//! - The `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))` in `lib.rs`, `claim.rs`,
+//!   `headers.rs` and `verified.rs` name the new feature, too.
 
 use std::{collections::HashSet, fmt, future::Future, pin::Pin, time::Duration};
 
@@ -68,7 +70,8 @@ pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Inbox
 /// From how many interruptions on an event runs alone.
 pub(crate) const ALONE_FROM: u32 = 2;
 
-/// How long a key is kept beyond the time until which a copy verifies: the time in which its body may arrive, and some for clocks.
+/// How long a key is kept beyond the time until which a copy verifies: the time in which its body
+/// may arrive, and some for clocks.
 pub(crate) const KEY_MARGIN: Duration = Duration::from_secs(60);
 
 /// Where accepted events are kept. All methods can be called from any task; a future that is

@@ -89,8 +89,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Counts the handler as running, once. Returns `false` if too many are. After a 202 there is no
-    /// limit, because the sender does not see a rejection.
+    /// Counts the handler as running, once. Returns `false` if too many are. After a 202 there is
+    /// no limit, because the sender does not see a rejection.
     pub(super) fn start(&mut self) -> bool {
         if self.is_running {
             return true;
@@ -130,20 +130,20 @@ impl Drop for Slot {
 #[must_use]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many handlers were running at the limit, or deliveries were waiting for the claim store or
-    /// for a duplicate's handler. They end with the process, and Twenty does not send them again.
-    /// Deliveries that were aborted earlier, together with their worker or runtime, are not included;
-    /// `on_outcome` received [`Aborted`](super::OutcomeKind::Aborted) for each of them.
+    /// How many handlers were running at the limit, or deliveries were waiting for the claim store
+    /// or for a duplicate's handler. They end with the process, and Twenty does not send them
+    /// again. Deliveries that were aborted earlier, together with their worker or runtime, are not
+    /// included; `on_outcome` received [`Aborted`](super::OutcomeKind::Aborted) for each of them.
     pub abandoned: usize,
 }
 
 impl Receiver {
-    /// Waits until no handler runs in the background, for at most `limit`. New deliveries are rejected
-    /// with 503 from now on, under [`acknowledge_within`](Self::acknowledge_within).
+    /// Waits until no handler runs in the background, for at most `limit`. New deliveries are
+    /// rejected with 503 from now on, under [`acknowledge_within`](Self::acknowledge_within).
     ///
     /// Use it for a graceful shutdown: stop accepting requests, drain, exit. Only
-    /// [`acknowledge_within`](Self::acknowledge_within) lets handlers outlive their requests; without
-    /// it there is nothing to wait for.
+    /// [`acknowledge_within`](Self::acknowledge_within) lets handlers outlive their requests;
+    /// without it there is nothing to wait for.
     ///
     /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
     ///   waits for every open connection, and a client that sends half a request head and then
@@ -220,7 +220,8 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// Takes a delivery to its handler: `work` does, on a task of its own that `spawn` makes. The wait for it ends in time.
+    /// Takes a delivery to its handler: `work` does, on a task of its own that `spawn` makes. The
+    /// wait for it ends in time.
     pub(crate) async fn deliver<W, R>(
         self,
         mut delivery: Delivery,

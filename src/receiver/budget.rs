@@ -3,14 +3,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How long a body may be to count as short. Nearly all of Twenty's are: a person takes less than 2 KiB.
+/// How long a body may be to count as short. Nearly all of Twenty's are: a person takes less than 2
+/// KiB.
 const SHORT: usize = 16 << 10;
 
 /// How many unverified bytes may be held at once, over all requests.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicUsize,
-    /// What only short bodies may use: a few strangers with long ones must not keep out what Twenty sends.
+    /// What only short bodies may use: a few strangers with long ones must not keep out what Twenty
+    /// sends.
     kept_for_short: usize,
 }
 

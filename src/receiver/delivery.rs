@@ -81,8 +81,8 @@ impl Delivery {
         Delivered::Duplicate
     }
 
-    /// How long duplicates can verify: twice the tolerance, because a delivery may be signed ahead of
-    /// time, plus the body deadline.
+    /// How long duplicates can verify: twice the tolerance, because a delivery may be signed ahead
+    /// of time, plus the body deadline.
     fn fresh_for(&self) -> Duration {
         let tolerance = self.verified.fresh_until().saturating_since(self.verified.timestamp());
         tolerance.saturating_mul(2).saturating_add(self.receiver.deadline())

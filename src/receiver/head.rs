@@ -4,9 +4,11 @@ use super::{Receiver, Refusal, RefusalKind};
 use crate::verify::{SignatureValues, VerifyErrorKind};
 
 impl Receiver {
-    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding, declared length.
+    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding,
+    /// declared length.
     ///
-    /// `at_least`: how long the body will be at least, as far as the framework knows beyond the headers.
+    /// `at_least`: how long the body will be at least, as far as the framework knows beyond the
+    /// headers.
     pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureValues, Refusal>
     where
         N: AsRef<[u8]>,

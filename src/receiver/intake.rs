@@ -18,7 +18,8 @@ impl Intake {
         Self::verifying(receiver, receiver.verifier().start(signature, None))
     }
 
-    /// Begins to verify with the tenant's keys. For an unknown tenant this does the same work, and rejects the delivery in the end.
+    /// Begins to verify with the tenant's keys. For an unknown tenant this does the same work, and
+    /// rejects the delivery in the end.
     pub(super) fn for_tenant(receiver: &Receiver, signature: SignatureValues, keys: Option<Keys>) -> Self {
         let is_of_unknown_tenant = keys.is_none();
         #[cfg(feature = "tracing")]

@@ -1,4 +1,5 @@
-//! What every adapter runs: which deliveries are accepted, which limits apply, how a rejection is answered.
+//! What every adapter runs: which deliveries are accepted, which limits apply, how a rejection is
+//! answered.
 //!
 //! | situation | status |
 //! |---|---|
@@ -28,15 +29,16 @@
 //!
 //! Whatever the method: the middleware comes before a route's 405, so an unsigned `GET` is a 401.
 //!
-//! `Twenty-Webhook` is a scheme name of this crate's own, since HTTP wants one with each 401; it is not registered.
+//! `Twenty-Webhook` is a scheme name of this crate's own, since HTTP wants one with each 401; it is
+//! not registered.
 //!
-//! The response to a rejection has an empty body. Its reason is only visible to you: as [`Refusal`] or [`WebhookRejection`] in the
-//! response's extensions, and in logs.
+//! The response to a rejection has an empty body. Its reason is only visible to you: as [`Refusal`]
+//! or [`WebhookRejection`] in the response's extensions, and in logs.
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`, for the recorder that your program installs. Install it before the first `Receiver` is made, so
-//! that it learns help and units:
+//! With the feature `metrics`, for the recorder that your program installs. Install it before the
+//! first `Receiver` is made, so that it learns help and units:
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
@@ -50,8 +52,9 @@
 //! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched nor stored events, nor duplicates, nor refusals |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
-//! Counters begin at zero, with each of their labels' values, so that an alert on an increase sees the
-//! first one. There are no other labels, so neither tenants nor unauthenticated clients can increase the number of series.
+//! Counters begin at zero, with each of their labels' values, so that an alert on an increase sees
+//! the first one. There are no other labels, so neither tenants nor unauthenticated clients can
+//! increase the number of series.
 //!
 //! # Logs
 //!
@@ -59,7 +62,8 @@
 //! `RUST_LOG=twenty_webhook=debug` shows everything. Names and paths are cut after 100 bytes, and a
 //! delivery causes a few lines at most, whatever it holds.
 //!
-//! Each verified delivery has a span `delivery`, at info, until its handler is done, in the background too:
+//! Each verified delivery has a span `delivery`, at info, until its handler is done, in the
+//! background too:
 //!
 //! | field | what |
 //! |---|---|

@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::RefusalKind;
 use crate::verify::Verified;
 
-/// What became of a verified delivery, as reported to [`Receiver::on_outcome`](super::Receiver::on_outcome).
+/// What became of a verified delivery, as reported to
+/// [`Receiver::on_outcome`](super::Receiver::on_outcome).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -23,7 +24,8 @@ pub struct Outcome {
 pub enum OutcomeKind {
     /// The handler succeeded: it answered with a 2xx status.
     Handled,
-    /// The handler responded with this status, which is not 2xx. An error of the inner service counts as 500.
+    /// The handler responded with this status, which is not 2xx. An error of the inner service
+    /// counts as 500.
     Failed {
         /// The status.
         status: u16,

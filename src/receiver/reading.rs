@@ -11,21 +11,24 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::{Receiver, Refusal, RefusalKind, intake::Intake, telemetry, tenants::Resolving};
 use crate::verify::{SignatureValues, Verified, VerifiedBy};
 
-/// How much of a refused body is read and thrown away, in bytes: a sender that is still writing does not read the answer, and
-/// closing the connection on it would reset it.
+/// How much of a refused body is read and thrown away, in bytes: a sender that is still writing
+/// does not read the answer, and closing the connection on it would reset it.
 const DRAIN_LIMIT: usize = 64 << 10;
 
 /// How long draining waits for more of a refused body, in total. The answer must not depend on a
 /// body that may never arrive.
 const DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
-/// How many frames are taken before the runtime gets a turn: a body that is always ready must not starve the others.
+/// How many frames are taken before the runtime gets a turn: a body that is always ready must not
+/// starve the others.
 const FRAMES_PER_POLL: usize = 128;
 
-/// How many chunks of a body may be empty. They count against no other limit, and a server may gather more of them than are taken here.
+/// How many chunks of a body may be empty. They count against no other limit, and a server may
+/// gather more of them than are taken here.
 const EMPTY_CHUNKS: usize = 1_000;
 
-/// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the request is refused.
+/// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the
+/// request is refused.
 pub(crate) struct Reading {
     stage: Stage,
     left_to_drain: usize,
@@ -74,7 +77,8 @@ impl Reading {
             },
             Err(refusal) => Stage::Drain(refusal),
         };
-        // Who waits for `100 Continue` has not begun to write, and would be asked to by our reading.
+        // Who waits for `100 Continue` has not begun to write, and would be asked to by our
+        // reading.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
         let left_to_drain = if !matches!(stage, Stage::Take(_)) && is_waiting() { 0 } else { DRAIN_LIMIT };
         Self {
@@ -96,7 +100,8 @@ impl Reading {
         !self.has_ended
     }
 
-    /// Reads on, to a verdict. `next` gives the body's next chunk; which error it ends with does not matter.
+    /// Reads on, to a verdict. `next` gives the body's next chunk; which error it ends with does
+    /// not matter.
     pub(crate) fn poll<E>(
         &mut self,
         receiver: &Receiver,

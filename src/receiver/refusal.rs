@@ -150,7 +150,8 @@ impl Error for Refusal {}
 pub enum RefusalKind {
     /// Verification failed.
     Verify(VerifyErrorKind),
-    /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body, and the signature cannot match.
+    /// A `Content-Encoding` other than `identity`. Twenty sends none, so a proxy encoded the body,
+    /// and the signature cannot match.
     ContentEncoding,
     /// The body ended with an error, or had more than 1,000 empty chunks.
     BodyBrokenOff,
@@ -168,7 +169,8 @@ pub enum RefusalKind {
     Overloaded,
     /// Authentic, but a copy is being handled and another one waits for it already.
     BeingHandled,
-    /// Authentic, but the claim store failed, under [`StoreFailure::Reject`](super::StoreFailure::Reject).
+    /// Authentic, but the claim store failed, under
+    /// [`StoreFailure::Reject`](super::StoreFailure::Reject).
     StoreFailed,
     /// Authentic, but a copy came to another route first, whose handler failed. The route that it
     /// came to first may handle it again.
@@ -288,8 +290,8 @@ impl RefusalResponse {
         Self { status, content_type: None, body: Bytes::new() }
     }
 
-    /// Adds a body. The sender of the request reads it, so it must not help a forger. A content type
-    /// that is not a valid header value is left out.
+    /// Adds a body. The sender of the request reads it, so it must not help a forger. A content
+    /// type that is not a valid header value is left out.
     ///
     /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
     /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of
@@ -302,8 +304,9 @@ impl RefusalResponse {
 }
 
 impl RefusalResponse {
-    /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol has one, as
-    /// HTTP/1 does. `leaves_body_unread`: whether some of the request's body was not read.
+    /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol
+    /// has one, as HTTP/1 does. `leaves_body_unread`: whether some of the request's body was not
+    /// read.
     pub(crate) fn into_parts(
         self,
         has_connection_header: bool,
@@ -325,7 +328,8 @@ impl RefusalResponse {
 
 /// Why an extractor gave the handler nothing, although the delivery is authentic.
 ///
-/// Answers with an empty body and rides in the response's extensions. Take it instead of the answer, where the delivery is to be kept:
+/// Answers with an empty body and rides in the response's extensions. Take it instead of the
+/// answer, where the delivery is to be kept:
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -405,7 +409,8 @@ impl fmt::Display for WebhookRejection {
 }
 
 impl Error for WebhookRejection {
-    // The event's error is told by `Display`, so what comes next is its source, of which it has none.
+    // The event's error is told by `Display`, so what comes next is its source, of which it has
+    // none.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         None
     }

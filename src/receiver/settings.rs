@@ -29,8 +29,8 @@ use crate::{
 ///
 /// A clone is cheap and shares the store, the background handlers and the budget with the original,
 /// so keep one for [`drain`](Self::drain). In actix-web, build the receiver outside of the closure
-/// that creates the `App`s, and clone it into each. Call all setters before you clone: a setter on a
-/// clone makes a different receiver, with its own background or budget if it sets those.
+/// that creates the `App`s, and clone it into each. Call all setters before you clone: a setter on
+/// a clone makes a different receiver, with its own background or budget if it sets those.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,8 +73,8 @@ impl Receiver {
     /// The default [body deadline](Self::body_deadline): 5 seconds, after which Twenty gives up.
     pub const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-    /// The default [budget for unverified bytes](Self::unverified_budget): 64 MiB, or four times the
-    /// verifier's [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
+    /// The default [budget for unverified bytes](Self::unverified_budget): 64 MiB, or four times
+    /// the verifier's [`body_limit`](crate::verify::VerifierBuilder::body_limit) if that is more.
     pub const DEFAULT_UNVERIFIED_BUDGET: usize = 64 << 20;
 
     /// The default [limit for background handlers](Self::background_limit): 1,000.
@@ -104,39 +104,40 @@ impl Receiver {
 
     /// Handles each delivery once, even if Twenty or an attacker sends it again.
     ///
-    /// `deduplicate` is a [`ClaimStore`](crate::deduplicate::ClaimStore), or a [`Deduplicate`] if you
-    /// need other settings than the defaults. A [`MemoryStore`](crate::deduplicate::MemoryStore)
-    /// serves one process, a `RedisStore` serves several.
+    /// `deduplicate` is a [`ClaimStore`](crate::deduplicate::ClaimStore), or a [`Deduplicate`] if
+    /// you need other settings than the defaults. A
+    /// [`MemoryStore`](crate::deduplicate::MemoryStore) serves one process, a `RedisStore` serves
+    /// several.
     ///
     /// The receiver claims a delivery before its handler runs. If the handler responds with a 2xx
-    /// status, duplicates are answered with 200 and not handled again, for a day. If it responds with
-    /// another status, fails, panics or is cancelled, the next duplicate is handled. A duplicate that
-    /// arrives while the handler runs waits for the outcome, because Twenty may never send another
-    /// one. A second one that arrives meanwhile is answered with 409.
+    /// status, duplicates are answered with 200 and not handled again, for a day. If it responds
+    /// with another status, fails, panics or is cancelled, the next duplicate is handled. A
+    /// duplicate that arrives while the handler runs waits for the outcome, because Twenty may
+    /// never send another one. A second one that arrives meanwhile is answered with 409.
     ///
     /// The path is not signed, so a captured delivery can be sent to another route behind the same
-    /// middleware. That route does not handle a delivery that was handled, and it neither handles nor
-    /// completes one that its first route failed to handle. Such a duplicate is answered with 409 for
-    /// as long as duplicates verify; the first route may handle it again. A route is a method and a
-    /// path. A route that answers 404 or 405 has not handled the delivery and does not keep it from
-    /// others. Each receiver tracks routes by itself: receivers that share a store agree on what was
-    /// handled and what is running, not on which route failed.
+    /// middleware. That route does not handle a delivery that was handled, and it neither handles
+    /// nor completes one that its first route failed to handle. Such a duplicate is answered with
+    /// 409 for as long as duplicates verify; the first route may handle it again. A route is a
+    /// method and a path. A route that answers 404 or 405 has not handled the delivery and does not
+    /// keep it from others. Each receiver tracks routes by itself: receivers that share a store
+    /// agree on what was handled and what is running, not on which route failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));
         self
     }
 
-    /// Answers 202 after this time and lets the handler finish in the background. Twenty waits for each
-    /// response before it sends the next change, and gives up after 5 seconds. So choose a short time,
-    /// such as 250 milliseconds.
+    /// Answers 202 after this time and lets the handler finish in the background. Twenty waits for
+    /// each response before it sends the next change, and gives up after 5 seconds. So choose a
+    /// short time, such as 250 milliseconds.
     ///
-    /// The time counts from the request's arrival. If the client disconnects, the handler goes on. At
-    /// most [`background_limit`](Self::background_limit) handlers run at once. After a 202, only
+    /// The time counts from the request's arrival. If the client disconnects, the handler goes on.
+    /// At most [`background_limit`](Self::background_limit) handlers run at once. After a 202, only
     /// [`on_outcome`](Self::on_outcome) reports what became of the delivery. Call
     /// [`drain`](Self::drain) before the program ends: accepted events are in memory only.
     ///
-    /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker with
-    /// actix-web.
+    /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker
+    /// with actix-web.
     pub fn acknowledge_within(mut self, within: Duration) -> Self {
         let policy = self.policy_mut();
         policy.acknowledge = Some(Acknowledge::new(within, policy.background_limit));
@@ -149,8 +150,8 @@ impl Receiver {
     /// Deliveries that wait for a shared claim store or for a duplicate's handler do not count. At
     /// most 10,000 of them wait, further ones are answered with 503. Among them are at most 100
     /// duplicates of deliveries that are under way, or that this process knows as handled. Further
-    /// duplicates are answered with 409. A delivery that was answered 202 while it waited is handled
-    /// even when the limit is reached by then.
+    /// duplicates are answered with 409. A delivery that was answered 202 while it waited is
+    /// handled even when the limit is reached by then.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -159,10 +160,11 @@ impl Receiver {
         self
     }
 
-    /// Calls this with the outcome of each verified delivery, once. After a 202 it is the only report.
+    /// Calls this with the outcome of each verified delivery, once. After a 202 it is the only
+    /// report.
     ///
-    /// It runs where the handler ran, so it must be quick and must not block. A panic in it is caught.
-    /// It is not called for deliveries of another [workspace](Self::expect_workspace) or
+    /// It runs where the handler ran, so it must be quick and must not block. A panic in it is
+    /// caught. It is not called for deliveries of another [workspace](Self::expect_workspace) or
     /// [webhook](Self::expect_webhook) than expected, which are rejected like unverified ones.
     ///
     /// ```
@@ -186,12 +188,13 @@ impl Receiver {
 
     /// Accepts deliveries of this workspace only. Call it again to add another one.
     ///
-    /// Use it if several workspaces share a secret. Authentic deliveries of other workspaces, and those
-    /// without a workspace id, are rejected with 401.
+    /// Use it if several workspaces share a secret. Authentic deliveries of other workspaces, and
+    /// those without a workspace id, are rejected with 401.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the environment is not set.
+    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the
+    /// environment is not set.
     pub fn expect_workspace(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
         self.policy_mut().workspaces.push(expected(&id.into())?);
         Ok(self)
@@ -204,26 +207,27 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the environment is not set.
+    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the
+    /// environment is not set.
     pub fn expect_webhook(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
         self.policy_mut().webhooks.push(expected(&id.into())?);
         Ok(self)
     }
 
-    /// Sets how long a body may take to arrive, from the first wait for it. Afterwards the request is
-    /// rejected with 408. Default: [`Self::DEFAULT_BODY_DEADLINE`].
+    /// Sets how long a body may take to arrive, from the first wait for it. Afterwards the request
+    /// is rejected with 408. Default: [`Self::DEFAULT_BODY_DEADLINE`].
     pub fn body_deadline(mut self, deadline: Duration) -> Self {
         self.policy_mut().body_deadline = deadline;
         self
     }
 
-    /// Sets how many unverified bytes all requests together may hold. Beyond it, requests are rejected
-    /// with 503. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`].
+    /// Sets how many unverified bytes all requests together may hold. Beyond it, requests are
+    /// rejected with 503. Default: [`Self::DEFAULT_UNVERIFIED_BUDGET`].
     ///
-    /// The budget bounds the memory that unauthenticated clients can fill; without it, each connection
-    /// could hold a body as long as the limit. It counts the bytes of bodies, whose buffers can take up
-    /// to twice as much. Half of it is reserved for bodies of up to 16 KiB, as nearly all of Twenty's
-    /// are, so that a few clients with long bodies cannot keep them out.
+    /// The budget bounds the memory that unauthenticated clients can fill; without it, each
+    /// connection could hold a body as long as the limit. It counts the bytes of bodies, whose
+    /// buffers can take up to twice as much. Half of it is reserved for bodies of up to 16 KiB, as
+    /// nearly all of Twenty's are, so that a few clients with long bodies cannot keep them out.
     ///
     /// Make it at least twice the verifier's
     /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
@@ -342,7 +346,8 @@ impl Receiver {
 
     pub(super) fn tell(&self, outcome: &Outcome) {
         if let Some(on_outcome) = &self.policy.on_outcome {
-            // This runs on drop, where a panic may be under way, and a second one would end the process. The panic hook has told it.
+            // This runs on drop, where a panic may be under way, and a second one would end the
+            // process. The panic hook has told it.
             let _ = catch_unwind(AssertUnwindSafe(|| on_outcome(outcome)));
         }
     }

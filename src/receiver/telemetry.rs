@@ -1,4 +1,5 @@
-//! What is said in logs and metrics: no secret, signature, body or personal data, and nothing that strangers could flood.
+//! What is said in logs and metrics: no secret, signature, body or personal data, and nothing that
+//! strangers could flood.
 
 #![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "said nowhere"))]
 

@@ -51,8 +51,8 @@ impl TenantRequest {
         Self { path: path.to_owned(), query, headers: headers.into_iter().map(owned).collect() }
     }
 
-    /// Returns the path as it was sent, with its escapes: `/webhooks/twenty/acme`. Inside axum's `nest` it
-    /// lacks the prefix that `nest` removes.
+    /// Returns the path as it was sent, with its escapes: `/webhooks/twenty/acme`. Inside axum's
+    /// `nest` it lacks the prefix that `nest` removes.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -88,16 +88,18 @@ impl fmt::Debug for TenantRequest {
 impl Receiver {
     /// Creates a receiver for many tenants. `resolve` returns the [`Keys`] of a request's tenant.
     ///
-    /// `verifier` holds all settings except secrets. `resolve` runs for requests with well-formed, fresh
-    /// signature headers, before the body is read and within the [body deadline](Self::body_deadline). It
-    /// may query a database, and its result may change, so secrets can change while the program runs.
+    /// `verifier` holds all settings except secrets. `resolve` runs for requests with well-formed,
+    /// fresh signature headers, before the body is read and within the [body
+    /// deadline](Self::body_deadline). It may query a database, and its result may change, so
+    /// secrets can change while the program runs.
     ///
-    /// `None` means an unknown tenant. The response is 401, as for a wrong signature, after the same work
-    /// as with one secret, so tenants cannot be enumerated. (A wrong signature for a tenant with several
-    /// secrets takes longer, so an attacker who measures can detect a rotation.) An error, a panic or a
-    /// timeout is answered with 503.
+    /// `None` means an unknown tenant. The response is 401, as for a wrong signature, after the
+    /// same work as with one secret, so tenants cannot be enumerated. (A wrong signature for a
+    /// tenant with several secrets takes longer, so an attacker who measures can detect a
+    /// rotation.) An error, a panic or a timeout is answered with 503.
     ///
-    /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in deduplication.
+    /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in
+    /// deduplication.
     ///
     /// ```
     /// use std::{collections::HashMap, sync::{Arc, RwLock}};
@@ -115,7 +117,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] if `verifier` has keys or secrets.
+    /// [`ConfigError`] of the verifier; [`ConfigError::KeysAndSecrets`] if `verifier` has keys or
+    /// secrets.
     pub fn for_tenants<F>(
         verifier: VerifierBuilder,
         resolve: impl Fn(TenantRequest) -> F + Send + Sync + 'static,

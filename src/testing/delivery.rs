@@ -33,15 +33,16 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A realistic delivery of this event: the members, their order and their forms are those of Twenty in autumn 2026, the persons
-    /// and addresses are made up. The same bytes each time.
+    /// A realistic delivery of this event: the members, their order and their forms are those of
+    /// Twenty in autumn 2026, the persons and addresses are made up. The same bytes each time.
     ///
     /// There is one for each name:
     ///
-    /// - each standard object, `created`, `updated` (with what changed), `deleted`, `restored` and `destroyed`;
+    /// - each standard object, `created`, `updated` (with what changed), `deleted`, `restored` and
+    ///   `destroyed`;
     /// - any other object: the record of a custom object, under that object's name;
-    /// - metadata, such as `metadata.fieldMetadata.updated`: rows as Twenty has them for objects and fields, and a short one for
-    ///   other kinds;
+    /// - metadata, such as `metadata.fieldMetadata.updated`: rows as Twenty has them for objects
+    ///   and fields, and a short one for other kinds;
     /// - any other action: the record and nothing else.
     #[must_use]
     pub fn sample(name: impl Into<EventName>) -> Self {
@@ -49,8 +50,8 @@ impl Delivery {
         Self { body: samples::body(&name).into(), name }
     }
 
-    /// A sample of each kind of event that Twenty sends: of each standard object, of a custom one (`subscription`) and of
-    /// metadata.
+    /// A sample of each kind of event that Twenty sends: of each standard object, of a custom one
+    /// (`subscription`) and of metadata.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;
@@ -78,11 +79,11 @@ impl Delivery {
         Self { name: Heading::read_name(&body).unwrap_or_else(|| EventName::new("")), body }
     }
 
-    /// With another value at a dotted path: `record.name.firstName`. The last member is added if it is missing; all else stays as
-    /// it is, to the byte.
+    /// With another value at a dotted path: `record.name.firstName`. The last member is added if it
+    /// is missing; all else stays as it is, to the byte.
     ///
-    /// [Deduplication](crate::deduplicate) takes deliveries that differ in anything for different ones, unless it is told otherwise. A member
-    /// that all events have is `eventDate`.
+    /// [Deduplication](crate::deduplicate) takes deliveries that differ in anything for different
+    /// ones, unless it is told otherwise. A member that all events have is `eventDate`.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;
@@ -118,17 +119,18 @@ impl Delivery {
         self.sign_at(signer, SystemClock.now())
     }
 
-    /// Signs as Twenty does, as of a time of your choice: for a verifier with a [`FixedClock`](crate::verify::FixedClock).
+    /// Signs as Twenty does, as of a time of your choice: for a verifier with a
+    /// [`FixedClock`](crate::verify::FixedClock).
     #[must_use]
     pub fn sign_at(&self, signer: &Signer, timestamp: Timestamp) -> SignedDelivery {
         SignedDelivery::new(self.body.clone(), signer.sign_at(timestamp, &self.body).pairs())
     }
 
-    /// The event as a handler takes it, to call the handler without HTTP. It is read like any delivery, and rejected when it is about
-    /// another object.
+    /// The event as a handler takes it, to call the handler without HTTP. It is read like any
+    /// delivery, and rejected when it is about another object.
     ///
-    /// For tests only: the body is signed on the spot, with a secret that nobody has. So the event says nothing about where the body
-    /// comes from, and its signature verifies nowhere.
+    /// For tests only: the body is signed on the spot, with a secret that nobody has. So the event
+    /// says nothing about where the body comes from, and its signature verifies nowhere.
     ///
     /// ```
     /// use twenty_webhook::{WebhookEvent, event::record::Person, testing::Delivery};

@@ -1,4 +1,5 @@
-//! Changes one member of a JSON text and leaves all else as it is: `serde_json::Value` would sort the members.
+//! Changes one member of a JSON text and leaves all else as it is: `serde_json::Value` would sort
+//! the members.
 
 use std::{error::Error, fmt};
 

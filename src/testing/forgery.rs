@@ -7,13 +7,15 @@ use crate::verify::{Signer, Timestamp};
 
 /// A way in which a delivery is not what it should be. Each must be refused.
 ///
-/// As text, for a command line or a table of cases: `tampered`, `stale`, `unsigned`, `wrong-secret`.
+/// As text, for a command line or a table of cases: `tampered`, `stale`, `unsigned`,
+/// `wrong-secret`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forgery {
     /// A digit of the body was changed after it was signed. It is as valid as JSON as before.
     Tampered,
-    /// Truly signed, but [an hour ago](Self::STALE_BY): a replay. Any tolerance below that refuses it.
+    /// Truly signed, but [an hour ago](Self::STALE_BY): a replay. Any tolerance below that refuses
+    /// it.
     Stale,
     /// Without the signature's headers, as from a webhook that has no secret.
     Unsigned,
@@ -49,8 +51,8 @@ impl Forgery {
     }
 }
 
-/// With another last digit: any digit may stand where one stands in JSON, if it is not zero. With a space more where there is
-/// none.
+/// With another last digit: any digit may stand where one stands in JSON, if it is not zero. With a
+/// space more where there is none.
 fn tampered(body: &[u8]) -> Bytes {
     let mut body = body.to_vec();
     match body.iter_mut().rfind(|byte| byte.is_ascii_digit()) {

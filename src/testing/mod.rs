@@ -1,8 +1,9 @@
 //! What the tests of your receiver need: deliveries as Twenty sends them, and forgeries.
 //!
-//! [`Delivery`] is an event's JSON as Twenty writes it: [a sample](Delivery::sample) of any event, [with members of your
-//! choice](Delivery::set), or [a body of your own](Delivery::from_body). [`sign`](Delivery::sign) signs it with a
-//! [`Signer`](crate::verify::Signer), [`forge`](Delivery::forge) does so wrongly, and the [`SignedDelivery`] becomes a request.
+//! [`Delivery`] is an event's JSON as Twenty writes it: [a sample](Delivery::sample) of any event,
+//! [with members of your choice](Delivery::set), or [a body of your own](Delivery::from_body).
+//! [`sign`](Delivery::sign) signs it with a [`Signer`](crate::verify::Signer),
+//! [`forge`](Delivery::forge) does so wrongly, and the [`SignedDelivery`] becomes a request.
 //!
 //! # With axum
 //!
@@ -86,7 +87,8 @@
 //!
 //! # With anything else, at any time
 //!
-//! A verifier with a [`FixedClock`](crate::verify::FixedClock) lives at a time of your choice; sign as of then.
+//! A verifier with a [`FixedClock`](crate::verify::FixedClock) lives at a time of your choice; sign
+//! as of then.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What Twenty sends of each kind of event. The files have a line for each member and no white space but indentation, so their lines
-//! in a row are what is sent.
+//! What Twenty sends of each kind of event. The files have a line for each member and no white
+//! space but indentation, so their lines in a row are what is sent.
 
 use serde_json::Value;
 

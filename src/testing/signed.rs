@@ -2,8 +2,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// A delivery with its headers, ready to be sent: made by [`Delivery::sign`](super::Delivery::sign) and
-/// [`Delivery::forge`](super::Delivery::forge).
+/// A delivery with its headers, ready to be sent: made by [`Delivery::sign`](super::Delivery::sign)
+/// and [`Delivery::forge`](super::Delivery::forge).
 ///
 /// `Debug` shows lengths, no content.
 #[derive(Clone)]
@@ -28,8 +28,9 @@ impl SignedDelivery {
         Self { body, ..self }
     }
 
-    /// The headers that Twenty sends, as (name, value) pairs with names in lower case: those of the signature, `content-type`, `accept`
-    /// and `user-agent`. What belongs to a connection, such as `host` and `content-length`, is up to who sends it.
+    /// The headers that Twenty sends, as (name, value) pairs with names in lower case: those of the
+    /// signature, `content-type`, `accept` and `user-agent`. What belongs to a connection, such as
+    /// `host` and `content-length`, is up to who sends it.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         HEADERS.into_iter().chain(self.signature.iter().map(|(name, value)| (&**name, &**value)))
     }
@@ -40,7 +41,8 @@ impl SignedDelivery {
         &self.body
     }
 
-    /// A `POST` of it, for anything that speaks tower or `http`: axum's `Router::oneshot`, hyper's client.
+    /// A `POST` of it, for anything that speaks tower or `http`: axum's `Router::oneshot`, hyper's
+    /// client.
     ///
     /// # Errors
     ///

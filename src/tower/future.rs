@@ -37,7 +37,8 @@ pin_project! {
         Refuse { refusal: Refusal, version: Version },
         /// Reads the body.
         Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
-        /// Nothing but verification was asked for. Waits until the inner service is ready, if it is not,
+        /// Nothing but verification was asked for. Waits until the inner service is ready, if it is
+        /// not,
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
         /// and for its answer.
         Call { #[pin] future: F },

@@ -29,7 +29,8 @@ pub struct WebhookLayer {
 }
 
 impl WebhookLayer {
-    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver with the defaults.
+    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver
+    /// with the defaults.
     pub fn new(receiver: impl Into<Receiver>) -> Self {
         Self { receiver: receiver.into() }
     }

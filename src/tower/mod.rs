@@ -1,7 +1,8 @@
 //! The receiver as a tower layer, for axum, hyper and whatever else speaks tower.
 //!
-//! [`WebhookLayer`] goes around a route. Requests that verify reach the inner service, with their body whole and a
-//! [`Verified`](crate::Verified) in their extensions; all others are answered as the table in [`receiver`](crate::receiver) says.
+//! [`WebhookLayer`] goes around a route. Requests that verify reach the inner service, with their
+//! body whole and a [`Verified`](crate::Verified) in their extensions; all others are answered as
+//! the table in [`receiver`](crate::receiver) says.
 //!
 //! # axum
 //!
@@ -31,8 +32,8 @@
 //!
 //! # Among other layers
 //!
-//! The inner service gets a `Request<VerifiedBody>`. Axum's routes take that as they are; a layer between that insists on axum's own
-//! body, such as `from_fn`, needs the one line that maps it:
+//! The inner service gets a `Request<VerifiedBody>`. Axum's routes take that as they are; a layer
+//! between that insists on axum's own body, such as `from_fn`, needs the one line that maps it:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -85,14 +86,16 @@
 //!
 //! # What it asks for
 //!
-//! A tokio runtime with its timer on, as `axum::serve` and every hyper server on tokio have: a body that lets us wait is given
-//! [a deadline](crate::receiver::Receiver::body_deadline).
+//! A tokio runtime with its timer on, as `axum::serve` and every hyper server on tokio have: a body
+//! that lets us wait is given [a deadline](crate::receiver::Receiver::body_deadline).
 //!
-//! The service is always ready: it reserves nothing of the inner service for a request that is not verified yet, so a stranger who
-//! sends slowly does not use up an inner `concurrency_limit`. After verification a clone of the inner service is made ready and
-//! called. A limit *outside* of the layer does count unverified requests.
+//! The service is always ready: it reserves nothing of the inner service for a request that is not
+//! verified yet, so a stranger who sends slowly does not use up an inner `concurrency_limit`. After
+//! verification a clone of the inner service is made ready and called. A limit *outside* of the
+//! layer does count unverified requests.
 //!
-//! For a service for each kind of event, see [`EventRouter`]; for the end of the program, [`Receiver::drain`](crate::Receiver::drain).
+//! For a service for each kind of event, see [`EventRouter`]; for the end of the program,
+//! [`Receiver::drain`](crate::Receiver::drain).
 //!
 //! Trailers are not signed, so they do not reach the inner service.
 

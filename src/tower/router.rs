@@ -20,9 +20,10 @@ type BoxedService<B, R, E> = Box<dyn Fn(Request<B>) -> ResponseFuture<R, E> + Se
 
 /// Calls one service or another, by the event's name. Builds an [`EventService`].
 ///
-/// Goes inside of a [`WebhookLayer`](super::WebhookLayer). The most exact pattern wins, whatever the order: the whole name, then
-/// `person.*`, then `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the
-/// fallback, or is answered with 200, since Twenty would not send it again anyway.
+/// Goes inside of a [`WebhookLayer`](super::WebhookLayer). The most exact pattern wins, whatever
+/// the order: the whole name, then `person.*`, then `*.created`, then `*.*`; see
+/// [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the fallback, or
+/// is answered with 200, since Twenty would not send it again anyway.
 ///
 /// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
 /// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
@@ -58,7 +59,8 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
         Self { routes: Routes::default() }
     }
 
-    /// Calls `service` for the events that `pattern` matches. For each event a clone of it is made ready and called.
+    /// Calls `service` for the events that `pattern` matches. For each event a clone of it is made
+    /// ready and called.
     pub fn on<S>(mut self, pattern: &str, service: S) -> Self
     where
         S: Service<Request<B>, Response = Response<R>, Error = E, Future: Send> + Clone + Send + Sync + 'static,
@@ -113,7 +115,8 @@ impl<B, R, E> fmt::Debug for EventRouter<B, R, E> {
     }
 }
 
-/// What an [`EventRouter`] builds: a service for the inside of a [`WebhookLayer`](super::WebhookLayer).
+/// What an [`EventRouter`] builds: a service for the inside of a
+/// [`WebhookLayer`](super::WebhookLayer).
 #[must_use]
 pub struct EventService<B, R, E> {
     routes: Arc<Routes<BoxedService<B, R, E>>>,

@@ -11,7 +11,8 @@ use super::Timestamp;
 
 /// Where the verifier takes the present time from.
 ///
-/// [`SystemClock`] is the default. Tests use [`FixedClock`]; a target without a system clock implements this trait.
+/// [`SystemClock`] is the default. Tests use [`FixedClock`]; a target without a system clock
+/// implements this trait.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set: for tests, and for verifying what was recorded long ago.
+/// A clock that stands still until it is set: for tests, and for verifying what was recorded long
+/// ago.
 ///
 /// Clones show the same time, so keep one to move it.
 ///

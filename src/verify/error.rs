@@ -2,8 +2,8 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 /// Why a delivery did not verify.
 ///
-/// Carries no secret, signature or body, so it may be logged. Ask [`kind`](Self::kind) for what to do about it; the sender is
-/// told nothing but a status.
+/// Carries no secret, signature or body, so it may be logged. Ask [`kind`](Self::kind) for what to
+/// do about it; the sender is told nothing but a status.
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier, VerifyErrorKind};
@@ -47,7 +47,8 @@ impl Error for VerifyError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VerifyErrorKind {
-    /// Neither signature nor timestamp: Twenty sends no signature headers when the webhook has no secret.
+    /// Neither signature nor timestamp: Twenty sends no signature headers when the webhook has no
+    /// secret.
     Unsigned,
     /// A timestamp without a signature.
     MissingSignature,
@@ -69,7 +70,8 @@ pub enum VerifyErrorKind {
     FromTheFuture,
     /// The body is longer than the limit. An authentic event may be lost; raise the limit.
     BodyTooLong,
-    /// No secret gives this signature: a forgery, a body changed on the way, or not this webhook's secret.
+    /// No secret gives this signature: a forgery, a body changed on the way, or not this webhook's
+    /// secret.
     SignatureMismatch,
 }
 
@@ -104,9 +106,11 @@ pub enum ConfigError {
     NoSecret,
     /// More than [`Keys::MAX_SECRETS`](super::Keys::MAX_SECRETS) secrets under one id.
     TooManySecrets,
-    /// Both [`keys`](super::VerifierBuilder::keys) and [`secret`](super::VerifierBuilder::secret) were given.
+    /// Both [`keys`](super::VerifierBuilder::keys) and [`secret`](super::VerifierBuilder::secret)
+    /// were given.
     KeysAndSecrets,
-    /// The header prefix is empty, longer than 1,024 bytes, or has characters that no header name has.
+    /// The header prefix is empty, longer than 1,024 bytes, or has characters that no header name
+    /// has.
     InvalidHeaderPrefix,
     /// The id of an expected workspace or webhook is empty or has nothing but white space.
     BlankId,
@@ -176,7 +180,8 @@ impl Error for SecretFileError {
     }
 }
 
-/// For `Verifier::new(secret)?` with a [`Secret`](super::Secret) already at hand, which cannot fail.
+/// For `Verifier::new(secret)?` with a [`Secret`](super::Secret) already at hand, which cannot
+/// fail.
 impl From<std::convert::Infallible> for ConfigError {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

@@ -50,10 +50,11 @@ impl Default for HeaderNames {
     }
 }
 
-/// The headers of a signed delivery, parsed and well-formed: what a [`Verification`](super::Verification) starts from.
+/// The headers of a signed delivery, parsed and well-formed: what a
+/// [`Verification`](super::Verification) starts from.
 ///
-/// Made by [`Verifier::parse_headers`](super::Verifier::parse_headers) from what was received, or by a [`Signer`](super::Signer). Well-formed does
-/// not mean true: nothing is verified yet.
+/// Made by [`Verifier::parse_headers`](super::Verifier::parse_headers) from what was received, or
+/// by a [`Signer`](super::Signer). Well-formed does not mean true: nothing is verified yet.
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Timestamp, Verifier};
@@ -134,7 +135,8 @@ impl fmt::Debug for SignatureHeaders {
 }
 
 impl SignatureValues {
-    /// Signature and timestamp must each be there exactly once and well-formed. The nonce never refuses: it is not signed.
+    /// Signature and timestamp must each be there exactly once and well-formed. The nonce never
+    /// refuses: it is not signed.
     pub(super) fn parse<N, V>(
         names: &HeaderNames,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -207,12 +209,14 @@ impl SignatureValues {
     }
 }
 
-/// Names of headers have no case. Servers write them in lower case, and that is compared the fastest.
+/// Names of headers have no case. Servers write them in lower case, and that is compared the
+/// fastest.
 fn is(name: &[u8], ours: &str) -> bool {
     name == ours.as_bytes() || name.eq_ignore_ascii_case(ours.as_bytes())
 }
 
-/// A timestamp and the text it was sent as. The text is what is signed, so `007` and `7` must stay apart.
+/// A timestamp and the text it was sent as. The text is what is signed, so `007` and `7` must stay
+/// apart.
 #[derive(Clone, Copy)]
 pub(crate) struct TimestampHeader {
     value: Timestamp,

@@ -7,12 +7,13 @@ use super::{ConfigError, Secret, VerifyErrorKind, headers::SignatureValues, secr
 
 /// The secrets that one webhook (or tenant) may sign with, under a stable id.
 ///
-/// One secret is the rule. Several make a rotation: Twenty signs deliveries that were already queued with the *old* secret
-/// (it travels inside the job), so keep the previous one listed for a while after a change. The order is the order of
-/// trying; put the current secret first.
+/// One secret is the rule. Several make a rotation: Twenty signs deliveries that were already
+/// queued with the *old* secret (it travels inside the job), so keep the previous one listed for a
+/// while after a change. The order is the order of trying; put the current secret first.
 ///
-/// The id names the webhook or tenant in logs and in [`Verified::keys_id`](super::Verified::keys_id). Choose it, and keep it when
-/// secrets change. Never put a secret into it.
+/// The id names the webhook or tenant in logs and in
+/// [`Verified::keys_id`](super::Verified::keys_id). Choose it, and keep it when secrets change.
+/// Never put a secret into it.
 ///
 /// ```
 /// use twenty_webhook::verify::{Keys, Secret};
@@ -28,8 +29,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The most secrets that one id may have. Each beyond the first costs another hash over the whole body when the ones before
-    /// it do not match, as with every forgery: list no more than you need.
+    /// The most secrets that one id may have. Each beyond the first costs another hash over the
+    /// whole body when the ones before it do not match, as with every forgery: list no more than
+    /// you need.
     pub const MAX_SECRETS: usize = 8;
 
     /// Puts 1 to [`Keys::MAX_SECRETS`] secrets under an id.
@@ -72,8 +74,8 @@ impl Keys {
 }
 
 impl Keys {
-    /// Which secret gives the signature, in constant time. `first` is the first one's MAC, where it is ready. Only when it does not match
-    /// are the others tried.
+    /// Which secret gives the signature, in constant time. `first` is the first one's MAC, where it
+    /// is ready. Only when it does not match are the others tried.
     pub(super) fn find_signer(
         &self,
         values: &SignatureValues,
@@ -112,7 +114,8 @@ impl Keys {
     }
 }
 
-/// Eight bytes at once, for `subtle` keeps the compiler from knowing the outcome of each comparison, which takes longer than comparing.
+/// Eight bytes at once, for `subtle` keeps the compiler from knowing the outcome of each
+/// comparison, which takes longer than comparing.
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
     let (words, _) = bytes.as_chunks::<8>();
     std::array::from_fn(|index| words.get(index).copied().map(u64::from_ne_bytes).unwrap_or_default())

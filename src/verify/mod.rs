@@ -1,7 +1,8 @@
 //! Bytes, time and keys: decides whether a delivery came from your Twenty workspace.
 //!
-//! This ring knows no framework. It takes header pairs and body bytes, and gives back [`Verified`]: evidence that these exact
-//! bytes were signed with one of your secrets, recently. Nothing else can make a `Verified`.
+//! This ring knows no framework. It takes header pairs and body bytes, and gives back [`Verified`]:
+//! evidence that these exact bytes were signed with one of your secrets, recently. Nothing else can
+//! make a `Verified`.
 //!
 //! ```
 //! use twenty_webhook::verify::{Signer, Verifier};
@@ -20,14 +21,16 @@
 //!
 //! # What is signed
 //!
-//! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the secret's text as UTF-8 bytes: a
-//! generated secret looks like hexadecimal, but is *not* decoded. Source: `call-webhook.job.ts` in Twenty's server, unchanged in
-//! every version that signs (since January 2025).
+//! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the
+//! secret's text as UTF-8 bytes: a generated secret looks like hexadecimal, but is *not* decoded.
+//! Source: `call-webhook.job.ts` in Twenty's server, unchanged in every version that signs (since
+//! January 2025).
 //!
 //! # When a delivery does not verify
 //!
-//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and the body of such a delivery: a
-//! newline behind the secret, a body that was parsed and written again, a proxy that renames headers. And what to do about it.
+//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and
+//! the body of such a delivery: a newline behind the secret, a body that was parsed and written
+//! again, a proxy that renames headers. And what to do about it.
 
 mod age;
 mod clock;

@@ -16,12 +16,14 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 
 /// A webhook's secret, as Twenty shows it under *Settings → APIs & Webhooks*.
 ///
-/// The text is used as it is: never trimmed, never decoded (Twenty keys the HMAC with the text's UTF-8 bytes, also when the text
-/// looks like hexadecimal). An empty or blank secret is refused: with an empty one Twenty sends no signature at all, and a
-/// blank one is an environment variable gone wrong that anybody could guess.
+/// The text is used as it is: never trimmed, never decoded (Twenty keys the HMAC with the text's
+/// UTF-8 bytes, also when the text looks like hexadecimal). An empty or blank secret is refused:
+/// with an empty one Twenty sends no signature at all, and a blank one is an environment variable
+/// gone wrong that anybody could guess.
 ///
-/// `Debug` shows no part of it, and there is no `Display`. The memory of the text and of the hash states made of it is wiped on drop. A
-/// `String` is taken over without a copy; other copies, the caller's or those that moves left on the stack, are out of reach.
+/// `Debug` shows no part of it, and there is no `Display`. The memory of the text and of the hash
+/// states made of it is wiped on drop. A `String` is taken over without a copy; other copies, the
+/// caller's or those that moves left on the stack, are out of reach.
 ///
 /// ```
 /// use twenty_webhook::verify::Secret;
@@ -34,7 +36,8 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 #[derive(Clone)]
 pub struct Secret {
     text: Zeroizing<String>,
-    /// The key schedule, done once. Wiped by its own `Drop` (features `zeroize` of `hmac` and `sha2`).
+    /// The key schedule, done once. Wiped by its own `Drop` (features `zeroize` of `hmac` and
+    /// `sha2`).
     mac: HmacSha256,
 }
 
@@ -49,7 +52,8 @@ impl Secret {
         if text.chars().all(|c| c.is_whitespace() || c == '\0') {
             return Err(ConfigError::BlankSecret);
         }
-        // HMAC takes a key of any length, so this does not fail; should that change, refusing is right.
+        // HMAC takes a key of any length, so this does not fail; should that change, refusing is
+        // right.
         let mac = HmacSha256::new_from_slice(text.as_bytes()).map_err(|_| ConfigError::BlankSecret)?;
         Ok(Self { text, mac })
     }
@@ -107,13 +111,15 @@ impl Secret {
         Self { text: Zeroizing::default(), mac: HmacSha256::new(&Key::<HmacSha256>::default()) }
     }
 
-    /// The secret itself. Whoever calls this takes over the care for it: no log, no error, no response.
+    /// The secret itself. Whoever calls this takes over the care for it: no log, no error, no
+    /// response.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.text
     }
 
-    /// Starts the MAC over `timestamp ":" body`. The one place that says what is signed: the body's bytes come next.
+    /// Starts the MAC over `timestamp ":" body`. The one place that says what is signed: the body's
+    /// bytes come next.
     pub(super) fn begin(&self, timestamp: &TimestampHeader) -> HmacSha256 {
         let mut mac = self.mac.clone();
         mac.update(timestamp.signed());

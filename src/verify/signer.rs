@@ -10,8 +10,8 @@ use super::{
     headers::{HeaderNames, TimestampHeader},
 };
 
-/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty server. Whole deliveries to sign are in
-/// [`testing`](crate::testing).
+/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty
+/// server. Whole deliveries to sign are in [`testing`](crate::testing).
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier};
@@ -40,7 +40,8 @@ impl Signer {
         Ok(Self { secret: secret.try_into()?, names: Arc::default() })
     }
 
-    /// What the three headers' names begin with; see [`VerifierBuilder::header_prefix`](super::VerifierBuilder::header_prefix).
+    /// What the three headers' names begin with; see
+    /// [`VerifierBuilder::header_prefix`](super::VerifierBuilder::header_prefix).
     ///
     /// # Errors
     ///
@@ -74,7 +75,8 @@ impl Signer {
     }
 }
 
-/// 16 bytes that differ each time. Twenty's are random; nothing checks them, so the standard library's seeds will do.
+/// 16 bytes that differ each time. Twenty's are random; nothing checks them, so the standard
+/// library's seeds will do.
 fn nonce() -> [u8; 16] {
     let half = || u128::from(RandomState::new().hash_one(()));
     (half() << 64 | half()).to_be_bytes()

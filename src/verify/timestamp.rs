@@ -3,7 +3,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z: the unit of Twenty's timestamp header.
+/// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z: the unit of Twenty's
+/// timestamp header.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +55,8 @@ pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A time before 1970 becomes 1970: a machine with such a clock refuses every delivery as being from the future.
+/// A time before 1970 becomes 1970: a machine with such a clock refuses every delivery as being
+/// from the future.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).map_or(0, whole_millis))

@@ -7,8 +7,8 @@ use super::{Keys, Timestamp, Verified, VerifyError, VerifyErrorKind, headers::Si
 
 /// A verification under way, of a body that arrives in chunks.
 ///
-/// Started by [`Verifier::begin`](super::Verifier::begin); feed it with [`update`](Self::update), end it with
-/// [`finalize`](Self::finalize). How the body is cut into chunks makes no difference.
+/// Started by [`Verifier::begin`](super::Verifier::begin); feed it with [`update`](Self::update),
+/// end it with [`finalize`](Self::finalize). How the body is cut into chunks makes no difference.
 #[must_use = "nothing is verified before `finalize`"]
 pub struct Verification {
     values: SignatureValues,
@@ -53,11 +53,13 @@ impl Verification {
 
     /// Takes the next chunk of the body.
     ///
-    /// A body that arrives in one piece is never copied. Several chunks are copied into one buffer and hashed as they arrive.
+    /// A body that arrives in one piece is never copied. Several chunks are copied into one buffer
+    /// and hashed as they arrive.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::BodyTooLong`] once the chunks exceed the verifier's body limit. The chunk is then not kept.
+    /// [`VerifyErrorKind::BodyTooLong`] once the chunks exceed the verifier's body limit. The chunk
+    /// is then not kept.
     pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), VerifyError> {
         let chunk = chunk.into();
         self.check_limit(chunk.len())?;

@@ -6,8 +6,9 @@ use super::{SignatureHeaders, Signer, Timestamp, Verifier, headers::SignatureVal
 
 /// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
 ///
-/// Only a verification that succeeded makes one (and, in tests, `testing::Delivery::into_event`), so whoever holds it needs no
-/// check of their own. The middleware puts it into the request's extensions; it is also an extractor.
+/// Only a verification that succeeded makes one (and, in tests, `testing::Delivery::into_event`),
+/// so whoever holds it needs no check of their own. The middleware puts it into the request's
+/// extensions; it is also an extractor.
 ///
 /// Cloning shares the body. `Debug` shows lengths and ids, no content.
 ///
@@ -103,8 +104,9 @@ impl Verified {
     /// whole delivery, which a verifier with the same secret and a clock of that time verifies
     /// again.
     ///
-    /// Store the body as bytes or text: PostgreSQL's `jsonb` reorders keys, and the signature covers every byte. Rows verify again
-    /// for as long as you keep the secret that signed them, so a secret has to outlive them.
+    /// Store the body as bytes or text: PostgreSQL's `jsonb` reorders keys, and the signature
+    /// covers every byte. Rows verify again for as long as you keep the secret that signed them, so
+    /// a secret has to outlive them.
     ///
     /// The signature of a fresh delivery is a credential: whoever has it and the body can send the
     /// delivery again.
@@ -155,14 +157,15 @@ impl Verified {
         &self.keys_id
     }
 
-    /// Which of the secrets signed, counted from 0 in the order they were given. Above 0, an older secret is still in use.
+    /// Which of the secrets signed, counted from 0 in the order they were given. Above 0, an older
+    /// secret is still in use.
     #[must_use]
     pub const fn secret_index(&self) -> usize {
         self.secret_index
     }
 
-    /// The nonce header, when it was there and well-formed. It is **not signed**: whoever replays a delivery can change it, so
-    /// it proves nothing and identifies nothing.
+    /// The nonce header, when it was there and well-formed. It is **not signed**: whoever replays a
+    /// delivery can change it, so it proves nothing and identifies nothing.
     #[must_use]
     pub const fn unsigned_nonce(&self) -> Option<[u8; 16]> {
         self.values.nonce()

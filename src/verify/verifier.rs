@@ -44,15 +44,17 @@ impl Verifier {
     /// [configured](VerifierBuilder::tolerance): 5 minutes.
     pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-    /// The longest body, in bytes, unless [configured](VerifierBuilder::body_limit): 2 MiB. Twenty itself caps a delivery at
-    /// 50 MiB (`outbound-http-default-max-payload-size-bytes`); typical ones have 1 to 5 kB.
+    /// The longest body, in bytes, unless [configured](VerifierBuilder::body_limit): 2 MiB. Twenty
+    /// itself caps a delivery at 50 MiB (`outbound-http-default-max-payload-size-bytes`); typical
+    /// ones have 1 to 5 kB.
     pub const DEFAULT_BODY_LIMIT: usize = 2 << 20;
 
     /// A verifier with one secret and the defaults.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankSecret`] for a `&str` or `String` that is empty or blank. With a [`Secret`] it does not fail.
+    /// [`ConfigError::BlankSecret`] for a `&str` or `String` that is empty or blank. With a
+    /// [`Secret`] it does not fail.
     pub fn new<S: TryInto<Secret>>(secret: S) -> Result<Self, S::Error> {
         let secret = secret.try_into()?;
         Ok(VerifierBuilder::default().finish(Keys::single(secret), Arc::default()))
@@ -65,9 +67,9 @@ impl Verifier {
 
     /// Verifies a delivery whose body is at hand.
     ///
-    /// `headers` are the request's (name, value) pairs, all of them: `&http::HeaderMap`, actix-web's `headers().iter()`, or
-    /// `[("x-twenty-webhook-timestamp", "…"), …]`. `body` is exactly what was received; parse it afterwards, from
-    /// [`Verified::body`].
+    /// `headers` are the request's (name, value) pairs, all of them: `&http::HeaderMap`,
+    /// actix-web's `headers().iter()`, or `[("x-twenty-webhook-timestamp", "…"), …]`. `body` is
+    /// exactly what was received; parse it afterwards, from [`Verified::body`].
     ///
     /// Does not allocate when the body is `Bytes` or a `Vec<u8>` without spare capacity.
     ///
@@ -94,7 +96,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The kinds from [`Unsigned`](super::VerifyErrorKind::Unsigned) to [`TimestampInSeconds`](super::VerifyErrorKind::TimestampInSeconds).
+    /// The kinds from [`Unsigned`](super::VerifyErrorKind::Unsigned) to
+    /// [`TimestampInSeconds`](super::VerifyErrorKind::TimestampInSeconds).
     pub fn parse_headers<N, V>(
         &self,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -135,13 +138,15 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::TooOld`](super::VerifyErrorKind::TooOld) or [`VerifyErrorKind::FromTheFuture`](super::VerifyErrorKind::FromTheFuture).
+    /// [`VerifyErrorKind::TooOld`](super::VerifyErrorKind::TooOld) or
+    /// [`VerifyErrorKind::FromTheFuture`](super::VerifyErrorKind::FromTheFuture).
     pub fn begin(&self, headers: SignatureHeaders) -> Result<Verification, VerifyError> {
         self.check_age(headers.values())?;
         Ok(self.start(headers.into_values(), None))
     }
 
-    /// Starts a verification for headers whose age was checked, with the verifier's own keys or others.
+    /// Starts a verification for headers whose age was checked, with the verifier's own keys or
+    /// others.
     #[inline]
     pub(crate) fn start(&self, values: SignatureValues, others: Option<Keys>) -> Verification {
         let Inner { keys, tolerance, body_limit, .. } = &*self.inner;
@@ -225,27 +230,29 @@ impl Default for VerifierBuilder {
 }
 
 impl VerifierBuilder {
-    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the id `default`. Called again, it replaces
-    /// those that were given before.
+    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the
+    /// id `default`. Called again, it replaces those that were given before.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// One more secret that may have signed. Call it again for a rotation, the current secret first.
+    /// One more secret that may have signed. Call it again for a rotation, the current secret
+    /// first.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// How far a timestamp may be from the present, to either side. Default: [`Verifier::DEFAULT_TOLERANCE`].
+    /// How far a timestamp may be from the present, to either side. Default:
+    /// [`Verifier::DEFAULT_TOLERANCE`].
     pub const fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// The longest body, in bytes. Default: [`Verifier::DEFAULT_BODY_LIMIT`]. A longer delivery is refused and, since Twenty
-    /// does not retry, lost.
+    /// The longest body, in bytes. Default: [`Verifier::DEFAULT_BODY_LIMIT`]. A longer delivery is
+    /// refused and, since Twenty does not retry, lost.
     pub const fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
@@ -257,8 +264,9 @@ impl VerifierBuilder {
         self
     }
 
-    /// What the three headers' names begin with, without the last hyphen: at most 1,024 bytes. Default: `X-Twenty-Webhook`. For forks of
-    /// Twenty that send `X-Their-Brand-Webhook-Signature` and so on.
+    /// What the three headers' names begin with, without the last hyphen: at most 1,024 bytes.
+    /// Default: `X-Twenty-Webhook`. For forks of Twenty that send `X-Their-Brand-Webhook-Signature`
+    /// and so on.
     pub fn header_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.header_prefix = Some(prefix.into());
         self

@@ -35,8 +35,8 @@ impl RedisStoreBuilder {
 
     /// Sets the prefix of every key in Redis. Default: `twenty-webhook:`.
     ///
-    /// Receivers that use the same server, database and prefix share their claims. In a cluster, a prefix
-    /// with a `{tag}` would place all keys on the same node.
+    /// Receivers that use the same server, database and prefix share their claims. In a cluster, a
+    /// prefix with a `{tag}` would place all keys on the same node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -48,14 +48,15 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects within five seconds, and runs every command and script that the store needs on a key of
-    /// its own, so that a wrong server or a missing permission is reported now.
+    /// Connects within five seconds, and runs every command and script that the store needs on a
+    /// key of its own, so that a wrong server or a missing permission is reported now.
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not compiled in;
-    /// [`Timeout`](StoreErrorKind::Timeout), [`Connection`](StoreErrorKind::Connection) and
-    /// [`Refused`](StoreErrorKind::Refused) as from every call.
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not
+    /// compiled in; [`Timeout`](StoreErrorKind::Timeout),
+    /// [`Connection`](StoreErrorKind::Connection) and [`Refused`](StoreErrorKind::Refused) as from
+    /// every call.
     ///
     /// # Panics
     ///
@@ -71,11 +72,13 @@ impl RedisStoreBuilder {
         Ok(store)
     }
 
-    /// Creates a store that connects on first use, for a receiver that must start while Redis is down.
+    /// Creates a store that connects on first use, for a receiver that must start while Redis is
+    /// down.
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not compiled in.
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not
+    /// compiled in.
     ///
     /// # Panics
     ///

@@ -16,8 +16,8 @@ use super::builder::Address;
 /// How long one attempt to connect may take, in the background of the commands that wait for it.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a peer may stay silent, though there is something to acknowledge, before its connection counts as lost. The
-/// system's own patience is a quarter of an hour.
+/// How long a peer may stay silent, though there is something to acknowledge, before its connection
+/// counts as lost. The system's own patience is a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Connections that are made again when they break.
@@ -54,7 +54,8 @@ impl Connection {
             Self::Server { client, manager: current } => {
                 let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let answer = command.query_async(&mut connection).await;
-                // the manager tries again after a failure to connect, not after a failure to log in, which it repeats for ever
+                // the manager tries again after a failure to connect, not after a failure to log
+                // in, which it repeats for ever
                 if let Err(error) = &answer
                     && error.kind() == ErrorKind::AuthenticationFailed
                 {
@@ -71,7 +72,8 @@ impl Connection {
 fn manager(client: &Client) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
-        // a command waits for one attempt: while the server is down it fails at once instead of using up its deadline
+        // a command waits for one attempt: while the server is down it fails at once instead of
+        // using up its deadline
         .set_number_of_retries(0)
         // each call has its own deadline
         .set_response_timeout(None);

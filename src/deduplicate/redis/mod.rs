@@ -38,37 +38,38 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 ///
 /// - **Redis 7.0 or later, or Valkey 7.2 or later.** A claim is one `SET … NX GET PX`, which
 ///   distinguishes free, running and completed keys in one round trip. Older servers reject it.
-/// - **`maxmemory-policy noeviction`.** Any other policy silently removes keys when memory runs out, so
-///   deliveries would be handled twice. With `noeviction`, a claim fails instead.
-/// - Permission to run `SET`, `GET`, `DEL`, `PEXPIRE`, `EVAL` and `EVALSHA` on keys with the prefix.
+/// - **`maxmemory-policy noeviction`.** Any other policy silently removes keys when memory runs
+///   out, so deliveries would be handled twice. With `noeviction`, a claim fails instead.
+/// - Permission to run `SET`, `GET`, `DEL`, `PEXPIRE`, `EVAL` and `EVALSHA` on keys with the
+///   prefix.
 ///
 /// # Limits
 ///
-/// Redis replicates after it has responded. A **failover can lose a new claim**, and a restarted server
-/// loses what it had not written to disk. A duplicate of such a delivery counts as new. A handler that
-/// is still running completes the delivery nevertheless; see [`ClaimStore`].
+/// Redis replicates after it has responded. A **failover can lose a new claim**, and a restarted
+/// server loses what it had not written to disk. A duplicate of such a delivery counts as new. A
+/// handler that is still running completes the delivery nevertheless; see [`ClaimStore`].
 ///
 /// # Connection
 ///
 /// All commands share one connection, or in a cluster one to each node. It reconnects by itself. A
-/// command that fails because the connection broke is sent once more, and the token shows whether the
-/// first one took effect. Each call ends within the deadline, which includes connecting. After a
-/// timeout the command may have been executed, or may still be executed by a stalled server. The lease
-/// of such a claim expires.
+/// command that fails because the connection broke is sent once more, and the token shows whether
+/// the first one took effect. Each call ends within the deadline, which includes connecting. After
+/// a timeout the command may have been executed, or may still be executed by a stalled server. The
+/// lease of such a claim expires.
 ///
-/// The store requires a tokio runtime with time and I/O enabled. The runtime in which it was connected
-/// must keep running.
+/// The store requires a tokio runtime with time and I/O enabled. The runtime in which it was
+/// connected must keep running.
 ///
 /// `rediss://` addresses require TLS, which is a feature of the `redis` crate that you choose. For
-/// example, add this to your `Cargo.toml`: `redis = { version = "1", default-features = false, features =
-/// ["tokio-native-tls-comp"] }`.
+/// example, add this to your `Cargo.toml`: `redis = { version = "1", default-features = false,
+/// features = ["tokio-native-tls-comp"] }`.
 ///
 /// # Storage
 ///
-/// Each key is one string that expires. Its name is the prefix and 64 hexadecimal digits, its value is
-/// `r` (running) or `c` (completed) and the 16 bytes of the token. Leases and times to live are rounded
-/// up to whole milliseconds and start when the server executes the command. An entry takes about 230
-/// bytes of the server's memory with the default prefix (measured with Redis 7.0).
+/// Each key is one string that expires. Its name is the prefix and 64 hexadecimal digits, its value
+/// is `r` (running) or `c` (completed) and the 16 bytes of the token. Leases and times to live are
+/// rounded up to whole milliseconds and start when the server executes the command. An entry takes
+/// about 230 bytes of the server's memory with the default prefix (measured with Redis 7.0).
 pub struct RedisStore {
     connection: Connection,
     prefix: String,
@@ -78,7 +79,8 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects to the server at `url`, with the defaults of [`builder`](Self::builder).
     ///
-    /// The URL has the form `redis://[user][:password]@host[:port][/database]`, or `unix:///path/to/socket`.
+    /// The URL has the form `redis://[user][:password]@host[:port][/database]`, or
+    /// `unix:///path/to/socket`.
     ///
     /// # Errors
     ///
@@ -96,8 +98,8 @@ impl RedisStore {
         RedisStoreBuilder::new(Address::Server(url.to_owned()))
     }
 
-    /// Returns a builder for a store in the Redis Cluster that the nodes at `urls` belong to. They report
-    /// the other nodes.
+    /// Returns a builder for a store in the Redis Cluster that the nodes at `urls` belong to. They
+    /// report the other nodes.
     pub fn cluster<I>(urls: I) -> RedisStoreBuilder
     where
         I: IntoIterator<Item: Into<String>>,
@@ -199,7 +201,8 @@ impl ClaimStore for RedisStore {
             };
             match found.as_deref().and_then(<[u8]>::split_first) {
                 None if found.is_none() => Ok(ClaimOutcome::Fresh(claim)),
-                // The command was sent twice because the connection broke, and the first one took effect.
+                // The command was sent twice because the connection broke, and the first one took
+                // effect.
                 Some((&RUNNING, token)) if token == claim.token() => Ok(ClaimOutcome::Fresh(claim)),
                 Some((&RUNNING, _)) => Ok(ClaimOutcome::Running),
                 Some((&COMPLETED, _)) => Ok(ClaimOutcome::Completed),

@@ -224,7 +224,8 @@ mod at_length {
     }
 }
 
-/// Fills a table, lives on in it, lets everything in it expire. The most entries that one operation looked at.
+/// Fills a table, lives on in it, lets everything in it expire. The most entries that one operation
+/// looked at.
 fn most_steps(entries: u64) -> usize {
     const LEASE: u64 = 1_000;
     const TTL: u64 = 1_000_000_000;

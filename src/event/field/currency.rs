@@ -33,9 +33,11 @@ pub struct Currency {
 impl Currency {
     const MICROS: i64 = 1_000_000;
 
-    /// The amount as a whole number of units with `digits` decimal digits: 2 for cents, 0 for euros or yen.
+    /// The amount as a whole number of units with `digits` decimal digits: 2 for cents, 0 for euros
+    /// or yen.
     ///
-    /// `None` when there is no amount, or when it is no whole number of such units, or none that fits.
+    /// `None` when there is no amount, or when it is no whole number of such units, or none that
+    /// fits.
     #[must_use]
     pub fn in_units(&self, digits: u32) -> Option<i64> {
         let amount = self.amount_micros?;

@@ -8,7 +8,8 @@ use serde::{
 
 use crate::event::raw::Text;
 
-/// A day (`DATE`). Sent as `2027-01-01`, or by the servers of early 2025 as that day's midnight, `2027-01-01T00:00:00.000Z`.
+/// A day (`DATE`). Sent as `2027-01-01`, or by the servers of early 2025 as that day's midnight,
+/// `2027-01-01T00:00:00.000Z`.
 ///
 /// `Debug` does not show it, as it may be somebody's birthday; `Display` does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

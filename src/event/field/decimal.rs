@@ -9,10 +9,11 @@ use serde::{
 };
 use serde_json::Number;
 
-/// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals arrive as text.
+/// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals
+/// arrive as text.
 ///
-/// Keeps text as it was sent, so nothing is rounded. Serialises in the form in which it was sent, as
-/// text or as a number; the two compare as equal.
+/// Keeps text as it was sent, so nothing is rounded. Serialises in the form in which it was sent,
+/// as text or as a number; the two compare as equal.
 ///
 /// ```
 /// use twenty_webhook::event::field::Decimal;
@@ -30,8 +31,8 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The digits, as they were sent. A JSON number is written in its shortest form, or as it was sent when
-    /// `serde_json`'s feature `arbitrary_precision` is on.
+    /// The digits, as they were sent. A JSON number is written in its shortest form, or as it was
+    /// sent when `serde_json`'s feature `arbitrary_precision` is on.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -100,7 +101,8 @@ impl<'de> Deserialize<'de> for Decimal {
                 Ok(Decimal::of_number(&number))
             }
 
-            /// The form that numbers take once any crate turns `serde_json`'s feature `arbitrary_precision` on.
+            /// The form that numbers take once any crate turns `serde_json`'s feature
+            /// `arbitrary_precision` on.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
                 let number = Number::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Decimal::of_number(&number))

@@ -7,7 +7,8 @@ use crate::lower_hex;
 
 /// The id of a record, workspace, webhook or user.
 ///
-/// Twenty's are UUIDs, kept inline; any other text is kept as it is. Shown and compared as the text that was sent.
+/// Twenty's are UUIDs, kept inline; any other text is kept as it is. Shown and compared as the text
+/// that was sent.
 ///
 /// ```
 /// use twenty_webhook::event::field::Id;
@@ -50,8 +51,8 @@ impl From<String> for Id {
     }
 }
 
-/// A UUID that is written as its `Display` does: five groups of digits in lower case. `uuid` takes capitals and three other forms, too,
-/// and its time.
+/// A UUID that is written as its `Display` does: five groups of digits in lower case. `uuid` takes
+/// capitals and three other forms, too, and its time.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let [.., b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, _, _, _, _, _, _, _, _] = text

@@ -1,8 +1,9 @@
 //! The values inside records: ids, composite fields, open selects.
 //!
-//! All are as tolerant as Twenty is varied: every member is optional, `null` reads as absent, numbers may come as text.
-//! They serialise as Twenty writes them, without the members that are absent or `null`, so that types of your own that hold them
-//! can derive `Serialize`. The names are Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
+//! All are as tolerant as Twenty is varied: every member is optional, `null` reads as absent,
+//! numbers may come as text. They serialise as Twenty writes them, without the members that are
+//! absent or `null`, so that types of your own that hold them can derive `Serialize`. The names are
+//! Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
 
 mod actor;
 mod address;
@@ -22,7 +23,8 @@ pub use currency::Currency;
 pub use date::Date;
 pub use decimal::Decimal;
 pub use id::Id;
-/// A point in time (`DATE_TIME`): [`jiff::Timestamp`], for types that should do without `jiff` in their `Cargo.toml`.
+/// A point in time (`DATE_TIME`): [`jiff::Timestamp`], for types that should do without `jiff` in
+/// their `Cargo.toml`.
 pub use jiff::Timestamp as DateTime;
 pub use people::{Emails, FullName, PhoneNumber, Phones};
 pub use rich_text::RichText;

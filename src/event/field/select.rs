@@ -1,4 +1,5 @@
-/// Makes an enum of the options that Twenty ships with. Admins edit them, so others are kept as text.
+/// Makes an enum of the options that Twenty ships with. Admins edit them, so others are kept as
+/// text.
 macro_rules! select {
     ($(#[$doc:meta])* $Name:ident { $($(#[$option_doc:meta])* $Option:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -6,8 +7,8 @@ macro_rules! select {
         #[non_exhaustive]
         pub enum $Name {
             $($(#[$option_doc])* $Option,)*
-            /// Any other option, as it was sent. What is here today may get a variant of its own: to look for it, compare
-            /// [`as_str`](Self::as_str).
+            /// Any other option, as it was sent. What is here today may get a variant of its own:
+            /// to look for it, compare [`as_str`](Self::as_str).
             Other(Box<str>),
         }
 

@@ -6,7 +6,8 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A point in time (`DATE_TIME`). Takes what jiff takes; the form that Twenty sends, `2026-10-02T09:14:31.733Z`, at a quarter of the cost.
+/// A point in time (`DATE_TIME`). Takes what jiff takes; the form that Twenty sends,
+/// `2026-10-02T09:14:31.733Z`, at a quarter of the cost.
 pub(in crate::event) struct Time(pub(in crate::event) Timestamp);
 
 /// Reads a field.
@@ -77,7 +78,8 @@ fn plain(text: &str) -> Option<Timestamp> {
     if !is_plain {
         return None;
     }
-    // Years that begin in March have their leap day at the end; 153 days are five months from March on.
+    // Years that begin in March have their leap day at the end; 153 days are five months from March
+    // on.
     let (year, month) =
         if month > 2 { (year, month.wrapping_sub(3)) } else { (year.wrapping_sub(1), month.wrapping_add(9)) };
     let leap_days = year.div_euclid(4).wrapping_sub(year.div_euclid(100)).wrapping_add(year.div_euclid(400));

@@ -50,7 +50,8 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         }
     }
 
-    /// Goes behind the opening quote of the next name, if there is another member that is not hidden.
+    /// Goes behind the opening quote of the next name, if there is another member that is not
+    /// hidden.
     #[inline]
     fn open_name(&mut self) -> Result<bool, E> {
         let reader = &mut *self.reader;
@@ -97,7 +98,8 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             return Ok(None);
         }
         let Ok(name) = self.reader.string_inside() else {
-            // Where `serde_json` stands behind a name that is not Unicode depends on what it is read into.
+            // Where `serde_json` stands behind a name that is not Unicode depends on what it is
+            // read into.
             return Err(self.reader.lose());
         };
         if self.reader.depth == LIMIT - 1 {
@@ -106,7 +108,8 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(Some(name))
     }
 
-    /// Passes over the next member's name, if there is one. The name may be one that is not Unicode.
+    /// Passes over the next member's name, if there is one. The name may be one that is not
+    /// Unicode.
     pub(super) fn skip_name(&mut self) -> Result<bool, E> {
         if !self.open_name()? {
             return Ok(false);

@@ -16,7 +16,8 @@ pub(crate) fn find_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     Members::of(object).find(|member| *member.name() == *name.as_bytes()).map(|member| member.value)
 }
 
-/// The members whose name is that of an earlier one, or is not Unicode. The others are what a type reads.
+/// The members whose name is that of an earlier one, or is not Unicode. The others are what a type
+/// reads.
 pub(in crate::event) fn odd_names(object: &str) -> impl Iterator<Item = OddName<'_>> {
     let mut names = HashSet::new();
     Members::of(object).filter_map(move |member| {
@@ -66,7 +67,8 @@ fn unescaped(written: &str) -> Cow<'_, [u8]> {
     }
 }
 
-/// The name with which `member`, an end of `text`, begins, without its quotes, and what begins with the member's value.
+/// The name with which `member`, an end of `text`, begins, without its quotes, and what begins with
+/// the member's value.
 fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
     let name = member.strip_prefix(b"\"")?;
     let behind_name = behind_string(name)?;
@@ -75,7 +77,8 @@ fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8
     Some((written, behind_space(after(b':', behind_name)?)))
 }
 
-/// The members of an object, in the order of the text. A text that is no object has none; what is malformed ends them.
+/// The members of an object, in the order of the text. A text that is no object has none; what is
+/// malformed ends them.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     text: &'a str,

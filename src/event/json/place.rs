@@ -28,7 +28,8 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Forgets hidden members inside of a value that was passed over: of two types, one may take a value apart that the other ignores.
+    /// Forgets hidden members inside of a value that was passed over: of two types, one may take a
+    /// value apart that the other ignores.
     #[inline]
     pub(super) fn leave_hidden_behind(&mut self) {
         if self.hidden_at != usize::MAX {

@@ -14,7 +14,8 @@ use super::{
 /// How many levels of objects and arrays `serde_json` enters, and one.
 pub(super) const LIMIT: usize = 128;
 
-/// How many levels of members a [`Failure`] names: `record.createdBy.context.provider` has three below the record.
+/// How many levels of members a [`Failure`] names: `record.createdBy.context.provider` has three
+/// below the record.
 const LEVELS: usize = 3;
 
 /// An error that says nothing, which is the cheapest.
@@ -103,7 +104,8 @@ impl<'de, E: Error> Reader<'de, E> {
         reader
     }
 
-    /// A reader of an object whose members are read as texts of their own: each has all levels, and its members' names are looked at.
+    /// A reader of an object whose members are read as texts of their own: each has all levels, and
+    /// its members' names are looked at.
     pub(in crate::event) const fn of_envelope(text: &'de str) -> Self {
         let mut reader = Self::new(text);
         reader.depth = LIMIT + 1;
@@ -173,7 +175,8 @@ impl<'de, E: Error> Reader<'de, E> {
         self.rest = &[];
     }
 
-    /// A value of another type. Like `serde_json`, passes over it when it is neither an object nor an array.
+    /// A value of another type. Like `serde_json`, passes over it when it is neither an object nor
+    /// an array.
     #[cold]
     pub(super) fn mismatch(&mut self, expected: &dyn Expected) -> E {
         let found = match self.next() {
@@ -192,7 +195,8 @@ impl<'de, E: Error> Reader<'de, E> {
         E::invalid_type(found, expected)
     }
 
-    /// A value is requested where none can be. A type may ask for one twice, and `serde_json` stays where it is then.
+    /// A value is requested where none can be. A type may ask for one twice, and `serde_json` stays
+    /// where it is then.
     #[cold]
     pub(super) fn no_value(&mut self, is_malformed: bool) -> E {
         if is_malformed { self.lose() } else { E::custom("a value without a name") }
@@ -279,7 +283,8 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Passes over the outermost value like [`skip`](Self::skip), and looks for names that are repeated.
+    /// Passes over the outermost value like [`skip`](Self::skip), and looks for names that are
+    /// repeated.
     pub(in crate::event) fn raw(&mut self) -> Result<&'de str, E> {
         if self.depth != LIMIT || self.next() != Some(b'{') {
             return self.skip();

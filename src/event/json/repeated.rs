@@ -10,7 +10,8 @@ impl Names {
         Self { words: [0; 32] }
     }
 
-    /// Adds a name. `false` when it was not there before; `true` when it was, and rarely when it was not.
+    /// Adds a name. `false` when it was not there before; `true` when it was, and rarely when it
+    /// was not.
     #[inline]
     pub(super) fn insert(&mut self, name: &[u8]) -> bool {
         let [word, bit, other_bit, ..] = hash(name).to_be_bytes();

@@ -1,5 +1,5 @@
-//! Where JSON ends: what follows a string, a value, a number. Each function takes the text that was not read yet and returns what is
-//! left behind; `None` when the text is malformed.
+//! Where JSON ends: what follows a string, a value, a number. Each function takes the text that was
+//! not read yet and returns what is left behind; `None` when the text is malformed.
 
 #[inline]
 pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
@@ -42,13 +42,14 @@ pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
     behind_long_plain(bytes)
 }
 
-/// Sets the highest bit of each byte, counted from the lowest, that is a quote, a backslash or a control character, and perhaps of some
-/// above the first of them.
+/// Sets the highest bit of each byte, counted from the lowest, that is a quote, a backslash or a
+/// control character, and perhaps of some above the first of them.
 #[inline]
 const fn ends(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     let word = u64::from_le_bytes(word);
-    // The bit turned makes 0x20 of the quote, the one number behind those of the control characters.
+    // The bit turned makes 0x20 of the quote, the one number behind those of the control
+    // characters.
     let quote_or_control = (word ^ ONES.wrapping_mul(0x02)).wrapping_sub(ONES.wrapping_mul(0x21));
     let backslash = (word ^ ONES.wrapping_mul(b'\\' as u64)).wrapping_sub(ONES);
     (quote_or_control | backslash) & !word & ONES.wrapping_mul(0x80)

@@ -111,8 +111,8 @@ standard_object! {
 }
 
 select! {
-    /// The part that somebody has in an e-mail. Servers until autumn 2025 sent it in lower case, which
-    /// reads as `Other`.
+    /// The part that somebody has in an e-mail. Servers until autumn 2025 sent it in lower case,
+    /// which reads as `Other`.
     MessageParticipantRole {
         /// The sender.
         From = "FROM",
@@ -221,7 +221,8 @@ select! {
 }
 
 standard_object! {
-    /// The recording of a call (since 2026). Its `transcript` is JSON of any form: see the raw record.
+    /// The recording of a call (since 2026). Its `transcript` is JSON of any form: see the raw
+    /// record.
     CallRecording = "callRecording" {
         /// Title.
         title: String,

@@ -10,29 +10,32 @@ use serde::{
 use super::{MetadataEvent, Person, Record, With};
 use crate::event::{EventError, EventName, RawJson, json::Reader, unexpected::Search};
 
-/// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], any type that implements
-/// [`serde::Deserialize`], and two types side by side, as [`With`].
+/// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], any type
+/// that implements [`serde::Deserialize`], and two types side by side, as [`With`].
 ///
 /// # The object of a type
 ///
-/// A struct takes the events of its own object only: `struct Subscription` those of `subscription`, `struct NoteTarget` those of
-/// `noteTarget`. The object is the struct's name with a lower-case first letter.
+/// A struct takes the events of its own object only: `struct Subscription` those of `subscription`,
+/// `struct NoteTarget` those of `noteTarget`. The object is the struct's name with a lower-case
+/// first letter.
 ///
-/// - `#[serde(rename = "subscription")]` on the struct names another object. A name that begins with a lower-case letter is used as
-///   it is.
-/// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still rejected.
-/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless a `rename` of their own names another. A
-///   newtype of something without a name has its own name.
-/// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the type inside, so the object is that
-///   type's. Rename that type.
-/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, unit structs, maps, tuples, enums (except adjacently tagged
-///   ones, which serde reads like a struct of the enum's name), [`serde_json::Value`], [`RawJson`], and types whose `Deserialize` is written by hand without asking for a struct. Look at
-///   `event.name.object()` there, or route by it.
+/// - `#[serde(rename = "subscription")]` on the struct names another object. A name that begins
+///   with a lower-case letter is used as it is.
+/// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still
+///   rejected.
+/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless a `rename` of
+///   their own names another. A newtype of something without a name has its own name.
+/// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the
+///   type inside, so the object is that type's. Rename that type.
+/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, unit structs,
+///   maps, tuples, enums (except adjacently tagged ones, which serde reads like a struct of the
+///   enum's name), [`serde_json::Value`], [`RawJson`], and types whose `Deserialize` is written by
+///   hand without asking for a struct. Look at `event.name.object()` there, or route by it.
 ///
 /// # Types that handle errors
 ///
-/// A type may ignore the errors of its fields. It then reads what it would read from `serde_json`, except that the texts of these
-/// errors differ.
+/// A type may ignore the errors of its fields. It then reads what it would read from `serde_json`,
+/// except that the texts of these errors differ.
 ///
 /// Sealed: implement `Deserialize`.
 #[diagnostic::on_unimplemented(
@@ -117,7 +120,8 @@ pub(super) struct Shape {
     newtype: Option<&'static str>,
     /// What a struct looks for.
     pub(super) fields: &'static [&'static str],
-    /// Whether it contains itself without anything between, as `struct Chain(Option<Box<Chain>>)` does.
+    /// Whether it contains itself without anything between, as `struct Chain(Option<Box<Chain>>)`
+    /// does.
     is_endless: bool,
 }
 

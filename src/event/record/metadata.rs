@@ -3,10 +3,12 @@ use serde::de::Error;
 use super::{FromRecord, Payload, custom};
 use crate::event::{Action, EventError, EventName, RawJson, field::Id, json::Reader};
 
-/// A change of the workspace's data model or settings: of an object, a field, a view, a role and so on.
+/// A change of the workspace's data model or settings: of an object, a field, a view, a role and so
+/// on.
 ///
-/// Sent since 2026, to webhooks that subscribed to everything (`*.*`) too. The values are rows of Twenty's own configuration,
-/// which differ by kind and release, so they are kept as they were sent.
+/// Sent since 2026, to webhooks that subscribed to everything (`*.*`) too. The values are rows of
+/// Twenty's own configuration, which differ by kind and release, so they are kept as they were
+/// sent.
 ///
 /// ```
 /// # use twenty_webhook::{WebhookEvent, event::record::MetadataEvent, testing::Delivery, verify::{Signer, Verifier}};

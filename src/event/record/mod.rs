@@ -2,8 +2,9 @@
 //!
 //! # Fields
 //!
-//! Twenty's name of a field, and the Rust field that it is read into. All are `Option`s. Older and newer versions of Twenty have
-//! fewer and more; those that are not here are in [the raw record](super::WebhookEvent::raw_record).
+//! Twenty's name of a field, and the Rust field that it is read into. All are `Option`s. Older and
+//! newer versions of Twenty have fewer and more; those that are not here are in [the raw
+//! record](super::WebhookEvent::raw_record).
 //!
 #![doc = include_str!("FIELDS.md")]
 
@@ -37,15 +38,16 @@ macro_rules! standard_objects {
     ($($(#[$doc:meta])* $Name:ident,)*) => {
         /// Any record: what [`WebhookEvent`](super::WebhookEvent) holds by default.
         ///
-        /// Non-exhaustive: an object that is [`Custom`](Self::Custom) today may get a type of its own, in a release that says so.
+        /// Non-exhaustive: an object that is [`Custom`](Self::Custom) today may get a type of its
+        /// own, in a release that says so.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Record {
             $($(#[$doc])* $Name(Box<$Name>),)*
             /// A change of the workspace's data model or settings.
             Metadata(MetadataEvent),
-            /// An object of the workspace's own, or one that has no type here, with its fields as they were sent. Also a record
-            /// that is not an object at all.
+            /// An object of the workspace's own, or one that has no type here, with its fields as
+            /// they were sent. Also a record that is not an object at all.
             Custom(CustomRecord),
         }
 

@@ -1,5 +1,5 @@
-//! Twenty's standard objects: people and companies, and what is written about them. Fields and types: the workspace entities of Twenty's
-//! server, early 2025 to autumn 2026.
+//! Twenty's standard objects: people and companies, and what is written about them. Fields and
+//! types: the workspace entities of Twenty's server, early 2025 to autumn 2026.
 
 use super::standard::{non_empty, standard_object};
 use crate::event::{
@@ -39,8 +39,8 @@ standard_object! {
     }
 }
 
-/// A person as servers send it, from one as the official documentation shows it: with a flat name and e-mail address. `None` when
-/// there is nothing to change.
+/// A person as servers send it, from one as the official documentation shows it: with a flat name
+/// and e-mail address. `None` when there is nothing to change.
 pub(in crate::event) fn as_sent(person: &str) -> Option<String> {
     let is_text = |json: &&str| serde_json::from_str::<String>(json).is_ok();
     let flat = |name| find_member(person, name).filter(is_text).map(|value| format!("\"{name}\":{value}"));

@@ -1,6 +1,7 @@
 /// Makes the type of a standard object: the fields that all objects have, and its own.
 ///
-/// Twenty's name of a field is the Rust name in camelCase. A `jiff::Timestamp` of its own has to be written by `write_time`.
+/// Twenty's name of a field is the Rust name in camelCase. A `jiff::Timestamp` of its own has to be
+/// written by `write_time`.
 macro_rules! standard_object {
     (
         $(#[$doc:meta])*

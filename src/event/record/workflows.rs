@@ -75,8 +75,9 @@ select! {
 }
 
 standard_object! {
-    /// A run of a workflow: sent only to a webhook that subscribes to `workflowRun.updated` by name. Its `output`,
-    /// `state`, `context` and `stepLogs` are JSON of any form: see the raw record.
+    /// A run of a workflow: sent only to a webhook that subscribes to `workflowRun.updated` by
+    /// name. Its `output`, `state`, `context` and `stepLogs` are JSON of any form: see the raw
+    /// record.
     WorkflowRun = "workflowRun" {
         /// Name.
         name: String,

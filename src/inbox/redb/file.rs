@@ -126,8 +126,8 @@ pub(super) fn builder(cache: usize) -> Builder {
 }
 
 /// A power cut while redb creates a file can leave one that never opens. So it is created under
-/// another name, and gets its own once it is on disk. Until then an empty file has the name, and its
-/// lock is held by the one process that creates the inbox.
+/// another name, and gets its own once it is on disk. Until then an empty file has the name, and
+/// its lock is held by the one process that creates the inbox.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
     let empty = open_private(OpenOptions::new().create(true), path).map_err(cannot)?;

@@ -1,8 +1,8 @@
 //! The inbox in one file, for one process.
 //!
 //! One thread owns the file. It takes what is asked of it in batches, does a batch in one
-//! transaction, and answers when that is on disk. So a thousand deliveries that arrive at once share
-//! one fsync.
+//! transaction, and answers when that is on disk. So a thousand deliveries that arrive at once
+//! share one fsync.
 
 mod file;
 mod read;

@@ -33,7 +33,8 @@ pub(super) struct Job {
 }
 
 pub(super) enum Command {
-    /// With the room that it takes up while it waits, also when nobody waits for the answer any more.
+    /// With the room that it takes up while it waits, also when nobody waits for the answer any
+    /// more.
     Put(NewEvent, OwnedSemaphorePermit, Reply<Put>),
     Begin(Reply<()>),
     Take(Take, Reply<Taken>),
@@ -358,8 +359,9 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, Failure> {
     Ok(transaction)
 }
 
-/// Runs an operation on a file, and gives the file back if it succeeds. After a failure, or a panic, which a damaged file can cause in redb,
-/// the file is closed: what a commit did not write is not on disk, so nothing is lost that was promised.
+/// Runs an operation on a file, and gives the file back if it succeeds. After a failure, or a
+/// panic, which a damaged file can cause in redb, the file is closed: what a commit did not write
+/// is not on disk, so nothing is lost that was promised.
 fn attempt<T>(
     mut database: Database,
     operation: impl FnOnce(&mut Database) -> Result<T, Failure>,

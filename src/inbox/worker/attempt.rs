@@ -78,8 +78,8 @@ impl HandlerError {
         Self::new(Kind::Permanent, error)
     }
 
-    /// The event is tried again, no sooner than after this time; but no later than after the longest
-    /// pause of the [`RetryPolicy`](super::RetryPolicy).
+    /// The event is tried again, no sooner than after this time; but no later than after the
+    /// longest pause of the [`RetryPolicy`](super::RetryPolicy).
     pub fn retry_after(time: Duration, error: impl Into<BoxError>) -> Self {
         Self::new(Kind::RetryAfter(time), error)
     }
@@ -100,7 +100,8 @@ impl HandlerError {
         &*self.source
     }
 
-    /// The error and what lies beneath it, in one line: its beginning, when it is long or has no end.
+    /// The error and what lies beneath it, in one line: its beginning, when it is long or has no
+    /// end.
     pub(super) fn message(&self) -> String {
         let mut message = Beginning(String::new());
         let mut written = write!(message, "{}", self.source);
@@ -162,8 +163,8 @@ impl<T, E: Into<BoxError>> PermanentExt<T> for Result<T, E> {
     }
 }
 
-/// What a handler returns: `()`, or `Result<(), E>` with [`HandlerError`] or any error that it can be
-/// made of.
+/// What a handler returns: `()`, or `Result<(), E>` with [`HandlerError`] or any error that it can
+/// be made of.
 ///
 /// Sealed.
 #[diagnostic::on_unimplemented(

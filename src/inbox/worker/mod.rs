@@ -39,10 +39,10 @@ use shared::Shared;
 
 /// Sets up a [`Worker`].
 ///
-/// Handlers are functions or closures of `(state, WebhookEvent<T>, Attempt)`, `(state,
-/// WebhookEvent<T>)` or `(WebhookEvent<T>)`, async, that return `()` or `Result<(), E>`, with any
-/// error type `E`, [`HandlerError`] among them. The most exact pattern wins, whatever the order; see
-/// [`EventPattern`].
+/// Handlers are functions or closures of `(state, WebhookEvent<T>, Attempt)`,
+/// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`, async, that return `()` or `Result<(), E>`,
+/// with any error type `E`, [`HandlerError`] among them. The most exact pattern wins, whatever the
+/// order; see [`EventPattern`].
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -125,8 +125,8 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// How long a handler may take. Then it is dropped, and that was an attempt that failed. Default:
-    /// [`Self::DEFAULT_TIMEOUT`].
+    /// How long a handler may take. Then it is dropped, and that was an attempt that failed.
+    /// Default: [`Self::DEFAULT_TIMEOUT`].
     pub const fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
@@ -200,12 +200,12 @@ impl Worker {
     /// How long the worker has, beyond the limit, to give back what it took.
     const TO_GIVE_BACK: Duration = Duration::from_secs(5);
 
-    /// Takes no more events, waits for the handlers that run, and cancels those that run longer than
-    /// `limit`. What was not handled stays in the inbox.
+    /// Takes no more events, waits for the handlers that run, and cancels those that run longer
+    /// than `limit`. What was not handled stays in the inbox.
     ///
     /// Call it after the HTTP server has ended, so that deliveries that cannot be stored are still
-    /// handled. But call it first where connections wait for the next process in a socket that systemd
-    /// holds: they wait for 5 seconds, and handlers may take longer.
+    /// handled. But call it first where connections wait for the next process in a socket that
+    /// systemd holds: they wait for 5 seconds, and handlers may take longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);

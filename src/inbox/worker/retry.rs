@@ -26,20 +26,20 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Pauses that double, from the beginning of the range to its end. Each is shortened by chance, to
-    /// no less than its half, so that events that failed together are not tried together.
+    /// Pauses that double, from the beginning of the range to its end. Each is shortened by chance,
+    /// to no less than its half, so that events that failed together are not tried together.
     ///
     /// The end of the range also bounds how far ahead an event can be put off by
-    /// [`HandlerError::retry_after`](super::HandlerError::retry_after). A range whose end is before its
-    /// beginning has its beginning as its end.
+    /// [`HandlerError::retry_after`](super::HandlerError::retry_after). A range whose end is before
+    /// its beginning has its beginning as its end.
     pub const fn exponential(pauses: RangeInclusive<Duration>) -> Self {
         let (shortest, longest) = (*pauses.start(), *pauses.end());
         let longest = if longest.as_nanos() < shortest.as_nanos() { shortest } else { longest };
         Self { shortest, longest, attempts: 20, interruptions: 5 }
     }
 
-    /// How many attempts there are, at least 1. Default: 20, which take four to eight hours with the default
-    /// pauses.
+    /// How many attempts there are, at least 1. Default: 20, which take four to eight hours with
+    /// the default pauses.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self

@@ -44,7 +44,8 @@ const BATCH: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 
 /// How long handlers that ended wait at most for those that were started with them, so that all
-/// share a transaction: a quarter of the time that the last transaction took, and no longer than this.
+/// share a transaction: a quarter of the time that the last transaction took, and no longer than
+/// this.
 const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 
 /// The pauses after the store failed double from the first to the last.
@@ -212,8 +213,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         };
     }
 
-    /// Ends what is done and takes what is next, in one transaction. Not cancelled, for what was taken
-    /// must arrive.
+    /// Ends what is done and takes what is next, in one transaction. Not cancelled, for what was
+    /// taken must arrive.
     async fn exchange(&mut self, (limit, alone): (usize, bool)) {
         if limit > 0 {
             // From now on, whoever frees a record wakes us; whether it matters is known afterwards.
@@ -285,8 +286,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
         for event in events {
             let lease = event.lease;
-            // An event that is handled at once may have occupied the record meanwhile; then this one
-            // waits for its next turn.
+            // An event that is handled at once may have occupied the record meanwhile; then this
+            // one waits for its next turn.
             let Some(busy) = self.shared.occupy(event.event.record) else {
                 self.done.push(Done { lease, end: End::Release, report: None });
                 continue;
@@ -380,7 +381,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 sleep(if self.locked.is_empty() { self.pause.unwrap_or_default() } else { TO_END }).await;
             }
         };
-        // If the store does not answer, it finds them when it is opened again, or when their leases end.
+        // If the store does not answer, it finds them when it is opened again, or when their leases
+        // end.
         let _ = timeout(Duration::from_secs(3), written).await;
     }
 

@@ -186,7 +186,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             };
         };
         let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
-        // All that is the user's panics in here only: also what the timeout drops, and the error's text.
+        // All that is the user's panics in here only: also what the timeout drops, and the error's
+        // text.
         let verdict = caught(async {
             let handled = async { handler(self.state.clone(), verified.clone(), attempt).await };
             match timeout(self.timeout, handled).await {

@@ -29,8 +29,8 @@ async fn a_store_that_gives_nothing_is_not_asked_without_a_pause() {
     }
 }
 
-/// Handlers that are done, and whose ends cannot be written, take no slot from what cannot be stored:
-/// it is handled at once, also where it is about the same record.
+/// Handlers that are done, and whose ends cannot be written, take no slot from what cannot be
+/// stored: it is handled at once, also where it is about the same record.
 #[tokio::test(start_paused = true)]
 async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
     for fault in [Fault::FailsWhileTheyRun, Fault::EverythingFails] {
@@ -151,8 +151,9 @@ fn a_recorder_that_panics_ends_no_worker() {
     }
 }
 
-/// A handler that blocks its thread cannot be cancelled. What others were handling is given back all
-/// the same, and as long as it runs, there is no other worker that could handle its event beside it.
+/// A handler that blocks its thread cannot be cancelled. What others were handling is given back
+/// all the same, and as long as it runs, there is no other worker that could handle its event
+/// beside it.
 #[test]
 fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
     let inbox = InboxBuilder::new().in_memory();
@@ -204,8 +205,8 @@ fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
     });
 }
 
-/// No more handlers run at once than there are slots, whether their events were taken or could not be
-/// stored.
+/// No more handlers run at once than there are slots, whether their events were taken or could not
+/// be stored.
 #[tokio::test(start_paused = true)]
 async fn handlers_that_run_at_once_are_bounded_by_the_slots() {
     let store = Arc::new(Faulty::new(Fault::FailsWhileTheyRun));

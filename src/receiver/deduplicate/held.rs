@@ -15,8 +15,8 @@ use crate::deduplicate::{Claim, Deduplicate};
 /// A claimed delivery.
 ///
 /// If this is dropped before the delivery ends, by a panic or because the client disconnected, the
-/// claim is released. That requires a runtime; without one, the lease expires. If this is dropped while
-/// the store is called with the result, the call is repeated.
+/// claim is released. That requires a runtime; without one, the lease expires. If this is dropped
+/// while the store is called with the result, the call is repeated.
 pub(in crate::receiver) struct Held {
     deduplication: Arc<Deduplication>,
     /// `None` when the store has the result.
@@ -32,8 +32,8 @@ pub(in crate::receiver) struct Held {
 pub(super) enum End {
     NotHandled,
     Handled,
-    /// This process knows that a duplicate was handled. If the store rejects the completion, it has the
-    /// duplicate's.
+    /// This process knows that a duplicate was handled. If the store rejects the completion, it has
+    /// the duplicate's.
     HandledBefore,
 }
 
@@ -44,7 +44,8 @@ impl Held {
 
     /// Waits for `handler` and renews the claim while it runs.
     pub(in crate::receiver) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
-        // Polled after the handler, which may have used up the task's budget. The renewal must not wait.
+        // Polled after the handler, which may have used up the task's budget. The renewal must not
+        // wait.
         let mut renewal = pin!(unconstrained(self.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer),
@@ -87,7 +88,8 @@ impl Held {
 
     /// Records that the delivery was not handled. A duplicate that arrives at this route can be.
     pub(in crate::receiver) async fn release(mut self) {
-        // Before the store frees the key, so that a duplicate at another route is not handled first.
+        // Before the store frees the key, so that a duplicate at another route is not handled
+        // first.
         self.holder = None;
         self.settle().await;
     }

@@ -11,7 +11,8 @@ use crate::deduplicate::ClaimKey;
 /// What a lookup has found; `None` as long as it is under way.
 type Found = watch::Sender<Option<Duplicate>>;
 
-/// The lookups in the claim store that are under way. Copies of a delivery share one, however many they are.
+/// The lookups in the claim store that are under way. Copies of a delivery share one, however many
+/// they are.
 #[derive(Clone, Default)]
 pub(super) struct Lookups(Arc<Mutex<HashMap<ClaimKey, Arc<Found>>>>);
 

@@ -31,16 +31,16 @@ pub(super) struct Deduplication {
     settings: Deduplicate,
     /// Deliveries that this process handled while the store failed. Checked before the store.
     unrecorded: MemoryStore,
-    /// Deliveries that the store has recorded as handled, as far as this process knows. Decides only
-    /// while the store fails, because the store may have forgotten a delivery since. Otherwise it only
-    /// distinguishes duplicates from first deliveries.
+    /// Deliveries that the store has recorded as handled, as far as this process knows. Decides
+    /// only while the store fails, because the store may have forgotten a delivery since. Otherwise
+    /// it only distinguishes duplicates from first deliveries.
     recorded: MemoryStore,
-    /// Deliveries that this process is handling, and their routes. Checked before the store, so a store
-    /// failure during a handler does not let a duplicate through.
+    /// Deliveries that this process is handling, and their routes. Checked before the store, so a
+    /// store failure during a handler does not let a duplicate through.
     holders: Holders,
     in_flight: InFlight,
-    /// The keys for which a duplicate is waiting in this process. `true` marks a duplicate that was sent
-    /// to another route than the one that handles the delivery.
+    /// The keys for which a duplicate is waiting in this process. `true` marks a duplicate that was
+    /// sent to another route than the one that handles the delivery.
     waited_for: Mutex<HashSet<(ClaimKey, bool)>>,
     /// Lookups in the store that are running.
     lookups: Lookups,
@@ -71,7 +71,8 @@ impl Deduplication {
         self.settings.naming.key(verified, on_panic)
     }
 
-    /// Admits a delivery. Returns `None` if it is a duplicate and too many duplicates are in flight.
+    /// Admits a delivery. Returns `None` if it is a duplicate and too many duplicates are in
+    /// flight.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
         // Receivers can share a store.
         let is_copy = self.settings.store.is_claimed_here(key)
@@ -94,7 +95,8 @@ impl Deduplication {
             Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => {
-                // Another machine handled it. This process detects further duplicates before the lookup.
+                // Another machine handled it. This process detects further duplicates before the
+                // lookup.
                 if !self.is_in_process() {
                     let _ = self.recorded.complete(&Claim::new(key), fresh_for).await;
                 }
@@ -102,8 +104,8 @@ impl Deduplication {
             }
             Err(error) => {
                 self.say_failure("claim", &error);
-                // The claim may have been stored. If not, the store accepts the completion of a free key
-                // when it is available again.
+                // The claim may have been stored. If not, the store accepts the completion of a
+                // free key when it is available again.
                 (error.into_claim().unwrap_or_else(|| Claim::new(key)), false)
             }
         };

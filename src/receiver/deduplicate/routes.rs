@@ -1,9 +1,9 @@
 //! Binds each delivery to a route of this process.
 //!
-//! The path is not signed, so an attacker can replay a captured delivery to any route behind the same
-//! middleware. If that route's handler answers 200 to everything, it would complete a delivery whose
-//! own handler failed. Therefore the first route whose handler runs holds the delivery, and keeps it
-//! after a failure.
+//! The path is not signed, so an attacker can replay a captured delivery to any route behind the
+//! same middleware. If that route's handler answers 200 to everything, it would complete a delivery
+//! whose own handler failed. Therefore the first route whose handler runs holds the delivery, and
+//! keeps it after a failure.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use super::Duplicate;
 use crate::deduplicate::ClaimKey;
 
-/// How many failed deliveries stay bound to their routes. Beyond that, the oldest one becomes free for
-/// all routes.
+/// How many failed deliveries stay bound to their routes. Beyond that, the oldest one becomes free
+/// for all routes.
 const FAILED: usize = 100_000;
 
 /// The longest time for which a failed delivery stays bound. It can be added to any point in time.
@@ -115,8 +115,8 @@ impl Table {
             // After an earlier failure the route keeps it.
             End::NotFound => held.kept_until.is_none(),
             End::Failed => {
-                // Only after the first failure: duplicates do not become fresh again, and a delivery
-                // that fails often must not displace others.
+                // Only after the first failure: duplicates do not become fresh again, and a
+                // delivery that fails often must not displace others.
                 if held.kept_until.is_none()
                     && let Some(until) = Instant::now().checked_add(keep_for.min(MAX_KEPT))
                 {
@@ -132,7 +132,8 @@ impl Table {
         self.forget();
     }
 
-    /// Removes failures whose duplicates no longer verify, and the oldest ones if there are too many.
+    /// Removes failures whose duplicates no longer verify, and the oldest ones if there are too
+    /// many.
     fn forget(&mut self) {
         let now = Instant::now();
         while let Some(&(key, until)) = self.failed.front()

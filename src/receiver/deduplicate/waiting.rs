@@ -15,10 +15,12 @@ use crate::deduplicate::ClaimKey;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Deduplication {
-    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this may be the only one left.
+    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this
+    /// may be the only one left.
     ///
-    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it arrives included. `must_handle`: whether it has to be handled even if the
-    /// store fails and [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
+    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it
+    /// arrives included. `must_handle`: whether it has to be handled even if the store fails and
+    /// [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
     pub(in crate::receiver) async fn claim(
         self: &Arc<Self>,
         key: ClaimKey,
@@ -60,7 +62,8 @@ struct Listed<'a> {
 impl<'a> Listed<'a> {
     fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
         let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's entry.
+        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's
+        // entry.
         is_first.then(|| Self { list, key })
     }
 }

@@ -105,7 +105,8 @@ fn what_configuration_puts_around_a_secret_is_seen() {
     }
 }
 
-/// Looks at the memory where a secret was, by way of the operating system: no `unsafe` needed, and Linux only.
+/// Looks at the memory where a secret was, by way of the operating system: no `unsafe` needed, and
+/// Linux only.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod memory {
     use std::{fs::File, os::unix::fs::FileExt};

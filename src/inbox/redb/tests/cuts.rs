@@ -176,8 +176,8 @@ fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
     assert!(lives(20, Disk::after_cut, lying).lost > 0);
 }
 
-/// A snapshot by the file system has all that was written by then. So has the file of a process that
-/// was killed.
+/// A snapshot by the file system has all that was written by then. So has the file of a process
+/// that was killed.
 #[test]
 fn a_snapshot_at_any_instant_has_what_was_promised() {
     let Promises { lost, came_back, checks, cuts, .. } = lives(disks() / 3, |disk, _| disk.after_kill(), created);
@@ -185,8 +185,8 @@ fn a_snapshot_at_any_instant_has_what_was_promised() {
     assert!(checks > cuts, "something was stored");
 }
 
-/// The control: a copy that is read piece by piece while events are stored and completed. Why a file
-/// in use must not be copied.
+/// The control: a copy that is read piece by piece while events are stored and completed. Why a
+/// file in use must not be copied.
 #[test]
 fn a_copy_of_a_file_in_use_can_be_damaged() {
     const EVENTS: u64 = 32;
@@ -224,8 +224,8 @@ fn a_copy_of_a_file_in_use_can_be_damaged() {
     assert!(damaged > 0);
 }
 
-/// A file that was created, and is on disk as a whole when it gets its name, opens. Before that there
-/// is none of its name.
+/// A file that was created, and is on disk as a whole when it gets its name, opens. Before that
+/// there is none of its name.
 #[test]
 fn a_power_cut_during_creation_leaves_no_file_or_one_that_opens() {
     let operations = created().operations();

@@ -1,5 +1,5 @@
-//! What becomes of events, from their acceptance to their handler, when something goes wrong: rows of
-//! the table in `docs/inbox.md`.
+//! What becomes of events, from their acceptance to their handler, when something goes wrong: rows
+//! of the table in `docs/inbox.md`.
 
 use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
