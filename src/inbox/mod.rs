@@ -7,16 +7,18 @@
 //! # The guarantee
 //!
 //! A 2xx to Twenty means that the delivery is on disk or, if it could not be stored, that its
-//! handler has succeeded. Once a delivery is on disk, its handler is called at least once: after a
-//! crash, an error or a panic it is called again, with growing pauses, until it succeeds or the
-//! event has failed for good: the handler reports a permanent failure, the attempts are used up, or
-//! the process has ended five times in a row while the handler ran. Then the event is a dead
-//! letter, with its whole body, until you redrive or purge it or 30 days have passed. A duplicate
-//! (same claim key) is answered 200 and not handled again for as long as completed keys are
-//! remembered (24 hours, never less than a copy can verify).
+//! handler has succeeded. Once a delivery is on disk, the worker calls its handler at least once.
+//! After a crash, an error or a panic, the worker calls it again, with growing pauses, until it
+//! succeeds or the event becomes a dead letter. An event becomes a dead letter if its handler
+//! reports a permanent failure, if its attempts are used up, or if the process has ended five times
+//! in a row while its handler ran. A dead letter keeps the whole body until you redrive or purge
+//! it, or until its retention (30 days by default) ends.
 //!
-//! No order is promised; events of one record do not run at the same time in one process. Not
-//! covered: what Twenty never delivered; disks that lie about fsync; network file systems.
+//! A duplicate (same claim key) is answered 200 and not handled again for as long as the inbox
+//! remembers completed keys: 24 hours by default, and never for less time than a replayed delivery
+//! verifies. Events of one record do not run at the same time in one process, but no order is
+//! guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that lie
+//! about fsync, and network file systems.
 //!
 //! Make your handlers idempotent: an event whose handler was done when the process died is handled
 //! again. [`Attempt::id`] is the same each time.
