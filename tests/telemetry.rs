@@ -465,7 +465,7 @@ fn strangers_cannot_flood_the_log() {
         assert_eq!((&fields["status"], &fields["suppressed"]), (&Value::from(401), &Value::from(0)), "{fields}");
     }
     // Each error in full, all the same.
-    let told = TOLD.events("resolver").filter(|(_, message)| *message == "the tenant's keys could not be found out");
+    let told = TOLD.events("resolver").filter(|(_, message)| *message == "failed to resolve the tenant's keys");
     assert_eq!(told.count(), 2 * 5);
     let said = TOLD.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
     assert_eq!(said.filter(|error| error.starts_with("the database said")).count(), 2 * 5);
@@ -489,7 +489,7 @@ fn what_is_lost_is_logged_loudly() {
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
     assert_eq!(TOLD.levels("extractors")["ERROR"], 2);
     let messages: BTreeSet<_> = TOLD.events("store failures").map(|(_, message)| message).collect();
-    assert!(messages.contains("refused by the claim store"), "{messages:?}");
+    assert!(messages.contains("the claim store rejected the command"), "{messages:?}");
 }
 
 #[test]

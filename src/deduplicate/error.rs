@@ -93,10 +93,10 @@ impl From<StoreErrorKind> for StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.kind {
-            StoreErrorKind::Settings => "the settings of the claim store cannot be used",
-            StoreErrorKind::Timeout => "no answer from the claim store within the deadline",
+            StoreErrorKind::Settings => "the claim store's settings are invalid",
+            StoreErrorKind::Timeout => "the claim store did not answer within the deadline",
             StoreErrorKind::Connection => "no connection to the claim store",
-            StoreErrorKind::Refused => "refused by the claim store",
+            StoreErrorKind::Refused => "the claim store rejected the command",
             StoreErrorKind::Full => "the claim store is full of running claims",
             StoreErrorKind::Unexpected => "unexpected answer from the claim store",
         })

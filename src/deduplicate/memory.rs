@@ -123,7 +123,7 @@ impl MemoryStore {
             tracing::warn!(
                 forgotten,
                 capacity,
-                "the claim store is full and forgets deliveries that were handled; give it more capacity"
+                "the claim store is full and forgets handled deliveries: increase its capacity"
             );
         }
     }

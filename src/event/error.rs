@@ -102,7 +102,7 @@ impl fmt::Display for EventError {
                     path => write!(f, "`{path}` {what} (line {line}, column {column})"),
                 }
             }
-            Details::EndlessType => f.write_str("the record's type contains itself without end"),
+            Details::EndlessType => f.write_str("the record's type contains itself infinitely"),
             Details::WrongObject { expected, found } => {
                 write!(f, "expected an event of `{expected}`, found `{}`", found.escape_debug())
             }

@@ -93,7 +93,7 @@ mod log {
             for pattern in &self.unknown {
                 tracing::warn!(
                     %pattern,
-                    "no known version of Twenty sends the action of this event pattern: is it misspelled?"
+                    "no known version of Twenty sends the action in this event pattern: check its spelling"
                 );
             }
         }

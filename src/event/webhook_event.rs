@@ -98,7 +98,7 @@ impl<T: FromRecord> WebhookEvent<T> {
                 event.name = &*clip(event.name.as_str(), NAME),
                 count = event.unexpected.len(),
                 first = first.join(", "),
-                "members of unexpected types"
+                "event has members of unexpected types"
             );
         }
         Ok(event)

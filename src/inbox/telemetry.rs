@@ -105,7 +105,7 @@ pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
         #[cfg(feature = "tracing")]
         {
             let source = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(call, source, "the inbox's store failed, and the worker tries again: {error}");
+            tracing::error!(call, source, "the inbox's store failed, and the worker retries: {error}");
         }
     });
 }
@@ -178,12 +178,12 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
                     twenty.event.name = &*clip(name().as_str(), NAME),
                     attempt,
                     error,
-                    "an event of the inbox is a dead letter now"
+                    "an event of the inbox became a dead letter"
                 ),
                 Ended::Lost => tracing::warn!(
                     %id,
                     attempt,
-                    "an event was erased, or taken over by another worker, before its handler was done"
+                    "an event was erased or taken by another worker before its handler ended"
                 ),
             }
         }

@@ -6,9 +6,9 @@
 //! | no signature headers (the webhook has no secret), stale, from the future, no secret matches, unknown tenant, another workspace or webhook than expected | 401, `WWW-Authenticate: Twenty-Webhook` |
 //! | signature or timestamp missing alone, repeated or malformed; body broken off | 400 |
 //! | body not finished within its deadline | 408 |
-//! | body longer than the limit | 413 |
+//! | body is longer than the limit | 413 |
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
-//! | too many unverified bytes at once; too many handlers in the background; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
+//! | too many unverified bytes at once; too many background handlers; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
 //! | stored in the [inbox](crate::inbox); duplicate of a delivery that was handled or is in the inbox | 200 |
 //! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred duplicates are under way |
 //! | duplicate of one that another route failed to handle | 409 |
@@ -44,7 +44,7 @@
 //! |---|---|---|---|
 //! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
 //! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
-//! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded after a copy had been taken up elsewhere |
+//! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded although a duplicate had been claimed elsewhere |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |

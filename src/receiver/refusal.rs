@@ -122,21 +122,21 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             RefusalKind::Verify(kind) => VerifyError::from(kind).fmt(f),
-            RefusalKind::ContentEncoding => f.write_str("body is encoded, Twenty sends it plain"),
-            RefusalKind::BodyBrokenOff => f.write_str("body broke off"),
-            RefusalKind::BodyTimeout => f.write_str("body did not end within its deadline"),
-            RefusalKind::OtherWorkspace => f.write_str("authentic, but of another workspace than expected"),
-            RefusalKind::OtherWebhook => f.write_str("authentic, but of another webhook than expected"),
-            RefusalKind::UnknownTenant => f.write_str("no tenant of that name"),
-            RefusalKind::ResolverFailed => f.write_str("the tenant's keys could not be found out"),
-            RefusalKind::Overloaded => f.write_str("too many unverified bytes held at once"),
-            RefusalKind::BeingHandled => f.write_str("a copy is being handled, and another one waits for it"),
+            RefusalKind::ContentEncoding => f.write_str("body has a Content-Encoding, but Twenty sends none"),
+            RefusalKind::BodyBrokenOff => f.write_str("truncated body"),
+            RefusalKind::BodyTimeout => f.write_str("body did not arrive within its deadline"),
+            RefusalKind::OtherWorkspace => f.write_str("verified, but from another workspace than expected"),
+            RefusalKind::OtherWebhook => f.write_str("verified, but from another webhook than expected"),
+            RefusalKind::UnknownTenant => f.write_str("unknown tenant"),
+            RefusalKind::ResolverFailed => f.write_str("failed to resolve the tenant's keys"),
+            RefusalKind::Overloaded => f.write_str("too many unverified bytes in memory"),
+            RefusalKind::BeingHandled => f.write_str("the delivery is being handled, and a duplicate already waits for it"),
             RefusalKind::StoreFailed => f.write_str("the claim store failed"),
-            RefusalKind::BackgroundFull => f.write_str("too many handlers in the background"),
-            RefusalKind::Draining => f.write_str("the receiver is draining: the program is about to end"),
-            RefusalKind::OtherRoute => f.write_str("a copy came to another route first, whose handler failed"),
+            RefusalKind::BackgroundFull => f.write_str("too many background handlers"),
+            RefusalKind::Draining => f.write_str("the receiver is draining: the program is shutting down"),
+            RefusalKind::OtherRoute => f.write_str("a duplicate arrived at another route first, and its handler failed"),
             RefusalKind::Nested => f.write_str(
-                "the middlewares of two receivers that deduplicate or acknowledge lie around each other: keep one of them",
+                "two receivers that deduplicate or acknowledge wrap the same route: remove one of them",
             ),
         }
     }
@@ -172,7 +172,7 @@ pub enum RefusalKind {
     /// Authentic, but the claim store failed, under
     /// [`StoreFailure::Reject`](super::StoreFailure::Reject).
     StoreFailed,
-    /// Authentic, but a copy came to another route first, whose handler failed. The route that it
+    /// Authentic, but a duplicate arrived at another route first, and its handler failed. The route that it
     /// came to first may handle it again.
     OtherRoute,
     /// Authentic, but no more handlers may run in the background.
@@ -381,7 +381,7 @@ impl WebhookRejection {
             // The inbox has logged it.
             Self::NotStored => {}
             // Authentic, and lost for this handler: Twenty does not send it again.
-            Self::Event(_) => tracing::warn!(status = self.status(), "rejected a verified delivery: {self}"),
+            Self::Event(_) => tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}"),
         }
     }
 }
@@ -396,12 +396,12 @@ impl fmt::Display for WebhookRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingMiddleware => {
-                f.write_str("nothing verified this request: is the webhook middleware on the route?")
+                f.write_str("request was not verified: wrap this route with the webhook middleware")
             }
             Self::Event(error) => error.fmt(f),
             Self::InboxBehindManaged => f.write_str(
-                "the inbox stores and deduplicates by itself: set up its receiver without `deduplicate` and \
-                 `acknowledge_within`",
+                "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+                 from its receiver",
             ),
             Self::NotStored => f.write_str("the inbox could neither store nor handle the delivery"),
         }

@@ -72,14 +72,14 @@ pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
     if refusal.kind() == super::RefusalKind::Nested {
         // A mistake in the program, which loses each delivery.
-        tracing::error!(status = refusal.status(), "refused a verified delivery: {refusal}");
+        tracing::error!(status = refusal.status(), "rejected a verified delivery: {refusal}");
     } else if refusal.is_of_authentic() {
-        tracing::warn!(status = refusal.status(), "refused a verified delivery: {refusal}");
+        tracing::warn!(status = refusal.status(), "rejected a verified delivery: {refusal}");
     } else if let Some(suppressed) = due() {
-        tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "refused a delivery: {refusal}");
+        tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "rejected a delivery: {refusal}");
     } else {
         // Strangers cause these at will.
-        tracing::debug!(status = refusal.status(), "refused a delivery: {refusal}");
+        tracing::debug!(status = refusal.status(), "rejected a delivery: {refusal}");
     }
 }
 
@@ -140,8 +140,8 @@ pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due
         let error = error.to_string();
         let error = &*clip(&error, MESSAGE);
         match due() {
-            Some(suppressed) => tracing::warn!(suppressed, error, "the tenant's keys could not be found out"),
-            None => tracing::debug!(error, "the tenant's keys could not be found out"),
+            Some(suppressed) => tracing::warn!(suppressed, error, "failed to resolve the tenant's keys"),
+            None => tracing::debug!(error, "failed to resolve the tenant's keys"),
         }
     }
 }
@@ -169,7 +169,7 @@ pub(super) fn handled_twice() {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_handled_twice_total").increment(1);
     #[cfg(feature = "tracing")]
-    tracing::warn!("the claim's lease ran out before the handler was done: a copy may have been handled too");
+    tracing::warn!("the claim's lease expired before the handler ended: a duplicate may have been handled, too");
 }
 
 /// Gives the recorder that is installed the help and the unit of each metric.
@@ -185,7 +185,7 @@ pub(super) fn describe() {
         describe_counter!("twenty_webhook_deliveries_total", "verified deliveries, by outcome");
         describe_counter!(
             "twenty_webhook_handled_twice_total",
-            "handlers that succeeded after a copy had been taken up elsewhere"
+            "handlers that succeeded although a duplicate had been claimed elsewhere"
         );
         describe_counter!("twenty_webhook_store_failures_total", "failures of the claim store, by call");
         describe_histogram!("twenty_webhook_body_bytes", Bytes, "size of verified bodies");

@@ -35,7 +35,7 @@ impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotJson => f.write_str("the body is not JSON"),
-            Self::EmptyName => f.write_str("the path has an empty name in it"),
+            Self::EmptyName => f.write_str("the path contains an empty name"),
             Self::Missing { path } => write!(f, "there is no `{path}`"),
             Self::NotAnObject { path, found } if path.is_empty() => write!(f, "the body is {found}, not an object"),
             Self::NotAnObject { path, found } => write!(f, "`{path}` is {found}, not an object"),

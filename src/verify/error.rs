@@ -54,9 +54,9 @@ pub enum VerifyErrorKind {
     MissingSignature,
     /// A signature without a timestamp.
     MissingTimestamp,
-    /// The signature header more than once.
+    /// More than one signature header.
     RepeatedSignature,
-    /// The timestamp header more than once.
+    /// More than one timestamp header.
     RepeatedTimestamp,
     /// A signature that is not 64 lower-case hexadecimal digits.
     MalformedSignature,
@@ -83,14 +83,14 @@ impl VerifyErrorKind {
             }
             Self::MissingSignature => "timestamp header without a signature header",
             Self::MissingTimestamp => "signature header without a timestamp header",
-            Self::RepeatedSignature => "signature header more than once",
-            Self::RepeatedTimestamp => "timestamp header more than once",
+            Self::RepeatedSignature => "more than one signature header",
+            Self::RepeatedTimestamp => "more than one timestamp header",
             Self::MalformedSignature => "signature header is not 64 lower-case hexadecimal digits",
             Self::MalformedTimestamp => "timestamp header is not decimal milliseconds since 1970",
             Self::TimestampInSeconds => "timestamp header is in seconds, expected milliseconds since 1970",
-            Self::TooOld => "signed longer ago than the tolerance allows",
-            Self::FromTheFuture => "signed further in the future than the tolerance allows",
-            Self::BodyTooLong => "body longer than the limit",
+            Self::TooOld => "timestamp is older than the tolerance allows",
+            Self::FromTheFuture => "timestamp is further in the future than the tolerance allows",
+            Self::BodyTooLong => "body is longer than the limit",
             Self::SignatureMismatch => "no secret gives this signature for this timestamp and body",
         }
     }
@@ -120,9 +120,9 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BlankSecret => "the webhook secret is empty or blank",
-            Self::NoSecret => "no webhook secret given",
+            Self::NoSecret => "no webhook secret: add at least one",
             Self::TooManySecrets => "more than 8 secrets under one id",
-            Self::KeysAndSecrets => "give either keys or single secrets, not both",
+            Self::KeysAndSecrets => "both keys and single secrets were given: use only one kind",
             Self::InvalidHeaderPrefix => "the header prefix is not 1 to 1024 characters of a header name",
             Self::BlankId => "the id of the expected workspace or webhook is blank",
         })

@@ -107,7 +107,7 @@ impl Keys {
                     keys.id = self.id(),
                     secret.index = index,
                     found,
-                    "the webhook secret looks misconfigured: it is used as it is, so compare it with the one in Twenty"
+                    "the webhook secret looks misconfigured: compare it with the secret in Twenty"
                 );
             }
         }

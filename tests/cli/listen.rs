@@ -154,8 +154,8 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
         (status, told(&shown[0]).to_owned())
     };
     let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
-    assert_eq!(post(&signed("x"), 100, 50), expected(400, "body broke off"));
-    assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body longer than the limit"));
+    assert_eq!(post(&signed("x"), 100, 50), expected(400, "truncated body"));
+    assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body is longer than the limit"));
     // Of what is refused for its head, only so much is read.
     let (status, shown) = post("", 200_000, 150_000);
     assert!(status == 401 && !shown.contains("saved"), "{shown}");

@@ -175,7 +175,7 @@ fn forgeries_are_refused() {
     }
     let shown = lines(&mut program, 4);
     let refusals: Vec<_> = shown.iter().map(|line| json(line.as_bytes())["refusal"].to_string()).collect();
-    for (refusal, expected) in refusals.iter().zip(["no secret gives", "longer ago", "unsigned", "no secret gives"]) {
+    for (refusal, expected) in refusals.iter().zip(["no secret gives", "older than", "unsigned", "no secret gives"]) {
         assert!(refusal.contains(expected), "{refusals:?}");
     }
 }

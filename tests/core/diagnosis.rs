@@ -1094,7 +1094,7 @@ mod report {
         capture.secret.push('\n');
         capture.now = capture.now.saturating_add(Duration::from_secs(3725));
         let expected = format!(
-            "does not verify: signed longer ago than the tolerance allows\n\
+            "does not verify: timestamp is older than the tolerance allows\n\
              1. {}\n   {}\n\
              2. the signature matches, but was made 1 h 2 min ago\n   {}",
             Cause::SecretPadded,

@@ -44,22 +44,22 @@ fn verify() -> Vec<Case> {
         (Unsigned, "unsigned: neither signature nor timestamp header (a webhook without a secret sends none)"),
         (MissingSignature, "timestamp header without a signature header"),
         (MissingTimestamp, "signature header without a timestamp header"),
-        (RepeatedSignature, "signature header more than once"),
-        (RepeatedTimestamp, "timestamp header more than once"),
+        (RepeatedSignature, "more than one signature header"),
+        (RepeatedTimestamp, "more than one timestamp header"),
         (MalformedSignature, "signature header is not 64 lower-case hexadecimal digits"),
         (MalformedTimestamp, "timestamp header is not decimal milliseconds since 1970"),
         (TimestampInSeconds, "timestamp header is in seconds, expected milliseconds since 1970"),
-        (TooOld, "signed longer ago than the tolerance allows"),
-        (FromTheFuture, "signed further in the future than the tolerance allows"),
-        (BodyTooLong, "body longer than the limit"),
+        (TooOld, "timestamp is older than the tolerance allows"),
+        (FromTheFuture, "timestamp is further in the future than the tolerance allows"),
+        (BodyTooLong, "body is longer than the limit"),
         (SignatureMismatch, "no secret gives this signature for this timestamp and body"),
     ];
     let kinds = kinds.map(|(kind, message)| case("VerifyErrorKind", kind, VerifyError::from(kind), message));
     let configs = [
         (ConfigError::BlankSecret, "the webhook secret is empty or blank"),
-        (ConfigError::NoSecret, "no webhook secret given"),
+        (ConfigError::NoSecret, "no webhook secret: add at least one"),
         (ConfigError::TooManySecrets, "more than 8 secrets under one id"),
-        (ConfigError::KeysAndSecrets, "give either keys or single secrets, not both"),
+        (ConfigError::KeysAndSecrets, "both keys and single secrets were given: use only one kind"),
         (ConfigError::InvalidHeaderPrefix, "the header prefix is not 1 to 1024 characters of a header name"),
         (ConfigError::BlankId, "the id of the expected workspace or webhook is blank"),
     ];
@@ -121,11 +121,11 @@ fn events() -> Vec<Case> {
         cases.push(case("WebhookRejection", rejection.clone(), rejection, message));
     }
     for (rejection, message) in [
-        (WebhookRejection::MissingMiddleware, "nothing verified this request: is the webhook middleware on the route?"),
+        (WebhookRejection::MissingMiddleware, "request was not verified: wrap this route with the webhook middleware"),
         (
             WebhookRejection::InboxBehindManaged,
-            "the inbox stores and deduplicates by itself: set up its receiver without `deduplicate` and \
-             `acknowledge_within`",
+            "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+             from its receiver",
         ),
         (WebhookRejection::NotStored, "the inbox could neither store nor handle the delivery"),
     ] {
@@ -148,23 +148,23 @@ fn events() -> Vec<Case> {
 fn receiver() -> Vec<Case> {
     use RefusalKind::*;
     let kinds = [
-        (Verify(VerifyErrorKind::TooOld), "signed longer ago than the tolerance allows"),
-        (ContentEncoding, "body is encoded, Twenty sends it plain"),
-        (BodyBrokenOff, "body broke off"),
-        (BodyTimeout, "body did not end within its deadline"),
-        (OtherWorkspace, "authentic, but of another workspace than expected"),
-        (OtherWebhook, "authentic, but of another webhook than expected"),
-        (UnknownTenant, "no tenant of that name"),
-        (ResolverFailed, "the tenant's keys could not be found out"),
-        (Overloaded, "too many unverified bytes held at once"),
-        (BeingHandled, "a copy is being handled, and another one waits for it"),
+        (Verify(VerifyErrorKind::TooOld), "timestamp is older than the tolerance allows"),
+        (ContentEncoding, "body has a Content-Encoding, but Twenty sends none"),
+        (BodyBrokenOff, "truncated body"),
+        (BodyTimeout, "body did not arrive within its deadline"),
+        (OtherWorkspace, "verified, but from another workspace than expected"),
+        (OtherWebhook, "verified, but from another webhook than expected"),
+        (UnknownTenant, "unknown tenant"),
+        (ResolverFailed, "failed to resolve the tenant's keys"),
+        (Overloaded, "too many unverified bytes in memory"),
+        (BeingHandled, "the delivery is being handled, and a duplicate already waits for it"),
         (StoreFailed, "the claim store failed"),
-        (OtherRoute, "a copy came to another route first, whose handler failed"),
-        (BackgroundFull, "too many handlers in the background"),
-        (Draining, "the receiver is draining: the program is about to end"),
+        (OtherRoute, "a duplicate arrived at another route first, and its handler failed"),
+        (BackgroundFull, "too many background handlers"),
+        (Draining, "the receiver is draining: the program is shutting down"),
         (
             Nested,
-            "the middlewares of two receivers that deduplicate or acknowledge lie around each other: keep one of them",
+            "two receivers that deduplicate or acknowledge wrap the same route: remove one of them",
         ),
     ];
     kinds.into_iter().map(|(kind, message)| case("RefusalKind", kind, Refusal::from(kind), message)).collect()
@@ -173,10 +173,10 @@ fn receiver() -> Vec<Case> {
 fn stores() -> Vec<Case> {
     use StoreErrorKind::*;
     let kinds = [
-        (Settings, "the settings of the claim store cannot be used"),
-        (Timeout, "no answer from the claim store within the deadline"),
+        (Settings, "the claim store's settings are invalid"),
+        (Timeout, "the claim store did not answer within the deadline"),
         (Connection, "no connection to the claim store"),
-        (Refused, "refused by the claim store"),
+        (Refused, "the claim store rejected the command"),
         (Full, "the claim store is full of running claims"),
         (Unexpected, "unexpected answer from the claim store"),
     ];
@@ -194,7 +194,7 @@ fn testing() -> Vec<Case> {
     for (error, message) in [
         (Delivery::from_body("{").set("a", 0).unwrap_err(), "the body is not JSON"),
         (Delivery::from_body("[]").set("a", 0).unwrap_err(), "the body is an array, not an object"),
-        (keyless("a..b"), "the path has an empty name in it"),
+        (keyless("a..b"), "the path contains an empty name"),
         (keyless("b.c"), "there is no `b`"),
         (keyless("a.c"), "`a` is a string, not an object"),
         (set("{}", "a").unwrap_err(), "the value cannot be written as JSON"),
@@ -227,13 +227,13 @@ fn inbox() -> Vec<Case> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (error, message) in [
-        (worker().start().unwrap_err(), "the worker must be started from within a tokio runtime"),
-        (worker().on("x", person).start().unwrap_err(), "an event pattern of the worker cannot be used"),
+        (worker().start().unwrap_err(), "no tokio runtime: start the worker within one"),
+        (worker().on("x", person).start().unwrap_err(), "an event pattern of the worker is invalid"),
         (
             worker().on("company.*", person).start().unwrap_err(),
             "the handler of `company.*` takes events of another object",
         ),
-        (runtime.block_on(running), "the inbox has a worker already: give that one all handlers"),
+        (runtime.block_on(running), "the inbox already has a worker: add all handlers to that worker"),
     ] {
         let variant = format!("{error:?}");
         let variant = source::identifier(&variant).to_owned();

@@ -336,7 +336,7 @@ fn setting_says_what_is_in_the_way() {
     assert_eq!(error(body, "record.emails.primaryEmail"), "there is no `record.emails`");
     assert_eq!(error("[]", "record"), "the body is an array, not an object");
     for path in ["", ".", "record.", ".record", "record..name"] {
-        assert_eq!(error(body, path), "the path has an empty name in it", "{path:?}");
+        assert_eq!(error(body, path), "the path contains an empty name", "{path:?}");
     }
     for body in ["", "{", "{}{}", "not JSON"] {
         assert_eq!(error(body, "record"), "the body is not JSON", "{body:?}");

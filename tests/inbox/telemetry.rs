@@ -143,6 +143,6 @@ fn no_body_signature_or_record_is_logged_and_no_error_forges_a_line() {
         assert!(!text.contains(shown), "{shown}: {text}");
     }
     assert!(text.contains("a line") && !text.lines().any(|line| line.starts_with("forged")), "{text}");
-    assert!(text.contains("an event of the inbox is a dead letter now"));
+    assert!(text.contains("an event of the inbox became a dead letter"));
     assert!(text.contains("an event could not be stored in the inbox"));
 }

@@ -203,7 +203,7 @@ fn warn_of_its_mode(path: &Path) {
         if mode & 0o077 != 0 {
             tracing::warn!(
                 mode = format!("{mode:o}"),
-                "others than its owner can open the inbox's file, which holds what Twenty sent: set its mode to 600"
+                "other users than the owner can open the inbox's file: set its mode to 600"
             );
         }
     }

@@ -241,12 +241,12 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pattern(_) => f.write_str("an event pattern of the worker cannot be used"),
+            Self::Pattern(_) => f.write_str("an event pattern of the worker is invalid"),
             Self::WrongType { pattern, .. } => {
                 write!(f, "the handler of `{}` takes events of another object", pattern.escape_debug())
             }
-            Self::NoRuntime => f.write_str("the worker must be started from within a tokio runtime"),
-            Self::HasWorker => f.write_str("the inbox has a worker already: give that one all handlers"),
+            Self::NoRuntime => f.write_str("no tokio runtime: start the worker within one"),
+            Self::HasWorker => f.write_str("the inbox already has a worker: add all handlers to that worker"),
         }
     }
 }
