@@ -130,14 +130,18 @@ impl fmt::Display for Refusal {
             RefusalKind::UnknownTenant => f.write_str("unknown tenant"),
             RefusalKind::ResolverFailed => f.write_str("failed to resolve the tenant's keys"),
             RefusalKind::Overloaded => f.write_str("too many unverified bytes in memory"),
-            RefusalKind::BeingHandled => f.write_str("the delivery is being handled, and a duplicate already waits for it"),
+            RefusalKind::BeingHandled => {
+                f.write_str("the delivery is being handled, and a duplicate already waits for it")
+            }
             RefusalKind::StoreFailed => f.write_str("the claim store failed"),
             RefusalKind::BackgroundFull => f.write_str("too many background handlers"),
             RefusalKind::Draining => f.write_str("the receiver is draining: the program is shutting down"),
-            RefusalKind::OtherRoute => f.write_str("a duplicate arrived at another route first, and its handler failed"),
-            RefusalKind::Nested => f.write_str(
-                "two receivers that deduplicate or acknowledge wrap the same route: remove one of them",
-            ),
+            RefusalKind::OtherRoute => {
+                f.write_str("a duplicate arrived at another route first, and its handler failed")
+            }
+            RefusalKind::Nested => {
+                f.write_str("two receivers that deduplicate or acknowledge wrap the same route: remove one of them")
+            }
         }
     }
 }
@@ -381,7 +385,9 @@ impl WebhookRejection {
             // The inbox has logged it.
             Self::NotStored => {}
             // Authentic, and lost for this handler: Twenty does not send it again.
-            Self::Event(_) => tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}"),
+            Self::Event(_) => {
+                tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}")
+            }
         }
     }
 }

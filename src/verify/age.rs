@@ -1,7 +1,7 @@
 use super::{Verifier, VerifyError, VerifyErrorKind, headers::SignatureValues};
 
 impl Verifier {
-    /// Refuses what was signed too long ago, or too far ahead.
+    /// Rejects a delivery that was signed too long ago, or too far in the future.
     pub(crate) fn check_age(&self, values: &SignatureValues) -> Result<(), VerifyError> {
         let (now, tolerance) = (self.now(), self.tolerance());
         let sent = values.timestamp();

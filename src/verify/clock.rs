@@ -9,7 +9,7 @@ use std::{
 
 use super::Timestamp;
 
-/// Where the verifier takes the present time from.
+/// The verifier's source of the current time.
 ///
 /// [`SystemClock`] is the default. Tests use [`FixedClock`]; a target without a system clock
 /// implements this trait.
@@ -18,7 +18,7 @@ use super::Timestamp;
 /// use std::time::{Duration, Instant};
 /// use twenty_webhook::verify::{Clock, Timestamp};
 ///
-/// /// Runs on from what a time server once said.
+/// /// Continues from the answer of a time server.
 /// #[derive(Debug)]
 /// struct Synchronised {
 ///     said: Timestamp,
@@ -35,7 +35,7 @@ use super::Timestamp;
 /// assert!(clock.now().saturating_since(clock.said) < Duration::from_secs(60));
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -49,10 +49,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is set: for tests, and for verifying what was recorded long
-/// ago.
+/// A clock that shows a fixed time until you change it, for tests and for verifying old captures.
 ///
-/// Clones show the same time, so keep one to move it.
+/// Clones share their time, so keep a clone to change it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,18 +67,18 @@ impl Clock for SystemClock {
 pub struct FixedClock(Arc<AtomicU64>);
 
 impl FixedClock {
-    /// A clock that shows `time`.
+    /// Creates a clock that shows `time`.
     #[must_use]
     pub fn at(time: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(time.as_millis())))
     }
 
-    /// Shows `time` from now on.
+    /// Sets the clock to `time`.
     pub fn set(&self, time: Timestamp) {
         self.0.store(time.as_millis(), Ordering::Relaxed);
     }
 
-    /// Moves forward.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().saturating_add(by));
     }

@@ -2,8 +2,8 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 /// Why a delivery did not verify.
 ///
-/// Carries no secret, signature or body, so it may be logged. Ask [`kind`](Self::kind) for what to
-/// do about it; the sender is told nothing but a status.
+/// It contains no secret, signature or body, so you can log it. Match on its [`kind`](Self::kind)
+/// to handle it; the sender gets only a status.
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier, VerifyErrorKind};
@@ -22,7 +22,7 @@ pub struct VerifyError {
 }
 
 impl VerifyError {
-    /// What was wrong.
+    /// Returns what was wrong.
     #[must_use]
     pub const fn kind(&self) -> VerifyErrorKind {
         self.kind
@@ -43,12 +43,12 @@ impl fmt::Display for VerifyError {
 
 impl Error for VerifyError {}
 
-/// What was wrong with a delivery that did not verify.
+/// The reason why a delivery did not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VerifyErrorKind {
-    /// Neither signature nor timestamp: Twenty sends no signature headers when the webhook has no
-    /// secret.
+    /// There is neither a signature nor a timestamp. Twenty sends no signature headers if the
+    /// webhook has no secret.
     Unsigned,
     /// A timestamp without a signature.
     MissingSignature,
@@ -64,14 +64,16 @@ pub enum VerifyErrorKind {
     MalformedTimestamp,
     /// Ten digits: seconds since 1970, where Twenty sends milliseconds.
     TimestampInSeconds,
-    /// Signed longer ago than the tolerance: a replay, a delay on the way, or a clock that is off.
+    /// The timestamp is older than the tolerance allows: a replay, a delay on the way, or a wrong
+    /// clock.
     TooOld,
-    /// Signed further ahead than the tolerance: a clock that is off.
+    /// The timestamp is further in the future than the tolerance allows: a wrong clock.
     FromTheFuture,
-    /// The body is longer than the limit. An authentic event may be lost; raise the limit.
+    /// The body is longer than the limit. If the delivery was genuine, its event is lost: raise the
+    /// limit.
     BodyTooLong,
-    /// No secret gives this signature: a forgery, a body changed on the way, or not this webhook's
-    /// secret.
+    /// No secret gives this signature: the delivery is forged, its body was changed on the way, or
+    /// the secret is not this webhook's.
     SignatureMismatch,
 }
 
@@ -100,7 +102,7 @@ impl VerifyErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The secret is empty or has nothing but white space.
+    /// The secret is empty or consists of white space.
     BlankSecret,
     /// No secret was given.
     NoSecret,
@@ -109,10 +111,10 @@ pub enum ConfigError {
     /// Both [`keys`](super::VerifierBuilder::keys) and [`secret`](super::VerifierBuilder::secret)
     /// were given.
     KeysAndSecrets,
-    /// The header prefix is empty, longer than 1,024 bytes, or has characters that no header name
-    /// has.
+    /// The header prefix is empty, longer than 1,024 bytes, or has characters that are not allowed
+    /// in a header name.
     InvalidHeaderPrefix,
-    /// The id of an expected workspace or webhook is empty or has nothing but white space.
+    /// The id of an expected workspace or webhook is empty or consists of white space.
     BlankId,
 }
 
@@ -131,19 +133,19 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Why [`Secret::from_file`](super::Secret::from_file) found no secret. Shows the path, and nothing
-/// of what the file holds.
+/// Why [`Secret::from_file`](super::Secret::from_file) failed. It shows the path, and nothing of
+/// the file's content.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SecretFileError {
-    /// The file could not be opened or read; the source says why.
+    /// The file could not be opened or read; the source has the reason.
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file is longer than 64 KiB, so it is not a secret's.
+    /// The file is longer than 64 KiB, so it cannot be a secret.
     TooLong {
         /// The file.
         path: PathBuf,
@@ -153,7 +155,7 @@ pub enum SecretFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is empty, or has nothing but white space and NUL.
+    /// The file is empty, or consists of white space and NUL.
     Blank {
         /// The file.
         path: PathBuf,
@@ -180,8 +182,7 @@ impl Error for SecretFileError {
     }
 }
 
-/// For `Verifier::new(secret)?` with a [`Secret`](super::Secret) already at hand, which cannot
-/// fail.
+/// For `Verifier::new(secret)?` with an existing [`Secret`](super::Secret), which cannot fail.
 impl From<std::convert::Infallible> for ConfigError {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

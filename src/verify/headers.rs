@@ -14,7 +14,7 @@ pub(crate) struct HeaderNames {
 impl HeaderNames {
     pub(super) const DEFAULT_PREFIX: &str = "x-twenty-webhook";
 
-    /// In bytes. Many servers take no more of a whole head than 8 KiB.
+    /// In bytes. Many servers limit a whole head to 8 KiB.
     const MAX_PREFIX: usize = 1024;
 
     pub(super) fn new(prefix: &str) -> Result<Self, ConfigError> {
@@ -50,11 +50,11 @@ impl Default for HeaderNames {
     }
 }
 
-/// The headers of a signed delivery, parsed and well-formed: what a
-/// [`Verification`](super::Verification) starts from.
+/// The parsed, well-formed signature headers of a delivery, from which a
+/// [`Verification`](super::Verification) starts.
 ///
-/// Made by [`Verifier::parse_headers`](super::Verifier::parse_headers) from what was received, or
-/// by a [`Signer`](super::Signer). Well-formed does not mean true: nothing is verified yet.
+/// [`Verifier::parse_headers`](super::Verifier::parse_headers) creates them from received headers,
+/// and a [`Signer`](super::Signer) creates new ones. They are well-formed, but not verified.
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Timestamp, Verifier};
@@ -66,7 +66,7 @@ impl Default for HeaderNames {
 /// let pairs = headers.pairs();
 /// assert_eq!(pairs[0], ("x-twenty-webhook-timestamp".to_owned(), "1790932471733".to_owned()));
 ///
-/// // Anybody can write such headers, so these are read although the secret is another. They will not verify.
+/// // Parsing does not verify, so headers of another secret are parsed, too. They will not verify.
 /// assert_eq!(Verifier::new("another secret")?.parse_headers(pairs)?.timestamp(), sent);
 /// # Ok(())
 /// # }
@@ -77,7 +77,7 @@ pub struct SignatureHeaders {
     values: SignatureValues,
 }
 
-/// The values alone, for those who do not ask for the names.
+/// The values without the names.
 #[derive(Clone)]
 pub(crate) struct SignatureValues {
     timestamp: TimestampHeader,
@@ -107,13 +107,13 @@ impl SignatureHeaders {
         self.values
     }
 
-    /// When the delivery claims to have been signed.
+    /// Returns the time at which the delivery was signed, according to its header.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.values.timestamp()
     }
 
-    /// The headers as (name, value) pairs, to put on a request.
+    /// Returns the headers as (name, value) pairs for a request.
     #[must_use]
     pub fn pairs(&self) -> Vec<(String, String)> {
         let SignatureValues { timestamp, signature, nonce } = &self.values;
@@ -127,7 +127,8 @@ impl SignatureHeaders {
     }
 }
 
-/// Shows no signature: with a wrong secret configured, a received one is a valid credential.
+/// Shows no signature: if the configured secret is wrong, a received signature is a valid
+/// credential.
 impl fmt::Debug for SignatureHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignatureHeaders").field("timestamp", &self.timestamp()).finish_non_exhaustive()
@@ -135,8 +136,8 @@ impl fmt::Debug for SignatureHeaders {
 }
 
 impl SignatureValues {
-    /// Signature and timestamp must each be there exactly once and well-formed. The nonce never
-    /// refuses: it is not signed.
+    /// Signature and timestamp must each occur exactly once and be well-formed. A malformed nonce
+    /// is not an error, because it is not signed.
     pub(super) fn parse<N, V>(
         names: &HeaderNames,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -187,8 +188,8 @@ impl SignatureValues {
         &self.signature
     }
 
-    /// Values that were [parsed](Self::parse) before, from their parts. `None` when the timestamp's
-    /// text is none.
+    /// Restores values that were [parsed](Self::parse) before, from their parts. `None` if the
+    /// timestamp's text is malformed.
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
@@ -198,7 +199,7 @@ impl SignatureValues {
         Some(Self { timestamp: TimestampHeader::parse(timestamp).ok()?, signature, nonce })
     }
 
-    /// The timestamp's text as it was sent, the signature, and the nonce.
+    /// Returns the timestamp's text as it was sent, the signature, and the nonce.
     #[cfg(feature = "inbox")]
     pub(crate) fn parts(&self) -> (&[u8], &[u8; 32], Option<[u8; 16]>) {
         (self.timestamp.text(), &self.signature, self.nonce)
@@ -209,18 +210,17 @@ impl SignatureValues {
     }
 }
 
-/// Names of headers have no case. Servers write them in lower case, and that is compared the
-/// fastest.
+/// Header names are case-insensitive. Servers use lower case, so that comparison comes first.
 fn is(name: &[u8], ours: &str) -> bool {
     name == ours.as_bytes() || name.eq_ignore_ascii_case(ours.as_bytes())
 }
 
-/// A timestamp and the text it was sent as. The text is what is signed, so `007` and `7` must stay
-/// apart.
+/// A timestamp and the text in which it was sent. The signature covers the text, so `007` and `7`
+/// must stay different.
 #[derive(Clone, Copy)]
 pub(crate) struct TimestampHeader {
     value: Timestamp,
-    /// Behind the text there are colons.
+    /// The text, followed by colons.
     text: [u8; Self::MAX_DIGITS + 1],
     len: u8,
 }
@@ -254,7 +254,7 @@ impl TimestampHeader {
         self.text.get(..self.len.into()).unwrap_or_default()
     }
 
-    /// What is signed before the body: the text and a colon.
+    /// Returns what is signed before the body: the text and a colon.
     pub(crate) fn signed(&self) -> &[u8] {
         self.text.get(..=self.len.into()).unwrap_or_default()
     }
@@ -326,7 +326,7 @@ mod tests {
         {
             assert_eq!(with_timestamp(text).unwrap_err(), VerifyErrorKind::MalformedTimestamp, "{text:?}");
         }
-        // 20 digits at most, whatever they say.
+        // at most 20 digits, whatever their value
         assert_eq!(with_timestamp("00000001790932471733").unwrap().timestamp().as_millis(), 1_790_932_471_733);
         assert_eq!(with_timestamp("000000001790932471733").unwrap_err(), VerifyErrorKind::MalformedTimestamp);
         assert_eq!(with_timestamp("18446744073709551616").unwrap_err(), VerifyErrorKind::MalformedTimestamp);

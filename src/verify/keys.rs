@@ -5,15 +5,15 @@ use subtle::ConstantTimeEq;
 
 use super::{ConfigError, Secret, VerifyErrorKind, headers::SignatureValues, secret::HmacSha256};
 
-/// The secrets that one webhook (or tenant) may sign with, under a stable id.
+/// The secrets of one webhook or tenant, under a stable id.
 ///
-/// One secret is the rule. Several make a rotation: Twenty signs deliveries that were already
-/// queued with the *old* secret (it travels inside the job), so keep the previous one listed for a
-/// while after a change. The order is the order of trying; put the current secret first.
+/// Usually there is one secret. Several allow a rotation: after a change, Twenty still signs queued
+/// deliveries with the *old* secret, which is stored in the queued job. So keep the previous secret
+/// for a while. Secrets are tried in their order; put the current one first.
 ///
 /// The id names the webhook or tenant in logs and in
-/// [`Verified::keys_id`](super::Verified::keys_id). Choose it, and keep it when secrets change.
-/// Never put a secret into it.
+/// [`Verified::keys_id`](super::Verified::keys_id). Choose any id, and keep it when secrets change.
+/// It must not contain a secret.
 ///
 /// ```
 /// use twenty_webhook::verify::{Keys, Secret};
@@ -29,12 +29,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The most secrets that one id may have. Each beyond the first costs another hash over the
-    /// whole body when the ones before it do not match, as with every forgery: list no more than
-    /// you need.
+    /// The maximum number of secrets under one id. Each secret after the first costs another hash
+    /// over the whole body if the ones before it do not match, as with every forgery, so list only
+    /// the secrets that you need.
     pub const MAX_SECRETS: usize = 8;
 
-    /// Puts 1 to [`Keys::MAX_SECRETS`] secrets under an id.
+    /// Creates keys from an id and 1 to [`Keys::MAX_SECRETS`] secrets.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Keys {
         }
     }
 
-    /// The id that these secrets were put under.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -74,8 +74,9 @@ impl Keys {
 }
 
 impl Keys {
-    /// Which secret gives the signature, in constant time. `first` is the first one's MAC, where it
-    /// is ready. Only when it does not match are the others tried.
+    /// Returns the index of the secret that gives the signature, in constant time. `first` is the
+    /// MAC of the first secret, if it has been computed. The others are tried only if it does not
+    /// match.
     pub(super) fn find_signer(
         &self,
         values: &SignatureValues,
@@ -96,9 +97,8 @@ impl Keys {
 
 #[cfg(feature = "tracing")]
 impl Keys {
-    /// Warns of secrets that have something in them which probably went wrong in the configuration.
-    /// They are legal, since a user can give a webhook any secret. `is_due` is asked only when
-    /// there is one.
+    /// Warns about secrets that look misconfigured. They are legal, because a webhook can have any
+    /// secret. `is_due` is called only if there is such a secret.
     pub(crate) fn warn_of_odd_secrets(&self, mut is_due: impl FnMut() -> bool) {
         for (index, secret) in self.secrets.iter().enumerate() {
             let found = secret.oddities();
@@ -114,8 +114,8 @@ impl Keys {
     }
 }
 
-/// Eight bytes at once, for `subtle` keeps the compiler from knowing the outcome of each
-/// comparison, which takes longer than comparing.
+/// Compares eight bytes at once: `subtle` hides the result of each comparison from the compiler,
+/// and that takes longer than the comparison itself.
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
     let (words, _) = bytes.as_chunks::<8>();
     std::array::from_fn(|index| words.get(index).copied().map(u64::from_ne_bytes).unwrap_or_default())

@@ -1,8 +1,8 @@
-//! Bytes, time and keys: decides whether a delivery came from your Twenty workspace.
+//! Verification: decides whether a delivery came from your Twenty workspace.
 //!
-//! This ring knows no framework. It takes header pairs and body bytes, and gives back [`Verified`]:
-//! evidence that these exact bytes were signed with one of your secrets, recently. Nothing else can
-//! make a `Verified`.
+//! This module depends on no framework. It takes header pairs and the bytes of the body, and
+//! returns a [`Verified`], which proves that exactly these bytes were recently signed with one of
+//! your secrets. Nothing else creates a `Verified`.
 //!
 //! ```
 //! use twenty_webhook::verify::{Signer, Verifier};
@@ -12,7 +12,7 @@
 //! # let body = r#"{"eventName":"person.created"}"#;
 //! # let signed = Signer::new("the secret from Twenty's settings")?.sign(body);
 //! # let headers = signed.pairs();
-//! // headers: any iterator of (name, value), `&http::HeaderMap` for one; body: the raw bytes, never a parsed and re-written form
+//! // headers: an iterator of (name, value), such as `&http::HeaderMap`; body: the raw bytes as received
 //! let verified = verifier.verify(headers, body)?;
 //! assert_eq!(verified.body(), body);
 //! # Ok(())
@@ -22,15 +22,15 @@
 //! # What is signed
 //!
 //! Twenty signs `<timestamp header as sent> ":" <raw body>` with HMAC-SHA256. The key is the
-//! secret's text as UTF-8 bytes: a generated secret looks like hexadecimal, but is *not* decoded.
-//! Source: `call-webhook.job.ts` in Twenty's server, unchanged in every version that signs (since
-//! January 2025).
+//! secret's text in UTF-8: a generated secret looks like hexadecimal, but is *not* decoded. The
+//! source is `call-webhook.job.ts` in Twenty's server, which is the same in every version that
+//! signs (since January 2025).
 //!
 //! # When a delivery does not verify
 //!
-//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] says why, given the headers and
-//! the body of such a delivery: a newline behind the secret, a body that was parsed and written
-//! again, a proxy that renames headers. And what to do about it.
+//! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] takes the headers and the body
+//! of such a delivery and explains why, and what to do: for example, the secret ends with a
+//! newline, the body was parsed and serialized again, or a proxy renames headers.
 
 mod age;
 mod clock;

@@ -11,19 +11,19 @@ use zeroize::Zeroizing;
 
 use super::{ConfigError, SecretFileError, headers::TimestampHeader};
 
-/// The MAC under way: keyed once per secret, cloned per delivery.
+/// The state of the MAC, which is keyed once per secret and cloned per delivery.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
 
 /// A webhook's secret, as Twenty shows it under *Settings → APIs & Webhooks*.
 ///
-/// The text is used as it is: never trimmed, never decoded (Twenty keys the HMAC with the text's
-/// UTF-8 bytes, also when the text looks like hexadecimal). An empty or blank secret is refused:
-/// with an empty one Twenty sends no signature at all, and a blank one is an environment variable
-/// gone wrong that anybody could guess.
+/// The text is used as it is, without trimming or decoding: Twenty's HMAC key is the text in UTF-8,
+/// even if the text looks like hexadecimal. An empty or blank secret is an error. With an empty
+/// secret, Twenty sends no signature at all. A blank one comes from a broken environment variable,
+/// and anyone could guess it.
 ///
-/// `Debug` shows no part of it, and there is no `Display`. The memory of the text and of the hash
-/// states made of it is wiped on drop. A `String` is taken over without a copy; other copies, the
-/// caller's or those that moves left on the stack, are out of reach.
+/// `Debug` shows no part of it, and there is no `Display`. The text and the hash states that are
+/// derived from it are wiped from memory on drop. A `String` is not copied. Other copies, such as
+/// the caller's or those that moves leave on the stack, cannot be wiped.
 ///
 /// ```
 /// use twenty_webhook::verify::Secret;
@@ -36,33 +36,32 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 #[derive(Clone)]
 pub struct Secret {
     text: Zeroizing<String>,
-    /// The key schedule, done once. Wiped by its own `Drop` (features `zeroize` of `hmac` and
+    /// The key schedule, computed once. Wiped by its own `Drop` (features `zeroize` of `hmac` and
     /// `sha2`).
     mac: HmacSha256,
 }
 
 impl Secret {
-    /// Takes the secret's text.
+    /// Creates a secret from its text.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankSecret`] when the text is empty or has nothing but white space and NUL.
+    /// [`ConfigError::BlankSecret`] if the text is empty or consists of white space and NUL.
     pub fn new(text: impl Into<String>) -> Result<Self, ConfigError> {
         let text = Zeroizing::new(text.into());
         if text.chars().all(|c| c.is_whitespace() || c == '\0') {
             return Err(ConfigError::BlankSecret);
         }
-        // HMAC takes a key of any length, so this does not fail; should that change, refusing is
-        // right.
+        // HMAC accepts keys of any length, so this does not fail.
         let mac = HmacSha256::new_from_slice(text.as_bytes()).map_err(|_| ConfigError::BlankSecret)?;
         Ok(Self { text, mac })
     }
 
-    /// Reads the secret from a file, as Docker and Kubernetes mount them.
+    /// Reads a secret from a file, as Docker and Kubernetes mount them.
     ///
-    /// One line end is stripped, `\n` or `\r\n`, because editors and `echo` put one behind the
-    /// text. Everything else is part of the secret, as in [`new`](Self::new). What was read is
-    /// wiped from memory, whether it is a secret or not.
+    /// One newline at the end is stripped (`\n` or `\r\n`), because editors and `echo` append one.
+    /// Everything else is part of the secret, as in [`new`](Self::new). The read buffer is wiped
+    /// from memory, even if this fails.
     ///
     /// ```no_run
     /// use twenty_webhook::{Verifier, verify::Secret};
@@ -84,14 +83,13 @@ impl Secret {
         if bytes.len() > MAX_FILE_LEN {
             return Err(SecretFileError::TooLong { path: path.into() });
         }
-        // The error would show where the first invalid byte is, and is dropped.
+        // The error is dropped, because it would show where the first invalid byte is.
         let text = std::str::from_utf8(&bytes).map_err(|_| SecretFileError::NotUtf8 { path: path.into() })?;
         let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         Self::new(text).map_err(|_| SecretFileError::Blank { path: path.into() })
     }
 
-    /// What in the text probably went wrong in the configuration; empty for a text that looks as it
-    /// should.
+    /// Returns what looks misconfigured in the text, or nothing.
     #[cfg(feature = "tracing")]
     pub(super) fn oddities(&self) -> String {
         let is_blank = |c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c);
@@ -106,20 +104,19 @@ impl Secret {
         found.join(", ")
     }
 
-    /// The empty secret, which nobody can have.
+    /// The empty secret, which no webhook can have.
     pub(super) fn nobodys() -> Self {
         Self { text: Zeroizing::default(), mac: HmacSha256::new(&Key::<HmacSha256>::default()) }
     }
 
-    /// The secret itself. Whoever calls this takes over the care for it: no log, no error, no
-    /// response.
+    /// Returns the secret's text. The caller must keep it out of logs, errors and responses.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.text
     }
 
-    /// Starts the MAC over `timestamp ":" body`. The one place that says what is signed: the body's
-    /// bytes come next.
+    /// Starts the MAC over `timestamp ":" body`; the body's bytes come next. Only this function
+    /// defines what is signed.
     pub(super) fn begin(&self, timestamp: &TimestampHeader) -> HmacSha256 {
         let mut mac = self.mac.clone();
         mac.update(timestamp.signed());
@@ -127,13 +124,13 @@ impl Secret {
     }
 }
 
-/// The longest file that can be a secret's, in bytes.
+/// The maximum length of a secret's file, in bytes.
 const MAX_FILE_LEN: usize = 64 << 10;
 
-/// The file's bytes, or those that show that it is too long.
+/// Returns the file's bytes, or one byte more than the maximum if the file is too long.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path)?;
-    // It never grows, which would leave an unwiped copy behind.
+    // It must not grow, because growing would leave an unwiped copy.
     let mut bytes = Zeroizing::new(vec![0; MAX_FILE_LEN + 1]);
     let mut len = 0_usize;
     loop {

@@ -10,8 +10,8 @@ use super::{
     headers::{HeaderNames, TimestampHeader},
 };
 
-/// Signs a body as Twenty does: for tests of your receiver, and for trying it without a Twenty
-/// server. Whole deliveries to sign are in [`testing`](crate::testing).
+/// Signs a body as Twenty does, to test or try your receiver without a Twenty server. The module
+/// [`testing`](crate::testing) has whole deliveries to sign.
 ///
 /// ```
 /// use twenty_webhook::verify::{Signer, Verifier};
@@ -31,16 +31,16 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Signs with this secret.
+    /// Creates a signer with this secret.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankSecret`] for a text that is empty or blank.
+    /// [`ConfigError::BlankSecret`] if the text is empty or blank.
     pub fn new<S: TryInto<Secret>>(secret: S) -> Result<Self, S::Error> {
         Ok(Self { secret: secret.try_into()?, names: Arc::default() })
     }
 
-    /// What the three headers' names begin with; see
+    /// Sets the prefix of the three header names; see
     /// [`VerifierBuilder::header_prefix`](super::VerifierBuilder::header_prefix).
     ///
     /// # Errors
@@ -50,23 +50,23 @@ impl Signer {
         Ok(Self { names: Arc::new(HeaderNames::new(prefix)?), ..self })
     }
 
-    /// The same, but with a key that is no secret's: for forgeries.
+    /// Returns the same signer with a key that no webhook has, for forgeries.
     pub(crate) fn with_nobodys_secret(&self) -> Self {
         Self { names: Arc::clone(&self.names), ..Self::nobodys() }
     }
 
-    /// Signs with a secret that nobody has.
+    /// Signs with a secret that no webhook has.
     pub(crate) fn nobodys() -> Self {
         Self { secret: Secret::nobodys(), names: Arc::default() }
     }
 
-    /// Signs as of now.
+    /// Signs a body with the current time.
     #[must_use]
     pub fn sign(&self, body: impl AsRef<[u8]>) -> SignatureHeaders {
         self.sign_at(SystemClock.now(), body)
     }
 
-    /// Signs as of a time of your choice.
+    /// Signs a body with the given time.
     #[must_use]
     pub fn sign_at(&self, timestamp: Timestamp, body: impl AsRef<[u8]>) -> SignatureHeaders {
         let timestamp = TimestampHeader::from(timestamp);
@@ -75,8 +75,8 @@ impl Signer {
     }
 }
 
-/// 16 bytes that differ each time. Twenty's are random; nothing checks them, so the standard
-/// library's seeds will do.
+/// Returns 16 bytes that differ each time. Twenty's nonces are random, but nothing checks them, so
+/// the seeds of the standard library are good enough.
 fn nonce() -> [u8; 16] {
     let half = || u128::from(RandomState::new().hash_one(()));
     (half() << 64 | half()).to_be_bytes()

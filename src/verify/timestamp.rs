@@ -3,8 +3,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z: the unit of Twenty's
-/// timestamp header.
+/// A point in time in milliseconds since 1970-01-01T00:00:00Z, the unit of Twenty's timestamp
+/// header.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,51 +19,51 @@ use std::{
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From milliseconds since 1970.
+    /// Creates a timestamp from milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This much later, or the last representable time.
+    /// Adds a duration; the result is at most the last representable time.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(whole_millis(duration)))
     }
 
-    /// This much earlier, or 1970.
+    /// Subtracts a duration; the result is at least 1970.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(whole_millis(duration)))
     }
 }
 
-/// Whole milliseconds, or as many as there can be.
+/// Returns whole milliseconds, or the largest number.
 pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A time before 1970 becomes 1970: a machine with such a clock refuses every delivery as being
-/// from the future.
+/// A time before 1970 becomes 1970. On a machine with such a clock, every delivery is rejected as
+/// signed in the future.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).map_or(0, whole_millis))
     }
 }
 
-/// A time before 1970 becomes 1970, as for [`SystemTime`]. What is below a millisecond is dropped.
+/// A time before 1970 becomes 1970, as for [`SystemTime`]. Fractions of a millisecond are dropped.
 impl From<jiff::Timestamp> for Timestamp {
     fn from(time: jiff::Timestamp) -> Self {
         Self(u64::try_from(time.as_millisecond()).unwrap_or(0))

@@ -5,10 +5,11 @@ use hmac::Mac;
 
 use super::{Keys, Timestamp, Verified, VerifyError, VerifyErrorKind, headers::SignatureValues, secret::HmacSha256};
 
-/// A verification under way, of a body that arrives in chunks.
+/// A verification in progress, of a body that arrives in chunks.
 ///
-/// Started by [`Verifier::begin`](super::Verifier::begin); feed it with [`update`](Self::update),
-/// end it with [`finalize`](Self::finalize). How the body is cut into chunks makes no difference.
+/// [`Verifier::begin`](super::Verifier::begin) starts it. Pass it each chunk with
+/// [`update`](Self::update), then call [`finalize`](Self::finalize). The sizes of the chunks do not
+/// matter.
 #[must_use = "nothing is verified before `finalize`"]
 pub struct Verification {
     values: SignatureValues,
@@ -18,20 +19,21 @@ pub struct Verification {
     body_limit: usize,
 }
 
-/// The body so far. Memory follows the bytes that arrived, never a declared length.
+/// The received part of the body. Its memory grows with the received bytes, not with a declared
+/// length.
 enum Body {
-    /// At most one chunk, as nearly every body is. It is kept as it is, and hashed once the body is
-    /// known to be whole, so that no hash state is moved about with it.
+    /// At most one chunk; nearly every body is one. It is kept as it is and hashed when the body
+    /// has ended, so that no hash state moves with it.
     One(Bytes),
-    /// Several chunks: hashed as they arrive.
+    /// Several chunks, which are hashed as they arrive.
     Many(Box<Many>),
 }
 
 struct Many {
     /// With the first secret.
     mac: Option<HmacSha256>,
-    /// Copies. To keep the chunks would keep the buffers that they lie in, with whatever a client
-    /// put between them.
+    /// Copies of the chunks. Slices would keep the server's buffers in memory, with everything that
+    /// a client put between the chunks.
     bytes: BytesMut,
 }
 
@@ -45,21 +47,21 @@ impl Many {
 }
 
 impl Verification {
-    // Inlined, here and where it is called, so that the state is made where it stays.
+    // Inlined, here and in the caller, so that the state is created in place.
     #[inline]
     pub(super) const fn new(values: SignatureValues, fresh_until: Timestamp, keys: Keys, body_limit: usize) -> Self {
         Self { values, fresh_until, keys, body: Body::One(Bytes::new()), body_limit }
     }
 
-    /// Takes the next chunk of the body.
+    /// Adds the next chunk of the body.
     ///
     /// A body that arrives in one piece is never copied. Several chunks are copied into one buffer
     /// and hashed as they arrive.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::BodyTooLong`] once the chunks exceed the verifier's body limit. The chunk
-    /// is then not kept.
+    /// [`VerifyErrorKind::BodyTooLong`] if the chunks exceed the verifier's body limit. The chunk
+    /// is not kept then.
     pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), VerifyError> {
         let chunk = chunk.into();
         self.check_limit(chunk.len())?;
@@ -79,7 +81,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Whether the body stays within its limit with this many bytes more.
+    /// Returns whether the body stays within its limit with so many more bytes.
     pub(crate) fn check_limit(&self, more: usize) -> Result<(), VerifyError> {
         if more > self.body_limit.saturating_sub(self.received()) {
             return Err(VerifyErrorKind::BodyTooLong.into());
@@ -87,7 +89,7 @@ impl Verification {
         Ok(())
     }
 
-    /// How many bytes of the body are held.
+    /// Returns the number of received bytes.
     #[must_use]
     pub fn received(&self) -> usize {
         match &self.body {
@@ -98,11 +100,11 @@ impl Verification {
 
     /// Compares the signature, in constant time.
     ///
-    /// Only when the first secret's MAC does not match are the others tried, over the kept body.
+    /// If the first secret's MAC does not match, the other secrets are tried on the stored body.
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::SignatureMismatch`] when no secret gives the signature.
+    /// [`VerifyErrorKind::SignatureMismatch`] if no secret gives the signature.
     pub fn finalize(self) -> Result<Verified, VerifyError> {
         let Self { values, fresh_until, keys, body, .. } = self;
         let (mac, body) = match body {

@@ -4,18 +4,19 @@ use bytes::Bytes;
 
 use super::{SignatureHeaders, Signer, Timestamp, Verifier, headers::SignatureValues};
 
-/// Evidence: these exact bytes were signed by Twenty, with one of your secrets, recently.
+/// A verified delivery: proof that exactly these bytes were recently signed with one of your
+/// secrets.
 ///
-/// Only a verification that succeeded makes one (and, in tests, `testing::Delivery::into_event`),
-/// so whoever holds it needs no check of their own. The middleware puts it into the request's
-/// extensions; it is also an extractor.
+/// Only a successful verification creates one (and, in tests, `testing::Delivery::into_event`), so
+/// code that has one needs no checks. The middleware puts it into the request's extensions, and it
+/// is an extractor.
 ///
-/// Cloning shares the body. `Debug` shows lengths and ids, no content.
+/// Clones share the body. `Debug` shows lengths and ids, but no content.
 ///
 /// ```
 /// use twenty_webhook::{Verified, Verifier, verify::Signer};
 ///
-/// /// Needs no check: nobody can call it with bytes that were not verified.
+/// /// Needs no check, because it cannot be called with unverified bytes.
 /// fn enqueue(verified: Verified) -> (String, bytes::Bytes) {
 ///     (verified.keys_id().to_owned(), verified.into_body())
 /// }
@@ -40,7 +41,7 @@ pub struct Verified {
     by: Option<(u64, bool)>,
 }
 
-/// A middleware that verified a delivery.
+/// The middleware that verified a delivery.
 #[cfg(feature = "receiver")]
 pub(crate) struct VerifiedBy {
     pub(crate) receiver_id: u64,
@@ -71,15 +72,15 @@ impl Verified {
         Self { body, values: values.clone(), fresh_until, keys_id, secret_index, by: None }
     }
 
-    /// A delivery that was signed here, with a secret that nobody has: for tests of handlers.
+    /// A delivery that this crate signed with a secret that no webhook has, for tests of handlers.
     pub(crate) fn for_tests(body: Bytes) -> Self {
         let signed = Signer::nobodys().sign(&body);
         let fresh_until = signed.timestamp().saturating_add(Verifier::DEFAULT_TOLERANCE);
         Self::new(body, signed.values(), fresh_until, "default".into(), 0)
     }
 
-    /// A delivery that was verified, stored and read again. Nothing is verified here, so whoever
-    /// can write to the store is trusted.
+    /// Restores a verified delivery from a store. This verifies nothing, so it trusts everyone who
+    /// can write to the store.
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
@@ -100,16 +101,16 @@ impl Verified {
         &self.values
     }
 
-    /// The signature headers that it came with, under Twenty's own names. With the body they are a
-    /// whole delivery, which a verifier with the same secret and a clock of that time verifies
-    /// again.
+    /// Returns the delivery's signature headers, under Twenty's own names. Together with the body
+    /// they are a complete delivery, which verifies again with the same secret and a clock that
+    /// shows the time of the delivery.
     ///
     /// Store the body as bytes or text: PostgreSQL's `jsonb` reorders keys, and the signature
-    /// covers every byte. Rows verify again for as long as you keep the secret that signed them, so
-    /// a secret has to outlive them.
+    /// covers every byte. To verify stored deliveries again, you must keep the secret that signed
+    /// them.
     ///
-    /// The signature of a fresh delivery is a credential: whoever has it and the body can send the
-    /// delivery again.
+    /// The signature of a fresh delivery is a credential: anyone who has it and the body can replay
+    /// the delivery.
     ///
     /// ```
     /// use twenty_webhook::verify::{Signer, Verifier};
@@ -127,45 +128,46 @@ impl Verified {
         SignatureHeaders::named(Arc::default(), self.values.clone())
     }
 
-    /// The body, byte for byte as it was signed.
+    /// Returns the body, byte for byte as it was signed.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body without the evidence: to hand it over to a queue, for one.
+    /// Returns the body, for example to put it into a queue.
     #[must_use]
     pub fn into_body(self) -> Bytes {
         self.body
     }
 
-    /// When Twenty sent the delivery, by Twenty's clock.
+    /// Returns the time at which Twenty sent the delivery, by Twenty's clock.
     #[must_use]
     pub const fn timestamp(&self) -> Timestamp {
         self.values.timestamp()
     }
 
-    /// Until when a copy of this delivery would verify again: the timestamp plus the tolerance.
+    /// Returns the time until which a replay of this delivery verifies: the timestamp plus the
+    /// tolerance.
     #[must_use]
     pub const fn fresh_until(&self) -> Timestamp {
         self.fresh_until
     }
 
-    /// The id of the [`Keys`](super::Keys) that signed.
+    /// Returns the id of the [`Keys`](super::Keys) that signed the delivery.
     #[must_use]
     pub fn keys_id(&self) -> &str {
         &self.keys_id
     }
 
-    /// Which of the secrets signed, counted from 0 in the order they were given. Above 0, an older
-    /// secret is still in use.
+    /// Returns the index of the secret that signed the delivery, in the order in which they were
+    /// given. If it is above 0, an older secret is still in use.
     #[must_use]
     pub const fn secret_index(&self) -> usize {
         self.secret_index
     }
 
-    /// The nonce header, when it was there and well-formed. It is **not signed**: whoever replays a
-    /// delivery can change it, so it proves nothing and identifies nothing.
+    /// Returns the nonce header, if there was a well-formed one. It is **not signed**: someone who
+    /// replays a delivery can change it, so it neither proves nor identifies anything.
     #[must_use]
     pub const fn unsigned_nonce(&self) -> Option<[u8; 16]> {
         self.values.nonce()

@@ -9,7 +9,7 @@ use super::{
 
 /// Decides whether a delivery came from your Twenty workspace.
 ///
-/// Cheap to clone; a clone shares everything.
+/// Clones are cheap and share everything.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,38 +40,38 @@ struct Inner {
 }
 
 impl Verifier {
-    /// How far a timestamp may be from the present, to either side, unless
-    /// [configured](VerifierBuilder::tolerance): 5 minutes.
+    /// The default [tolerance](VerifierBuilder::tolerance): a timestamp may be 5 minutes in the
+    /// past or in the future.
     pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-    /// The longest body, in bytes, unless [configured](VerifierBuilder::body_limit): 2 MiB. Twenty
-    /// itself caps a delivery at 50 MiB (`outbound-http-default-max-payload-size-bytes`); typical
-    /// ones have 1 to 5 kB.
+    /// The default [body limit](VerifierBuilder::body_limit) in bytes: 2 MiB. Twenty itself limits
+    /// a delivery to 50 MiB (`outbound-http-default-max-payload-size-bytes`); a typical one has 1
+    /// to 5 kB.
     pub const DEFAULT_BODY_LIMIT: usize = 2 << 20;
 
-    /// A verifier with one secret and the defaults.
+    /// Creates a verifier with one secret and the defaults.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankSecret`] for a `&str` or `String` that is empty or blank. With a
-    /// [`Secret`] it does not fail.
+    /// [`ConfigError::BlankSecret`] if a `&str` or `String` is empty or blank. With a [`Secret`] it
+    /// cannot fail.
     pub fn new<S: TryInto<Secret>>(secret: S) -> Result<Self, S::Error> {
         let secret = secret.try_into()?;
         Ok(VerifierBuilder::default().finish(Keys::single(secret), Arc::default()))
     }
 
-    /// A verifier with several secrets, or other than the default limits.
+    /// Returns a builder, to configure several secrets or other limits.
     pub fn builder() -> VerifierBuilder {
         VerifierBuilder::default()
     }
 
-    /// Verifies a delivery whose body is at hand.
+    /// Verifies a delivery with a complete body.
     ///
-    /// `headers` are the request's (name, value) pairs, all of them: `&http::HeaderMap`,
-    /// actix-web's `headers().iter()`, or `[("x-twenty-webhook-timestamp", "…"), …]`. `body` is
-    /// exactly what was received; parse it afterwards, from [`Verified::body`].
+    /// `headers` are all (name, value) pairs of the request: `&http::HeaderMap`, actix-web's
+    /// `headers().iter()`, or `[("x-twenty-webhook-timestamp", "…"), …]`. `body` must be the raw
+    /// bytes as received; parse them afterwards, from [`Verified::body`].
     ///
-    /// Does not allocate when the body is `Bytes` or a `Vec<u8>` without spare capacity.
+    /// This does not allocate if the body is `Bytes` or a `Vec<u8>` without spare capacity.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Verifier {
         verification.finalize()
     }
 
-    /// Finds and parses the signature headers among `headers`: the first and cheapest step.
+    /// Finds and parses the signature headers among `headers`. This is the first and cheapest step.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Verifier {
         Ok(SignatureHeaders::named(Arc::clone(&self.inner.names), self.values(headers)?))
     }
 
-    /// The values of the signature headers.
+    /// Parses the values of the signature headers.
     pub(crate) fn values<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Result<SignatureValues, VerifyError>
     where
         N: AsRef<[u8]>,
@@ -118,7 +118,7 @@ impl Verifier {
         Ok(SignatureValues::parse(&self.inner.names, headers)?)
     }
 
-    /// Checks the age, then starts hashing. For a body that arrives in chunks:
+    /// Checks the age, and starts to verify a body that arrives in chunks:
     ///
     /// ```
     /// # use twenty_webhook::verify::{Signer, Verifier};
@@ -128,7 +128,7 @@ impl Verifier {
     /// # let chunks = ["{", "}"];
     /// let mut verification = verifier.begin(verifier.parse_headers(headers)?)?;
     /// for chunk in chunks {
-    ///     verification.update(chunk)?; // refuses as soon as the body is too long
+    ///     verification.update(chunk)?; // fails as soon as the body is too long
     /// }
     /// let verified = verification.finalize()?;
     /// # assert_eq!(verified.body(), "{}");
@@ -145,7 +145,7 @@ impl Verifier {
         Ok(self.start(headers.into_values(), None))
     }
 
-    /// Starts a verification for headers whose age was checked, with the verifier's own keys or
+    /// Starts a verification for headers whose age has been checked, with the verifier's keys or
     /// others.
     #[inline]
     pub(crate) fn start(&self, values: SignatureValues, others: Option<Keys>) -> Verification {
@@ -154,7 +154,7 @@ impl Verifier {
         Verification::new(values, fresh_until, others.unwrap_or_else(|| keys.clone()), *body_limit)
     }
 
-    /// The present time, by this verifier's clock.
+    /// Returns the current time, by this verifier's clock.
     pub(crate) fn now(&self) -> super::Timestamp {
         self.inner.clock.now()
     }
@@ -171,7 +171,7 @@ impl Verifier {
         self.inner.tolerance
     }
 
-    /// The longest body that this verifier takes, in bytes.
+    /// Returns the maximum length of a body, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.inner.body_limit
@@ -230,59 +230,59 @@ impl Default for VerifierBuilder {
 }
 
 impl VerifierBuilder {
-    /// Secrets under an id of your own. Instead of [`secret`](Self::secret), whose secrets get the
-    /// id `default`. Called again, it replaces those that were given before.
+    /// Sets secrets under an id of your own. Use it instead of [`secret`](Self::secret), whose
+    /// secrets get the id `default`. A second call replaces the keys of the first.
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// One more secret that may have signed. Call it again for a rotation, the current secret
-    /// first.
+    /// Adds a secret. For a rotation, call it several times, with the current secret first.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
     }
 
-    /// How far a timestamp may be from the present, to either side. Default:
+    /// Sets how far in the past or in the future a timestamp may be. Default:
     /// [`Verifier::DEFAULT_TOLERANCE`].
     pub const fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// The longest body, in bytes. Default: [`Verifier::DEFAULT_BODY_LIMIT`]. A longer delivery is
-    /// refused and, since Twenty does not retry, lost.
+    /// Sets the maximum length of a body, in bytes. Default: [`Verifier::DEFAULT_BODY_LIMIT`]. A
+    /// longer delivery is rejected, and lost, because Twenty does not retry.
     pub const fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
     }
 
-    /// Where the present time comes from. Default: [`SystemClock`].
+    /// Sets the source of the current time. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// What the three headers' names begin with, without the last hyphen: at most 1,024 bytes.
-    /// Default: `X-Twenty-Webhook`. For forks of Twenty that send `X-Their-Brand-Webhook-Signature`
-    /// and so on.
+    /// Sets the prefix of the three header names, without its last hyphen, in at most 1,024 bytes.
+    /// Default: `X-Twenty-Webhook`. Use it for forks of Twenty that send
+    /// `X-Their-Brand-Webhook-Signature` and so on.
     pub fn header_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.header_prefix = Some(prefix.into());
         self
     }
 
-    /// Whether it was given any.
+    /// Returns whether it has keys or secrets.
     #[cfg(feature = "receiver")]
     pub(crate) fn has_secrets(&self) -> bool {
         self.keys.is_some() || !self.secrets.is_empty()
     }
 
-    /// Builds it.
+    /// Builds the verifier.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]: no secret, too many, both `keys` and `secret`, or a prefix that is none.
+    /// [`ConfigError`] if there is no secret, if there are too many, if both `keys` and `secret`
+    /// were called, or if the prefix is invalid.
     pub fn build(mut self) -> Result<Verifier, ConfigError> {
         let secrets = std::mem::take(&mut self.secrets);
         let keys = match (self.keys.take(), secrets.is_empty()) {

@@ -162,10 +162,7 @@ fn receiver() -> Vec<Case> {
         (OtherRoute, "a duplicate arrived at another route first, and its handler failed"),
         (BackgroundFull, "too many background handlers"),
         (Draining, "the receiver is draining: the program is shutting down"),
-        (
-            Nested,
-            "two receivers that deduplicate or acknowledge wrap the same route: remove one of them",
-        ),
+        (Nested, "two receivers that deduplicate or acknowledge wrap the same route: remove one of them"),
     ];
     kinds.into_iter().map(|(kind, message)| case("RefusalKind", kind, Refusal::from(kind), message)).collect()
 }
