@@ -82,9 +82,9 @@ fn add_one(counter: &AtomicUsize, limit: usize) -> bool {
 pub(crate) struct Slot {
     background: Arc<Background>,
     is_running: bool,
-    /// Whether the outcome or the 202 has come. They race.
+    /// Set by whichever comes first, the outcome or the 202.
     is_decided: Arc<AtomicBool>,
-    /// Known once the outcome is.
+    /// `None` until the outcome is known.
     acknowledged: Option<bool>,
 }
 
@@ -131,26 +131,26 @@ impl Drop for Slot {
 #[non_exhaustive]
 pub struct Drained {
     /// How many handlers were running at the limit, or deliveries were waiting for the claim store
-    /// or for a duplicate's handler. They end with the process, and Twenty does not send them
-    /// again. Deliveries that were aborted earlier, together with their worker or runtime, are not
+    /// or for a duplicate's handler. They end with the process, and Twenty does not retry.
+    /// Deliveries that were aborted earlier, together with their worker or runtime, are not
     /// included; `on_outcome` received [`Aborted`](super::OutcomeKind::Aborted) for each of them.
     pub abandoned: usize,
 }
 
 impl Receiver {
-    /// Waits until no handler runs in the background, for at most `limit`. New deliveries are
-    /// rejected with 503 from now on, under [`acknowledge_within`](Self::acknowledge_within).
+    /// Waits until no handler runs in the background, for at most `limit`. From now on, a receiver
+    /// with [`acknowledge_within`](Self::acknowledge_within) rejects new deliveries with 503.
     ///
     /// Use it for a graceful shutdown: stop accepting requests, drain, exit. Only
     /// [`acknowledge_within`](Self::acknowledge_within) lets handlers outlive their requests;
     /// without it there is nothing to wait for.
     ///
-    /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
-    ///   waits for every open connection, and a client that sends half a request head and then
-    ///   nothing keeps one open for as long as it likes.
-    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since
-    ///   handlers live on the workers and die with them. Switch actix's own signals off with
-    ///   `disable_signals()`, and bound the stop with `shutdown_timeout(5)`.
+    /// - axum: wait for `axum::serve(…).with_graceful_shutdown(signal)` with a timeout, then drain.
+    ///   The timeout is necessary because axum waits for every open connection, and a client can
+    ///   keep one open by sending only half a request head.
+    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. The order matters,
+    ///   because handlers run on the server's workers and end with them. Disable actix's own signal
+    ///   handling with `disable_signals()`, and limit the stop with `shutdown_timeout(5)`.
     ///
     /// ```no_run
     /// use std::{future::IntoFuture, time::Duration};
@@ -171,7 +171,7 @@ impl Receiver {
     /// };
     /// let too_late = async {
     ///     let _ = stopped.await;
-    ///     sleep(Duration::from_secs(6)).await; // as long as Twenty waits for an answer, and a little more
+    ///     sleep(Duration::from_secs(6)).await; // a little longer than Twenty waits for an answer
     /// };
     /// select! {
     ///     served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served?,
@@ -200,28 +200,28 @@ impl Receiver {
                 one_ended.await;
             }
         };
-        // What is left is told by the count, however the wait ended.
+        // The result does not matter, because the count below shows what is left.
         let _ = timeout(limit, idle).await;
         Drained { abandoned: background.total() }
     }
 
-    /// Records that a request arrives now. `None` without `acknowledge_within`.
+    /// Records the arrival of a request. `None` without `acknowledge_within`.
     pub(crate) fn arrival(&self) -> Option<Arrival> {
         let Acknowledge { within, background } = self.acknowledge()?;
         Some(Arrival { deadline: Instant::now().checked_add(*within), background: Arc::clone(background) })
     }
 }
 
-/// A request that came under [`Receiver::acknowledge_within`].
+/// The arrival of a request, under [`Receiver::acknowledge_within`].
 pub(crate) struct Arrival {
-    /// When it has to be answered. `None` if that is too far away to be represented.
+    /// When the request must be answered. `None` if that time cannot be represented.
     deadline: Option<Instant>,
     background: Arc<Background>,
 }
 
 impl Arrival {
-    /// Takes a delivery to its handler: `work` does, on a task of its own that `spawn` makes. The
-    /// wait for it ends in time.
+    /// Runs `work`, which calls the handler, on a task of its own that `spawn` creates. Waits for
+    /// it until the deadline.
     pub(crate) async fn deliver<W, R>(
         self,
         mut delivery: Delivery,
@@ -238,7 +238,7 @@ impl Arrival {
             Ok(slot) => slot,
             Err(kind) => return delivery.refuse(kind),
         };
-        // What need not wait for a lookup is counted now, before its deadline can pass.
+        // A delivery that requires no lookup is counted now, before its deadline can pass.
         if delivery.is_known_first() && !slot.start() {
             return delivery.refuse(RefusalKind::BackgroundFull);
         }
@@ -247,7 +247,7 @@ impl Arrival {
         let Some(deadline) = self.deadline else { return joined(task.await) };
         match timeout_at(deadline, &mut task).await {
             Ok(ended) => joined(ended),
-            // It ended at this very moment.
+            // The task ended at the same moment.
             Err(_) if is_decided.swap(true, Ordering::Relaxed) => joined(task.await),
             Err(_) => Delivered::Acknowledged,
         }

@@ -3,21 +3,21 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// How long a body may be to count as short. Nearly all of Twenty's are: a person takes less than 2
-/// KiB.
+/// The maximum length of a short body. Nearly all of Twenty's bodies are short: a person takes less
+/// than 2 KiB.
 const SHORT: usize = 16 << 10;
 
-/// How many unverified bytes may be held at once, over all requests.
+/// The limit for unverified bytes in memory, for all requests together.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicUsize,
-    /// What only short bodies may use: a few strangers with long ones must not keep out what Twenty
-    /// sends.
+    /// The part that only short bodies may use, so that a few attackers with long bodies cannot
+    /// displace Twenty's deliveries.
     kept_for_short: usize,
 }
 
 impl Budget {
-    /// Half of it is kept for short bodies, but never so much that a body as long as `body_limit`
+    /// Reserves half of the budget for short bodies, or less if a body as long as `body_limit`
     /// would not fit into the rest.
     pub(super) fn new(bytes: usize, body_limit: usize) -> Arc<Self> {
         let kept_for_short = (bytes / 2).min(bytes.saturating_sub(body_limit));
@@ -25,7 +25,7 @@ impl Budget {
     }
 }
 
-/// One request's share of a [`Budget`], given back on drop.
+/// One request's share of a [`Budget`], returned on drop.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<Budget>,
@@ -37,7 +37,7 @@ impl Share {
         Self { budget, bytes: 0 }
     }
 
-    /// Takes `bytes` more; `false`, and nothing taken, when they are not left.
+    /// Takes `bytes` more. Returns `false`, and takes nothing, if the budget does not have them.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let held = self.bytes.saturating_add(bytes);
         let keep = if held > SHORT { self.budget.kept_for_short } else { 0 };

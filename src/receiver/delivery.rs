@@ -30,7 +30,7 @@ pub(crate) struct Delivery {
     /// `None` if nothing reports the duration.
     began: Option<Instant>,
     slot: Option<Slot>,
-    /// With deduplication only.
+    /// Only with deduplication.
     claim: Option<(ClaimKey, Route)>,
     admitted: Option<Admitted>,
     span: Span,
@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// `route` is used by deduplication only.
+    /// Only deduplication uses `route`.
     pub(crate) fn begin(receiver: Receiver, verified: Verified, route: Option<Route>) -> Self {
         let span = telemetry::span(&verified, || receiver.verifier().now());
         let began = receiver.is_told().then(Instant::now);

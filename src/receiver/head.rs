@@ -1,14 +1,13 @@
-//! What a request's head alone decides.
+//! Checks that require only a request's head.
 
 use super::{Receiver, Refusal, RefusalKind};
 use crate::verify::{SignatureValues, VerifyErrorKind};
 
 impl Receiver {
-    /// The cheap refusals, in order of cost: header presence and shape, age, content encoding,
-    /// declared length.
+    /// Checks the head, cheap checks first: presence and shape of the headers, age, content
+    /// encoding, declared length.
     ///
-    /// `at_least`: how long the body will be at least, as far as the framework knows beyond the
-    /// headers.
+    /// `at_least` is the minimum length of the body, if the framework knows more than the headers.
     pub(super) fn check_head<N, V, H>(&self, headers: H, at_least: u64) -> Result<SignatureValues, Refusal>
     where
         N: AsRef<[u8]>,
@@ -35,13 +34,13 @@ impl Receiver {
     }
 }
 
-/// A list of codings may have empty members (RFC 9110, 5.6.1), which mean nothing.
+/// A list of codings may have empty members (RFC 9110, 5.6.1), which are ignored.
 fn is_plain(codings: &[u8]) -> bool {
     let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// What no number is, the body itself will tell.
+/// A malformed length counts as 0, because the body itself is checked, too.
 fn parse_length(value: &[u8]) -> u64 {
     std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

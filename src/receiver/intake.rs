@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::{Receiver, Refusal, RefusalKind, budget::Share};
 use crate::verify::{Keys, SignatureValues, Verification, Verified};
 
-/// A delivery on its way in: its head was accepted, its body is arriving.
+/// A delivery whose head was accepted and whose body is arriving.
 pub(super) struct Intake {
     verification: Verification,
     share: Share,
@@ -13,13 +13,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Begins to verify with the verifier's own keys.
+    /// Starts to verify with the verifier's own keys.
     pub(super) fn new(receiver: &Receiver, signature: SignatureValues) -> Self {
         Self::verifying(receiver, receiver.verifier().start(signature, None))
     }
 
-    /// Begins to verify with the tenant's keys. For an unknown tenant this does the same work, and
-    /// rejects the delivery in the end.
+    /// Starts to verify with the tenant's keys. For an unknown tenant this does the same work, and
+    /// finally rejects the delivery.
     pub(super) fn for_tenant(receiver: &Receiver, signature: SignatureValues, keys: Option<Keys>) -> Self {
         let is_of_unknown_tenant = keys.is_none();
         #[cfg(feature = "tracing")]
@@ -40,9 +40,9 @@ impl Intake {
         }
     }
 
-    /// Takes the next chunk of the body.
+    /// Adds the next chunk of the body.
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), Refusal> {
-        // First, or a body that is too long would seem to find no room.
+        // This check comes first, so that a body that is too long is not reported as a full budget.
         self.verification.check_limit(chunk.len())?;
         if !self.share.grow(chunk.len()) {
             return Err(RefusalKind::Overloaded.into());
@@ -57,7 +57,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Ends it, as the receiver expects.
+    /// Ends verification, and checks the workspace and webhook that the receiver expects.
     pub(super) fn finish(self, receiver: &Receiver) -> Result<Verified, Refusal> {
         #[cfg(feature = "metrics")]
         let began = std::time::Instant::now();

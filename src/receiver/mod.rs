@@ -1,92 +1,92 @@
-//! What every adapter runs: which deliveries are accepted, which limits apply, how a rejection is
-//! answered.
+//! The policy of every adapter: which deliveries are accepted, which limits apply, and how
+//! rejections are answered.
 //!
 //! | situation | status |
 //! |---|---|
 //! | no signature headers (the webhook has no secret), stale, from the future, no secret matches, unknown tenant, another workspace or webhook than expected | 401, `WWW-Authenticate: Twenty-Webhook` |
-//! | signature or timestamp missing alone, repeated or malformed; body broken off | 400 |
-//! | body not finished within its deadline | 408 |
+//! | only one of signature and timestamp, or one of them repeated or malformed; truncated body | 400 |
+//! | body did not arrive within its deadline | 408 |
 //! | body is longer than the limit | 413 |
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
 //! | too many unverified bytes at once; too many background handlers; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
 //! | stored in the [inbox](crate::inbox); duplicate of a delivery that was handled or is in the inbox | 200 |
-//! | duplicate of one that is being handled | waits for it; 409 when another one waits already, or more than a hundred duplicates are under way |
-//! | duplicate of one that another route failed to handle | 409 |
+//! | duplicate of a delivery that is being handled | waits for it; 409 when another duplicate already waits, or more than a hundred duplicates are in flight |
+//! | duplicate of a delivery that another route failed to handle | 409 |
 //! | handler still running at the deadline of [`acknowledge_within`](Receiver::acknowledge_within) | 202 |
 //! | no handler for the event, and no fallback (event router) | 200 |
-//! | verified, but no JSON (extractor) | 400 |
-//! | verified, but not what the extractor's type asks for, or of another object | 422 |
-//! | extractor, router or inbox without the middleware; inbox behind a receiver that deduplicates or acknowledges; two receivers' middlewares around each other that both deduplicate or acknowledge | 500 |
+//! | verified, but not JSON (extractor) | 400 |
+//! | verified, but the record does not fit the extractor's type, or is of another object | 422 |
+//! | extractor, router or inbox without the middleware; inbox behind a receiver that deduplicates or acknowledges; two receivers that both deduplicate or acknowledge, around one route | 500 |
 //!
-//! On HTTP/1, every rejection that leaves some of the request's body unread says `Connection:
-//! close`, and so does a 408. What has arrived of a rejected body is read, up to 64 KiB, and more
-//! is waited for 50 ms at most.
+//! The middleware reads up to 64 KiB of a rejected body, and waits for it for at most 50 ms. On
+//! HTTP/1, a rejection that leaves part of the body unread has `Connection: close`, and so does a 408.
 //!
-//! The middleware of the *same* receiver, or of clones that were not changed, may lie around a
-//! route twice, on a router and on its route, for one: the inner one passes verified deliveries
-//! through. With different receivers around each other, a delivery has to verify with both, and
-//! only one of them may deduplicate or acknowledge.
+//! The middleware of the *same* receiver, or of unchanged clones, may wrap a route twice, for
+//! example on a router and on its route: the inner one passes verified deliveries through. If two
+//! different receivers wrap a route, a delivery must verify with both, and only one of them may
+//! deduplicate or acknowledge.
 //!
-//! Whatever the method: the middleware comes before a route's 405, so an unsigned `GET` is a 401.
+//! The middleware runs before the route can answer 405, so an unsigned `GET` gets a 401.
 //!
-//! `Twenty-Webhook` is a scheme name of this crate's own, since HTTP wants one with each 401; it is
+//! HTTP requires the name of a scheme with each 401. `Twenty-Webhook` is this crate's own, and is
 //! not registered.
 //!
-//! The response to a rejection has an empty body. Its reason is only visible to you: as [`Refusal`]
-//! or [`WebhookRejection`] in the response's extensions, and in logs.
+//! The response to a rejection has an empty body. Only you can see the reason: it is in the
+//! response's extensions, as a [`Refusal`] or [`WebhookRejection`], and in the log.
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`, for the recorder that your program installs. Install it before the
-//! first `Receiver` is made, so that it learns help and units:
+//! With the feature `metrics`, metrics go to the recorder that your program installs. Install it
+//! before you create the first `Receiver`, so that it gets the help texts and units:
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
-//! | `twenty_webhook_refusals_total` | counter | `kind` | requests refused, by [`RefusalKind`]: `signature_mismatch`, `store_failed` |
-//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, but those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
+//! | `twenty_webhook_refusals_total` | counter | `kind` | rejected requests, by [`RefusalKind`], such as `signature_mismatch`, `store_failed` |
+//! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, except those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded although a duplicate had been claimed elsewhere |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
 //! | `twenty_webhook_verification_seconds` | histogram | | time spent hashing and comparing, not waiting |
-//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the handler's end, the wait for a copy included; neither unmatched nor stored events, nor duplicates, nor refusals |
+//! | `twenty_webhook_handler_seconds` | histogram | | from verification to the end of the handler, including the wait for a duplicate; without unmatched and stored events, duplicates and rejections |
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
-//! Counters begin at zero, with each of their labels' values, so that an alert on an increase sees
-//! the first one. There are no other labels, so neither tenants nor unauthenticated clients can
+//! Counters start at zero for each value of their labels, so that an alert on an increase notices
+//! the first event. There are no other labels, so neither tenants nor unauthenticated clients can
 //! increase the number of series.
 //!
 //! # Logs
 //!
-//! With the feature `tracing`. No secret, signature, body or personal data is logged, at any level;
-//! `RUST_LOG=twenty_webhook=debug` shows everything. Names and paths are cut after 100 bytes, and a
-//! delivery causes a few lines at most, whatever it holds.
+//! With the feature `tracing`, the middleware logs spans and events;
+//! `RUST_LOG=twenty_webhook=debug` shows all of them. No level shows secrets, signatures, bodies or
+//! personal data. Names and paths are truncated after 100 bytes, and a delivery causes only a few
+//! lines, whatever it contains.
 //!
-//! Each verified delivery has a span `delivery`, at info, until its handler is done, in the
-//! background too:
+//! Each verified delivery has a span `delivery`, at info, until its handler ends, even in the
+//! background:
 //!
 //! | field | what |
 //! |---|---|
 //! | `twenty.event.name` | `person.created`, quoted |
-//! | `keys.id` | id of the [`Keys`](crate::verify::Keys) that it was verified with |
-//! | `secret.index` | which of their secrets: 0 is the first |
+//! | `keys.id` | the id of the [`Keys`](crate::verify::Keys) that verified it |
+//! | `secret.index` | the index of the secret that verified it: 0 is the first |
 //! | `body.len` | in bytes |
 //! | `age_ms` | from signature to verification |
 //! | `outcome` | `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `status` | what the handler answered, if it failed |
 //! | `duration_ms` | from verification to the end |
-//! | `error.type` | why it was not handled: the status, `aborted`, or the kind of refusal |
+//! | `error.type` | why it was not handled: the status, `aborted`, or the kind of rejection |
 //! | `otel.status_code` | `ERROR` if it was not handled |
 //!
 //! | level | what |
 //! |---|---|
 //! | error | the claim store failed; an extractor is used without the middleware |
-//! | warn | a verified delivery was not handled: its handler failed or was aborted, no extractor took it, it was refused; or a member of it has an unexpected type |
-//! | warn, each at most every ten seconds | an unverified delivery was refused, perhaps for a reason that lies here: no secret matches a well-formed and fresh signature, too long, budget used up, no answer from the resolver. `suppressed` counts those since the last such line |
-//! | warn, once for each event name | no handler of an event router matches, and it has no fallback; the first thousand names of each router, the others at debug |
+//! | warn | a verified delivery was not handled: its handler failed or was aborted, an extractor rejected it, or the middleware rejected it; or one of its members has an unexpected type |
+//! | warn, each reason at most every ten seconds | an unverified delivery was rejected, perhaps because of your configuration: no secret matches a well-formed and fresh signature, the body is too long, the budget is used up, or the resolver does not answer. `suppressed` counts the rejections that were not logged since the last line |
+//! | warn, once for each event name | no handler of an event router matches, and it has no fallback; the first thousand names of each router, further names at debug |
 //! | warn, when an event router is built | a pattern has an action that no known version of Twenty sends |
-//! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a line end, white space or quotation marks around it |
-//! | debug | everything else: what unauthenticated clients can cause at will |
+//! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a newline, white space or quotation marks around it |
+//! | debug | everything else, which unauthenticated clients can cause at any time |
 
 mod background;
 mod budget;

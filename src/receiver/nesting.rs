@@ -1,11 +1,11 @@
-//! The middleware around a route twice.
+//! Middleware that wraps a route twice.
 
 use super::{Receiver, Refusal, RefusalKind, telemetry};
 use crate::verify::Verified;
 
 impl Receiver {
-    /// What to do with a request that may have come through other middleware of this crate: with
-    /// what that one verified.
+    /// Decides about a request that may have passed another middleware of this crate, which
+    /// verified `outer`.
     pub(crate) fn nesting(&self, outer: Option<&Verified>) -> Nesting {
         let Some((verified, by)) = outer.and_then(|verified| Some((verified, verified.by()?))) else {
             return Nesting::Verify { is_inside_managed: false };
@@ -22,16 +22,15 @@ impl Receiver {
     }
 }
 
-/// What a middleware does inside of another one.
+/// What a middleware does inside another one.
 pub(crate) enum Nesting {
-    /// There is none, or that of another receiver: what it verified, perhaps with another tenant's
-    /// keys, proves nothing here.
+    /// There is no outer middleware, or it belongs to another receiver, whose verification is not
+    /// trusted, because it may have used other keys.
     Verify { is_inside_managed: bool },
-    /// That of the same receiver has done everything. To do it again would take the delivery for a
-    /// copy of itself.
+    /// The outer middleware belongs to the same receiver and has done everything. Doing it again
+    /// would treat the delivery as a duplicate of itself.
     PassThrough(Verified),
-    /// Both deduplicate or acknowledge. In the same store the delivery would be a copy of itself,
-    /// and the 202 of the inner one would complete the claim of the outer one before the handler
-    /// has ended.
+    /// Both deduplicate or acknowledge. If they share a store, the delivery would be a duplicate of
+    /// itself, and the inner 202 would complete the outer claim before the handler has ended.
     Refuse(Refusal),
 }

@@ -3,14 +3,14 @@ use std::time::Duration;
 use super::RefusalKind;
 use crate::verify::Verified;
 
-/// What became of a verified delivery, as reported to
+/// The outcome of a verified delivery, as reported to
 /// [`Receiver::on_outcome`](super::Receiver::on_outcome).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What became of it.
+    /// What happened to the delivery.
     pub kind: OutcomeKind,
-    /// Whether the sender was answered 202 before.
+    /// Whether the sender had already got a 202.
     pub acknowledged: bool,
     /// From verification to the end, including the wait for a duplicate that was being handled.
     pub duration: Duration,
@@ -18,7 +18,7 @@ pub struct Outcome {
     pub verified: Verified,
 }
 
-/// What became of a verified delivery.
+/// What happened to a verified delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutcomeKind {
@@ -32,26 +32,28 @@ pub enum OutcomeKind {
     },
     /// The handler panicked, or was cancelled because the client disconnected.
     Aborted,
-    /// No pattern of the event router matched, and it has no fallback: no handler ran, and the
-    /// sender was answered 200.
+    /// No pattern of the event router matched, and the router has no fallback. No handler ran, and
+    /// the response was 200.
     Unmatched,
     /// It is in the [inbox](crate::inbox), whose worker handles it.
     Stored,
-    /// A copy was handled before, or is in the inbox, so this one was not handled.
+    /// A duplicate was handled before, or is in the inbox, so this delivery was not handled.
     Duplicate,
-    /// It was refused after it was verified, because a copy [is being
-    /// handled](RefusalKind::BeingHandled) or came to [another route](RefusalKind::OtherRoute)
-    /// first, the store [failed](RefusalKind::StoreFailed), the background [is
-    /// full](RefusalKind::BackgroundFull) or the receiver [is draining](RefusalKind::Draining).
+    /// The delivery was rejected after verification, because a duplicate [is being
+    /// handled](RefusalKind::BeingHandled) or arrived at [another route](RefusalKind::OtherRoute)
+    /// first, the store [failed](RefusalKind::StoreFailed), too many handlers [run in the
+    /// background](RefusalKind::BackgroundFull), or the receiver [is
+    /// draining](RefusalKind::Draining).
     Refused(RefusalKind),
 }
 
-/// In the extensions of a successful response: what became of the delivery, when no handler ran.
+/// What happened to a delivery for which no handler ran. It is in the extensions of the successful
+/// response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Became(pub(crate) OutcomeKind);
 
 impl OutcomeKind {
-    /// Of a delivery that was answered with this status.
+    /// Returns the outcome of a delivery that was answered with this status.
     pub(crate) fn of_answer(status: u16, became: Option<&Became>) -> Self {
         match status {
             200..=299 => became.map_or(Self::Handled, |became| became.0),
@@ -59,7 +61,7 @@ impl OutcomeKind {
         }
     }
 
-    /// Why the delivery was not handled, in few words: a status, or what became of it.
+    /// Why the delivery was not handled: a status, or a short name.
     #[cfg(feature = "tracing")]
     pub(super) fn error(self) -> Option<std::borrow::Cow<'static, str>> {
         match self {

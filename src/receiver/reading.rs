@@ -11,24 +11,23 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::{Receiver, Refusal, RefusalKind, intake::Intake, telemetry, tenants::Resolving};
 use crate::verify::{SignatureValues, Verified, VerifiedBy};
 
-/// How much of a refused body is read and thrown away, in bytes: a sender that is still writing
-/// does not read the answer, and closing the connection on it would reset it.
+/// How many bytes of a rejected body are read and discarded. A sender that is still writing does
+/// not read the response, and closing the connection would reset it.
 const DRAIN_LIMIT: usize = 64 << 10;
 
-/// How long draining waits for more of a refused body, in total. The answer must not depend on a
-/// body that may never arrive.
+/// How long draining waits for a rejected body, in total. The response must not depend on a body
+/// that may never arrive.
 const DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
-/// How many frames are taken before the runtime gets a turn: a body that is always ready must not
-/// starve the others.
+/// How many frames are read before this yields to the runtime, so that a body that is always ready
+/// does not starve others.
 const FRAMES_PER_POLL: usize = 128;
 
-/// How many chunks of a body may be empty. They count against no other limit, and a server may
-/// gather more of them than are taken here.
+/// How many chunks of a body may be empty. No other limit counts empty chunks, and a server may
+/// buffer any number of them.
 const EMPTY_CHUNKS: usize = 1_000;
 
-/// Reads a request's body, whatever the framework calls it: hashes it, or throws it away when the
-/// request is refused.
+/// Reads a request's body in any framework. Hashes it, or discards it if the request is rejected.
 pub(crate) struct Reading {
     stage: Stage,
     left_to_drain: usize,
@@ -38,26 +37,26 @@ pub(crate) struct Reading {
     is_logged: bool,
     /// Whether a middleware around this one deduplicates or acknowledges.
     is_inside_managed: bool,
-    /// Made when the body lets us wait for the first time.
+    /// Created when the body is not ready for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
     /// Whether the deadline is the one for draining.
     is_drain_deadline: bool,
 }
 
 enum Stage {
-    /// Waits for the tenant's keys.
+    /// Waiting for the tenant's keys.
     Resolve(SignatureValues, Resolving),
-    /// Takes the body.
+    /// Reading the body.
     Take(Intake),
-    /// Throws away the rest of the body.
+    /// Discarding the rest of the body.
     Drain(Refusal),
-    /// There was a verdict.
+    /// The verdict was returned.
     Done,
 }
 
 impl Reading {
-    /// Checks the request's head. `target`: path and query; for `at_least` see
-    /// [`Receiver::check_head`], for `is_inside_managed` [`Nesting`](super::Nesting).
+    /// Checks the request's head. `target` is path and query. For `at_least` see
+    /// [`Receiver::check_head`], and for `is_inside_managed` see [`Nesting`](super::Nesting).
     pub(crate) fn begin<N, V, H>(
         receiver: &Receiver,
         target: &str,
@@ -77,8 +76,8 @@ impl Reading {
             },
             Err(refusal) => Stage::Drain(refusal),
         };
-        // Who waits for `100 Continue` has not begun to write, and would be asked to by our
-        // reading.
+        // A client that waits for `100 Continue` has not begun to send the body, and reading it
+        // would ask for it.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
         let left_to_drain = if !matches!(stage, Stage::Take(_)) && is_waiting() { 0 } else { DRAIN_LIMIT };
         Self {
@@ -93,15 +92,15 @@ impl Reading {
         }
     }
 
-    /// Whether some of the body was not read. The server cannot keep such an HTTP/1 connection
-    /// open, so the answer has to say `Connection: close`: otherwise the client sends its next
-    /// request into a connection that is being closed.
+    /// Whether part of the body was not read. The server cannot keep such an HTTP/1 connection
+    /// open, so the response must have `Connection: close`. Otherwise the client would send its
+    /// next request on a connection that is being closed.
     pub(crate) fn leaves_body_unread(&self) -> bool {
         !self.has_ended
     }
 
-    /// Reads on, to a verdict. `next` gives the body's next chunk; which error it ends with does
-    /// not matter.
+    /// Reads until there is a verdict. `next` polls the body's next chunk; the kind of its error
+    /// does not matter.
     pub(crate) fn poll<E>(
         &mut self,
         receiver: &Receiver,
@@ -122,8 +121,7 @@ impl Reading {
         mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>>,
     ) -> Poll<Result<Verified, Refusal>> {
         if self.poll_resolving(receiver, cx).is_pending() {
-            // The body was not looked at yet. What has arrived of it is drained as after any other
-            // refusal.
+            // The body was not read yet, so it is drained, as after any other rejection.
             let refusal = ready!(self.poll_deadline(receiver, cx, RefusalKind::ResolverFailed));
             self.stage = Stage::Drain(refusal);
         }
@@ -193,7 +191,7 @@ impl Reading {
         }
     }
 
-    /// Lets go of what was read. A refusal that is already there goes first.
+    /// Releases the received bytes. An earlier refusal has priority.
     fn give_up(&mut self, kind: RefusalKind) -> Refusal {
         match mem::replace(&mut self.stage, Stage::Done) {
             Stage::Drain(refusal) => refusal,
@@ -201,8 +199,8 @@ impl Reading {
         }
     }
 
-    /// Waits until the body is late: after the deadline for a body that is wanted, after
-    /// [`DRAIN_WITHIN`] for one that is not.
+    /// Waits until the deadline of the body, which is [`DRAIN_WITHIN`] if the body is being
+    /// discarded.
     fn poll_deadline(&mut self, receiver: &Receiver, cx: &mut Context<'_>, late: RefusalKind) -> Poll<Refusal> {
         if matches!(self.stage, Stage::Drain(_)) && !self.is_drain_deadline {
             self.is_drain_deadline = true;
@@ -232,8 +230,8 @@ mod tests {
         verify::{Keys, Secret, Signer, Verifier, VerifyErrorKind},
     };
 
-    /// Of the refusals of one kind within a period, one is a warning. Each other one is suppressed,
-    /// and counts once.
+    /// Of the rejections of one kind within a period, one is a warning. Each other one is
+    /// suppressed, and counts once.
     #[tokio::test(start_paused = true)]
     async fn refusals_count_as_suppressed_once() {
         let resolve = |request: TenantRequest| async move {

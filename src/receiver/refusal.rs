@@ -1,4 +1,4 @@
-//! Why a request is rejected, and how that is answered: the status table in [`super`].
+//! Why a request is rejected, and with which status: see the table in [`super`].
 
 use std::{error::Error, fmt};
 
@@ -17,7 +17,7 @@ use crate::{
 /// ```
 /// use twenty_webhook::{receiver::{Refusal, RefusalKind}, verify::VerifyErrorKind};
 ///
-/// /// Counts forgeries, not what is merely late: for a layer outside of the middleware.
+/// /// For a layer outside the middleware: counts forgeries, but not late deliveries.
 /// fn is_forged(extensions: &http::Extensions) -> bool {
 ///     let kind = extensions.get().map(Refusal::kind);
 ///     kind == Some(RefusalKind::Verify(VerifyErrorKind::SignatureMismatch))
@@ -33,7 +33,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// What was wrong.
+    /// Returns what was wrong.
     #[must_use]
     pub const fn kind(&self) -> RefusalKind {
         self.kind
@@ -159,33 +159,33 @@ pub enum RefusalKind {
     ContentEncoding,
     /// The body ended with an error, or had more than 1,000 empty chunks.
     BodyBrokenOff,
-    /// The body did not end in time.
+    /// The body did not arrive in time.
     BodyTimeout,
-    /// Authentic, but of a workspace that was not [expected](super::Receiver::expect_workspace).
+    /// Verified, but from a workspace that was not [expected](super::Receiver::expect_workspace).
     OtherWorkspace,
-    /// Authentic, but of a webhook that was not [expected](super::Receiver::expect_webhook).
+    /// Verified, but from a webhook that was not [expected](super::Receiver::expect_webhook).
     OtherWebhook,
     /// The [resolver](super::Receiver::for_tenants) knows no such tenant.
     UnknownTenant,
-    /// The [resolver](super::Receiver::for_tenants) failed, or took too long.
+    /// The [resolver](super::Receiver::for_tenants) failed or timed out.
     ResolverFailed,
     /// The [budget](super::Receiver::unverified_budget) for unverified bytes is used up.
     Overloaded,
-    /// Authentic, but a copy is being handled and another one waits for it already.
+    /// Verified, but the delivery is already being handled, and another duplicate waits.
     BeingHandled,
-    /// Authentic, but the claim store failed, under
+    /// Verified, but the claim store failed, under
     /// [`StoreFailure::Reject`](super::StoreFailure::Reject).
     StoreFailed,
-    /// Authentic, but a duplicate arrived at another route first, and its handler failed. The route that it
-    /// came to first may handle it again.
+    /// Verified, but a duplicate arrived at another route first, and that route's handler failed.
+    /// That route may handle the delivery again.
     OtherRoute,
-    /// Authentic, but no more handlers may run in the background.
+    /// Verified, but no more handlers may run in the background.
     BackgroundFull,
-    /// Authentic, but the receiver is [draining](super::Receiver::drain), or its runtime is being
+    /// Verified, but the receiver is [draining](super::Receiver::drain), or its runtime is being
     /// shut down.
     Draining,
-    /// The middleware of another receiver lies around this one, and both deduplicate or
-    /// acknowledge: a mistake in the program.
+    /// The middleware of another receiver wraps this one, and both deduplicate or acknowledge. This
+    /// is a mistake in the program.
     Nested,
 }
 
@@ -260,14 +260,14 @@ impl RefusalKind {
     }
 }
 
-/// The response to a rejected request. By default it is the status of the table and nothing else.
+/// The response to a rejected request. By default it has only the status in the table.
 ///
 /// ```
 /// use twenty_webhook::receiver::{Receiver, RefusalResponse};
 /// # use twenty_webhook::verify::Verifier;
 /// # let verifier = Verifier::new("secret")?;
 ///
-/// // hide that there is a receiver from those who cannot sign
+/// // hide the receiver from unauthenticated clients
 /// let receiver = Receiver::new(verifier).respond_with(|refusal| match refusal.status() {
 ///     401 => RefusalResponse::new(404).body("text/plain", "not found"),
 ///     status => RefusalResponse::new(status),
@@ -284,11 +284,11 @@ pub struct RefusalResponse {
 }
 
 impl RefusalResponse {
-    /// An answer with this status and no body. What HTTP demands with the status is added:
-    /// `WWW-Authenticate` with 401, `Accept-Encoding` with 415, `Connection: close` on HTTP/1 with
-    /// 408 and when some of the request's body was not read.
+    /// Creates a response with this status and no body. The headers that HTTP requires are added:
+    /// `WWW-Authenticate` with 401, `Accept-Encoding` with 415, and on HTTP/1 `Connection: close`
+    /// with 408 and if part of the request's body was not read.
     ///
-    /// A number that is no final status (200 to 599) is answered as 500.
+    /// A number that is not a final status (200 to 599) becomes 500.
     pub const fn new(status: u16) -> Self {
         let status = if matches!(status, 200..=599) { status } else { 500 };
         Self { status, content_type: None, body: Bytes::new() }
@@ -297,9 +297,8 @@ impl RefusalResponse {
     /// Adds a body. The sender of the request reads it, so it must not help a forger. A content
     /// type that is not a valid header value is left out.
     ///
-    /// The statuses 204, 205 and 304 have no content (RFC 9110), so a body for one of them is
-    /// dropped, and its content type too: on HTTP/1 the client would read it as the beginning of
-    /// the next response.
+    /// The statuses 204, 205 and 304 allow no content (RFC 9110), so their body and content type
+    /// are dropped. On HTTP/1 the client would read the body as the beginning of the next response.
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = Some(content_type);
         self.body = body.into();
@@ -308,8 +307,8 @@ impl RefusalResponse {
 }
 
 impl RefusalResponse {
-    /// The answer in parts: status, headers, body. `has_connection_header`: whether the protocol
-    /// has one, as HTTP/1 does. `leaves_body_unread`: whether some of the request's body was not
+    /// Returns status, headers and body. `has_connection_header` says whether the protocol has this
+    /// header, as HTTP/1 does. `leaves_body_unread` says whether part of the request's body was not
     /// read.
     pub(crate) fn into_parts(
         self,
@@ -330,10 +329,10 @@ impl RefusalResponse {
     }
 }
 
-/// Why an extractor gave the handler nothing, although the delivery is authentic.
+/// Why an extractor or an inbox rejected a request. The handler did not run.
 ///
-/// Answers with an empty body and rides in the response's extensions. Take it instead of the
-/// answer, where the delivery is to be kept:
+/// Its response has an empty body, and contains it in the extensions. To keep the delivery instead
+/// of rejecting it, take the rejection as an argument:
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -353,17 +352,17 @@ impl RefusalResponse {
 pub enum WebhookRejection {
     /// The route is not wrapped in the middleware, so nothing was verified.
     MissingMiddleware,
-    /// The verified body is not the event that the handler asks for.
+    /// The verified body is not the event that the handler expects.
     Event(EventError),
     /// The receiver in front of the [inbox](crate::inbox) deduplicates or acknowledges, which the
-    /// inbox does itself: a mistake in the program.
+    /// inbox does itself. This is a mistake in the program.
     InboxBehindManaged,
     /// The inbox could neither store nor handle the delivery.
     NotStored,
 }
 
 impl WebhookRejection {
-    /// The status that the table in [`receiver`](super) gives it.
+    /// Returns the status, as in the table in [`receiver`](super).
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -384,7 +383,7 @@ impl WebhookRejection {
             Self::MissingMiddleware | Self::InboxBehindManaged => tracing::error!("{self}"),
             // The inbox has logged it.
             Self::NotStored => {}
-            // Authentic, and lost for this handler: Twenty does not send it again.
+            // The event is lost for this handler, because Twenty does not retry.
             Self::Event(_) => {
                 tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}")
             }
@@ -415,8 +414,7 @@ impl fmt::Display for WebhookRejection {
 }
 
 impl Error for WebhookRejection {
-    // The event's error is told by `Display`, so what comes next is its source, of which it has
-    // none.
+    // `Display` shows the event's error itself, so the source would be the error's source.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         None
     }

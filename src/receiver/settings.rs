@@ -28,9 +28,10 @@ use crate::{
 /// framework runs one.
 ///
 /// A clone is cheap and shares the store, the background handlers and the budget with the original,
-/// so keep one for [`drain`](Self::drain). In actix-web, build the receiver outside of the closure
-/// that creates the `App`s, and clone it into each. Call all setters before you clone: a setter on
-/// a clone makes a different receiver, with its own background or budget if it sets those.
+/// so keep one for [`drain`](Self::drain). In actix-web, build the receiver outside the closure
+/// that creates the `App`s, and clone it into each. Call all setters before you clone, because a
+/// setter on a clone creates a different receiver, with its own background handlers or budget if it
+/// sets those.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,7 +71,7 @@ type Respond = dyn Fn(&Refusal) -> RefusalResponse + Send + Sync;
 type OnOutcome = dyn Fn(&Outcome) + Send + Sync;
 
 impl Receiver {
-    /// The default [body deadline](Self::body_deadline): 5 seconds, after which Twenty gives up.
+    /// The default [body deadline](Self::body_deadline): 5 seconds, after which Twenty times out.
     pub const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
     /// The default [budget for unverified bytes](Self::unverified_budget): 64 MiB, or four times
@@ -80,7 +81,7 @@ impl Receiver {
     /// The default [limit for background handlers](Self::background_limit): 1,000.
     pub const DEFAULT_BACKGROUND_LIMIT: usize = 1_000;
 
-    /// Accepts the deliveries that this verifier verifies.
+    /// Creates a receiver that accepts the deliveries that this verifier verifies.
     pub fn new(verifier: Verifier) -> Self {
         telemetry::describe();
         let budget = Budget::new(Self::default_budget(verifier.body_limit()), verifier.body_limit());
@@ -128,13 +129,13 @@ impl Receiver {
     }
 
     /// Answers 202 after this time and lets the handler finish in the background. Twenty waits for
-    /// each response before it sends the next change, and gives up after 5 seconds. So choose a
+    /// each response before it sends the next change, and times out after 5 seconds. So choose a
     /// short time, such as 250 milliseconds.
     ///
-    /// The time counts from the request's arrival. If the client disconnects, the handler goes on.
-    /// At most [`background_limit`](Self::background_limit) handlers run at once. After a 202, only
-    /// [`on_outcome`](Self::on_outcome) reports what became of the delivery. Call
-    /// [`drain`](Self::drain) before the program ends: accepted events are in memory only.
+    /// The time counts from the request's arrival. If the client disconnects, the handler
+    /// continues. At most [`background_limit`](Self::background_limit) handlers run at once. After
+    /// a 202, only [`on_outcome`](Self::on_outcome) reports the outcome of the delivery. Call
+    /// [`drain`](Self::drain) before the program exits, because accepted events are in memory only.
     ///
     /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker
     /// with actix-web.
@@ -144,14 +145,15 @@ impl Receiver {
         self
     }
 
-    /// How many handlers may run at once under [`acknowledge_within`](Self::acknowledge_within).
-    /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`]. Beyond it 503.
+    /// Sets how many handlers may run at once under
+    /// [`acknowledge_within`](Self::acknowledge_within). Further deliveries are answered with 503.
+    /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`].
     ///
     /// Deliveries that wait for a shared claim store or for a duplicate's handler do not count. At
-    /// most 10,000 of them wait, further ones are answered with 503. Among them are at most 100
-    /// duplicates of deliveries that are under way, or that this process knows as handled. Further
-    /// duplicates are answered with 409. A delivery that was answered 202 while it waited is
-    /// handled even when the limit is reached by then.
+    /// most 10,000 of them wait, and further ones are answered with 503. Among them are at most 100
+    /// duplicates of deliveries that are in flight, or that this process knows to be handled.
+    /// Further duplicates are answered with 409. A delivery that was answered 202 while it waited
+    /// is handled even when the limit is reached by then.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -160,8 +162,8 @@ impl Receiver {
         self
     }
 
-    /// Calls this with the outcome of each verified delivery, once. After a 202 it is the only
-    /// report.
+    /// Calls this function once with the outcome of each verified delivery. After a 202 it is the
+    /// only report.
     ///
     /// It runs where the handler ran, so it must be quick and must not block. A panic in it is
     /// caught. It is not called for deliveries of another [workspace](Self::expect_workspace) or
@@ -188,7 +190,7 @@ impl Receiver {
 
     /// Accepts deliveries of this workspace only. Call it again to add another one.
     ///
-    /// Use it if several workspaces share a secret. Authentic deliveries of other workspaces, and
+    /// Use it if several workspaces share a secret. Verified deliveries of other workspaces, and
     /// those without a workspace id, are rejected with 401.
     ///
     /// # Errors
@@ -202,7 +204,7 @@ impl Receiver {
 
     /// Accepts deliveries of this webhook only. Call it again to add another one.
     ///
-    /// Use it if several webhooks share a secret. Authentic deliveries of other webhooks, and those
+    /// Use it if several webhooks share a secret. Verified deliveries of other webhooks, and those
     /// without a webhook id, are rejected with 401.
     ///
     /// # Errors
@@ -230,10 +232,10 @@ impl Receiver {
     /// nearly all of Twenty's are, so that a few clients with long bodies cannot keep them out.
     ///
     /// Make it at least twice the verifier's
-    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With less, so much of it is kept
-    /// for short bodies that a body as long as the limit still fits when nothing else is held. No
-    /// body can be longer than the budget: with a budget below the limit, longer ones are answered
-    /// with 503, even when nothing else is held.
+    /// [`body_limit`](crate::verify::VerifierBuilder::body_limit). With a smaller budget, the part
+    /// that is reserved for short bodies shrinks, so that a single body as long as the limit still
+    /// fits. No body can be longer than the budget: with a budget below the limit, longer bodies
+    /// are always answered with 503.
     pub fn unverified_budget(mut self, bytes: usize) -> Self {
         let body_limit = self.verifier().body_limit();
         self.policy_mut().budget = Budget::new(bytes, body_limit);
@@ -252,7 +254,8 @@ impl Receiver {
         policy
     }
 
-    /// Room for two bodies as long as the limit, beside the half that is reserved for short ones.
+    /// Returns space for two bodies as long as the limit, in addition to the half that is reserved
+    /// for short ones.
     pub(super) const fn default_budget(body_limit: usize) -> usize {
         let for_long_ones = body_limit.saturating_mul(4);
         if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
@@ -262,7 +265,7 @@ impl Receiver {
         self.policy.id
     }
 
-    /// Whether this deduplicates or acknowledges.
+    /// Returns whether this deduplicates or acknowledges.
     pub(super) fn is_managed(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
         deduplicate.is_some() || acknowledge.is_some()
@@ -273,7 +276,7 @@ impl Receiver {
         self
     }
 
-    /// The lookup of the tenant's keys, where there are tenants. `target`: path and query.
+    /// Starts to look up the tenant's keys, if there are tenants. `target` is path and query.
     pub(super) fn resolve<N, V, H>(&self, target: &str, headers: H) -> Option<Resolving>
     where
         N: AsRef<[u8]>,
@@ -283,12 +286,12 @@ impl Receiver {
         self.policy.resolver.as_ref().map(|resolver| resolver.resolve(TenantRequest::new(target, headers)))
     }
 
-    /// An empty share of the budget.
+    /// Returns an empty share of the budget.
     pub(super) fn share(&self) -> Share {
         Share::none_of(Arc::clone(&self.policy.budget))
     }
 
-    /// Whether an authentic delivery is one that was expected.
+    /// Checks that a verified delivery is from an expected workspace and webhook.
     pub(super) fn check_expected(&self, verified: &Verified) -> Result<(), Refusal> {
         let Policy { workspaces, webhooks, .. } = &*self.policy;
         if workspaces.is_empty() && webhooks.is_empty() {
@@ -307,7 +310,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// What to answer to a refused request.
+    /// Returns the response to a rejected request.
     pub(crate) fn respond(&self, refusal: &Refusal) -> RefusalResponse {
         (self.policy.respond)(refusal)
     }
@@ -317,13 +320,13 @@ impl Receiver {
         &self.policy.warnings
     }
 
-    /// Whether there is nothing to do besides verification.
+    /// Returns whether there is nothing to do besides verification.
     pub(crate) fn only_verifies(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
         !self.is_told() && deduplicate.is_none() && acknowledge.is_none()
     }
 
-    /// Whether outcomes are reported to anyone.
+    /// Returns whether anything receives outcomes.
     pub(super) fn is_told(&self) -> bool {
         cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
@@ -346,8 +349,8 @@ impl Receiver {
 
     pub(super) fn tell(&self, outcome: &Outcome) {
         if let Some(on_outcome) = &self.policy.on_outcome {
-            // This runs on drop, where a panic may be under way, and a second one would end the
-            // process. The panic hook has told it.
+            // This runs on drop, possibly during a panic, and a second panic would abort the
+            // process. The panic hook has already reported it.
             let _ = catch_unwind(AssertUnwindSafe(|| on_outcome(outcome)));
         }
     }
@@ -357,13 +360,13 @@ impl Receiver {
     }
 }
 
-/// An id that no other receiver in this process has.
+/// Returns an id that no other receiver in this process has.
 fn new_id() -> u64 {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// As Twenty writes it: a UUID in lower case, with hyphens.
+/// Returns the id as Twenty writes it: a UUID in lower case, with hyphens.
 fn expected(id: &Id) -> Result<Id, ConfigError> {
     let text = id.to_string();
     if text.trim().is_empty() {

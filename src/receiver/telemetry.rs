@@ -1,5 +1,5 @@
-//! What is said in logs and metrics: no secret, signature, body or personal data, and nothing that
-//! strangers could flood.
+//! Logs and metrics. They contain no secret, signature, body or personal data, and unauthenticated
+//! clients cannot flood them.
 
 #![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "said nowhere"))]
 
@@ -25,7 +25,7 @@ pub(super) struct Span;
 #[cfg(feature = "tracing")]
 pub(super) use tracing::Span;
 
-/// One span a delivery, from its verification to the end of its handler.
+/// Creates a delivery's span, which lasts from its verification to the end of its handler.
 pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span {
     #[cfg(feature = "tracing")]
     {
@@ -45,7 +45,7 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
             otel.status_code = Empty,
         );
         let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
-        // Quoted, so that no name can forge a line, and clipped, by `Debug`.
+        // `Debug` quotes the name, so that it cannot forge a line, and truncates it.
         span.record("twenty.event.name", name.map(debug));
         span
     }
@@ -63,27 +63,27 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// A request was refused before it was verified, or after. `due`: whether to warn although
-/// unauthenticated clients can cause it, and how many such refusals were suppressed since the last
-/// warning.
+/// Logs and counts a rejection, before or after verification. `due` returns `Some` if a warning is
+/// due although unauthenticated clients can cause it, with the number of rejections that were
+/// suppressed since the last warning.
 pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
     if refusal.kind() == super::RefusalKind::Nested {
-        // A mistake in the program, which loses each delivery.
+        // A mistake in the program, which loses all deliveries.
         tracing::error!(status = refusal.status(), "rejected a verified delivery: {refusal}");
     } else if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "rejected a verified delivery: {refusal}");
     } else if let Some(suppressed) = due() {
         tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "rejected a delivery: {refusal}");
     } else {
-        // Strangers cause these at will.
+        // Unauthenticated clients can cause these at any time.
         tracing::debug!(status = refusal.status(), "rejected a delivery: {refusal}");
     }
 }
 
-/// A delivery verified, and hashing it took so long.
+/// Records a verified delivery and the time that hashing it took.
 #[cfg(feature = "metrics")]
 pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
     let bytes = u32::try_from(verified.body().len()).unwrap_or(u32::MAX);
@@ -92,7 +92,7 @@ pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
     metrics::histogram!("twenty_webhook_verification_seconds").record(hashing);
 }
 
-/// A verified delivery came to its end.
+/// Reports the outcome of a verified delivery.
 pub(super) fn ended(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "metrics")]
     {
@@ -122,7 +122,7 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         OutcomeKind::Handled | OutcomeKind::Stored | OutcomeKind::Duplicate => {
             tracing::debug!("{}", outcome.kind.label());
         }
-        // Lost, unless a copy arrives.
+        // Lost, unless it is redelivered.
         #[cfg(feature = "tracing")]
         OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
             tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
@@ -132,7 +132,7 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
     }
 }
 
-/// The tenant's keys could not be found out. What the error says is quoted and clipped, so that it
+/// Logs that the tenant's keys could not be resolved. The error is quoted and truncated, so that it
 /// can neither forge a line nor flood the log.
 pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
@@ -146,13 +146,13 @@ pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due
     }
 }
 
-/// The user's function for claim keys panicked.
+/// Logs that the user's function for claim keys panicked.
 pub(super) fn key_by_panicked(span: &Span) {
     #[cfg(feature = "tracing")]
     span.in_scope(|| tracing::error!("key_by panicked: the delivery is deduplicated by its body"));
 }
 
-/// The claim store failed.
+/// Reports a failure of the claim store.
 pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFailure) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1);
@@ -164,7 +164,7 @@ pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFa
     }
 }
 
-/// A handler was done, but its claim was lost to another in the meantime.
+/// Reports that a handler ended, but another one had got its claim.
 pub(super) fn handled_twice() {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_handled_twice_total").increment(1);
@@ -172,7 +172,7 @@ pub(super) fn handled_twice() {
     tracing::warn!("the claim's lease expired before the handler ended: a duplicate may have been handled, too");
 }
 
-/// Gives the recorder that is installed the help and the unit of each metric.
+/// Gives the installed recorder the help text and the unit of each metric.
 pub(super) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -194,8 +194,8 @@ pub(super) fn describe() {
         describe_histogram!("twenty_webhook_handler_seconds", Seconds, "time from verification to the handler's end");
         describe_gauge!("twenty_webhook_background_handlers", "handlers running in the background");
 
-        // From zero on. The first increment of a series that begins with it is invisible to
-        // Prometheus' `increase`, so nobody would be alerted.
+        // Counters start at zero, because Prometheus' `increase` does not see the increment with
+        // which a series begins, so there would be no alert.
         for kind in RefusalKind::ALL {
             metrics::counter!("twenty_webhook_refusals_total", "kind" => kind.label()).increment(0);
         }
@@ -209,9 +209,9 @@ pub(super) fn describe() {
     }
 }
 
-/// So many handlers more, or less, are in the background.
+/// Adds to the number of handlers in the background, or subtracts from it.
 pub(super) fn in_background(more: i8) {
-    // Not `set`: of two that are told at once, the older could come last.
+    // Not `set`, because of two concurrent calls the older one could come last.
     #[cfg(feature = "metrics")]
     metrics::gauge!("twenty_webhook_background_handlers").increment(more);
 }

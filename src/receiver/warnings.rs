@@ -6,8 +6,8 @@ use std::{
 use super::RefusalKind;
 use crate::verify::{VerifyErrorKind, whole_millis};
 
-/// The warnings that unauthenticated clients can cause, each with a throttle of its own, so that
-/// one cannot hide another.
+/// The warnings that unauthenticated clients can cause. Each has its own throttle, so that one
+/// cannot hide another.
 #[derive(Debug)]
 pub(super) struct Warnings {
     signature_mismatch: Throttle,
@@ -30,20 +30,21 @@ impl Warnings {
         }
     }
 
-    /// Whether a warning is due, and how many refusals were suppressed since the last one: an event
-    /// may be lost for a reason that lies with us. When no warning is due, this refusal counts as
-    /// suppressed, so ask once for each refusal.
+    /// If the rejection may be due to the configuration, so that an event may be lost, returns
+    /// whether a warning is due, with the number of rejections that were suppressed since the last
+    /// one. If no warning is due, this rejection counts as suppressed, so call this once for each
+    /// rejection.
     pub(super) fn due_or_suppressed(&self, kind: RefusalKind) -> Option<u64> {
         self.throttle(kind)?.due_or_suppressed()
     }
 
-    /// Whether a warning of a tenant's odd secret is due.
+    /// Returns whether a warning about a tenant's odd secret is due.
     #[cfg(feature = "tracing")]
     pub(super) fn is_odd_secret_due(&self) -> bool {
         self.odd_secret.due().is_some()
     }
 
-    /// How many refusals were suppressed since the last warning.
+    /// Returns how many rejections were suppressed since the last warning.
     #[cfg(all(test, feature = "tracing"))]
     pub(super) fn suppressed(&self, kind: RefusalKind) -> Option<u64> {
         Some(self.throttle(kind)?.suppressed.load(Ordering::Relaxed))
@@ -65,7 +66,7 @@ impl Warnings {
 #[derive(Debug)]
 struct Throttle {
     start: Instant,
-    /// Milliseconds after the start.
+    /// In milliseconds since the start.
     next: AtomicU64,
     suppressed: AtomicU64,
 }

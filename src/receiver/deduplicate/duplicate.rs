@@ -1,20 +1,20 @@
 use crate::receiver::RefusalKind;
 
-/// Why a delivery need not, or cannot, be handled.
+/// Why a delivery is not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::receiver) enum Duplicate {
     /// It was handled.
     Handled,
-    /// It is being handled, and another copy waits already.
+    /// It is being handled, and another duplicate already waits.
     Running,
-    /// It came to another route first, whose handler failed.
+    /// It arrived at another route first, and that route's handler failed.
     OtherRoute,
-    /// The store failed, and unknown is not good enough.
+    /// The store failed, and `StoreFailure::Reject` is set.
     Unknown,
 }
 
 impl Duplicate {
-    /// The refusal; `None` where the answer is that all is well.
+    /// Returns the refusal, or `None` if the answer is a success.
     pub(in crate::receiver) const fn refusal(self) -> Option<RefusalKind> {
         match self {
             Self::Handled => None,

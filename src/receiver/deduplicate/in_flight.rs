@@ -1,4 +1,4 @@
-//! Which deliveries are under way, to tell copies from the others before the claim store is asked.
+//! Tracks deliveries in flight, to recognise duplicates before the claim store is queried.
 
 use std::{
     collections::HashSet,
@@ -7,11 +7,12 @@ use std::{
 
 use crate::deduplicate::ClaimKey;
 
-/// How many copies may be under way at once. Further ones are refused: somebody who captured
-/// deliveries can send any number of copies, and they wait for the store or for a handler.
+/// The maximum number of duplicates in flight. Further ones are rejected, because an attacker who
+/// captured deliveries can replay them any number of times, and each one waits for the store or for
+/// a handler.
 const COPIES: usize = 100;
 
-/// The deliveries of a receiver that are under way.
+/// The deliveries of a receiver that are in flight.
 #[derive(Clone)]
 pub(super) struct InFlight(Arc<Mutex<Deliveries>>);
 
@@ -22,14 +23,15 @@ struct Deliveries {
 
 impl Default for InFlight {
     fn default() -> Self {
-        // With room for the usual number of deliveries, so that admitting one takes no memory.
+        // With capacity for the usual number of deliveries, so that admitting one does not
+        // allocate.
         Self(Arc::new(Mutex::new(Deliveries { keys: HashSet::with_capacity(64), copies: 0 })))
     }
 }
 
 impl InFlight {
-    /// Admits a delivery; `None` when too many copies are under way. `is_copy`: it is known to be
-    /// one, even if no other is under way.
+    /// Admits a delivery. Returns `None` if too many duplicates are in flight. `is_copy` marks a
+    /// known duplicate, even if the other delivery is no longer in flight.
     pub(super) fn admit(&self, key: ClaimKey, is_copy: bool) -> Option<Admitted> {
         let mut deliveries = self.lock();
         let key = if !is_copy && deliveries.keys.insert(key) {
@@ -46,10 +48,10 @@ impl InFlight {
     }
 }
 
-/// A delivery under way, until this is dropped.
+/// A delivery in flight, until this is dropped.
 pub(in crate::receiver) struct Admitted {
     in_flight: InFlight,
-    /// `None` for a copy.
+    /// `None` for a duplicate.
     key: Option<ClaimKey>,
 }
 

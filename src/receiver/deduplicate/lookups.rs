@@ -8,11 +8,10 @@ use tokio::sync::watch;
 use super::Duplicate;
 use crate::deduplicate::ClaimKey;
 
-/// What a lookup has found; `None` as long as it is under way.
+/// The result of a lookup; `None` until it ends.
 type Found = watch::Sender<Option<Duplicate>>;
 
-/// The lookups in the claim store that are under way. Copies of a delivery share one, however many
-/// they are.
+/// The running lookups in the claim store. All duplicates of a delivery share one lookup.
 #[derive(Clone, Default)]
 pub(super) struct Lookups(Arc<Mutex<HashMap<ClaimKey, Arc<Found>>>>);
 
@@ -22,7 +21,7 @@ enum Lookup<'a> {
 }
 
 impl Lookups {
-    /// Looks the key up, or learns what a lookup finds that is under way.
+    /// Looks up the key, or waits for the result of a running lookup.
     pub(super) async fn share<T, F>(&self, key: ClaimKey, look_up: impl FnOnce() -> F) -> Result<T, Duplicate>
     where
         F: Future<Output = Result<T, Duplicate>>,
@@ -32,8 +31,8 @@ impl Lookups {
                 Lookup::Ours(ours) => {
                     let found = look_up().await;
                     ours.tell(match found {
-                        // What was free is ours, so to the others it is running. Which route may
-                        // handle it, each has to look for itself.
+                        // If the key was free, this delivery has claimed it, so for the others it
+                        // is running. Each delivery checks its own route.
                         Ok(_) | Err(Duplicate::OtherRoute) => Duplicate::Running,
                         Err(duplicate) => duplicate,
                     });
@@ -41,7 +40,7 @@ impl Lookups {
                 }
                 Lookup::Theirs(theirs) => theirs,
             };
-            // An error: it was cut off.
+            // An error means that the lookup was cancelled.
             let found = theirs.wait_for(Option::is_some).await.ok().and_then(|found| *found);
             if let Some(duplicate) = found {
                 return Err(duplicate);
@@ -66,7 +65,7 @@ impl Lookups {
     }
 }
 
-/// Our own lookup, over when this is dropped.
+/// This delivery's lookup. It ends when this is dropped.
 struct Ours<'a> {
     lookups: &'a Lookups,
     key: ClaimKey,
@@ -93,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// A store that is asked by many, and answers when it is let.
+    /// A store that many callers query, and that answers when the test lets it.
     #[derive(Clone, Default)]
     struct Store {
         lookups: Lookups,
@@ -102,7 +101,7 @@ mod tests {
     }
 
     impl Store {
-        /// Once it has begun.
+        /// Returns when the call has begun.
         async fn ask(&self) -> JoinHandle<Result<(), Duplicate>> {
             let store = self.clone();
             let asking = tokio::spawn(async move {
@@ -141,7 +140,7 @@ mod tests {
                 assert_eq!(other.await.unwrap(), Err(by_others));
             }
             assert_eq!(store.asked(), 1);
-            // It is over: the next one looks anew.
+            // It has ended, so the next call starts a new lookup.
             assert_eq!(store.ask().await.await.unwrap(), found);
             assert_eq!(store.asked(), 2);
         }

@@ -31,9 +31,9 @@ pub(super) struct Deduplication {
     settings: Deduplicate,
     /// Deliveries that this process handled while the store failed. Checked before the store.
     unrecorded: MemoryStore,
-    /// Deliveries that the store has recorded as handled, as far as this process knows. Decides
-    /// only while the store fails, because the store may have forgotten a delivery since. Otherwise
-    /// it only distinguishes duplicates from first deliveries.
+    /// Deliveries that the store has recorded as handled, as far as this process knows. Used for
+    /// decisions only while the store fails, because the store may have forgotten a delivery since.
+    /// Otherwise it only distinguishes duplicates from first deliveries.
     recorded: MemoryStore,
     /// Deliveries that this process is handling, and their routes. Checked before the store, so a
     /// store failure during a handler does not let a duplicate through.

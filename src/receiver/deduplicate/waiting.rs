@@ -11,16 +11,16 @@ use tokio::time::sleep;
 use super::{Deduplication, Duplicate, Route, held::Held};
 use crate::deduplicate::ClaimKey;
 
-/// How often a duplicate that waits asks again.
+/// The interval at which a waiting duplicate queries the store.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Deduplication {
-    /// Claims a delivery, and waits for a copy that is being handled: it may fail, and then this
-    /// may be the only one left.
+    /// Claims a delivery. If a duplicate is being handled, waits for it: its handler may fail, and
+    /// then this delivery may be the last one.
     ///
-    /// `fresh_for`: how long a copy can be taken for fresh from now on, the time in which it
-    /// arrives included. `must_handle`: whether it has to be handled even if the store fails and
-    /// [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
+    /// `fresh_for` is how long duplicates can still verify, including the time in which their
+    /// bodies arrive. `must_handle` returns whether the delivery must be handled even if the store
+    /// fails and [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
     pub(in crate::receiver) async fn claim(
         self: &Arc<Self>,
         key: ClaimKey,
@@ -33,18 +33,19 @@ impl Deduplication {
             let claimed = match self.holders.look(key, route) {
                 Some(duplicate) => Err(duplicate),
                 None if self.is_in_process() => self.try_claim(key, route, fresh_for, &mut must_handle).await,
-                // While one copy asks, nothing is known to run: the others learn what it finds.
+                // While one duplicate queries the store, the others wait for its result.
                 None => self.lookups.share(key, || self.try_claim(key, route, fresh_for, &mut must_handle)).await,
             };
             match claimed {
                 Err(Duplicate::Running) if waiting.is_none() => {
-                    // A copy that was sent to another route must not take the place of one that the
-                    // handler's own route gets.
+                    // A duplicate at another route must not take the place of a duplicate at the
+                    // handler's own route.
                     let place = (key, self.holders.is_held_by_another(key, route));
                     waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
                 }
                 Err(Duplicate::Running) => {}
-                // The copy that asked need not be handled; this one has to be, and asks for itself.
+                // The duplicate that made the lookup may be rejected. This one must be handled, so
+                // it makes its own lookup.
                 Err(Duplicate::Unknown) if must_handle() => continue,
                 ended => return ended,
             }
@@ -53,7 +54,7 @@ impl Deduplication {
     }
 }
 
-/// The one copy a key that is on a list of this process, until it is dropped.
+/// The only entry for a key in a list of this process, until it is dropped.
 struct Listed<'a> {
     list: &'a Mutex<HashSet<(ClaimKey, bool)>>,
     key: (ClaimKey, bool),
@@ -62,8 +63,8 @@ struct Listed<'a> {
 impl<'a> Listed<'a> {
     fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
         let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        // Not `then_some`: what that made for nothing, it would drop, and with it the first one's
-        // entry.
+        // Not `then_some`, which would create and drop a second `Listed`, and so remove the entry
+        // of the first.
         is_first.then(|| Self { list, key })
     }
 }
