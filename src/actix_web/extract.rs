@@ -10,7 +10,7 @@ use crate::{
     verify::Verified,
 };
 
-/// Refuses with [`WebhookRejection::MissingMiddleware`] where nothing was verified.
+/// Fails with [`WebhookRejection::MissingMiddleware`] if nothing was verified.
 impl FromRequest for Verified {
     type Error = WebhookRejection;
     type Future = Ready<Result<Self, WebhookRejection>>;
@@ -20,7 +20,7 @@ impl FromRequest for Verified {
     }
 }
 
-/// Refuses with a [`WebhookRejection`].
+/// Fails with a [`WebhookRejection`].
 impl<T: FromRecord + 'static> FromRequest for WebhookEvent<T> {
     type Error = WebhookRejection;
     type Future = Ready<Result<Self, WebhookRejection>>;
@@ -31,7 +31,7 @@ impl<T: FromRecord + 'static> FromRequest for WebhookEvent<T> {
     }
 }
 
-/// The status alone; the rejection rides in the response's extensions.
+/// The response has only the status. Its extensions contain the rejection.
 impl ResponseError for WebhookRejection {
     fn status_code(&self) -> StatusCode {
         StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -3,7 +3,7 @@ use ::actix_web::{Handler, HttpResponse, ResponseError as _};
 use super::router::ResponseFuture;
 use crate::{inbox::Inbox, verify::Verified};
 
-/// The inbox is mounted like a handler: `web::post().to(inbox)`, behind the middleware.
+/// Mounts the inbox like a handler, behind the middleware: `web::post().to(inbox)`.
 impl Handler<(Verified,)> for Inbox {
     type Output = HttpResponse;
     type Future = ResponseFuture;

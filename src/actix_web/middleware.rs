@@ -27,7 +27,7 @@ use crate::{
     verify::Verified,
 };
 
-/// Lets only verified deliveries through; see [the module](super).
+/// Passes on only verified deliveries; see [the module](super).
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,7 +38,7 @@ use crate::{
 ///     HttpResponse::Ok().finish()
 /// }
 ///
-/// // Once, outside of the closure that each worker runs: what it bounds and remembers is shared.
+/// // Create it once, outside the closure that each worker runs, so that the workers share its limits and its store.
 /// let receiver = Receiver::new(Verifier::new("secret")?).acknowledge_within(Duration::from_millis(250));
 /// let app = move || {
 ///     let resource = web::resource("/webhooks/twenty").wrap(WebhookMiddleware::new(receiver.clone()));
@@ -54,8 +54,8 @@ pub struct WebhookMiddleware {
 }
 
 impl WebhookMiddleware {
-    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver
-    /// with the defaults.
+    /// Creates middleware for this receiver. A [`Verifier`](crate::Verifier) converts into a
+    /// receiver with the defaults.
     pub fn new(receiver: impl Into<Receiver>) -> Self {
         Self { receiver: receiver.into() }
     }
@@ -77,7 +77,7 @@ where
     }
 }
 
-/// The service that [`WebhookMiddleware`] makes.
+/// The service that [`WebhookMiddleware`] creates.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct WebhookMiddlewareService<S> {
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// All that happens to a verified delivery.
+/// Delivers a verified delivery to the handler.
 async fn deliver<S, B>(
     receiver: Receiver,
     service: Rc<S>,
@@ -144,8 +144,8 @@ where
     }
     let head = Head::of(&request);
     let route = receiver.deduplicates().then(|| Route::new(request.method().as_str(), request.path()));
-    // The handler takes the request out when it begins; what is left without one answers without
-    // it.
+    // The handler takes the request when it starts. If none starts, the request is left for the
+    // response.
     let request = Rc::new(Cell::new(Some(request)));
     let for_handler = Rc::clone(&request);
     let call = || async move {
@@ -166,7 +166,7 @@ where
     };
     Ok(match delivered {
         Delivered::Handled(answer) => answer?.map_into_left_body(),
-        // The request is the handler's now, also when that has not begun.
+        // The request belongs to the handler, even if that has not started.
         Delivered::Acknowledged => head.into_request().into_response(HttpResponse::Accepted()).map_into_right_body(),
         Delivered::Duplicate => {
             let request = request.take().unwrap_or_else(|| head.into_request());
@@ -179,9 +179,9 @@ where
     })
 }
 
-/// A request's head, for the response to a request that the handler has: a response needs a
-/// request, actix panics when a request is cloned before it was routed, and outer middleware such
-/// as `Logger` wants to know what was asked.
+/// A copy of a request's head, for a response that is sent while the handler owns the request. A
+/// response requires a request, actix panics if a request is cloned before it is routed, and outer
+/// middleware such as `Logger` reads the head.
 struct Head {
     method: Method,
     uri: Uri,
@@ -210,8 +210,7 @@ impl Head {
     }
 }
 
-/// actix-web's own limit for `Bytes` and `String`, unless configured, in bytes. That of `Json` is
-/// higher.
+/// actix-web's default limit for `Bytes` and `String`, in bytes. The limit for `Json` is higher.
 const DEFAULT_PAYLOAD_LIMIT: usize = 256 << 10;
 
 fn give_back(request: &mut ServiceRequest, verified: Verified) {
@@ -220,8 +219,8 @@ fn give_back(request: &mut ServiceRequest, verified: Verified) {
     request.extensions_mut().insert(verified);
 }
 
-/// The verifier has decided what is too long; actix-web's own limits must not decide again. With
-/// the default ones, a short body has nothing to fear.
+/// Lifts actix-web's own limits, because the verifier has already checked the length. A body below
+/// the default limits requires no change.
 fn lift_limits(request: &mut ServiceRequest, len: usize) {
     let (payload, json) = (configured::<PayloadConfig>(request), configured::<JsonConfig>(request));
     if payload.is_none() && json.is_none() && len <= DEFAULT_PAYLOAD_LIMIT {
@@ -233,15 +232,15 @@ fn lift_limits(request: &mut ServiceRequest, len: usize) {
     request.add_data_container(Rc::new(config));
 }
 
-/// An extractor's configuration, found as actix-web finds it.
+/// Looks up an extractor's configuration as actix-web does.
 fn configured<T: Clone + 'static>(request: &ServiceRequest) -> Option<T> {
     let shared = || request.app_data::<Data<T>>().map(|config| &***config);
     request.app_data().or_else(shared).cloned()
 }
 
-/// What is left of a refused request's body. While it lives, actix knows that there is more to come
-/// and closes the connection after the answer; had it been dropped, actix would read on for as long
-/// as chunks come.
+/// The rest of a rejected request's body. As long as it exists, actix knows that the body has not
+/// ended, and closes the connection after the response. If it were dropped, actix would read for as
+/// long as chunks arrive.
 struct Unread(#[expect(dead_code, reason = "kept alive")] Payload);
 
 fn refuse<B>(

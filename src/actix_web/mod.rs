@@ -1,10 +1,10 @@
 //! Middleware and extractors for actix-web.
 //!
-//! [`WebhookMiddleware`] goes around a resource, a scope or a whole app. Requests that verify go
-//! on, with their payload whole; all others are answered as the table in
-//! [`receiver`](crate::receiver) says, with `Ok(response)`, so that middleware outside (`Logger`,
-//! CORS) sees an ordinary response. [`WebhookEvent`](crate::WebhookEvent) and
-//! [`Verified`](crate::Verified) are handler arguments.
+//! [`WebhookMiddleware`] wraps a resource, a scope or a whole app. It passes on verified requests,
+//! with their payload, and rejects all others with a status from the table in
+//! [`receiver`](crate::receiver). A rejection is an `Ok(response)`, so outer middleware (`Logger`,
+//! CORS) sees an ordinary response. Handlers take a [`WebhookEvent`](crate::WebhookEvent) or a
+//! [`Verified`](crate::Verified) as an argument.
 //!
 //! ```
 //! use actix_web::{App, HttpResponse, web};
@@ -15,7 +15,7 @@
 //!     HttpResponse::Ok().finish()
 //! }
 //!
-//! // outside of the closure that `HttpServer::new` runs once a worker, so that all workers share it
+//! // outside the closure, which `HttpServer::new` runs once per worker, so that all workers share it
 //! let receiver = Receiver::new(Verifier::new("secret")?);
 //! let app = move || {
 //!     App::new().service(
@@ -28,19 +28,19 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Behind the middleware, `web::Bytes`, `String` and `web::Json` still find the body, as long as
-//! the verifier's limit allows. A `PayloadConfig` or `JsonConfig` that is set outside of the
-//! middleware keeps its say in all but the limit; one that is set inside (on a resource, with the
-//! middleware around the app) has its own limit, too.
+//! Behind the middleware, `web::Bytes`, `String` and `web::Json` can still read the body, up to the
+//! verifier's limit. A `PayloadConfig` or `JsonConfig` outside the middleware keeps its settings
+//! except for the limit. One inside the middleware (on a resource, with the middleware around the
+//! app) keeps its own limit, too.
 //!
-//! For a handler for each kind of event, see [`EventRouter`]; for tests of your handlers,
-//! [`testing`](crate::testing).
+//! See [`EventRouter`] for a handler for each kind of event, and [`testing`](crate::testing) for
+//! tests of your handlers.
 //!
 //! # Shutting down
 //!
-//! Under [`acknowledge_within`](crate::Receiver::acknowledge_within) handlers outlive their
-//! requests, but not the worker that they run on. So drain *before* the server stops; after
-//! `server.await` it is too late, and nothing is left to wait for:
+//! With [`acknowledge_within`](crate::Receiver::acknowledge_within), handlers outlive their
+//! requests, but not the worker on which they run. So drain *before* the server stops; after
+//! `server.await` the handlers have already been aborted:
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -63,10 +63,9 @@
 //!
 //! # actix-web itself
 //!
-//! Two things about it. `Option<WebhookEvent>` as an argument turns *every* failure into `None`;
-//! the middleware has verified the request all the same. And actix panics when a clone of the
-//! `HttpRequest` is kept across a call of the inner service, so keep none in middleware outside of
-//! this one.
+//! Note that `Option<WebhookEvent>` as an argument turns *every* failure into `None`, although the
+//! middleware has verified the request. Also, actix panics if outer middleware keeps a clone of the
+//! `HttpRequest` while it calls the inner service.
 
 mod extract;
 #[cfg(feature = "inbox")]

@@ -13,16 +13,16 @@ use crate::{
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = HttpResponse>>>;
 type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + Sync>;
 
-/// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
+/// Dispatches events to handlers by the event's name. Builds an [`EventHandler`].
 ///
-/// Handlers are ordinary actix handlers, with any extractors. The most exact pattern wins, whatever
-/// the order: the whole name, then `person.*`, then `*.created`, then `*.*`; see
-/// [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the fallback, or
-/// is answered with 200, since Twenty would not send it again anyway.
+/// Handlers are ordinary actix handlers, with any extractors. The most specific pattern wins, in
+/// whatever order the patterns are added: the whole name, then `person.*`, then `*.created`, then
+/// `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go to the fallback.
+/// Without a fallback they are answered with 200, because Twenty does not retry in any case.
 ///
-/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
-/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
-/// is logged as a warning, so that a misspelled pattern is seen.
+/// An event with neither a matching pattern nor a fallback has the outcome
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first event of each
+/// name is logged as a warning, so that you notice a misspelled pattern.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};
@@ -62,7 +62,7 @@ pub struct EventRouter {
 }
 
 impl EventRouter {
-    /// A router without handlers.
+    /// Creates a router without handlers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -76,7 +76,7 @@ impl EventRouter {
         self
     }
 
-    /// Calls `handler` for the events that no pattern matches, and for deliveries without a name.
+    /// Calls `handler` for unmatched events, and for deliveries without a name.
     pub fn fallback<A>(mut self, handler: impl Handler<A, Output: Responder> + Send + Sync) -> Self
     where
         A: FromRequest + 'static,
@@ -85,12 +85,13 @@ impl EventRouter {
         self
     }
 
-    /// Builds it.
+    /// Builds the router.
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
-    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
+    /// [`PatternError`] names the first pattern that is malformed, that can never match or that was
+    /// added twice. A pattern whose action no known version of Twenty sends is only logged as a
+    /// warning.
     pub fn build(self) -> Result<EventHandler, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
@@ -111,7 +112,8 @@ where
     })
 }
 
-/// What an [`EventRouter`] builds: an actix handler, mounted like any other, behind the middleware.
+/// The handler that an [`EventRouter`] builds. Mount it like any other handler, behind the
+/// middleware.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventHandler {

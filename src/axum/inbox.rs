@@ -6,8 +6,8 @@ use super::{
 };
 use crate::inbox::Inbox;
 
-/// The inbox is mounted like a handler: `post(inbox).layer(WebhookLayer::new(verifier))`.
-// A handler that axum does not take has nothing to do with it.
+/// Mounts the inbox like a handler: `post(inbox).layer(WebhookLayer::new(verifier))`.
+// Errors about other handlers must not suggest this implementation.
 #[diagnostic::do_not_recommend]
 impl<S: Send + 'static> Handler<ByEvent, S> for Inbox {
     type Future = ResponseFuture;

@@ -1,7 +1,7 @@
 //! Extractors for axum. The middleware is [`WebhookLayer`](crate::tower::WebhookLayer).
 //!
-//! [`WebhookEvent`] and [`Verified`] are handler arguments. They read what the layer verified and
-//! nothing else, so they need no state and go together with any other extractor:
+//! Handlers take a [`WebhookEvent`] or a [`Verified`] as an argument. These extractors read only
+//! what the layer verified, so they need no state and can be combined with any other extractor:
 //!
 //! ```
 //! use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
@@ -28,13 +28,13 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! For a handler for each kind of event, see [`EventRouter`]; for the end of the program,
-//! [`Receiver::drain`](crate::Receiver::drain); for tests of your handlers,
-//! [`testing`](crate::testing). To take what is refused, too, ask for
-//! `Result<WebhookEvent, WebhookRejection>`.
+//! See [`EventRouter`] for a handler for each kind of event,
+//! [`Receiver::drain`](crate::Receiver::drain) for graceful shutdown, and
+//! [`testing`](crate::testing) for tests of your handlers. A handler that takes
+//! `Result<WebhookEvent, WebhookRejection>` gets rejected events, too.
 //!
-//! Behind the layer, `Bytes`, `String` and `Json` still find the body, as long as the verifier's
-//! limit allows; axum's own limit is lifted.
+//! Behind the layer, `Bytes`, `String` and `Json` can still read the body, up to the verifier's
+//! limit; axum's own limit is lifted.
 
 #[cfg(feature = "inbox")]
 mod inbox;
@@ -55,7 +55,7 @@ use crate::{
 
 pub use router::{ByEvent, EventHandler, EventRouter};
 
-/// Refuses with [`WebhookRejection::MissingMiddleware`] where nothing was verified.
+/// Fails with [`WebhookRejection::MissingMiddleware`] if nothing was verified.
 impl<S: Sync> FromRequestParts<S> for Verified {
     type Rejection = WebhookRejection;
 
@@ -64,7 +64,7 @@ impl<S: Sync> FromRequestParts<S> for Verified {
     }
 }
 
-/// Refuses with a [`WebhookRejection`].
+/// Fails with a [`WebhookRejection`].
 impl<S: Sync, T: FromRecord> FromRequestParts<S> for WebhookEvent<T> {
     type Rejection = WebhookRejection;
 
@@ -73,14 +73,14 @@ impl<S: Sync, T: FromRecord> FromRequestParts<S> for WebhookEvent<T> {
     }
 }
 
-/// The status alone; the rejection rides in the response's extensions.
+/// The response has only the status. Its extensions contain the rejection.
 impl IntoResponse for WebhookRejection {
     fn into_response(self) -> Response {
         self.log();
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if self == Self::MissingMiddleware {
-            // Nobody reads the body, so the connection cannot go on. On HTTP/2, hyper drops the
+            // The body stays unread, so the connection must close. On HTTP/2, hyper drops the
             // header.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -89,7 +89,7 @@ impl IntoResponse for WebhookRejection {
     }
 }
 
-/// The response to a request of this version, which may have no `Connection` header.
+/// Returns the response to a request of this HTTP version, which may have no `Connection` header.
 fn reject(rejection: WebhookRejection, version: Version) -> Response {
     let mut response = rejection.into_response();
     if version >= Version::HTTP_2 {

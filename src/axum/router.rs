@@ -12,16 +12,17 @@ use crate::{
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 type BoxedHandler<S> = Box<dyn Fn(Request, S) -> ResponseFuture + Send + Sync>;
 
-/// Calls one handler or another, by the event's name. Builds an [`EventHandler`].
+/// Dispatches events to handlers by the event's name. Builds an [`EventHandler`].
 ///
-/// Handlers are ordinary axum handlers, with any extractors and state. The most exact pattern wins,
-/// whatever the order: the whole name, then `person.*`, then `*.created`, then `*.*`; see
-/// [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the fallback, or
-/// is answered with 200, since Twenty would not send it again anyway.
+/// Handlers are ordinary axum handlers, with any extractors and state. The most specific pattern
+/// wins, in whatever order the patterns are added: the whole name, then `person.*`, then
+/// `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go
+/// to the fallback. Without a fallback they are answered with 200, because Twenty does not retry in
+/// any case.
 ///
-/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
-/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
-/// is logged as a warning, so that a misspelled pattern is seen.
+/// An event with neither a matching pattern nor a fallback has the outcome
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first event of each
+/// name is logged as a warning, so that you notice a misspelled pattern.
 ///
 /// ```
 /// use axum::{Router, http::StatusCode, routing::post};
@@ -58,7 +59,7 @@ pub struct EventRouter<S = ()> {
 }
 
 impl<S: Send + 'static> EventRouter<S> {
-    /// A router without handlers.
+    /// Creates a router without handlers.
     pub fn new() -> Self {
         Self { routes: Routes::default() }
     }
@@ -69,18 +70,19 @@ impl<S: Send + 'static> EventRouter<S> {
         self
     }
 
-    /// Calls `handler` for the events that no pattern matches, and for deliveries without a name.
+    /// Calls `handler` for unmatched events, and for deliveries without a name.
     pub fn fallback<T: 'static>(mut self, handler: impl Handler<T, S>) -> Self {
         self.routes.fallback(boxed(handler));
         self
     }
 
-    /// Builds it.
+    /// Builds the router.
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
-    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
+    /// [`PatternError`] names the first pattern that is malformed, that can never match or that was
+    /// added twice. A pattern whose action no known version of Twenty sends is only logged as a
+    /// warning.
     pub fn build(self) -> Result<EventHandler<S>, PatternError> {
         Ok(EventHandler { routes: Arc::new(self.routes.build()?) })
     }
@@ -102,18 +104,18 @@ impl<S> fmt::Debug for EventRouter<S> {
     }
 }
 
-/// What an [`EventRouter`] builds: an axum handler, mounted like any other, behind the layer.
+/// The handler that an [`EventRouter`] builds. Mount it like any other handler, behind the layer.
 #[must_use]
 pub struct EventHandler<S = ()> {
     routes: Arc<Routes<BoxedHandler<S>>>,
 }
 
-/// Tells this implementation of [`Handler`] from axum's own.
+/// Distinguishes this implementation of [`Handler`] from axum's own.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct ByEvent(());
 
-// A handler that axum does not take has nothing to do with it.
+// Errors about other handlers must not suggest this implementation.
 #[diagnostic::do_not_recommend]
 impl<S: Send + 'static> Handler<ByEvent, S> for EventHandler<S> {
     type Future = ResponseFuture;

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 /// The body of a verified request: the bytes that were signed, in one piece.
 ///
-/// `Debug` shows its length, no content.
+/// `Debug` shows its length, but no content.
 pub struct VerifiedBody {
     bytes: Option<Bytes>,
 }
@@ -46,7 +46,7 @@ impl Body for VerifiedBody {
 }
 
 pin_project! {
-    /// The body of a response: the inner service's, or the middleware's own.
+    /// The body of a response, from the inner service or from the middleware.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -73,8 +73,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// An empty body, which layers around this one answer with: tower-http's `CorsLayer` and
-/// `TimeoutLayer`, for two.
+/// An empty body. Outer layers such as tower-http's `CorsLayer` and `TimeoutLayer` respond with it.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
         Self::own(Bytes::new())
@@ -109,7 +108,7 @@ impl<B: Body<Data: From<Bytes>>> Body for ResponseBody<B> {
     }
 }
 
-/// The next chunk of any body; a frame of trailers is an empty one.
+/// Polls the next chunk of any body. A frame of trailers counts as an empty chunk.
 pub(super) fn poll_chunk<B: Body>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
     body.poll_frame(cx).map_ok(|frame| {
         frame.into_data().map_or_else(|_trailers| Bytes::new(), |mut data| data.copy_to_bytes(data.remaining()))

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pin_project! {
-    /// What [`WebhookService`](super::WebhookService) answers.
+    /// The future that [`WebhookService`](super::WebhookService) returns.
     #[must_use = "a future does nothing unless it is polled"]
     pub struct ResponseFuture<S, B>
     where
@@ -33,16 +33,15 @@ pin_project! {
 pin_project! {
     #[project = PhaseProjection]
     enum Phase<S, B, F, A> {
-        /// The middleware around this one forbids it.
+        /// The outer middleware forbids this one.
         Refuse { refusal: Refusal, version: Version },
         /// Reads the body.
         Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
-        /// Nothing but verification was asked for. Waits until the inner service is ready, if it is
-        /// not,
+        /// Only verification is configured. Waits until the inner service is ready,
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
-        /// and for its answer.
+        /// and for its response.
         Call { #[pin] future: F },
-        /// All else.
+        /// Everything else.
         Deliver { future: Delivering<A>, version: Version },
     }
 }
@@ -59,7 +58,7 @@ where
         Self { phase, receiver }
     }
 
-    /// The same receiver's middleware lies outside of this one and has done everything.
+    /// The outer middleware belongs to the same receiver and has done everything.
     pub(super) fn pass_through(head: Parts, verified: &Verified, receiver: Receiver, inner: S) -> Self {
         let body = VerifiedBody::new(verified.body().clone());
         Self { phase: Phase::Ready { inner, request: Some(Request::from_parts(head, body)) }, receiver }
@@ -130,7 +129,7 @@ where
     }
 }
 
-/// All that happens to a verified delivery when more than verification is asked for.
+/// Delivers a verified delivery if more than verification is configured.
 fn deliver<S, R>(
     receiver: Receiver,
     mut inner: S,
@@ -160,7 +159,7 @@ where
     }
 }
 
-/// The path is the one that was sent, also inside of axum's `nest`, which takes its prefix off.
+/// The path is the one that was sent, even inside axum's `nest`, which strips a prefix.
 fn route(head: &Parts) -> Route {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = head.extensions.get() {
@@ -173,7 +172,7 @@ fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {
     let body = VerifiedBody::new(verified.body().clone());
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(verified);
-    // The verifier has decided what is too long; axum's own limit must not decide again.
+    // Lifts axum's own limit, because the verifier has already checked the length.
     #[cfg(feature = "axum")]
     axum::extract::DefaultBodyLimit::disable().apply(&mut request);
     request
@@ -185,7 +184,7 @@ fn bare<R>(status: StatusCode) -> Response<ResponseBody<R>> {
     response
 }
 
-/// `is_unread`: whether some of the request's body was not read.
+/// `is_unread` says whether part of the request's body was not read.
 fn refuse<R>(receiver: &Receiver, refusal: Refusal, version: Version, is_unread: bool) -> Response<ResponseBody<R>> {
     let (status, headers, body) = receiver.respond(&refusal).into_parts(version < Version::HTTP_2, is_unread);
     let mut response = Response::new(ResponseBody::own(body));

@@ -13,7 +13,7 @@ use crate::inbox::Inbox;
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
 
-/// For the inside of a [`WebhookLayer`](super::WebhookLayer): stores deliveries and answers with an
+/// Put it inside a [`WebhookLayer`](super::WebhookLayer). It stores deliveries and responds with an
 /// empty body.
 impl<B> Service<Request<B>> for Inbox {
     type Response = Response<String>;

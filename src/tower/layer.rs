@@ -29,7 +29,7 @@ pub struct WebhookLayer {
 }
 
 impl WebhookLayer {
-    /// Receives as the receiver says. A [`Verifier`](crate::Verifier) will do: it makes a receiver
+    /// Creates a layer for this receiver. A [`Verifier`](crate::Verifier) converts into a receiver
     /// with the defaults.
     pub fn new(receiver: impl Into<Receiver>) -> Self {
         Self { receiver: receiver.into() }

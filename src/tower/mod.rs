@@ -1,12 +1,12 @@
-//! The receiver as a tower layer, for axum, hyper and whatever else speaks tower.
+//! The receiver as a tower layer, for axum, hyper and other tower services.
 //!
-//! [`WebhookLayer`] goes around a route. Requests that verify reach the inner service, with their
-//! body whole and a [`Verified`](crate::Verified) in their extensions; all others are answered as
-//! the table in [`receiver`](crate::receiver) says.
+//! [`WebhookLayer`] wraps a route. Verified requests reach the inner service, with their complete
+//! body and a [`Verified`](crate::Verified) in their extensions. All others are rejected with a
+//! status from the table in [`receiver`](crate::receiver).
 //!
 //! # axum
 //!
-//! Around one route, around all routes of a router, or around those it has so far:
+//! You can wrap one route, all routes of a router, or the routes that it has so far:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -32,8 +32,8 @@
 //!
 //! # Among other layers
 //!
-//! The inner service gets a `Request<VerifiedBody>`. Axum's routes take that as they are; a layer
-//! between that insists on axum's own body, such as `from_fn`, needs the one line that maps it:
+//! The inner service gets a `Request<VerifiedBody>`, which axum's routes accept. A layer in between
+//! that requires axum's own body, such as `from_fn`, needs one line that maps it:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -50,7 +50,7 @@
 //!     .layer(TraceLayer::new_for_http())
 //!     .layer(from_fn(before))
 //!     .layer(WebhookLayer::new(Verifier::new("secret")?))
-//!     .map_request(|request: axum::http::Request<VerifiedBody>| request.map(Body::new)) // this one
+//!     .map_request(|request: axum::http::Request<VerifiedBody>| request.map(Body::new)) // this line
 //!     .layer(from_fn(after));
 //! let app: Router = Router::new().route("/webhooks/twenty", post(on_event)).layer(layers);
 //! # let _ = app;
@@ -86,16 +86,17 @@
 //!
 //! # What it asks for
 //!
-//! A tokio runtime with its timer on, as `axum::serve` and every hyper server on tokio have: a body
-//! that lets us wait is given [a deadline](crate::receiver::Receiver::body_deadline).
+//! The layer requires a tokio runtime with an enabled timer, as in `axum::serve` and every hyper
+//! server on tokio, because a body that does not arrive at once has [a
+//! deadline](crate::receiver::Receiver::body_deadline).
 //!
-//! The service is always ready: it reserves nothing of the inner service for a request that is not
-//! verified yet, so a stranger who sends slowly does not use up an inner `concurrency_limit`. After
-//! verification a clone of the inner service is made ready and called. A limit *outside* of the
-//! layer does count unverified requests.
+//! The service is always ready. It reserves nothing in the inner service for an unverified request,
+//! so an unauthenticated client that sends slowly cannot use up an inner `concurrency_limit`. After
+//! verification, a clone of the inner service is driven to readiness and called. A limit *outside*
+//! the layer does count unverified requests.
 //!
-//! For a service for each kind of event, see [`EventRouter`]; for the end of the program,
-//! [`Receiver::drain`](crate::Receiver::drain).
+//! See [`EventRouter`] for a service for each kind of event, and
+//! [`Receiver::drain`](crate::Receiver::drain) for graceful shutdown.
 //!
 //! Trailers are not signed, so they do not reach the inner service.
 

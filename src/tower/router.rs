@@ -18,16 +18,16 @@ use crate::{
 type ResponseFuture<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 type BoxedService<B, R, E> = Box<dyn Fn(Request<B>) -> ResponseFuture<R, E> + Send + Sync>;
 
-/// Calls one service or another, by the event's name. Builds an [`EventService`].
+/// Dispatches events to services by the event's name. Builds an [`EventService`].
 ///
-/// Goes inside of a [`WebhookLayer`](super::WebhookLayer). The most exact pattern wins, whatever
-/// the order: the whole name, then `person.*`, then `*.created`, then `*.*`; see
-/// [`EventPattern`](crate::event::EventPattern). What no pattern matches goes to the fallback, or
-/// is answered with 200, since Twenty would not send it again anyway.
+/// Put it inside a [`WebhookLayer`](super::WebhookLayer). The most specific pattern wins, in
+/// whatever order the patterns are added: the whole name, then `person.*`, then `*.created`, then
+/// `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go to the fallback.
+/// Without a fallback they are answered with 200, because Twenty does not retry in any case.
 ///
-/// An unmatched event, with no pattern and no fallback for it, has an outcome of its own:
-/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first one of each name
-/// is logged as a warning, so that a misspelled pattern is seen.
+/// An event with neither a matching pattern nor a fallback has the outcome
+/// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first event of each
+/// name is logged as a warning, so that you notice a misspelled pattern.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -54,13 +54,13 @@ pub struct EventRouter<B, R, E> {
 }
 
 impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
-    /// A router without services.
+    /// Creates a router without services.
     pub fn new() -> Self {
         Self { routes: Routes::default() }
     }
 
-    /// Calls `service` for the events that `pattern` matches. For each event a clone of it is made
-    /// ready and called.
+    /// Calls `service` for the events that `pattern` matches. For each event, a clone of the
+    /// service is driven to readiness and called.
     pub fn on<S>(mut self, pattern: &str, service: S) -> Self
     where
         S: Service<Request<B>, Response = Response<R>, Error = E, Future: Send> + Clone + Send + Sync + 'static,
@@ -69,7 +69,7 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
         self
     }
 
-    /// Calls `service` for the events that no pattern matches, and for deliveries without a name.
+    /// Calls `service` for unmatched events, and for deliveries without a name.
     pub fn fallback<S>(mut self, service: S) -> Self
     where
         S: Service<Request<B>, Response = Response<R>, Error = E, Future: Send> + Clone + Send + Sync + 'static,
@@ -78,12 +78,13 @@ impl<B: Send + 'static, R, E> EventRouter<B, R, E> {
         self
     }
 
-    /// Builds it.
+    /// Builds the router.
     ///
     /// # Errors
     ///
-    /// [`PatternError`]: names the first pattern that is malformed, can never match or was given
-    /// twice. A pattern whose action no known version of Twenty sends is logged as a warning.
+    /// [`PatternError`] names the first pattern that is malformed, that can never match or that was
+    /// added twice. A pattern whose action no known version of Twenty sends is only logged as a
+    /// warning.
     pub fn build(self) -> Result<EventService<B, R, E>, PatternError> {
         Ok(EventService { routes: Arc::new(self.routes.build()?) })
     }
@@ -115,7 +116,7 @@ impl<B, R, E> fmt::Debug for EventRouter<B, R, E> {
     }
 }
 
-/// What an [`EventRouter`] builds: a service for the inside of a
+/// The service that an [`EventRouter`] builds. Put it inside a
 /// [`WebhookLayer`](super::WebhookLayer).
 #[must_use]
 pub struct EventService<B, R, E> {
@@ -127,7 +128,7 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
     type Error = E;
     type Future = ResponseFuture<R, E>;
 
-    /// Always ready: which service has to be is known with the event.
+    /// Always ready, because only the event decides which service is called.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
     }
@@ -148,13 +149,13 @@ impl<B, R: Default + Send + 'static, E: Send + 'static> Service<Request<B>> for 
     }
 }
 
-/// The response to a request of this version.
+/// Returns the response to a request of this HTTP version.
 pub(super) fn reject<R: Default>(rejection: WebhookRejection, version: Version) -> Response<R> {
     rejection.log();
     let mut response = Response::<R>::default();
     *response.status_mut() = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if version < Version::HTTP_2 && rejection == WebhookRejection::MissingMiddleware {
-        // Nobody reads the body, so the connection cannot go on.
+        // The body stays unread, so the connection must close.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response.extensions_mut().insert(rejection);

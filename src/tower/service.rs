@@ -11,8 +11,8 @@ use crate::{
     verify::Verified,
 };
 
-/// Lets only verified deliveries through to the inner service; made by
-/// [`WebhookLayer`](super::WebhookLayer).
+/// Passes on only verified deliveries to the inner service. [`WebhookLayer`](super::WebhookLayer)
+/// creates it.
 #[derive(Clone, Debug)]
 #[must_use = "a service does nothing unless it is called"]
 pub struct WebhookService<S> {
@@ -37,8 +37,7 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B>;
 
-    /// Always ready. The inner service is asked when there is something for it: a verified
-    /// delivery.
+    /// Always ready. The inner service is polled only for a verified delivery.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
