@@ -28,6 +28,12 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// How many events are looked at in search of one whose record is not busy.
 const LOOK_AT: usize = 10_000;
 
+/// How many candidates are read at least.
+const FEWEST: usize = 8;
+
+/// How many times more candidates are read when too many of them wait for a busy record.
+const WIDER: usize = 16;
+
 /// How often leases are recovered, or times corrected, or other events chosen because another
 /// process was faster, within one take.
 const ROUNDS: usize = 20;
@@ -84,7 +90,7 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
     let mut busy = take.busy.clone();
     // What another process took while it was being chosen.
     let mut gone = HashSet::new();
-    let mut window = take.limit.saturating_mul(4).max(64);
+    let mut window = take.limit.saturating_mul(2).max(FEWEST);
     for _ in 0..ROUNDS {
         let found = candidates(shared, take, window).await?;
         if repair(shared, take, &found).await? {
@@ -105,7 +111,7 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
             busy.extend(
                 taken.events.iter().map(|taken| taken.event.record).filter(|record| *record != RecordKey::NONE),
             );
-            window = LOOK_AT;
+            window = window.saturating_mul(WIDER).min(LOOK_AT);
             continue;
         }
         taken.next_due = found.next_due;
