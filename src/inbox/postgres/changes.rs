@@ -26,7 +26,8 @@ pub(super) struct Renewal {
     pub(super) reply: oneshot::Sender<Result<bool, InboxError>>,
 }
 
-/// Ends or renewals, as the parameters of the statement `change`, which are also the first ones of `take`.
+/// Ends or renewals, as the parameters of the statement `change`, which are also the first ones of
+/// `take`.
 pub(super) struct Changes {
     remember_for: i64,
     ids: Vec<i64>,

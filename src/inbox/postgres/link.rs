@@ -190,7 +190,8 @@ struct Failed {
 impl Link {
     const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 
-    /// Storing is retried for 1.5 seconds, so a server that is back should be noticed within that time.
+    /// Storing is retried for 1.5 seconds, so a server that is back should be noticed within that
+    /// time.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(connector: Connector, listener: Listener, set_up: SetUp) -> Self {
@@ -198,8 +199,8 @@ impl Link {
         Self(Arc::new(Inner { connector, listener, set_up, runtime, state: Mutex::default() }))
     }
 
-    /// Returns the connection, and connects if there is none. After a failure, calls return the same
-    /// error for a while, which doubles with each failure.
+    /// Returns the connection, and connects if there is none. After a failure, calls return the
+    /// same error for a while, which doubles with each failure.
     pub(super) async fn session(&self) -> Result<Arc<Session>, InboxError> {
         let mut state = self.0.state.lock().await;
         if let Some(session) = &state.session {

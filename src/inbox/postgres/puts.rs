@@ -25,7 +25,8 @@ pub(super) const BATCH: usize = 1024;
 /// The most bytes that share a statement. A larger event has a statement of its own.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How long a statement may take. The request that delivered the event waits for 3 seconds in total.
+/// How long a statement may take. The request that delivered the event waits for 3 seconds in
+/// total.
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the first count may take. Nothing can be stored before it has succeeded.
@@ -47,8 +48,8 @@ pub(super) struct Puts {
 }
 
 impl Puts {
-    /// How long a batch waits for the callers of the last batch: a quarter of the time that the last
-    /// batch took, and at most this long.
+    /// How long a batch waits for the callers of the last batch: a quarter of the time that the
+    /// last batch took, and at most this long.
     const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
@@ -136,7 +137,8 @@ impl Puts {
             return Ok(batch);
         }
         if let Err(error) = self.count().await {
-            // Counting is slow while many dead rows wait for vacuum. Then the last count is used again.
+            // Counting is slow while many dead rows wait for vacuum. Then the last count is used
+            // again.
             self.room.renew();
             return if self.room.is_for(&batch) { Ok(batch) } else { Err((error, batch)) };
         }

@@ -14,9 +14,9 @@ use super::{
 /// How long a statement of the set-up may take. A migration waits for the one of another process.
 pub(super) const SET_UP: Duration = Duration::from_secs(10);
 
-/// The settings of a connection, whatever the database's defaults are: a commit is answered when it is
-/// on disk, transactions are `read committed`, and statements are not compiled, because compiling
-/// takes longer than running them.
+/// The settings of a connection, whatever the database's defaults are: a commit is answered when it
+/// is on disk, transactions are `read committed`, and statements are not compiled, because
+/// compiling takes longer than running them.
 macro_rules! set_up {
     ($timeout:literal) => {
         concat!(
@@ -31,8 +31,8 @@ macro_rules! set_up {
 pub(super) const SET_UP_PUTS: &str = set_up!("10s");
 pub(super) const SET_UP_WORK: &str = set_up!("60s");
 
-/// Each statement of a worker has an index in the order that it needs. While its statistics are old,
-/// the planner would prefer to read and sort all due rows.
+/// Each statement of a worker has an index in the order that it needs. While its statistics are
+/// old, the planner would prefer to read and sort all due rows.
 pub(super) const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off";
 
 /// Prepares a connection, and rejects a table of another version: it may have been migrated while

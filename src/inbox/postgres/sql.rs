@@ -11,9 +11,9 @@
 //! | dead | 4 | when it died |
 //! | completed: only its key is kept | 5 | when its key expires |
 //!
-//! Times are milliseconds of the server's clock. Statements are not prepared, but planned each time:
-//! a plan from the time when the table was empty would be wrong for long, and prepared statements do
-//! not survive a reconnect.
+//! Times are milliseconds of the server's clock. Statements are not prepared, but planned each
+//! time: a plan from the time when the table was empty would be wrong for long, and prepared
+//! statements do not survive a reconnect.
 
 use sha2::{Digest, Sha256};
 

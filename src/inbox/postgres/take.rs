@@ -1,8 +1,8 @@
 //! Takes the events that run next.
 //!
-//! The first statement reads candidates without a lock, and this module chooses among them. The second
-//! statement takes the chosen events, except those that another process has taken meanwhile. It also
-//! ends the events that are done, so that both share an fsync.
+//! The first statement reads candidates without a lock, and this module chooses among them. The
+//! second statement takes the chosen events, except those that another process has taken meanwhile.
+//! It also ends the events that are done, so that both share an fsync.
 
 use std::{collections::HashSet, time::Duration};
 
