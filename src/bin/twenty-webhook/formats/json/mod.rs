@@ -1,0 +1,235 @@
+//! JSON in which, at any depth, an object has the signature's headers and a body near them.
+
+mod body_near;
+mod embedded;
+mod headers;
+mod kind;
+mod value;
+
+use serde_json::value::RawValue;
+
+pub(super) use self::embedded::{embedded, end_of_value};
+use self::{
+    body_near::{Near, near, segments},
+    headers::{header_lines, method_of},
+    kind::kind,
+    value::{Members, each, members, origin_of, text_of},
+};
+use super::{Delivery, Headers, MAX_DELIVERIES, Names, body, squash, text};
+
+/// How deep objects and arrays may nest, and JSON in strings.
+const MAX_DEPTH: usize = 64;
+
+/// Finds deliveries in JSON texts.
+pub(super) struct Reader<'n> {
+    names: &'n Names,
+    pub(super) found: Vec<Delivery>,
+    /// Of each that was found, where its body is, and how many of the headers it has.
+    origins: Vec<(usize, usize)>,
+    /// Whether the headers are there, perhaps without a body.
+    pub(super) has_headers: bool,
+    /// What the text looks like.
+    pub(super) kind: Option<&'static str>,
+    depth: usize,
+    path: Vec<String>,
+    /// The document before, when it has the headers and no body: the body may be the next one.
+    headers_alone: Option<String>,
+}
+
+impl<'n> Reader<'n> {
+    pub(super) fn new(names: &'n Names) -> Self {
+        let (found, origins, path) = (Vec::new(), Vec::new(), Vec::new());
+        Self { names, found, origins, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
+    }
+
+    /// Reads one JSON text after the other, and returns whether there was nothing else.
+    pub(super) fn documents(&mut self, text: &str) -> bool {
+        let documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let mut number = 0_usize;
+        let mut is_whole = true;
+        for document in documents {
+            let Ok(document) = document else {
+                is_whole = false;
+                break;
+            };
+            number = number.saturating_add(1);
+            self.document(document, number);
+        }
+        self.shorten_places(number);
+        is_whole
+    }
+
+    fn shorten_places(&mut self, documents: usize) {
+        for delivery in &mut self.found {
+            let place = delivery.place.trim_end_matches([' ', ':']);
+            let place =
+                if documents < 2 { place.trim_start_matches("document 1").trim_start_matches(": ") } else { place };
+            delivery.place = place.to_owned();
+        }
+    }
+
+    fn document(&mut self, document: &RawValue, number: usize) {
+        if number == 1 {
+            self.kind = kind(document);
+        }
+        self.path = vec![format!("document {number}: ")];
+        let (before, had_headers) = (self.found.len(), std::mem::take(&mut self.has_headers));
+        self.value(document, &mut Vec::new());
+        let is_found = self.found.len() > before;
+        let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
+        if let Some(headers) = alone.filter(|_| !self.has_headers && document.get().starts_with('{')) {
+            // Programs print the headers, and then the body.
+            self.nested(&format!("{{\"headers\":{headers},\"body\":{}}}", document.get()));
+        } else if self.has_headers && !is_found && is_small {
+            self.headers_alone = Some(document.get().to_owned());
+        }
+        self.has_headers |= had_headers;
+        self.path.clear();
+    }
+
+    /// Reads JSON of a text that does not stay.
+    fn nested(&mut self, text: &str) {
+        let (depth, path, origins) = (self.depth, self.path.clone(), std::mem::take(&mut self.origins));
+        let before = self.found.len();
+        // Those that were found before are kept apart: their bodies are elsewhere.
+        self.origins = vec![(0, 0); before];
+        let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        while let Some(Ok(document)) = documents.next() {
+            self.value(document, &mut Vec::new());
+        }
+        self.origins = origins;
+        // Their bodies are in the text, which is gone.
+        self.origins.resize(self.found.len(), (0, 0));
+        (self.depth, self.path) = (depth, path);
+    }
+
+    fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        if self.depth >= MAX_DEPTH || self.found.len() >= MAX_DELIVERIES {
+            return;
+        }
+        self.depth = self.depth.saturating_add(1);
+        match raw.get().as_bytes().first() {
+            Some(b'{') => self.object(raw, around),
+            Some(b'[') => self.array(raw, around),
+            Some(b'"') => self.string(raw, around),
+            _ => {}
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        let Some(members) = members(raw) else { return };
+        let headers = headers::of_members(&members, self.names);
+        around.push(members);
+        if let Some(headers) = headers {
+            self.envelope(headers, around);
+        }
+        let level = around.len().saturating_sub(1);
+        let mut number = 0;
+        while let Some((name, child)) = around.get(level).and_then(|members| members.get(number)).cloned() {
+            number = number.saturating_add(1);
+            if matches!(&*squash(&name), "response" | "res") {
+                continue;
+            }
+            self.path.push(if self.path.len() > 1 { format!(".{name:.60}") } else { format!("{name:.60}") });
+            self.value(child, around);
+            self.path.pop();
+        }
+        around.pop();
+    }
+
+    fn array<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        if let Some(headers) = headers::of_list(raw, self.names) {
+            self.envelope(headers, around);
+            return;
+        }
+        let mut number = 0_usize;
+        // Its items are apart from each other and from what is around: each has its own body.
+        each(raw, &mut |item| {
+            if item.get().starts_with(['{', '[', '"']) {
+                self.path.push(format!("[{number}]"));
+                self.value(item, &mut Vec::new());
+                self.path.pop();
+            }
+            number = number.saturating_add(1);
+            true
+        });
+    }
+
+    /// Logs put JSON and whole requests into strings.
+    fn string<'a>(&mut self, raw: &'a RawValue, around: &mut [Members<'a>]) {
+        let text = raw.get();
+        let has_name = text.len() > 80 && {
+            let lower = text.to_ascii_lowercase();
+            lower.contains("signature") || lower.contains("timestamp")
+        };
+        // The body of a delivery that was found is no envelope.
+        let is_body = self.origins.iter().rev().take(8).any(|(origin, _)| *origin == origin_of(raw));
+        let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
+        let is_json = text.trim_start().starts_with(['{', '[', '"']);
+        if is_json {
+            self.nested(&text);
+            return;
+        }
+        if let Some(headers) =
+            header_lines(text.lines().map(str::to_owned)).filter(|headers| self.names.are_in(headers))
+        {
+            let before = self.found.len();
+            self.envelope(headers, around);
+            if self.found.len() > before {
+                return;
+            }
+        }
+        let place = self.path.concat();
+        for mut delivery in text::requests(text.as_bytes(), self.names).deliveries {
+            delivery.place.clone_from(&place);
+            self.found.push(delivery);
+            self.origins.push((0, 0));
+        }
+    }
+
+    /// Headers were found: looks for the body in the objects around them, the nearest first.
+    fn envelope(&mut self, headers: Headers, around: &[Members<'_>]) {
+        self.has_headers = true;
+        let Some(Near { bodies, origin, is_parsed }) = around.iter().rev().take(5).find_map(|object| near(object))
+        else {
+            return;
+        };
+        let count = self.names.count(&headers);
+        let method = around.iter().rev().take(5).find_map(method_of);
+        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.sent(&name), value)).collect();
+        // A body that is a request of its own.
+        let inner = bodies.first().and_then(|body| {
+            let (line, _) = text::line_at(body, 0)?;
+            text::is_request_line(line)?;
+            crate::capture::Capture::parse(body).ok()
+        });
+        // tshark writes U+FFFD into the body, and all bytes elsewhere.
+        let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
+        let segments = is_lossy.then(|| around.iter().rev().take(5).find_map(segments)).flatten();
+        let inner = inner.or_else(|| crate::capture::Capture::parse(&segments?).ok());
+        let place = self.path.concat();
+        let delivery = match inner {
+            Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
+            None => Delivery::new(method.as_deref(), headers, bodies, place),
+        };
+        let Some(mut delivery) = delivery else { return };
+        if is_parsed {
+            delivery.notes.push("the file has the parsed body: it was written again as Twenty writes JSON".to_owned());
+        }
+        match self.origins.iter().position(|(other, _)| *other == origin) {
+            // The same headers in another form, such as `multiValueHeaders`.
+            Some(at) => {
+                if let (Some(found), Some(known)) = (self.found.get_mut(at), self.origins.get_mut(at))
+                    && known.1 < count
+                {
+                    (*found, known.1) = (delivery, count);
+                }
+            }
+            None => {
+                self.found.push(delivery);
+                self.origins.push((origin, count));
+            }
+        }
+    }
+}
