@@ -1,6 +1,8 @@
 //! A delivery put into each form comes back as it was; and no text, however it was made, costs more
 //! than a multiple of its length.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -220,6 +222,39 @@ proptest! {
             file.drain(at..(at + len).min(file.len()));
             let _ = read(&file, &names());
         }
+    }
+}
+
+thread_local! {
+    /// How often places of bodies have been compared.
+    pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Each delivery is compared with few others, however many there are, and the order stays.
+#[test]
+fn work_is_linear_in_the_number_of_deliveries() {
+    let map = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE});
+    let several = json!({"x-twenty-webhook-timestamp": [TIMESTAMP], "x-twenty-webhook-signature": [SIGNATURE]});
+    let envelope =
+        |number: usize| json!({"headers": map, "multiValueHeaders": several, "body": format!("{{\"a\":{number}}}")});
+    let write: [fn(Vec<Value>) -> String; 3] = [
+        |all| Value::from(all).to_string(),
+        |all| all.iter().map(|one| format!("{one}\n")).collect(),
+        |all| Value::from_iter(all.iter().map(|one| json!({"log": one.to_string()}))).to_string(),
+    ];
+    for write in write {
+        let mut work = Vec::new();
+        for count in [500, 2_000] {
+            let file = write((0..count).map(envelope).collect());
+            COMPARED.set(0);
+            let mut found = Vec::new();
+            let used = allocation_counter::measure(|| found = read(file.as_bytes(), &names()).unwrap());
+            let bodies = found.iter().map(|delivery| String::from_utf8_lossy(&delivery.capture.body));
+            assert!(bodies.eq((0..count).map(|number| format!("{{\"a\":{number}}}"))));
+            assert!(COMPARED.get() < 20 * count, "{} comparisons for {count}", COMPARED.get());
+            work.push(used.bytes_total / u64::try_from(count).unwrap());
+        }
+        assert!(work[1] < work[0] * 3 / 2, "bytes allocated for each delivery: {work:?}");
     }
 }
 

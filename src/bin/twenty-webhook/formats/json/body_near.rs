@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{body, squash},
-    value::{Members, each, members, origin_of, text_of},
+    value::{Members, Origin, each, members, text_of},
 };
 
 /// What members with a body are called, the rawest first; squashed.
@@ -45,7 +45,7 @@ pub(super) const EVENT: [&str; 6] = ["eventName", "eventType", "objectMetadata",
 pub(super) struct Near {
     pub(super) bodies: Vec<Vec<u8>>,
     /// Where it is.
-    pub(super) origin: usize,
+    pub(super) origin: Origin,
     pub(super) is_parsed: bool,
 }
 
@@ -88,7 +88,7 @@ fn says_base64(object: &Members<'_>) -> bool {
 }
 
 fn body_of(raw: &RawValue, is_base64: bool, depth: usize) -> Option<Near> {
-    let origin = origin_of(raw);
+    let origin = Origin::of(raw);
     let found = |bodies| Some(Near { bodies, origin, is_parsed: false });
     match raw.get().as_bytes().first()? {
         b'"' => {

@@ -6,6 +6,8 @@ mod headers;
 mod kind;
 mod value;
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use serde_json::value::RawValue;
 
 pub(super) use self::embedded::{embedded, end_of_value};
@@ -13,7 +15,7 @@ use self::{
     body_near::{Near, near, segments},
     headers::{header_lines, method_of},
     kind::kind,
-    value::{Members, each, members, origin_of, text_of},
+    value::{Members, Origin, each, members, text_of},
 };
 use super::{Delivery, Headers, MAX_DELIVERIES, Names, body, squash, text};
 
@@ -24,8 +26,8 @@ const MAX_DEPTH: usize = 64;
 pub(super) struct Reader<'n> {
     names: &'n Names,
     pub(super) found: Vec<Delivery>,
-    /// Of each that was found, where its body is, and how many of the headers it has.
-    origins: Vec<(usize, usize)>,
+    /// The deliveries that were found, by where their bodies are in the text that is being read.
+    bodies: HashMap<Origin, Known>,
     /// Whether the headers are there, perhaps without a body.
     pub(super) has_headers: bool,
     /// What the text looks like.
@@ -36,10 +38,18 @@ pub(super) struct Reader<'n> {
     headers_alone: Option<String>,
 }
 
+/// A delivery that was found.
+struct Known {
+    /// Its index.
+    at: usize,
+    /// How many of the signature's headers it has.
+    headers: usize,
+}
+
 impl<'n> Reader<'n> {
     pub(super) fn new(names: &'n Names) -> Self {
-        let (found, origins, path) = (Vec::new(), Vec::new(), Vec::new());
-        Self { names, found, origins, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
+        let (found, bodies, path) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { names, found, bodies, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
     }
 
     /// Reads one JSON text after the other, and returns whether there was nothing else.
@@ -89,18 +99,13 @@ impl<'n> Reader<'n> {
 
     /// Reads JSON of a text that does not stay.
     fn nested(&mut self, text: &str) {
-        let (depth, path, origins) = (self.depth, self.path.clone(), std::mem::take(&mut self.origins));
-        let before = self.found.len();
-        // Those that were found before are kept apart: their bodies are elsewhere.
-        self.origins = vec![(0, 0); before];
+        // The bodies that were found before are in another text, and those in this one are gone after it.
+        let (depth, path, bodies) = (self.depth, self.path.clone(), std::mem::take(&mut self.bodies));
         let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         while let Some(Ok(document)) = documents.next() {
             self.value(document, &mut Vec::new());
         }
-        self.origins = origins;
-        // Their bodies are in the text, which is gone.
-        self.origins.resize(self.found.len(), (0, 0));
-        (self.depth, self.path) = (depth, path);
+        (self.depth, self.path, self.bodies) = (depth, path, bodies);
     }
 
     fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
@@ -164,7 +169,7 @@ impl<'n> Reader<'n> {
             lower.contains("signature") || lower.contains("timestamp")
         };
         // The body of a delivery that was found is no envelope.
-        let is_body = self.origins.iter().rev().take(8).any(|(origin, _)| *origin == origin_of(raw));
+        let is_body = self.bodies.contains_key(&Origin::of(raw));
         let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
         let is_json = text.trim_start().starts_with(['{', '[', '"']);
         if is_json {
@@ -184,7 +189,6 @@ impl<'n> Reader<'n> {
         for mut delivery in text::requests(text.as_bytes(), self.names).deliveries {
             delivery.place.clone_from(&place);
             self.found.push(delivery);
-            self.origins.push((0, 0));
         }
     }
 
@@ -217,18 +221,19 @@ impl<'n> Reader<'n> {
         if is_parsed {
             delivery.notes.push("the file has the parsed body: it was written again as Twenty writes JSON".to_owned());
         }
-        match self.origins.iter().position(|(other, _)| *other == origin) {
+        match self.bodies.entry(origin) {
             // The same headers in another form, such as `multiValueHeaders`.
-            Some(at) => {
-                if let (Some(found), Some(known)) = (self.found.get_mut(at), self.origins.get_mut(at))
-                    && known.1 < count
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                if let Some(found) = self.found.get_mut(known.at)
+                    && known.headers < count
                 {
-                    (*found, known.1) = (delivery, count);
+                    (*found, known.headers) = (delivery, count);
                 }
             }
-            None => {
+            Entry::Vacant(unknown) => {
+                unknown.insert(Known { at: self.found.len(), headers: count });
                 self.found.push(delivery);
-                self.origins.push((origin, count));
             }
         }
     }

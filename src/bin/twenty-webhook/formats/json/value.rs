@@ -1,6 +1,9 @@
 //! The parts of JSON texts, as they are written.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+};
 
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -87,6 +90,26 @@ pub(super) fn child<'a>(object: &Members<'a>, wanted: &str) -> Option<Members<'a
     members(value)
 }
 
-pub(super) fn origin_of(raw: &RawValue) -> usize {
-    raw.get().as_ptr().addr()
+/// Where a value is in the text that is being read.
+#[derive(Clone, Copy, Eq)]
+pub(super) struct Origin(usize);
+
+impl Origin {
+    pub(super) fn of(raw: &RawValue) -> Self {
+        Self(raw.get().as_ptr().addr())
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        super::super::tests::COMPARED.set(super::super::tests::COMPARED.get().saturating_add(1));
+        self.0 == other.0
+    }
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
 }
