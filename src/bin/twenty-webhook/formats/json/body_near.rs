@@ -10,7 +10,7 @@ use super::{
 };
 
 /// What members with a body are called, the rawest first; squashed.
-pub(super) const BODIES: [&str; 22] = [
+pub(super) const BODIES: [&str; 25] = [
     "rawbody",
     "bodyraw",
     "rawrequestbody",
@@ -33,10 +33,14 @@ pub(super) const BODIES: [&str; 22] = [
     "requestdata",
     "reqbody",
     "input",
+    "json",
+    "parsedbody",
+    "jsonbody",
 ];
 
 /// What members within such a member are called, when that is an object.
-const INNER: [&str; 9] = ["raw", "text", "rawbody", "base64", "data", "content", "body", "string", "value"];
+const INNER: [&str; 11] =
+    ["raw", "text", "rawbody", "base64", "data", "content", "body", "string", "value", "asbytes", "asstring"];
 
 /// Members of Twenty's own body, in any version.
 pub(super) const EVENT: [&str; 6] = ["eventName", "eventType", "objectMetadata", "record", "workspaceId", "event"];
@@ -103,7 +107,7 @@ fn body_of(raw: &RawValue, is_base64: bool, depth: usize) -> Option<Near> {
             if is_event {
                 let text = raw.get();
                 return Some(Near {
-                    bodies: vec![body::compact(text), text.as_bytes().to_vec()],
+                    bodies: vec![body::compact(text, true), body::compact(text, false), text.as_bytes().to_vec()],
                     origin,
                     is_parsed: true,
                 });
@@ -147,13 +151,14 @@ fn bytes_of_map(members: &Members<'_>) -> Option<Vec<u8>> {
     members.iter().enumerate().map(byte).collect()
 }
 
-/// The bytes of a packet capture's TCP stream, in hexadecimal.
-pub(super) fn segments(object: &Members<'_>) -> Option<Vec<u8>> {
-    let in_object = |object: &Members<'_>| {
-        let is_stream = |name: &str| ["tcpreassembleddata", "tcppayload"].iter().any(|end| squash(name).ends_with(end));
-        let (_, value) = object.iter().find(|(name, _)| is_stream(name))?;
+/// The bytes of a packet capture's TCP stream, in hexadecimal: of all segments, or of this one.
+pub(super) fn segments(object: &Members<'_>) -> Vec<Vec<u8>> {
+    let in_object = |object: &Members<'_>, end: &str| {
+        let (_, value) = object.iter().find(|(name, _)| squash(name).ends_with(end))?;
         body::hex(text_of(value)?.as_bytes())
     };
-    let tcp = object.iter().filter(|(name, _)| squash(name).starts_with("tcp"));
-    in_object(object).or_else(|| tcp.filter_map(|(_, value)| members(value)).find_map(|inner| in_object(&inner)))
+    let inner: Vec<_> = object.iter().filter(|(name, _)| squash(name).starts_with("tcp")).collect();
+    let inner: Vec<_> = inner.into_iter().filter_map(|(_, value)| members(value)).collect();
+    let all = ["tcpreassembleddata", "tcppayload"].into_iter();
+    all.flat_map(|end| std::iter::once(object).chain(&inner).filter_map(move |object| in_object(object, end))).collect()
 }

@@ -40,6 +40,14 @@ pub(in super::super) fn embedded(text: &[u8], names: &Names) -> Found {
     Found { deliveries: reader.found, has_headers: reader.has_headers }
 }
 
+/// JSON in a table's fields, which have each quotation mark twice.
+pub(in super::super) fn in_csv(text: &[u8], names: &Names) -> Found {
+    match str::from_utf8(text) {
+        Ok(text) if text.contains("{\"\"") => embedded(text.replace("\"\"", "\"").as_bytes(), names),
+        _ => Found::default(),
+    }
+}
+
 /// Where an object or an array ends, going by brackets and strings.
 pub(in super::super) fn end_of_value(text: &str) -> Option<usize> {
     let (mut depth, mut is_inside, mut is_escaped) = (0_usize, false, false);

@@ -2,12 +2,22 @@
 
 use serde_json::value::RawValue;
 
-use super::{body_near::EVENT, value::members};
+use super::{
+    body_near::EVENT,
+    value::{each, members},
+};
 
 /// What a JSON text looks like that has no such headers; `None` when it may be Twenty's body.
 pub(super) fn kind(raw: &RawValue) -> Option<&'static str> {
     let Some(members) = members(raw) else {
-        return raw.get().starts_with('[').then_some("a JSON array");
+        // What its first item looks like.
+        let mut first = None;
+        each(raw, &mut |item| {
+            first = Some(item);
+            false
+        });
+        let first = first.filter(|item| item.get().starts_with('{')).and_then(kind);
+        return first.or_else(|| raw.get().starts_with('[').then_some("a JSON array"));
     };
     let has = |wanted: &str| members.iter().any(|(name, _)| name == wanted);
     let inner = |outer: &str, wanted: &str| {
@@ -27,7 +37,7 @@ pub(super) fn kind(raw: &RawValue) -> Option<&'static str> {
     } else if inner("request", "headers") || inner("request", "header") || inner("req", "headers") {
         Some("JSON of a request")
     } else if inner("_source", "layers") {
-        Some("a packet capture of tshark")
+        Some("a packet capture of tshark (in which a stream with lost packets has no headers)")
     } else if has("headers") || has("multiValueHeaders") || has("rawHeaders") {
         Some("JSON of a request")
     } else {

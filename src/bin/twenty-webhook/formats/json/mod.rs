@@ -10,17 +10,24 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::value::RawValue;
 
-pub(super) use self::embedded::{embedded, end_of_value};
+pub(super) use self::embedded::{embedded, end_of_value, in_csv};
 use self::{
     body_near::{Near, near, segments},
     headers::{header_lines, method_of},
     kind::kind,
     value::{Members, Origin, each, members, text_of},
 };
-use super::{Delivery, Headers, MAX_DELIVERIES, Names, body, squash, text};
+use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, body, squash, text};
 
 /// How deep objects and arrays may nest, and JSON in strings.
 const MAX_DEPTH: usize = 64;
+
+const PARSED: Loss = Loss {
+    is_certain: false,
+    what: "the file has the parsed body instead of the bytes that were sent",
+    advice: "It was written again as Twenty writes JSON, which restores most bodies. Capture the raw body to be sure. If \
+             that does not verify either, copy the secret from this webhook in Twenty again.",
+};
 
 /// Finds deliveries in JSON texts.
 pub(super) struct Reader<'n> {
@@ -210,8 +217,8 @@ impl<'n> Reader<'n> {
         });
         // tshark writes U+FFFD into the body, and all bytes elsewhere.
         let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
-        let segments = is_lossy.then(|| around.iter().rev().take(5).find_map(segments)).flatten();
-        let inner = inner.or_else(|| crate::capture::Capture::parse(&segments?).ok());
+        let segments = is_lossy.then(|| around.iter().rev().take(5).flat_map(segments)).into_iter().flatten();
+        let inner = inner.or_else(|| segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next());
         let place = self.path.concat();
         let delivery = match inner {
             Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
@@ -220,6 +227,7 @@ impl<'n> Reader<'n> {
         let Some(mut delivery) = delivery else { return };
         if is_parsed {
             delivery.notes.push("the file has the parsed body: it was written again as Twenty writes JSON".to_owned());
+            delivery.lost = Some(PARSED);
         }
         match self.bodies.entry(origin) {
             // The same headers in another form, such as `multiValueHeaders`.
