@@ -217,6 +217,37 @@ fn files_without_a_delivery_are_named() {
 }
 
 #[test]
+fn files_that_are_no_text_are_named() {
+    let directory = Directory::new();
+    for (content, expected) in [
+        (&b"\xd4\xc3\xb2\xa1\x02\0\x04\0"[..], "looks like packets (export them"),
+        (b"\x0a\x0d\x0d\x0a\x1c\0\0\0", "looks like packets (export them"),
+        (b"\x1f\x8b\x08\0\0\0", "looks like a gzip file (unpack it first)"),
+        (b"PK\x03\x04\0", "looks like a zip file (unpack it first)"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "looks like an image"),
+        (b"", "looks like an empty file"),
+    ] {
+        let file = directory.file("a", content);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 2 && done.log.contains(expected), "{expected}: {done:?}");
+        // As a body it is judged nevertheless.
+        let done = run(&["verify", &file, "--timestamp", TIME, "--signature", &signature()]);
+        assert!(done.code == 1 && done.output.contains("\n1. the body"), "{expected}: {done:?}");
+    }
+}
+
+/// Several in one text, with a line between them.
+#[test]
+fn rules_between_requests_end_a_body() {
+    let directory = Directory::new();
+    for rule in ["---", "-----------", "======", "***", "___"] {
+        let file = directory.file("a.txt", format!("{0}\n{BODY}\n{rule}\n{0}\n{BODY}\n", lines()));
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not\n"), "{rule}: {done:?}");
+    }
+}
+
+#[test]
 fn many_files_and_directories() {
     let directory = Directory::new();
     let inside = directory.path("inside");
@@ -312,5 +343,5 @@ fn forms_that_were_not_built_for_verify() {
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{}: {done:?}", file.display());
         count += 1;
     }
-    assert_eq!(count, 39);
+    assert_eq!(count, 42);
 }

@@ -1,6 +1,9 @@
 //! Where a body ends, and how it is encoded in a file.
 
-use super::text::{is_request_line, line_at};
+use super::{
+    literal,
+    text::{is_request_line, line_at},
+};
 
 /// Reads UTF-16. `None` when the file is another text.
 pub(super) fn from_utf16(file: &[u8]) -> Option<String> {
@@ -59,6 +62,7 @@ pub(super) fn is_separator(line: &[u8]) -> bool {
         || starts(b"} [")
         || starts(b"< {%")
         || starts(b"> {%")
+        || matches!(line, [b'-' | b'=' | b'*' | b'_', _, _, ..]) && line.iter().all(|byte| line.first() == Some(byte))
         || is_status(line)
         || is_request_line(line).is_some()
 }
@@ -124,6 +128,9 @@ pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
     let plain = text.trim_ascii_start();
     if !says_base64 && (plain.starts_with(b"{") || plain.is_empty()) {
         return vec![text.to_vec()];
+    }
+    if let Some(bytes) = literal::bytes(text) {
+        return vec![bytes, text.to_vec()];
     }
     let decoded = base64(text)
         .filter(|decoded| says_base64 || is_body(decoded))

@@ -2,12 +2,27 @@
 
 use super::{body::find, text::line_at};
 
+const PACKETS: &str = "packets (export them from Wireshark as JSON, or with tshark -T json)";
+/// How files begin that are no text.
+const MAGIC: [(&[u8], &str); 8] = [
+    (b"\xd4\xc3\xb2\xa1", PACKETS),
+    (b"\xa1\xb2\xc3\xd4", PACKETS),
+    (b"\x4d\x3c\xb2\xa1", PACKETS),
+    (b"\x0a\x0d\x0d\x0a", PACKETS),
+    (b"\x1f\x8b\x08", "a gzip file (unpack it first)"),
+    (b"PK\x03\x04", "a zip file (unpack it first)"),
+    (b"\x89PNG", "an image"),
+    (b"\xff\xd8\xff", "an image"),
+];
+
 /// Forms with headers that look readable, and without the body's bytes. Their readers would find
 /// some other text instead of the body.
 pub(super) fn without_bytes(text: &[u8]) -> Option<&'static str> {
     let start = text.get(..text.len().min(4_000)).unwrap_or_default();
     let has = |part: &str| find(start, part.as_bytes()).is_some();
-    if is_tcpdump(start) {
+    if let Some((_, kind)) = MAGIC.into_iter().find(|(magic, _)| text.starts_with(magic)) {
+        Some(kind)
+    } else if is_tcpdump(start) {
         Some("tcpdump's text (save the packets with -w, and export them with tshark -T json)")
     } else if start.trim_ascii_start().starts_with(b"Frame ") && has(" bytes on wire") {
         Some("packet details of tshark or Wireshark (export JSON, -T json)")
@@ -41,8 +56,6 @@ pub(super) fn kind(text: &[u8]) -> &'static str {
         "a stream that tshark followed"
     } else if start.starts_with(b"<") {
         "HTML or XML"
-    } else if start.starts_with(b"\x0a\x0d\x0d\x0a") || start.starts_with(b"\xd4\xc3\xb2\xa1") {
-        "a packet capture (export it from Wireshark as JSON, or follow its HTTP stream)"
     } else if has("=> Send header") || has("> POST ") {
         "curl's output"
     } else if start.starts_with(b"curl ") {

@@ -144,7 +144,7 @@ fn string(text: &str, quote: char) -> (String, &str) {
     (string, chars.as_str())
 }
 
-/// The bytes of a Python text such as `b'{…}'`.
+/// The bytes of a text such as `b'{…}'`, as Python and Rust print them.
 pub(super) fn bytes(text: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(text).ok()?.trim().strip_prefix('b')?;
     let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;

@@ -29,7 +29,7 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
 /// The one delivery in a text of an unknown format, such as what a program prints or a row of a table.
 pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
-    if text.len() > MAX_TEXT || names_in(text, names).is_none() {
+    if text.len() > MAX_TEXT || !names_in(text, names) {
         return found;
     }
     let Some((signature, timestamp)) = shapes(text) else { return found };
@@ -68,10 +68,10 @@ const BY_SHAPES: Loss = Loss {
 };
 
 /// Whether one of the headers' names is in a text.
-fn names_in(text: &[u8], names: &Names) -> Option<()> {
+pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let mut words = text.split(|byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok());
-    words.any(|word| names.is_signature(word)).then_some(())
+    words.any(|word| names.is_signature(word))
 }
 
 /// A signature's 64 digits and a timestamp's 13, outside of the body. `None` when there are none,

@@ -208,10 +208,12 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         return Ok(vec![delivery]);
     }
     let text = without_colors(text);
-    let (whole_lines, joined) = (wrapped::container_lines(&text), wrapped::json_lines(&text));
+    let whole_lines = wrapped::container_lines(&text).or_else(|| wrapped::html(&text));
+    let joined = wrapped::json_lines(&text);
     let text = whole_lines.map_or(text, Cow::Owned);
     // What a log collector put around lines hides a request of several lines.
-    let lenient = find(&text, names).or_else(|error| joined.and_then(|text| find(&text, names).ok()).ok_or(error));
+    let lenient = find(&text, names);
+    let lenient = lenient.or_else(|error| joined.and_then(|text| find(&text, names).ok()).ok_or(error));
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
         (Err(_), Some(Ok((capture, _)))) => Ok(vec![whole(capture)]),
@@ -260,7 +262,7 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
             return Ok(reader.found);
         }
         if is_whole {
-            return Err(if reader.has_headers {
+            return Err(if reader.has_headers || log::names_in(text.as_bytes(), names) {
                 NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
             } else {
                 reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })

@@ -1,5 +1,5 @@
-//! Lines of a log that a container runtime or the journal has wrapped: joined, they are the text that the
-//! program printed.
+//! What a log collector or a web page has put around a text: lines that a container runtime or the journal
+//! has wrapped, and escapes of HTML.
 
 use serde_json::{Value, value::RawValue};
 
@@ -52,4 +52,13 @@ pub(super) fn container_lines(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (!printed.is_empty()).then_some(printed)
+}
+
+/// Text that a web page shows, without the escapes of HTML. `None` when there is none.
+pub(super) fn html(text: &[u8]) -> Option<Vec<u8>> {
+    let is_escaped = |text: &&str| (text.contains("{&quot;") || text.contains("{&#34;")) && !text.contains("{\"");
+    let text = str::from_utf8(text).ok().filter(is_escaped)?;
+    let quotes = text.replace("&quot;", "\"").replace("&#34;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
+    let plain = quotes.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    Some(plain.replace("</pre>", "\n```\n").replace("<pre>", "\n```\n").into_bytes())
 }

@@ -180,7 +180,14 @@ impl<'n> Reader<'n> {
         let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
         let is_json = text.trim_start().starts_with(['{', '[', '"']);
         if is_json {
+            let before = self.found.len();
             self.nested(&text);
+            // Loggers write a map of headers as text, beside the body.
+            let raw = serde_json::from_str::<&RawValue>(&text).ok().filter(|_| self.found.len() == before);
+            let headers = raw.and_then(members).and_then(|members| headers::of_members(&members, self.names));
+            if let Some(headers) = headers {
+                self.envelope(headers, around);
+            }
             return;
         }
         if let Some(headers) =
