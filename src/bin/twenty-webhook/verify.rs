@@ -198,8 +198,8 @@ fn explains(diagnosis: &Diagnosis) -> bool {
 const DOTS: Loss = Loss {
     is_certain: false,
     what: "the body has several dots in a row and no character beyond ASCII",
-    advice: "Text that Wireshark and other tools save as ASCII has a dot for every other byte. If this was saved so, capture \
-             the raw bytes. Otherwise copy the secret from this webhook in Twenty again.",
+    advice: "Text that Wireshark and other tools save as ASCII has a dot for every other byte. If this was \
+             saved so, capture the raw bytes. Otherwise copy the secret from this webhook in Twenty again.",
 };
 
 /// Whether dots may stand for other bytes. What `listen --save` writes has all bytes.

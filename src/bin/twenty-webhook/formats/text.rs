@@ -13,8 +13,8 @@ const MAX_LINES_BETWEEN: usize = 16;
 pub(super) const DOTS: Loss = Loss {
     is_certain: false,
     what: "tshark's follow writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any. Export JSON (-T json) or follow the stream as raw before you look at the \
-             secret.",
+    advice: "The body is unknown if it had any. Export JSON (-T json) or follow the stream as raw \
+             before you look at the secret.",
 };
 
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.

@@ -16,8 +16,8 @@ use aws_lambda_events::{
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let [_, name, timestamp, signature, nonce] =
-        <[String; 5]>::try_from(env::args().collect::<Vec<_>>()).map_err(|_| "usage: NAME TIMESTAMP SIGNATURE NONCE")?;
+    let [_, name, timestamp, signature, nonce] = <[String; 5]>::try_from(env::args().collect::<Vec<_>>())
+        .map_err(|_| "usage: NAME TIMESTAMP SIGNATURE NONCE")?;
     let mut body = String::new();
     io::stdin().read_to_string(&mut body)?;
     let mut headers = HeaderMap::new();

@@ -25,8 +25,9 @@ const MAX_DEPTH: usize = 64;
 const PARSED: Loss = Loss {
     is_certain: false,
     what: "the file has the parsed body instead of the bytes that were sent",
-    advice: "It was written again as Twenty writes JSON, which restores most bodies. Capture the raw body to be sure. If \
-             that does not verify either, copy the secret from this webhook in Twenty again.",
+    advice: "It was written again as Twenty writes JSON, which restores most bodies. Capture the raw \
+             body to be sure. If that does not verify either, copy the secret from this webhook in \
+             Twenty again.",
 };
 
 /// Finds deliveries in JSON texts.

@@ -162,7 +162,8 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
         text(
             "Burp Suite",
             format!(
-                "<?xml version=\"1.0\"?>\n<items><item>\n<request base64=\"true\"><![CDATA[{}]]></request>\n<response base64=\"true\"><![CDATA[YQ==]]></response></item></items>\n",
+                "<?xml version=\"1.0\"?>\n<items><item>\n<request base64=\"true\"><![CDATA[{}]]></request>\n\
+                 <response base64=\"true\"><![CDATA[YQ==]]></response></item></items>\n",
                 base64_encode(request.as_bytes())
             ),
         ),
@@ -178,14 +179,17 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
         text(
             "tshark's YAML",
             format!(
-                "peers:\n  - peer: 0\npackets:\n  - packet: 4\n    peer: 0\n    timestamp: 1.5\n    data: !!binary |\n      {}\n  - packet: 5\n    peer: 1\n    data: !!binary |\n      YQ==\n",
+                "peers:\n  - peer: 0\npackets:\n  - packet: 4\n    peer: 0\n    timestamp: 1.5\n\
+                 \x20   data: !!binary |\n      {}\n\
+                 \x20 - packet: 5\n    peer: 1\n    data: !!binary |\n      YQ==\n",
                 base64_encode(request.as_bytes())
             ),
         ),
         text(
             "variables",
             format!(
-                "@t = {TIMESTAMP}\n@s={SIGNATURE}\n\n###\nPOST http://localhost/\nX-Twenty-Webhook-Timestamp: {{{{t}}}}\nX-Twenty-Webhook-Signature: {{{{ s }}}}\n\n{body}\n"
+                "@t = {TIMESTAMP}\n@s={SIGNATURE}\n\n###\nPOST http://localhost/\n\
+                 X-Twenty-Webhook-Timestamp: {{{{t}}}}\nX-Twenty-Webhook-Signature: {{{{ s }}}}\n\n{body}\n"
             ),
         ),
         json("parsed", json!({"headers": map, "body": Value::Null, "payload": 0}))
