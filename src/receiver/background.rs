@@ -148,9 +148,12 @@ impl Receiver {
     /// - axum: bound the wait for `axum::serve(…).with_graceful_shutdown(signal)`, then drain. It
     ///   waits for every open connection, and a client that sends half a request head and then
     ///   nothing keeps one open for as long as it likes.
-    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. In this order, since
-    ///   handlers live on the workers and die with them. Switch actix's own signals off with
-    ///   `disable_signals()`, and bound the stop with `shutdown_timeout(5)`.
+    /// - actix-web: stop accepting, drain, `handle.stop(true).await`. In this order, since handlers
+    ///   live on the workers and die with them. The module `actix_web` shows the whole of it.
+    ///
+    /// A request on a connection that the server is closing is lost, and neither Twenty nor a proxy
+    /// repeats it. To avoid that, answer each request with `Connection: close`, and wait for a second
+    /// between the end of accepting and the end of the connections. The examples do this.
     ///
     /// ```no_run
     /// use std::{future::IntoFuture, time::Duration};
