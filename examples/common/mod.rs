@@ -236,7 +236,7 @@ async fn refuse_connections(socket: &std::net::TcpListener) {
     };
 
     // Not without end: actix-web accepts nothing while it serves as many connections as it may.
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         if let Ok(0) = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) {
             break;
         }
