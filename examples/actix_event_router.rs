@@ -6,7 +6,7 @@ mod common;
 
 use std::error::Error;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, http::KeepAlive, rt, web};
 use twenty_webhook::{
     Receiver, WebhookEvent,
     actix_web::{EventHandler, EventRouter, WebhookMiddleware},
@@ -62,6 +62,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .service(webhooks.route(web::post().to(on_event.clone())))
             .route("/health", web::get().to(HttpResponse::Ok))
     };
-    HttpServer::new(app).shutdown_timeout(5).bind(common::listen_addr())?.run().await?;
+    let (listener, own) = common::listener()?;
+    let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled).disable_signals().shutdown_timeout(5);
+    let server = server.listen(listener)?;
+    for address in server.addrs() {
+        eprintln!("listening on http://{address}/webhooks/twenty");
+    }
+    let server = server.run();
+    let handle = server.handle();
+    rt::spawn(async move {
+        common::shutdown_signal().await;
+        common::stop_accepting(&handle, own).await;
+        handle.stop(true).await;
+    });
+    server.await?;
     Ok(())
 }

@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // No connection is kept alive: a request on an idle one, at the moment when a restart closes it,
     // would be lost.
     let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled);
-    let server = server.disable_signals().shutdown_timeout(inbox::GRACE.as_secs()).listen(common::listener()?)?;
+    let (listener, own) = common::listener()?;
+    let server = server.disable_signals().shutdown_timeout(inbox::GRACE.as_secs()).listen(listener)?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}/webhooks/twenty");
     }
@@ -42,8 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         common::shutdown_signal().await;
         // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
         inbox::stop(worker).await;
-        handle.pause().await;
-        rt::time::sleep(common::FIRST_REQUEST).await;
+        common::stop_accepting(&handle, own).await;
         handle.stop(true).await;
     });
     server.await?;

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, rt, web};
+use actix_web::{App, HttpResponse, HttpServer, http::KeepAlive, rt, web};
 use twenty_webhook::{Receiver, WebhookEvent, actix_web::WebhookMiddleware, deduplicate::MemoryStore};
 
 async fn on_event(event: WebhookEvent) -> HttpResponse {
@@ -30,8 +30,12 @@ async fn main() -> std::io::Result<()> {
         .acknowledge_within(Duration::from_millis(250));
     let for_workers = receiver.clone();
     let app = move || App::new().configure(|config| routes(config, for_workers.clone()));
+    // No connection is kept alive: a request on an idle one, at the moment when the program's end
+    // closes it, would be lost.
+    let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled);
+    let (listener, own) = common::listener()?;
     // By itself actix stops on signals, and with its workers the handlers that run on them.
-    let server = HttpServer::new(app).disable_signals().shutdown_timeout(5).bind(common::listen_addr())?;
+    let server = server.disable_signals().shutdown_timeout(5).listen(listener)?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}/webhooks/twenty");
     }
@@ -40,8 +44,7 @@ async fn main() -> std::io::Result<()> {
     rt::spawn(async move {
         common::shutdown_signal().await;
         // In this order: no new requests, then the handlers in the background, then the workers.
-        handle.pause().await;
-        rt::time::sleep(common::FIRST_REQUEST).await;
+        common::stop_accepting(&handle, own).await;
         common::drain(&receiver).await;
         handle.stop(true).await;
     });

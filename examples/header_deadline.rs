@@ -9,9 +9,10 @@
 
 mod common;
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{env, error::Error, io, sync::Arc, time::Duration};
 
 use axum::{Router, routing::post};
+use common::Accepting;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,7 +21,7 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 use twenty_webhook::{Receiver, WebhookEvent, tower::WebhookLayer};
@@ -32,39 +33,49 @@ async fn on_event(event: WebhookEvent) {
     common::print(&event);
 }
 
-/// Serves until `shutdown`. A connection is closed when the head of its first or next request is not there in time.
-async fn serve(listener: TcpListener, app: Router, head_within: Duration, shutdown: impl Future<Output = ()>) {
+/// Serves until `shutdown`. A connection is closed when the head of its request is not there in time, and after its response.
+async fn serve(
+    listener: TcpListener,
+    app: Router,
+    head_within: Duration,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     // HTTP/1 only, as Twenty speaks. `hyper_util::server::conn::auto` would wait for the first bytes without a deadline.
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(head_within);
+    server.timer(TokioTimer::new()).header_read_timeout(head_within).keep_alive(false);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accept = async {
+    let (accepting, ended) = watch::channel(());
+    let mut is_ended = ended.clone();
+    let mut listener = Accepting::new(listener, ended)?;
+    tokio::spawn(async move {
+        shutdown.await;
+        drop(accepting);
+    });
+    let accept_all = async {
+        loop {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            accepted = accept => accepted,
-            () = &mut shutdown => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            // The client has left again, or there is no file left, which may last.
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(app.clone());
-        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // How connections end is nobody's concern.
-            let _ = connection.await;
-            drop(place);
-        });
+            let Some((stream, _)) = listener.next().await else { break };
+            let service = TowerToHyperService::new(app.clone());
+            let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                // How connections end is nobody's concern.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
+    };
+    // All places may be taken, by clients who do not leave.
+    let too_late = async {
+        let _ = is_ended.changed().await;
+        sleep(common::GRACE).await;
+    };
+    tokio::select! {
+        () = accept_all => sleep(common::FIRST_REQUEST).await,
+        () = too_late => {}
     }
-    drop(listener);
-    sleep(common::FIRST_REQUEST).await;
     let _ = timeout(common::GRACE, graceful.shutdown()).await;
+    Ok(())
 }
 
 #[tokio::main]
@@ -75,7 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().route("/webhooks/twenty", post(on_event).layer(layer));
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    serve(listener, app, Duration::from_millis(head_within), common::shutdown_signal()).await;
+    serve(listener, app, Duration::from_millis(head_within), common::shutdown_signal()).await?;
     common::drain(&receiver).await;
     Ok(())
 }

@@ -15,9 +15,7 @@ use std::error::Error;
 
 use axum::{
     Router,
-    http::{HeaderValue, StatusCode, header::CONNECTION},
-    middleware::map_response,
-    response::Response,
+    http::StatusCode,
     routing::{get, post},
 };
 use common::escaped;
@@ -28,21 +26,13 @@ fn app(inbox: Inbox) -> Router {
     Router::new()
         .route("/webhooks/twenty", post(inbox).layer(WebhookLayer::new(common::verifier_from_env())))
         .route("/health", get(StatusCode::OK))
-        .layer(map_response(close))
-}
-
-/// No connection is kept alive: a request on an idle one, at the moment when a restart closes it,
-/// would be lost.
-async fn close(mut response: Response) -> Response {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let inbox = inbox::open().await?;
     let worker = inbox::start(&inbox)?;
-    let listener = TcpListener::from_std(common::listener()?)?;
+    let listener = TcpListener::from_std(common::listener()?.0)?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
     // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
     let end = async {

@@ -9,7 +9,13 @@ use std::{
     time::Duration,
 };
 
-use axum::serve::Listener;
+use actix_web::dev::ServerHandle;
+use axum::{
+    http::{HeaderValue, header::CONNECTION},
+    middleware::map_response,
+    response::Response,
+    serve::Listener,
+};
 use listenfd::ListenFd;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -45,16 +51,21 @@ pub(crate) fn listen_addr() -> String {
     std::env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned())
 }
 
-/// The socket that systemd has handed over, or a new one at [`listen_addr`].
+/// The socket that systemd has handed over, or a new one at [`listen_addr`]. A new one is returned
+/// once more, for [`stop_accepting`].
 ///
 /// A socket that was handed over stays open while the program is restarted: connections wait in it.
-pub(crate) fn listener() -> io::Result<std::net::TcpListener> {
-    let listener = match ListenFd::from_env().take_tcp_listener(0)? {
-        Some(listener) => listener,
-        None => std::net::TcpListener::bind(listen_addr())?,
+pub(crate) fn listener() -> io::Result<(std::net::TcpListener, Option<std::net::TcpListener>)> {
+    let (listener, own) = match ListenFd::from_env().take_tcp_listener(0)? {
+        Some(listener) => (listener, None),
+        None => {
+            let listener = std::net::TcpListener::bind(listen_addr())?;
+            let own = listener.try_clone()?;
+            (listener, Some(own))
+        }
     };
     listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok((listener, own))
 }
 
 /// `<event name> <record id or -> <display name or ->`
@@ -104,6 +115,7 @@ pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Resul
 }
 
 /// Serves until `end`, and finishes the requests that have begun, within [`FIRST_REQUEST`] and `grace`.
+/// No connection is kept alive.
 ///
 /// axum waits for every open connection, and a client that sends half a request head and then
 /// nothing keeps one open for as long as it likes. So the wait is bounded.
@@ -125,22 +137,62 @@ pub(crate) async fn serve_until(
         let _ = closed.await;
         sleep(grace).await;
     };
-    let listener = Accepting { address: listener.local_addr()?, listener: Some(listener), ended };
+    let listener = Accepting::new(listener, ended)?;
+    let app = app.layer(map_response(close));
     tokio::select! {
         served = axum::serve(listener, app).with_graceful_shutdown(signal).into_future() => served,
         () = too_late => Ok(()),
     }
 }
 
-/// Accepts connections until the channel is closed, and then closes the socket.
+/// No connection is kept alive: a request on an idle one, at the moment when the program's end closes
+/// it, would be lost. hyper takes this header out of an HTTP/2 response.
+async fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Accepts connections until the channel is closed, then those that already wait, and then closes the
+/// socket.
 ///
 /// The system would go on to take connections for an open socket, with requests that nobody
 /// answers. Refused, a load balancer tries the next instance. A socket of systemd's stays open: this
 /// program has only a copy of it.
-struct Accepting {
+pub(crate) struct Accepting {
     listener: Option<TcpListener>,
+    waiting: Vec<(TcpStream, SocketAddr)>,
     address: SocketAddr,
     ended: watch::Receiver<()>,
+}
+
+impl Accepting {
+    pub(crate) fn new(listener: TcpListener, ended: watch::Receiver<()>) -> io::Result<Self> {
+        Ok(Self { address: listener.local_addr()?, listener: Some(listener), waiting: Vec::new(), ended })
+    }
+
+    /// The next connection; `None` when there is none any more.
+    pub(crate) async fn next(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        if let Some(listener) = &mut self.listener {
+            tokio::select! {
+                accepted = Listener::accept(listener) => return Some(accepted),
+                _ = self.ended.changed() => self.close(),
+            }
+        }
+        self.waiting.pop()
+    }
+
+    /// Asks the system itself for what waits: tokio may not have heard of it yet.
+    fn close(&mut self) {
+        /// As many as may wait.
+        const BACKLOG: usize = 4096;
+
+        let Some(Ok(listener)) = self.listener.take().map(TcpListener::into_std) else { return };
+        let accept = || listener.accept().ok();
+        let into_tokio = |(stream, address): (std::net::TcpStream, _)| {
+            stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)).ok().map(|stream| (stream, address))
+        };
+        self.waiting = std::iter::from_fn(accept).take(BACKLOG).filter_map(into_tokio).collect();
+    }
 }
 
 impl Listener for Accepting {
@@ -148,21 +200,49 @@ impl Listener for Accepting {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        if let Some(listener) = &mut self.listener {
-            tokio::select! {
-                biased;
-                // First, so that those that already wait are not cut off.
-                accepted = Listener::accept(listener) => return accepted,
-                _ = self.ended.changed() => {}
-            }
-            self.listener = None;
+        match self.next().await {
+            Some(accepted) => accepted,
+            None => pending().await,
         }
-        pending().await
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
     }
+}
+
+/// Ends the first part of an actix-web server's life: no more connections are accepted. Those that
+/// were have [`FIRST_REQUEST`] to send their request.
+///
+/// A server that is paused leaves its socket open until it stops, and the system goes on to take
+/// connections for it, which are reset then. So the program stops the socket itself, on Linux. One of
+/// systemd's it does not: connections wait there for the next process.
+pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::TcpListener>) {
+    #[cfg(target_os = "linux")]
+    if let Some(own) = own {
+        refuse_connections(&own).await;
+    }
+    handle.pause().await;
+    sleep(FIRST_REQUEST).await;
+}
+
+/// Waits until actix-web has accepted what waits, since stopping the socket resets it. Then the system
+/// refuses connections. actix-web may log that it cannot accept.
+#[cfg(target_os = "linux")]
+async fn refuse_connections(socket: &std::net::TcpListener) {
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        net::{Shutdown, shutdown},
+    };
+
+    // Not without end: actix-web accepts nothing while it serves as many connections as it may.
+    for _ in 0..1_000 {
+        if let Ok(0) = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) {
+            break;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    let _ = shutdown(socket, Shutdown::Read);
 }
 
 /// Waits for the handlers in the background. With [`GRACE`] before it, the program ends within 20

@@ -44,15 +44,26 @@
 //!
 //! ```no_run
 //! # use std::time::Duration;
-//! # use actix_web::{HttpServer, App, rt};
 //! # use twenty_webhook::Receiver;
+//! use std::net::TcpListener;
+//!
+//! use actix_web::{App, HttpServer, http::KeepAlive, rt};
+//! # #[cfg(target_os = "linux")]
+//! use rustix::net::{Shutdown, shutdown};
+//!
 //! # async fn serve(receiver: Receiver, signal: impl Future<Output = ()> + 'static) -> std::io::Result<()> {
 //! # let app = || App::new();
-//! let server = HttpServer::new(app).disable_signals().shutdown_timeout(5).bind("127.0.0.1:3000")?.run();
+//! let listener = TcpListener::bind("127.0.0.1:3000")?;
+//! let socket = listener.try_clone()?;
+//! let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled).disable_signals().shutdown_timeout(5);
+//! let server = server.listen(listener)?.run();
 //! let handle = server.handle();
 //! rt::spawn(async move {
 //!     signal.await;
-//!     handle.pause().await; // no new connections
+//! #   #[cfg(target_os = "linux")]
+//!     let _ = shutdown(&socket, Shutdown::Read); // Linux refuses new connections
+//!     handle.pause().await; // actix-web does not try to accept any
+//!     rt::time::sleep(Duration::from_secs(1)).await; // connections that were accepted send their request
 //!     let drained = receiver.drain(Duration::from_secs(10)).await;
 //!     handle.stop(true).await;
 //! #   let _ = drained;
@@ -60,6 +71,13 @@
 //! server.await
 //! # }
 //! ```
+//!
+//! - A request on a connection that the server is closing is lost, and neither Twenty nor a proxy repeats it. So no connection is kept
+//!   alive, and one that was just accepted has a second for its request.
+//! - `pause` alone leaves the socket open: the system goes on to take connections, and resets them when the server stops. A load
+//!   balancer tries its next server only if a connection is refused. Leave `shutdown` out for a socket that systemd holds.
+//!
+//! The example `actix_receiver` also accepts the connections that wait when the signal arrives.
 //!
 //! # actix-web itself
 //!

@@ -13,7 +13,9 @@
 //! ```
 //!
 //! 1. A claim lasts for its **lease**, so a crash does not block a delivery forever. The lease
-//!    should be several times as long as the interval between renewals.
+//!    should be several times as long as the interval between renewals, and [ten times as long as
+//!    the store may take to answer](Deduplicate::lease). Otherwise two machines can handle one
+//!    delivery.
 //! 2. A completed delivery is remembered for its **time to live**, which must cover the time in
 //!    which a duplicate passes verification. A day is usual.
 //! 3. A claim has a **token**. A handler whose lease expired cannot renew, complete or release a

@@ -86,6 +86,13 @@ impl Deduplicate {
     ///
     /// While the handler runs, the claim is renewed after each third of the lease. After a crash,
     /// duplicates wait until the lease ends.
+    ///
+    /// Choose at least ten times what the store may take for an answer: for `RedisStore` its deadline,
+    /// half a second by default. The lease begins when the store records it, so it runs while the
+    /// answer is on its way. With a lease shorter than that, a claim has expired when its handler
+    /// starts, and a second machine that receives a duplicate handles it at the same time. At ten
+    /// times, the lease holds even when one renewal fails at its deadline. Add the longest time for
+    /// which a process may stand still. The default suits a store that answers within three seconds.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self

@@ -148,9 +148,13 @@ impl Receiver {
     /// - axum: wait for `axum::serve(…).with_graceful_shutdown(signal)` with a timeout, then drain.
     ///   The timeout is necessary because axum waits for every open connection, and a client can
     ///   keep one open by sending only half a request head.
-    /// - actix-web: `handle.pause().await`, drain, `handle.stop(true).await`. The order matters,
-    ///   because handlers run on the server's workers and end with them. Disable actix's own signal
-    ///   handling with `disable_signals()`, and limit the stop with `shutdown_timeout(5)`.
+    /// - actix-web: stop accepting, drain, `handle.stop(true).await`. The order matters, because
+    ///   handlers run on the server's workers and end with them. The module `actix_web` shows the
+    ///   whole pattern.
+    ///
+    /// A request on a connection that the server closes is lost, and neither Twenty nor a proxy
+    /// repeats it. To avoid that, answer each request with `Connection: close`, and wait for a
+    /// second between the end of accepting and the end of the connections. The examples do this.
     ///
     /// ```no_run
     /// use std::{future::IntoFuture, time::Duration};

@@ -42,7 +42,12 @@ fn each_test_that_it_names_is_there() {
 /// These have no file beside them. They are the code with three underscores and nothing else.
 #[test]
 fn each_test_that_the_operations_manual_names_is_there() {
-    const FILES: [&str; 3] = ["tests/process/restarts.rs", "tests/inbox/database.rs", "src/inbox/redb/tests/cuts.rs"];
+    const FILES: [&str; 4] = [
+        "tests/process/restarts.rs",
+        "tests/process/stops_under_load.rs",
+        "tests/inbox/database.rs",
+        "src/inbox/redb/tests/cuts.rs",
+    ];
 
     let text = read("docs/operations.md");
     let is_name = |code: &&str| {

@@ -8,6 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,7 @@ use crate::support::{
 const SECRET: &str = "dev-secret";
 
 /// The guide's server block, with another port and upstream, and without TLS, whose certificate is not here.
-fn configuration(directory: &Path, port: u16, upstream: SocketAddr) -> String {
+fn server_block(port: u16, upstream: SocketAddr) -> String {
     let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
     let block = guide.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
     let block: Vec<_> = block.lines().filter(|line| !line.contains("ssl_certificate")).collect();
@@ -32,29 +33,36 @@ fn configuration(directory: &Path, port: u16, upstream: SocketAddr) -> String {
     let server =
         block.replace("443 ssl", &format!("127.0.0.1:{port}")).replace("127.0.0.1:3000", &upstream.to_string());
     assert!(server.contains(&format!("proxy_pass http://{upstream};")) && !server.contains("ssl"), "{server}");
+    server
+}
+
+fn configuration(directory: &Path, http: &str) -> String {
     let path = directory.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {path}/pid; error_log {path}/error.log;\n\
-         events {{ worker_connections 64; }}\n\
+         events {{ worker_connections 256; }}\n\
          http {{ access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;\n\
-         fastcgi_temp_path {path}/fastcgi; scgi_temp_path {path}/scgi; uwsgi_temp_path {path}/uwsgi;\n{server}\n}}\n"
+         fastcgi_temp_path {path}/fastcgi; scgi_temp_path {path}/scgi; uwsgi_temp_path {path}/uwsgi;\n{http}\n}}\n"
     )
 }
 
-struct Nginx {
+pub(crate) struct Nginx {
     _process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     directory: PathBuf,
 }
 
 impl Nginx {
-    /// `None` where it is not installed.
-    async fn start(upstream: SocketAddr) -> Option<Self> {
+    /// With what `http` puts into its block `http`, given the port to listen on. `None` where nginx
+    /// is not installed.
+    pub(crate) async fn start(http: impl FnOnce(u16) -> String) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let directory = std::env::temp_dir().join(format!("twenty-webhook-nginx-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("twenty-webhook-nginx-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let file = directory.join("nginx.conf");
-        fs::write(&file, configuration(&directory, port, upstream)).unwrap();
+        fs::write(&file, configuration(&directory, &http(port))).unwrap();
         let mut command = Command::new("/usr/sbin/nginx");
         command.arg("-c").arg(&file).arg("-e").arg(directory.join("error.log")).stdin(Stdio::null());
         if !Path::new("/usr/sbin/nginx").exists() {
@@ -69,6 +77,11 @@ impl Nginx {
             sleep(Duration::from_millis(20)).await;
         }
         Some(Self { _process: process, address, directory })
+    }
+
+    /// What it wrote to its error log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("error.log")).unwrap_or_default()
     }
 }
 
@@ -88,7 +101,8 @@ async fn send(address: SocketAddr, body: &str, signed: &str) -> u16 {
 async fn deliveries_arrive_as_they_were_sent() {
     for example in ["axum_receiver", "actix_receiver"] {
         let mut program = Program::start(example, &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
-        let Some(nginx) = Nginx::start(program.address()).await else {
+        let upstream = program.address();
+        let Some(nginx) = Nginx::start(|port| server_block(port, upstream)).await else {
             println!("nginx is not installed");
             return;
         };

@@ -23,6 +23,8 @@ mod restarts;
 mod shutdown;
 #[cfg(all(target_os = "linux", feature = "actix-web"))]
 mod soak;
+#[cfg(all(target_os = "linux", feature = "actix-web", feature = "redb"))]
+mod stops_under_load;
 #[cfg(all(unix, feature = "actix-web", feature = "postgres", feature = "redb"))]
 mod storms;
 
