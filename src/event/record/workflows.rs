@@ -13,7 +13,7 @@ select! {
         Draft = "DRAFT",
         /// In use.
         Active = "ACTIVE",
-        /// Switched off.
+        /// Deactivated.
         Deactivated = "DEACTIVATED",
         /// Replaced by a newer version.
         Archived = "ARCHIVED",
@@ -55,7 +55,7 @@ standard_object! {
 }
 
 select! {
-    /// How far a workflow's run has come.
+    /// The status of a workflow's run.
     WorkflowRunStatus {
         /// Not started.
         NotStarted = "NOT_STARTED",
@@ -63,13 +63,13 @@ select! {
         Enqueued = "ENQUEUED",
         /// Running.
         Running = "RUNNING",
-        /// Ended well.
+        /// Succeeded.
         Completed = "COMPLETED",
         /// Failed.
         Failed = "FAILED",
         /// Being stopped.
         Stopping = "STOPPING",
-        /// Stopped before it ended.
+        /// Stopped.
         Stopped = "STOPPED",
     }
 }
@@ -81,7 +81,7 @@ standard_object! {
     WorkflowRun = "workflowRun" {
         /// Name.
         name: String,
-        /// When it was put into the queue.
+        /// When it was enqueued.
         #[serde(serialize_with = "write_time")]
         enqueued_at: jiff::Timestamp,
         /// When it started.
@@ -90,7 +90,7 @@ standard_object! {
         /// When it ended.
         #[serde(serialize_with = "write_time")]
         ended_at: jiff::Timestamp,
-        /// How far it has come.
+        /// Its status.
         status: WorkflowRunStatus,
         /// The workflow.
         workflow_id: Id,
