@@ -111,7 +111,7 @@ standard_object! {
 }
 
 select! {
-    /// The part that somebody has in an e-mail. Servers until autumn 2025 sent it in lower case,
+    /// The role of a participant in an e-mail. Versions until autumn 2025 sent it in lower case,
     /// which reads as `Other`.
     MessageParticipantRole {
         /// The sender.
@@ -221,7 +221,7 @@ select! {
 }
 
 standard_object! {
-    /// The recording of a call (since 2026). Its `transcript` is JSON of any form: see the raw
+    /// The recording of a call (since 2026). Its `transcript` can be any JSON: read it from the raw
     /// record.
     CallRecording = "callRecording" {
         /// Title.

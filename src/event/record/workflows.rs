@@ -25,7 +25,7 @@ standard_object! {
     Workflow = "workflow" {
         /// Name.
         name: String,
-        /// The version that was published last. Text, empty when there is none.
+        /// The version that was published last. An empty text if there is none.
         last_published_version_id: Id,
         /// The statuses of its versions.
         statuses: Vec<WorkflowStatus>,
@@ -40,7 +40,7 @@ standard_object! {
     WorkflowVersion = "workflowVersion" {
         /// Name.
         name: String,
-        /// What starts it: JSON whose form depends on the kind of trigger.
+        /// Its trigger, as JSON whose form depends on the kind of trigger.
         trigger: RawJson,
         /// What it does: JSON whose form depends on the kinds of steps.
         steps: RawJson,
@@ -75,9 +75,9 @@ select! {
 }
 
 standard_object! {
-    /// A run of a workflow: sent only to a webhook that subscribes to `workflowRun.updated` by
-    /// name. Its `output`, `state`, `context` and `stepLogs` are JSON of any form: see the raw
-    /// record.
+    /// A run of a workflow. Twenty sends it only to webhooks that subscribe to
+    /// `workflowRun.updated` by name. Its `output`, `state`, `context` and `stepLogs` can be any
+    /// JSON: read them from the raw record.
     WorkflowRun = "workflowRun" {
         /// Name.
         name: String,
