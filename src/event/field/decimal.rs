@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_numbers() {
+    fn reads_text_and_numbers() {
         for (json, text) in [(r#""0.3333333333""#, "0.3333333333"), ("-2.5", "-2.5"), ("7", "7"), ("-7", "-7")] {
             let decimal: Decimal = serde_json::from_str(json).unwrap();
             assert_eq!((decimal.as_str(), decimal.to_string().as_str()), (text, text));

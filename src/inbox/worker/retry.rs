@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_was_asked_for_is_kept_up_to_the_longest() {
+    fn a_requested_pause_is_limited_by_the_longest() {
         let policy = RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(30));
         for (asked, expected) in [(0, 0), (7, 7), (30, 30), (31, 30)] {
             let asked = Kind::RetryAfter(Duration::from_secs(asked));
