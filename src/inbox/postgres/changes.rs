@@ -1,4 +1,4 @@
-//! Ends and renewals of leases: what arrives at once shares a statement.
+//! Ends and renews leases. Those that arrive at the same time share a statement.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -20,13 +20,14 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) const BATCH: usize = 256;
 
-/// A lease that is to last from now on.
+/// A lease to renew from now on.
 pub(super) struct Renewal {
     pub(super) lease: Lease,
     pub(super) reply: oneshot::Sender<Result<bool, InboxError>>,
 }
 
-/// Ends or renewals, as the parameters of the statement `change`. Those of `take` begin with them.
+/// Ends or renewals, as the parameters of the statement `change`, which are also the first ones of
+/// `take`.
 pub(super) struct Changes {
     remember_for: i64,
     ids: Vec<i64>,
@@ -91,7 +92,7 @@ impl Changes {
         ]
     }
 
-    /// Changes the events whose leases are held, but for those that somebody else has locked.
+    /// Changes the events whose leases are held, except rows that are locked by others.
     async fn make(&self, shared: &Shared) -> Result<Changed, InboxError> {
         let rows = shared.link.query(&shared.sql.change, &self.parameters(), WITHIN).await?;
         let changed = read_leases(&rows)?;
@@ -101,10 +102,10 @@ impl Changes {
     }
 }
 
-/// What became of leases that were to end, or to be renewed.
+/// The results of ending or renewing leases.
 pub(super) struct Changed {
     pub(super) changed: HashSet<Lease>,
-    /// They are held, but somebody else had locked the rows.
+    /// Leases that are held, but whose rows are locked by others.
     pub(super) locked: HashSet<Lease>,
 }
 
@@ -126,14 +127,14 @@ impl Changed {
     }
 }
 
-/// Renews leases: those that arrive at once by one statement.
+/// Renews leases. Those that arrive at the same time share a statement.
 pub(super) async fn renew(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Renewal>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        // A lease that is in it twice is changed once.
+        // A lease that occurs twice in a batch is changed once.
         let renewed = Changes::renewals(&shared, batch.iter().map(|job| job.lease)).make(&shared).await;
         for Renewal { lease, reply } in batch.drain(..) {
-            // What is locked is renewed next time.
+            // A locked row is renewed next time.
             let is_held = |renewed: &Changed| renewed.changed.contains(&lease) || renewed.locked.contains(&lease);
             _ = reply.send(renewed.as_ref().map(is_held).map_err(Clone::clone));
         }
@@ -174,12 +175,12 @@ pub(super) fn read_lease(row: &Row) -> Result<Lease, tokio_postgres::Error> {
     Ok(Lease { event: unsigned(row.try_get(0)?), token: unsigned(row.try_get(1)?) })
 }
 
-/// The leases of this process that are in the table: those it took, and perhaps never learnt of.
+/// Reads this process's leases from the table, also those of takes that failed after their commit.
 pub(super) async fn own_leases(shared: &Shared) -> Result<Vec<Lease>, InboxError> {
     read_leases(&shared.link.query(&shared.sql.own, &[(&shared.owner, Type::INT8)], WITHIN).await?)
 }
 
-/// Gives events back that this process does not run. Returns whether there were any.
+/// Releases events that this process does not run. Returns whether there were any.
 pub(super) async fn release(shared: &Shared, leases: impl IntoIterator<Item = Lease>) -> Result<bool, InboxError> {
     let ends: Vec<_> = leases.into_iter().map(|lease| (lease, End::Release)).collect();
     Ok(!end(shared, &ends).await?.changed.is_empty())

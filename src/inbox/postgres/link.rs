@@ -1,4 +1,4 @@
-//! A connection that comes back by itself.
+//! A connection that reconnects by itself.
 
 use std::{
     error::Error as _,
@@ -29,20 +29,20 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A parameter of a statement, and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Is called with the payload of each notification.
+/// A callback for the payload of each notification.
 pub(super) type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 type Connect = dyn Fn(Listener) -> Boxed<Result<(Client, Boxed<()>), Error>> + Send + Sync;
 
-/// How to connect: to what, and with which TLS.
+/// How to connect: the server's address and the TLS connector.
 #[derive(Clone)]
 pub(in crate::inbox) struct Connector(Arc<Connect>);
 
 impl Connector {
-    /// How long a connection takes to be made.
+    /// How long connecting may take.
     const CONNECT: Duration = Duration::from_secs(5);
 
-    /// After how long a silent connection is probed, and how long the answer may take.
+    /// After how long an idle connection is probed, and how long the answer may take.
     const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
     pub(in crate::inbox) fn without_tls(url: &str) -> Result<Self, InboxError> {
@@ -65,7 +65,7 @@ impl Connector {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Self::CONNECT);
         }
-        // The defaults notice after two hours that the server is gone.
+        // With the defaults, it takes two hours to notice that the server is gone.
         if config.get_keepalives_idle() > Self::KEEP_ALIVE {
             config.keepalives_idle(Self::KEEP_ALIVE);
         }
@@ -102,7 +102,7 @@ fn parse(url: &str) -> Result<Config, InboxError> {
             Some(source) if source.starts_with("invalid value for option `") => {
                 InboxError::because(InboxErrorKind::Settings, message, source)
             }
-            // Any other text could be a part of a password with a character that has to be escaped.
+            // Other messages can quote a part of a password that contains an unescaped character.
             _ => InboxError::new(InboxErrorKind::Settings, message),
         }),
     }
@@ -116,7 +116,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Runs a statement. A connection that does not answer in time is given up.
+    /// Runs a statement. A connection that does not answer in time is closed.
     pub(super) async fn query(
         &self,
         sql: &str,
@@ -150,18 +150,18 @@ impl Session {
         self.client.is_closed() || self.driver.is_finished()
     }
 
-    /// Waits until it ends.
+    /// Waits until the connection ends.
     pub(super) async fn closed(&self) {
         // Nothing is ever sent.
         _ = self.closed.clone().changed().await;
     }
 }
 
-/// What is done with a new connection before it is used.
+/// Prepares a new connection before it is used.
 pub(super) type SetUp =
     Box<dyn for<'a> Fn(&'a Session) -> Pin<Box<dyn Future<Output = Result<(), InboxError>> + Send + 'a>> + Send + Sync>;
 
-/// A connection that is made again when it ended.
+/// A connection that is made anew after it has ended.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
@@ -169,7 +169,7 @@ struct Inner {
     connector: Connector,
     listener: Listener,
     set_up: SetUp,
-    /// Connections are made and driven here, whoever asks for them.
+    /// The runtime on which connections are made and driven, whichever runtime queries them.
     runtime: Handle,
     state: Mutex<State>,
 }
@@ -180,7 +180,7 @@ struct State {
     failed: Option<Failed>,
 }
 
-/// No connection could be made.
+/// The last failure to connect.
 struct Failed {
     error: InboxError,
     pause: Duration,
@@ -190,8 +190,8 @@ struct Failed {
 impl Link {
     const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 
-    /// Storing is tried again for 1.5 seconds, so a server that comes back should be noticed by
-    /// then.
+    /// Storing is retried for 1.5 seconds, so a server that is back should be noticed within that
+    /// time.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(connector: Connector, listener: Listener, set_up: SetUp) -> Self {
@@ -199,8 +199,8 @@ impl Link {
         Self(Arc::new(Inner { connector, listener, set_up, runtime, state: Mutex::default() }))
     }
 
-    /// The connection, made now if there is none. After a failure others fail the same way for a
-    /// while, which gets longer each time.
+    /// Returns the connection, and connects if there is none. After a failure, calls return the
+    /// same error for a while, which doubles with each failure.
     pub(super) async fn session(&self) -> Result<Arc<Session>, InboxError> {
         let mut state = self.0.state.lock().await;
         if let Some(session) = &state.session {
@@ -269,7 +269,7 @@ impl Inner {
     }
 }
 
-/// What a failure means. The server's details are left out: they can contain what is stored.
+/// Classifies an error. The server's detail is left out, because it can contain what is stored.
 pub(super) fn failure(error: &Error) -> InboxError {
     let Some(refused) = error.as_db_error() else {
         let mut text = error.to_string();
@@ -298,7 +298,7 @@ pub(super) fn failure(error: &Error) -> InboxError {
     InboxError::because(kind, message, format!("{} (SQLSTATE {code})", refused.message()))
 }
 
-/// A row that this crate did not write.
+/// The error for a row that this crate did not write.
 pub(super) fn unreadable(error: &Error) -> InboxError {
     InboxError::because(InboxErrorKind::Damaged, "a row of the inbox's table cannot be read", error.to_string())
 }

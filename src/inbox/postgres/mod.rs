@@ -1,11 +1,11 @@
 //! The inbox in a table of PostgreSQL, for several machines.
 //!
-//! There are two connections, each of which comes back by itself: one stores what arrives, the
-//! other one does everything else, and listens for what other processes store. On both, what is
-//! asked for at once shares a statement, and so a transaction and an fsync.
+//! The store has two connections, and each reconnects by itself. One stores deliveries as they
+//! arrive. The other one does everything else, and listens for notifications of other processes.
+//! Requests that arrive at the same time share a statement, and so a transaction and an fsync.
 //!
-//! Times are the server's: when something is due, when a lease ends, when a key expires. The clock
-//! of a client is in an event's time of acceptance only, and decides nothing.
+//! Due times, leases and the expiry of keys follow the server's clock. A client's clock only stamps
+//! an event's time of acceptance, and decides nothing.
 
 mod changes;
 mod link;
@@ -45,7 +45,7 @@ use setup::{PLANS, SET_UP, SET_UP_PUTS, SET_UP_WORK, migrate, set_up, warn_of_it
 pub(super) use sql::Names;
 use sql::{SERVER_CLOCK, Sql};
 
-/// A lease that ends later was given before the server's clock was set back.
+/// A lease that ends later was granted before the server's clock was set back.
 pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone, Debug)]
@@ -58,15 +58,15 @@ pub(super) struct PostgresOptions {
 pub(super) struct PgStore {
     shared: Arc<Shared>,
     puts: mpsc::Sender<PutJob>,
-    /// Bounds what waits to be put, in KiB.
+    /// Bounds the deliveries that wait to be stored, in KiB.
     queued: Arc<Semaphore>,
     renewals: mpsc::Sender<Renewal>,
-    /// One at a time.
+    /// Lets one take run at a time.
     taking: AsyncMutex<()>,
     tasks: [AbortHandle; 2],
 }
 
-/// What all tasks of a store share.
+/// The state that all tasks of a store share.
 struct Shared {
     sql: Sql,
     /// The table's name, quoted.
@@ -74,12 +74,12 @@ struct Shared {
     channel: String,
     /// For everything but puts.
     link: Link,
-    /// Names this process's leases.
+    /// Identifies this process's leases.
     owner: i64,
     bounds: Bounds,
     lease: Duration,
     work: Arc<Notify>,
-    /// Other processes are to be notified.
+    /// Asks the task [`announce`] to notify other processes.
     announce: Notify,
     /// The tokens of the leases that this process holds.
     held: Mutex<HashMap<u64, u64>>,
@@ -92,10 +92,10 @@ impl Shared {
 }
 
 impl PgStore {
-    /// How many bytes wait to be put at most, but always one event.
+    /// The most KiB that wait to be stored. A larger event waits alone.
     const MAX_QUEUED_KIB: u32 = 64 << 10;
 
-    /// How long a call takes at most that shares a statement with others.
+    /// How long a call may take that shares a statement with others.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     pub(super) async fn connect(
@@ -106,7 +106,7 @@ impl PgStore {
         Self::start(connector, options, bounds, SERVER_CLOCK).await
     }
 
-    /// `now`: where the present time comes from.
+    /// `now`: an SQL expression for the present time in milliseconds.
     async fn start(
         connector: Connector,
         options: &PostgresOptions,
@@ -118,7 +118,7 @@ impl PgStore {
         let version: Arc<str> = Sql::new(names, now).version.into();
         let putting = Link::new(connector.clone(), Arc::new(|_| {}), set_up(SET_UP_PUTS.to_owned(), &version));
         let channel = names.channel();
-        // Not guessable, and not that of any other process.
+        // Random, so that no two processes have the same.
         let owner = i64::from_be_bytes(RandomState::new().hash_one(std::process::id()).to_be_bytes());
         let work = Arc::new(Notify::new());
         let listener: Listener = {
@@ -159,12 +159,12 @@ impl PgStore {
     }
 }
 
-/// Listens whether or not anything is asked.
+/// Keeps the connection that listens open, also while nothing is queried.
 async fn stay_connected(shared: Arc<Shared>) {
     loop {
         match shared.link.session().await {
             Ok(session) => {
-                // What was stored meanwhile was announced to nobody.
+                // Notifications sent while there was no connection are lost.
                 shared.work.notify_one();
                 session.closed().await;
             }
@@ -173,7 +173,7 @@ async fn stay_connected(shared: Arc<Shared>) {
     }
 }
 
-/// Notifies other processes, once for all that was stored a moment ago.
+/// Notifies other processes, once for all events of the last few milliseconds.
 async fn announce(shared: Arc<Shared>) {
     const PAUSE: Duration = Duration::from_millis(5);
 
@@ -181,7 +181,7 @@ async fn announce(shared: Arc<Shared>) {
     loop {
         shared.announce.notified().await;
         let parameters: [link::Parameter<'_>; 2] = [(&shared.channel, Type::TEXT), (&own, Type::TEXT)];
-        // They also ask by themselves, each second.
+        // On an error, other processes still poll each second.
         _ = shared.link.query("SELECT pg_notify($1, $2)", &parameters, SET_UP).await;
         sleep(PAUSE).await;
     }
@@ -305,7 +305,7 @@ impl Drop for PgStore {
     }
 }
 
-/// Neither the URL, nor what is stored.
+/// Shows neither the URL nor what is stored.
 impl fmt::Debug for PgStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgStore").field("table", &self.shared.table).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What operators ask for, and what is forgotten by itself.
+//! Operators' commands, and the removal of expired rows.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::verify::Timestamp;
 /// How long a statement may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How many rows are searched at once for those of a record.
+/// How many rows one step searches for a record's events.
 const WINDOW: i64 = 20_000;
 
 pub(super) async fn maintain(shared: &Shared) -> Result<bool, InboxError> {
@@ -83,7 +83,7 @@ pub(super) async fn dead_letters(
             after = position;
             letters.extend(letter.map(|letter| (position, letter)));
         }
-        // Those that cannot be read are left out.
+        // Unreadable rows are left out.
         if rows.len() < missing || letters.len() >= limit {
             return Ok(letters);
         }
@@ -171,7 +171,7 @@ fn step(rows: &[Row]) -> Result<Step, InboxError> {
 pub(super) async fn erase(shared: &Shared, record: RecordKey) -> Result<u64, InboxError> {
     let rows = shared.link.query(&shared.sql.range, &[], WITHIN).await?;
     let range = rows.first().and_then(|row| Some((row.try_get(0).ok().flatten()?, row.try_get(1).ok().flatten()?)));
-    // An empty table has none.
+    // An empty table has no range.
     let Some((first, last)): Option<(i64, i64)> = range else { return Ok(0) };
     let remember_for = millis(shared.bounds.remember_for);
     let mut from = first;

@@ -1,4 +1,4 @@
-//! Puts: what arrives at once is stored by one statement.
+//! Stores deliveries: those that arrive at the same time share a statement.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,23 +19,24 @@ use super::{
 };
 use crate::deduplicate::ClaimKey;
 
-/// How many events share a statement at most.
+/// The most events that share a statement.
 pub(super) const BATCH: usize = 1024;
 
-/// How many bytes share a statement at most, but always one event.
+/// The most bytes that share a statement. A larger event has a statement of its own.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How long a statement may take. Whoever put the events waits for 3 seconds altogether.
+/// How long a statement may take. The request that delivered the event waits for 3 seconds in
+/// total.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the first count may take. Without one, nothing is stored, however often it is tried.
+/// How long the first count may take. Nothing can be stored before it has succeeded.
 const FIRST_COUNT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct PutJob {
     pub(super) event: NewEvent,
     /// In milliseconds.
     pub(super) fresh_until: i64,
-    /// What it takes up of the bound of what waits, also when nobody waits for the answer any more.
+    /// Its share of the bound on waiting bytes, held even after the caller has stopped waiting.
     pub(super) _room: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<Result<Put, InboxError>>,
 }
@@ -47,18 +48,18 @@ pub(super) struct Puts {
 }
 
 impl Puts {
-    /// How long a batch waits at most for those that were in the last one: a quarter of the time that
-    /// the last one took, and no longer than this.
+    /// How long a batch waits for the callers of the last batch: a quarter of the time that the
+    /// last batch took, and at most this long.
     const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
         let mut received = Vec::new();
         let mut pause = Duration::ZERO;
-        // Those that wait, and those that were just answered.
+        // How many callers wait or were just answered.
         let mut expected = 0;
         while !received.is_empty() || jobs.recv_many(&mut received, BATCH).await > 0 {
-            // Whoever was just answered comes with the next event at once. Without this, two halves of
-            // them would take turns, each with an fsync of its own.
+            // A caller that was just answered sends its next event at once. Without this wait, two
+            // halves of the callers would take turns, each half with an fsync of its own.
             let others = async {
                 while received.len() < expected {
                     let missing = expected.saturating_sub(received.len());
@@ -81,7 +82,7 @@ impl Puts {
                 }) {
                     batch.push(job);
                 }
-                // Whoever does not wait any longer has handled the event in another way.
+                // A caller that has stopped waiting has handled or rejected the event.
                 batch.retain(|job| !job.reply.is_closed());
                 self.put(batch).await;
             }
@@ -124,19 +125,20 @@ impl Puts {
             (&fresh_until, Type::INT8_ARRAY),
             (&events, Type::BYTEA_ARRAY),
         ];
-        // It may have happened although it failed.
+        // A statement that fails may still have been committed.
         batch.iter().for_each(|job| self.room.use_up(job));
         let rows = self.link.query(&self.shared.sql.put, &parameters, WITHIN).await?;
         keys_of(&rows)
     }
 
-    /// Answers those that there is no room for. Duplicates take no room.
+    /// Rejects events that there is no room for. Duplicates need no room.
     async fn admit(&mut self, batch: Vec<PutJob>) -> Result<Vec<PutJob>, (InboxError, Vec<PutJob>)> {
         if self.room.is_for(&batch) {
             return Ok(batch);
         }
         if let Err(error) = self.count().await {
-            // Counting takes long while many rows are not vacuumed yet. Then the last count has to do.
+            // Counting is slow while many dead rows wait for vacuum. Then the last count is used
+            // again.
             self.room.renew();
             return if self.room.is_for(&batch) { Ok(batch) } else { Err((error, batch)) };
         }
@@ -166,7 +168,7 @@ impl Puts {
         Ok(fits)
     }
 
-    /// Counts what is there.
+    /// Counts the events and bytes in the table.
     async fn count(&mut self) -> Result<(), InboxError> {
         let within = if self.room.counted_at.is_some() { WITHIN } else { FIRST_COUNT_WITHIN };
         let rows = self.link.query(&self.shared.sql.held, &[], within).await?;
@@ -178,7 +180,7 @@ impl Puts {
     }
 }
 
-/// Takes what has arrived by now.
+/// Receives the jobs that have already arrived.
 fn receive_more(jobs: &mut mpsc::Receiver<PutJob>, received: &mut Vec<PutJob>) {
     while let Some(job) = (received.len() < BATCH).then(|| jobs.try_recv().ok()).flatten() {
         received.push(job);
@@ -210,8 +212,8 @@ fn full() -> InboxError {
     )
 }
 
-/// How much may be stored before all is counted again. Counting takes long when there is much, and
-/// other processes store, too.
+/// How much may be stored before the table is counted again. Counting a large table is slow, and
+/// other processes store events, too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     events: u64,
@@ -220,7 +222,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// For how long a count is good.
+    /// How long a count is used.
     const GOOD_FOR: Duration = Duration::from_secs(10);
 
     pub(super) const fn unknown() -> Self {
@@ -235,7 +237,7 @@ impl Room {
         };
     }
 
-    /// Makes an old count good for as long again.
+    /// Uses an old count for as long again.
     fn renew(&mut self) {
         self.counted_at = self.counted_at.map(|_| Instant::now());
     }

@@ -11,12 +11,12 @@ use super::{
     sql::{Names, VERSION},
 };
 
-/// How long a statement of setting up may take. A migration waits for that of another process.
+/// How long a statement of the set-up may take. A migration waits for the one of another process.
 pub(super) const SET_UP: Duration = Duration::from_secs(10);
 
-/// What a connection needs whatever the database's defaults are: commits are on disk when they are
-/// answered, statements meet each other's rows one by one, and none is compiled, which takes longer
-/// than to run it.
+/// The settings of a connection, whatever the database's defaults are: a commit is answered when it
+/// is on disk, transactions are `read committed`, and statements are not compiled, because
+/// compiling takes longer than running them.
 macro_rules! set_up {
     ($timeout:literal) => {
         concat!(
@@ -31,12 +31,12 @@ macro_rules! set_up {
 pub(super) const SET_UP_PUTS: &str = set_up!("10s");
 pub(super) const SET_UP_WORK: &str = set_up!("60s");
 
-/// Each statement of a worker has an index whose order is the one that it needs. While the server's
-/// statistics are old, it would rather read all that is due, and sort it.
+/// Each statement of a worker has an index in the order that it needs. While its statistics are
+/// old, the planner would prefer to read and sort all due rows.
 pub(super) const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off";
 
-/// Prepares a connection, and refuses a table of another version: it may have been migrated while
-/// there was none.
+/// Prepares a connection, and rejects a table of another version: it may have been migrated while
+/// there was no connection.
 pub(super) fn set_up(statements: String, version: &Arc<str>) -> SetUp {
     let version = Arc::clone(version);
     let statements: Arc<str> = statements.into();
@@ -63,7 +63,7 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
     }
 }
 
-/// Warns when the server does not write what it commits, or does not repair what a power cut left.
+/// Warns when the server's settings risk losing committed events in a power cut.
 pub(super) async fn warn_of_its_settings(session: &Session) -> Result<(), InboxError> {
     const OFF: &str =
         "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";
@@ -74,8 +74,8 @@ pub(super) async fn warn_of_its_settings(session: &Session) -> Result<(), InboxE
     Ok(())
 }
 
-/// Creates the table, if it is missing. A database in which it is there is not changed, so that a
-/// user who may create nothing can use it.
+/// Creates the table if it is missing. An existing table is not changed, so that a user without the
+/// permission to create tables can use it.
 pub(super) async fn migrate(
     connector: &Connector,
     names: &Names,

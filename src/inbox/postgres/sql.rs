@@ -11,9 +11,9 @@
 //! | dead | 4 | when it died |
 //! | completed: only its key is kept | 5 | when its key expires |
 //!
-//! Times are milliseconds of the server's clock. Statements are sent with the types of their
-//! parameters and are planned each time: a plan that was made while the table was empty would be
-//! wrong for a long time, and a statement that was prepared does not survive a reconnect.
+//! Times are milliseconds of the server's clock. Statements are not prepared, but planned each
+//! time: a plan from the time when the table was empty would be wrong for long, and prepared
+//! statements do not survive a reconnect.
 
 use sha2::{Digest, Sha256};
 
@@ -29,17 +29,17 @@ pub(super) const VERSION: i32 = 1;
 /// The server's clock. It does not change within a statement, so that an index can be used.
 pub(super) const SERVER_CLOCK: &str = "(extract(epoch FROM now()) * 1000)::bigint";
 
-/// How many rows a step of forgetting, redriving or purging changes.
+/// How many rows one step of forgetting, redriving or purging changes.
 pub(super) const FORGET: usize = 500;
 pub(super) const STEP: usize = 100;
 
-/// How many leases that ran out, or due times that are too far away, are corrected at once.
+/// How many expired leases, or due times too far in the future, are corrected at once.
 const CORRECT: usize = 1_000;
 
 /// How many remembered keys are counted one by one.
 pub(super) const COUNTED: u64 = 100_000;
 
-/// The names that the user chose.
+/// The names of schema and table that the user chose.
 #[derive(Clone, Debug)]
 pub(in crate::inbox) struct Names {
     pub(in crate::inbox) schema: Box<str>,
@@ -50,7 +50,7 @@ impl Names {
     /// PostgreSQL cuts longer names.
     const MAX_LEN: usize = 63;
 
-    /// What is put behind the table's name for its version and its indexes.
+    /// The longest suffix of the table's name, in the names of its indexes and its version table.
     const LONGEST_SUFFIX: &str = "_version";
 
     pub(super) fn check(&self) -> Result<(), InboxError> {
@@ -64,7 +64,7 @@ impl Names {
         Err(InboxError::new(InboxErrorKind::Settings, message))
     }
 
-    /// The whole migration, for those who run it themselves.
+    /// The whole migration, for users who run it themselves.
     pub(in crate::inbox) fn by_hand(&self) -> Result<String, InboxError> {
         self.check()?;
         Ok(self.create_schema() + &self.migration())
@@ -85,7 +85,7 @@ impl Names {
         format!("twenty_inbox_{:016x}", u64::from_be_bytes(self.digest()))
     }
 
-    /// The advisory lock that one migration at a time holds.
+    /// The advisory lock that a migration holds, so that one runs at a time.
     pub(super) fn lock(&self) -> i64 {
         i64::from_be_bytes(self.digest())
     }
@@ -127,7 +127,7 @@ INSERT INTO {version} (version) SELECT {VERSION} WHERE NOT EXISTS (SELECT FROM {
     }
 }
 
-/// An identifier that can contain anything.
+/// Quotes an identifier, which can contain any character.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -274,20 +274,20 @@ impl Sql {
     }
 }
 
-/// What a row of [`Sql::candidates`] is.
+/// The kinds of rows that [`Sql::candidates`] returns.
 pub(super) mod candidate {
     pub(in super::super) const READY: i16 = 0;
     /// Delayed, and due.
     pub(in super::super) const DUE: i16 = 1;
-    /// Running, taken by this process, which does not know of it.
+    /// Running, with a lease of this process that the process does not know of.
     pub(in super::super) const LEAKED: i16 = 2;
     /// The first suspect.
     pub(in super::super) const SUSPECT: i16 = 3;
     /// The next one that is not due yet.
     pub(in super::super) const NEXT: i16 = 4;
-    /// There are leases that ran out.
+    /// Some leases have expired.
     pub(in super::super) const LOST: i16 = 5;
-    /// There are due times that are too far away.
+    /// Some due times are too far in the future.
     pub(in super::super) const FAR: i16 = 6;
 }
 

@@ -1,8 +1,8 @@
-//! Takes: which events run next.
+//! Takes the events that run next.
 //!
-//! One statement reads the candidates without a lock, the events are chosen here, and a second
-//! statement takes those of them that no other process took meanwhile. The second one also ends
-//! what is done, so that both share an fsync.
+//! The first statement reads candidates without a lock, and this module chooses among them. The
+//! second statement takes the chosen events, except those that another process has taken meanwhile.
+//! It also ends the events that are done, so that both share an fsync.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -25,14 +25,20 @@ use super::{
 /// How long a statement may take.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// How many events are looked at in search of one whose record is not busy.
+/// The most candidates that are read in search of events whose records are not busy.
 const LOOK_AT: usize = 10_000;
 
-/// How often leases are recovered, or times corrected, or other events chosen because another
-/// process was faster, within one take.
+/// The fewest candidates that are read.
+const FEWEST: usize = 8;
+
+/// By which factor more candidates are read when too many of them belong to busy records.
+const WIDER: usize = 16;
+
+/// How often one take starts over, because leases were recovered, times were corrected, or another
+/// process took the chosen events.
 const ROUNDS: usize = 20;
 
-/// What a worker can choose from.
+/// The events that a worker can choose from.
 #[derive(Default)]
 struct Candidates {
     ready: Vec<(u64, RecordKey)>,
@@ -44,8 +50,8 @@ struct Candidates {
     is_far: bool,
 }
 
-/// What was granted in a take that is not answered yet. A take that fails, or that nobody waits for
-/// any more, forgets it; then the next one finds it, and gives it back.
+/// The leases of a take that has not returned yet. If the take fails or is dropped, they are
+/// forgotten; the next take finds them in the table and releases them.
 struct Granted<'a> {
     shared: &'a Shared,
     leases: Vec<Lease>,
@@ -82,9 +88,9 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
         return Ok(taken);
     }
     let mut busy = take.busy.clone();
-    // What another process took while it was being chosen.
+    // Events that another process took after they were chosen.
     let mut gone = HashSet::new();
-    let mut window = take.limit.saturating_mul(4).max(64);
+    let mut window = take.limit.saturating_mul(2).max(FEWEST);
     for _ in 0..ROUNDS {
         let found = candidates(shared, take, window).await?;
         if repair(shared, take, &found).await? {
@@ -100,12 +106,12 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
             choose(take, slots, missing, &found, &gone, &mut busy, &mut left_busy)
         };
         if chosen.len() < missing && !take.alone && !is_seen_whole && window < LOOK_AT {
-            // Those that were chosen are chosen again.
+            // The next round chooses from the start.
             busy.clone_from(&take.busy);
             busy.extend(
                 taken.events.iter().map(|taken| taken.event.record).filter(|record| *record != RecordKey::NONE),
             );
-            window = LOOK_AT;
+            window = window.saturating_mul(WIDER).min(LOOK_AT);
             continue;
         }
         taken.next_due = found.next_due;
@@ -121,15 +127,15 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
         window = window.saturating_add(gone.len()).min(LOOK_AT);
     }
     if !take.ends.is_empty() {
-        // There was something to put right each time.
+        // Each round had something to repair.
         let changed = changes::end(shared, &take.ends).await?;
         note_ends(take, &mut taken, changed);
     }
     Ok(taken)
 }
 
-/// Whether something was put right, so that there are other candidates now. Rows that somebody else
-/// has locked stay as they are.
+/// Recovers expired leases and corrects times. Returns whether anything changed, so that the
+/// candidates have to be read again. Rows that are locked by others are left as they are.
 async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool, InboxError> {
     let mut is_any = false;
     if found.is_far {
@@ -146,7 +152,7 @@ async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool
     Ok(is_any)
 }
 
-/// Makes events ready whose leases ran out. Returns whether there were any.
+/// Makes events ready whose leases have expired. Returns whether there were any.
 pub(super) async fn recover(shared: &Shared) -> Result<bool, InboxError> {
     let held = held(shared);
     let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
@@ -157,7 +163,7 @@ fn longest(take: &Take) -> i64 {
     millis(take.longest_delay)
 }
 
-/// Of any process.
+/// The longest lease of any process.
 fn longest_lease(shared: &Shared) -> i64 {
     millis(shared.lease.max(super::LONGEST_LEASE))
 }
@@ -204,7 +210,7 @@ fn read_candidate(row: &Row) -> Result<(i16, u64, i64, u64, RecordKey), tokio_po
     Ok((row.try_get(0)?, unsigned(row.try_get(1)?), row.try_get(2)?, unsigned(row.try_get(3)?), record))
 }
 
-/// Fills slots, each with a ready or a delayed event first, as the slot prefers.
+/// Chooses an event for each slot: a ready or a delayed one first, as the slot prefers.
 fn choose(
     take: &Take,
     first_slot: u64,
@@ -238,7 +244,7 @@ fn choose(
     chosen
 }
 
-/// Ends what is done, and takes the chosen events that are still free. Returns how many.
+/// Ends what is done, and takes the chosen events that are still free. Returns how many it took.
 async fn end_and_grant(
     shared: &Shared,
     take: &mut Take,
@@ -270,7 +276,7 @@ async fn end_and_grant(
     changes::note(shared, &take.ends, &changed);
     note_ends(take, taken, changed);
     let count = granted.len();
-    // In the order in which they were chosen.
+    // Events start in the order in which they were chosen.
     let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
     granted.sort_by_key(|(lease, ..)| place(lease.event));
     for (lease, attempts, interruptions, event) in granted {
@@ -282,7 +288,7 @@ async fn end_and_grant(
     Ok(count)
 }
 
-/// Notes which ends changed something; other rounds have none.
+/// Notes which ends changed something. Later rounds of the take have no ends.
 fn note_ends(take: &mut Take, taken: &mut Taken, Changed { changed, locked }: Changed) {
     for (lease, end) in take.ends.drain(..) {
         let is_held = changed.contains(&lease);
@@ -308,7 +314,7 @@ fn read_row(row: &Row) -> Result<Read, tokio_postgres::Error> {
     Ok(Read::Granted((lease, count(row, 2)?, count(row, 3)?, event.map(Bytes::copy_from_slice))))
 }
 
-/// A count that is never negative.
+/// Reads a count, which is never negative.
 pub(super) fn count(row: &Row, index: usize) -> Result<u32, tokio_postgres::Error> {
     Ok(u32::try_from(row.try_get::<_, i32>(index)?).unwrap_or_default())
 }
