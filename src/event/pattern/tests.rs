@@ -38,7 +38,7 @@ fn patterns_match_the_documented_events() {
 }
 
 #[test]
-fn the_most_exact_pattern_wins_in_any_order() {
+fn the_most_specific_pattern_wins_in_any_order() {
     for (name, patterns) in [("person.created", &RECORD[..]), ("metadata.view.created", &METADATA)] {
         let name = EventName::new(name);
         for most_exact in 0..patterns.len() {
