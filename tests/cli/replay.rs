@@ -30,7 +30,7 @@ fn replays_as_captured_or_signed_anew() {
         assert_eq!(request.header("captured-at"), None);
     }
 
-    // Captured long ago: refused as it is, taken when signed anew.
+    // Captured long ago: rejected as it is, accepted when signed anew.
     let old = fs::read_to_string(files[0]).unwrap();
     let (before, after) = old.split_once("x-twenty-webhook-timestamp: ").unwrap();
     let old = directory.file(
@@ -60,7 +60,7 @@ fn nothing_is_sent_when_a_capture_cannot_be_read() {
 
 /// Whatever is in a capture: an answer or a message, and no panic (`run` looks for it).
 #[test]
-fn heads_of_any_size_are_sent_or_refused() {
+fn heads_of_any_size_are_sent_or_rejected() {
     let directory = Directory::new();
     let upstream = Upstream::start(200, Duration::ZERO);
     let distinct = |count| (0..count).map(|number| format!("x-{number}: a\n")).collect::<String>();

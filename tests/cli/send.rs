@@ -166,7 +166,7 @@ fn when_it_is_interrupted_it_tells_how_it_went() {
 }
 
 #[test]
-fn forgeries_are_refused() {
+fn forgeries_are_rejected() {
     let (mut program, url) = listen(&["--format", "json"]);
     for forgery in Forgery::ALL {
         let done = run(&["send", "person.created", "--to", &url, "--forge", forgery.as_str()]);

@@ -87,6 +87,21 @@ fn help_shows_examples_and_no_secret() {
     assert_eq!(run(&["--version"]).output, concat!("twenty-webhook ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
+/// The build of the README's first commands.
+#[cfg(not(any(feature = "postgres", feature = "redb")))]
+#[test]
+fn without_a_store_inbox_says_which_features_to_build_with() {
+    for arguments in [&["inbox"][..], &["inbox", "--help"], &["inbox", "list", "twenty-inbox.redb", "--format", "json"]]
+    {
+        let done = run(arguments);
+        assert!(done.code == 2 && done.log.starts_with("error: this build has no inbox"), "{done:?}");
+        for features in ["--features cli,redb", "--features cli,postgres"] {
+            assert!(done.log.contains(features), "{done:?}");
+        }
+    }
+    assert!(run(&["--help"]).output.contains("inbox"));
+}
+
 #[test]
 fn completions_for_each_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

@@ -365,7 +365,7 @@ mod tests {
 
     /// A head has a bound, so what is held of it is a small multiple of the file.
     #[test]
-    fn long_heads_are_refused_before_they_fill_the_memory() {
+    fn long_heads_are_rejected_before_they_fill_the_memory() {
         const LEN: usize = 8 << 20;
         let wide = format!("x: {}\n", "y".repeat(MAX_HEAD));
         for line in

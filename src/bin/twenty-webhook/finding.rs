@@ -3,7 +3,7 @@
 use serde::Serialize;
 use twenty_webhook::diagnose::{Cause, Diagnosis};
 
-use crate::output::shortened;
+use crate::{formats::Loss, output::shortened};
 
 /// One reason, and what to do about it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +22,23 @@ const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers
 /// Whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
+}
+
+/// All findings about a captured delivery. What its file has certainly lost comes first, what it may have
+/// lost comes last, and in both cases the secret is not blamed.
+pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>) -> Vec<Finding> {
+    let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
+    let blame = Cause::Unexplained.to_string();
+    let mut findings = all(method, diagnosis);
+    findings.retain(|finding| !is_damaged || finding.cause != blame);
+    if let Some(Loss { is_certain, what, advice }) = loss {
+        let tool =
+            diagnosis.causes().iter().find(|cause| matches!(cause, Cause::TestTool { .. })).map(Cause::to_string);
+        let before_tool = findings.iter().position(|finding| tool.as_ref() == Some(&finding.cause));
+        let at = if is_certain { 0 } else { before_tool.unwrap_or(findings.len()) };
+        findings.insert(at, Finding { cause: what.to_owned(), advice });
+    }
+    findings
 }
 
 /// All findings, the first to look at first. The library does not see the method, so its guesses

@@ -97,6 +97,13 @@ enum Command {
     Doctor(doctor::Doctor),
     #[cfg(any(feature = "postgres", feature = "redb"))]
     Inbox(inbox::InboxCommand),
+    /// Show what a durable inbox holds (not in this build: it needs the feature redb or postgres).
+    #[cfg(not(any(feature = "postgres", feature = "redb")))]
+    #[command(disable_help_flag = true)]
+    Inbox {
+        #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
+        _arguments: Vec<std::ffi::OsString>,
+    },
     /// Print a script that makes a shell complete this tool's commands and options.
     #[command(after_help = "Examples:\n  source <(twenty-webhook completions bash)\n  \
                             twenty-webhook completions fish > ~/.config/fish/completions/twenty-webhook.fish")]
@@ -119,6 +126,11 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(any(feature = "postgres", feature = "redb"))]
         Command::Inbox(inbox) => inbox.run(),
+        #[cfg(not(any(feature = "postgres", feature = "redb")))]
+        Command::Inbox { .. } => Err(Failure::new(
+            "this build has no inbox: install the tool with the feature of your inbox's store, in a clone with \
+             `cargo install --path . --features cli,redb` for a file or `--features cli,postgres` for PostgreSQL",
+        )),
         Command::Completions { shell } => completions(shell),
     };
     done.unwrap_or_else(|failure| {

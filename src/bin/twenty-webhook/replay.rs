@@ -62,7 +62,7 @@ impl Replay {
         let hint = if self.resign {
             "compare the secrets"
         } else {
-            "receivers refuse what was signed more than 5 minutes ago: --resign signs it as of now"
+            "receivers reject what was signed more than 5 minutes ago: --resign signs it as of now"
         };
         batch::post(&self.to, NonZeroUsize::MIN, count, deliveries, Some(hint))
     }

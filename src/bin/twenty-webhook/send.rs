@@ -80,7 +80,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = input::positive)]
     concurrency: NonZeroUsize,
 
-    /// Send what a receiver must refuse
+    /// Send what a receiver must reject
     #[arg(long, value_name = "HOW", value_parser = forgery())]
     forge: Option<Forgery>,
 

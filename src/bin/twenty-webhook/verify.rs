@@ -15,7 +15,7 @@ use twenty_webhook::{
 use crate::{
     capture::Capture,
     finding::{self, Finding, is_post},
-    formats::{self, Delivery, Names, NotFound},
+    formats::{self, Delivery, Loss, Names, NotFound},
     input,
     output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
     secrets::SecretOptions,
@@ -108,14 +108,13 @@ impl Verify {
                 (diagnosis, capture.body) = (other, body);
             }
         }
-        let mut report = told(&capture.method, &diagnosis);
+        let is_open = diagnosis.verdict().is_err() && !explains(&diagnosis);
+        let lost = lost.or_else(|| may_have_dots(&capture, &diagnosis).then_some(DOTS)).filter(|_| is_open);
+        let mut report = told(&capture.method, &diagnosis, lost);
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
             report += &tell(verified);
-        }
-        if let Some(lost) = lost.filter(|_| verified.is_err()) {
-            report += &wrapped("note: ", lost);
         }
         notes.push(format!("judged as of {}{reason}", time::told(now)));
         for note in notes {
@@ -196,8 +195,22 @@ fn explains(diagnosis: &Diagnosis) -> bool {
     !diagnosis.causes().iter().any(is_open)
 }
 
+const DOTS: Loss = Loss {
+    is_certain: false,
+    what: "the body has several dots in a row and no character beyond ASCII",
+    advice: "Text that Wireshark and other tools save as ASCII has a dot for every other byte. If this was \
+             saved so, capture the raw bytes. Otherwise copy the secret from this webhook in Twenty again.",
+};
+
+/// Whether dots may stand for other bytes. What `listen --save` writes has all bytes.
+fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
+    let body = &capture.body;
+    let is_unexplained = diagnosis.causes().contains(&Cause::Unexplained);
+    is_unexplained && capture.captured_at.is_none() && body.is_ascii() && body.windows(2).any(|pair| pair == b"..")
+}
+
 /// The verdict in its colour, and what is to be done about it.
-fn told(method: &str, diagnosis: &Diagnosis) -> String {
+fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>) -> String {
     let mut told = match diagnosis.verdict() {
         Ok(()) if is_post(method) => {
             format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies"))
@@ -209,7 +222,7 @@ fn told(method: &str, diagnosis: &Diagnosis) -> String {
         ),
         Err(error) => format!("{}: {error}\n", styled(style::BAD, "does not verify")),
     };
-    let findings = diagnosis.verdict().err().map(|_| finding::all(method, diagnosis)).unwrap_or_default();
+    let findings = diagnosis.verdict().err().map(|_| finding::of_capture(method, diagnosis, lost)).unwrap_or_default();
     for (Finding { cause, advice }, number) in findings.iter().zip(1..) {
         let name = wrapped(&format!("{number}. "), &harmless_line(cause));
         told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", advice));

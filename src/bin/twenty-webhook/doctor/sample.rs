@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgery_must_be_refused() {
+    fn a_forgery_must_be_rejected() {
         let answered = |status| {
             judge_forged(Ok(Answer { status, latency: Duration::ZERO, location: None, body: Vec::new(), date: None })).0
         };

@@ -1,6 +1,9 @@
 //! Where a body ends, and how it is encoded in a file.
 
-use super::text::{is_request_line, line_at};
+use super::{
+    literal,
+    text::{is_request_line, line_at},
+};
 
 /// Reads UTF-16. `None` when the file is another text.
 pub(super) fn from_utf16(file: &[u8]) -> Option<String> {
@@ -48,6 +51,8 @@ pub(super) fn end(text: &[u8]) -> Option<usize> {
 pub(super) fn is_separator(line: &[u8]) -> bool {
     let starts = |start: &[u8]| line.starts_with(start);
     starts(b"###")
+        || starts(b"---request end---")
+        || starts(b"---response ")
         || starts(b"```")
         || starts(b"~~~")
         || starts(b"* ")
@@ -57,6 +62,7 @@ pub(super) fn is_separator(line: &[u8]) -> bool {
         || starts(b"} [")
         || starts(b"< {%")
         || starts(b"> {%")
+        || matches!(line, [b'-' | b'=' | b'*' | b'_', _, _, ..]) && line.iter().all(|byte| line.first() == Some(byte))
         || is_status(line)
         || is_request_line(line).is_some()
 }
@@ -123,6 +129,9 @@ pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
     if !says_base64 && (plain.starts_with(b"{") || plain.is_empty()) {
         return vec![text.to_vec()];
     }
+    if let Some(bytes) = literal::bytes(text) {
+        return vec![bytes, text.to_vec()];
+    }
     let decoded = base64(text)
         .filter(|decoded| says_base64 || is_body(decoded))
         .or_else(|| hex(text).filter(|decoded| is_body(decoded)));
@@ -178,37 +187,30 @@ pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
     (high.is_none() && !decoded.is_empty()).then_some(decoded)
 }
 
-/// JSON without the white space between its tokens, as JavaScript writes it.
-pub(super) fn compact(json: &str) -> Vec<u8> {
+/// JSON without the white space between its tokens; and its strings with the escapes that JavaScript
+/// writes, if they are `rewritten`.
+pub(super) fn compact(json: &str, rewritten: bool) -> Vec<u8> {
     let mut compact = Vec::with_capacity(json.len());
-    let (mut is_inside, mut is_escaped) = (false, false);
-    for byte in json.bytes() {
-        if is_inside || !byte.is_ascii_whitespace() {
-            compact.push(byte);
+    let mut rest = json;
+    while let Some(start) = rest.find('"') {
+        let (before, string) = rest.split_at(start);
+        compact.extend(before.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        let mut is_escaped = false;
+        let is_end = |byte: u8| {
+            let is_end = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            is_end
+        };
+        let len = string.bytes().skip(1).position(is_end).and_then(|at| at.checked_add(2)).unwrap_or(string.len());
+        let (string, after) = string.split_at(len);
+        let has_escapes = rewritten && string.contains('\\');
+        let text = if has_escapes { serde_json::from_str::<String>(string).ok() } else { None };
+        match text.and_then(|text| serde_json::to_vec(&text).ok()) {
+            Some(written) => compact.extend(written),
+            None => compact.extend_from_slice(string.as_bytes()),
         }
-        is_inside ^= byte == b'"' && !is_escaped;
-        is_escaped = is_inside && byte == b'\\' && !is_escaped;
+        rest = after;
     }
+    compact.extend(rest.bytes().filter(|byte| !byte.is_ascii_whitespace()));
     compact
-}
-
-/// What a text looks like, for a message.
-pub(super) fn kind(text: &[u8]) -> &'static str {
-    let has = |part: &str| find(text, part.as_bytes()).is_some();
-    let start = text.trim_ascii_start();
-    if start.starts_with(b"<") {
-        "HTML or XML"
-    } else if start.starts_with(b"\x0a\x0d\x0d\x0a") || start.starts_with(b"\xd4\xc3\xb2\xa1") {
-        "a packet capture (export it from Wireshark as JSON, or follow its HTTP stream)"
-    } else if has("=> Send header") || has("> POST ") {
-        "curl's output"
-    } else if start.starts_with(b"curl ") {
-        "a curl command"
-    } else if has("INIT_START") || has("RequestId") {
-        "a CloudWatch log"
-    } else if has("HTTP/1.") || has("HTTP/2") {
-        "an HTTP request or a server's log"
-    } else {
-        "text"
-    }
 }

@@ -1,10 +1,14 @@
 //! curl's commands, and what `--trace` and `--trace-ascii` write.
 
-use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body, text::line_at};
+use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, text::line_at};
 use crate::capture::{Capture, header};
 
-const DOTS: &str = "curl's --trace-ascii writes a dot for every byte that is not ASCII, so the body is unknown if it had \
-                    any. Capture with --trace, which writes all bytes, before you look at the secret.";
+const DOTS: Loss = Loss {
+    is_certain: false,
+    what: "curl's --trace-ascii writes a dot for every byte that is not ASCII",
+    advice: "The body is unknown if it had any. Capture with --trace, which writes all bytes, before \
+             you look at the secret.",
+};
 
 /// The commands in a text, with their headers and their data.
 pub(super) fn commands(text: &[u8], names: &Names) -> Found {

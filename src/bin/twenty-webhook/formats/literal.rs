@@ -1,7 +1,7 @@
 //! Objects as programs print them: `console.log` of Node.js, `print` of Python, with single quotes
 //! and bare names. They are written as JSON, and read as that.
 
-use super::{Found, Names, json};
+use super::{Found, Loss, Names, json};
 
 /// The objects in a text.
 pub(super) fn objects(text: &[u8], names: &Names) -> Found {
@@ -11,8 +11,20 @@ pub(super) fn objects(text: &[u8], names: &Names) -> Found {
         return Found::default();
     }
     let json = to_json(text);
-    json::embedded(json.as_bytes(), names)
+    let mut found = json::embedded(json.as_bytes(), names);
+    let marks = ["[Object]", "[Array]", "[Circular", " more characters", " more items", " more bytes>"];
+    if marks.into_iter().any(|mark| text.contains(mark)) {
+        found.deliveries.iter_mut().for_each(|delivery| delivery.lost = Some(SHORTENED));
+    }
+    found
 }
+
+const SHORTENED: Loss = Loss {
+    is_certain: true,
+    what: "the program that printed the body left out parts of it, such as [Object]",
+    advice: "console.log shows two levels of objects and shortens long texts. Print the raw body, or \
+             JSON.stringify of the parsed one, before you look at the secret.",
+};
 
 /// Writes literals of JavaScript and Python as JSON; other text stays about as it is.
 fn to_json(text: &str) -> String {
@@ -82,10 +94,15 @@ fn to_json(text: &str) -> String {
 /// A string up to its quote, without escapes; and what comes after it.
 fn string(text: &str, quote: char) -> (String, &str) {
     let mut string = String::new();
+    // Whether characters that are not ASCII were written as escapes, and whether they were as they are.
+    let (mut has_escaped, mut has_plain) = (false, false);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
-            c if c == quote => return joined(string, chars.as_str(), quote),
+            c if c == quote => {
+                let string = if has_escaped && !has_plain { of_bytes(string) } else { string };
+                return joined(string, chars.as_str(), quote);
+            }
             '\n' if quote != '`' => break,
             '\\' => match chars.next() {
                 Some('n') => string.push('\n'),
@@ -98,18 +115,47 @@ fn string(text: &str, quote: char) -> (String, &str) {
                     match c {
                         Some(c) => {
                             string.push(c);
+                            has_escaped |= !c.is_ascii();
                             chars = chars.as_str().get(len..).unwrap_or_default().chars();
                         }
                         None => string.extend(['\\', kind]),
                     }
                 }
+                // A byte, as C writes it.
+                Some(c @ '0'..='7') => {
+                    let digits =
+                        chars.as_str().get(..2).filter(|digits| digits.bytes().all(|b| (b'0'..=b'7').contains(&b)));
+                    let byte = digits.and_then(|digits| u8::from_str_radix(&format!("{c}{digits}"), 8).ok());
+                    string.push(byte.map_or(c, char::from));
+                    if byte.is_some() {
+                        has_escaped |= byte.is_some_and(|byte| !byte.is_ascii());
+                        chars = chars.as_str().get(2..).unwrap_or_default().chars();
+                    }
+                }
                 Some(c) => string.push(c),
                 None => {}
             },
-            c => string.push(c),
+            c => {
+                has_plain |= !c.is_ascii();
+                string.push(c);
+            }
         }
     }
     (string, chars.as_str())
+}
+
+/// The bytes of a text such as `b'{…}'`, as Python and Rust print them.
+pub(super) fn bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(text).ok()?.trim().strip_prefix('b')?;
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let (string, rest) = string(text.get(1..)?, quote);
+    rest.is_empty().then(|| string.into_bytes())
+}
+
+/// `b'Zo\\xc3\\xab'`: each escape is a byte of UTF-8, and no character.
+fn of_bytes(string: String) -> String {
+    let bytes: Option<Vec<u8>> = string.chars().map(|c| u8::try_from(c).ok()).collect();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(string)
 }
 
 /// Node.js breaks long strings: `'a' +` and the rest in the next line.

@@ -1,7 +1,7 @@
 //! Lines of access logs. Their formats are free, so timestamp, signature and body are found by
 //! their shapes, and the verdict shows whether they belong together.
 
-use super::{Delivery, Found, MAX_DELIVERIES, Names, body, json::end_of_value, text::line_at};
+use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, text::line_at};
 
 /// The deliveries in lines that have one signature, a timestamp and a body.
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
@@ -29,7 +29,7 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
 /// The one delivery in a text of an unknown format, such as what a program prints or a row of a table.
 pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
-    if text.len() > MAX_TEXT || names_in(text, names).is_none() {
+    if text.len() > MAX_TEXT || !names_in(text, names) {
         return found;
     }
     let Some((signature, timestamp)) = shapes(text) else { return found };
@@ -61,14 +61,17 @@ fn readings(body: &[u8]) -> Vec<Vec<u8>> {
 
 const MAX_TEXT: usize = 1 << 20;
 
-const BY_SHAPES: &str = "The format is unknown: headers and body were found by their shapes, and the body may have the format's \
-                         escapes. Capture the raw body before you look at the secret.";
+const BY_SHAPES: Loss = Loss {
+    is_certain: false,
+    what: "the format is unknown: headers and body were found by their shapes",
+    advice: "The body may have the format's escapes. Capture the raw body before you look at the secret.",
+};
 
 /// Whether one of the headers' names is in a text.
-fn names_in(text: &[u8], names: &Names) -> Option<()> {
+pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let mut words = text.split(|byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok());
-    words.any(|word| names.is_signature(word)).then_some(())
+    words.any(|word| names.is_signature(word))
 }
 
 /// A signature's 64 digits and a timestamp's 13, outside of the body. `None` when there are none,
@@ -126,8 +129,21 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
             }
             b'u' => {
                 let (digits, after) = after.split_at_checked(4)?;
-                let point = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-                bytes.extend_from_slice(char::from_u32(point)?.encode_utf8(&mut [0; 4]).as_bytes());
+                // Characters outside of the first plane are two units of UTF-16.
+                let pair = digits.first().is_some_and(|digit| b"dD".contains(digit));
+                let pair = if pair { rest.get(..10).zip(rest.get(10..)) } else { None };
+                let (digits, after) =
+                    pair.filter(|(pair, _)| pair.get(4..6) == Some(b"\\u")).unwrap_or((digits, after));
+                let json = format!("\"\\u{}\"", str::from_utf8(digits).ok()?);
+                bytes.extend(serde_json::from_str::<String>(&json).ok()?.into_bytes());
+                rest = after;
+            }
+            // As C writes bytes; JSON has no such escape.
+            b'0'..=b'7' => {
+                let (digits, after) = rest.split_at_checked(2).filter(|(digits, _)| digits.iter().all(is_octal))?;
+                let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
+                let value = digits.iter().fold(digit(*escape), |value, byte| value << 3 | digit(*byte));
+                bytes.push(u8::try_from(value).ok()?);
                 rest = after;
             }
             b'n' => bytes.push(b'\n'),
@@ -139,6 +155,10 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+fn is_octal(byte: &u8) -> bool {
+    (b'0'..=b'7').contains(byte)
 }
 
 /// Of `"POST /webhooks/twenty HTTP/1.1"`.

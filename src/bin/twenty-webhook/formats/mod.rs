@@ -6,11 +6,15 @@
 //! instead of for a vendor's format.
 
 mod body;
+mod burp;
 mod curl;
+mod follow;
 mod json;
+mod kinds;
 mod literal;
 mod log;
 mod text;
+mod wrapped;
 
 use std::{borrow::Cow, fmt};
 
@@ -31,7 +35,16 @@ pub(crate) struct Delivery {
     /// What the reader noticed, such as a `content-length` that does not fit.
     pub(crate) notes: Vec<String>,
     /// What the format loses, which may be why a delivery does not verify.
-    pub(crate) lost: Option<&'static str>,
+    pub(crate) lost: Option<Loss>,
+}
+
+/// What a format loses of a delivery, as a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// Whether the file shows it. If it only may be so, other facts come first.
+    pub(crate) is_certain: bool,
+    pub(crate) what: &'static str,
+    pub(crate) advice: &'static str,
 }
 
 impl Delivery {
@@ -180,6 +193,9 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         return Ok(vec![whole(capture.clone())]);
     }
     let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    if let Some(kind) = kinds::without_bytes(text) {
+        return Err(NotFound::Unknown { kind });
+    }
     if let Some(Ok((capture, false))) = &strict
         && names.are_in(&capture.headers)
         && body::end(&capture.body).is_none()
@@ -191,13 +207,43 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         }
         return Ok(vec![delivery]);
     }
-    let lenient = find(text, names);
+    let text = without_colors(text);
+    let whole_lines = wrapped::container_lines(&text).or_else(|| wrapped::html(&text));
+    let joined = wrapped::json_lines(&text);
+    let text = whole_lines.map_or(text, Cow::Owned);
+    // What a log collector put around lines hides a request of several lines.
+    let lenient = find(&text, names);
+    let lenient = lenient.or_else(|error| joined.and_then(|text| find(&text, names).ok()).ok_or(error));
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
         (Err(_), Some(Ok((capture, _)))) => Ok(vec![whole(capture)]),
         (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// Without the escape sequences of terminals. No JSON text has their first character.
+fn without_colors(text: &[u8]) -> Cow<'_, [u8]> {
+    if body::find(text, b"\x1b[").is_none() {
+        return text.into();
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = body::find(rest, b"\x1b[") {
+        let (before, escape) = rest.split_at_checked(at).unwrap_or_default();
+        plain.extend_from_slice(before);
+        let digits = escape.get(2..).unwrap_or_default();
+        let len = digits.iter().take(40).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+        match digits.get(len) {
+            Some(end) if end.is_ascii_alphabetic() => rest = digits.get(len.saturating_add(1)..).unwrap_or_default(),
+            _ => {
+                plain.extend_from_slice(b"\x1b[");
+                rest = digits;
+            }
+        }
+    }
+    plain.extend_from_slice(rest);
+    plain.into()
 }
 
 /// The file is one delivery.
@@ -216,7 +262,7 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
             return Ok(reader.found);
         }
         if is_whole {
-            return Err(if reader.has_headers {
+            return Err(if reader.has_headers || log::names_in(text.as_bytes(), names) {
                 NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
             } else {
                 reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
@@ -224,8 +270,18 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         }
     }
     let mut has_headers = false;
-    let readers: [fn(&[u8], &Names) -> Found; 7] =
-        [curl::commands, curl::traces, text::requests, json::embedded, literal::objects, log::lines, log::whole];
+    let readers: [fn(&[u8], &Names) -> Found; 10] = [
+        curl::commands,
+        curl::traces,
+        follow::streams,
+        burp::items,
+        text::requests,
+        json::embedded,
+        literal::objects,
+        json::in_csv,
+        log::lines,
+        log::whole,
+    ];
     for read in readers {
         let Found { deliveries, has_headers: headers } = read(text, names);
         if !deliveries.is_empty() {
@@ -233,10 +289,10 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         }
         has_headers |= headers;
     }
-    let kind = body::kind(text);
+    let kind = kinds::kind(text);
     Err(if has_headers {
         NotFound::NoBody { kind }
-    } else if is_json || !text::is_text(text) {
+    } else if is_json || !(text.is_empty() || text::is_text(text)) {
         // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
         NotFound::BodyAlone
     } else {

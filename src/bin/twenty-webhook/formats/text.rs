@@ -1,14 +1,21 @@
 //! HTTP requests in text: with lines in front, prefixes before the lines, no version, pseudo-headers,
 //! and responses or further requests behind the body.
 
-use super::{Delivery, Found, Headers, MAX_DELIVERIES, Names, body, json::end_of_value};
+use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, literal};
 use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
+
+/// The most variables of a file that are looked at.
+const MAX_VARIABLES: usize = 100;
 
 /// How many lines may stand between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
 
-const DOTS: &str = "tshark's follow writes a dot for every byte that is not ASCII, so the body is unknown if it had any. \
-                    Export JSON (-T json) or the raw stream before you look at the secret.";
+pub(super) const DOTS: Loss = Loss {
+    is_certain: false,
+    what: "tshark's follow writes a dot for every byte that is not ASCII",
+    advice: "The body is unknown if it had any. Export JSON (-T json) or follow the stream as raw \
+             before you look at the secret.",
+};
 
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
 pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
@@ -70,6 +77,8 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     let name = str::from_utf8(name).ok()?.trim();
     let is_name = !name.is_empty() && name.len() < 100 && name.bytes().all(is_token) && !is_quoted(name);
     let value = value.get(1..)?.trim_ascii();
+    // The end of a row in a Markdown table.
+    let value = value.strip_suffix(b"|").unwrap_or(value).trim_ascii();
     (is_name && names.is_signature(name)).then_some(Line::Header(name, value))
 }
 
@@ -99,12 +108,17 @@ struct Head {
 pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut head: Option<Head> = None;
+    let variables = variables(text);
     let mut at = 0;
     while found.deliveries.len() < MAX_DELIVERIES {
         let (content, next) = line_at(text, at).unwrap_or((b"", text.len()));
         let is_end = at >= text.len();
         match line(content, names) {
             Some(line) if !is_end => {
+                let line = match line {
+                    Line::Header(name, value) => Line::Header(name, resolved(value, &variables)),
+                    other => other,
+                };
                 add(head.get_or_insert_with(|| Head { start: at, ..Head::default() }), line, content, names);
                 let is_long =
                     |head: &Head| at.saturating_sub(head.start) > MAX_HEAD || head.headers.len() > MAX_HEADERS;
@@ -175,6 +189,27 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
         }
         Line::Other => {}
     }
+}
+
+/// Names and values of a REST Client file's variables: `@name = value`.
+fn variables(text: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut variables = Vec::new();
+    let mut at = 0;
+    while let Some((line, next)) = line_at(text, at).filter(|_| variables.len() < MAX_VARIABLES) {
+        at = next;
+        let Some(line) = line.strip_prefix(b"@") else { continue };
+        let equals = line.iter().position(|byte| *byte == b'=').and_then(|at| line.split_at_checked(at));
+        variables
+            .extend(equals.map(|(name, value)| (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii())));
+    }
+    variables
+}
+
+/// A value that is a variable alone, such as `{{signature}}`.
+fn resolved<'a>(value: &'a [u8], variables: &[(&'a [u8], &'a [u8])]) -> &'a [u8] {
+    let name = value.strip_prefix(b"{{").and_then(|name| name.strip_suffix(b"}}")).map(<[u8]>::trim_ascii);
+    let variable = name.and_then(|name| variables.iter().rev().find(|(other, _)| *other == name));
+    variable.map_or(value, |(_, value)| value)
 }
 
 /// YAML and shells quote values.
@@ -260,14 +295,8 @@ fn bodies(
     let len = if is_none { 0 } else { body::end(text).unwrap_or(text.len()) };
     let found = text.get(..len).unwrap_or_default();
     let found = if found.starts_with(b"> {") { found.get(2..).unwrap_or_default() } else { found };
-    if let Some(declared) = declared.filter(|declared| *declared != found.len() && !is_none) {
-        let trimmed = body::without_line_ends(found);
-        if trimmed.len() != declared {
-            notes.push(format!("content-length says {declared} bytes, and the file has {}", found.len()));
-        }
-    }
     let trimmed = body::without_line_ends(found);
-    let mut all = vec![trimmed.to_vec()];
+    let mut all: Vec<_> = literal::bytes(trimmed).into_iter().chain([trimmed.to_vec()]).collect();
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
     }
@@ -276,6 +305,11 @@ fn bodies(
         && json.len() < trimmed.len()
     {
         all.push(json.as_bytes().to_vec());
+    }
+    if let Some(declared) = declared.filter(|_| !is_none)
+        && all.iter().all(|body| body.len() != declared)
+    {
+        notes.push(format!("content-length says {declared} bytes, and the file has {}", found.len()));
     }
     (all, skipped.saturating_add(len))
 }

@@ -1,0 +1,256 @@
+//! JSON in which, at any depth, an object has the signature's headers and a body near them.
+
+mod body_near;
+mod embedded;
+mod headers;
+mod kind;
+mod value;
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use serde_json::value::RawValue;
+
+pub(super) use self::embedded::{embedded, end_of_value, in_csv};
+use self::{
+    body_near::{Near, near, segments},
+    headers::{header_lines, method_of},
+    kind::kind,
+    value::{Members, Origin, each, members, text_of},
+};
+use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, body, squash, text};
+
+/// How deep objects and arrays may nest, and JSON in strings.
+const MAX_DEPTH: usize = 64;
+
+const PARSED: Loss = Loss {
+    is_certain: false,
+    what: "the file has the parsed body instead of the bytes that were sent",
+    advice: "It was written again as Twenty writes JSON, which restores most bodies. Capture the raw \
+             body to be sure. If that does not verify either, copy the secret from this webhook in \
+             Twenty again.",
+};
+
+/// Finds deliveries in JSON texts.
+pub(super) struct Reader<'n> {
+    names: &'n Names,
+    pub(super) found: Vec<Delivery>,
+    /// The deliveries that were found, by where their bodies are in the text that is being read.
+    bodies: HashMap<Origin, Known>,
+    /// Whether the headers are there, perhaps without a body.
+    pub(super) has_headers: bool,
+    /// What the text looks like.
+    pub(super) kind: Option<&'static str>,
+    depth: usize,
+    path: Vec<String>,
+    /// The document before, when it has the headers and no body: the body may be the next one.
+    headers_alone: Option<String>,
+}
+
+/// A delivery that was found.
+struct Known {
+    /// Its index.
+    at: usize,
+    /// How many of the signature's headers it has.
+    headers: usize,
+}
+
+impl<'n> Reader<'n> {
+    pub(super) fn new(names: &'n Names) -> Self {
+        let (found, bodies, path) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { names, found, bodies, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
+    }
+
+    /// Reads one JSON text after the other, and returns whether there was nothing else.
+    pub(super) fn documents(&mut self, text: &str) -> bool {
+        let documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let mut number = 0_usize;
+        let mut is_whole = true;
+        for document in documents {
+            let Ok(document) = document else {
+                is_whole = false;
+                break;
+            };
+            number = number.saturating_add(1);
+            self.document(document, number);
+        }
+        self.shorten_places(number);
+        is_whole
+    }
+
+    fn shorten_places(&mut self, documents: usize) {
+        for delivery in &mut self.found {
+            let place = delivery.place.trim_end_matches([' ', ':']);
+            let place =
+                if documents < 2 { place.trim_start_matches("document 1").trim_start_matches(": ") } else { place };
+            delivery.place = place.to_owned();
+        }
+    }
+
+    fn document(&mut self, document: &RawValue, number: usize) {
+        if number == 1 {
+            self.kind = kind(document);
+        }
+        self.path = vec![format!("document {number}: ")];
+        let (before, had_headers) = (self.found.len(), std::mem::take(&mut self.has_headers));
+        self.value(document, &mut Vec::new());
+        let is_found = self.found.len() > before;
+        let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
+        if let Some(headers) = alone.filter(|_| !self.has_headers && document.get().starts_with('{')) {
+            // Programs print the headers, and then the body.
+            self.nested(&format!("{{\"headers\":{headers},\"body\":{}}}", document.get()));
+        } else if self.has_headers && !is_found && is_small {
+            self.headers_alone = Some(document.get().to_owned());
+        }
+        self.has_headers |= had_headers;
+        self.path.clear();
+    }
+
+    /// Reads JSON of a text that does not stay.
+    fn nested(&mut self, text: &str) {
+        // The bodies that were found before are in another text, and those in this one are gone after it.
+        let (depth, path, bodies) = (self.depth, self.path.clone(), std::mem::take(&mut self.bodies));
+        let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        while let Some(Ok(document)) = documents.next() {
+            self.value(document, &mut Vec::new());
+        }
+        (self.depth, self.path, self.bodies) = (depth, path, bodies);
+    }
+
+    fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        if self.depth >= MAX_DEPTH || self.found.len() >= MAX_DELIVERIES {
+            return;
+        }
+        self.depth = self.depth.saturating_add(1);
+        match raw.get().as_bytes().first() {
+            Some(b'{') => self.object(raw, around),
+            Some(b'[') => self.array(raw, around),
+            Some(b'"') => self.string(raw, around),
+            _ => {}
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        let Some(members) = members(raw) else { return };
+        let headers = headers::of_members(&members, self.names);
+        around.push(members);
+        if let Some(headers) = headers {
+            self.envelope(headers, around);
+        }
+        let level = around.len().saturating_sub(1);
+        let mut number = 0;
+        while let Some((name, child)) = around.get(level).and_then(|members| members.get(number)).cloned() {
+            number = number.saturating_add(1);
+            if matches!(&*squash(&name), "response" | "res") {
+                continue;
+            }
+            self.path.push(if self.path.len() > 1 { format!(".{name:.60}") } else { format!("{name:.60}") });
+            self.value(child, around);
+            self.path.pop();
+        }
+        around.pop();
+    }
+
+    fn array<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+        if let Some(headers) = headers::of_list(raw, self.names) {
+            self.envelope(headers, around);
+            return;
+        }
+        let mut number = 0_usize;
+        // Its items are apart from each other and from what is around: each has its own body.
+        each(raw, &mut |item| {
+            if item.get().starts_with(['{', '[', '"']) {
+                self.path.push(format!("[{number}]"));
+                self.value(item, &mut Vec::new());
+                self.path.pop();
+            }
+            number = number.saturating_add(1);
+            true
+        });
+    }
+
+    /// Logs put JSON and whole requests into strings.
+    fn string<'a>(&mut self, raw: &'a RawValue, around: &mut [Members<'a>]) {
+        let text = raw.get();
+        let has_name = text.len() > 80 && {
+            let lower = text.to_ascii_lowercase();
+            lower.contains("signature") || lower.contains("timestamp")
+        };
+        // The body of a delivery that was found is no envelope.
+        let is_body = self.bodies.contains_key(&Origin::of(raw));
+        let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
+        let is_json = text.trim_start().starts_with(['{', '[', '"']);
+        if is_json {
+            let before = self.found.len();
+            self.nested(&text);
+            // Loggers write a map of headers as text, beside the body.
+            let raw = serde_json::from_str::<&RawValue>(&text).ok().filter(|_| self.found.len() == before);
+            let headers = raw.and_then(members).and_then(|members| headers::of_members(&members, self.names));
+            if let Some(headers) = headers {
+                self.envelope(headers, around);
+            }
+            return;
+        }
+        if let Some(headers) =
+            header_lines(text.lines().map(str::to_owned)).filter(|headers| self.names.are_in(headers))
+        {
+            let before = self.found.len();
+            self.envelope(headers, around);
+            if self.found.len() > before {
+                return;
+            }
+        }
+        let place = self.path.concat();
+        for mut delivery in text::requests(text.as_bytes(), self.names).deliveries {
+            delivery.place.clone_from(&place);
+            self.found.push(delivery);
+        }
+    }
+
+    /// Headers were found: looks for the body in the objects around them, the nearest first.
+    fn envelope(&mut self, headers: Headers, around: &[Members<'_>]) {
+        self.has_headers = true;
+        let Some(Near { bodies, origin, is_parsed }) = around.iter().rev().take(5).find_map(|object| near(object))
+        else {
+            return;
+        };
+        let count = self.names.count(&headers);
+        let method = around.iter().rev().take(5).find_map(method_of);
+        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.sent(&name), value)).collect();
+        // A body that is a request of its own.
+        let inner = bodies.first().and_then(|body| {
+            let (line, _) = text::line_at(body, 0)?;
+            text::is_request_line(line)?;
+            crate::capture::Capture::parse(body).ok()
+        });
+        // tshark writes U+FFFD into the body, and all bytes elsewhere.
+        let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
+        let segments = is_lossy.then(|| around.iter().rev().take(5).flat_map(segments)).into_iter().flatten();
+        let inner = inner.or_else(|| segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next());
+        let place = self.path.concat();
+        let delivery = match inner {
+            Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
+            None => Delivery::new(method.as_deref(), headers, bodies, place),
+        };
+        let Some(mut delivery) = delivery else { return };
+        if is_parsed {
+            delivery.notes.push("the file has the parsed body: it was written again as Twenty writes JSON".to_owned());
+            delivery.lost = Some(PARSED);
+        }
+        match self.bodies.entry(origin) {
+            // The same headers in another form, such as `multiValueHeaders`.
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                if let Some(found) = self.found.get_mut(known.at)
+                    && known.headers < count
+                {
+                    (*found, known.headers) = (delivery, count);
+                }
+            }
+            Entry::Vacant(unknown) => {
+                unknown.insert(Known { at: self.found.len(), headers: count });
+                self.found.push(delivery);
+            }
+        }
+    }
+}

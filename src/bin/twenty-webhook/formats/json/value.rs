@@ -1,0 +1,115 @@
+//! The parts of JSON texts, as they are written.
+
+use std::{
+    borrow::Cow,
+    hash::{Hash, Hasher},
+};
+
+use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::super::squash;
+
+/// The most members of an object that are looked at.
+const MAX_MEMBERS: usize = 20_000;
+
+pub(super) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// A string, or a number as it is written.
+pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
+        b'-' | b'0'..=b'9' => Some(raw.get().into()),
+        _ => None,
+    }
+}
+
+pub(super) fn members(raw: &RawValue) -> Option<Members<'_>> {
+    struct Object;
+
+    impl<'de> Visitor<'de> for Object {
+        type Value = Members<'de>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Members::new();
+            while members.len() < MAX_MEMBERS
+                && let Some((name, value)) = map.next_entry::<String, &RawValue>()?
+            {
+                members.push((Cow::Owned(name), value));
+            }
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(members)
+        }
+    }
+
+    let raw = raw.get();
+    raw.starts_with('{').then(|| serde_json::Deserializer::from_str(raw).deserialize_map(Object).ok())?
+}
+
+/// Calls a function with each item of an array, until it returns `false`.
+pub(super) fn each<'a>(raw: &'a RawValue, call: &mut dyn FnMut(&'a RawValue) -> bool) {
+    struct Items<'f, 'de>(&'f mut dyn FnMut(&'de RawValue) -> bool);
+
+    impl<'de> Visitor<'de> for Items<'_, 'de> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            while let Some(item) = items.next_element::<&RawValue>()? {
+                if !(self.0)(item) {
+                    return Err(serde::de::Error::custom("enough"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
+        type Value = ();
+
+        fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+    }
+
+    if raw.get().starts_with('[') {
+        // What is wrong has been found before: a raw value is JSON.
+        let _ = Items(call).deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+    }
+}
+
+pub(super) fn child<'a>(object: &Members<'a>, wanted: &str) -> Option<Members<'a>> {
+    let (_, value) = object.iter().find(|(name, _)| squash(name) == wanted)?;
+    members(value)
+}
+
+/// Where a value is in the text that is being read.
+#[derive(Clone, Copy, Eq)]
+pub(super) struct Origin(usize);
+
+impl Origin {
+    pub(super) fn of(raw: &RawValue) -> Self {
+        Self(raw.get().as_ptr().addr())
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        super::super::tests::COMPARED.set(super::super::tests::COMPARED.get().saturating_add(1));
+        self.0 == other.0
+    }
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
