@@ -1,4 +1,4 @@
-//! Panics of what the user wrote.
+//! Catches panics of the user's code.
 
 use std::{
     any::Any,
@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-/// Awaits a future; a panic in it is an error, which is the panic's message.
+/// Awaits a future. If it panics, returns the panic's message as an error.
 pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -22,10 +22,10 @@ pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     .await
 }
 
-/// What was panicked with can panic when it is dropped.
+/// Drops a panic's payload, which can panic again.
 fn drop_caught(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // It could go on without end.
+        // Dropping this one could panic again, without end.
         std::mem::forget(again);
     }
 }

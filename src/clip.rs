@@ -1,17 +1,17 @@
-//! Bounds what a delivery, or anybody else, can have logged or put into an error.
+//! Truncates texts from deliveries and other sources, for logs and errors.
 
 use std::borrow::Cow;
 
-/// The most of an event's name, or of a member's path. The longest that Twenty sends have about 70
-/// bytes.
+/// The maximum length of an event's name or of a member's path. The longest that Twenty sends have
+/// about 70 bytes.
 pub(crate) const NAME: usize = 100;
 
-/// The most of an error of the user's, which may repeat what a request says.
+/// The maximum length of a user's error, which may repeat text from a request.
 #[cfg(any(feature = "inbox", all(feature = "tracing", feature = "receiver")))]
 pub(crate) const MESSAGE: usize = 500;
 
-/// The beginning of a text, with `…` where something was left out. What it has is at most `limit`
-/// bytes long once it is escaped, as `Debug` escapes it.
+/// Returns the beginning of a text, and `…` if it was truncated. The beginning has at most `limit`
+/// bytes after escaping as with `Debug`.
 pub(crate) fn clip(text: &str, limit: usize) -> Cow<'_, str> {
     let mut len = 0_usize;
     for (at, c) in text.char_indices() {

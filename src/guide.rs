@@ -2,20 +2,20 @@
 //!
 //! | page | for |
 //! |---|---|
-//! | [`receiving`] | axum, actix-web, tower and programs without a framework |
+//! | [`receiving`] | receivers with axum, actix-web, tower or no framework |
 //! | [`events`] | typed events, custom fields, objects of your own, generated types |
 //! | [`inbox`] | deliveries that are on disk before they are answered |
 //! | [`deduplication`] | duplicates and replays, without an inbox |
-//! | [`tenants`] | many workspaces, each with keys of its own |
-//! | [`testing`] | your receiver's tests |
+//! | [`tenants`] | many workspaces, each with its own keys |
+//! | [`testing`] | tests of your receiver |
 //! | [`observing`] | logs, metrics, alerts |
 //! | [`deploying`] | systemd, nginx, containers |
-//! | [`migrating`] | from handwritten verification |
+//! | [`migrating`] | migration from handwritten verification |
 //! | [`tool`] | the command-line tool |
 //! | [`features`] | features and their dependencies |
 //! | [`twenty`] | what Twenty sends |
 //!
-//! Links to files lead nowhere here: the files are in the repository.
+//! Links to files work only in the repository, not in this documentation.
 
 macro_rules! pages {
     ($($page:ident)*) => {

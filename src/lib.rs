@@ -1,4 +1,5 @@
-//! Receive Twenty CRM's webhooks: wrap a route and take a typed event in the handler.
+//! Receive Twenty CRM's webhooks: wrap a route with the middleware, and your handler receives a
+//! typed event.
 //!
 //! Forged and stale deliveries never reach the handler. [`Receiver::deduplicate`] drops duplicates,
 //! and [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs. The
@@ -13,7 +14,7 @@
 //!
 //! No feature is on by default. `redis` adds `RedisStore` to [`deduplicate`], for several
 //! receivers. `tracing` and `metrics` report what happens, without the content of deliveries. `cli`
-//! builds the command-line tool `twenty-webhook` and is of no use to a library.
+//! builds the command-line tool `twenty-webhook`; libraries do not need it.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -35,20 +36,21 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! The module of each framework has an `EventRouter`, which calls a handler for each kind of event.
-//! [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why a captured
-//! delivery does not verify, and [`troubleshooting`] lists symptoms and what to do.
+//! The module of each framework has an `EventRouter`, which dispatches each kind of event to its
+//! own handler. [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why
+//! a captured delivery does not verify, and [`troubleshooting`] lists symptoms and solutions.
 //!
 //! # Architecture
 //!
-//! The crate consists of three rings. Each depends only on the rings inside of it.
+//! The crate consists of three rings. Each ring depends only on the rings inside it.
 //!
-//! 1. [`verify`]: bytes, time and keys. It creates [`Verified`], which everything else requires.
-//! 2. [`event`]: typed events in verified bytes. [`deduplicate`]: claims and their stores.
-//!    [`receiver`]: the settings and the status table of all adapters.
-//! 3. [`tower`], [`axum`] and [`actix_web`]: adapters between requests, handlers and responses.
+//! 1. [`verify`] works with bytes, time and keys. It creates [`Verified`], which everything else
+//!    requires.
+//! 2. [`event`] reads typed events in verified bytes, [`deduplicate`] has claims and their stores,
+//!    and [`receiver`] has the settings and statuses of all adapters.
+//! 3. [`tower`], [`axum`] and [`actix_web`] are adapters between requests, handlers and responses.
 //!
-//! [`testing`] and [`diagnose`] are beside the rings.
+//! [`testing`] and [`diagnose`] are outside the rings. The module `inbox` builds on all of them.
 //!
 //! # Types of other crates
 //!
@@ -63,20 +65,20 @@
 //! | `http` 1, `http-body` 1, `tower-layer` 0.3, `tower-service` 0.3 | feature `tower` |
 //! | `axum` 0.8 | feature `axum` |
 //! | `actix-web` 4 | feature `actix-web` |
-//! | `tokio-postgres` 0.7 | TLS for the [`inbox`] in PostgreSQL, by a connector for that crate |
-//! | `redis` 1 | TLS for [`deduplicate::RedisStore`], by features of that crate |
+//! | `tokio-postgres` 0.7 | TLS for the [`inbox`] in PostgreSQL, through a connector for that crate |
+//! | `redis` 1 | TLS for [`deduplicate::RedisStore`], through features of that crate |
 //!
-//! A new major version of one of them is a breaking change here. Neither `tracing` nor `metrics` is
-//! in an interface.
+//! A new major version of one of these crates is a breaking change of this crate. The API contains
+//! no types of `tracing` and `metrics`.
 //!
 //! # What it does not do
 //!
-//! It neither calls Twenty's API nor orders events.
+//! The library neither calls Twenty's API nor orders events.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Some links lead to what a feature turns on.
+// Some links lead to items that require a feature.
 #![cfg_attr(not(all(feature = "actix-web", feature = "axum")), allow(rustdoc::broken_intra_doc_links))]
-// A receiver without a framework: what the frameworks' modules use is not used.
+// Without a framework, items that only the adapters use are unused.
 #![cfg_attr(
     all(feature = "receiver", not(any(feature = "actix-web", feature = "tower"))),
     allow(dead_code, unused_imports)
@@ -104,7 +106,7 @@ mod clip;
 pub mod deduplicate;
 pub mod diagnose;
 pub mod event;
-// Its examples are tests.
+// The guide's examples are tests.
 #[cfg(any(doc, all(doctest, feature = "actix-web", feature = "axum", feature = "redb", feature = "redis")))]
 pub mod guide;
 #[cfg(feature = "inbox")]

@@ -1,8 +1,8 @@
 //! Hexadecimal digits in lower case, the only form in which Twenty writes signatures and ids.
 
-/// The bytes that these digits stand for; `None` when one is none, or in upper case. No branches,
-/// so that the processor looks at many at once: a seventh of the instructions that the `hex` crate
-/// takes.
+/// Decodes these digits. Returns `None` if one is not a digit, or is in upper case. Without
+/// branches, the processor decodes many digits at once, with a seventh of the instructions of the
+/// `hex` crate.
 pub(crate) fn decode<const N: usize>(digits: &[[u8; 2]; N]) -> Option<[u8; N]> {
     let mut values = *digits;
     let mut all = 0;
@@ -17,7 +17,7 @@ pub(crate) fn decode<const N: usize>(digits: &[[u8; 2]; N]) -> Option<[u8; N]> {
     (all <= 0xf).then_some(bytes)
 }
 
-/// Above 15 for what is no digit.
+/// Returns the value of a digit, or a number above 15 for any other byte.
 fn value(digit: u8) -> u8 {
     let number = digit.wrapping_sub(b'0');
     let letter = digit.wrapping_sub(b'a');

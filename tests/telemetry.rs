@@ -452,7 +452,7 @@ fn no_name_and_no_error_forges_a_line() {
 }
 
 #[test]
-fn strangers_cannot_flood_the_log() {
+fn unauthenticated_clients_cannot_flood_the_log() {
     assert_eq!(TOLD.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
     // One for each receiver and period.
     for act in ["wrong secret", "too long", "overloaded", "resolver"] {

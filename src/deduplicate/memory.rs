@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn asking_a_full_store_forgets_nothing() {
+    async fn a_lookup_in_a_full_store_forgets_nothing() {
         const CAPACITY: usize = 5;
         let key = |number: usize| ClaimKey::new("", "", &number.to_be_bytes());
         for completed in 0..=CAPACITY {

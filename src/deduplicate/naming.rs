@@ -1,4 +1,4 @@
-//! What makes two deliveries the same.
+//! Decides which deliveries are duplicates.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use crate::{event::WebhookEvent, verify::Verified};
 
 type KeyBy = dyn Fn(&WebhookEvent) -> Option<Vec<String>> + Send + Sync;
 
-/// Names deliveries: by their bodies, or by the user's function.
+/// Identifies deliveries by their bodies, or by the user's function.
 #[derive(Clone, Default)]
 pub(crate) struct Naming {
     pub(crate) namespace: Arc<str>,
@@ -23,8 +23,8 @@ impl Naming {
         self.key_by = Some(Arc::new(key_by));
     }
 
-    /// Names the delivery. A panic in the user's function must not lose it, so the body decides
-    /// then, too.
+    /// Returns the delivery's key. If the user's function panics, the body is used, so that the
+    /// delivery is not lost.
     pub(crate) fn key(&self, verified: &Verified, on_panic: impl FnOnce()) -> ClaimKey {
         let parts = self.key_by.as_ref().and_then(|key_by| {
             let event = WebhookEvent::read(verified.clone()).ok()?;

@@ -14,17 +14,17 @@ use std::num::NonZeroU32;
 
 use super::ClaimKey;
 
-/// How many expired entries of each queue one operation gives up at most. It adds one, so a backlog
-/// shrinks.
+/// The maximum number of expired entries of each queue that one operation removes. An operation
+/// adds one entry, so a backlog shrinks.
 const RECLAIMED: usize = 2;
 
-/// How far from the front of a queue an expired entry is looked for when there is no room.
+/// How many entries from the front of a queue are searched for an expired one if the table is full.
 const LOOK: usize = 8;
 
 pub(super) type Token = [u8; 16];
 
-/// A slot's place, counted from one; `None`, the end of a chain, is all zeros: the buckets come
-/// zeroed from the system.
+/// A slot's place, counted from one. `None`, the end of a chain, is all zeros, because the system
+/// provides zeroed memory for the buckets.
 type Place = NonZeroU32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +33,7 @@ pub(super) enum State {
     Completed,
 }
 
-/// Every entry is running, so none can be given up.
+/// Every entry is running, so none can be removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Full;
 
@@ -43,7 +43,7 @@ struct Slot {
     token: Token,
     expires: u64,
     state: State,
-    /// In the same bucket, or the next unused slot.
+    /// The next slot in the same bucket, or the next unused slot.
     next: Option<Place>,
     older: Option<Place>,
     newer: Option<Place>,
@@ -56,7 +56,7 @@ struct Queue {
 }
 
 pub(super) struct Table {
-    /// Keyed, so that nobody who can choose bodies can fill one bucket.
+    /// Keyed, so that an attacker who can choose bodies cannot fill one bucket.
     hasher: RandomState,
     buckets: Box<[Option<Place>]>,
     slots: Vec<Slot>,
@@ -71,7 +71,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Places fit in 32 bits with room to spare, and reserving the slots cannot overflow.
+    /// Chosen so that places fit in 32 bits, and reserving the slots cannot overflow.
     const MAX_CAPACITY: usize = if cfg!(target_pointer_width = "32") { 1 << 22 } else { 1 << 28 };
 
     pub(super) fn new(capacity: usize) -> Self {
@@ -103,7 +103,7 @@ impl Table {
         self.forgotten
     }
 
-    /// `None` when the key was free and is now running.
+    /// Claims a key. Returns `None` if it was free and is now running.
     pub(super) fn claim(&mut self, key: ClaimKey, token: Token, now: u64, expires: u64) -> Result<Option<State>, Full> {
         self.reclaim(now);
         if let Some((_, slot)) = self.find(key, now) {
@@ -162,7 +162,7 @@ impl Table {
         }
     }
 
-    /// The entry of `key`. One that expired is removed, not found.
+    /// Finds the entry of `key`. An expired entry is removed and not found.
     fn find(&mut self, key: ClaimKey, now: u64) -> Option<(Place, Slot)> {
         let mut link = self.bucket(key).and_then(|bucket| *bucket);
         while let Some(place) = link {
@@ -194,8 +194,7 @@ impl Table {
                 place
             }
             None => {
-                // room was reserved for as many slots as there can be entries: this neither
-                // allocates nor moves
+                // all slots were reserved, so this neither allocates nor moves
                 self.slots.push(slot);
                 u32::try_from(self.slots.len()).ok().and_then(Place::new).ok_or(Full)?
             }
@@ -208,7 +207,7 @@ impl Table {
         Ok(())
     }
 
-    /// Files an entry anew, as the newest of its queue.
+    /// Moves an entry to the end of the queue for its new state.
     fn change(&mut self, place: Place, state: State, expires: u64) {
         self.dequeue(place);
         if let Some(slot) = self.slot(place) {
@@ -228,7 +227,7 @@ impl Table {
         self.len = self.len.saturating_sub(1);
     }
 
-    /// Gives up expired entries from the front of both queues.
+    /// Removes expired entries from the front of both queues.
     fn reclaim(&mut self, now: u64) {
         for state in [State::Running, State::Completed] {
             for _ in 0..RECLAIMED {
@@ -240,7 +239,7 @@ impl Table {
         }
     }
 
-    /// Gives up one entry: an expired one, else the one that was completed first.
+    /// Removes one entry: an expired one, or else the one that was completed first.
     fn make_room(&mut self, now: u64) -> Result<(), Full> {
         if let Some(place) =
             self.expired(State::Running, now, LOOK).or_else(|| self.expired(State::Completed, now, LOOK))
@@ -254,7 +253,7 @@ impl Table {
         Ok(())
     }
 
-    /// The first expired entry among the oldest `look` of a queue.
+    /// Returns the first expired entry among the oldest `look` entries of a queue.
     fn expired(&mut self, state: State, now: u64, look: usize) -> Option<Place> {
         let mut link = self.queue(state).oldest;
         for _ in 0..look {
@@ -333,7 +332,7 @@ impl Table {
         }
     }
 
-    /// Counts, in tests, every entry that an operation looks at.
+    /// Counts, in tests, every entry that an operation visits.
     fn step(&mut self) {
         #[cfg(test)]
         {

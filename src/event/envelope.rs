@@ -1,4 +1,4 @@
-//! What is around the record.
+//! The envelope: everything in a delivery except the record.
 
 use serde::Deserialize;
 
@@ -7,14 +7,14 @@ use super::{
     field::{Id, Time},
 };
 
-/// A delivery, taken apart.
+/// The parts of a delivery.
 pub(super) struct Envelope<T> {
     pub(super) name: EventName,
     pub(super) record: T,
     pub(super) about: About,
 }
 
-/// What a delivery says besides its name and record.
+/// The members of a delivery besides its name and record.
 #[derive(Default)]
 pub(super) struct About {
     pub(super) updated_fields: Option<Vec<String>>,
@@ -28,7 +28,7 @@ pub(super) struct About {
     pub(super) application_id: Option<Id>,
 }
 
-/// The object that an event is about, as Twenty's data model has it.
+/// The object that an event is about, from Twenty's data model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -39,21 +39,20 @@ pub struct ObjectMetadata {
     pub name_singular: Option<String>,
 }
 
-/// A member that was left out: of a type that was not expected there, or with the name of an
-/// earlier member.
+/// A member that was left out, because it has an unexpected type or the name of an earlier member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnexpectedMember {
-    /// Where it is, from the body's root: `record.emails.primaryEmail`. A question mark stands for
-    /// a name that no field can have, since it may be data.
+    /// Its path from the body's root: `record.emails.primaryEmail`. A name that no field can have
+    /// is replaced by a question mark, because it may be data.
     pub path: String,
-    /// What was found there.
+    /// The type that was found there.
     pub found: JsonType,
     /// Whether it was left out because an earlier member has the same name. The first counts.
     pub is_repeated: bool,
 }
 
-/// Makes the enum of the envelope's members.
+/// Defines the enum of the envelope's members.
 macro_rules! keys {
     ($($(#[doc = $doc:literal])* $Key:ident = $name:literal,)*) => {
         #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@ use std::{error::Error, fmt, str::Utf8Error};
 
 use crate::clip::{NAME, clip};
 
-/// Why a verified delivery is not the event that was asked for.
+/// Why a verified delivery is not the event that was requested.
 ///
-/// Not a verification error: the delivery is authentic. Keeps where and what kind of trouble, never
-/// the offending value. Of a name or path that is longer than 100 bytes it keeps the beginning.
+/// This is not a verification error: the delivery is verified. It contains the place and the kind
+/// of the problem, but never the value. Names and paths are truncated after 100 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
     details: Box<Details>,
@@ -17,7 +17,7 @@ enum Details {
         line: usize,
         column: usize,
     },
-    /// The path is empty when it is the body as a whole.
+    /// The path is empty if the body as a whole does not fit.
     Mismatch {
         path: Box<str>,
         is_missing: bool,
@@ -31,13 +31,13 @@ enum Details {
     EndlessType,
 }
 
-/// What was wrong with a verified delivery.
+/// The kind of an [`EventError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventErrorKind {
-    /// The body is no JSON.
+    /// The body is not JSON.
     NotJson,
-    /// The body is JSON, but lacks what the record's type requires.
+    /// The body is JSON, but does not fit the record's type.
     Mismatch,
     /// The event is about another object than the record's type.
     WrongObject,
@@ -48,13 +48,13 @@ impl EventError {
         Details::NotJson { line: error.line(), column: error.column() }.into()
     }
 
-    /// Of a body that is not even UTF-8, as JSON must be.
+    /// Creates the error for a body that is not UTF-8, as JSON must be.
     pub(super) fn not_utf8(body: &[u8], error: &Utf8Error) -> Self {
         let (line, column) = position(body.get(..error.valid_up_to()).unwrap_or_default());
         Details::NotJson { line, column: column.saturating_add(1) }.into()
     }
 
-    /// Of a member at `path`, which ends at `offset` in `body`.
+    /// Creates the error for a member at `path`, which ends at `offset` in `body`.
     pub(super) fn mismatch(path: &str, is_missing: bool, body: &str, offset: usize) -> Self {
         let (line, column) = position(body.as_bytes().get(..offset).unwrap_or_default());
         Details::Mismatch { path: clip(path, NAME).into(), is_missing, line, column }.into()
@@ -68,7 +68,7 @@ impl EventError {
         Details::EndlessType.into()
     }
 
-    /// What was wrong.
+    /// Returns what was wrong.
     #[must_use]
     pub fn kind(&self) -> EventErrorKind {
         match *self.details {
@@ -79,7 +79,7 @@ impl EventError {
     }
 }
 
-/// The line that a text ends in, from 1, and how many bytes of that line it has.
+/// Returns the number of the text's last line, from 1, and the length of that line in bytes.
 fn position(text: &[u8]) -> (usize, usize) {
     let line = text.iter().filter(|&&byte| byte == b'\n').count().saturating_add(1);
     (line, text.iter().rev().take_while(|&&byte| byte != b'\n').count())

@@ -1,6 +1,6 @@
 use super::{EventName, envelope::Key, field::Id, json::Members, wire::event_name};
 
-/// What can be said of a delivery without reading its record.
+/// Facts about a delivery that do not require reading its record.
 #[derive(Debug, Default)]
 pub(crate) struct Heading {
     pub(crate) name: Option<EventName>,
@@ -9,8 +9,8 @@ pub(crate) struct Heading {
 }
 
 impl Heading {
-    /// Reads no further than it must. Of a body that is not a JSON object, what was found until
-    /// then.
+    /// Reads only as far as necessary. If the body is not a JSON object, this has what was found
+    /// until then.
     #[cfg(feature = "receiver")]
     pub(crate) fn read(body: &[u8]) -> Self {
         let mut heading = Self::default();
@@ -20,7 +20,7 @@ impl Heading {
         heading
     }
 
-    /// The name alone: two or three members into the body that Twenty sends.
+    /// Reads only the name, which is among the first three members of a body.
     pub(crate) fn read_name(body: &[u8]) -> Option<EventName> {
         let mut heading = Self::default();
         heading.find(body, |heading| heading.name.is_some());

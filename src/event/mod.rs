@@ -1,7 +1,7 @@
-//! What happened: the typed event inside a verified delivery.
+//! Typed events in verified deliveries.
 //!
-//! [`WebhookEvent`] is the type that handlers take. It takes any event by default and reads well in
-//! a `match`:
+//! Handlers take a [`WebhookEvent`]. By default it accepts any event, and you can `match` on its
+//! record:
 //!
 //! ```
 //! use twenty_webhook::event::{Action, Record, WebhookEvent};
@@ -14,7 +14,7 @@
 //!         Record::Company(company) if event.changed("domainName") => {
 //!             format!("{} has moved", company.name.as_deref().unwrap_or("a company"))
 //!         }
-//!         // an object of your own, or one that this crate does not type yet
+//!         // a custom object, or one that this crate has no type for
 //!         Record::Custom(record) if record.object() == "subscription" => {
 //!             format!("plan: {}", record.get("plan").and_then(|plan| plan.to_text()).unwrap_or_default())
 //!         }
@@ -45,8 +45,8 @@
 //!
 //! # One object only
 //!
-//! `WebhookEvent<Person>` takes a person's events and refuses all others by name; it never turns a
-//! company into an empty person.
+//! `WebhookEvent<Person>` accepts only events of people and rejects all others by their names, so a
+//! company never becomes an empty person.
 //!
 //! # Your own objects
 //!
@@ -54,8 +54,8 @@
 //! name of its object, with a lower-case first letter, and events of other objects are rejected as
 //! with the standard types. `#[serde(rename = "…")]` names another object, `#[serde(rename = "*")]`
 //! accepts any. Types without a name, such as maps and structs with `#[serde(flatten)]`, accept any
-//! event: [`FromRecord`] has the rules. Make fields `Option`: Twenty sends `null` for what is
-//! empty, leaves fields out of deleted records, and admins remove fields.
+//! event: [`FromRecord`] has the rules. Make fields `Option`: Twenty sends `null` for empty fields
+//! and leaves fields out of deleted records, and admins remove fields.
 //!
 //! ```
 //! use serde::Deserialize;
@@ -85,37 +85,37 @@
 //!
 //! # Custom fields of standard objects
 //!
-//! [`With<Person, PersonFields>`](With) reads a standard record and a struct of yours from the same
-//! object. Do not use `#[serde(flatten)]` for it: [`With`] shows why not.
+//! [`With<Person, PersonFields>`](With) reads a standard record and your own struct from the same
+//! object. Do not use `#[serde(flatten)]` for this; the documentation of [`With`] shows why.
 //!
 //! # Times
 //!
-//! Times are [`jiff::Timestamp`]s. With the crate `chrono`, convert them:
-//! `chrono::DateTime::from_timestamp_millis(time.as_millisecond())`. The other way,
-//! `jiff::Timestamp::from_millisecond` takes `timestamp_millis()`.
+//! Times are [`jiff::Timestamp`]s. To convert one for the crate `chrono`, use
+//! `chrono::DateTime::from_timestamp_millis(time.as_millisecond())`. To convert back, pass
+//! `timestamp_millis()` to `jiff::Timestamp::from_millisecond`.
 //!
 //! # As JSON
 //!
 //! The standard records, the types in [`field`], [`EventName`], [`Action`] and [`RawJson`]
-//! implement `Serialize`, so types of your own that hold them can derive it. They are written as
-//! Twenty writes them, without members that are absent or `null`. So what is read again is equal,
-//! but a field that was `null` and one that was not sent look alike: keep [`WebhookEvent::body`] to
-//! tell them apart. An [`Actor`](field::Actor) is written as an object and an amount as a number,
-//! whichever form was sent.
+//! implement `Serialize`, so your own types that contain them can derive it. They are written as
+//! Twenty writes them, without members that are absent or `null`. Reading them again gives an equal
+//! value, but a field that was `null` and one that was not sent look the same; to distinguish them,
+//! keep [`WebhookEvent::body`]. An [`Actor`](field::Actor) is always written as an object, and an
+//! amount as a number.
 //!
 //! # Members of unexpected types
 //!
-//! A member of an unexpected type never loses the event. It reads as absent,
-//! [`WebhookEvent::unexpected`] says where and what it was, and [`WebhookEvent::raw_record`] still
-//! has it. The record is then what `serde_json` reads from the record without exactly these
-//! members. Unknown members are ignored. Of members with the same name the first counts, and the
-//! others are reported.
+//! A member of an unexpected type does not make reading fail. Its field is `None`,
+//! [`WebhookEvent::unexpected`] reports its path and type, and [`WebhookEvent::raw_record`] still
+//! contains it. The record is what `serde_json` reads without exactly these members. Unknown
+//! members are ignored. If several members have the same name, the first one counts and the others
+//! are reported.
 //!
-//! In a type of your own, an unexpected value anywhere inside of a field leaves out that whole
-//! field, unless it is a member of one of Twenty's composite fields. Make such fields `Option`.
-//! These reject the event instead: a required field that is missing,
-//! `#[serde(deny_unknown_fields)]`, and whatever fails below a `#[serde(flatten)]` or in an
-//! untagged enum, where serde does not say which member it was.
+//! In your own type, an unexpected value anywhere inside a field leaves out that whole field,
+//! unless the value is a member of one of Twenty's composite fields. Make such fields `Option`. The
+//! event is rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or
+//! if a value below a `#[serde(flatten)]` or in an untagged enum fails, because serde does not
+//! report which member failed there.
 
 mod envelope;
 mod error;

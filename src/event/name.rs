@@ -6,8 +6,8 @@ use crate::clip::{NAME, clip};
 
 /// The name of an event, such as `person.created` or `metadata.fieldMetadata.updated`.
 ///
-/// Open: objects and actions that nobody has heard of are kept as text, never an error. `Debug`
-/// shows the first 100 bytes.
+/// Unknown objects and actions are no error; they are kept as text. `Debug` shows the first 100
+/// bytes.
 ///
 /// ```
 /// use twenty_webhook::event::{Action, EventName};
@@ -20,7 +20,7 @@ use crate::clip::{NAME, clip};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EventName {
     text: Box<str>,
-    /// Where the last dot is; the end when there is none.
+    /// The position of the last dot, or the end if there is none.
     dot: usize,
     action: Action,
 }
@@ -37,26 +37,28 @@ impl EventName {
         Self { text, dot, action }
     }
 
-    /// The whole name. Empty when the delivery had none, which no released Twenty does.
+    /// Returns the whole name. It is empty if the delivery had none, which no released version of
+    /// Twenty sends.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The object's name in the singular: `person`. Of a metadata event, `metadata.` and its kind:
-    /// `metadata.fieldMetadata`.
+    /// Returns the object's name in the singular: `person`. For a metadata event, returns
+    /// `metadata.` and its kind: `metadata.fieldMetadata`.
     #[must_use]
     pub fn object(&self) -> &str {
         self.text.get(..self.dot).unwrap_or_default()
     }
 
-    /// What happened to it.
+    /// Returns what happened to the object.
     #[must_use]
     pub const fn action(&self) -> &Action {
         &self.action
     }
 
-    /// The kind of a metadata event, such as `fieldMetadata`; `None` for a record's event.
+    /// Returns the kind of a metadata event, such as `fieldMetadata`, or `None` for a record's
+    /// event.
     #[must_use]
     pub fn metadata_name(&self) -> Option<&str> {
         self.object().strip_prefix("metadata.")
@@ -126,8 +128,8 @@ impl PartialEq<&str> for EventName {
 pub enum Action {
     /// It was created.
     Created,
-    /// It was changed; [`WebhookEvent::updated_fields`](super::WebhookEvent::updated_fields) says
-    /// where.
+    /// It was changed; [`WebhookEvent::updated_fields`](super::WebhookEvent::updated_fields) lists
+    /// the changed fields.
     Updated,
     /// It was put into the trash (soft delete).
     Deleted,
@@ -135,13 +137,13 @@ pub enum Action {
     Destroyed,
     /// It was taken out of the trash.
     Restored,
-    /// Anything else, as text. Empty when the name had no action. What is here today may get a
-    /// variant of its own: to look for it, compare [`as_str`](Self::as_str).
+    /// Any other action, as text; empty if the name had no action. A later version may add a
+    /// variant for it, so to match such an action, compare [`as_str`](Self::as_str).
     Other(Box<str>),
 }
 
 impl Action {
-    /// As it stands in the event's name.
+    /// Returns the action as in the event's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

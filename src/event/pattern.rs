@@ -7,33 +7,32 @@ use std::{
 
 use super::EventName;
 
-/// Which events something is for: `person.created`, `company.*`, `*.deleted`, `metadata.view.*`,
-/// `*.*`.
+/// A pattern of event names: `person.created`, `company.*`, `*.deleted`, `metadata.view.*`, `*.*`.
 ///
-/// The patterns of Twenty's own webhook settings, with the same meaning:
+/// These are the patterns of Twenty's own webhook settings, with the same meaning:
 ///
 /// | pattern | matches |
 /// |---|---|
-/// | `person.created`, `metadata.view.created` | events of that name |
+/// | `person.created`, `metadata.view.created` | events with that name |
 /// | `person.*`, `metadata.view.*` | all events of an object, or of a kind of metadata |
 /// | `*.created` | that action on any record; **no** metadata events |
 /// | `metadata.*.created` | that action on any kind of metadata |
 /// | `metadata.*.*` | all metadata events |
 /// | `*.*` | all events, metadata events too |
 ///
-/// Where several match, the one nearest to the top of the table is the most exact. Three rules are
-/// this crate's own:
+/// If several patterns match, the one that is highest in this table is the most specific. Three
+/// rules are this crate's own:
 ///
-/// - `metadata.*` and others of `metadata` in two parts are refused, since they would match none of
-///   the metadata events.
-/// - The name of an object, or of a kind of metadata, begins with a lower-case letter and has ASCII
-///   letters and digits only, as Twenty's names do. A pattern such as `Person.created` is refused,
-///   since it would never match. Any action is taken: the event routers log a warning when no known
-///   version of Twenty sends it.
-/// - Twenty sends `workflowRun.updated` only to a webhook that asks for it by name, but once it is
-///   sent, all patterns match it like any other event.
+/// - `metadata.*` and other patterns of `metadata` in two parts are errors, because they would
+///   match no metadata event.
+/// - The name of an object, or of a kind of metadata, must start with a lower-case letter and
+///   consist of ASCII letters and digits, as Twenty's names do. A pattern such as `Person.created`
+///   is an error, because it would never match. Any action is allowed, but the event routers log a
+///   warning if no known version of Twenty sends it.
+/// - Twenty sends `workflowRun.updated` only to webhooks that name it exactly, but here all
+///   patterns match it like any other event.
 ///
-/// An event without an object or an action in its name matches nothing.
+/// An event whose name has no object or no action matches no pattern.
 ///
 /// ```
 /// use twenty_webhook::event::{EventName, EventPattern};
@@ -51,7 +50,7 @@ use super::EventName;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EventPattern {
     scope: Scope,
-    /// `None` for any.
+    /// `None` matches any object.
     object: Option<Box<str>>,
     action: Option<Box<str>>,
 }
@@ -63,7 +62,7 @@ enum Scope {
 }
 
 impl EventPattern {
-    /// Whether it matches events of this name.
+    /// Returns whether it matches events with this name.
     #[must_use]
     pub fn matches(&self, name: &EventName) -> bool {
         let Some((scope, object, action)) = parts(name) else { return false };
@@ -71,7 +70,7 @@ impl EventPattern {
         self.is_all() || self.scope == scope && fits(&self.object, object) && fits(&self.action, action)
     }
 
-    /// Whether some version of Twenty sends the action, or any action will do.
+    /// Returns whether the pattern has no certain action, or one that some version of Twenty sends.
     #[cfg(all(feature = "tracing", feature = "receiver"))]
     pub(super) fn has_known_action(&self) -> bool {
         let known: &[&str] = match self.scope {
@@ -81,7 +80,8 @@ impl EventPattern {
         self.action.as_deref().is_none_or(|action| known.contains(&action))
     }
 
-    /// The name of an event that it matches, when it is for one object or one kind of metadata.
+    /// Returns the name of a matching event, if the pattern is for one object or one kind of
+    /// metadata.
     #[cfg(feature = "inbox")]
     pub(crate) fn event_of_its_object(&self) -> Option<EventName> {
         self.object.as_ref()?;
@@ -95,7 +95,7 @@ impl EventPattern {
     }
 }
 
-/// `None` for a name that no server gives: patterns do not match it.
+/// Returns `None` for a name that Twenty never sends, which patterns do not match.
 fn parts(name: &EventName) -> Option<(Scope, &str, &str)> {
     let (scope, object) = match name.metadata_name() {
         Some(kind) => (Scope::Metadata, kind),
@@ -131,7 +131,8 @@ impl FromStr for EventPattern {
     }
 }
 
-/// Whether Twenty takes this name for an object: a letter in lower case, then letters and digits.
+/// Returns whether an object in Twenty can have this name: a lower-case letter, then letters and
+/// digits.
 fn is_object_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
@@ -153,7 +154,7 @@ impl fmt::Debug for EventPattern {
     }
 }
 
-/// An [`EventPattern`] that is malformed, that can never match, or that was given twice.
+/// An [`EventPattern`] that is malformed, that can never match, or that was added twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
     pattern: Box<str>,
@@ -168,7 +169,7 @@ enum Problem {
 }
 
 impl PatternError {
-    /// The pattern.
+    /// Returns the pattern.
     #[must_use]
     pub fn pattern(&self) -> &str {
         &self.pattern
@@ -194,17 +195,17 @@ impl fmt::Display for PatternError {
 
 impl Error for PatternError {}
 
-/// Values by pattern; the most exact pattern wins, in whatever order they came.
+/// Values by pattern. The most specific pattern wins, in whatever order they were added.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternMap<T> {
-    /// Its pattern for everything is `*.*`, which is for metadata events too.
+    /// Its pattern for everything is `*.*`, which also matches metadata events.
     records: ScopeMap<T>,
     metadata: ScopeMap<T>,
 }
 
 #[derive(Clone, Debug)]
 struct ScopeMap<T> {
-    /// By the event's whole name.
+    /// Values by the event's whole name.
     exact: HashMap<Box<str>, T>,
     objects: HashMap<Box<str>, T>,
     actions: HashMap<Box<str>, T>,
@@ -219,7 +220,7 @@ impl<T> PatternMap<T> {
 
     /// # Errors
     ///
-    /// When the pattern has a value already, which stays.
+    /// If the pattern already has a value, which stays.
     pub(crate) fn insert(&mut self, pattern: &EventPattern, value: T) -> Result<(), PatternError> {
         let text = pattern.to_string();
         let scope = match pattern.scope {
@@ -239,7 +240,7 @@ impl<T> PatternMap<T> {
         }
     }
 
-    /// The value of the most exact pattern that matches.
+    /// Returns the value of the most specific pattern that matches.
     pub(crate) fn get(&self, name: &EventName) -> Option<&T> {
         let (scope, object, action) = parts(name)?;
         let map = match scope {
@@ -261,7 +262,7 @@ impl<T> ScopeMap<T> {
     }
 }
 
-/// Gives the value back when the key is taken.
+/// Returns the value if the key already exists.
 fn insert_new<T>(map: &mut HashMap<Box<str>, T>, key: &str, value: T) -> Option<T> {
     match map.entry(key.into()) {
         Entry::Vacant(free) => {

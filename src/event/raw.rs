@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use super::json::{Members, RAW_JSON, Reader, check_is_json, odd_names};
 
-/// A piece of the delivery's JSON, as it was sent: number forms, escapes, key order and unknown
-/// members included.
+/// A part of the delivery's JSON, as it was sent, including the forms of numbers, escapes, the
+/// order of keys and unknown members.
 ///
-/// Shares the body's memory when it comes from an event, as by
-/// [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record); cloning copies nothing. `Debug`
-/// shows its type and length, no content.
+/// If it comes from an event, for example from
+/// [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record), it shares the body's memory.
+/// Clones copy nothing. `Debug` shows its type and length, but no content.
 ///
-/// As a field of your own type, it holds the value as it was sent. (Other deserializers than this
-/// crate's do not tell the text: from those it holds what [`serde_json::Value`] makes of the
-/// value.)
+/// As a field of your own type, it contains the value as it was sent. (Deserializers other than
+/// this crate's do not provide the text. With those it contains the text that [`serde_json::Value`]
+/// writes.)
 ///
 /// ```
 /// use twenty_webhook::event::{JsonType, RawJson};
@@ -37,12 +37,12 @@ use super::json::{Members, RAW_JSON, Reader, check_is_json, odd_names};
 pub struct RawJson(Bytes);
 
 impl RawJson {
-    /// A body that was read as JSON before.
+    /// Creates it from a body that has been read as JSON before.
     pub(super) const fn of_body(body: Bytes) -> Self {
         Self(body)
     }
 
-    /// The piece of `body` that `piece` is. A `piece` from elsewhere is copied.
+    /// Creates it from `piece`, which is a part of `body`. A `piece` from elsewhere is copied.
     pub(super) fn piece_of(body: &Bytes, piece: &str) -> Self {
         Self(match range_in(body, piece.as_bytes()) {
             Some(range) => body.slice(range),
@@ -50,27 +50,27 @@ impl RawJson {
         })
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Always UTF-8, since it was parsed; checked again because that is cheap and `unsafe` is
-        // forbidden.
+        // Always UTF-8, because it was parsed; checked again, because `unsafe` is forbidden and the
+        // check is cheap.
         std::str::from_utf8(&self.0).unwrap_or("null")
     }
 
-    /// What type of JSON value this is.
+    /// Returns the type of the JSON value.
     #[must_use]
     pub fn json_type(&self) -> JsonType {
         JsonType::of(self.as_str())
     }
 
-    /// Parses it into a type of your own. Of an object's members with the same name, it reads the
-    /// first.
+    /// Parses it into a type of your own. If several members of an object have the same name, it
+    /// reads the first one.
     ///
     /// # Errors
     ///
-    /// When the JSON does not fit `T`. The error's text can quote the value: mind where it is
-    /// logged.
+    /// If the JSON does not fit `T`. The error's text can quote the value, so take care where you
+    /// log it.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         let mut reader = Reader::<serde_json::Error>::new(self.as_str());
         match T::deserialize(&mut reader) {
@@ -91,25 +91,27 @@ impl RawJson {
         Ok(value)
     }
 
-    /// The text of a JSON string.
+    /// Returns the text of a JSON string.
     ///
-    /// `None` for another type, and for a string that is not Unicode text (a lone surrogate
-    /// escape).
+    /// Returns `None` for another type, and for a string that is not valid Unicode (because of a
+    /// lone surrogate escape).
     #[must_use]
     pub fn to_text(&self) -> Option<String> {
         self.parse().ok()
     }
 
-    /// A member of an object; `None` when there is none of that name, or this is no object. Of two
-    /// with the same name, the first.
+    /// Returns the member of an object with this name, and the first one if there are several.
+    /// Returns `None` if there is no such member, or if this is not an object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
         self.find(|name| name == key.as_bytes())
     }
 
-    /// The members of an object, in the order they were sent; empty for another type.
+    /// Returns the members of an object, in the order in which they were sent; empty for another
+    /// type.
     ///
-    /// Names that are not Unicode text (a lone surrogate escape) have replacement characters.
+    /// Names that are not valid Unicode (because of a lone surrogate escape) have replacement
+    /// characters.
     #[must_use]
     pub fn members(&self) -> Vec<(String, Self)> {
         Members::of(self.as_str())
@@ -117,7 +119,7 @@ impl RawJson {
             .collect()
     }
 
-    /// The first member of such a name.
+    /// Returns the first member with such a name.
     pub(super) fn find(&self, is_name: impl Fn(&[u8]) -> bool) -> Option<Self> {
         Members::of(self.as_str()).find(|member| is_name(&member.name())).map(|member| self.piece(member.value))
     }
@@ -127,11 +129,11 @@ impl RawJson {
     }
 }
 
-/// A string, borrowed when it has no escapes.
+/// A string, which is borrowed if it has no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Where `piece` lies in `text`; `None` when it lies elsewhere.
+/// Returns the position of `piece` in `text`, or `None` if it is not a part of `text`.
 pub(crate) fn range_in(text: impl AsRef<[u8]>, piece: impl AsRef<[u8]>) -> Option<Range<usize>> {
     let (text, piece) = (text.as_ref(), piece.as_ref());
     let start = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
@@ -143,7 +145,7 @@ pub(crate) fn range_in(text: impl AsRef<[u8]>, piece: impl AsRef<[u8]>) -> Optio
 ///
 /// # Errors
 ///
-/// When the text is no JSON.
+/// If the text is not JSON.
 impl FromStr for RawJson {
     type Err = serde_json::Error;
 
@@ -186,13 +188,14 @@ impl<'de> Deserialize<'de> for RawJson {
     }
 }
 
-/// As the same value, through [`serde_json::Value`]: its text may differ in white space, escapes,
-/// the order of members and the form of numbers. Use [`as_str`](RawJson::as_str) to keep the text.
+/// Writes the same value, through [`serde_json::Value`]. Its text may differ in white space,
+/// escapes, the order of members and the form of numbers. Use [`as_str`](RawJson::as_str) to keep
+/// the text.
 ///
 /// # Errors
 ///
-/// When the value has no [`serde_json::Value`]: it is nested more than 127 levels deep, has text
-/// that is not Unicode, or a number beyond the range of `f64`.
+/// If the value cannot be a [`serde_json::Value`]: it is nested more than 127 levels deep, or has
+/// text that is not valid Unicode, or a number beyond the range of `f64`.
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value: Value = self.parse().map_err(|_| ser::Error::custom("a value that has no other form in JSON"))?;
@@ -200,7 +203,7 @@ impl Serialize for RawJson {
     }
 }
 
-/// The six types of JSON values. JSON has no others.
+/// The six types of JSON values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JsonType {
     /// `null`
@@ -218,7 +221,7 @@ pub enum JsonType {
 }
 
 impl JsonType {
-    /// Of a valid JSON text, told by its first character.
+    /// Returns the type of a valid JSON text, which its first character determines.
     pub(crate) fn of(text: &str) -> Self {
         match text.trim_start().as_bytes().first() {
             Some(b'n') | None => Self::Null,

@@ -3,18 +3,18 @@ use std::fmt;
 use super::{EventPattern, Heading, PatternError, pattern::PatternMap};
 use crate::verify::Verified;
 
-/// Handlers by event pattern, and one for the rest: what every framework's event router is made of.
+/// Handlers by event pattern, and a fallback. The event routers of all frameworks use it.
 pub(crate) struct Routes<T> {
     by_pattern: PatternMap<T>,
     fallback: Option<T>,
-    /// The first pattern that was refused.
+    /// The first invalid pattern.
     invalid: Option<PatternError>,
     #[cfg(feature = "tracing")]
     log: log::Log,
 }
 
 impl<T> Routes<T> {
-    /// Adds a handler. What is wrong with the pattern is told by [`build`](Self::build).
+    /// Adds a handler. [`build`](Self::build) reports an invalid pattern.
     pub(crate) fn on(&mut self, pattern: &str, handler: T) {
         let inserted = pattern.parse::<EventPattern>().and_then(|pattern| {
             self.by_pattern.insert(&pattern, handler)?;
@@ -31,7 +31,7 @@ impl<T> Routes<T> {
         }
     }
 
-    /// Sets the handler for events that no pattern matches. The last one counts.
+    /// Sets the handler for unmatched events. A second call replaces it.
     pub(crate) fn fallback(&mut self, handler: T) {
         self.fallback = Some(handler);
     }
@@ -45,7 +45,7 @@ impl<T> Routes<T> {
         Ok(self)
     }
 
-    /// The handler for a delivery. Its name is read, its record is not.
+    /// Returns the handler for a delivery. Reads its name, but not its record.
     pub(crate) fn find(&self, verified: &Verified) -> Option<&T> {
         let name = Heading::read_name(verified.body());
         let found = name.as_ref().and_then(|name| self.by_pattern.get(name)).or(self.fallback.as_ref());
@@ -57,7 +57,7 @@ impl<T> Routes<T> {
     }
 }
 
-/// What a router has to say to its operator: each thing once.
+/// The warnings of a router, each of which is logged once.
 #[cfg(feature = "tracing")]
 mod log {
     use std::{
@@ -70,13 +70,13 @@ mod log {
         event::{EventName, EventPattern},
     };
 
-    /// How many names of unmatched events are remembered, of [`NAME`] bytes at most. Whoever has a
-    /// secret can make up any number.
+    /// The maximum number of remembered names of unmatched events, each of at most [`NAME`] bytes.
+    /// Anyone with a secret can invent any number of names.
     const MAX_NAMES: usize = 1_000;
 
     #[derive(Default)]
     pub(super) struct Log {
-        /// Patterns with an action that nobody sends.
+        /// Patterns with an action that no known version of Twenty sends.
         unknown: Vec<EventPattern>,
         /// The names of unmatched events that were logged.
         unmatched: Mutex<HashSet<Box<str>>>,
@@ -98,7 +98,7 @@ mod log {
             }
         }
 
-        /// Warns of the first event of each name, and of none once [`MAX_NAMES`] are remembered.
+        /// Logs a warning for the first event of each name, until [`MAX_NAMES`] are remembered.
         pub(super) fn unmatched(&self, name: Option<&EventName>) {
             let text = clip(name.map(EventName::as_str).unwrap_or_default(), NAME);
             let is_first = {

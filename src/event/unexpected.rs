@@ -1,15 +1,15 @@
-//! Reads an object without the members that do not fit: each is left out, and reported.
+//! Reads an object without the members that do not fit. Each of these is left out and reported.
 //!
-//! A type that rejects a record does not say which member it was. The reader knows the member whose
-//! value failed last, so the object is read again *behind* that member, and so on: all these reads
-//! together are one pass. Then it is read once more, with all failed members hidden. What comes out
-//! is what `serde_json` reads from the object without these members.
+//! A type that rejects a record does not report which member it rejected. The reader knows the
+//! member whose value failed last, so the object is read again *after* that member, and so on; all
+//! these reads together are one pass. Then the object is read once more, with all failed members
+//! hidden. The result is what `serde_json` reads from the object without these members.
 //!
-//! Of two types that are read side by side ([`With`](super::With)), each is searched for by itself.
-//! What does not fit one of them is hidden from both.
+//! If two types are read from one object ([`With`](super::With)), failed members are searched
+//! separately for each type. A member that does not fit one of them is hidden from both.
 //!
-//! A member of a composite field of Twenty's is hidden by itself. Any other member is hidden as a
-//! whole, since below it keys may be data, which must not be in a path.
+//! In one of Twenty's composite fields, only the inner member is hidden. Any other member is hidden
+//! as a whole, because keys inside it may be data, which must not be in a path.
 
 use std::{
     cmp::Reverse,
@@ -27,7 +27,8 @@ use super::{
     record::Payload,
 };
 
-/// How many members are left out of a record, at most: more than any standard object has.
+/// The maximum number of members that are left out of a record. It is more than any standard object
+/// has.
 pub(super) const MAX_UNEXPECTED: usize = 64;
 
 /// An object in the body.
@@ -36,9 +37,9 @@ pub(super) struct Object<'a> {
     /// The whole body, for positions in errors.
     pub(super) body: &'a str,
     pub(super) text: &'a str,
-    /// Where the object ends in the body.
+    /// The position in the body at which the object ends.
     pub(super) end: usize,
-    /// The name of the envelope's member that it is.
+    /// The name of the object's member in the envelope.
     pub(super) path: &'a str,
 }
 
@@ -49,7 +50,7 @@ struct Odd {
     path: String,
     found: JsonType,
     is_repeated: bool,
-    /// Where the members around it begin, from the outermost inwards.
+    /// The positions of the members that contain it, outermost first.
     around: Vec<usize>,
 }
 
@@ -69,19 +70,19 @@ impl Odd {
     }
 }
 
-/// A member's name for a path. One that no field has may be data, and is not shown.
+/// Returns a member's name for a path. A name that no field can have may be data, and is not shown.
 pub(super) fn printable(name: &[u8]) -> String {
     let is_plain =
         (1..=64).contains(&name.len()) && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     if is_plain { String::from_utf8_lossy(name).into_owned() } else { "?".to_owned() }
 }
 
-/// Reads an object, and tells which members were left out.
+/// Reads an object, and returns the members that were left out.
 ///
 /// # Errors
 ///
-/// When `T` rejects the object for another reason than a member's value, when more than
-/// [`MAX_UNEXPECTED`] members would be left out, or when finding them would take more than a few
+/// If `T` rejects the object for another reason than a member's value, if more than
+/// [`MAX_UNEXPECTED`] members would be left out, or if finding them would take more than a few
 /// passes.
 #[cold]
 pub(super) fn read<T: FromRecord>(
@@ -97,8 +98,8 @@ pub(super) fn read<T: FromRecord>(
     T::search(&mut search)?;
     let mut odd = search.odd;
     keep_outermost(&mut odd);
-    // A type may require what was hidden inside of a member. Then the member as a whole does not
-    // fit.
+    // A type may require a member that was hidden inside another one. Then the outer member does
+    // not fit.
     for _ in 0..2 {
         if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
             return Ok((record, report(odd, object.path)));
@@ -115,7 +116,7 @@ pub(super) fn read<T: FromRecord>(
 pub struct Search<'a> {
     payload: Payload<'a>,
     object: Object<'a>,
-    /// What was found so far.
+    /// The members found so far.
     odd: Vec<Odd>,
 }
 
@@ -126,7 +127,7 @@ impl fmt::Debug for Search<'_> {
 }
 
 impl Search<'_> {
-    /// Finds the members that do not fit `T`, besides those that were found before.
+    /// Finds further members that do not fit `T`.
     pub(super) fn find<T: FromRecord>(&mut self) -> Result<(), EventError> {
         let Self { payload, object, ref mut odd } = *self;
         let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(odd));
@@ -134,7 +135,7 @@ impl Search<'_> {
             return Ok(());
         }
         let mut from = 0;
-        // Types that read on behind an error would have each read go to the end.
+        // A type that continues after an error makes each read go to the end.
         let mut budget = object.text.len().saturating_mul(3);
         let mut repeats = HashMap::new();
         while let Some(failed) = innermost(object.text, attempt.failure, &mut repeats) {
@@ -144,7 +145,7 @@ impl Search<'_> {
             budget = left;
             let mut hidden = before(object.text, &failed);
             hidden.extend(ranges(odd));
-            // A member around those that are hidden may fail because they are.
+            // A member may fail because members inside it are hidden.
             let is_new = failed.range.start >= from;
             from = failed.range.end;
             if is_new {
@@ -159,7 +160,7 @@ impl Search<'_> {
     }
 }
 
-/// The members that no type reads for their names, as far as they are reported.
+/// Returns the members that no type reads because of their names, up to the reported maximum.
 pub(super) fn odd_names(object: Object<'_>) -> Vec<UnexpectedMember> {
     let odd = json::odd_names(object.text).take(MAX_UNEXPECTED).map(|odd| Odd::with_odd_name(&odd)).collect();
     report(odd, object.path)
@@ -167,7 +168,7 @@ pub(super) fn odd_names(object: Object<'_>) -> Vec<UnexpectedMember> {
 
 /// One read of an object.
 struct Attempt<T, E> {
-    /// What `serde_json` would have read, too.
+    /// The record, if `serde_json` would have read it, too.
     record: Option<T>,
     failure: Failure,
     read_until: usize,
@@ -195,10 +196,10 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
     }
 }
 
-/// The innermost failed member that a path can name.
+/// Returns the innermost failed member that a path can name.
 ///
-/// `repeats`: of the members around others, by where they begin, the names that are repeated in
-/// them. A path does not tell these apart.
+/// `repeats` maps the position of a containing member to the names that are repeated inside it,
+/// because a path cannot distinguish these.
 fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, HashSet<String>>) -> Option<Odd> {
     let mut path = String::new();
     let mut around = Vec::new();
@@ -221,13 +222,13 @@ fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, HashSet<
     Some(Odd { path, around, ..Odd::new(&member) })
 }
 
-/// The names that are repeated in the member that begins at `start`.
+/// Returns the names that are repeated in the member that begins at `start`.
 fn repeated_names(text: &str, start: usize) -> HashSet<String> {
     let value = Members::member_at(text, start).map_or("", |member| member.value);
     json::odd_names(value).filter(|odd| odd.is_repeated).map(|odd| printable(&odd.member.name())).collect()
 }
 
-/// What comes before the end of a member, except the objects that it is in.
+/// Returns what is before the end of a member, except the objects that contain it.
 fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     let mut object = 0;
     let mut hidden = Vec::new();
@@ -242,7 +243,7 @@ fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Where the first member begins of the object that begins at `object`.
+/// Returns the position of the first member of the object that begins at `object`.
 fn first_member(text: &str, object: usize) -> Option<usize> {
     let members = text.get(object..)?.trim_ascii_start().strip_prefix('{')?.trim_ascii_start();
     text.len().checked_sub(members.len())
@@ -252,7 +253,7 @@ fn ranges(odd: &[Odd]) -> Vec<Range<usize>> {
     odd.iter().map(|odd| odd.range.clone()).collect()
 }
 
-/// Drops what lies inside of others, as of a member that two types take apart differently.
+/// Drops members that are inside others, which can happen if two types read a member differently.
 fn keep_outermost(odd: &mut Vec<Odd>) {
     odd.sort_by_key(|odd| (odd.range.start, Reverse(odd.range.end)));
     let mut end = 0;
@@ -263,7 +264,7 @@ fn keep_outermost(odd: &mut Vec<Odd>) {
     });
 }
 
-/// Puts whole members in place of those that are hidden inside of them.
+/// Replaces members that are hidden inside a member by the whole member.
 fn hide_whole(text: &str, odd: &mut Vec<Odd>) {
     let mut end = 0;
     odd.sort_by_key(|odd| odd.range.start);
@@ -294,10 +295,10 @@ fn too_odd(object: Object<'_>, member: &Odd) -> EventError {
     EventError::mismatch(&format!("{}.{}", object.path, member.path), false, object.body, offset)
 }
 
-/// Why `T` rejects the object.
+/// Returns why `T` rejects the object.
 fn explain<T: FromRecord>(payload: Payload<'_>, object: Object<'_>, odd: &[Odd]) -> EventError {
     let attempt = Attempt::<T, serde_json::Error>::new(payload, object.text, ranges(odd));
-    // serde tells it by these words only. The name comes from the type that was requested.
+    // serde reports this only with these words. The name comes from the requested type.
     let words = attempt.error.map(|error| error.to_string()).unwrap_or_default();
     let missing = words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
     match missing {

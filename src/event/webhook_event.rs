@@ -12,16 +12,16 @@ use crate::verify::Verified;
 
 pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 
-/// A verified event of Twenty's, and the extractor that yields it.
+/// A verified event, and the extractor for it.
 ///
-/// By default the record is a [`Record`], which takes every authentic delivery. Name a type to take
-/// one object only: `WebhookEvent<Person>`, or a type of your own; see [the module](super).
+/// By default the record is a [`Record`], which accepts every verified delivery. To accept only one
+/// object, use `WebhookEvent<Person>` or a type of your own; see [the module](super).
 ///
-/// There is no way to make one from bytes that were not verified. In a handler it answers for you
-/// when the delivery is not what was asked for: 400 when the body is no JSON, 422 when it does not
-/// fit `T` or is about another object, 500 when the middleware is missing.
+/// You cannot create one from unverified bytes. As an extractor, it rejects deliveries that the
+/// handler does not expect: with 400 if the body is not JSON, with 422 if it does not fit `T` or is
+/// about another object, and with 500 if the middleware is missing.
 ///
-/// Cloning copies what was read, and shares the body. `Debug` shows name and ids, not the record.
+/// Clones copy the record and share the body. `Debug` shows name and ids, but not the record.
 ///
 /// ```
 /// use twenty_webhook::{Verifier, WebhookEvent, event::record::Person, verify::Signer};
@@ -34,7 +34,7 @@ pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 /// assert_eq!(event.name, "person.updated");
 /// assert_eq!(event.record.display_name().as_deref(), Some("Ada"));
 /// assert!(event.changed("intro"));
-/// let intro = event.raw_record().and_then(|record| record.get("intro")?.to_text()); // a field of your own
+/// let intro = event.raw_record().and_then(|record| record.get("intro")?.to_text()); // a custom field
 /// assert_eq!(intro.as_deref(), Some("Hello"));
 /// # Ok(())
 /// # }
@@ -42,33 +42,34 @@ pub use super::envelope::{ObjectMetadata, UnexpectedMember};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct WebhookEvent<T = Record> {
-    /// What happened to what: `person.created`.
+    /// The event's name: `person.created`.
     pub name: EventName,
-    /// The record as it is now; as it was before, when it was destroyed. Deleted records may have
-    /// nothing but their id.
+    /// The record after the change, or before it if the record was destroyed. A deleted record may
+    /// have only its id.
     pub record: T,
-    /// The names of the fields that an update touched. `None` when the delivery does not say, as
-    /// for a created record.
+    /// The names of the fields that an update touched. `None` if the delivery has none, as for a
+    /// created record.
     ///
-    /// Of a relation, current versions list both names (`company`, `companyId`), those of 2025 only
-    /// the second: ask with [`changed`](Self::changed).
+    /// For a relation, current versions list two names (`company`, `companyId`), and versions of
+    /// 2025 only the second. [`changed`](Self::changed) checks both.
     pub updated_fields: Option<Vec<String>>,
     /// The record's object. Metadata events have none.
     pub object_metadata: Option<ObjectMetadata>,
     /// The workspace that sent it.
     pub workspace_id: Option<Id>,
-    /// The webhook that it was sent for.
+    /// The webhook for which it was sent.
     pub webhook_id: Option<Id>,
-    /// When the event was put up for delivery. All events of one batch share it; it says nothing
-    /// about the order of changes. Order by the record's `updated_at`.
+    /// When the event was enqueued for delivery. All events of a batch share it, so it does not
+    /// show the order of changes. Order them by the record's `updated_at`.
     pub event_date: Option<jiff::Timestamp>,
-    /// The user who caused it, if a logged-in user did (since autumn 2025).
+    /// The user who caused the event, if it was a logged-in user (since autumn 2025).
     pub user_id: Option<Id>,
     /// The same user, as a member of the workspace.
     pub workspace_member_id: Option<Id>,
-    /// The API key that caused it. Sent with metadata events only.
+    /// The API key that caused the event. Only metadata events have it.
     pub api_key_id: Option<Id>,
-    /// The application that caused it. Twenty has the name for it but was not yet seen to send it.
+    /// The application that caused the event. Twenty's code has this member, but no version is
+    /// known to send it.
     pub application_id: Option<Id>,
     unexpected: Vec<UnexpectedMember>,
     verified: Verified,
@@ -77,20 +78,20 @@ pub struct WebhookEvent<T = Record> {
 impl<T: FromRecord> WebhookEvent<T> {
     /// Reads the event in a verified delivery.
     ///
-    /// In a handler the extractor does this. Call it where deliveries are verified in one place and
-    /// handled in another.
+    /// In a handler, the extractor does this. Call it if you verify deliveries in one place and
+    /// handle them in another.
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no
-    /// JSON at all.
+    /// [`EventError`], with one of the kinds in [`EventErrorKind`](super::EventErrorKind). With the
+    /// default type it fails only if the body is not JSON.
     pub fn from_verified(verified: Verified) -> Result<Self, EventError> {
         let event = Self::read(verified)?;
         #[cfg(feature = "tracing")]
         if !event.unexpected.is_empty() {
             use crate::clip::{NAME, clip};
 
-            // One line, for there may be thousands.
+            // One line for all of them, because there may be thousands.
             let first = event.unexpected.iter().take(5);
             let first: Vec<_> =
                 first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();
@@ -104,7 +105,7 @@ impl<T: FromRecord> WebhookEvent<T> {
         Ok(event)
     }
 
-    /// The same, without a word to the log.
+    /// Does the same without logging.
     pub(crate) fn read(verified: Verified) -> Result<Self, EventError> {
         let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
         let About { updated_fields, object_metadata, workspace_id, webhook_id, event_date, .. } = about;
@@ -132,23 +133,24 @@ impl Verified {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind`](super::EventErrorKind). With the default type only when the body is no
-    /// JSON at all.
+    /// [`EventError`], with one of the kinds in [`EventErrorKind`](super::EventErrorKind). With the
+    /// default type it fails only if the body is not JSON.
     pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
         WebhookEvent::from_verified(self)
     }
 }
 
 impl<T> WebhookEvent<T> {
-    /// Whether an update touched `field`, by Twenty's name for it. Of a relation, either name will
-    /// do, `company` or `companyId`, whichever is listed: a record never holds the first, so two
-    /// fields that are only named like that are told apart.
+    /// Returns whether an update touched `field`, by Twenty's name for it. For a relation, you can
+    /// pass either name, `company` or `companyId`, whichever the delivery lists. Two independent
+    /// fields with such names are distinguished, because a record never contains a relation's first
+    /// name.
     ///
-    /// `true` may be wrong for a bulk update: servers of autumn 2025 compared some of its records
-    /// with each other and listed fields that did not change, `id` and `createdAt` among them.
-    /// Compare with what you stored where that matters.
+    /// `true` may be wrong for a bulk update: versions of autumn 2025 compared some of its records
+    /// with each other, and listed fields that did not change, such as `id` and `createdAt`. If
+    /// this matters, compare with your stored values.
     ///
-    /// `false` when the delivery lists no fields. A metadata event lists its own:
+    /// Returns `false` if the delivery lists no fields. A metadata event lists its own:
     /// [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
     #[must_use]
     pub fn changed(&self, field: &str) -> bool {
@@ -159,19 +161,19 @@ impl<T> WebhookEvent<T> {
                 && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
-    /// Whether a record was taken out of the trash, also where the event says the opposite: some
-    /// servers, such as those of October 2025 and January 2026, send a restoration as `deleted`,
-    /// with a record in which `deletedAt` is `null`.
+    /// Returns whether a record was restored from the trash, even if the event's name says the
+    /// opposite: some versions, such as those of October 2025 and January 2026, send a restoration
+    /// as `deleted`, with a record in which `deletedAt` is `null`.
     ///
-    /// What such a record holds follows the selection of the client that made the change, so this
-    /// has limits:
+    /// The fields of such a record depend on the selection of the client that made the change, so
+    /// this has limits:
     ///
-    /// - If the client selected no `deletedAt`, as `{id}`, a restoration looks like a deletion:
-    ///   `false`.
-    /// - Servers of early 2025 send a deleted record as it was before, with `deletedAt: null`:
-    ///   `true` for each deletion. Servers of autumn 2025 may do so when records are merged.
+    /// - If the client did not select `deletedAt`, as in `{id}`, a restoration looks like a
+    ///   deletion: `false`.
+    /// - Versions of early 2025 send a deleted record as it was before, with `deletedAt: null`:
+    ///   `true` for each deletion. Versions of autumn 2025 may do the same when records are merged.
     ///
-    /// Where a mistake is costly, ask Twenty's API whether the record exists.
+    /// If a mistake is costly, check through Twenty's API whether the record exists.
     ///
     /// ```
     /// use twenty_webhook::{WebhookEvent, event::Action, testing::Delivery};
@@ -194,34 +196,34 @@ impl<T> WebhookEvent<T> {
         }
     }
 
-    /// The members that were left out, because they are not of the expected type or repeat a name.
-    /// They read as absent.
+    /// Returns the members that were left out, because they have an unexpected type or repeat a
+    /// name. Their fields are `None`.
     ///
     /// The record is what `serde_json` reads from the record's text without exactly these members.
-    /// A record with more than 64 of them is not taken apart: the default type keeps it raw, any
-    /// other rejects it. A record that is raw has its whole text, these members included.
+    /// If there are more than 64, the default type keeps the whole record raw, and any other type
+    /// rejects it. A raw record has its whole text, including these members.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected
     }
 
-    /// The record as it was sent, custom fields included: `event.raw_record()?.get("intro")`.
-    /// Shares the body's memory.
+    /// Returns the record as it was sent, including custom fields:
+    /// `event.raw_record()?.get("intro")`. It shares the body's memory.
     ///
-    /// `None` for a metadata event, which has its own:
+    /// Returns `None` for a metadata event, which has its own:
     /// [`MetadataEvent::raw`](super::record::MetadataEvent::raw).
     #[must_use]
     pub fn raw_record(&self) -> Option<RawJson> {
         RawJson::of_body(self.body().clone()).find(|name| matches!(name, b"record" | b"data"))
     }
 
-    /// The whole delivery as it was sent.
+    /// Returns the whole body as it was sent.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         self.verified.body()
     }
 
-    /// The evidence that this delivery is authentic.
+    /// Returns the verified delivery.
     #[must_use]
     pub const fn verified(&self) -> &Verified {
         &self.verified

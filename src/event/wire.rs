@@ -1,11 +1,12 @@
-//! From the verified bytes to the event's parts.
+//! Reads the parts of an event from the verified bytes.
 //!
-//! The fast path is one pass in the order in which Twenty writes: the name comes before the record,
-//! so the record is typed as it is met. When that pass fails, for whatever reason, the slow path
-//! looks the members up first, then reads each by itself, and leaves out and reports those that do
-//! not fit.
+//! The fast path is one pass in Twenty's order: the name comes before the record, so the record's
+//! type is known when the record is reached. If that pass fails, for whatever reason, the slow path
+//! finds the members first, then reads each one separately, and leaves out and reports those that
+//! do not fit.
 //!
-//! Of members with the same name, which Twenty's `JSON.stringify` cannot write, the first counts.
+//! If several members have the same name, which Twenty's `JSON.stringify` cannot write, the first
+//! one counts.
 
 use std::collections::HashSet;
 
@@ -45,7 +46,7 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
 fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
     let mut reader = Reader::<NotRead>::of_envelope(text);
     reader.next().filter(|first| *first == b'{')?;
-    // Filled in place, since records are large.
+    // Filled in place, because records are large.
     let mut parts = Parts { name: None, record: None, about: About::default(), may_repeat: false };
     reader.enter(b'}', |members| parts.read(body, members)).ok()?;
     if !reader.is_complete() || parts.may_repeat && odd_names(text).any(|odd| odd.is_repeated) {
@@ -72,7 +73,7 @@ impl<T: FromRecord> Parts<T> {
         let mut seen = 0_u64;
         while let Some(key) = members.next_name()? {
             let Some(key) = Key::of(&key) else {
-                // One bit for each length: those that Twenty may add are few.
+                // One bit for each length, because Twenty adds few members.
                 let bit = UNKNOWN << (key.len() % 32);
                 *may_repeat |= seen & bit != 0;
                 seen |= bit;
@@ -128,10 +129,10 @@ impl<T: FromRecord> Parts<T> {
     }
 }
 
-/// The lowest bit for the names that are not known, above those of [`Key`].
+/// The lowest bit for unknown names, above those of [`Key`].
 const UNKNOWN: u64 = 1 << 32;
 
-/// The record in the form that servers send, where it is in the form of the official documentation.
+/// Converts a record in the form of the official documentation to the form that Twenty sends.
 #[cold]
 fn documented<T: FromRecord>(name: &EventName, record: &str) -> Option<String> {
     if T::is_person(name) { as_sent(record) } else { None }
@@ -151,13 +152,13 @@ fn read_record<T: FromRecord>(
     end_object(reader, start)
 }
 
-/// Where an object begins whose names are looked at.
+/// Returns the start of an object whose names are checked.
 fn begin_object(reader: &mut Reader<'_, NotRead>) -> usize {
     reader.forget_names();
     reader.position()
 }
 
-/// Where an object ends in which no name may be repeated, and all are Unicode.
+/// Checks the end of an object, in which no name may be repeated and all names must be Unicode.
 fn end_object(reader: &Reader<'_, NotRead>, start: usize) -> Result<(), NotRead> {
     let is_odd = reader.has_repeated_name() && odd_names(reader.text_since(start)).next().is_some();
     if is_odd { Err(NotRead) } else { Ok(()) }
@@ -169,9 +170,9 @@ impl From<Text<'_>> for EventName {
     }
 }
 
-/// Reads what [`read_fast`] cannot: each member by itself, and the record without the members that
-/// do not fit. A record that `T` rejects is kept raw, if `T` keeps anything; so is a body that is
-/// no object.
+/// Reads deliveries that [`read_fast`] cannot read: each member separately, and the record without
+/// the members that do not fit. A record that `T` rejects is kept raw if `T` supports that, and so
+/// is a body that is not an object.
 #[cold]
 fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, Vec<UnexpectedMember>), EventError> {
     check_is_json(text).map_err(|error| EventError::not_json(&error))?;
@@ -207,7 +208,7 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
                 unexpected.extend(left_out);
                 record = Some(read);
             }
-            // Behind the name, it says nothing.
+            // After the name, it has no meaning.
             Key::EventName | Key::Event => odd(member.start < name_at && member.value != "null"),
             Key::ObjectMetadata if member.value != "null" => {
                 let object = Object { body: text, text: member.value, end: member.end, path: key.name() };
@@ -256,8 +257,7 @@ fn read_object_or_keep<T: FromRecord>(
     }
 }
 
-/// The envelope's members that this crate knows, each once. Reports those with a name that was
-/// there before.
+/// Returns the envelope's known members, each once. Reports members with a repeated name.
 fn known_members<'a>(text: &'a str, unexpected: &mut Vec<UnexpectedMember>) -> Vec<(Key, Member<'a>)> {
     let mut names = HashSet::new();
     let mut known = Vec::new();
@@ -278,7 +278,7 @@ fn report(unexpected: &mut Vec<UnexpectedMember>, path: &str, member: &Member<'_
     }
 }
 
-/// Whether the member is of the type that is expected there, or `null`.
+/// Returns whether the member has the expected type or is `null`.
 fn read_into<V: DeserializeOwned>(place: &mut Option<V>, member: &Member<'_>) -> bool {
     match serde_json::from_str(member.value) {
         Ok(value) => {

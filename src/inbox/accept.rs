@@ -1,4 +1,4 @@
-//! From a verified delivery to the store.
+//! Accepts verified deliveries and stores them.
 
 use std::{
     collections::HashSet,
@@ -16,30 +16,30 @@ use crate::{
     verify::Verified,
 };
 
-/// What became of a delivery that [`Inbox::accept`] took. Each is answered with success (200).
+/// What happened to a delivery that [`Inbox::accept`] accepted. Answer each with 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Accepted {
-    /// It is on disk, and a worker handles it.
+    /// It is on disk, and a worker will handle it.
     Stored,
-    /// It is in the inbox, or was handled before.
+    /// A duplicate is in the inbox, or was handled before.
     Duplicate,
     /// It could not be stored, and was handled at once; see [`InboxFailure::Handle`].
     Handled,
 }
 
-/// Handles an event that could not be stored: a worker of this process.
+/// A worker of this process, which handles events that could not be stored.
 pub(super) trait DirectHandler: Send + Sync {
-    /// One attempt, when there is a free slot.
+    /// Makes one attempt, if there is a free slot.
     fn handle(self: std::sync::Arc<Self>, event: StoredEvent) -> Pin<Box<dyn Future<Output = bool> + Send>>;
 }
 
-/// What is needed while the store fails.
+/// The state for handling events while the store fails.
 pub(super) struct Direct {
     worker: Mutex<Option<Weak<dyn DirectHandler>>>,
-    /// What was handled without the store.
+    /// The events that were handled without the store.
     handled: MemoryStore,
-    /// What is being handled so.
+    /// The events that are being handled without the store.
     running: Mutex<HashSet<ClaimKey>>,
 }
 
@@ -56,7 +56,7 @@ impl Drop for Running<'_> {
 }
 
 impl Direct {
-    /// How many events that were handled without the store are remembered.
+    /// The maximum number of remembered events that were handled without the store.
     const CAPACITY: usize = 10_000;
 
     pub(super) fn new() -> Self {
@@ -72,7 +72,7 @@ impl Direct {
         Running { direct: self, key }
     }
 
-    /// Waits while the event is handled at once: it may have been stored too late.
+    /// Waits while the event is being handled at once, because it may have been stored too late.
     pub(super) async fn ended(&self, key: ClaimKey) {
         while self.running().contains(&key) {
             sleep(Duration::from_millis(10)).await;
@@ -83,7 +83,7 @@ impl Direct {
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
     }
 
-    /// Whether the event was handled at once, because it could not be stored in time.
+    /// Returns whether the event was handled at once, because it could not be stored in time.
     pub(super) fn is_handled(&self, key: ClaimKey) -> bool {
         self.handled.is_completed_here(key)
     }
@@ -94,19 +94,19 @@ impl Direct {
 }
 
 impl Inbox {
-    /// How long storing is tried again after it failed. Hides that the file is opened again, or
-    /// that a database restarts.
+    /// How long storing is retried, so that reopening the file or restarting a database goes
+    /// unnoticed.
     const TRY_AGAIN_FOR: Duration = Duration::from_millis(1_500);
 
-    /// How long storing may take altogether. Twenty waits for 5 seconds, and one attempt to handle
-    /// the event has to fit in.
+    /// How long storing may take in total. Twenty waits for 5 seconds, and one attempt to handle
+    /// the event must fit in.
     const STORE_WITHIN: Duration = Duration::from_secs(3);
 
     const PAUSE: Duration = Duration::from_millis(50);
 
-    /// Takes a verified delivery: when this returns `Ok`, answer 200.
+    /// Stores a verified delivery. If this returns `Ok`, answer 200.
     ///
-    /// A future that is dropped may have stored the delivery.
+    /// If the future is dropped, the delivery may have been stored.
     ///
     /// ```
     /// use twenty_webhook::{Verifier, inbox::{Accepted, Inbox}, verify::Signer};
@@ -125,7 +125,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The delivery could neither be stored nor handled: answer 503. Twenty does not send it again.
+    /// If the delivery could neither be stored nor handled. Answer 503; Twenty does not retry.
     pub async fn accept(&self, verified: Verified) -> Result<Accepted, InboxError> {
         let key = self.inner.naming.key(&verified, telemetry::key_by_panicked);
         if self.inner.direct.is_handled(key) {
@@ -169,7 +169,7 @@ impl Inbox {
         }
     }
 
-    /// On a task of its own, so that it goes on when Twenty does not wait any longer.
+    /// Runs on a task of its own, so that it continues after Twenty has timed out.
     async fn handle_at_once(&self, event: StoredEvent, error: InboxError) -> Result<Accepted, InboxError> {
         let Some(worker) = self.inner.direct.worker() else {
             telemetry::not_stored(&error, "rejected");
@@ -180,12 +180,12 @@ impl Inbox {
         let task = tokio::spawn(async move {
             let error = for_task;
             let handled = &inner.direct.handled;
-            // A claim that is not ended would keep copies away, so it is short.
+            // The claim is short, because a claim that is never completed keeps duplicates away.
             let claim = match handled.claim(event.key, Duration::from_secs(600)).await {
                 Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
                 Ok(ClaimOutcome::Completed) => return Ok(Accepted::Duplicate),
                 Ok(ClaimOutcome::Running) => return Err(error),
-                // Too many run. A copy is handled twice, rather than lost.
+                // Too many are running. Handling a duplicate twice is better than losing it.
                 Err(_) => None,
             };
             let _running = inner.direct.started(event.key);
@@ -196,7 +196,7 @@ impl Inbox {
                 } else {
                     handled.release(&claim).await.map(drop)
                 };
-                // A store in memory does not fail here, and if it did, the claim would run out.
+                // A store in memory does not fail here, and if it did, the claim would expire.
                 drop(ended);
             }
             telemetry::not_stored(&error, if is_handled { "handled" } else { "failed" });

@@ -8,7 +8,7 @@ use crate::{
     verify::{SignatureHeaders, Timestamp, Verified},
 };
 
-/// An event that no further attempt is made for, with its whole body, until you
+/// An event without further attempts. The inbox keeps its whole body until you
 /// [redrive](super::Inbox::redrive) or [purge](super::Inbox::purge) it, or its retention ends.
 ///
 /// `Debug` shows no content.
@@ -28,18 +28,18 @@ pub struct DeadLetter {
 pub enum DeadReason {
     /// The handler reported a permanent failure.
     Permanent,
-    /// The handler failed on each attempt that the [`RetryPolicy`](super::RetryPolicy) grants.
+    /// The handler failed in all attempts of the [`RetryPolicy`](super::RetryPolicy).
     Exhausted,
-    /// The process ended during several attempts in a row: the event may be what ends it.
+    /// The process ended during several consecutive attempts, possibly because of this event.
     Interrupted,
-    /// The verified body is not the event that the handler takes, or is not JSON.
+    /// The verified body does not fit the handler's type, or is not JSON.
     Mismatch,
-    /// What is stored cannot be read.
+    /// The stored event cannot be read.
     Unreadable,
 }
 
 impl DeadReason {
-    /// A name in lower case, as in metrics.
+    /// Returns the name in lower case, as in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,68 +80,69 @@ impl fmt::Display for DeadReason {
 }
 
 impl DeadLetter {
-    /// The event's id.
+    /// Returns the event's id.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.event.key.into()
     }
 
-    /// The event's name; empty when the body has none.
+    /// Returns the event's name; empty if the body has none.
     #[must_use]
     pub fn name(&self) -> EventName {
         Heading::read_name(self.body()).unwrap_or_else(|| EventName::new(""))
     }
 
-    /// When it was accepted.
+    /// Returns when it was accepted.
     #[must_use]
     pub const fn received_at(&self) -> Timestamp {
         self.event.accepted_at
     }
 
-    /// When it became a dead letter.
+    /// Returns when it became a dead letter.
     #[must_use]
     pub const fn died_at(&self) -> Timestamp {
         self.died_at
     }
 
-    /// How many attempts ended.
+    /// Returns how many attempts ended.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How many attempts in a row the process did not survive.
+    /// Returns during how many consecutive attempts the process ended.
     #[must_use]
     pub const fn interruptions(&self) -> u32 {
         self.interruptions
     }
 
-    /// Why it is one.
+    /// Returns why it is a dead letter.
     #[must_use]
     pub const fn reason(&self) -> DeadReason {
         self.reason
     }
 
-    /// What the handler's last error said, with its sources: at most 500 bytes, escaped.
+    /// Returns the text of the handler's last error, with its sources, escaped and truncated to 500
+    /// bytes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The body, byte for byte as it was signed.
+    /// Returns the body, byte for byte as it was signed.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         self.event.verified.body()
     }
 
-    /// The signature headers. With the body they are a capture that `twenty-webhook verify` and
-    /// `replay` read.
+    /// Returns the signature headers. Together with the body they are a capture that
+    /// `twenty-webhook verify` and `replay` can read.
     #[must_use]
     pub fn signature_headers(&self) -> SignatureHeaders {
         self.event.verified.signature_headers()
     }
 
-    /// The verified delivery: to read the event in it, for one.
+    /// Returns the verified delivery, for example to read its event.
     #[must_use]
     pub const fn verified(&self) -> &Verified {
         &self.event.verified
@@ -160,7 +161,8 @@ impl fmt::Debug for DeadLetter {
     }
 }
 
-/// The dead letters of an inbox, read a few at a time, in the order in which they were accepted.
+/// The dead letters of an inbox, in the order in which they were accepted. They are read a few at a
+/// time.
 #[derive(Debug)]
 pub struct DeadLetters {
     store: Arc<dyn Store>,
@@ -169,18 +171,17 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// How many are held in memory.
+    /// How many dead letters are in memory at a time.
     const PAGE: usize = 16;
 
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, page: VecDeque::new(), after: Some(0) }
     }
 
-    /// The next one.
+    /// Returns the next dead letter.
     ///
     /// # Errors
-    ///
-    /// The store cannot be read.
+    /// If the store cannot be read.
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, InboxError> {
         if self.page.is_empty()
             && let Some(after) = self.after

@@ -1,8 +1,8 @@
 use std::{error::Error, fmt, sync::Arc};
 
-/// Why the inbox could not do what it was asked to do.
+/// The error of an inbox.
 ///
-/// The text never contains what is stored. What lies beneath, if anything, is its
+/// Its text never contains stored data. The cause, if there is one, is its
 /// [`source`](Error::source).
 #[derive(Clone)]
 pub struct InboxError(Arc<Inner>);
@@ -13,24 +13,24 @@ struct Inner {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What went wrong, to decide by.
+/// The kind of an [`InboxError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboxErrorKind {
-    /// A setting or an argument cannot be used. Trying again does not help.
+    /// A setting or an argument is invalid. Retrying does not help.
     Settings,
-    /// Another process has the file open, and did not close it in time.
+    /// Another process has the file open and did not close it in time.
     Locked,
     /// A newer version of this crate wrote the store. Use that version or a later one.
     NewerVersion,
     /// The store is damaged, or is not an inbox.
     Damaged,
-    /// The store cannot be reached, read or written: no space, no permission, no connection. What
-    /// was asked may have happened.
+    /// The store cannot be reached, read or written: no space, no permission, no connection. The
+    /// operation may have happened.
     Unavailable,
-    /// As many events, or bytes, as the inbox may hold are in it. Nothing happened.
+    /// The inbox has reached its limit of events or bytes. Nothing happened.
     Full,
-    /// No answer in time. What was asked may have happened, or may still happen.
+    /// The store did not answer in time. The operation may have happened, or may still happen.
     Timeout,
 }
 
@@ -47,13 +47,13 @@ impl InboxError {
         Self(Arc::new(Inner { kind, message: message.into(), source: Some(source.into()) }))
     }
 
-    /// What went wrong.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> InboxErrorKind {
         self.0.kind
     }
 
-    /// Whether it may go well a moment later.
+    /// Returns whether a retry may succeed.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.kind(), InboxErrorKind::Unavailable | InboxErrorKind::Timeout | InboxErrorKind::Full)
     }
@@ -64,7 +64,7 @@ impl InboxErrorKind {
     pub(crate) const ALL: [Self; 7] =
         [Self::Settings, Self::Locked, Self::NewerVersion, Self::Damaged, Self::Unavailable, Self::Full, Self::Timeout];
 
-    /// As a label of a metric.
+    /// The name in metrics.
     #[cfg(feature = "metrics")]
     pub(crate) const fn label(self) -> &'static str {
         match self {

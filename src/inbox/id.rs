@@ -1,4 +1,4 @@
-//! What events and records are found by.
+//! The ids of events and records.
 
 use std::{fmt, str::FromStr};
 
@@ -12,12 +12,12 @@ use crate::{
     lower_hex,
 };
 
-/// Names one event in the inbox: the same on each attempt, after a restart, and for each copy that
-/// Twenty sends.
+/// Identifies an event in the inbox. It is the same on each attempt, after a restart, and for each
+/// duplicate.
 ///
-/// Pass it on where the work behind your handler has to be done once only: as an idempotency key,
-/// or as a unique column. It is the beginning of the event's [`ClaimKey`], written as 32 digits in
-/// lower-case hexadecimal.
+/// If your handler's work must happen only once, use the id as an idempotency key or in a unique
+/// column. It is the beginning of the event's [`ClaimKey`], written as 32 lower-case hexadecimal
+/// digits.
 ///
 /// ```
 /// use twenty_webhook::inbox::EventId;
@@ -30,7 +30,7 @@ use crate::{
 pub struct EventId([u8; 16]);
 
 impl EventId {
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -67,19 +67,20 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// Tells events of one record from those of others, without its id: a digest.
+/// Identifies the record of an event, by a digest of the record's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RecordKey([u8; 16]);
 
 impl RecordKey {
-    /// The key of events without a record's id: they have nothing in common.
+    /// The key of events without a record's id, which are unrelated to each other.
     pub(crate) const NONE: Self = Self([0; 16]);
 
     pub(crate) fn of_id(id: &str) -> Self {
         Self(first_half(&Sha256::digest(id.as_bytes()).into()))
     }
 
-    /// The record that a delivery is about: `record.id`; of a metadata event, `event.recordId`.
+    /// Returns the key of a delivery's record: from `record.id`, or for a metadata event from
+    /// `event.recordId`.
     pub(crate) fn of_body(body: &Bytes) -> Self {
         let Ok(text) = std::str::from_utf8(body) else { return Self::NONE };
         let id = ["record", "data"].iter().find_map(|name| find_member(text, name));

@@ -1,6 +1,5 @@
-//! An inbox that keeps nothing: for tests, the user's and ours. It does what
-//! [`Store`](super::store::Store) asks for in the plainest way, so it is also what the other stores
-//! are compared with.
+//! A store in memory, for users' tests and our own. It implements [`Store`](super::store::Store) in
+//! the simplest way, so tests compare the other stores with it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -33,9 +32,9 @@ pub(super) struct MemoryInbox {
 struct Rows {
     next: u64,
     token: u64,
-    /// By place in the order of acceptance.
+    /// By position in the order of acceptance.
     events: BTreeMap<u64, Row>,
-    /// Completed keys and when they expire.
+    /// Completed keys and their times of expiry.
     completed: HashMap<ClaimKey, Timestamp>,
 }
 
@@ -92,7 +91,7 @@ impl MemoryInbox {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a crash does to the events that run.
+    /// What a crash does to running events.
     #[cfg(all(test, any(feature = "postgres", feature = "redb")))]
     pub(super) fn interrupt(&self) {
         for row in self.rows().events.values_mut() {
@@ -103,7 +102,7 @@ impl MemoryInbox {
         }
     }
 
-    /// `false` when the lease was lost.
+    /// Returns `false` if the lease was lost.
     fn end(&self, rows: &mut Rows, lease: Lease, end: End, now: Timestamp) -> bool {
         let row = rows.events.get_mut(&lease.event);
         let is_held = |row: &&mut Row| matches!(row.state, State::Running { token } if token == lease.token);
@@ -129,7 +128,7 @@ impl MemoryInbox {
         true
     }
 
-    /// Forgets an event, but for its key.
+    /// Forgets an event, but keeps its key.
     fn forget(&self, rows: &mut Rows, place: u64) {
         if let Some(row) = rows.events.remove(&place) {
             let fresh_until = row.event.verified.fresh_until().saturating_add(KEY_MARGIN);

@@ -1,8 +1,8 @@
-//! The durable inbox: a delivery is on disk before Twenty gets its answer, and a worker handles it,
-//! at least once.
+//! The durable inbox: each delivery is on disk before Twenty gets an answer, and a worker handles
+//! it at least once.
 //!
-//! Twenty sends a delivery once. A handler that fails, or a process that is killed, loses it,
-//! unless it was stored first.
+//! Twenty sends each delivery once. If the handler fails or the process is killed, the event is
+//! lost, unless it was stored first.
 //!
 //! # The guarantee
 //!
@@ -20,8 +20,8 @@
 //! guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that lie
 //! about fsync, and network file systems.
 //!
-//! Make your handlers idempotent: an event whose handler was done when the process died is handled
-//! again. [`Attempt::id`] is the same each time.
+//! Make your handlers idempotent: if the process dies just after a handler has finished, its event
+//! is handled again. [`Attempt::id`] is the same each time.
 //!
 //! ```
 //! # #[cfg(feature = "redb")]
@@ -56,7 +56,7 @@
 //!
 //! // For each delivery: `inbox.accept(verified).await`, then answer 200.
 //!
-//! worker.shutdown(Duration::from_secs(10)).await; // what is left stays in the inbox
+//! worker.shutdown(Duration::from_secs(10)).await; // unfinished events stay in the inbox
 //! # std::fs::remove_dir_all(directory)?;
 //! # Ok(())
 //! # }
@@ -64,33 +64,33 @@
 //! # fn main() {}
 //! ```
 //!
-//! # What becomes of an event
+//! # What happens to an event
 //!
-//! | what happens | what becomes of the event |
+//! | situation | what happens to the event |
 //! |---|---|
-//! | its handler succeeds | it is deleted; its key is remembered |
-//! | its handler returns an error, panics, or takes longer than [its timeout](WorkerBuilder::timeout) | it waits, longer each time, for its next attempt |
-//! | that was the last attempt; or the error is [permanent](PermanentExt) | it is a dead letter |
-//! | it is not what the handler's type asks for, or is not JSON | it is a dead letter ([`DeadReason::Mismatch`]) |
-//! | no handler is set for it, and no fallback | it is completed, counted as `unmatched`, and logged once for each name |
-//! | the process is killed | it is ready again, in PostgreSQL when its [lease](InboxBuilder#postgresql) has ended, and the attempt does not count |
-//! | the process is killed again while it runs | it runs alone from then on, so that an event that ends the process takes no others with it |
-//! | that happens [five times](RetryPolicy::interruptions) in a row | it is a dead letter ([`DeadReason::Interrupted`]) |
-//! | the worker is [shut down](Worker::shutdown) | it stays, and nothing counts |
+//! | its handler succeeds | it is deleted, and its key is remembered |
+//! | its handler returns an error, panics, or takes longer than [its timeout](WorkerBuilder::timeout) | it waits for its next attempt, longer each time |
+//! | that was the last attempt, or the error is [permanent](PermanentExt) | it becomes a dead letter |
+//! | it does not fit the handler's type, or is not JSON | it becomes a dead letter ([`DeadReason::Mismatch`]) |
+//! | there is neither a handler nor a fallback for it | it is completed and counted as `unmatched`, and the first event of each name is logged |
+//! | the process is killed while its handler runs | it is ready again (in PostgreSQL after its [lease](InboxBuilder#postgresql) ends), and the attempt does not count |
+//! | the process is killed again while its handler runs | from then on it runs alone, so that an event that crashes the process affects no other events |
+//! | that happens [five times](RetryPolicy::interruptions) in a row | it becomes a dead letter ([`DeadReason::Interrupted`]) |
+//! | the worker is [shut down](Worker::shutdown) | it stays in the inbox, and the attempt does not count |
 //!
 //! # Stores
 //!
 //! | feature | store | for |
 //! |---|---|---|
 //! | `redb` | `Inbox::open`: one file | one process at a time |
-//! | `postgres` | `Inbox::connect`: a table in PostgreSQL, see [the settings](InboxBuilder#postgresql) | several processes on several machines; receivers and workers can be programs of their own |
+//! | `postgres` | `Inbox::connect`: a table in PostgreSQL, see [the settings](InboxBuilder#postgresql) | several processes on several machines; receivers and workers can be separate programs |
 //! | | [`InboxBuilder::in_memory`] | tests of your handlers |
 //!
 //! # Trust
 //!
-//! A delivery that comes from the store is not verified again, because its secret may have been
-//! replaced meanwhile. Whoever can write to the file, which is created with mode 0600, or to the
-//! table in PostgreSQL, can make up events.
+//! A stored delivery is not verified again, because its secret may have changed. Anyone who can
+//! write to the file (which is created with mode 0600) or to the table in PostgreSQL can forge
+//! events.
 //!
 //! # Metrics
 //!
@@ -98,23 +98,23 @@
 //!
 //! | name | kind | labels | what |
 //! |---|---|---|---|
-//! | `twenty_webhook_inbox_accepted_total` | counter | `outcome` | deliveries: `stored`, `duplicate`; and those that could not be stored: `handled`, `failed`, `rejected` |
+//! | `twenty_webhook_inbox_accepted_total` | counter | `outcome` | deliveries: `stored`, `duplicate`; if they could not be stored: `handled`, `failed`, `rejected` |
 //! | `twenty_webhook_inbox_store_failures_total` | counter | `kind` | failures of the store, by [`InboxErrorKind`] |
 //! | `twenty_webhook_inbox_store_seconds` | histogram | | time to store a delivery |
 //! | `twenty_webhook_inbox_attempts_total` | counter | `outcome` | attempts: `handled`, `unmatched`, `retried`, `dead`, `lost` |
 //! | `twenty_webhook_inbox_handler_seconds` | histogram | | time of an attempt |
 //! | `twenty_webhook_inbox_events` | gauge | `state` | events in the inbox: `ready`, `delayed`, `running`, `dead` |
-//! | `twenty_webhook_inbox_oldest_pending_seconds` | gauge | | age of the oldest event that is not completed and not dead |
+//! | `twenty_webhook_inbox_oldest_pending_seconds` | gauge | | age of the oldest event that is neither completed nor dead |
 //! | `twenty_webhook_inbox_bytes` | gauge | | bytes of pending events and dead letters |
 //!
-//! Gauges are set by the worker, every ten seconds.
+//! The worker sets the gauges every ten seconds.
 //!
 //! # Logs
 //!
-//! With the feature `tracing`: a failed attempt is a warning, a dead letter and a failure of the
-//! store are errors, everything else is at debug. At the start, a file that others can read and a
-//! database with `fsync` or `full_page_writes` off are warnings. What your handler's error says is
-//! logged, quoted and cut after 500 bytes.
+//! With the feature `tracing`, a failed attempt is logged as a warning, a dead letter and a failure
+//! of the store as errors, and everything else at debug. At the start, the inbox warns about a file
+//! that other users can read, and about a database with `fsync` or `full_page_writes` off. The text
+//! of your handler's errors is logged, quoted and truncated after 500 bytes.
 
 mod accept;
 mod dead_letter;
@@ -159,9 +159,9 @@ use id::RecordKey;
 use store::{Step, Store, StoreFuture, Which};
 use stored::StoredEvent;
 
-/// Where accepted deliveries are kept until they are handled; see [the module](self).
+/// Stores accepted deliveries until they are handled; see [the module](self).
 ///
-/// Cheap to clone; a clone shares everything. `Debug` shows no content.
+/// Clones are cheap and share everything. `Debug` shows no content.
 #[doc(alias = "queue")]
 #[doc(alias = "outbox")]
 #[derive(Clone)]
@@ -178,7 +178,7 @@ struct Inner {
     has_worker: AtomicBool,
 }
 
-/// What an inbox holds.
+/// The numbers of an inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -190,11 +190,11 @@ pub struct Stats {
     pub running: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Bytes of all of these, as stored.
+    /// The stored bytes of all of these.
     pub bytes: u64,
     /// Keys of completed events that are remembered.
     pub remembered_keys: u64,
-    /// When the oldest event was accepted that is neither completed nor dead.
+    /// When the oldest event that is neither completed nor dead was accepted.
     pub oldest_pending: Option<Timestamp>,
 }
 
@@ -206,7 +206,7 @@ impl Inbox {
         Self { inner: Arc::new(Inner { store, naming, on_failure, clock, direct: Direct::new(), has_worker }) }
     }
 
-    /// Opens the inbox in this file with the default settings, or creates it; see
+    /// Opens or creates the inbox in this file, with the default settings; see
     /// [`InboxBuilder::open`].
     ///
     /// # Errors
@@ -217,8 +217,8 @@ impl Inbox {
         Self::builder().open(path)
     }
 
-    /// Connects to the inbox in this PostgreSQL database with the default settings and without TLS,
-    /// or creates its table; see [`InboxBuilder::connect`].
+    /// Connects to the inbox in this PostgreSQL database, with the default settings and without
+    /// TLS, and creates its table if necessary; see [`InboxBuilder::connect`].
     ///
     /// # Errors
     ///
@@ -228,18 +228,18 @@ impl Inbox {
         Self::builder().connect(url).await
     }
 
-    /// An inbox with other settings than the defaults.
+    /// Returns a builder, for other settings than the defaults.
     pub fn builder() -> InboxBuilder {
         InboxBuilder::new()
     }
 
-    /// A worker that handles the events of this inbox. `state` is cloned into each call of a
-    /// handler; `()` where none is needed.
+    /// Returns a builder for a worker that handles the events of this inbox. `state` is cloned for
+    /// each call of a handler; pass `()` if you need none.
     pub fn worker<S: Clone + Send + Sync + 'static>(&self, state: S) -> WorkerBuilder<S> {
         WorkerBuilder::new(Arc::clone(&self.inner), state)
     }
 
-    /// How much the inbox holds.
+    /// Returns the numbers of the inbox.
     ///
     /// # Errors
     ///
@@ -248,7 +248,7 @@ impl Inbox {
         self.inner.store.stats().await
     }
 
-    /// The dead letters, in the order in which they were accepted.
+    /// Returns the dead letters, in the order in which they were accepted.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -266,7 +266,7 @@ impl Inbox {
         DeadLetters::new(Arc::clone(&self.inner.store))
     }
 
-    /// One dead letter; `None` when there is none of this id.
+    /// Returns a dead letter, or `None` if none has this id.
     ///
     /// # Errors
     ///
@@ -275,8 +275,8 @@ impl Inbox {
         self.inner.store.dead_letter(id).await
     }
 
-    /// Makes a dead letter ready again, as if it had just been accepted. `false` when there is none
-    /// of this id.
+    /// Makes a dead letter ready again, as if it had just been accepted. Returns `false` if none
+    /// has this id.
     ///
     /// # Errors
     ///
@@ -285,7 +285,7 @@ impl Inbox {
         Ok(self.inner.store.redrive(Which::One(id)).await?.count > 0)
     }
 
-    /// Makes all dead letters ready again. Returns how many.
+    /// Makes all dead letters ready again, and returns their number.
     ///
     /// # Errors
     ///
@@ -294,7 +294,7 @@ impl Inbox {
         in_steps(|which| self.inner.store.redrive(which)).await
     }
 
-    /// Deletes a dead letter. `false` when there is none of this id. A copy of it counts as
+    /// Deletes a dead letter. Returns `false` if none has this id. Duplicates of it count as
     /// handled.
     ///
     /// # Errors
@@ -304,7 +304,7 @@ impl Inbox {
         Ok(self.inner.store.purge(Which::One(id)).await?.count > 0)
     }
 
-    /// Deletes all dead letters. Returns how many.
+    /// Deletes all dead letters, and returns their number.
     ///
     /// # Errors
     ///
@@ -313,11 +313,11 @@ impl Inbox {
         in_steps(|which| self.inner.store.purge(which)).await
     }
 
-    /// Deletes all events of a record, dead letters and such as wait to be handled, as when a
-    /// person asks to be forgotten. Returns how many. A handler that runs is not stopped.
+    /// Deletes all events of a record, pending ones and dead letters, and returns their number, for
+    /// example when a person asks to be forgotten. It does not stop a running handler.
     ///
-    /// Events of other records that mention this one are not found by this. What was deleted can be
-    /// recovered from the file until its space is used again or [given back](Self::compact).
+    /// It does not find events of other records that mention this one. Deleted events can be
+    /// recovered from the file until their space is used again or [released](Self::compact).
     ///
     /// # Errors
     ///
@@ -326,9 +326,9 @@ impl Inbox {
         self.inner.store.erase(RecordKey::of_id(record_id)).await
     }
 
-    /// Gives space that is no longer used back to the file system. `false` when there was none.
-    /// Nothing is stored meanwhile, which can take seconds for a large file. PostgreSQL does this
-    /// by itself, so there it does nothing; see [the settings](InboxBuilder#postgresql).
+    /// Returns unused space to the file system. Returns `false` if there was none. Nothing is
+    /// stored meanwhile, which can take seconds for a large file. In PostgreSQL this does nothing,
+    /// because the database reuses space by itself; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors
     ///
@@ -338,7 +338,8 @@ impl Inbox {
     }
 }
 
-/// All dead letters, some at a time. One that dies again meanwhile is not met twice.
+/// Processes all dead letters, a few at a time. A letter that dies again meanwhile is not processed
+/// twice.
 async fn in_steps<'a>(step: impl Fn(Which) -> StoreFuture<'a, Step>) -> Result<u64, InboxError> {
     let mut sum = 0_u64;
     let mut after = Some(0);

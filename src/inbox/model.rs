@@ -1,4 +1,4 @@
-//! Random operations, done by a store that keeps something and by the plain one in memory.
+//! Compares a durable store with the store in memory, by random operations.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 pub(super) trait Subject {
     fn store(&self) -> &dyn Store;
 
-    /// Ends the process without a warning, and opens the store again. Everything that ran was
+    /// Ends the process without warning, and opens the store again. All running events were
     /// interrupted.
     async fn kill(&mut self);
 }
@@ -36,7 +36,7 @@ pub(super) fn clock() -> FixedClock {
     FixedClock::at(NOW)
 }
 
-/// The event of this number, about one of few records; of none for each fifth.
+/// Returns the event with this number, about one of few records. Each fifth event has no record.
 pub(super) fn event(number: u64) -> StoredEvent {
     let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{}","n":{number}}}}}"#, number % 5);
     let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock()).build().unwrap();
@@ -64,7 +64,7 @@ pub(super) trait EndOne: Store {
 
 impl<S: Store + ?Sized> EndOne for S {}
 
-/// What became of events: a row of the table of faults in `docs/inbox.md`.
+/// What happened to events: a row of the table of faults in `docs/inbox.md`.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) sent: u64,
@@ -109,7 +109,7 @@ pub(super) enum Operation {
         busy: Vec<u64>,
         alone: bool,
     },
-    /// Of the leases so far, this one; some are stale.
+    /// The index among the leases so far, some of which are stale.
     End(usize, u8),
     Advance(u64),
     SetBack(u64),
@@ -127,7 +127,7 @@ pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     vec(operation(), 1..60)
 }
 
-/// Bounds that are reached, and such as are not.
+/// Bounds that the operations reach, and bounds that they do not reach.
 pub(super) fn bounds() -> impl Strategy<Value = Bounds> {
     let max_pending = prop_oneof![3 => Just(BOUNDS.max_pending), 1 => 1_u64..6];
     let max_bytes = prop_oneof![3 => Just(BOUNDS.max_bytes), 1 => 200_u64..2_000];
@@ -182,7 +182,7 @@ fn end(kind: u8) -> End {
     }
 }
 
-/// What both have to agree on.
+/// The facts on which both stores must agree.
 fn facts(taken: &Taken) -> impl PartialEq + std::fmt::Debug {
     let events = taken.events.iter();
     let events: Vec<_> = events.map(|taken| (taken.event.key, taken.attempts, taken.interruptions)).collect();
@@ -193,11 +193,11 @@ struct Both<S> {
     subject: S,
     memory: MemoryInbox,
     clock: FixedClock,
-    /// Of the store and of the model, for the same take.
+    /// The leases of the store and of the model, for the same take.
     leases: Vec<(Lease, Lease)>,
 }
 
-/// Does the operations with both, and compares all that they say.
+/// Performs the operations with both stores, and compares all results.
 pub(super) async fn compare<S: Subject>(
     open: impl AsyncFnOnce(Bounds, FixedClock) -> S,
     bounds: Bounds,
@@ -290,7 +290,7 @@ impl<S: Subject> Both<S> {
 
     async fn compare(&self) -> Result<(), TestCaseError> {
         prop_assert_eq!(self.subject.store().stats().await.unwrap(), self.memory.stats().await.unwrap());
-        // Their positions are in the same order, and need not be the same.
+        // Positions must have the same order, but need not be equal.
         let mut after = (0, 0);
         for limit in [100, 2] {
             let in_store = self.subject.store().dead_letters(after.0, limit).await.unwrap();

@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Inbox {
-    /// Takes the delivery that a request brought. `verified`: what the middleware left in its
+    /// Accepts the delivery of a request. `verified` is what the middleware put into its
     /// extensions.
     pub(crate) async fn receive(&self, verified: Option<Verified>) -> Result<Became, WebhookRejection> {
         let verified = verified.ok_or(WebhookRejection::MissingMiddleware)?;

@@ -19,19 +19,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboxFailure {
-    /// It is handled at once, by a worker of this process, and answered with success if that
-    /// succeeds: one attempt, on a task of its own, which Twenty's timeout does not cancel. Without
-    /// a worker in this process it is rejected.
+    /// A worker of this process handles it at once. It makes one attempt, on a task of its own,
+    /// which Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered
+    /// with success. Without a worker in this process, the delivery is rejected.
     ///
-    /// A store can keep an event and lose its answer. If a worker takes that event before this
-    /// attempt has ended, the event is handled twice.
+    /// A store can store an event although its answer is lost. If a worker takes that event before
+    /// this attempt has ended, the event is handled twice.
     #[default]
     Handle,
-    /// It is rejected. Twenty does not send it again.
+    /// It is rejected, and lost, because Twenty does not retry.
     Reject,
 }
 
-/// Settings of an [`Inbox`]. Each has a default.
+/// Settings for an [`Inbox`]. Each has a default.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -50,26 +50,26 @@ pub enum InboxFailure {
 /// # PostgreSQL
 ///
 /// With the feature `postgres`, several processes on several machines share an inbox in a table.
-/// The events of one record do not run at the same time in one process, but may in two.
+/// Events of one record do not run at the same time in one process, but may run at the same time in
+/// two.
 ///
-/// Two connections are made, each again when it ends. Connect to the server itself, or through a
-/// pool that gives a session to each client: `LISTEN` needs one. With a pool that gives a
-/// connection for each transaction (as with `pool_mode = transaction`), others' events are found a
-/// second later, and settings of a session may not reach the connection that stores an event: set
-/// `synchronous_commit` to `on` for the database or the user, so that what was accepted is on disk.
+/// The inbox opens two connections, and reconnects when one ends. Connect to the server itself, or
+/// through a pool in session mode, because `LISTEN` requires a session. With a pool in transaction
+/// mode (`pool_mode = transaction`), events of other processes are found up to a second later, and
+/// session settings may not apply to the connection that stores an event. Then set
+/// `synchronous_commit` to `on` for the database or the user, so that accepted events are on disk.
 ///
-/// The server's clock decides what is due and which lease has ended. [`clock`](Self::clock) gives
-/// the time of acceptance only.
+/// The server's clock decides which events are due and which leases have ended.
+/// [`clock`](Self::clock) is used only for the time of acceptance.
 ///
-/// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by what
-/// other processes store within ten seconds. Beyond 100,000, the number of remembered keys in
-/// [`Stats`](super::Stats) is the server's estimate.
+/// Other processes can exceed [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes)
+/// by the events that they store within ten seconds. Above 100,000, the number of remembered keys
+/// in [`Stats`](super::Stats) is the server's estimate.
 ///
-/// A row is written three times in its life, so the table depends on autovacuum, for which it has
-/// settings of its own. A transaction that stays open anywhere in the database keeps it from
-/// working: set `idle_in_transaction_session_timeout`. After a backlog, or an erasure that has to
-/// be on disk, `VACUUM (FULL) twenty_webhook.inbox` gives the space back; nothing is stored while
-/// it runs.
+/// Each row is written three times, so the table depends on autovacuum and has its own settings for
+/// it. A transaction that stays open anywhere in the database blocks autovacuum: set
+/// `idle_in_transaction_session_timeout`. After a backlog, or an erasure that must be on disk,
+/// `VACUUM (FULL) twenty_webhook.inbox` releases the space; nothing is stored while it runs.
 #[derive(Debug)]
 #[must_use = "call `open` or `connect`"]
 pub struct InboxBuilder {
@@ -84,38 +84,37 @@ pub struct InboxBuilder {
 }
 
 impl InboxBuilder {
-    /// The most pending events, unless [configured](Self::max_pending): a million.
+    /// The default [maximum of pending events](Self::max_pending): a million.
     pub const DEFAULT_MAX_PENDING: u64 = 1_000_000;
 
-    /// The most bytes of pending events and dead letters, unless [configured](Self::max_bytes): 2
-    /// GiB.
+    /// The default [maximum of bytes](Self::max_bytes) of pending events and dead letters: 2 GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
 
-    /// How long the key of a completed event is remembered, unless
-    /// [configured](Self::remember_for): a day.
+    /// The default time for which keys of completed events are [remembered](Self::remember_for): a
+    /// day.
     pub const DEFAULT_REMEMBER_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// How long dead letters are kept, unless [configured](Self::keep_dead_letters_for): 30 days.
+    /// The default time for which dead letters are [kept](Self::keep_dead_letters_for): 30 days.
     pub const DEFAULT_KEEP_DEAD_LETTERS_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// The cache of the embedded store in bytes, unless [configured](Self::cache_size): 16 MiB.
+    /// The default [size of the file's cache](Self::cache_size), in bytes: 16 MiB.
     #[cfg(feature = "redb")]
     pub const DEFAULT_CACHE_SIZE: usize = 16 << 20;
 
-    /// How long [`open`](Self::open) waits for another process, unless
-    /// [configured](Self::lock_timeout): 30 seconds.
+    /// The default time for which [`open`](Self::open) [waits](Self::lock_timeout) for another
+    /// process: 30 seconds.
     #[cfg(feature = "redb")]
     pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// The schema of the table in PostgreSQL, unless [configured](Self::schema).
+    /// The default [schema](Self::schema) in PostgreSQL.
     #[cfg(feature = "postgres")]
     pub const DEFAULT_SCHEMA: &str = "twenty_webhook";
 
-    /// The table in PostgreSQL, unless [configured](Self::table).
+    /// The default [table](Self::table) in PostgreSQL.
     #[cfg(feature = "postgres")]
     pub const DEFAULT_TABLE: &str = "inbox";
 
-    /// How long a lease lasts, unless [configured](Self::lease): a minute.
+    /// The default [lease](Self::lease): a minute.
     #[cfg(feature = "postgres")]
     pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
 
@@ -148,51 +147,51 @@ impl InboxBuilder {
         }
     }
 
-    /// How many events may be pending: ready, delayed or running. Beyond that, storing fails; see
-    /// [`on_failure`](Self::on_failure). Default: [`Self::DEFAULT_MAX_PENDING`].
+    /// Sets how many events may be pending: ready, delayed or running. Beyond that, storing fails;
+    /// see [`on_failure`](Self::on_failure). Default: [`Self::DEFAULT_MAX_PENDING`].
     pub const fn max_pending(mut self, events: u64) -> Self {
         self.bounds.max_pending = events;
         self
     }
 
-    /// How many bytes pending events and dead letters may have together. Beyond that, storing
-    /// fails. A file is larger, by up to two times. Default: [`Self::DEFAULT_MAX_BYTES`].
+    /// Sets how many bytes pending events and dead letters may have together. Beyond that, storing
+    /// fails. A file can be twice as large. Default: [`Self::DEFAULT_MAX_BYTES`].
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.bounds.max_bytes = bytes;
         self
     }
 
-    /// How long the key of a completed event is remembered, so that a copy is not handled again;
-    /// but never less than until the copy is too old to verify, and a minute. Default:
-    /// [`Self::DEFAULT_REMEMBER_FOR`].
+    /// Sets how long the key of a completed event is remembered, so that duplicates are not handled
+    /// again. A key is always remembered for at least a minute longer than the delivery verifies.
+    /// Default: [`Self::DEFAULT_REMEMBER_FOR`].
     pub const fn remember_for(mut self, time: Duration) -> Self {
         self.bounds.remember_for = time;
         self
     }
 
-    /// How long dead letters are kept. Afterwards they are deleted. Default:
+    /// Sets how long dead letters are kept before they are deleted. Default:
     /// [`Self::DEFAULT_KEEP_DEAD_LETTERS_FOR`].
     pub const fn keep_dead_letters_for(mut self, time: Duration) -> Self {
         self.bounds.keep_dead_for = time;
         self
     }
 
-    /// What happens to a delivery that cannot be stored within 1.5 seconds. By default it is
+    /// Sets what happens to a delivery that cannot be stored within 1.5 seconds. By default it is
     /// handled at once.
     pub const fn on_failure(mut self, failure: InboxFailure) -> Self {
         self.on_failure = failure;
         self
     }
 
-    /// Keeps apart webhooks whose secrets differ but whose keys have the same id. Default: the
-    /// empty one.
+    /// Separates webhooks whose secrets differ but whose keys have the same id. Default: the empty
+    /// namespace.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.naming.namespace = namespace.into();
         self
     }
 
-    /// What makes two deliveries the same, instead of the body. For `None` and an empty list it is
-    /// the body. So it is when `key_by` panics, which is logged.
+    /// Identifies deliveries by these values instead of the body. The body is used if `key_by`
+    /// returns `None` or an empty list, or if it panics, which is logged.
     ///
     /// ```no_run
     /// # use twenty_webhook::{event::WebhookEvent, inbox::Inbox};
@@ -208,30 +207,31 @@ impl InboxBuilder {
         self
     }
 
-    /// Where the present time comes from. Default: [`SystemClock`].
+    /// Sets the source of the current time. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How much of the file is cached in memory, in bytes. Default: [`Self::DEFAULT_CACHE_SIZE`].
+    /// Sets the size of the file's cache in memory, in bytes. Default:
+    /// [`Self::DEFAULT_CACHE_SIZE`].
     #[cfg(feature = "redb")]
     pub const fn cache_size(mut self, bytes: usize) -> Self {
         self.file.cache = bytes;
         self
     }
 
-    /// How long [`open`](Self::open) waits while another process has the file open, as in a rolling
-    /// restart. Default: [`Self::DEFAULT_LOCK_TIMEOUT`].
+    /// Sets how long [`open`](Self::open) waits while another process has the file open, as in a
+    /// rolling restart. Default: [`Self::DEFAULT_LOCK_TIMEOUT`].
     #[cfg(feature = "redb")]
     pub const fn lock_timeout(mut self, time: Duration) -> Self {
         self.file.lock_timeout = time;
         self
     }
 
-    /// Whether [`open`](Self::open) and [`connect`](Self::connect) create an inbox where there is
-    /// none. By default they do. `false` is for programs that only look into one, and for a user of
-    /// the database who may create nothing.
+    /// Sets whether [`open`](Self::open) and [`connect`](Self::connect) create a missing inbox. By
+    /// default they do. Use `false` in programs that only inspect an inbox, and for a database user
+    /// without the right to create tables.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     pub const fn create_if_missing(mut self, create: bool) -> Self {
         #[cfg(feature = "redb")]
@@ -245,37 +245,38 @@ impl InboxBuilder {
         self
     }
 
-    /// Opens the inbox in this file, or creates it, with mode 0600.
+    /// Opens the inbox in this file, or creates the file, with mode 0600.
     ///
-    /// Blocks the thread while it waits for another process to close the file. Events that were
-    /// running when the process before this one ended are ready again.
+    /// It blocks the thread while it waits for another process to close the file. Events that were
+    /// running when the previous process ended are ready again.
     ///
     /// # Errors
     ///
     /// [`Locked`](super::InboxErrorKind::Locked),
     /// [`NewerVersion`](super::InboxErrorKind::NewerVersion),
     /// [`Damaged`](super::InboxErrorKind::Damaged), or
-    /// [`Unavailable`](super::InboxErrorKind::Unavailable) when the file cannot be created or read.
+    /// [`Unavailable`](super::InboxErrorKind::Unavailable) if the file cannot be created or read.
     #[cfg(feature = "redb")]
     pub fn open(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         let store = super::redb::RedbStore::open(path.as_ref(), self.file, self.bounds, Arc::clone(&self.clock))?;
         Ok(Inbox::new(Arc::new(store), self))
     }
 
-    /// Opens the inbox in this file for reading, beside the process that writes it: its numbers and
-    /// its dead letters. Everything else is refused.
+    /// Opens the inbox in this file for reading, while another process writes it. You can read its
+    /// numbers and its dead letters; all other operations fail.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); and [`Unavailable`](super::InboxErrorKind::Unavailable) when there
-    /// is no file, or when the process that wrote it was killed and none has opened it since.
+    /// As [`open`](Self::open). Also [`Unavailable`](super::InboxErrorKind::Unavailable) if there
+    /// is no file, or if the process that wrote it was killed and no other process has opened it
+    /// since.
     #[cfg(feature = "redb")]
     pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
         Ok(Inbox::new(Arc::new(store), self))
     }
 
-    /// The schema of the table in PostgreSQL. It is created if it is missing. Default:
+    /// Sets the schema of the table in PostgreSQL. It is created if it is missing. Default:
     /// [`Self::DEFAULT_SCHEMA`].
     #[cfg(feature = "postgres")]
     pub fn schema(mut self, name: &str) -> Self {
@@ -283,30 +284,31 @@ impl InboxBuilder {
         self
     }
 
-    /// The table in PostgreSQL. Its version and its indexes have names that begin with this one.
-    /// Default: [`Self::DEFAULT_TABLE`].
+    /// Sets the name of the table in PostgreSQL. The names of its version table and its indexes
+    /// begin with this name. Default: [`Self::DEFAULT_TABLE`].
     #[cfg(feature = "postgres")]
     pub fn table(mut self, name: &str) -> Self {
         self.postgres.names.table = name.into();
         self
     }
 
-    /// How long an event in PostgreSQL belongs to a process that does not renew its lease, which a
-    /// worker does while a handler runs. Afterwards another process handles the event, and what the
-    /// first one says of it changes nothing. From a second to ten minutes. Default:
-    /// [`Self::DEFAULT_LEASE`].
+    /// Sets the lease in PostgreSQL: how long an event belongs to a process that does not renew the
+    /// lease. A worker renews it while a handler runs. After the lease ends, another process
+    /// handles the event, and the first process can no longer change it. From a second to ten
+    /// minutes. Default: [`Self::DEFAULT_LEASE`].
     #[cfg(feature = "postgres")]
     pub fn lease(mut self, time: Duration) -> Self {
         self.postgres.lease = time.clamp(Duration::from_secs(1), super::postgres::LONGEST_LEASE);
         self
     }
 
-    /// The SQL that creates the table, for those who do it by hand: [`connect`](Self::connect) then
-    /// needs no right to create anything. Run it in one transaction.
+    /// Returns the SQL that creates the table, if you want to create it by hand.
+    /// [`connect`](Self::connect) then requires no right to create anything. Run the SQL in one
+    /// transaction.
     ///
     /// # Errors
     ///
-    /// [`Settings`](super::InboxErrorKind::Settings): a name is empty, too long, or has a zero
+    /// [`Settings`](super::InboxErrorKind::Settings) if a name is empty, too long, or has a zero
     /// byte.
     #[cfg(feature = "postgres")]
     pub fn migration_sql(&self) -> Result<String, InboxError> {
@@ -332,21 +334,21 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`Settings`](super::InboxErrorKind::Settings): the URL or a name cannot be used, the URL
-    /// requires TLS, or the database refuses the user.
-    /// [`NewerVersion`](super::InboxErrorKind::NewerVersion) and
-    /// [`Damaged`](super::InboxErrorKind::Damaged): the table is not one that this version uses.
+    /// [`Settings`](super::InboxErrorKind::Settings) if the URL or a name is invalid, the URL
+    /// requires TLS, or the database rejects the user.
+    /// [`NewerVersion`](super::InboxErrorKind::NewerVersion) or
+    /// [`Damaged`](super::InboxErrorKind::Damaged) if this version cannot use the table.
     /// [`Unavailable`](super::InboxErrorKind::Unavailable) or
-    /// [`Timeout`](super::InboxErrorKind::Timeout): the database cannot be reached.
+    /// [`Timeout`](super::InboxErrorKind::Timeout) if the database cannot be reached.
     #[cfg(feature = "postgres")]
     pub async fn connect(self, url: &str) -> Result<Inbox, InboxError> {
         let connector = super::postgres::Connector::without_tls(url)?;
         self.connect_by(connector).await
     }
 
-    /// The same with TLS, by a connector for tokio-postgres, such as that of
-    /// `tokio-postgres-rustls`. Say `sslmode=require` in the URL: otherwise a server without TLS is
-    /// used, too.
+    /// Connects with TLS, through a connector for tokio-postgres, such as that of
+    /// `tokio-postgres-rustls`. Set `sslmode=require` in the URL; otherwise a connection without
+    /// TLS is possible, too.
     ///
     /// # Errors
     ///
@@ -367,7 +369,8 @@ impl InboxBuilder {
         Ok(Inbox::new(Arc::new(store), self))
     }
 
-    /// An inbox in memory, for tests of your handlers: it keeps nothing beyond the process.
+    /// Creates an inbox in memory, for tests of your handlers. Its events are lost when the process
+    /// ends.
     #[must_use]
     pub fn in_memory(self) -> Inbox {
         let store = MemoryInbox::new(self.bounds, Arc::clone(&self.clock));

@@ -1,4 +1,5 @@
-//! What a store has to do. There are two that keep something: one file (redb), and PostgreSQL.
+//! The interface of a store and its invariants. There are two durable stores: one file (redb), and
+//! PostgreSQL.
 //!
 //! # States
 //!
@@ -12,30 +13,33 @@
 //!
 //! # What an implementation must keep
 //!
-//! - **`put` answers only after the event is on disk.** A key that is in the store, in whatever
-//!   state, is a [`Put::Duplicate`]. Puts of many callers share one transaction.
+//! - **`put` answers only after the event is on disk.** If the key is in the store, in whatever
+//!   state, the answer is [`Put::Duplicate`]. Puts of many callers share one transaction.
 //! - **A lease has a token** that no other take of the same event had. An end and a
-//!   [`Store::renew`] with another token than the event's current one change nothing: `false`.
-//! - **A take ends what is done, too**: both happen or neither does. It chooses from what was there
-//!   before it ended anything.
-//! - **`take` returns an event to one caller.** With several processes: `SKIP LOCKED`, and a lease
-//!   that ends ([`Store::lease`]). It never returns an event whose record is in
-//!   [`Take::busy`], nor two of the same record ([`RecordKey::NONE`] is not a record).
-//! - **Order and fairness**: ready ones by acceptance, delayed ones by due time; each fourth slot
-//!   ([`Take::prefers_delayed`]) takes a delayed one first, the others a ready one first.
-//! - **An event whose process died** (found running when the file is opened; lease at its end) gets
-//!   `interruptions + 1` and is ready again, before younger ones. From [`ALONE_FROM`] interruptions
-//!   on it is *suspect*: only a take with [`Take::alone`] returns it, one at a time, those with the
-//!   fewest interruptions first. Other takes say in [`Taken::suspects`] that there is one.
-//!   Attempts are counted at their end ([`End::Retry`], [`End::Dead`]), so an interruption is none;
-//!   [`End::Retry`] sets `interruptions` to 0.
-//! - **A due time further away than [`Take::longest_delay`]** counts as that far: the clock was set
-//!   back. It is written down, or the time would move away with the clock.
-//! - **Dead events keep their whole body and their key.** A redrive resets the same row.
-//! - **[`Store::maintain`]** forgets what is due in small steps, and nothing in `take` waits for
-//!   it.
-//! - A failure says so, with an [`InboxError`] of kind `Unavailable` or `Timeout` when it may go
-//!   well later. Each call has a bound in time of its own.
+//!   [`Store::renew`] with another token than the event's current one change nothing and return
+//!   `false`.
+//! - **A take also ends handled events**: both happen or neither does. It chooses from the events
+//!   that were there before it ended any.
+//! - **`take` returns an event to one caller.** With several processes this requires `SKIP LOCKED`,
+//!   and leases that end ([`Store::lease`]). A take never returns an event whose record is in
+//!   [`Take::busy`], nor two events of the same record ([`RecordKey::NONE`] is not a record).
+//! - **Order and fairness**: ready events are taken in the order of acceptance, delayed ones by due
+//!   time. Each fourth slot ([`Take::prefers_delayed`]) takes a delayed event first, the other
+//!   slots a ready one.
+//! - **An event whose process died** (it is running when the file is opened, or its lease has
+//!   ended) gets `interruptions + 1` and is ready again, before younger events. From [`ALONE_FROM`]
+//!   interruptions on it is *suspect*: only a take with [`Take::alone`] returns it, one at a time,
+//!   events with the fewest interruptions first. Other takes report suspects in
+//!   [`Taken::suspects`]. Attempts are counted when they end ([`End::Retry`], [`End::Dead`]), so an
+//!   interruption is not an attempt. [`End::Retry`] sets `interruptions` to 0.
+//! - **A due time further away than [`Take::longest_delay`]** is corrected to that delay, because
+//!   the clock was set back. The correction is stored; otherwise the due time would stay out of
+//!   reach while the clock advances.
+//! - **Dead letters keep their whole body and their key.** A redrive resets the same row.
+//! - **[`Store::maintain`]** forgets due keys and dead letters in small steps, and `take` never
+//!   waits for it.
+//! - A failure returns an [`InboxError`], of kind `Unavailable` or `Timeout` if a retry may
+//!   succeed. Each call has its own time limit.
 //!
 //! # Adding a store
 //!
@@ -43,18 +47,17 @@
 //! [`InboxBuilder`](super::InboxBuilder) that calls `Inbox::new(Arc::new(store), self)`. For a
 //! database that several processes share:
 //!
-//! - [`StoredEvent::encode`] gives one event as bytes; its key and record are wanted as columns,
-//!   too.
-//! - Callers put one event each. Gather them in a task of the store's own and insert a batch, as
-//!   `redb/writer.rs` does: the answer is sent after the commit. Bound what waits, in bytes.
-//! - [`Store::lease`] returns a time, and the worker renews each third of it. `take` finds running
-//!   events whose lease has ended, and counts an interruption for each.
-//! - [`Store::begin`] concerns the leases that this process was given before: remember them. Those
-//!   of other processes stay.
-//! - An answer to `take` that nobody waits for any more gives its events back.
-//! - The time is the database's, so that machines need not agree; the model test sets it, by the
-//!   clock of the settings.
-//! - `src/inbox/model.rs` compares the store with the plain one; `kill` lets all leases end.
+//! - [`StoredEvent::encode`] returns an event as bytes. Its key and record must be columns, too.
+//! - Each caller puts one event. Gather puts in a task of the store and insert a batch, as
+//!   `redb/writer.rs` does, and answer after the commit. Limit the bytes that wait.
+//! - [`Store::lease`] returns the lease's duration, and the worker renews after each third of it.
+//!   `take` finds running events whose lease has ended, and counts an interruption for each.
+//! - [`Store::begin`] releases the earlier leases of this process, so remember them. Leases of
+//!   other processes stay.
+//! - If the caller of `take` no longer waits for the answer, give the events back.
+//! - Use the database's time, so that machines need not agree. The model test sets it through the
+//!   clock in the settings.
+//! - `src/inbox/model.rs` compares the store with the store in memory; `kill` ends all leases.
 //! - The `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))` in `lib.rs`, `claim.rs`,
 //!   `headers.rs` and `verified.rs` name the new feature, too.
 
@@ -67,52 +70,53 @@ use super::{DeadLetter, DeadReason, EventId, InboxError, RecordKey, Stats, Store
 
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, InboxError>> + Send + 'a>>;
 
-/// From how many interruptions on an event runs alone.
+/// The number of interruptions from which on an event runs alone.
 pub(crate) const ALONE_FROM: u32 = 2;
 
-/// How long a key is kept beyond the time until which a copy verifies: the time in which its body
-/// may arrive, and some for clocks.
+/// How long a key is kept after a duplicate no longer verifies: time for the body to arrive, and a
+/// margin for clocks.
 pub(crate) const KEY_MARGIN: Duration = Duration::from_secs(60);
 
-/// Where accepted events are kept. All methods can be called from any task; a future that is
-/// dropped may have happened.
+/// Stores accepted events. All methods can be called from any task. If a future is dropped, the
+/// operation may have happened.
 pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
-    /// Puts an event onto the disk.
+    /// Stores an event durably.
     fn put(&self, event: StoredEvent) -> StoreFuture<'_, Put>;
 
-    /// A worker of this process starts. Another one of this process has ended: what it left running
-    /// is ready again, and not counted as interrupted.
+    /// Called when a worker of this process starts. Any earlier worker has ended: its running
+    /// events are ready again, without counting an interruption.
     fn begin(&self) -> StoreFuture<'_, ()>;
 
-    /// Takes events to run, and ends what was taken before. The caller awaits it to the end.
+    /// Takes events to run, and ends events that were taken before. The caller must not drop the
+    /// future.
     fn take(&self, take: Take) -> StoreFuture<'_, Taken>;
 
-    /// How long a lease lasts without [`renew`](Self::renew). `None` in a store of this process
-    /// alone, which needs none.
+    /// How long a lease lasts without [`renew`](Self::renew). `None` in a store of a single
+    /// process, which has no leases.
     fn lease(&self) -> Option<Duration> {
         None
     }
 
-    /// Makes a lease last from now on; `false` when it was lost.
+    /// Extends a lease, from now on. Returns `false` if it was lost.
     fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(true) })
     }
 
-    /// Notified when there may be something to take: after a put, a redrive, or a release. With
-    /// several processes best effort, since the worker also asks each second.
+    /// Notified when there may be events to take: after a put, a redrive, or a release. With
+    /// several processes this is best effort, because the worker also polls each second.
     fn work(&self) -> &Notify;
 
-    /// Forgets some of the keys and dead letters whose time has come. `true` when there are more.
+    /// Forgets some of the due keys and dead letters. Returns `true` if there are more.
     fn maintain(&self) -> StoreFuture<'_, bool>;
 
-    /// How much there is.
+    /// Returns the numbers of the store.
     fn stats(&self) -> StoreFuture<'_, Stats>;
 
-    /// At most `limit` dead letters behind this position, in the order of acceptance, each with its
-    /// position.
+    /// Returns at most `limit` dead letters after this position, in the order of acceptance, each
+    /// with its position.
     fn dead_letters(&self, after: u64, limit: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>>;
 
-    /// One dead letter.
+    /// Returns a dead letter.
     fn dead_letter(&self, id: EventId) -> StoreFuture<'_, Option<DeadLetter>>;
 
     /// Makes dead letters ready again, with no attempts and no interruptions.
@@ -121,34 +125,33 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// Forgets dead letters. Their keys count as completed from now on.
     fn purge(&self, which: Which) -> StoreFuture<'_, Step>;
 
-    /// Forgets all events of a record, in whatever state. Their keys count as completed from now
-    /// on. How many.
+    /// Forgets all events of a record, in whatever state, and returns their number. Their keys
+    /// count as completed from now on.
     fn erase(&self, record: RecordKey) -> StoreFuture<'_, u64>;
 
-    /// Gives space back to the system, where that takes an action; `false` when there was none to
-    /// give back.
+    /// Returns space to the system, if that requires an action. Returns `false` if there was none.
     fn compact(&self) -> StoreFuture<'_, bool>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
     Stored,
-    /// The key was there.
+    /// The key exists already.
     Duplicate,
 }
 
-/// What a worker asks for.
+/// What a worker requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Take {
-    /// What is done.
+    /// The events that have ended.
     pub(crate) ends: Vec<(Lease, End)>,
-    /// How many events to take at most; with `alone`, 1.
+    /// The maximum number of events to take; 1 with `alone`.
     pub(crate) limit: usize,
-    /// Counts slots, so that each fourth prefers a delayed event over any number of takes.
+    /// Counts slots, so that each fourth slot prefers a delayed event, over any number of takes.
     pub(crate) turn: u64,
-    /// The records of which an event runs in this process.
+    /// The records of the events that run in this process.
     pub(crate) busy: HashSet<RecordKey>,
-    /// Nothing runs in this process: take a suspect.
+    /// Take a suspect, because nothing runs in this process.
     pub(crate) alone: bool,
     pub(crate) longest_delay: Duration,
 }
@@ -160,7 +163,7 @@ impl Take {
         Self { ends, limit: 0, turn: 0, busy: HashSet::new(), alone: false, longest_delay: Duration::MAX }
     }
 
-    /// Whether this slot, counted from 0, takes a delayed event first.
+    /// Returns whether this slot, counted from 0, takes a delayed event first.
     pub(crate) const fn prefers_delayed(&self, slot: u64) -> bool {
         self.turn.wrapping_add(slot).is_multiple_of(4)
     }
@@ -170,17 +173,16 @@ impl Take {
 pub(crate) struct Taken {
     /// For each of [`Take::ends`], whether its lease was held.
     pub(crate) ended: Vec<bool>,
-    /// Of [`Take::ends`], what has not ended yet, because somebody else has locked it: the worker
-    /// ends it later.
+    /// Those of [`Take::ends`] that another transaction has locked. The worker ends them later.
     pub(crate) locked: HashSet<Lease>,
     pub(crate) events: Vec<TakenEvent>,
-    /// What was taken, but cannot be read: the worker ends it as dead.
+    /// Taken events that cannot be read. The worker makes them dead letters.
     pub(crate) unreadable: Vec<Lease>,
     /// Whether suspects wait for a take with `alone`.
     pub(crate) suspects: bool,
-    /// Whether events were left because their records are busy.
+    /// Whether events were skipped because their records are busy.
     pub(crate) left_busy: bool,
-    /// In how long the next delayed event is due.
+    /// The time until the next delayed event is due.
     pub(crate) next_due: Option<Duration>,
 }
 
@@ -190,7 +192,7 @@ pub(crate) struct TakenEvent {
     pub(crate) event: StoredEvent,
     /// How many attempts have ended.
     pub(crate) attempts: u32,
-    /// How many were interrupted since the last one that ended.
+    /// How many attempts were interrupted since the last one that ended.
     pub(crate) interruptions: u32,
 }
 
@@ -214,14 +216,14 @@ pub(crate) enum End {
         reason: DeadReason,
         message: Box<str>,
     },
-    /// It was not run, or not to its end: nothing is counted.
+    /// It did not run, or not to its end. Nothing is counted.
     Release,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     One(EventId),
-    /// Some of those behind this position, so that nobody waits long for them.
+    /// Some of those after this position, so that each call is short.
     SomeAfter(u64),
 }
 
@@ -229,11 +231,11 @@ pub(crate) enum Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) count: u64,
-    /// The position of the last one, where there may be more behind it.
+    /// The position of the last one, if there may be more after it.
     pub(crate) last: Option<u64>,
 }
 
-/// An event that is to be stored, as the writer of a store gets it.
+/// A new event, as the writer of a store gets it.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     pub(crate) key: crate::deduplicate::ClaimKey,
@@ -248,7 +250,7 @@ impl From<StoredEvent> for NewEvent {
     }
 }
 
-/// The bounds of a store.
+/// The limits of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Pending events: ready, delayed or running.

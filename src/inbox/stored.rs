@@ -1,11 +1,11 @@
-//! An event as bytes: the same in each store.
+//! The encoding of an event, which is the same in each store.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 1 | version of this format: 1 |
 //! | 8 | when it was accepted, in milliseconds |
-//! | 8 | until when a copy verifies, in milliseconds |
-//! | 4 | which secret signed it |
+//! | 8 | until when a duplicate verifies, in milliseconds |
+//! | 4 | the index of the secret that signed it |
 //! | 32 | claim key |
 //! | 16 | record key; zero for none |
 //! | 32 | signature |
@@ -60,16 +60,16 @@ impl StoredEvent {
         bytes
     }
 
-    /// What comes before the body, without the two texts.
+    /// The length of everything before the body, without the two texts.
     const HEAD: usize = 1 + 8 + 8 + 4 + 32 + 16 + 32 + 1 + 16 + 1 + 4;
 
-    /// When it was accepted, without reading the rest.
+    /// Reads when it was accepted, and nothing else.
     pub(crate) fn accepted_at(mut bytes: &[u8]) -> Option<Timestamp> {
         (bytes.try_get_u8().ok()? == Self::VERSION).then_some(())?;
         bytes.try_get_u64().ok().map(Timestamp::from_millis)
     }
 
-    /// Its key and until when a copy verifies, without reading the rest.
+    /// Reads its key and until when a duplicate verifies, and nothing else.
     #[cfg(feature = "redb")]
     pub(crate) fn key_and_fresh_until(mut bytes: &[u8]) -> Option<(ClaimKey, Timestamp)> {
         Self::accepted_at(bytes)?;

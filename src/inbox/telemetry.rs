@@ -1,4 +1,4 @@
-//! What the inbox reports: counts, times and names of events, and what handlers' errors say. No
+//! Logs and metrics of the inbox: numbers, times, names of events and handlers' errors, but no
 //! secret, signature or body.
 
 #![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "reported nowhere"))]
@@ -19,12 +19,12 @@ use crate::{
     verify::Verified,
 };
 
-/// Reports something. A recorder or subscriber of the user's that panics ends nothing here.
+/// Runs a report, and catches panics of the user's recorder or subscriber.
 fn report(report: impl FnOnce()) {
     _ = catch_unwind(AssertUnwindSafe(report));
 }
 
-/// Gives the recorder that is installed the help and the unit of each metric.
+/// Gives the installed recorder the help text and the unit of each metric.
 pub(super) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -46,7 +46,7 @@ pub(super) fn describe() {
         );
         describe_gauge!("twenty_webhook_inbox_bytes", Bytes, "bytes of pending events and dead letters");
 
-        // From zero on, so that Prometheus' `increase` sees the first one.
+        // Counters start at zero, so that Prometheus' `increase` sees the first event.
         for outcome in ["stored", "duplicate", "handled", "failed", "rejected"] {
             metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(0);
         }
@@ -59,14 +59,14 @@ pub(super) fn describe() {
     }
 }
 
-/// The database is set up so that a power cut takes what was accepted.
+/// Warns that a setting of the database can lose accepted events in a power cut.
 #[cfg(feature = "postgres")]
 pub(super) fn loses_on_power_cut(setting: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(setting, "the inbox's database can lose accepted events in a power cut: turn this setting on");
 }
 
-/// An event was stored, or found in the store.
+/// Reports that an event was stored, or found in the store.
 pub(super) fn accepted(put: Put, took: Duration) {
     report(|| {
         #[cfg(feature = "metrics")]
@@ -81,7 +81,7 @@ pub(super) fn accepted(put: Put, took: Duration) {
     });
 }
 
-/// An event could not be stored. `then`: `handled`, `failed` or `rejected`.
+/// Reports that an event could not be stored. `then` is `handled`, `failed` or `rejected`.
 pub(super) fn not_stored(error: &InboxError, then: &'static str) {
     report(|| {
         #[cfg(feature = "metrics")]
@@ -97,7 +97,7 @@ pub(super) fn not_stored(error: &InboxError, then: &'static str) {
     });
 }
 
-/// The store failed for the worker, which tries again.
+/// Reports that the store failed for the worker, which retries.
 pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
     report(|| {
         #[cfg(feature = "metrics")]
@@ -110,7 +110,7 @@ pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
     });
 }
 
-/// The user's function for claim keys panicked.
+/// Reports that the user's function for claim keys panicked.
 pub(super) fn key_by_panicked() {
     #[cfg(feature = "tracing")]
     tracing::error!("key_by panicked: the event is deduplicated by its body");
@@ -123,7 +123,7 @@ pub(super) enum Ended {
     Unmatched,
     Retried,
     Dead,
-    /// The event was erased, or taken over by another worker, meanwhile.
+    /// Meanwhile the event was erased, or taken by another worker.
     Lost,
 }
 
@@ -140,7 +140,7 @@ impl Ended {
     }
 }
 
-/// What is said of each attempt.
+/// The report of an attempt.
 #[cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(dead_code, reason = "reported nowhere"))]
 pub(super) struct About<'a> {
     pub(super) id: EventId,
@@ -190,7 +190,7 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
     });
 }
 
-/// What the inbox holds.
+/// Sets the gauges.
 pub(super) fn holds(stats: &Stats, now: Timestamp) {
     report(|| {
         #[cfg(feature = "metrics")]

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_are_bounded() {
+    fn bytes_that_wait_for_the_writer_are_bounded() {
         let Acknowledge { background, .. } = Acknowledge::new(Duration::ZERO, 1);
         let waiting: Vec<_> = (0..WAITING_LIMIT).map(|_| slot(&background)).collect();
         assert_eq!(background.slot().unwrap_err(), RefusalKind::BackgroundFull);

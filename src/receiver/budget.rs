@@ -64,7 +64,7 @@ mod tests {
     use crate::receiver::Receiver;
 
     #[test]
-    fn what_is_taken_comes_back() {
+    fn shares_return_their_bytes_to_the_budget() {
         let budget = Budget::new(10, 5);
         let mut first = Share::none_of(Arc::clone(&budget));
         let mut second = Share::none_of(Arc::clone(&budget));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn half_is_kept_for_short_bodies() {
+    fn half_is_reserved_for_short_bodies() {
         let budget = Budget::new(4 * SHORT, SHORT);
         let share = || Share::none_of(Arc::clone(&budget));
         let [mut long, mut another] = [share(), share()];

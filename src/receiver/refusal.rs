@@ -385,7 +385,7 @@ impl WebhookRejection {
             Self::NotStored => {}
             // The event is lost for this handler, because Twenty does not retry.
             Self::Event(_) => {
-                tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}")
+                tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}");
             }
         }
     }

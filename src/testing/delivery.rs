@@ -9,7 +9,7 @@ use crate::{
     verify::{Clock, Signer, SystemClock, Timestamp, Verified},
 };
 
-/// An event's JSON, not signed yet: what Twenty posts, without its headers.
+/// The JSON of an event, before it is signed: the body that Twenty posts.
 ///
 /// ```
 /// use serde_json::json;
@@ -25,7 +25,7 @@ use crate::{
 /// # }
 /// ```
 ///
-/// `Debug` shows name and length, no content.
+/// `Debug` shows name and length, but no content.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Delivery {
     name: EventName,
@@ -33,25 +33,26 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A realistic delivery of this event: the members, their order and their forms are those of
-    /// Twenty in autumn 2026, the persons and addresses are made up. The same bytes each time.
+    /// Returns a realistic delivery of this event. Its members, their order and their forms are
+    /// those of Twenty in autumn 2026; people and addresses are invented. The bytes are the same
+    /// each time.
     ///
-    /// There is one for each name:
+    /// There is a sample for each name:
     ///
-    /// - each standard object, `created`, `updated` (with what changed), `deleted`, `restored` and
-    ///   `destroyed`;
-    /// - any other object: the record of a custom object, under that object's name;
-    /// - metadata, such as `metadata.fieldMetadata.updated`: rows as Twenty has them for objects
-    ///   and fields, and a short one for other kinds;
-    /// - any other action: the record and nothing else.
+    /// - each standard object, `created`, `updated` (with the changed fields), `deleted`,
+    ///   `restored` and `destroyed`;
+    /// - any other object: the record of a custom object, with that object's name;
+    /// - metadata, such as `metadata.fieldMetadata.updated`: Twenty's rows for objects and fields,
+    ///   and a short row for other kinds;
+    /// - any other action: only the record.
     #[must_use]
     pub fn sample(name: impl Into<EventName>) -> Self {
         let name = name.into();
         Self { body: samples::body(&name).into(), name }
     }
 
-    /// A sample of each kind of event that Twenty sends: of each standard object, of a custom one
-    /// (`subscription`) and of metadata.
+    /// Returns a sample of each kind of event that Twenty sends: of each standard object, of a
+    /// custom object (`subscription`) and of metadata.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;
@@ -63,27 +64,27 @@ impl Delivery {
         samples::names().map(Self::sample)
     }
 
-    /// Any value of serde's, as JSON.
+    /// Creates a delivery from any serializable value.
     ///
     /// # Errors
     ///
-    /// When the value has no form in JSON, such as a map with keys that are no text.
+    /// If the value cannot be written as JSON, such as a map with keys that are not text.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(Self::from_body)
     }
 
-    /// Any bytes, as they are: a captured body, or none that Twenty would send.
+    /// Creates a delivery from any bytes: a captured body, or one that Twenty would never send.
     #[must_use]
     pub fn from_body(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         Self { name: Heading::read_name(&body).unwrap_or_else(|| EventName::new("")), body }
     }
 
-    /// With another value at a dotted path: `record.name.firstName`. The last member is added if it
-    /// is missing; all else stays as it is, to the byte.
+    /// Sets the value at a dotted path: `record.name.firstName`. The last member is added if it is
+    /// missing. All other bytes stay the same.
     ///
-    /// [Deduplication](crate::deduplicate) takes deliveries that differ in anything for different
-    /// ones, unless it is told otherwise. A member that all events have is `eventDate`.
+    /// By default, [deduplication](crate::deduplicate) treats deliveries with any difference as
+    /// different. To make a delivery different, set `eventDate`, which all events have.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;
@@ -95,42 +96,42 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// A [`SetError`] when there is no such place, or the value has no form in JSON.
+    /// A [`SetError`] if the path does not exist, or the value cannot be written as JSON.
     pub fn set(self, path: &str, value: impl Serialize) -> Result<Self, SetError> {
         let value = serde_json::to_string(&value).map_err(SetError::Value)?;
         edit::set(&self.body, path, &value).map(Self::from_body)
     }
 
-    /// The event's name; empty when the body has none.
+    /// Returns the event's name; empty if the body has none.
     #[must_use]
     pub const fn name(&self) -> &EventName {
         &self.name
     }
 
-    /// The body, as it will be sent.
+    /// Returns the body.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Signs as Twenty does, as of now.
+    /// Signs the delivery as Twenty does, with the current time.
     #[must_use]
     pub fn sign(&self, signer: &Signer) -> SignedDelivery {
         self.sign_at(signer, SystemClock.now())
     }
 
-    /// Signs as Twenty does, as of a time of your choice: for a verifier with a
+    /// Signs the delivery as Twenty does, with the given time, for a verifier with a
     /// [`FixedClock`](crate::verify::FixedClock).
     #[must_use]
     pub fn sign_at(&self, signer: &Signer, timestamp: Timestamp) -> SignedDelivery {
         SignedDelivery::new(self.body.clone(), signer.sign_at(timestamp, &self.body).pairs())
     }
 
-    /// The event as a handler takes it, to call the handler without HTTP. It is read like any
-    /// delivery, and rejected when it is about another object.
+    /// Returns the event as a handler gets it, to call the handler without HTTP. It is read like
+    /// any delivery, and rejected if it is about another object.
     ///
-    /// For tests only: the body is signed on the spot, with a secret that nobody has. So the event
-    /// says nothing about where the body comes from, and its signature verifies nowhere.
+    /// This is only for tests: the body is signed with a secret that no webhook has, so the event
+    /// proves nothing about the body's origin, and its signature verifies nowhere.
     ///
     /// ```
     /// use twenty_webhook::{WebhookEvent, event::record::Person, testing::Delivery};
@@ -149,18 +150,19 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind`](crate::event::EventErrorKind), as [`WebhookEvent::from_verified`].
+    /// As [`WebhookEvent::from_verified`], with a kind in
+    /// [`EventErrorKind`](crate::event::EventErrorKind).
     pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
         Verified::for_tests(self.body).into_event()
     }
 
-    /// Makes a delivery that must be refused, as of now.
+    /// Creates a delivery that a receiver must reject, with the current time.
     #[must_use]
     pub fn forge(&self, forgery: Forgery, signer: &Signer) -> SignedDelivery {
         self.forge_at(forgery, signer, SystemClock.now())
     }
 
-    /// Makes a delivery that must be refused, as of a time of your choice.
+    /// Creates a delivery that a receiver must reject, with the given time.
     #[must_use]
     pub fn forge_at(&self, forgery: Forgery, signer: &Signer, now: Timestamp) -> SignedDelivery {
         forgery.of(self, signer, now)

@@ -1,33 +1,34 @@
-//! Changes one member of a JSON text and leaves all else as it is: `serde_json::Value` would sort
-//! the members.
+//! Changes one member of a JSON text and no other byte. A `serde_json::Value` would sort the
+//! members.
 
 use std::{error::Error, fmt};
 
 use crate::event::{JsonType, check_is_json, find_member, range_in};
 
-/// Why a member could not be [set](super::Delivery::set). Shows the path and types, no content.
+/// Why a member could not be [set](super::Delivery::set). It shows the path and types, but no
+/// content.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SetError {
-    /// The body is no JSON.
+    /// The body is not JSON.
     NotJson,
-    /// The path is empty, or has an empty name in it.
+    /// The path is empty, or contains an empty name.
     EmptyName,
-    /// A member on the way is missing.
+    /// A member on the path is missing.
     #[non_exhaustive]
     Missing {
         /// The path to it.
         path: String,
     },
-    /// A member on the way is no object.
+    /// A member on the path is not an object.
     #[non_exhaustive]
     NotAnObject {
         /// The path to it; empty for the body itself.
         path: String,
-        /// What it is.
+        /// The type that it has.
         found: JsonType,
     },
-    /// The value has no form in JSON.
+    /// The value cannot be written as JSON.
     Value(serde_json::Error),
 }
 
@@ -53,7 +54,7 @@ impl Error for SetError {
     }
 }
 
-/// The body with `value`, a JSON text, at `path`.
+/// Returns the body with the JSON text `value` at `path`.
 pub(super) fn set(body: &[u8], path: &str, value: &str) -> Result<String, SetError> {
     let text = std::str::from_utf8(body).map_err(|_| SetError::NotJson)?;
     check_is_json(text).map_err(|_| SetError::NotJson)?;
@@ -75,7 +76,7 @@ pub(super) fn set(body: &[u8], path: &str, value: &str) -> Result<String, SetErr
     let (range, value) = match find_member(object, name) {
         Some(old) => (range_in(text, old), value.to_owned()),
         None => {
-            // Behind the last member.
+            // After the last member.
             let members = object.strip_suffix('}').unwrap_or(object).trim_end();
             let comma = if members.ends_with('{') { "" } else { "," };
             let end = range_in(text, members).map(|range| range.end..range.end);
@@ -94,7 +95,7 @@ fn check_is_object(json: &str, path: &str) -> Result<(), SetError> {
     }
 }
 
-/// The path as far as `name`, which is a piece of it.
+/// Returns the path up to `name`, which is a part of it.
 fn path_to<'a>(path: &'a str, name: &str) -> &'a str {
     range_in(path, name).and_then(|range| path.get(..range.end)).unwrap_or(path)
 }

@@ -5,32 +5,32 @@ use bytes::Bytes;
 use super::{Delivery, SignedDelivery};
 use crate::verify::{Signer, Timestamp};
 
-/// A way in which a delivery is not what it should be. Each must be refused.
+/// A kind of forged delivery. A receiver must reject each kind.
 ///
-/// As text, for a command line or a table of cases: `tampered`, `stale`, `unsigned`,
-/// `wrong-secret`.
+/// It converts from and to text, for command lines and tables of cases: `tampered`, `stale`,
+/// `unsigned`, `wrong-secret`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forgery {
-    /// A digit of the body was changed after it was signed. It is as valid as JSON as before.
+    /// A digit of the body was changed after signing. The body is still valid JSON.
     Tampered,
-    /// Truly signed, but [an hour ago](Self::STALE_BY): a replay. Any tolerance below that refuses
-    /// it.
+    /// Correctly signed, but [an hour ago](Self::STALE_BY), as in a replay. Any smaller tolerance
+    /// rejects it.
     Stale,
-    /// Without the signature's headers, as from a webhook that has no secret.
+    /// Without signature headers, as from a webhook without a secret.
     Unsigned,
     /// Signed with another secret.
     WrongSecret,
 }
 
 impl Forgery {
-    /// All of them.
+    /// All kinds.
     pub const ALL: &'static [Self] = &[Self::Tampered, Self::Stale, Self::Unsigned, Self::WrongSecret];
 
     /// How long ago a [stale](Self::Stale) delivery was signed.
     pub const STALE_BY: Duration = Duration::from_secs(60 * 60);
 
-    /// Its name: `wrong-secret`.
+    /// Returns its name, such as `wrong-secret`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,8 +51,8 @@ impl Forgery {
     }
 }
 
-/// With another last digit: any digit may stand where one stands in JSON, if it is not zero. With a
-/// space more where there is none.
+/// Changes the last digit, because any digit except zero can replace a digit in JSON. If there is
+/// no digit, appends a space.
 fn tampered(body: &[u8]) -> Bytes {
     let mut body = body.to_vec();
     match body.iter_mut().rfind(|byte| byte.is_ascii_digit()) {
@@ -76,7 +76,7 @@ impl FromStr for Forgery {
     }
 }
 
-/// No [`Forgery`] has such a name.
+/// The error for a text that is not the name of a [`Forgery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParseForgeryError(());
 

@@ -1,13 +1,14 @@
-//! What the tests of your receiver need: deliveries as Twenty sends them, and forgeries.
+//! Deliveries for tests of your receiver: as Twenty sends them, and forged ones.
 //!
 //! [`Delivery`] is an event's JSON as Twenty writes it: [a sample](Delivery::sample) of any event,
 //! [with members of your choice](Delivery::set), or [a body of your own](Delivery::from_body).
-//! [`sign`](Delivery::sign) signs it with a [`Signer`](crate::verify::Signer),
-//! [`forge`](Delivery::forge) does so wrongly, and the [`SignedDelivery`] becomes a request.
+//! [`sign`](Delivery::sign) signs it with a [`Signer`](crate::verify::Signer), and
+//! [`forge`](Delivery::forge) makes a forgery of it. Both return a [`SignedDelivery`], which you
+//! convert into a request.
 //!
 //! # With axum
 //!
-//! `oneshot` calls a router as a server would; it is in `tower`, with the feature `util`.
+//! `oneshot` calls a router as a server would. It is in the crate `tower`, with the feature `util`.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -37,7 +38,7 @@
 //! assert_eq!(answer.status(), StatusCode::OK);
 //! assert_eq!(axum::body::to_bytes(answer.into_body(), 100).await?, "hello, Grace Lovelace");
 //!
-//! // an event that the handler does not take
+//! // an event that the handler does not accept
 //! let request = Delivery::sample("company.created").sign(&signer).into_http_request::<Body>("/webhooks/twenty")?;
 //! assert_eq!(app.clone().oneshot(request).await?.status(), StatusCode::UNPROCESSABLE_ENTITY);
 //!
@@ -87,8 +88,8 @@
 //!
 //! # With anything else, at any time
 //!
-//! A verifier with a [`FixedClock`](crate::verify::FixedClock) lives at a time of your choice; sign
-//! as of then.
+//! To test at a certain time, give the verifier a [`FixedClock`](crate::verify::FixedClock) and
+//! sign deliveries with its time.
 //!
 //! ```
 //! use std::time::Duration;

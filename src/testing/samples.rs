@@ -1,16 +1,16 @@
-//! What Twenty sends of each kind of event. The files have a line for each member and no white
-//! space but indentation, so their lines in a row are what is sent.
+//! Samples of what Twenty sends for each kind of event. The files have one line for each member and
+//! no white space except indentation, so joining their lines gives the sent text.
 
 use serde_json::Value;
 
 use crate::event::{Action, EventName, record::*};
 
-/// An object of the data model, and a record of it as an update left it.
+/// An object of the data model, and a record of it after an update.
 struct Object {
     name: &'static str,
     id: &'static str,
     record: &'static str,
-    /// What the update changed.
+    /// The fields that the update changed.
     updated: &'static str,
 }
 
@@ -93,13 +93,13 @@ const WEBHOOK: &str = "90056586-1228-4e03-a507-70140aa85c05";
 const USER: &str = "7393600e-8c1f-4d86-8f0a-0f5f9d3e2b11";
 const MEMBER: &str = "20202020-0687-4c41-b707-ed1bfca972a7";
 
-/// When the records in the files were created and updated, and when Twenty told of it.
+/// When the records in the files were created and updated, and when Twenty sent the events.
 const CREATED_AT: &str = "2026-10-02T09:14:31.512Z";
 const CREATION_TOLD_AT: &str = "2026-10-02T09:14:31.733Z";
 const UPDATED_AT: &str = "2026-10-02T09:20:02.204Z";
 const UPDATE_TOLD_AT: &str = "2026-10-02T09:20:02.411Z";
 
-/// The events that there are samples of.
+/// Returns the names of the events that have samples.
 pub(super) fn names() -> impl Iterator<Item = EventName> {
     let of = |object: &str, actions: &[&str]| -> Vec<_> {
         actions.iter().map(|action| EventName::new(format!("{object}.{action}"))).collect()

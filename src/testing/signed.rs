@@ -2,17 +2,17 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// A delivery with its headers, ready to be sent: made by [`Delivery::sign`](super::Delivery::sign)
-/// and [`Delivery::forge`](super::Delivery::forge).
+/// A delivery with its headers, ready to be sent. [`Delivery::sign`](super::Delivery::sign) and
+/// [`Delivery::forge`](super::Delivery::forge) create it.
 ///
-/// `Debug` shows lengths, no content.
+/// `Debug` shows lengths, but no content.
 #[derive(Clone)]
 pub struct SignedDelivery {
     signature: Vec<(String, String)>,
     body: Bytes,
 }
 
-/// What axios sets, Twenty's client.
+/// The headers that axios, Twenty's HTTP client, sets.
 const HEADERS: [(&str, &str); 3] = [
     ("accept", "application/json, text/plain, */*"),
     ("content-type", "application/json"),
@@ -28,25 +28,25 @@ impl SignedDelivery {
         Self { body, ..self }
     }
 
-    /// The headers that Twenty sends, as (name, value) pairs with names in lower case: those of the
-    /// signature, `content-type`, `accept` and `user-agent`. What belongs to a connection, such as
-    /// `host` and `content-length`, is up to who sends it.
+    /// Returns the headers that Twenty sends, as (name, value) pairs with names in lower case: the
+    /// signature headers, `content-type`, `accept` and `user-agent`. It does not include headers of
+    /// the connection, such as `host` and `content-length`.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         HEADERS.into_iter().chain(self.signature.iter().map(|(name, value)| (&**name, &**value)))
     }
 
-    /// The body, as it is sent.
+    /// Returns the body.
     #[must_use]
     pub const fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// A `POST` of it, for anything that speaks tower or `http`: axum's `Router::oneshot`, hyper's
+    /// Returns a `POST` request for tower and `http`, such as axum's `Router::oneshot` or hyper's
     /// client.
     ///
     /// # Errors
     ///
-    /// When `uri` is none.
+    /// If `uri` is malformed.
     #[cfg(feature = "tower")]
     pub fn into_http_request<B: From<Bytes>>(
         self,
@@ -56,7 +56,7 @@ impl SignedDelivery {
         self.headers().fold(request, |request, (name, value)| request.header(name, value)).body(self.body.into())
     }
 
-    /// A `POST` of it, for `actix_web::test::call_service`; say where to with
+    /// Returns a `POST` request for `actix_web::test::call_service`; set its target with
     /// [`uri`](actix_web::test::TestRequest::uri).
     #[cfg(feature = "actix-web")]
     #[must_use]

@@ -84,7 +84,7 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! # What it asks for
+//! # Requirements
 //!
 //! The layer requires a tokio runtime with an enabled timer, as in `axum::serve` and every hyper
 //! server on tokio, because a body that does not arrive at once has [a

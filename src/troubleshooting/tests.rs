@@ -1,4 +1,4 @@
-//! Holds the page and the code together.
+//! Checks that the page matches the code.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
 
@@ -99,7 +99,7 @@ fn rows() -> impl Iterator<Item = Vec<&'static str>> {
     lines.map(|line| line.split('|').map(str::trim).collect())
 }
 
-/// There is a row of this status or level, and of this text, with something to do about it.
+/// Asserts that there is a row with this status or level and this text, and with advice.
 #[track_caller]
 fn assert_has_row(first: &str, second: &str) {
     let mut rows = rows().filter(|row| row.first() == Some(&first) && row.get(1).is_some_and(|cell| *cell == second));
@@ -131,7 +131,7 @@ fn each_status_of_the_table_has_a_row_and_no_other_has() {
     assert_eq!(here, documented);
 }
 
-/// What lies between the first parenthesis and the one that closes it.
+/// Returns the text between the first parenthesis and the one that closes it.
 fn arguments(call: &str) -> &str {
     let (mut depth, mut is_text) = (0, false);
     let end = call.find(|c| {
@@ -146,7 +146,7 @@ fn arguments(call: &str) -> &str {
     &call[..end.expect("a closing parenthesis")]
 }
 
-/// Level and text of all that the source says to `tracing`.
+/// Returns level and text of all calls of `tracing` macros in the source.
 fn log_lines() -> BTreeSet<(&'static str, String)> {
     fn sources(dir: &Path, text: &mut String) {
         for entry in fs::read_dir(dir).unwrap() {

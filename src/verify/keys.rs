@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_to_eight_secrets() {
+    fn accepts_one_to_eight_secrets() {
         let secrets = |n: usize| (0..n).map(|i| Secret::new(format!("secret {i}")).unwrap());
         assert_eq!(Keys::new("a", secrets(0)).unwrap_err(), ConfigError::NoSecret);
         assert_eq!(Keys::new("a", secrets(9)).unwrap_err(), ConfigError::TooManySecrets);

@@ -278,7 +278,7 @@ fn every_variant_has_its_message() {
 
 /// So that a report of the whole chain says everything once.
 #[test]
-fn no_source_is_told_twice() {
+fn no_source_is_repeated() {
     let mut sources = 0;
     for Case { of, variant, error, .. } in cases() {
         let mut told = vec![error.to_string()];

@@ -371,7 +371,7 @@ async fn of_inbox(shown: &mut Shown) {
 }
 
 #[tokio::test]
-async fn every_type_shows_nothing_of_it() {
+async fn no_type_shows_content() {
     let (mut shown, noted) = (Shown::default(), Noted::default());
     of_verify(&mut shown);
     of_event(&mut shown);

@@ -328,7 +328,7 @@ proptest! {
 }
 
 #[test]
-fn setting_says_what_is_in_the_way() {
+fn set_reports_the_member_in_the_way() {
     let error = |body: &'static str, path: &str| Delivery::from_body(body).set(path, 1).unwrap_err().to_string();
     let body = r#"{"record":{"name":"Ada","links":[{}]}}"#;
     assert_eq!(error(body, "record.name.firstName"), "`record.name` is a string, not an object");

@@ -108,7 +108,7 @@ async fn a_client_that_leaves_does_not_end_the_handler() {
                 let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
                 let call = server.calls.next().await;
                 client.leave(leave);
-                // Long enough for the server to see it, see `what_was_cut_off_is_handled_again`.
+                // Long enough for the server to see it, see `what_was_cancelled_is_handled_again`.
                 sleep(Duration::from_millis(50)).await;
                 assert!(call.is_running());
                 call.answer(200);

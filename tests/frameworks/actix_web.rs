@@ -119,7 +119,7 @@ mod extractors {
     }
 
     #[actix_web::test]
-    async fn tell_their_reason_in_the_extensions() {
+    async fn carry_their_reason_in_the_extensions() {
         async fn on_event(_: WebhookEvent<Person>) -> HttpResponse {
             HttpResponse::Ok().finish()
         }
@@ -174,7 +174,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn of_the_verifier_are_those_that_hold() {
+    async fn of_the_verifier_apply() {
         for len in [(256 << 10) - 1, 256 << 10, (256 << 10) + 1, (2 << 20) + 1, LONG] {
             for (uri, answer) in
                 [("/bytes", len.to_string()), ("/string", len.to_string()), ("/json", r#""note.created""#.into())]
@@ -186,7 +186,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn that_are_set_outside_do_not_hold() {
+    async fn that_are_set_outside_do_not_apply() {
         let (payload, json) = (PayloadConfig::new(10), JsonConfig::default().limit(10));
         for len in [100, 300 << 10] {
             for uri in ["/bytes", "/string", "/json"] {
@@ -202,7 +202,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn that_are_set_inside_do() {
+    async fn that_are_set_inside_apply() {
         let app = App::new()
             .wrap(raised())
             .service(web::resource("/bytes").app_data(PayloadConfig::new(200)).route(web::post().to(bytes)));
@@ -390,7 +390,7 @@ mod servers {
 }
 
 #[actix_web::test]
-async fn a_refusal_is_typed_and_empty() {
+async fn a_rejection_is_typed_and_empty() {
     let answer = ask(middleware(), |_| {}, TestRequest::post().set_payload("{}")).await;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     let refusal = answer.response().extensions().get::<Refusal>().map(Refusal::kind);

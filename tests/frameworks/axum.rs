@@ -86,7 +86,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn tell_their_reason_in_the_extensions() {
+    async fn carry_their_reason_in_the_extensions() {
         async fn on_event(_: WebhookEvent<Person>) {}
         let app = Router::new().route("/webhooks/twenty", post(on_event));
 
@@ -126,7 +126,7 @@ mod limits {
 
     /// A limit of axum's that is set outside of the layer does not hold inside.
     #[tokio::test]
-    async fn of_the_verifier_are_those_that_hold() {
+    async fn of_the_verifier_apply() {
         async fn bytes(body: Bytes) -> String {
             body.len().to_string()
         }

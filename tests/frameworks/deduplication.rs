@@ -140,7 +140,7 @@ async fn what_failed_is_handled_again() {
 
 /// Whoever hears of the failure may send it again at once.
 #[tokio::test]
-async fn what_failed_is_free_before_that_is_answered() {
+async fn what_failed_is_free_before_the_response() {
     let store = ScriptedStore::new();
     store.go_far_away();
     let failing = || async { StatusCode::INTERNAL_SERVER_ERROR };
@@ -166,7 +166,7 @@ async fn what_panicked_is_handled_again() {
 }
 
 #[tokio::test]
-async fn what_was_cut_off_is_handled_again() {
+async fn what_was_cancelled_is_handled_again() {
     for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
@@ -338,7 +338,7 @@ async fn a_long_handler_keeps_its_claim() {
 
 /// An operator frees the key of a running handler, or the store forgets it, and a receiver elsewhere claims it.
 #[tokio::test]
-async fn who_lost_the_claim_does_not_end_anothers() {
+async fn a_lost_claim_does_not_end_another_one() {
     for (stack, status) in Stack::ALL.into_iter().zip([200, 500].into_iter().cycle()) {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
@@ -635,7 +635,7 @@ mod store_failures {
 
     /// As a Redis may in a failover.
     #[tokio::test]
-    async fn a_store_that_lost_what_it_was_told_is_told_again() {
+    async fn a_store_that_lost_a_completion_gets_it_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("lost");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -830,7 +830,7 @@ mod store_failures {
 
     /// The handler is done, and the client leaves while the store takes its time.
     #[tokio::test]
-    async fn who_leaves_during_the_completion_does_not_undo_it() {
+    async fn a_client_that_disconnects_during_the_completion_does_not_undo_it() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail(Op::Complete, Fault::Hang);
             let client = Leaving::send(server.address, delivery(event("leaves late")).bytes()).await;

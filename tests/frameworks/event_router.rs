@@ -128,7 +128,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn the_most_exact_pattern_wins() {
+    async fn the_most_specific_pattern_wins() {
         let calls = Calls::default();
         let handler = EventRouter::new()
             .on("*.*", all)
@@ -147,7 +147,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn what_nobody_handles_is_all_right() {
+    async fn unmatched_events_are_answered_200() {
         let calls = Calls::default();
         let app = app(EventRouter::new().on("person.created", exact).build().unwrap(), &calls);
         assert_eq!(post_to(&app, BODIES[2].0).await, StatusCode::OK);
@@ -170,7 +170,7 @@ mod in_axum {
     }
 
     #[test]
-    fn odd_patterns_are_refused_by_name() {
+    fn invalid_patterns_are_rejected_by_name() {
         let router = || EventRouter::<Calls>::new().on("person.created", action);
         assert_refused(router().on("person", action).build().map(drop), "person");
         assert_refused(router().on("person.created", all).on("person", all).build().map(drop), "person.created");
@@ -251,7 +251,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn the_most_exact_pattern_wins() {
+    async fn the_most_specific_pattern_wins() {
         let calls = Calls::default();
         let handler = EventRouter::new()
             .on("*.*", all)
@@ -267,7 +267,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn what_nobody_handles_is_all_right() {
+    async fn unmatched_events_are_answered_200() {
         let calls = Calls::default();
         let handler = EventRouter::new().on("person.created", exact).build().unwrap();
         assert_eq!(statuses(handler, &calls, &[BODIES[2].0]).await, [StatusCode::OK]);
@@ -291,7 +291,7 @@ mod in_actix {
     }
 
     #[test]
-    fn odd_patterns_are_refused_by_name() {
+    fn invalid_patterns_are_rejected_by_name() {
         let router = || EventRouter::new().on("person.created", action);
         assert_refused(router().on("*", action).build().map(drop), "*");
         assert_refused(router().on("person.created", all).build().map(drop), "person.created");
@@ -341,7 +341,7 @@ mod in_tower {
     }
 
     #[tokio::test]
-    async fn the_most_exact_pattern_wins() {
+    async fn the_most_specific_pattern_wins() {
         let calls = Calls::default();
         let handler = EventRouter::new()
             .on("*.*", service(&calls, "all"))
@@ -359,7 +359,7 @@ mod in_tower {
     }
 
     #[test]
-    fn odd_patterns_are_refused_by_name() {
+    fn invalid_patterns_are_rejected_by_name() {
         let calls = Calls::default();
         for pattern in IMPOSSIBLE {
             let built: Result<Service, _> = EventRouter::new().on(pattern, service(&calls, "never")).build();

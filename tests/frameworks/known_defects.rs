@@ -11,7 +11,7 @@
 //! | webhook-verify 0.1.0: 64 MiB unsigned | buffered, then 400 | `everywhere::an_unsigned_body_is_refused_without_being_buffered` |
 //! | webhook-verify 0.1.0: `ConcurrencyLimit` inside | panic | `in_tower::an_inner_service_is_called_when_it_is_ready`, `in_axum::an_inner_service_is_called_when_it_is_ready` |
 //! | webhook-verify 0.1.0: around an axum `Router`, as its README has it | does not compile | `in_axum::the_layer_goes_around_a_router` |
-//! | tower-github-webhook 0.2.0: body that lets wait | busy loop | `everywhere::a_body_that_lets_wait_is_waited_for` |
+//! | tower-github-webhook 0.2.0: body that lets wait | busy loop | `everywhere::waits_for_a_slow_body` |
 //! | tower-github-webhook 0.2.0: any prefix before the signature | accepted | `everywhere::a_signature_has_no_prefix` |
 //! | tower-github-webhook 0.2.0: declared length of 2^64 - 4 | capacity overflow | `in_tower::a_declared_length_is_not_reserved`, `everywhere::a_declared_length_is_not_reserved` |
 //! | tower-github-webhook 0.2.0: body that breaks off | handled | `everywhere::half_a_body_does_not_reach_the_handler` |
@@ -144,7 +144,7 @@ mod everywhere {
     }
 
     #[actix_web::test]
-    async fn a_body_that_lets_wait_is_waited_for() {
+    async fn waits_for_a_slow_body() {
         answer(200, verifier(), || {
             let (sender, body) = channel();
             // On this one thread it is sent only when the request waits.

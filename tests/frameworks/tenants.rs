@@ -114,7 +114,7 @@ async fn each_tenant_by_its_own_keys() {
 
 /// The stand-in for the keys of unknown tenants has a secret too, and it opens nothing.
 #[tokio::test]
-async fn unknown_tenants_are_refused_like_wrong_signatures_and_no_sooner() {
+async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |_, server, _| {
@@ -177,7 +177,7 @@ async fn secrets_change_while_it_runs() {
 }
 
 #[tokio::test]
-async fn strangers_do_not_reach_the_resolver() {
+async fn unsigned_requests_do_not_reach_the_resolver() {
     everywhere(
         |tenants| tenants.receiver(builder().body_limit(1000)),
         async |tenants, server, _| {

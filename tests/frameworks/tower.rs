@@ -153,7 +153,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn stalled_strangers_do_not_use_up_an_inner_limit() {
+    async fn stalled_clients_do_not_use_up_an_inner_limit() {
         let service =
             ServiceBuilder::new().layer(WebhookLayer::new(receiver())).concurrency_limit(4).service(service_fn(echo));
         let mut stalled = Vec::new();
@@ -292,7 +292,7 @@ mod bodies {
 
     /// They count against no length, and some servers gather them without end.
     #[tokio::test]
-    async fn with_too_many_chunks_of_nothing() {
+    async fn with_too_many_empty_chunks() {
         for many in [1_001, usize::MAX] {
             let body = scripted(iter::repeat_n(chunk(""), many).chain([chunk("abcdef")]));
             let taken = body.taken();
@@ -496,7 +496,7 @@ mod refusals {
     use super::*;
 
     #[tokio::test]
-    async fn tell_their_reason_in_the_extensions() {
+    async fn carry_their_reason_in_the_extensions() {
         use RefusalKind::{ContentEncoding, OtherWebhook, OtherWorkspace, Overloaded, Verify};
         let event = data("person.created.json");
         let plain = || delivery(&event, whole(event.clone()));
@@ -560,7 +560,7 @@ mod refusals {
     /// Whatever the reason: the server cannot keep a connection open on which there is body left,
     /// so the client has to know.
     #[tokio::test(start_paused = true)]
-    async fn say_close_when_body_is_left_and_only_then() {
+    async fn have_connection_close_only_if_body_is_left() {
         let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
         type Change = fn(&mut Request<()>);
         let changes: [(Change, u16); 6] = [
@@ -623,7 +623,7 @@ mod refusals {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn say_close_on_http_1_only() {
+    async fn have_connection_close_only_on_http_1() {
         for (version, says_close) in
             [(Version::HTTP_10, true), (Version::HTTP_11, true), (Version::HTTP_2, false), (Version::HTTP_3, false)]
         {
@@ -666,7 +666,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn nothing_of_one_who_waits_for_leave_to_continue() {
+    async fn does_not_read_while_the_client_waits_for_100_continue() {
         let mut request = unsigned(());
         request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
         assert_eq!(taken(receiver(), request, 10).await, (UNSIGNED, 0));
@@ -865,7 +865,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn is_not_charged_for_what_is_thrown_away() {
+    async fn is_not_charged_for_discarded_bytes() {
         let shared = Shared::new();
         let (sender, body): (_, Sent) = channel();
         let mut refused = pin!(answer(shared.receiver.clone(), unsigned(body)));
@@ -947,7 +947,7 @@ mod anything {
 
         /// However it is cut, whatever else it says.
         #[test]
-        fn honest_is_accepted(
+        fn genuine_is_accepted(
             cut in 0..=BODY.len(),
             steps in 0_usize..200,
             (name, value) in ("[a-z]{1,10}", proptest::collection::vec(any::<u8>(), 0..70)),
@@ -1104,7 +1104,7 @@ async fn of_two_ids_the_first_has_to_be_expected() {
 
 /// Reading from a sender that waits for `100 Continue` would ask it to write.
 #[tokio::test]
-async fn a_resolver_that_fails_asks_nobody_to_write() {
+async fn a_resolver_that_fails_does_not_request_the_body() {
     let builder = twenty_webhook::Verifier::builder().clock(support::clock());
     let receiver = Receiver::for_tenants(builder, |_| async { Err("down".into()) }).unwrap();
     let body = scripted([chunk("{}")]);

@@ -13,14 +13,14 @@ use ::redis::{
 
 use super::builder::Address;
 
-/// How long one attempt to connect may take, in the background of the commands that wait for it.
+/// How long one attempt to connect may take, in the background, while commands wait for it.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a peer may stay silent, though there is something to acknowledge, before its connection
-/// counts as lost. The system's own patience is a quarter of an hour.
+/// How long a peer may leave data unacknowledged before its connection counts as lost. The system's
+/// default is a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Connections that are made again when they break.
+/// Connections that reconnect when they break.
 pub(super) enum Connection {
     Server { client: Box<Client>, manager: Mutex<ConnectionManager> },
     Cluster(ClusterConnection),
@@ -38,7 +38,7 @@ impl Connection {
                 let client = ClusterClient::builder(urls)
                     .tcp_settings(tcp_settings())
                     .connection_timeout(CONNECT_WITHIN)
-                    // redirections and elections are waited for, until the deadline of the call
+                    // waits for redirections and elections, until the deadline of the call
                     .overall_response_timeout(None)
                     .retries(16)
                     .min_retry_wait(5)
@@ -54,8 +54,8 @@ impl Connection {
             Self::Server { client, manager: current } => {
                 let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let answer = command.query_async(&mut connection).await;
-                // the manager tries again after a failure to connect, not after a failure to log
-                // in, which it repeats for ever
+                // the manager retries after a failure to connect, but a failure to log in it
+                // returns forever
                 if let Err(error) = &answer
                     && error.kind() == ErrorKind::AuthenticationFailed
                 {
@@ -68,12 +68,12 @@ impl Connection {
     }
 }
 
-/// Does not connect yet.
+/// Creates a connection manager, without connecting yet.
 fn manager(client: &Client) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
-        // a command waits for one attempt: while the server is down it fails at once instead of
-        // using up its deadline
+        // a command waits for only one attempt, so that it fails at once while the server is down,
+        // instead of using up its deadline
         .set_number_of_retries(0)
         // each call has its own deadline
         .set_response_timeout(None);

@@ -10,7 +10,7 @@ fn token(number: usize) -> Token {
     (number as u128).to_be_bytes()
 }
 
-/// The same store, as plainly as it can be said.
+/// A model of the table, as simple as possible.
 struct Model {
     capacity: usize,
     /// In the order of the last change.
@@ -83,7 +83,7 @@ impl Model {
 }
 
 impl Table {
-    /// Panics unless queues, chains and unused slots hold together.
+    /// Panics unless queues, chains and unused slots are consistent.
     fn check(&mut self) {
         let mut used = 0;
         for state in [State::Running, State::Completed] {
@@ -145,7 +145,7 @@ fn agree(capacity: usize, operations: Vec<Operation>) {
     let mut table = Table::new(capacity);
     let mut model = Model { capacity, entries: Vec::new(), forgotten: 0 };
     let mut now = 0;
-    // every claim ever tried, the latest at the end; operations pick from there
+    // every claim that was tried, the latest last; operations pick from these
     let mut claims = vec![(key(0), token(0))];
     for operation in operations {
         let pick = |back: usize| claims[claims.len().saturating_sub(back + 1)];
@@ -183,14 +183,15 @@ macro_rules! agree_with_the_model {
         proptest! {
             #![proptest_config(ProptestConfig::with_cases($cases))]
 
-            /// Small enough for every entry to be looked at, any durations agree with the model.
+            /// If the table is so small that every entry is visited, it agrees with the model for
+            /// any durations.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model(capacity in 1..=LOOK, operations in operations(12, 1_u64..100, 1_u64..300)) {
                 agree(capacity, operations);
             }
 
-            /// At any size, equal leases and equal times to live do.
+            /// At any size, it agrees with the model for equal leases and equal times to live.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model_for_equal_durations(
@@ -200,7 +201,7 @@ macro_rules! agree_with_the_model {
                 agree(capacity, operations);
             }
 
-            /// As long as there is room, any durations do.
+            /// As long as the table is not full, it agrees with the model for any durations.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model_while_there_is_room(operations in operations(30, 1_u64..100, 1_u64..300)) {
@@ -224,8 +225,8 @@ mod at_length {
     }
 }
 
-/// Fills a table, lives on in it, lets everything in it expire. The most entries that one operation
-/// looked at.
+/// Fills a table, uses it, and lets everything expire. Returns the maximum number of entries that
+/// one operation visited.
 fn most_steps(entries: u64) -> usize {
     const LEASE: u64 = 1_000;
     const TTL: u64 = 1_000_000_000;
@@ -270,7 +271,7 @@ fn few_steps(entries: u64) {
 }
 
 #[test]
-fn expired_entries_leave_before_their_room_is_needed() {
+fn expired_entries_are_removed_before_the_table_grows() {
     let mut table = Table::new(100_000);
     for now in 0..10_000 {
         assert_eq!(table.claim(key(now), token(1), now, now + 10), Ok(None));

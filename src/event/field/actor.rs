@@ -8,7 +8,7 @@ use serde::{
 use super::{Id, select};
 
 select! {
-    /// Through what a change was made.
+    /// The source of a change.
     ActorSource {
         /// Created from an e-mail.
         Email = "EMAIL",
@@ -38,13 +38,13 @@ select! {
 #[serde(remote = "Self", rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Actor {
-    /// Through what.
+    /// The source of the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ActorSource>,
-    /// The member of the workspace, if one did it.
+    /// The workspace member, if one made the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace_member_id: Option<Id>,
-    /// The name at that time; may be empty.
+    /// The actor's name at that time; may be empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// More about the source.
@@ -70,7 +70,7 @@ pub struct ActorContext {
 
 super::no_content_in_debug!(Actor, ActorContext);
 
-/// An object; or text, as the official documentation has it, which becomes the name.
+/// Reads an object, or a text as in the official documentation, which becomes the name.
 impl<'de> Deserialize<'de> for Actor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ActorVisitor;
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Actor {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Actor, A::Error> {
-                // The derived function, which reads objects only.
+                // Calls the derived function, which reads only objects.
                 Actor::deserialize(MapAccessDeserializer::new(map))
             }
 
@@ -96,10 +96,10 @@ impl<'de> Deserialize<'de> for Actor {
     }
 }
 
-/// As an object.
+/// Writes an object.
 impl Serialize for Actor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The derived function.
+        // Calls the derived function.
         Self::serialize(self, serializer)
     }
 }

@@ -14,15 +14,15 @@ use serde::{
 /// // 1234.56 EUR
 /// assert_eq!(amount.amount_micros, Some(1_234_560_000));
 /// assert_eq!(amount.in_units(2), Some(123_456)); // cents
-/// assert_eq!(amount.in_units(0), None); // no whole number of euros: rounding is yours to decide
+/// assert_eq!(amount.in_units(0), None); // not a whole number of euros, so you must decide how to round
 /// assert_eq!(amount.to_decimal_string().as_deref(), Some("1234.56"));
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Currency {
-    /// Millionths of the currency's main unit. Sent as a number, or as text by the servers of 2025.
-    /// Serialised as a number.
+    /// Millionths of the currency's main unit. Twenty sends a number, or a text in versions of 2025.
+    /// Serialized as a number.
     #[serde(default, deserialize_with = "micros", skip_serializing_if = "Option::is_none")]
     pub amount_micros: Option<i64>,
     /// Three letters (ISO 4217); may be empty.
@@ -33,11 +33,11 @@ pub struct Currency {
 impl Currency {
     const MICROS: i64 = 1_000_000;
 
-    /// The amount as a whole number of units with `digits` decimal digits: 2 for cents, 0 for euros
-    /// or yen.
+    /// Returns the amount as a whole number of units with `digits` decimal digits: 2 for cents, 0
+    /// for euros or yen.
     ///
-    /// `None` when there is no amount, or when it is no whole number of such units, or none that
-    /// fits.
+    /// Returns `None` if there is no amount, or if it is not a whole number of such units or does
+    /// not fit.
     #[must_use]
     pub fn in_units(&self, digits: u32) -> Option<i64> {
         let amount = self.amount_micros?;
@@ -50,7 +50,7 @@ impl Currency {
         }
     }
 
-    /// The amount in the main unit, in plain decimal digits without needless zeros: `-0.5`.
+    /// Returns the amount in the main unit, in decimal digits without trailing zeros: `-0.5`.
     #[must_use]
     pub fn to_decimal_string(&self) -> Option<String> {
         let amount = self.amount_micros?;

@@ -8,10 +8,10 @@ use serde::{
 
 use crate::event::raw::Text;
 
-/// A day (`DATE`). Sent as `2027-01-01`, or by the servers of early 2025 as that day's midnight,
+/// A day (`DATE`). Twenty sends `2027-01-01`, or in versions of early 2025 midnight of that day,
 /// `2027-01-01T00:00:00.000Z`.
 ///
-/// `Debug` does not show it, as it may be somebody's birthday; `Display` does.
+/// `Debug` does not show it, because it may be someone's birthday; `Display` does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(civil::Date);
 

@@ -12,8 +12,8 @@ use serde_json::Number;
 /// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals
 /// arrive as text.
 ///
-/// Keeps text as it was sent, so nothing is rounded. Serialises in the form in which it was sent,
-/// as text or as a number; the two compare as equal.
+/// It keeps the text as it was sent, so nothing is rounded. It is serialized as it was sent, as a
+/// text or as a number; the two forms compare as equal.
 ///
 /// ```
 /// use twenty_webhook::event::field::Decimal;
@@ -31,8 +31,8 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The digits, as they were sent. A JSON number is written in its shortest form, or as it was
-    /// sent when `serde_json`'s feature `arbitrary_precision` is on.
+    /// Returns the digits as they were sent. A JSON number has its shortest form, or the form in
+    /// which it was sent if `serde_json`'s feature `arbitrary_precision` is on.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -42,7 +42,7 @@ impl Decimal {
         Self { text: number.to_string().into(), is_number: true }
     }
 
-    /// The nearest floating-point number.
+    /// Returns the nearest floating-point number.
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         self.text.parse().unwrap_or(f64::NAN)
@@ -101,8 +101,8 @@ impl<'de> Deserialize<'de> for Decimal {
                 Ok(Decimal::of_number(&number))
             }
 
-            /// The form that numbers take once any crate turns `serde_json`'s feature
-            /// `arbitrary_precision` on.
+            /// The form of numbers if any crate enables `serde_json`'s feature
+            /// `arbitrary_precision`.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
                 let number = Number::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Decimal::of_number(&number))
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_numbers() {
+    fn reads_text_and_numbers() {
         for (json, text) in [(r#""0.3333333333""#, "0.3333333333"), ("-2.5", "-2.5"), ("7", "7"), ("-7", "-7")] {
             let decimal: Decimal = serde_json::from_str(json).unwrap();
             assert_eq!((decimal.as_str(), decimal.to_string().as_str()), (text, text));

@@ -7,8 +7,8 @@ use crate::lower_hex;
 
 /// The id of a record, workspace, webhook or user.
 ///
-/// Twenty's are UUIDs, kept inline; any other text is kept as it is. Shown and compared as the text
-/// that was sent.
+/// Twenty's ids are UUIDs, which are stored inline. Any other text is stored as it is. Ids are
+/// shown and compared as the text that was sent.
 ///
 /// ```
 /// use twenty_webhook::event::field::Id;
@@ -23,13 +23,13 @@ pub struct Id(Repr);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    /// Written as 36 characters in lower case, so that it shows as it was sent.
+    /// It was sent as 36 characters in lower case, so it is shown as it was sent.
     Uuid(Uuid),
     Text(Box<str>),
 }
 
 impl Id {
-    /// The UUID; `None` when the id is some other text.
+    /// Returns the UUID, or `None` if the id is another text.
     #[must_use]
     pub const fn as_uuid(&self) -> Option<Uuid> {
         match self.0 {
@@ -51,8 +51,8 @@ impl From<String> for Id {
     }
 }
 
-/// A UUID that is written as its `Display` does: five groups of digits in lower case. `uuid` takes
-/// capitals and three other forms, too, and its time.
+/// Parses a UUID in the form of its `Display`: five groups of digits in lower case. `uuid` also
+/// accepts upper case and three other forms, and is slower.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let [.., b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, b'-', _, _, _, _, _, _, _, _, _, _, _, _] = text
@@ -84,7 +84,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Shows a UUID. Other text, which no server sends, is not shown.
+/// Shows a UUID. Any other text, which Twenty never sends, is not shown.
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -1,9 +1,9 @@
 //! The values inside records: ids, composite fields, open selects.
 //!
-//! All are as tolerant as Twenty is varied: every member is optional, `null` reads as absent,
-//! numbers may come as text. They serialise as Twenty writes them, without the members that are
-//! absent or `null`, so that types of your own that hold them can derive `Serialize`. The names are
-//! Twenty's, in Rust's case. Types: `composite-types` in Twenty's shared package.
+//! All types accept what different versions of Twenty send: every member is optional, `null` reads
+//! as `None`, and numbers may be text. They are serialized as Twenty writes them, without members
+//! that are absent or `null`, so your own types that contain them can derive `Serialize`. The names
+//! are Twenty's, in Rust's case. They come from `composite-types` in Twenty's shared package.
 
 mod actor;
 mod address;
@@ -23,8 +23,8 @@ pub use currency::Currency;
 pub use date::Date;
 pub use decimal::Decimal;
 pub use id::Id;
-/// A point in time (`DATE_TIME`): [`jiff::Timestamp`], for types that should do without `jiff` in
-/// their `Cargo.toml`.
+/// A point in time (`DATE_TIME`). This is [`jiff::Timestamp`], re-exported so that your types need
+/// no `jiff` in their `Cargo.toml`.
 pub use jiff::Timestamp as DateTime;
 pub use people::{Emails, FullName, PhoneNumber, Phones};
 pub use rich_text::RichText;
@@ -32,7 +32,7 @@ pub(in crate::event) use select::select;
 pub(super) use time::{Time, time, write_number, write_time};
 pub use web::{FileRef, Link, Links};
 
-/// The names of what the composite fields consist of, as against keys that may be data.
+/// The names of the members of composite fields, in contrast to keys that may be data.
 pub(super) const COMPOSITE_MEMBERS: &[&str] = &[
     "additionalEmails",
     "additionalPhones",
@@ -67,7 +67,8 @@ pub(super) const COMPOSITE_MEMBERS: &[&str] = &[
     "workspaceMemberId",
 ];
 
-/// `Debug` that shows no content: records hold people's data, and logs are no place for it.
+/// Implements `Debug` without content, because records contain personal data, which must not be in
+/// logs.
 macro_rules! no_content_in_debug {
     ($($Name:ident),*) => {
         $(impl ::std::fmt::Debug for $Name {

@@ -14,7 +14,7 @@ pub struct FullName {
 }
 
 impl FullName {
-    /// First and last name with a space between; `None` when both are empty.
+    /// Returns first and last name with a space between, or `None` if both are empty.
     #[must_use]
     pub fn display_name(&self) -> Option<String> {
         let parts = [&self.first_name, &self.last_name];

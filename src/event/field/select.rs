@@ -1,4 +1,4 @@
-/// Makes an enum of the options that Twenty ships with. Admins edit them, so others are kept as
+/// Defines an enum of Twenty's default options. Admins can change options, so others are stored as
 /// text.
 macro_rules! select {
     ($(#[$doc:meta])* $Name:ident { $($(#[$option_doc:meta])* $Option:ident = $text:literal),* $(,)? }) => {
@@ -7,13 +7,13 @@ macro_rules! select {
         #[non_exhaustive]
         pub enum $Name {
             $($(#[$option_doc])* $Option,)*
-            /// Any other option, as it was sent. What is here today may get a variant of its own:
-            /// to look for it, compare [`as_str`](Self::as_str).
+            /// Any other option, as it was sent. A later version may add a variant for it, so to
+            /// match such an option, compare [`as_str`](Self::as_str).
             Other(Box<str>),
         }
 
         impl $Name {
-            /// The option as Twenty writes it.
+            /// Returns the option as Twenty writes it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -23,7 +23,7 @@ macro_rules! select {
             }
         }
 
-        /// Shows the options above, no other text; `Display` does.
+        /// Shows only the known options; `Display` shows any.
         impl ::std::fmt::Debug for $Name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(match self {

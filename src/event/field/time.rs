@@ -6,8 +6,8 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A point in time (`DATE_TIME`). Takes what jiff takes; the form that Twenty sends,
-/// `2026-10-02T09:14:31.733Z`, at a quarter of the cost.
+/// A point in time (`DATE_TIME`). Accepts what jiff accepts, and reads the form that Twenty sends,
+/// `2026-10-02T09:14:31.733Z`, in a quarter of the time.
 pub(in crate::event) struct Time(pub(in crate::event) Timestamp);
 
 /// Reads a field.
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// Of the form that Twenty sends.
+/// Parses the form that Twenty sends.
 fn plain(text: &str) -> Option<Timestamp> {
     let text: &[u8; 24] = text.as_bytes().try_into().ok()?;
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _, b'.', _, _, _, b'Z'] = text else {

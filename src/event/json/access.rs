@@ -1,4 +1,4 @@
-//! What is inside of objects, arrays and enums, and the names of members.
+//! Access to the content of objects, arrays and enums, and to the names of members.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,8 @@ pub(in crate::event) struct Inside<'a, 'de, E> {
     reader: &'a mut Reader<'de, E>,
     end: u8,
     is_first: bool,
-    /// How much text was left where the current member begins; 0 when no value can come next.
+    /// The length of the remaining text at the start of the current member, or 0 if no value can
+    /// come next.
     member: usize,
 }
 
@@ -29,28 +30,28 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Self { reader, end, is_first: true, member: 0 }
     }
 
-    /// Whether there is another one, which then comes next.
+    /// Returns whether there is another member or element, and moves to it.
     #[inline]
     fn has_next(&mut self) -> Result<bool, E> {
         let next = self.reader.next();
         if next == Some(self.end) {
             return Ok(false);
         }
-        // A type that ignores errors may look for elements for as long as there are any.
+        // A type that ignores errors may read elements for as long as there are any.
         if self.reader.is_lost {
             return Ok(false);
         }
         if !std::mem::take(&mut self.is_first) {
             self.reader.expect(b',')?;
         }
-        // A type may read nothing where an element has to be.
+        // A type may read nothing where an element must be.
         match self.reader.next() {
             Some(b',' | b']') | None => Err(self.reader.lose()),
             _ => Ok(true),
         }
     }
 
-    /// Goes behind the opening quote of the next name, if there is another member that is not
+    /// Moves after the opening quote of the next name, if there is another member that is not
     /// hidden.
     #[inline]
     fn open_name(&mut self) -> Result<bool, E> {
@@ -82,7 +83,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(false)
     }
 
-    /// The next member's name; its value comes next.
+    /// Reads the next member's name and the colon; its value comes next.
     pub(in crate::event) fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
         let name = self.name()?;
         if name.is_some() {
@@ -91,15 +92,15 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(name)
     }
 
-    /// The next member's name; the colon comes next.
+    /// Reads the next member's name; the colon comes next.
     #[inline]
     fn name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
         if !self.open_name()? {
             return Ok(None);
         }
         let Ok(name) = self.reader.string_inside() else {
-            // Where `serde_json` stands behind a name that is not Unicode depends on what it is
-            // read into.
+            // The position of `serde_json` after a name that is not Unicode depends on the type
+            // that reads it.
             return Err(self.reader.lose());
         };
         if self.reader.depth == LIMIT - 1 {
@@ -108,8 +109,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         Ok(Some(name))
     }
 
-    /// Passes over the next member's name, if there is one. The name may be one that is not
-    /// Unicode.
+    /// Skips the next member's name, if there is one. The name may be invalid Unicode.
     pub(super) fn skip_name(&mut self) -> Result<bool, E> {
         if !self.open_name()? {
             return Ok(false);
@@ -123,7 +123,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             reader.rest = rest;
         } else {
             let Some(rest) = behind_string(name) else { return Err(reader.lose()) };
-            // An escaped name may be any other's.
+            // An escaped name may be equal to any other name.
             reader.has_repeated_name = true;
             reader.rest = rest;
         }
@@ -135,7 +135,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
         let mut is_read = false;
         let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read, is_variant: false });
-        // `serde_json` would still stand before it.
+        // `serde_json` would still be before it.
         if !is_read && key.is_ok() {
             return Err(self.reader.lose());
         }
@@ -190,12 +190,12 @@ impl<'de, E: Error> SeqAccess<'de> for Inside<'_, 'de, E> {
     }
 }
 
-/// A member's name as a map's key. `serde_json` reads numbers and booleans out of it.
+/// A member's name as a map's key. `serde_json` can read numbers and booleans from it.
 struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
     reader: &'a mut Reader<'de, E>,
     is_read: &'a mut bool,
-    /// Whether it names a variant. Then nothing but text is read out of it.
+    /// Whether it names a variant. Then only text is read from it.
     is_variant: bool,
 }
 
@@ -238,8 +238,8 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         match self.name {
             Cow::Borrowed("true") => visitor.visit_bool(true),
             Cow::Borrowed("false") => visitor.visit_bool(false),
-            // `serde_json` passes over other strings, but looks at the first byte by itself. So it
-            // cannot read the second half of an escaped pair.
+            // `serde_json` skips other strings, but checks the first byte separately. So it cannot
+            // read the second half of an escaped pair.
             Cow::Owned(name) if name.starts_with(|first: char| !first.is_ascii() && first.len_utf16() == 2) => {
                 Err(self.reader.lose())
             }
@@ -298,7 +298,7 @@ impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
     type Variant = &'a mut Reader<'de, E>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self::Variant), E> {
-        // As for `serde_json`, the end of the object is still there.
+        // As with `serde_json`, the end of the object comes next.
         let Some(name) = self.0.name()? else { return Err(E::custom("an object without a variant")) };
         let variant = self.0.read_name(name, seed)?;
         self.0.reader.expect(b':')?;

@@ -1,4 +1,4 @@
-//! What serde asks a [`Reader`] for.
+//! Implements serde's `Deserializer` for a [`Reader`].
 
 use std::borrow::Cow;
 
@@ -138,7 +138,7 @@ impl<'de, E: Error> Deserializer<'de> for &mut Reader<'de, E> {
             Some(b'"') => visitor.visit_enum(UnitVariant(self)),
             Some(b'{') => {
                 let value = self.enter(b'}', |inside| visitor.visit_enum(Variants(inside)));
-                // Behind an error, `serde_json` does not look for the end of the object.
+                // After an error, `serde_json` does not check the end of the object.
                 if value.is_err() {
                     self.stop();
                 }

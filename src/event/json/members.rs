@@ -1,4 +1,4 @@
-//! The members of an object by their text alone.
+//! The members of an object, by their text.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::scan::{after, behind_space, behind_string, behind_value};
 
-/// Whether a text is JSON at all: any depth, and lone surrogate escapes allowed.
+/// Checks that a text is JSON, of any depth, with lone surrogate escapes allowed.
 pub(crate) fn check_is_json(text: &str) -> Result<(), serde_json::Error> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }
 
-/// The value of the first member of that name.
+/// Returns the value of the first member with this name.
 pub(crate) fn find_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     Members::of(object).find(|member| *member.name() == *name.as_bytes()).map(|member| member.value)
 }
 
-/// The members whose name is that of an earlier one, or is not Unicode. The others are what a type
-/// reads.
+/// Returns the members whose name repeats an earlier one or is not Unicode. A type reads only the
+/// others.
 pub(in crate::event) fn odd_names(object: &str) -> impl Iterator<Item = OddName<'_>> {
     let mut names = HashSet::new();
     Members::of(object).filter_map(move |member| {
@@ -28,7 +28,7 @@ pub(in crate::event) fn odd_names(object: &str) -> impl Iterator<Item = OddName<
     })
 }
 
-/// A member that no type reads, for its name.
+/// A member that no type reads, because of its name.
 pub(in crate::event) struct OddName<'a> {
     pub(in crate::event) member: Member<'a>,
     pub(in crate::event) is_repeated: bool,
@@ -37,9 +37,9 @@ pub(in crate::event) struct OddName<'a> {
 /// A member of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member<'a> {
-    /// Where it begins in the text that its object is in.
+    /// Its start in the text that contains its object.
     pub(crate) start: usize,
-    /// Where its value ends.
+    /// The end of its value.
     pub(crate) end: usize,
     /// Its name as it was sent, without the quotes.
     written: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// Its name: UTF-8, but for lone surrogates.
+    /// Returns its name, in UTF-8 except for lone surrogates.
     pub(crate) fn name(&self) -> Cow<'a, [u8]> {
         unescaped(self.written)
     }
@@ -67,8 +67,8 @@ fn unescaped(written: &str) -> Cow<'_, [u8]> {
     }
 }
 
-/// The name with which `member`, an end of `text`, begins, without its quotes, and what begins with
-/// the member's value.
+/// Returns the name at the start of `member`, a suffix of `text`, without its quotes, and the rest
+/// from the member's value on.
 fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
     let name = member.strip_prefix(b"\"")?;
     let behind_name = behind_string(name)?;
@@ -77,8 +77,8 @@ fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8
     Some((written, behind_space(after(b':', behind_name)?)))
 }
 
-/// The members of an object, in the order of the text. A text that is no object has none; what is
-/// malformed ends them.
+/// Iterates over the members of an object, in the order of the text. A text that is not an object
+/// has none, and the iteration ends at malformed text.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     text: &'a str,
@@ -91,12 +91,12 @@ impl<'a> Members<'a> {
         Self { text: object, rest: after(b'{', object.as_bytes()).unwrap_or_default(), is_first: true }
     }
 
-    /// The member that begins at `start`.
+    /// Returns the member that begins at `start`.
     pub(crate) fn member_at(text: &'a str, start: usize) -> Option<Member<'a>> {
         Self { text, rest: text.as_bytes().get(start..)?, is_first: true }.member()
     }
 
-    /// The name of the member that begins at `start`, and where its value begins.
+    /// Returns the name of the member that begins at `start`, and the start of its value.
     pub(in crate::event) fn name_at(text: &'a str, start: usize) -> Option<(Cow<'a, [u8]>, usize)> {
         let (written, value) = written_name(text, text.as_bytes().get(start..)?)?;
         Some((unescaped(written), text.len().wrapping_sub(value.len())))

@@ -1,13 +1,13 @@
-//! Reads JSON for serde, in about half of `serde_json`'s time: accepts nothing that `serde_json`
-//! rejects, and reads the same values.
+//! Reads JSON for serde, in about half of `serde_json`'s time. It accepts only what `serde_json`
+//! accepts, and reads the same values.
 //!
-//! The text is UTF-8 already, and strings without escapes are borrowed. Numbers are left to
-//! `serde_json`.
+//! The text has been checked to be UTF-8, and strings without escapes are borrowed. `serde_json`
+//! reads the numbers.
 //!
-//! Some types swallow errors: `Ok(T::deserialize(deserializer).ok())`. What is read behind such an
-//! error depends on where the reader stands by then, so [`Reader`] goes where `serde_json` would
-//! go. Where `serde_json` could not read on, as in the middle of an object, the reader is lost, and
-//! its read counts as failed, whatever the type makes of it.
+//! Some types ignore errors: `Ok(T::deserialize(deserializer).ok())`. What they read after an error
+//! depends on the reader's position, so [`Reader`] moves to the position of `serde_json`. Where
+//! `serde_json` could not continue, as in the middle of an object, the reader is lost, and its read
+//! counts as failed, whatever the type returns.
 
 mod access;
 mod deserializer;

@@ -1,4 +1,4 @@
-//! How a text is read twice, for two types side by side.
+//! Positions in a text, to read it twice, for two types.
 
 use std::ops::Range;
 
@@ -14,12 +14,12 @@ pub(in crate::event) struct Place<'de> {
 }
 
 impl<'de, E: Error> Reader<'de, E> {
-    /// Where it stands, to come back to it.
+    /// Returns the current position.
     pub(in crate::event) const fn place(&self) -> Place<'de> {
         Place { rest: self.rest, hidden: self.hidden }
     }
 
-    /// Goes back to the beginning of the outermost object whose names are looked at.
+    /// Moves back to the start of the outermost object whose names are checked.
     pub(in crate::event) fn go_back(&mut self, place: Place<'de>) {
         if !self.is_lost {
             self.rest = place.rest;
@@ -28,8 +28,8 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Forgets hidden members inside of a value that was passed over: of two types, one may take a
-    /// value apart that the other ignores.
+    /// Forgets hidden members inside a skipped value, because one of two types may read a value
+    /// that the other ignores.
     #[inline]
     pub(super) fn leave_hidden_behind(&mut self) {
         if self.hidden_at != usize::MAX {
@@ -44,11 +44,10 @@ impl<'de, E: Error> Reader<'de, E> {
         self.hide(hidden.get(behind..).unwrap_or_default());
     }
 
-    /// Whether it stands where it stood before.
+    /// Checks that the reader is at this position.
     ///
     /// # Errors
-    ///
-    /// When it stands elsewhere.
+    /// If it is at another position.
     pub(in crate::event) fn expect_place(&mut self, place: Place<'de>) -> Result<(), E> {
         let is_there = (self.rest.len(), self.hidden.len()) == (place.rest.len(), place.hidden.len());
         if is_there && !self.is_lost { Ok(()) } else { Err(self.lose()) }

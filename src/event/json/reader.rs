@@ -1,4 +1,4 @@
-//! Where a reader stands in a text, and how it goes on.
+//! The position of a reader in a text, and how it moves.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, ops::Range};
 
@@ -11,14 +11,14 @@ use super::{
     scan::{behind_plain, behind_space, behind_value},
 };
 
-/// How many levels of objects and arrays `serde_json` enters, and one.
+/// One more than the levels of objects and arrays that `serde_json` enters.
 pub(super) const LIMIT: usize = 128;
 
 /// How many levels of members a [`Failure`] names: `record.createdBy.context.provider` has three
 /// below the record.
 const LEVELS: usize = 3;
 
-/// An error that says nothing, which is the cheapest.
+/// An error without content, which is the cheapest.
 #[derive(Debug)]
 pub(in crate::event) struct NotRead;
 
@@ -36,7 +36,7 @@ impl fmt::Display for NotRead {
     }
 }
 
-/// A JSON text, and how far it was read.
+/// A JSON text and a position in it.
 ///
 /// Public because the sealed [`FromRecord`](super::FromRecord) mentions it; its path is private.
 #[doc(hidden)]
@@ -46,29 +46,29 @@ pub struct Reader<'de, E> {
     /// One more than the levels of objects and arrays that may still be entered.
     pub(super) depth: usize,
     pub(super) is_lost: bool,
-    /// Where it was when it was lost.
+    /// Its position when it was lost.
     stopped_at: usize,
     /// The names of the outermost object's members.
     pub(super) names: Names,
     pub(super) has_repeated_name: bool,
     failure: Failure,
-    /// Members to pass over, in order, from the beginning of a name to the end of a value.
+    /// Members to skip, in order, from the start of a name to the end of a value.
     pub(super) hidden: &'de [Range<usize>],
-    /// How much text is left where the next hidden range begins.
+    /// The length of the remaining text at the start of the next hidden range.
     pub(super) hidden_at: usize,
     error: PhantomData<E>,
 }
 
-/// The last member whose value failed: for each level of objects, where the member begins.
+/// The last member whose value failed: the start of the member at each level of objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::event) struct Failure {
     starts: [Option<usize>; LEVELS],
-    /// The levels that the first loss has fixed: all from this one on.
+    /// The level from which on all levels are fixed by the first loss.
     fixed: Option<usize>,
 }
 
 impl Failure {
-    /// Where the members begin, from the outermost inwards.
+    /// Returns the starts of the members, outermost first.
     pub(in crate::event) fn starts(&self) -> impl Iterator<Item = usize> {
         self.starts.into_iter().map_while(|start| start)
     }
@@ -97,22 +97,22 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// A reader that passes over members.
+    /// Creates a reader that skips members.
     pub(in crate::event) fn hiding(text: &'de str, hidden: &'de [Range<usize>]) -> Self {
         let mut reader = Self::new(text);
         reader.hide(hidden);
         reader
     }
 
-    /// A reader of an object whose members are read as texts of their own: each has all levels, and
-    /// its members' names are looked at.
+    /// Creates a reader for an object whose members are read as separate texts: each has all
+    /// levels, and its members' names are checked.
     pub(in crate::event) const fn of_envelope(text: &'de str) -> Self {
         let mut reader = Self::new(text);
         reader.depth = LIMIT + 1;
         reader
     }
 
-    /// Begins to look at the names of another object.
+    /// Starts to check the names of another object.
     pub(in crate::event) const fn forget_names(&mut self) {
         self.names = Names::new();
         self.has_repeated_name = false;
@@ -123,12 +123,13 @@ impl<'de, E: Error> Reader<'de, E> {
         self.hidden_at = hidden.first().map_or(usize::MAX, |range| self.text.len().wrapping_sub(range.start));
     }
 
-    /// Whether two of the outermost object's members may have the same name.
+    /// Returns whether two members of the outermost object may have the same name.
     pub(in crate::event) const fn has_repeated_name(&self) -> bool {
         self.has_repeated_name
     }
 
-    /// Whether everything was read as `serde_json` reads it, and every hidden member was met.
+    /// Returns whether everything was read as `serde_json` reads it, and every hidden member was
+    /// reached.
     pub(in crate::event) fn is_complete(&mut self) -> bool {
         !self.is_lost && self.next().is_none() && self.hidden.is_empty()
     }
@@ -137,36 +138,36 @@ impl<'de, E: Error> Reader<'de, E> {
         self.failure
     }
 
-    /// How far the text was read, hidden members included.
+    /// Returns the end of the read text, including hidden members.
     pub(in crate::event) const fn read_until(&self) -> usize {
         if self.is_lost { self.stopped_at } else { self.position() }
     }
 
-    /// How many bytes lie behind.
+    /// Returns the number of read bytes.
     pub(in crate::event) const fn position(&self) -> usize {
         self.text.len().wrapping_sub(self.rest.len())
     }
 
-    /// The text from `start` to where the reader is.
+    /// Returns the text from `start` to the current position.
     pub(in crate::event) fn text_since(&self, start: usize) -> &'de str {
         self.text.get(start..self.position()).unwrap_or_default().trim_ascii_start()
     }
 
-    /// The next byte that is not white space. It is still there.
+    /// Returns the next byte that is not white space, without consuming it.
     #[inline]
     pub(in crate::event) fn next(&mut self) -> Option<u8> {
         self.rest = behind_space(self.rest);
         self.rest.first().copied()
     }
 
-    /// An error behind which `serde_json` cannot read on.
+    /// Creates an error after which `serde_json` cannot continue.
     #[cold]
     pub(super) fn lose(&mut self) -> E {
         self.stop();
         E::custom("invalid JSON, or a value that was not read to its end")
     }
 
-    /// Nothing can be read any more, so a type that ignores errors costs no time.
+    /// Ends reading, so that a type that ignores errors takes no more time.
     pub(super) const fn stop(&mut self) {
         if !self.is_lost {
             self.stopped_at = self.position();
@@ -175,8 +176,8 @@ impl<'de, E: Error> Reader<'de, E> {
         self.rest = &[];
     }
 
-    /// A value of another type. Like `serde_json`, passes over it when it is neither an object nor
-    /// an array.
+    /// Handles a value of an unexpected type. Like `serde_json`, skips it if it is neither an
+    /// object nor an array.
     #[cold]
     pub(super) fn mismatch(&mut self, expected: &dyn Expected) -> E {
         let found = match self.next() {
@@ -195,8 +196,8 @@ impl<'de, E: Error> Reader<'de, E> {
         E::invalid_type(found, expected)
     }
 
-    /// A value is requested where none can be. A type may ask for one twice, and `serde_json` stays
-    /// where it is then.
+    /// Handles a request for a value where none can be. A type may request one twice, and
+    /// `serde_json` does not move then.
     #[cold]
     pub(super) fn no_value(&mut self, is_malformed: bool) -> E {
         if is_malformed { self.lose() } else { E::custom("a value without a name") }
@@ -213,7 +214,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// A type may read nothing where a value has to be.
+    /// Handles a type that reads nothing where a value must be.
     #[inline]
     pub(in crate::event) fn expect_value(&mut self) -> Result<(), E> {
         match self.next() {
@@ -222,7 +223,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// `null`, `true` or `false`, which comes next.
+    /// Reads `null`, `true` or `false`, which comes next.
     #[inline]
     pub(super) fn word(&mut self, word: &[u8]) -> Result<(), E> {
         match self.rest.strip_prefix(word) {
@@ -234,14 +235,14 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// The text from `from` to where `to` begins: both are what was left at some time.
+    /// Returns the text from `from` to the start of `to`. Both are suffixes of the text.
     #[inline]
     pub(super) fn between(&self, from: &[u8], to: &[u8]) -> &'de str {
         let place = |rest: &[u8]| self.text.len().wrapping_sub(rest.len());
         self.text.get(place(from)..place(to)).unwrap_or_default()
     }
 
-    /// A string, from behind its opening quote on.
+    /// Reads a string, after its opening quote.
     #[inline(always)]
     pub(super) fn string_inside(&mut self) -> Result<Cow<'de, str>, E> {
         let start = self.rest;
@@ -256,7 +257,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// A string with escapes, or a malformed one: `serde_json` reads it.
+    /// Lets `serde_json` read a string with escapes, or a malformed one.
     #[cold]
     fn escaped_string(&mut self, inside: &'de [u8]) -> Result<String, E> {
         let quote = self.text.len().wrapping_sub(inside.len()).wrapping_sub(1);
@@ -270,7 +271,7 @@ impl<'de, E: Error> Reader<'de, E> {
         self.hand_over(|json| <String as serde::Deserialize>::deserialize(json))
     }
 
-    /// Passes over a value of any depth, and returns its text.
+    /// Skips a value of any depth, and returns its text.
     pub(in crate::event) fn skip(&mut self) -> Result<&'de str, E> {
         let start = behind_space(self.rest);
         match behind_value(start) {
@@ -283,14 +284,13 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Passes over the outermost value like [`skip`](Self::skip), and looks for names that are
-    /// repeated.
+    /// Skips the outermost value like [`skip`](Self::skip), and checks for repeated names.
     pub(in crate::event) fn raw(&mut self) -> Result<&'de str, E> {
         if self.depth != LIMIT || self.next() != Some(b'{') {
             return self.skip();
         }
         let start = self.rest;
-        // Nothing is left out of a raw piece.
+        // Raw JSON has no hidden members.
         self.hide(&[]);
         self.enter(b'}', |mut members| {
             while members.skip_name()? {
@@ -301,7 +301,7 @@ impl<'de, E: Error> Reader<'de, E> {
         Ok(self.between(start, self.rest))
     }
 
-    /// Leaves a scalar to `serde_json`.
+    /// Lets `serde_json` read a scalar.
     pub(super) fn hand_over<T>(
         &mut self,
         read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> serde_json::Result<T>,
@@ -309,14 +309,14 @@ impl<'de, E: Error> Reader<'de, E> {
         let piece = self.skip()?;
         let mut json = serde_json::Deserializer::from_str(piece);
         let value = read(&mut json);
-        // It may have stopped inside: `i128` reads the `1` of `1.5`.
+        // It may have stopped inside the scalar: `i128` reads the `1` of `1.5`.
         if json.end().is_err() {
             return Err(self.lose());
         }
         value.map_err(E::custom)
     }
 
-    /// Reads the object or array that comes next, to where `end` closes it.
+    /// Reads the object or array that comes next, until `end` closes it.
     #[inline]
     pub(in crate::event) fn enter<T>(
         &mut self,
@@ -329,13 +329,13 @@ impl<'de, E: Error> Reader<'de, E> {
         }
         self.rest = inside;
         self.depth = self.depth.wrapping_sub(1);
-        // Not taken out of its `Result`, since records are large and moved often enough.
+        // The value stays in its `Result`, because records are large and each move copies them.
         let value = read(Inside::new(self, end));
         self.depth = self.depth.wrapping_add(1);
         if self.hidden_at != usize::MAX {
             self.pass_trailing_hidden();
         }
-        // As `serde_json` does, also behind an error.
+        // As `serde_json` does, even after an error.
         match behind_space(self.rest) {
             [first, rest @ ..] if *first == end => self.rest = rest,
             _ => {
@@ -348,13 +348,13 @@ impl<'de, E: Error> Reader<'de, E> {
         value
     }
 
-    /// Remembers the member that begins with this much text left, whose value failed.
+    /// Remembers the member whose value failed, by the length of the remaining text at its start.
     #[cold]
     pub(super) fn fail_at(&mut self, left: usize) {
         let level = LIMIT.wrapping_sub(self.depth).wrapping_sub(1);
         let start = self.text.len().wrapping_sub(left);
         let Failure { starts, fixed } = &mut self.failure;
-        // What was read since the reader was lost may be another object's.
+        // Text that was read after the reader was lost may belong to another object.
         if fixed.is_some_and(|fixed| fixed <= level) {
             return;
         }
@@ -363,7 +363,7 @@ impl<'de, E: Error> Reader<'de, E> {
         if self.is_lost {
             *fixed = Some(level);
         }
-        // An error further in that led to nothing is none of this member's.
+        // An inner error that was ignored does not belong to this member.
         for inner in level.wrapping_add(1)..LEVELS {
             let is_inside = starts.get(inner).is_some_and(|inner| inner.is_some_and(|inner| inner > start));
             if let (false, Some(place)) = (is_inside, starts.get_mut(inner)) {
@@ -372,19 +372,19 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Forgets errors that led to nothing, at the end of the outermost object.
+    /// Forgets ignored errors, at the end of the outermost object.
     pub(super) fn forget_failure(&mut self) {
         if !self.is_lost {
             self.failure = Failure::default();
         }
     }
 
-    /// Passes over hidden members that a type did not look for, before the end of their object.
+    /// Skips hidden members that a type did not request, before the end of their object.
     #[cold]
     fn pass_trailing_hidden(&mut self) {
         loop {
             let rest = behind_space(self.rest);
-            // There is no comma where the type did not look for any member.
+            // There is no comma if the type did not request any member.
             let next = if let [b',', next @ ..] = rest { behind_space(next) } else { rest };
             if next.len() != self.hidden_at {
                 return;
@@ -394,7 +394,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Goes to the end of the hidden range that begins here.
+    /// Moves to the end of the hidden range that begins here.
     #[cold]
     pub(super) fn pass_hidden(&mut self) {
         if let Some((range, others)) = self.hidden.split_first() {

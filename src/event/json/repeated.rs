@@ -1,4 +1,4 @@
-//! Which names may be there twice.
+//! Finds names that may be repeated.
 
 /// A Bloom filter of names, with 2,048 bits.
 pub(super) struct Names {
@@ -10,8 +10,7 @@ impl Names {
         Self { words: [0; 32] }
     }
 
-    /// Adds a name. `false` when it was not there before; `true` when it was, and rarely when it
-    /// was not.
+    /// Adds a name. Returns `true` if it was added before, and in rare cases although it was not.
     #[inline]
     pub(super) fn insert(&mut self, name: &[u8]) -> bool {
         let [word, bit, other_bit, ..] = hash(name).to_be_bytes();
@@ -28,7 +27,7 @@ fn low(wide: u128) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// A hash of the length and of the first and last eight bytes, which tell field names apart.
+/// Hashes the length and the first and last eight bytes, which distinguish field names.
 #[inline]
 fn hash(name: &[u8]) -> u64 {
     let (first, last) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {

@@ -1,5 +1,5 @@
-//! Where JSON ends: what follows a string, a value, a number. Each function takes the text that was
-//! not read yet and returns what is left behind; `None` when the text is malformed.
+//! Finds the end of strings, values and numbers. Each function takes the remaining text and returns
+//! the rest after the item, or `None` if the text is malformed.
 
 #[inline]
 pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
@@ -9,7 +9,7 @@ pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Twenty writes none.
+/// Twenty writes no white space.
 #[cold]
 fn behind_all_space(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = bytes {
@@ -18,7 +18,7 @@ fn behind_all_space(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// What follows `byte`, which comes next.
+/// Returns the rest after `byte`, which comes next.
 #[inline]
 pub(super) fn after(byte: u8, bytes: &[u8]) -> Option<&[u8]> {
     match behind_space(bytes) {
@@ -27,10 +27,10 @@ pub(super) fn after(byte: u8, bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What begins with the first quote, backslash or control character.
+/// Returns the rest from the first quote, backslash or control character on.
 #[inline]
 pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
-    // Most strings are short. In long ones the processor can look at more at once.
+    // Most strings are short. In long ones the processor can check more bytes at once.
     for _ in 0..8 {
         let Some((word, rest)) = bytes.split_first_chunk() else { break };
         let ends = ends(*word);
@@ -48,8 +48,7 @@ pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
 const fn ends(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     let word = u64::from_le_bytes(word);
-    // The bit turned makes 0x20 of the quote, the one number behind those of the control
-    // characters.
+    // Flipping this bit turns the quote into 0x20, the number after the control characters.
     let quote_or_control = (word ^ ONES.wrapping_mul(0x02)).wrapping_sub(ONES.wrapping_mul(0x21));
     let backslash = (word ^ ONES.wrapping_mul(b'\\' as u64)).wrapping_sub(ONES);
     (quote_or_control | backslash) & !word & ONES.wrapping_mul(0x80)
@@ -70,7 +69,7 @@ fn behind_long_plain(mut bytes: &[u8]) -> &[u8] {
     bytes.get(plain..).unwrap_or_default()
 }
 
-/// What follows a string, which may be no Unicode text, from behind its opening quote.
+/// Returns the rest after a string, which may be invalid Unicode. Starts after its opening quote.
 #[inline]
 pub(super) fn behind_string(bytes: &[u8]) -> Option<&[u8]> {
     match behind_plain(bytes) {
@@ -95,18 +94,18 @@ fn behind_escapes(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a member's name and its colon.
+/// Returns the rest after a member's name and its colon.
 #[inline]
 fn behind_name(bytes: &[u8]) -> Option<&[u8]> {
     after(b':', behind_string(after(b'"', bytes)?)?)
 }
 
-/// What follows a value of any depth.
+/// Returns the rest after a value of any depth.
 pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
-    // A bit for each object and array around, the innermost last: whether it is an object.
+    // A bit for each enclosing object and array, the innermost last: whether it is an object.
     let mut around = 0_u128;
     let mut depth = 0_u32;
-    // The bits of those further out than the last 128.
+    // The bits of those outside the innermost 128.
     let mut further_out = Vec::new();
     let mut rest = bytes;
     loop {
@@ -132,7 +131,7 @@ pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
             }
             scalar => behind_scalar(scalar)?,
         };
-        // Behind a value, or before the end of an empty object or array.
+        // After a value, or before the end of an empty object or array.
         loop {
             if depth == 0 {
                 let Some(outer) = further_out.pop() else { return Some(rest) };
@@ -160,7 +159,7 @@ pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows `null`, `true`, `false` or a number.
+/// Returns the rest after `null`, `true`, `false` or a number.
 fn behind_scalar(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
         [b'n', b'u', b'l', b'l', rest @ ..]

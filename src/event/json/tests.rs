@@ -18,7 +18,7 @@ fn read_by_serde_json<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// Some of everything that a type can ask for.
+/// A type with a field of each kind.
 #[derive(Debug, Deserialize, PartialEq)]
 struct Everything<'a> {
     text: Option<String>,
@@ -84,7 +84,7 @@ fn json() -> impl Strategy<Value = String> {
     (value, any::<bool>()).prop_map(|(value, pretty)| if pretty { format!("{value:#}") } else { value.to_string() })
 }
 
-/// A value for each member of [`Everything`], and some that fit none.
+/// Values for each member of [`Everything`], and some that fit none.
 fn everything() -> impl Strategy<Value = String> {
     let names = [
         "text", "borrowed", "number", "whole", "letter", "is", "unit", "pair", "list", "kind", "by_name", "bytes",
@@ -148,7 +148,7 @@ fn everything() -> impl Strategy<Value = String> {
     })
 }
 
-/// Changes a character here and there.
+/// Changes some characters.
 fn edited(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
     let others: Vec<_> = "{}[]\",:\\/ubnx0189aAdD-+.eEtfnl \n\u{c}\u{0}é\u{feff}🦀".chars().map(String::from).collect();
     let edits = vec((any::<prop::sample::Index>(), select(others), 0..3_u8), 0..4);
@@ -176,7 +176,7 @@ fn delivery() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn takes_what_serde_json_takes(text in edited(json())) {
+    fn accepts_what_serde_json_accepts(text in edited(json())) {
         check(&text)?;
     }
 
@@ -190,7 +190,7 @@ proptest! {
         check(&text)?;
     }
 
-    /// However it lies in the blocks that are looked at at once.
+    /// Wherever it is in the blocks that are read at once.
     #[test]
     fn finds_the_end_of_a_string(len in 0..200_usize, end in select(&["\"", "\\", "\u{1f}", "\u{0}", ""]), behind in 0..40_usize) {
         let plain = " !#é\u{7f}[]~".chars().cycle().take(len).collect::<String>();

@@ -5,12 +5,12 @@ fn pattern(text: &str) -> EventPattern {
     text.parse().unwrap()
 }
 
-/// From the most exact to the least.
+/// From the most specific to the least specific.
 const RECORD: [&str; 4] = ["person.created", "person.*", "*.created", "*.*"];
 const METADATA: [&str; 5] = ["metadata.view.created", "metadata.view.*", "metadata.*.created", "metadata.*.*", "*.*"];
 
 #[test]
-fn what_matches_what() {
+fn patterns_match_the_documented_events() {
     let all = RECORD.iter().chain(&METADATA);
     for (name, matching) in [
         ("person.created", &RECORD[..]),
@@ -38,7 +38,7 @@ fn what_matches_what() {
 }
 
 #[test]
-fn the_most_exact_pattern_wins_in_any_order() {
+fn the_most_specific_pattern_wins_in_any_order() {
     for (name, patterns) in [("person.created", &RECORD[..]), ("metadata.view.created", &METADATA)] {
         let name = EventName::new(name);
         for most_exact in 0..patterns.len() {
@@ -86,14 +86,14 @@ fn patterns_are_read_and_shown_alike() {
     }
 }
 
-/// Each name that Twenty can send is matched by the patterns that are made of it, and no
-/// pattern is made of another.
+/// Patterns that are built from a name that Twenty can send match it; other names cannot be
+/// patterns.
 mod names {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The rule, in other words than the code's.
+    /// The rule, expressed differently than in the code.
     const OBJECT: &str = "[a-z][a-zA-Z0-9]{0,62}";
 
     fn never_matches(text: &str) {
@@ -124,7 +124,7 @@ mod names {
     }
 
     #[test]
-    fn that_twenty_sends_are_taken() {
+    fn accept_every_name_that_twenty_sends() {
         const RECORDS: &str = "person company opportunity note noteTarget task taskTarget attachment \
                                workspaceMember calendarEvent calendarEventParticipant message messageThread workflow workflowRun \
                                workflowVersion dashboard callRecording subscription";

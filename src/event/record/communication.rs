@@ -8,9 +8,9 @@ standard_object! {
     CalendarEvent = "calendarEvent" {
         /// Title.
         title: String,
-        /// Whether it was called off.
+        /// Whether it was cancelled.
         is_canceled: bool,
-        /// Whether it takes whole days.
+        /// Whether it lasts whole days.
         is_full_day: bool,
         /// When it begins.
         #[serde(serialize_with = "write_time")]
@@ -18,10 +18,10 @@ standard_object! {
         /// When it ends.
         #[serde(serialize_with = "write_time")]
         ends_at: jiff::Timestamp,
-        /// When it was created in the calendar it comes from.
+        /// When it was created in the original calendar.
         #[serde(serialize_with = "write_time")]
         external_created_at: jiff::Timestamp,
-        /// When it was changed there.
+        /// When it was changed in the original calendar.
         #[serde(serialize_with = "write_time")]
         external_updated_at: jiff::Timestamp,
         /// Description.
@@ -31,16 +31,16 @@ standard_object! {
         /// Its id in iCalendar. Also read under its name of 2025, `iCalUID`.
         #[serde(alias = "iCalUID")]
         i_cal_uid: String,
-        /// What it is held over.
+        /// The conferencing service.
         conference_solution: String,
-        /// Where to join.
+        /// The link to join.
         conference_link: Links,
     }
     display_name: |event| event.title.clone()
 }
 
 select! {
-    /// What somebody answered to an invitation.
+    /// An answer to an invitation.
     ResponseStatus {
         /// No answer yet.
         NeedsAction = "NEEDS_ACTION",
@@ -54,21 +54,21 @@ select! {
 }
 
 standard_object! {
-    /// Somebody who takes part in an event.
+    /// A participant of a calendar event.
     CalendarEventParticipant = "calendarEventParticipant" {
         /// E-mail address.
         handle: String,
         /// Name in the invitation.
         display_name: String,
-        /// Whether they invited.
+        /// Whether they are the organizer.
         is_organizer: bool,
-        /// What they answered.
+        /// Their answer.
         response_status: ResponseStatus,
         /// The event.
         calendar_event_id: Id,
-        /// The person they are.
+        /// The participant's person.
         person_id: Id,
-        /// The workspace member they are.
+        /// The participant's workspace member.
         workspace_member_id: Id,
     }
     display_name: |participant| {
@@ -77,11 +77,11 @@ standard_object! {
 }
 
 select! {
-    /// Whether an e-mail came in or went out.
+    /// The direction of an e-mail.
     MessageDirection {
-        /// It came in.
+        /// Received.
         Incoming = "INCOMING",
-        /// It went out.
+        /// Sent.
         Outgoing = "OUTGOING",
     }
 }
@@ -95,14 +95,14 @@ standard_object! {
         subject: String,
         /// Text.
         text: String,
-        /// When it came.
+        /// When it was received.
         #[serde(serialize_with = "write_time")]
         received_at: jiff::Timestamp,
         /// Whether it is a draft (newer versions).
         is_draft: bool,
         /// The thread that it belongs to.
         message_thread_id: Id,
-        /// Whether it came in or went out.
+        /// Its direction.
         direction: MessageDirection,
         /// The campaign that it was sent for (since 2026).
         message_campaign_id: Id,
@@ -111,7 +111,7 @@ standard_object! {
 }
 
 select! {
-    /// The part that somebody has in an e-mail. Servers until autumn 2025 sent it in lower case,
+    /// The role of a participant in an e-mail. Versions until autumn 2025 sent it in lower case,
     /// which reads as `Other`.
     MessageParticipantRole {
         /// The sender.
@@ -120,17 +120,17 @@ select! {
         To = "TO",
         /// A recipient of a copy.
         Cc = "CC",
-        /// A recipient whom the others do not see.
+        /// A hidden recipient.
         Bcc = "BCC",
-        /// Who gets the answers.
+        /// The recipient of replies.
         ReplyTo = "REPLY_TO",
     }
 }
 
 standard_object! {
-    /// Somebody who sent or received an e-mail.
+    /// The sender or a recipient of an e-mail.
     MessageParticipant = "messageParticipant" {
-        /// Which part they have.
+        /// Their role.
         role: MessageParticipantRole,
         /// E-mail address.
         handle: String,
@@ -138,9 +138,9 @@ standard_object! {
         display_name: String,
         /// The e-mail.
         message_id: Id,
-        /// The person they are.
+        /// The participant's person.
         person_id: Id,
-        /// The workspace member they are.
+        /// The participant's workspace member.
         workspace_member_id: Id,
         /// The campaign that the e-mail was sent for.
         message_campaign_id: Id,
@@ -151,7 +151,7 @@ standard_object! {
 }
 
 standard_object! {
-    /// E-mails that answer each other.
+    /// A thread of e-mails.
     MessageThread = "messageThread" {
         /// Subject.
         subject: String,
@@ -160,7 +160,7 @@ standard_object! {
 }
 
 select! {
-    /// How far a campaign has come.
+    /// The status of a campaign.
     MessageCampaignStatus {
         /// Being written.
         Draft = "DRAFT",
@@ -170,7 +170,7 @@ select! {
         Sending = "SENDING",
         /// Sent.
         Sent = "SENT",
-        /// Sent, except to some.
+        /// Sent, but not to all recipients.
         SentWithErrors = "SENT_WITH_ERRORS",
     }
 }
@@ -186,9 +186,9 @@ standard_object! {
         body_template: String,
         /// The sender.
         from_address: Emails,
-        /// How far it has come.
+        /// Its status.
         status: MessageCampaignStatus,
-        /// When it is to be sent.
+        /// When it will be sent.
         #[serde(serialize_with = "write_time")]
         scheduled_at: jiff::Timestamp,
         /// When it was sent.
@@ -203,9 +203,9 @@ standard_object! {
 }
 
 select! {
-    /// How far the recording of a call has come.
+    /// The status of a recording of a call.
     CallRecordingStatus {
-        /// To be made.
+        /// Not started yet.
         Scheduled = "SCHEDULED",
         /// The recorder joins the call.
         Joining = "JOINING",
@@ -221,20 +221,20 @@ select! {
 }
 
 standard_object! {
-    /// The recording of a call (since 2026). Its `transcript` is JSON of any form: see the raw
+    /// The recording of a call (since 2026). Its `transcript` can be any JSON: read it from the raw
     /// record.
     CallRecording = "callRecording" {
         /// Title.
         title: String,
-        /// How far it has come.
+        /// Its status.
         status: CallRecordingStatus,
-        /// How far the request to record has come.
+        /// The status of the request to record.
         recording_request_status: String,
         /// The application that records.
         application_id: Id,
-        /// The recorder, at its provider.
+        /// The provider's id of the recorder.
         external_bot_id: String,
-        /// The recording, at its provider.
+        /// The provider's id of the recording.
         external_recording_id: String,
         /// When it began.
         #[serde(serialize_with = "write_time")]
@@ -242,20 +242,20 @@ standard_object! {
         /// When it ended.
         #[serde(serialize_with = "write_time")]
         ended_at: jiff::Timestamp,
-        /// Picture and sound.
+        /// The video.
         video: Vec<FileRef>,
-        /// Sound.
+        /// The audio.
         audio: Vec<FileRef>,
         /// Summary.
         summary: RichText,
-        /// The event in a calendar.
+        /// The calendar event.
         calendar_event_id: Id,
     }
     display_name: |recording| recording.title.clone()
 }
 
 standard_object! {
-    /// What an event in a calendar is assigned to (since 2026).
+    /// A record to which a calendar event is assigned (since 2026).
     CalendarEventTarget = "calendarEventTarget" {
         /// The person.
         target_person_id: Id,
@@ -265,14 +265,14 @@ standard_object! {
         target_opportunity_id: Id,
         /// Whether Twenty assigned it.
         is_automatically_assigned: bool,
-        /// Whether somebody assigned it by hand.
+        /// Whether a user assigned it.
         is_manually_assigned: bool,
     }
     display_name: |_| None
 }
 
 standard_object! {
-    /// What a thread of e-mails is assigned to (since 2026).
+    /// A record to which a thread of e-mails is assigned (since 2026).
     MessageThreadTarget = "messageThreadTarget" {
         /// The person.
         target_person_id: Id,
@@ -282,7 +282,7 @@ standard_object! {
         target_opportunity_id: Id,
         /// Whether Twenty assigned it.
         is_automatically_assigned: bool,
-        /// Whether somebody assigned it by hand.
+        /// Whether a user assigned it.
         is_manually_assigned: bool,
     }
     display_name: |_| None

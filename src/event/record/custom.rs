@@ -1,6 +1,6 @@
 use crate::event::{RawJson, field::Id};
 
-/// A record without a type of its own: its object's name, and its fields as they were sent.
+/// A record without a type of its own: the name of its object, and its fields as they were sent.
 ///
 /// ```
 /// # use twenty_webhook::{event::{Record, WebhookEvent, field::Currency}, verify::{Signer, Verifier}};
@@ -28,31 +28,31 @@ impl CustomRecord {
         Self { object: object.into(), raw }
     }
 
-    /// The object's name in the singular. Empty when the event had no name.
+    /// Returns the object's name in the singular. Empty if the event had no name.
     #[must_use]
     pub fn object(&self) -> &str {
         &self.object
     }
 
-    /// A field, by Twenty's name for it.
+    /// Returns a field, by Twenty's name for it.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<RawJson> {
         self.raw.get(field)
     }
 
-    /// The whole record: to parse it, or to go through its members.
+    /// Returns the whole record, for example to parse it or to iterate over its members.
     #[must_use]
     pub const fn raw(&self) -> &RawJson {
         &self.raw
     }
 
-    /// The record's id.
+    /// Returns the record's id.
     #[must_use]
     pub fn id(&self) -> Option<Id> {
         self.get("id")?.parse().ok()
     }
 
-    /// What people call it: its `name` (also first and last name) or `title`.
+    /// Returns a name for display: its `name` (also first and last name) or `title`.
     #[must_use]
     pub fn display_name(&self) -> Option<String> {
         display_name(&self.raw)

@@ -1,4 +1,4 @@
-//! Holds the table in the docs and the types together.
+//! Checks that the table in the documentation matches the types.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -9,20 +9,20 @@ use super::{from_record::Shape, *};
 struct Object {
     rust_name: &'static str,
     name: &'static str,
-    /// As declared: Rust name, type.
+    /// The declared Rust names and types.
     fields: Vec<(&'static str, &'static str)>,
-    /// What serde looks for.
+    /// The names that serde looks for.
     read: &'static [&'static str],
-    /// The Rust names of the fields that are there, when Twenty sends all of them.
+    /// The Rust names of the fields that are present if Twenty sends all of them.
     present: Vec<&'static str>,
-    /// A record with all fields, and as it is written again.
+    /// A record with all fields, after reading and writing it.
     sent: Value,
     written: Value,
-    /// What a record without any field is written as.
+    /// The JSON of a record without any field.
     empty: Value,
 }
 
-/// Names under which fields are read, too.
+/// Other names under which fields are read, too.
 const ALIASES: [&str; 1] = ["iCalUID"];
 
 macro_rules! objects {

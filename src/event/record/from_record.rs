@@ -10,34 +10,35 @@ use serde::{
 use super::{MetadataEvent, Person, Record, With};
 use crate::event::{EventError, EventName, RawJson, json::Reader, unexpected::Search};
 
-/// What a [`WebhookEvent`](crate::WebhookEvent) can hold: [`Record`], [`MetadataEvent`], any type
-/// that implements [`serde::Deserialize`], and two types side by side, as [`With`].
+/// A type that a [`WebhookEvent`](crate::WebhookEvent) can contain: [`Record`], [`MetadataEvent`],
+/// any type that implements [`serde::Deserialize`], and [`With`], which combines two types.
 ///
 /// # The object of a type
 ///
-/// A struct takes the events of its own object only: `struct Subscription` those of `subscription`,
-/// `struct NoteTarget` those of `noteTarget`. The object is the struct's name with a lower-case
-/// first letter.
+/// A struct accepts only events of its own object, whose name is the struct's name with a
+/// lower-case first letter: `struct Subscription` accepts events of `subscription`, and
+/// `struct NoteTarget` accepts events of `noteTarget`.
 ///
 /// - `#[serde(rename = "subscription")]` on the struct names another object. A name that begins
 ///   with a lower-case letter is used as it is.
 /// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still
 ///   rejected.
-/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless a `rename` of
-///   their own names another. A newtype of something without a name has its own name.
+/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless they have a
+///   `rename` of their own. A newtype of a type without a name has its own name.
 /// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the
 ///   type inside, so the object is that type's. Rename that type.
 /// - These have no name, and accept any event: structs with `#[serde(flatten)]`, unit structs,
 ///   maps, tuples, enums (except adjacently tagged ones, which serde reads like a struct of the
-///   enum's name), [`serde_json::Value`], [`RawJson`], and types whose `Deserialize` is written by
-///   hand without asking for a struct. Look at `event.name.object()` there, or route by it.
+///   enum's name), [`serde_json::Value`], [`RawJson`], and types with a handwritten `Deserialize`
+///   that does not deserialize a struct. With these, check `event.name.object()`, or use an event
+///   router.
 ///
 /// # Types that handle errors
 ///
-/// A type may ignore the errors of its fields. It then reads what it would read from `serde_json`,
-/// except that the texts of these errors differ.
+/// A type may ignore the errors of its fields. Then it reads the same as with `serde_json`, except
+/// that the texts of these errors differ.
 ///
-/// Sealed: implement `Deserialize`.
+/// This trait is sealed: implement `Deserialize` instead.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the record of a `WebhookEvent`",
     note = "derive `serde::Deserialize` for it, without borrowed fields"
@@ -51,11 +52,12 @@ pub trait FromRecord: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E>;
 
-    /// Whether it reads a person in which the official documentation's flat members are understood.
+    /// Whether it reads a person, for which the flat members of the official documentation are
+    /// supported.
     #[doc(hidden)]
     fn is_person(name: &EventName) -> bool;
 
-    /// Keeps a record as it is, whatever it is. `None` for a type that cannot.
+    /// Keeps any record as raw JSON. `None` for a type that cannot.
     #[doc(hidden)]
     fn keep_raw(_name: &EventName, _raw: RawJson) -> Option<Self> {
         None
@@ -68,17 +70,17 @@ pub trait FromRecord: sealed::Sealed + Sized {
     }
 }
 
-/// What is known when a record is read.
+/// The context in which a record is read.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Payload<'a> {
     pub(in crate::event) name: &'a EventName,
-    /// The delivery, for pieces to be kept without a copy.
+    /// The delivery, from which parts are kept without a copy.
     pub(in crate::event) body: &'a Bytes,
 }
 
 impl Payload<'_> {
-    /// Reads the record as a raw piece of the delivery.
+    /// Reads the record as a raw part of the delivery.
     pub(in crate::event) fn read_raw<E: Error>(self, reader: &mut Reader<'_, E>) -> Result<RawJson, E> {
         Ok(RawJson::piece_of(self.body, reader.raw()?))
     }
@@ -110,23 +112,22 @@ impl<T: DeserializeOwned> FromRecord for T {
     }
 }
 
-/// The names with which a type asks serde for its data.
+/// The names that a type passes to serde.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    /// The first name, from the outside in, that begins like an object's; `*` for any.
+    /// The outermost name that starts like an object's name; `*` for any object.
     explicit: Option<&'static str>,
     structure: Option<&'static str>,
     /// The outermost newtype.
     newtype: Option<&'static str>,
-    /// What a struct looks for.
+    /// The names of a struct's fields.
     pub(super) fields: &'static [&'static str],
-    /// Whether it contains itself without anything between, as `struct Chain(Option<Box<Chain>>)`
-    /// does.
+    /// Whether it contains itself directly, as `struct Chain(Option<Box<Chain>>)` does.
     is_endless: bool,
 }
 
 impl Shape {
-    /// How many `Option`s and newtypes lie inside of each other in a type that ends somewhere.
+    /// The maximum nesting of `Option`s and newtypes in a type that is not infinite.
     const MOST_LAYERS: usize = 64;
 
     pub(super) fn of<T: DeserializeOwned>() -> Self {
@@ -137,7 +138,7 @@ impl Shape {
 
     /// # Errors
     ///
-    /// When the type contains itself without anything between.
+    /// If the type contains itself directly.
     pub(super) fn check_ends(&self) -> Result<(), EventError> {
         if self.is_endless { Err(EventError::endless_type()) } else { Ok(()) }
     }
@@ -176,7 +177,7 @@ fn is_lower_camel(object: &str, type_name: &str) -> bool {
     first.into_iter().all(|letter| object.next() == Some(letter)) && object.as_str() == type_name.as_str()
 }
 
-/// Answers every question of a type with an error, and remembers the names in them.
+/// A deserializer that fails at every call, and remembers the names that a type passes.
 struct Ask<'a> {
     shape: &'a mut Shape,
     layers: usize,
@@ -222,7 +223,7 @@ impl<'de> Deserializer<'de> for Ask<'_> {
         visitor: V,
     ) -> Result<V::Value, value::Error> {
         self.enter()?;
-        // `RawJson` and `RawValue` ask with names that no type has.
+        // `RawJson` and `RawValue` pass names that no type has.
         if !name.starts_with('$') {
             self.shape.name(name);
             self.shape.newtype.get_or_insert(name);
@@ -298,7 +299,8 @@ mod tests {
     #[derive(Deserialize)]
     struct Chain(#[expect(dead_code, reason = "asked for its name only")] Option<Box<Chain>>);
 
-    /// The object whose events `T` takes, and `*` for any. Which others it rejects is checked, too.
+    /// Returns the object whose events `T` accepts, or `*` for any. Also checks which events it
+    /// rejects.
     #[track_caller]
     fn object<T: FromRecord>() -> String {
         let accepts = |object: &str| T::check_object(&EventName::new(format!("{object}.created"))).is_ok();

@@ -3,12 +3,12 @@ use serde::de::Error;
 use super::{FromRecord, Payload, custom};
 use crate::event::{Action, EventError, EventName, RawJson, field::Id, json::Reader};
 
-/// A change of the workspace's data model or settings: of an object, a field, a view, a role and so
-/// on.
+/// A change of the workspace's data model or settings, such as an object, a field, a view or a
+/// role.
 ///
-/// Sent since 2026, to webhooks that subscribed to everything (`*.*`) too. The values are rows of
-/// Twenty's own configuration, which differ by kind and release, so they are kept as they were
-/// sent.
+/// Twenty sends these since 2026, also to webhooks that subscribe to everything (`*.*`). The values
+/// are rows of Twenty's own configuration, which differ by kind and release, so they are kept as
+/// they were sent.
 ///
 /// ```
 /// # use twenty_webhook::{WebhookEvent, event::record::MetadataEvent, testing::Delivery, verify::{Signer, Verifier}};
@@ -39,9 +39,9 @@ pub struct MetadataEvent {
 pub struct FieldChange {
     /// The field's name.
     pub field: String,
-    /// Its value before.
+    /// Its value before the change.
     pub before: Option<RawJson>,
-    /// Its value now.
+    /// Its value after the change.
     pub after: Option<RawJson>,
 }
 
@@ -50,37 +50,37 @@ impl MetadataEvent {
         Self { metadata_name: metadata_name.into(), action: action.clone(), raw }
     }
 
-    /// The kind of what changed: `fieldMetadata`, `view`, `role`.
+    /// Returns the kind of metadata that changed: `fieldMetadata`, `view`, `role`.
     #[must_use]
     pub fn metadata_name(&self) -> &str {
         &self.metadata_name
     }
 
-    /// Whether it was created, updated or deleted.
+    /// Returns whether it was created, updated or deleted.
     #[must_use]
     pub const fn action(&self) -> &Action {
         &self.action
     }
 
-    /// The id of what changed.
+    /// Returns the id of the changed row.
     #[must_use]
     pub fn record_id(&self) -> Option<Id> {
         self.raw.get("recordId")?.parse().ok()
     }
 
-    /// What it was before: an update's or a deletion's.
+    /// Returns the row before an update or deletion.
     #[must_use]
     pub fn before(&self) -> Option<RawJson> {
         self.property("before")
     }
 
-    /// What it is now: a creation's or an update's.
+    /// Returns the row after a creation or update.
     #[must_use]
     pub fn after(&self) -> Option<RawJson> {
         self.property("after")
     }
 
-    /// The fields that an update changed, each with its value before and now.
+    /// Returns the fields that an update changed, each with its values before and after.
     #[must_use]
     pub fn diff(&self) -> Vec<FieldChange> {
         let members = self.property("diff").map(|diff| diff.members()).unwrap_or_default();
@@ -90,19 +90,19 @@ impl MetadataEvent {
             .collect()
     }
 
-    /// The names of the fields that an update changed.
+    /// Returns the names of the fields that an update changed.
     #[must_use]
     pub fn updated_fields(&self) -> Vec<String> {
         self.property("updatedFields").and_then(|fields| fields.parse().ok()).unwrap_or_default()
     }
 
-    /// The whole `event` member as it was sent.
+    /// Returns the whole `event` member as it was sent.
     #[must_use]
     pub const fn raw(&self) -> &RawJson {
         &self.raw
     }
 
-    /// What people call it: its label in the singular, its label or its name.
+    /// Returns a name for display: its label in the singular, its label or its name.
     #[must_use]
     pub fn display_name(&self) -> Option<String> {
         let row = self.after().or_else(|| self.before())?;

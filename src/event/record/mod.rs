@@ -2,9 +2,9 @@
 //!
 //! # Fields
 //!
-//! Twenty's name of a field, and the Rust field that it is read into. All are `Option`s. Older and
-//! newer versions of Twenty have fewer and more; those that are not here are in [the raw
-//! record](super::WebhookEvent::raw_record).
+//! The table shows Twenty's name of each field, and the Rust field into which it is read. All
+//! fields are `Option`s. Other versions of Twenty have fewer or more fields; fields that are not in
+//! the table are in [the raw record](super::WebhookEvent::raw_record).
 //!
 #![doc = include_str!("FIELDS.md")]
 
@@ -33,26 +33,27 @@ pub use workflows::*;
 
 use super::{EventError, EventName, RawJson, field::Id, json::Reader};
 
-/// The one list of standard objects: the enum, and what differs by object in its methods.
+/// Defines, from the list of standard objects, the enum and those of its methods that depend on the
+/// object.
 macro_rules! standard_objects {
     ($($(#[$doc:meta])* $Name:ident,)*) => {
-        /// Any record: what [`WebhookEvent`](super::WebhookEvent) holds by default.
+        /// Any record. [`WebhookEvent`](super::WebhookEvent) contains it by default.
         ///
-        /// Non-exhaustive: an object that is [`Custom`](Self::Custom) today may get a type of its
-        /// own, in a release that says so.
+        /// It is non-exhaustive, because a later release may add a type for an object that is
+        /// [`Custom`](Self::Custom) today; the changelog says so.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Record {
             $($(#[$doc])* $Name(Box<$Name>),)*
             /// A change of the workspace's data model or settings.
             Metadata(MetadataEvent),
-            /// An object of the workspace's own, or one that has no type here, with its fields as
-            /// they were sent. Also a record that is not an object at all.
+            /// A custom object, or one that this crate has no type for, with its fields as they
+            /// were sent. Also a record that is not a JSON object.
             Custom(CustomRecord),
         }
 
         impl Record {
-            /// The record's id; of a metadata event, the id of what was changed.
+            /// Returns the record's id. For a metadata event, returns the id of the changed row.
             #[must_use]
             pub fn id(&self) -> Option<Id> {
                 match self {
@@ -62,7 +63,7 @@ macro_rules! standard_objects {
                 }
             }
 
-            /// What people call it: a person's full name, a company's name, a task's title.
+            /// Returns a name for display: a person's full name, a company's name, a task's title.
             #[must_use]
             pub fn display_name(&self) -> Option<String> {
                 match self {
@@ -72,7 +73,7 @@ macro_rules! standard_objects {
                 }
             }
 
-            /// Reads a standard object; anything else raw.
+            /// Reads a standard object, and keeps anything else raw.
             fn read_object<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E> {
                 match payload.name.object() {
                     $($Name::OBJECT => $Name::deserialize(reader).map(|record| Self::$Name(Box::new(record))),)*
@@ -100,39 +101,39 @@ standard_objects! {
     Opportunity,
     /// A note.
     Note,
-    /// What a note is attached to.
+    /// A record to which a note is attached.
     NoteTarget,
     /// A task.
     Task,
-    /// What a task is attached to.
+    /// A record to which a task is attached.
     TaskTarget,
-    /// A file attached to something.
+    /// A file that is attached to a record.
     Attachment,
     /// A member of the workspace.
     WorkspaceMember,
-    /// An event in a calendar.
+    /// A calendar event.
     CalendarEvent,
-    /// Somebody who takes part in one.
+    /// A participant of a calendar event.
     CalendarEventParticipant,
     /// An e-mail.
     Message,
     /// A workflow.
     Workflow,
-    /// A version of one.
+    /// A version of a workflow.
     WorkflowVersion,
-    /// A run of one.
+    /// A run of a workflow.
     WorkflowRun,
-    /// Somebody who sent or received an e-mail.
+    /// The sender or a recipient of an e-mail.
     MessageParticipant,
-    /// E-mails that answer each other.
+    /// A thread of e-mails.
     MessageThread,
     /// An e-mail to many people.
     MessageCampaign,
     /// The recording of a call.
     CallRecording,
-    /// What an event in a calendar is assigned to.
+    /// A record to which a calendar event is assigned.
     CalendarEventTarget,
-    /// What a thread of e-mails is assigned to.
+    /// A record to which a thread of e-mails is assigned.
     MessageThreadTarget,
     /// A dashboard.
     Dashboard,

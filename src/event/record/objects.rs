@@ -26,7 +26,7 @@ standard_object! {
         avatar_url: String,
         /// Picture.
         avatar_file: Vec<FileRef>,
-        /// The company they work for.
+        /// The person's employer.
         company_id: Id,
         /// X profile (older versions).
         x_link: Links,
@@ -75,9 +75,9 @@ standard_object! {
         employees: Decimal,
         /// X profile (until about 2026).
         x_link: Links,
-        /// Revenue a year (newest versions).
+        /// Annual revenue (newest versions).
         annual_revenue: Currency,
-        /// Recurring revenue a year (until about 2026).
+        /// Annual recurring revenue (until about 2026).
         annual_recurring_revenue: Currency,
         /// Whether it fits the ideal customer's profile (until about 2026).
         ideal_customer_profile: bool,
@@ -90,11 +90,11 @@ standard_object! {
 }
 
 select! {
-    /// How far an opportunity has come. These are the defaults; admins edit them.
+    /// The stage of an opportunity. These are the default stages; admins can change them.
     OpportunityStage {
-        /// Not looked at yet.
+        /// New.
         New = "NEW",
-        /// Being looked at.
+        /// Being screened.
         Screening = "SCREENING",
         /// A meeting is arranged.
         Meeting = "MEETING",
@@ -106,16 +106,16 @@ select! {
 }
 
 standard_object! {
-    /// An opportunity: a sale that may come about.
+    /// An opportunity: a possible sale.
     Opportunity = "opportunity" {
         /// Name.
         name: String,
         /// What it is worth.
         amount: Currency,
-        /// When it should be closed.
+        /// When it is expected to close.
         #[serde(serialize_with = "write_time")]
         close_date: jiff::Timestamp,
-        /// How far it has come.
+        /// Its stage.
         stage: OpportunityStage,
         /// The person to talk to.
         point_of_contact_id: Id,
@@ -123,7 +123,7 @@ standard_object! {
         company_id: Id,
         /// The workspace member in charge (newer versions).
         owner_id: Id,
-        /// How likely it is (older versions, as text).
+        /// The probability of the sale (older versions, as text).
         probability: Decimal,
     }
     display_name: |opportunity| opportunity.name.clone()
@@ -183,7 +183,7 @@ standard_object! {
         /// When it is due.
         #[serde(serialize_with = "write_time")]
         due_at: jiff::Timestamp,
-        /// How far it has come.
+        /// Its stage.
         status: TaskStatus,
         /// The workspace member who has to do it.
         assignee_id: Id,

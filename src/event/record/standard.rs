@@ -1,7 +1,7 @@
-/// Makes the type of a standard object: the fields that all objects have, and its own.
+/// Defines the type of a standard object, with the fields that all objects have and its own.
 ///
-/// Twenty's name of a field is the Rust name in camelCase. A `jiff::Timestamp` of its own has to be
-/// written by `write_time`.
+/// Twenty's name of a field is the Rust name in camelCase. Its own fields of type `jiff::Timestamp`
+/// must be written by `write_time`.
 macro_rules! standard_object {
     (
         $(#[$doc:meta])*
@@ -24,7 +24,8 @@ macro_rules! standard_object {
                 skip_serializing_if = "Option::is_none"
             )]
             pub created_at: Option<jiff::Timestamp>,
-            /// When it was last changed. Order changes by it: deliveries arrive in any order.
+            /// When it was last changed. Use it to order changes, because deliveries arrive in any
+            /// order.
             #[serde(
                 default,
                 deserialize_with = "crate::event::field::time",
@@ -32,7 +33,7 @@ macro_rules! standard_object {
                 skip_serializing_if = "Option::is_none"
             )]
             pub updated_at: Option<jiff::Timestamp>,
-            /// When it was put into the trash; `None` when it is not there.
+            /// When it was put into the trash; `None` if it is not in the trash.
             #[serde(
                 default,
                 deserialize_with = "crate::event::field::time",
@@ -46,7 +47,7 @@ macro_rules! standard_object {
             /// Who last changed it (since January 2026).
             #[serde(skip_serializing_if = "Option::is_none")]
             pub updated_by: Option<Actor>,
-            /// Its place among the others in a list.
+            /// Its position in a list.
             #[serde(serialize_with = "crate::event::field::write_number", skip_serializing_if = "Option::is_none")]
             pub position: Option<f64>,
             $(
@@ -60,14 +61,14 @@ macro_rules! standard_object {
             /// The object's name in the singular, as Twenty has it.
             pub const OBJECT: &'static str = $object;
 
-            /// What people call it.
+            /// Returns a name for display.
             #[must_use]
             pub fn display_name(&self) -> Option<String> {
                 let display_name: fn(&Self) -> Option<String> = $display_name;
                 display_name(self).filter(|name| !name.is_empty())
             }
 
-            /// Name and type of each field, and whether it is there.
+            /// Returns name and type of each field, and whether it is present.
             #[cfg(test)]
             pub(super) fn fields(&self) -> Vec<(&'static str, &'static str, bool)> {
                 vec![
@@ -83,7 +84,7 @@ macro_rules! standard_object {
             }
         }
 
-        /// Shows the id, no content.
+        /// Shows the id, but no content.
         impl ::std::fmt::Debug for $Name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.debug_struct(stringify!($Name)).field("id", &self.id).finish_non_exhaustive()
@@ -94,7 +95,7 @@ macro_rules! standard_object {
 
 pub(super) use standard_object;
 
-/// A text that is not empty.
+/// Returns the text if it is not empty.
 pub(super) fn non_empty(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
 }

@@ -119,7 +119,7 @@ impl<T: FromRecord, C: DeserializeOwned> FromRecord for With<T, C> {
         let end = reader.place();
         reader.go_back(start);
         let custom = C::deserialize(&mut *reader)?;
-        // A type may read nothing, or swallow an error.
+        // A type may read nothing, or ignore an error.
         reader.expect_place(end)?;
         Ok(Self { standard, custom })
     }

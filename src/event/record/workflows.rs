@@ -13,7 +13,7 @@ select! {
         Draft = "DRAFT",
         /// In use.
         Active = "ACTIVE",
-        /// Switched off.
+        /// Deactivated.
         Deactivated = "DEACTIVATED",
         /// Replaced by a newer version.
         Archived = "ARCHIVED",
@@ -25,7 +25,7 @@ standard_object! {
     Workflow = "workflow" {
         /// Name.
         name: String,
-        /// The version that was published last. Text, empty when there is none.
+        /// The version that was published last. An empty text if there is none.
         last_published_version_id: Id,
         /// The statuses of its versions.
         statuses: Vec<WorkflowStatus>,
@@ -40,7 +40,7 @@ standard_object! {
     WorkflowVersion = "workflowVersion" {
         /// Name.
         name: String,
-        /// What starts it: JSON whose form depends on the kind of trigger.
+        /// Its trigger, as JSON whose form depends on the kind of trigger.
         trigger: RawJson,
         /// What it does: JSON whose form depends on the kinds of steps.
         steps: RawJson,
@@ -55,7 +55,7 @@ standard_object! {
 }
 
 select! {
-    /// How far a workflow's run has come.
+    /// The status of a workflow's run.
     WorkflowRunStatus {
         /// Not started.
         NotStarted = "NOT_STARTED",
@@ -63,25 +63,25 @@ select! {
         Enqueued = "ENQUEUED",
         /// Running.
         Running = "RUNNING",
-        /// Ended well.
+        /// Succeeded.
         Completed = "COMPLETED",
         /// Failed.
         Failed = "FAILED",
         /// Being stopped.
         Stopping = "STOPPING",
-        /// Stopped before it ended.
+        /// Stopped.
         Stopped = "STOPPED",
     }
 }
 
 standard_object! {
-    /// A run of a workflow: sent only to a webhook that subscribes to `workflowRun.updated` by
-    /// name. Its `output`, `state`, `context` and `stepLogs` are JSON of any form: see the raw
-    /// record.
+    /// A run of a workflow. Twenty sends it only to webhooks that subscribe to
+    /// `workflowRun.updated` by name. Its `output`, `state`, `context` and `stepLogs` can be any
+    /// JSON: read them from the raw record.
     WorkflowRun = "workflowRun" {
         /// Name.
         name: String,
-        /// When it was put into the queue.
+        /// When it was enqueued.
         #[serde(serialize_with = "write_time")]
         enqueued_at: jiff::Timestamp,
         /// When it started.
@@ -90,7 +90,7 @@ standard_object! {
         /// When it ended.
         #[serde(serialize_with = "write_time")]
         ended_at: jiff::Timestamp,
-        /// How far it has come.
+        /// Its status.
         status: WorkflowRunStatus,
         /// The workflow.
         workflow_id: Id,

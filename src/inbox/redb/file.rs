@@ -1,4 +1,4 @@
-//! The file itself: how it is created, opened and locked.
+//! Creates, opens and locks the file.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -26,7 +26,7 @@ pub(in crate::inbox) struct FileOptions {
     pub(in crate::inbox) lock_timeout: Duration,
 }
 
-/// How often the lock is tried.
+/// The interval between attempts to lock the file.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Database, InboxError> {
@@ -37,7 +37,7 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
         create(path, options)?;
     }
     warn_of_its_mode(path);
-    // None for a timeout so long that it never ends.
+    // `None` for a timeout that is too long to represent.
     let deadline = Instant::now().checked_add(options.lock_timeout);
     let mut is_waiting = false;
     loop {
@@ -57,7 +57,8 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
     }
 }
 
-/// Whether a file is there that is not empty. Opening a named pipe would wait for its writer.
+/// Returns whether there is a file that is not empty. Opening a named pipe would wait for its
+/// writer.
 pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len() > 0),
@@ -81,7 +82,7 @@ pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Database, Inbox
     open_backend(backend, options.cache)
 }
 
-/// Opens what is an inbox already. A damaged file can make redb panic.
+/// Opens an existing inbox. A damaged file can make redb panic.
 pub(super) fn open_backend(backend: impl StorageBackend, cache: usize) -> Result<Database, InboxError> {
     let (database, schema) = caught(|| {
         let database = builder(cache).create_with_backend(backend)?;
@@ -103,7 +104,7 @@ pub(super) fn check_schema(schema: Option<u64>) -> Result<(), InboxError> {
     }
 }
 
-/// Makes an inbox of an empty backend. Returns once it is on disk.
+/// Creates an inbox in an empty backend. Returns when it is on disk.
 pub(super) fn initialise(backend: impl StorageBackend, cache: usize) -> Result<(), InboxError> {
     let create = || -> Result<(), Failure> {
         let database = builder(cache).create_with_backend(backend)?;
@@ -120,20 +121,20 @@ pub(super) fn initialise(backend: impl StorageBackend, cache: usize) -> Result<(
 
 pub(super) fn builder(cache: usize) -> Builder {
     let mut builder = Builder::new();
-    // So that the command-line tool reads beside a running receiver.
+    // So that the command-line tool can read while a receiver runs.
     builder.set_concurrency_mode(ConcurrencyMode::SingleWriter).set_cache_size(cache);
     builder
 }
 
-/// A power cut while redb creates a file can leave one that never opens. So it is created under
-/// another name, and gets its own once it is on disk. Until then an empty file has the name, and
-/// its lock is held by the one process that creates the inbox.
+/// Creates the inbox under a temporary name, and links it to its final name when it is on disk,
+/// because a power cut while redb creates a file can leave one that never opens. Until then an
+/// empty file has the final name, and the process that creates the inbox holds its lock.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
     let empty = open_private(OpenOptions::new().create(true), path).map_err(cannot)?;
-    // An empty file behind a symbolic link is replaced, and not the link.
+    // Replaces the empty file behind a symbolic link, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
-    // Another process may be faster. Its file can be locked for long.
+    // Another process may be faster, and its file can be locked for a long time.
     if empty.metadata().map_err(cannot)?.len() > 0 {
         return Ok(());
     }
@@ -150,7 +151,7 @@ fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
         drop(file);
         fs::rename(&temporary, path).map_err(cannot)
     })();
-    // It has its own name by now, or is of no use.
+    // The file has its final name now, or is useless.
     let _ = fs::remove_file(&temporary);
     result?;
     sync_directory(path).map_err(cannot)
@@ -183,7 +184,7 @@ fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A new name is on disk when its directory is.
+/// Syncs the directory, without which a new name is not on disk.
 fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -195,7 +196,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Warns when others than the owner can read or write the file: it holds deliveries.
+/// Warns if other users than the owner can read or write the file, which contains deliveries.
 fn warn_of_its_mode(path: &Path) {
     #[cfg(all(unix, feature = "tracing"))]
     if let Ok(metadata) = fs::metadata(path) {
@@ -227,17 +228,17 @@ mod tests {
 
     use super::*;
 
-    /// The first one may have stored something when the last one is done.
+    /// The first process may have stored something before the last one has created the inbox.
     #[test]
     fn processes_that_create_an_inbox_at_once_get_the_same_file() {
         let options = FileOptions { cache: 1 << 20, create_if_missing: true, lock_timeout: Duration::from_secs(60) };
         for round in 0..40 {
             let path = std::env::temp_dir().join(format!("twenty-create-{}-{round}.redb", std::process::id()));
             if round % 2 == 0 {
-                // Somebody made it with `touch`.
+                // Created with `touch`.
                 drop(File::create(&path).unwrap());
             }
-            // Locks are of open files, so threads are as good as processes.
+            // Locks belong to open files, so threads can stand for processes.
             let inodes: Vec<_> = std::thread::scope(|scope| {
                 let create = || {
                     create(&path, &options).unwrap();

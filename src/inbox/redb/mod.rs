@@ -1,8 +1,7 @@
 //! The inbox in one file, for one process.
 //!
-//! One thread owns the file. It takes what is asked of it in batches, does a batch in one
-//! transaction, and answers when that is on disk. So a thousand deliveries that arrive at once
-//! share one fsync.
+//! One thread owns the file. It runs a batch of jobs in one transaction, and answers when the
+//! transaction is on disk. So a thousand deliveries that arrive at once share one fsync.
 
 mod file;
 mod read;
@@ -34,17 +33,17 @@ use writer::{Command, Job, Writer};
 
 pub(super) struct RedbStore {
     jobs: mpsc::Sender<Job>,
-    /// Bounds what waits for the writer, in KiB.
+    /// Bounds the bytes that wait for the writer, in KiB.
     queued: Arc<Semaphore>,
     work: Arc<Notify>,
     clock: Arc<dyn Clock>,
 }
 
 impl RedbStore {
-    /// How many bytes wait for the writer at most, but always one event.
+    /// The maximum of bytes that wait for the writer. A single event is always allowed.
     const MAX_QUEUED_KIB: u32 = 64 << 10;
 
-    /// How long a call waits for the writer.
+    /// The maximum time for which a call waits for the writer.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Opens or creates the file, and recovers what a crash interrupted.
@@ -91,7 +90,7 @@ impl RedbStore {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// The same within a time: for callers who can do something else.
+    /// Does the same with a timeout, for callers that have an alternative.
     async fn ask_in_time<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, InboxError>>) -> Command,
@@ -122,7 +121,7 @@ impl Store for RedbStore {
     }
 
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
-        // Without a limit in time: what was taken must arrive.
+        // Without a timeout, because taken events must reach the worker.
         Box::pin(self.ask(|reply| Command::Take(take, reply)))
     }
 
@@ -169,7 +168,7 @@ impl fmt::Debug for RedbStore {
     }
 }
 
-/// A step in the file failed.
+/// An operation on the file failed.
 #[derive(Debug)]
 struct Failure(::redb::Error);
 
@@ -213,7 +212,7 @@ impl From<Failure> for InboxError {
     }
 }
 
-/// Runs redb, which a damaged file can make panic.
+/// Runs a redb operation, which can panic on a damaged file.
 fn caught<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<T, InboxError> {
     match catch_unwind(AssertUnwindSafe(operation)) {
         Ok(result) => result.map_err(InboxError::from),

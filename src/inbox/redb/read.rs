@@ -1,4 +1,4 @@
-//! What is read without changing anything.
+//! Reads that change nothing.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::verify::Timestamp;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Whether a take may find something, or has to correct something.
+/// Returns whether a take may find events, or has to correct due times.
 pub(super) fn is_there_work(transaction: &ReadTransaction, take: &Take, now: Timestamp) -> Result<bool> {
     let delayed = transaction.open_table(DELAYED)?;
     let longest = now.saturating_add(take.longest_delay).as_millis();
@@ -34,7 +34,7 @@ pub(super) fn is_there_work(transaction: &ReadTransaction, take: &Take, now: Tim
     Ok(is_due || !transaction.open_table(READY)?.is_empty()?)
 }
 
-/// What a take without work learns.
+/// Returns the result of a take that finds nothing.
 pub(super) fn nothing_to_take(transaction: &ReadTransaction, take: &Take, now: Timestamp) -> Result<Taken> {
     Ok(Taken {
         suspects: !take.alone && !transaction.open_table(SUSPECT)?.is_empty()?,
@@ -43,7 +43,7 @@ pub(super) fn nothing_to_take(transaction: &ReadTransaction, take: &Take, now: T
     })
 }
 
-/// In how long the next delayed event is due that is not due yet.
+/// Returns the time until the next delayed event is due.
 pub(super) fn next_due(delayed: &impl ReadableTable<u128, &'static [u8]>, now: Timestamp) -> Result<Option<Duration>> {
     let from = time_key(now.as_millis().saturating_add(1), 0);
     let next = delayed.range(from..)?.next().transpose()?;
@@ -106,7 +106,7 @@ fn dead_letter_at(
     Ok(event.map(|event| DeadLetter { event, attempts, interruptions, died_at, reason, message }))
 }
 
-/// The place of the dead letter whose key begins with this id.
+/// Returns the place of the dead letter whose key begins with this id.
 pub(super) fn dead_place(
     keys: &impl ReadableTable<&'static [u8], &'static [u8]>,
     dead: &impl ReadableTable<u64, &'static [u8]>,

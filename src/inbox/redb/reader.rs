@@ -1,4 +1,4 @@
-//! The file, read beside the process that writes it.
+//! Reads the file while another process writes it.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ pub(in crate::inbox) struct RedbReader {
 
 impl RedbReader {
     pub(in crate::inbox) fn open(path: &Path, cache: usize) -> Result<Self, InboxError> {
-        // Its answer about a missing file is clearer.
+        // This gives a clearer error for a missing file.
         file::is_there(path)?;
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, Failure> {
             let database = file::builder(cache).open_read_only(path)?;

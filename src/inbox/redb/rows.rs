@@ -1,4 +1,4 @@
-//! What the rows of the tables hold.
+//! The rows of the tables.
 
 use bytes::{Buf, BufMut};
 use redb::StorageError;
@@ -25,7 +25,7 @@ pub(super) const fn time_of(key: u128) -> u64 {
     (key >> 64) as u64
 }
 
-/// What is known of an event besides its bytes.
+/// The state of an event besides its bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Progress {
     pub(super) record: RecordKey,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::verify::Timestamp;
 
-/// How many jobs share a transaction at most.
+/// The maximum number of jobs in a transaction.
 pub(super) const BATCH: usize = 1024;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, InboxError>>;
@@ -33,8 +33,8 @@ pub(super) struct Job {
 }
 
 pub(super) enum Command {
-    /// With the room that it takes up while it waits, also when nobody waits for the answer any
-    /// more.
+    /// The permit accounts for its bytes while it waits, even if the caller no longer waits for the
+    /// answer.
     Put(NewEvent, OwnedSemaphorePermit, Reply<Put>),
     Begin(Reply<()>),
     Take(Take, Reply<Taken>),
@@ -42,7 +42,7 @@ pub(super) enum Command {
     Redrive(Which, Reply<Step>),
     Purge(Which, Reply<Step>),
     Erase(RecordKey, Reply<u64>),
-    // These only read, or are done by themselves.
+    // These only read, or run in a transaction of their own.
     Stats(Reply<Stats>),
     DeadLetters(u64, usize, Reply<Vec<(u64, DeadLetter)>>),
     DeadLetter(EventId, Reply<Option<DeadLetter>>),
@@ -71,11 +71,11 @@ impl Command {
 
 /// An answer that waits for the commit.
 struct Answer {
-    /// What changed for the leases.
+    /// The changes of the leases.
     leases: Leases,
-    /// Whether there is more to take than before.
+    /// Whether there are more events to take than before.
     is_work: bool,
-    /// Sends it, or the error of the commit. `false` when nobody waits for it any more.
+    /// Sends the answer, or the error of the commit. Returns `false` if the caller no longer waits.
     send: Box<dyn FnOnce(Option<InboxError>) -> bool>,
 }
 
@@ -93,8 +93,8 @@ impl Answer {
 }
 
 pub(super) struct Writer {
-    /// `None` after a failure: redb refuses all writes after an I/O error, even once there is space
-    /// again, so the file is opened anew.
+    /// `None` after a failure: redb rejects all writes after an I/O error, even if there is space
+    /// again, so the file is opened again.
     database: Option<Database>,
     reopen: Reopen,
     bounds: Bounds,
@@ -108,7 +108,7 @@ impl Writer {
         Self { database: Some(database), reopen, bounds, leases: HashMap::new(), work }
     }
 
-    /// What was running when the process before this one ended was interrupted.
+    /// Recovers the events that were running when the previous process ended.
     pub(super) fn recover(&mut self) -> Result<(), InboxError> {
         self.guarded(|writer, database| writer.recover_in(database, true)).map(drop)
     }
@@ -132,7 +132,7 @@ impl Writer {
         }
     }
 
-    /// Does a batch. Returns jobs that give back what was taken for somebody who went away.
+    /// Runs a batch. Returns jobs that give back events whose taker no longer waits.
     fn process(&mut self, batch: Vec<Job>) -> Vec<Job> {
         let (writes, reads): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.command.is_write());
         let undelivered = self.write(writes);
@@ -153,12 +153,12 @@ impl Writer {
         Ok(value)
     }
 
-    /// The open file, opened again if need be.
+    /// Returns the open file, and opens it again if necessary.
     fn open(&mut self) -> Result<Database, InboxError> {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
-        // The transaction that failed may have happened.
+        // The failed transaction may have been committed.
         let (recovered, database) = attempt((self.reopen)()?, |database| self.recover_in(database, false))?;
         if recovered > 0 {
             self.work.notify_one();
@@ -175,7 +175,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(waiting.len());
         let result = self.guarded(|writer, database| writer.transact(database, &mut waiting, &mut answers));
         for job in waiting.into_iter().flatten() {
-            // Not even begun.
+            // The transaction did not begin.
             let error = result.clone().err().unwrap_or_else(super::stopped);
             job.command.fail(error);
         }
@@ -249,7 +249,8 @@ impl Writer {
         Ok(())
     }
 
-    /// One step of the transaction. When it fails, so does the transaction, and the step's answer.
+    /// Runs one job in the transaction. If it fails, the transaction fails, and so does the job's
+    /// answer.
     fn apply(
         &self,
         tables: &mut Tables<'_>,
@@ -326,7 +327,7 @@ impl Writer {
     }
 }
 
-/// Puts a step's result and where to send it together; a failure is sent at once.
+/// Stores a job's result together with its receiver. A failure is sent at once.
 fn keep<T, R>(result: Result<T, Failure>, reply: Reply<R>) -> Result<(T, Reply<R>), Failure> {
     match result {
         Ok(value) => Ok((value, reply)),
@@ -359,9 +360,9 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, Failure> {
     Ok(transaction)
 }
 
-/// Runs an operation on a file, and gives the file back if it succeeds. After a failure, or a
-/// panic, which a damaged file can cause in redb, the file is closed: what a commit did not write
-/// is not on disk, so nothing is lost that was promised.
+/// Runs an operation on a file, and returns the file if it succeeds. After a failure or a panic,
+/// which a damaged file can cause in redb, the file is closed. No accepted event is lost by this,
+/// because events are accepted only after their commit.
 fn attempt<T>(
     mut database: Database,
     operation: impl FnOnce(&mut Database) -> Result<T, Failure>,

@@ -1,4 +1,4 @@
-//! What a handler is told, and what it says.
+//! A handler's attempt, and its errors.
 
 use std::{
     error::Error,
@@ -11,16 +11,17 @@ use crate::{clip::MESSAGE, verify::Timestamp};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Which attempt to handle an event this is. The event is the same on each.
+/// An attempt to handle an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The same on each attempt, after a restart and after a redrive: an idempotency key for the
-    /// work behind the handler.
+    /// The event's id. It is the same on each attempt, after a restart and after a redrive, so you
+    /// can use it as an idempotency key.
     pub id: EventId,
-    /// Counted from 1. An attempt that the end of the process interrupted is not counted.
+    /// The number of this attempt, from 1. Attempts that the end of the process interrupted do not
+    /// count.
     pub number: u32,
-    /// Whether the event becomes a dead letter when this attempt fails.
+    /// Whether the event becomes a dead letter if this attempt fails.
     pub is_last: bool,
     /// When the event was accepted.
     pub received_at: Timestamp,
@@ -32,11 +33,12 @@ impl Attempt {
     }
 }
 
-/// Why a handler failed, and what to do about it.
+/// Why a handler failed, and whether to retry.
 ///
-/// `?` makes one of any error: the event is tried again. [`PermanentExt`] makes one that is final.
+/// `?` converts any error into one, and the worker retries. [`PermanentExt`] creates a permanent
+/// error, after which it does not retry.
 ///
-/// It is not itself an [`Error`], as it could not be made of any then.
+/// It does not implement [`Error`], because then not every error could be converted into it.
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -73,13 +75,13 @@ pub(super) enum Kind {
 }
 
 impl HandlerError {
-    /// It would fail again: the event becomes a dead letter.
+    /// Creates an error after which a retry would fail, too. The event becomes a dead letter.
     pub fn permanent(error: impl Into<BoxError>) -> Self {
         Self::new(Kind::Permanent, error)
     }
 
-    /// The event is tried again, no sooner than after this time; but no later than after the
-    /// longest pause of the [`RetryPolicy`](super::RetryPolicy).
+    /// Creates an error after which the worker retries no sooner than after this time, but no later
+    /// than after the longest pause of the [`RetryPolicy`](super::RetryPolicy).
     pub fn retry_after(time: Duration, error: impl Into<BoxError>) -> Self {
         Self::new(Kind::RetryAfter(time), error)
     }
@@ -88,20 +90,19 @@ impl HandlerError {
         Self { kind, source: error.into() }
     }
 
-    /// Whether there is no further attempt.
+    /// Returns whether there is no further attempt.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         matches!(self.kind, Kind::Permanent | Kind::Mismatch)
     }
 
-    /// What went wrong.
+    /// Returns the handler's error.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.source
     }
 
-    /// The error and what lies beneath it, in one line: its beginning, when it is long or has no
-    /// end.
+    /// Returns the error and its sources in one line, truncated if it is long or infinite.
     pub(super) fn message(&self) -> String {
         let mut message = Beginning(String::new());
         let mut written = write!(message, "{}", self.source);
@@ -114,7 +115,7 @@ impl HandlerError {
     }
 }
 
-/// The beginning of a text, long enough to be clipped to [`MESSAGE`] bytes. Refuses the rest.
+/// The beginning of a text, long enough to be truncated to [`MESSAGE`] bytes. Writing more fails.
 struct Beginning(String);
 
 impl fmt::Write for Beginning {
@@ -149,7 +150,7 @@ impl fmt::Display for HandlerError {
 
 /// Makes the error of a result permanent: `parse(&event).permanent()?`.
 pub trait PermanentExt<T>: sealed::Sealed {
-    /// With an error, the event becomes a dead letter, and there is no further attempt.
+    /// Makes the error permanent: the event becomes a dead letter, and there is no further attempt.
     ///
     /// # Errors
     ///
@@ -163,10 +164,8 @@ impl<T, E: Into<BoxError>> PermanentExt<T> for Result<T, E> {
     }
 }
 
-/// What a handler returns: `()`, or `Result<(), E>` with [`HandlerError`] or any error that it can
-/// be made of.
-///
-/// Sealed.
+/// The result of a handler: `()`, or `Result<(), E>` with [`HandlerError`] or any error that
+/// converts into it. This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a handler of the inbox returns",
     note = "return `()` or `Result<(), HandlerError>`"

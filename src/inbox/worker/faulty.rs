@@ -19,24 +19,24 @@ use crate::{
     verify::{Signer, Timestamp, Verified, Verifier},
 };
 
-/// Which of the worker's calls go wrong, and how.
+/// Which of the worker's calls fail, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
-    /// There is a suspect, and it cannot be taken: another one has locked its row.
+    /// There is a suspect, but it cannot be taken, because another transaction has locked its row.
     SuspectIsLocked,
-    /// There was a suspect, and the store fails since.
+    /// There was a suspect, and since then the store fails.
     TakesFail,
-    /// Everything that the worker asks for fails.
+    /// All calls of the worker fail.
     EverythingFails,
-    /// Events can be taken, and then nothing can be written any more.
+    /// Events can be taken, but after that nothing can be written.
     FailsWhileTheyRun,
     /// There is one event, and the renewal of its lease panics.
     RenewalPanics,
-    /// There is one event, and for a minute its end is locked by somebody else.
+    /// There is one event, and for a minute another transaction has locked its row.
     EndIsLocked,
     /// More than three events cannot be taken in time.
     FewCanBeTaken,
-    /// What is put is stored after nobody waits for it any longer.
+    /// Events are stored after their callers have stopped waiting.
     StoresTooLate,
 }
 
@@ -120,7 +120,7 @@ impl Store for Faulty {
         self.ends.lock().unwrap().extend(take.ends);
         Box::pin(async move {
             if calls > 10_000 {
-                // Lets the time go on, so that a loop without a pause ends the test.
+                // Lets time advance, so that a loop without a pause ends the test.
                 std::future::pending::<()>().await;
             }
             match self.fault {

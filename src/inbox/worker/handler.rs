@@ -11,14 +11,14 @@ type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Sen
 /// A handler of a worker: an async function or closure of `(state, WebhookEvent<T>, Attempt)`,
 /// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`.
 ///
-/// `Args` tells these apart. Sealed.
+/// `Args` distinguishes these. This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of an inbox whose worker's state is `{S}`",
     note = "a handler is an async function of `({S}, WebhookEvent<T>, Attempt)`, `({S}, WebhookEvent<T>)` or \
             `(WebhookEvent<T>)`, whose future is `Send`, and which returns `()` or `Result<(), HandlerError>`"
 )]
 pub trait Handler<S, Args>: sealed::Sealed<S, Args> + Send + Sync + 'static {
-    /// Whether its type takes events of this name.
+    /// Checks whether its type accepts events with this name.
     #[doc(hidden)]
     fn check_object(name: &EventName) -> Result<(), EventError>;
 
@@ -27,14 +27,14 @@ pub trait Handler<S, Args>: sealed::Sealed<S, Args> + Send + Sync + 'static {
     fn call(&self, state: S, verified: Verified, attempt: Attempt) -> HandlerFuture;
 }
 
-/// Any handler.
+/// A handler of any type.
 pub(super) type Boxed<S> = Box<dyn Fn(S, Verified, Attempt) -> HandlerFuture + Send + Sync>;
 
 pub(super) fn boxed<S: 'static, Args, H: Handler<S, Args>>(handler: H) -> Boxed<S> {
     Box::new(move |state, verified, attempt| handler.call(state, verified, attempt))
 }
 
-/// Awaits a handler, unless the event was not what it takes.
+/// Awaits a handler, unless the event does not fit its type.
 fn run<F>(called: Result<F, EventError>) -> HandlerFuture
 where
     F: Future<Output: HandlerResult> + Send + 'static,

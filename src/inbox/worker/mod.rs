@@ -1,4 +1,4 @@
-//! Handles what is in the inbox.
+//! The worker, which handles the events in an inbox.
 
 mod attempt;
 #[cfg(test)]
@@ -37,12 +37,12 @@ pub use retry::RetryPolicy;
 use run::{Order, Supervisor};
 use shared::Shared;
 
-/// Sets up a [`Worker`].
+/// Builds a [`Worker`].
 ///
-/// Handlers are functions or closures of `(state, WebhookEvent<T>, Attempt)`,
-/// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`, async, that return `()` or `Result<(), E>`,
-/// with any error type `E`, [`HandlerError`] among them. The most exact pattern wins, whatever the
-/// order; see [`EventPattern`].
+/// Handlers are async functions or closures of `(state, WebhookEvent<T>, Attempt)`,
+/// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`. They return `()` or `Result<(), E>`, where
+/// `E` is any error type or [`HandlerError`]. The most specific pattern wins, in whatever order the
+/// patterns are added; see [`EventPattern`].
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -81,10 +81,10 @@ pub struct WorkerBuilder<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
-    /// How many events are handled at once, unless [configured](Self::concurrency): 16.
+    /// The default [concurrency](Self::concurrency): 16 events at once.
     pub const DEFAULT_CONCURRENCY: usize = 16;
 
-    /// How long a handler may take, unless [configured](Self::timeout): 5 minutes.
+    /// The default [timeout](Self::timeout) of a handler: 5 minutes.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
     pub(super) fn new(inbox: Arc<Inner>, state: S) -> Self {
@@ -112,27 +112,28 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// Calls `handler` for the events that no pattern matches. Without a fallback they are
-    /// completed, and the first of each name is logged.
+    /// Calls `handler` for unmatched events. Without a fallback they are completed, and the first
+    /// event of each name is logged.
     pub fn fallback<Args, H: Handler<S, Args>>(mut self, handler: H) -> Self {
         self.routes.fallback(boxed(handler));
         self
     }
 
-    /// How many events are handled at once, at least 1. Default: [`Self::DEFAULT_CONCURRENCY`].
+    /// Sets how many events are handled at once, at least 1. Default:
+    /// [`Self::DEFAULT_CONCURRENCY`].
     pub const fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = events;
         self
     }
 
-    /// How long a handler may take. Then it is dropped, and that was an attempt that failed.
+    /// Sets how long a handler may take. After that it is dropped, and the attempt has failed.
     /// Default: [`Self::DEFAULT_TIMEOUT`].
     pub const fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// How often, and when, an event is tried again. Default: [`RetryPolicy::default`].
+    /// Sets how often and when an event is retried. Default: [`RetryPolicy::default`].
     pub const fn retry(mut self, policy: RetryPolicy) -> Self {
         self.policy = policy;
         self
@@ -142,8 +143,9 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`StartError`]: a pattern is malformed or given twice; a handler's type is of another object
-    /// than its pattern; there is no runtime; the inbox has a worker in this process.
+    /// [`StartError`] if a pattern is malformed or was added twice, if a handler's type is of
+    /// another object than its pattern, if there is no runtime, or if the inbox already has a
+    /// worker in this process.
     pub fn start(self) -> Result<Worker, StartError> {
         let Self { inbox, state, routes, wrong_type, concurrency, timeout, policy } = self;
         let routes = routes.build().map_err(StartError::Pattern)?;
@@ -154,7 +156,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         if inbox.has_worker.swap(true, Ordering::AcqRel) {
             return Err(StartError::HasWorker);
         }
-        // No more than can be acquired at once, for an event that runs alone.
+        // An event that runs alone acquires all slots at once, which limits their number.
         let slots = concurrency.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let shared = Arc::new(Shared::new(inbox, state, routes, policy, timeout, slots));
         let direct: Weak<Shared<S>> = Arc::downgrade(&shared);
@@ -177,41 +179,42 @@ impl<S> fmt::Debug for WorkerBuilder<S> {
     }
 }
 
-/// A running worker. Dropping it stops it at once: [shut it down](Self::shutdown) instead.
+/// A running worker. Dropping it stops it at once; [shut it down](Self::shutdown) instead.
 #[derive(Debug)]
 #[must_use = "dropping the worker stops it"]
 pub struct Worker {
     order: watch::Sender<Order>,
     supervisor: Option<JoinHandle<()>>,
-    /// How many handlers were cancelled.
+    /// The number of cancelled handlers.
     cancelled: Arc<AtomicUsize>,
 }
 
-/// How a worker's shutdown went.
+/// The result of [`Worker::shutdown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// How many handlers were still running at the limit, and were cancelled. Their events are
+    /// How many handlers were still running at the limit and were cancelled. Their events are
     /// handled again, and the cancelled attempts do not count.
     pub cancelled: usize,
 }
 
 impl Worker {
-    /// How long the worker has, beyond the limit, to give back what it took.
+    /// How long the worker has, after the limit, to give its events back.
     const TO_GIVE_BACK: Duration = Duration::from_secs(5);
 
-    /// Takes no more events, waits for the handlers that run, and cancels those that run longer
-    /// than `limit`. What was not handled stays in the inbox.
+    /// Takes no more events, waits for running handlers, and cancels those that run longer than
+    /// `limit`. Unfinished events stay in the inbox.
     ///
-    /// Call it after the HTTP server has ended, so that deliveries that cannot be stored are still
-    /// handled. But call it first where connections wait for the next process in a socket that
-    /// systemd holds: they wait for 5 seconds, and handlers may take longer.
+    /// Call it after the HTTP server has stopped, so that deliveries that cannot be stored are
+    /// still handled. But if systemd holds the listening socket, call it first: connections then
+    /// wait in the socket for the next process, for at most 5 seconds, and handlers may take
+    /// longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);
         if timeout(limit, &mut supervisor).await.is_err() {
             self.order.send_replace(Order::Abort);
-            // One that blocks its thread does not end.
+            // A handler that blocks its thread does not end.
             _ = timeout(Self::TO_GIVE_BACK, supervisor).await;
         }
         Shutdown { cancelled: self.cancelled.load(Ordering::Acquire) }
@@ -222,19 +225,19 @@ impl Worker {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A pattern is malformed, can never match, or was given twice.
+    /// A pattern is malformed, can never match, or was added twice.
     Pattern(PatternError),
-    /// The handler of a pattern takes events of another object.
+    /// The handler of a pattern accepts events of another object.
     #[non_exhaustive]
     WrongType {
         /// The pattern.
         pattern: Box<str>,
-        /// What its events would be refused with.
+        /// The error with which its events would be rejected.
         error: EventError,
     },
-    /// It was not started from within a tokio runtime.
+    /// There is no current tokio runtime.
     NoRuntime,
-    /// The inbox has a worker in this process, which has not ended yet.
+    /// The inbox already has a worker in this process, which has not ended yet.
     HasWorker,
 }
 

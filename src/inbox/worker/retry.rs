@@ -6,7 +6,7 @@ use std::{
 
 use super::attempt::Kind;
 
-/// How often an event is tried, and how long the pauses are.
+/// How many attempts an event gets, and how long the pauses between them are.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,39 +26,40 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Pauses that double, from the beginning of the range to its end. Each is shortened by chance,
-    /// to no less than its half, so that events that failed together are not tried together.
+    /// Creates a policy with pauses that double, from the start of the range to its end. Each pause
+    /// is shortened at random, to at least half of it, so that events that failed together are not
+    /// retried together.
     ///
-    /// The end of the range also bounds how far ahead an event can be put off by
-    /// [`HandlerError::retry_after`](super::HandlerError::retry_after). A range whose end is before
-    /// its beginning has its beginning as its end.
+    /// The end of the range also limits the time of
+    /// [`HandlerError::retry_after`](super::HandlerError::retry_after). If the end of the range is
+    /// before its start, the start counts as the end.
     pub const fn exponential(pauses: RangeInclusive<Duration>) -> Self {
         let (shortest, longest) = (*pauses.start(), *pauses.end());
         let longest = if longest.as_nanos() < shortest.as_nanos() { shortest } else { longest };
         Self { shortest, longest, attempts: 20, interruptions: 5 }
     }
 
-    /// How many attempts there are, at least 1. Default: 20, which take four to eight hours with
+    /// Sets the number of attempts, at least 1. Default: 20, which take four to eight hours with
     /// the default pauses.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self
     }
 
-    /// How many times in a row the process may end while an event is handled, before the event is a
-    /// dead letter; at least 1. Default: 5. A planned [shutdown](super::Worker::shutdown) is not
-    /// counted.
+    /// Sets how many times in a row the process may end while an event is handled before the event
+    /// becomes a dead letter, at least 1. Default: 5. A [graceful
+    /// shutdown](super::Worker::shutdown) does not count.
     pub const fn interruptions(mut self, interruptions: u32) -> Self {
         self.interruptions = if interruptions == 0 { 1 } else { interruptions };
         self
     }
 
-    /// Whether this attempt, counted from 1, is the last one.
+    /// Returns whether this attempt, counted from 1, is the last one.
     pub(super) const fn is_last(&self, attempt: u32) -> bool {
         attempt >= self.attempts
     }
 
-    /// The pause after this attempt, counted from 1, failed.
+    /// Returns the pause after this attempt, counted from 1, has failed.
     pub(super) fn pause(&self, attempt: u32, kind: Kind) -> Duration {
         if let Kind::RetryAfter(time) = kind {
             return time.min(self.longest);
@@ -77,7 +78,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// From 0 to 1.
+/// Returns a random number from 0 to 1.
 fn chance() -> f64 {
     // 32 bits are exact in an `f64`.
     let bits = RandomState::new().hash_one(0_u8) >> 32;
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_was_asked_for_is_kept_up_to_the_longest() {
+    fn a_requested_pause_is_limited_by_the_longest() {
         let policy = RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(30));
         for (asked, expected) in [(0, 0), (7, 7), (30, 30), (31, 30)] {
             let asked = Kind::RetryAfter(Duration::from_secs(asked));

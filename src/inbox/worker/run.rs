@@ -26,69 +26,70 @@ use super::{
     upkeep::{Place, maintain},
 };
 
-/// What the owner of the worker wants.
+/// The orders of the worker's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Run,
-    /// Take no more; wait for what runs.
+    /// Take no more events, and wait for running handlers.
     Drain,
-    /// Cancel what runs.
+    /// Cancel running handlers.
     Abort,
 }
 
-/// How many events are taken at once.
+/// The maximum number of events that are taken at once.
 const BATCH: usize = 64;
 
-/// How often the store is asked although nothing was notified: another process may have stored
-/// something, and the clock may have been set.
+/// The interval at which the store is polled without a notification, because another process may
+/// have stored an event, or the clock may have been set.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How long handlers that ended wait at most for those that were started with them, so that all
-/// share a transaction: a quarter of the time that the last transaction took, and no longer than
+/// The maximum time for which ended handlers wait for those that started with them, so that all
+/// share a transaction. They wait for a quarter of the last transaction's time, and no longer than
 /// this.
 const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 
 /// The pauses after the store failed double from the first to the last.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), POLL];
 
-/// How long handlers that were cancelled have to end, before the events of those that did are given
-/// back without waiting for the others.
+/// How long cancelled handlers have to end. After that, the events of ended handlers are given back
+/// without waiting for the others.
 const TO_END: Duration = Duration::from_millis(100);
 
-/// Takes events, runs their handlers, and tells the store how they ended. One transaction ends
-/// what is done and takes what is next.
+/// Takes events, runs their handlers, and writes their ends to the store. One transaction ends
+/// handled events and takes the next ones.
 pub(super) struct Supervisor<S: Send + Sync + 'static> {
     shared: Arc<Shared<S>>,
-    /// Handlers that run hold it, too: one that blocks its thread outlives the worker.
+    /// Running handlers hold it, too, because a handler that blocks its thread outlives the worker.
     place: Arc<Place>,
     orders: watch::Receiver<Order>,
-    /// How many handlers were cancelled.
+    /// The number of cancelled handlers.
     cancelled: Arc<AtomicUsize>,
     tasks: JoinSet<Done>,
-    /// What was taken and runs, by its task.
+    /// Running events, by their tasks.
     running: HashMap<Id, Lease>,
-    /// What is done, but not in the store yet. It keeps its slot.
+    /// Events that have ended, but whose ends are not in the store yet. They keep their slots.
     done: Vec<Done>,
-    /// What is done, but locked by somebody else, and when it is tried again.
+    /// Events that have ended, but whose rows are locked by another transaction.
     locked: Vec<Done>,
     unlock_at: Instant,
-    /// A suspect runs.
+    /// A suspect is running.
     is_alone: bool,
     /// There are suspects, and their turn has come.
     is_suspects_turn: bool,
-    /// When a suspect could not be taken: another process has locked it.
+    /// When a suspect could not be taken, because another transaction had locked it.
     missed_suspect: Option<Instant>,
     /// There may be events to take.
     is_work: bool,
-    /// When there may be some without a notification.
+    /// When to poll the store without a notification.
     look_again_at: Instant,
     turn: u64,
-    /// How many events to take at most: fewer after the store failed, as they may be large.
+    /// The maximum number of events to take. It is lower after the store failed, because events may
+    /// be large.
     most: usize,
     /// How many events the last transaction took.
     started: usize,
     gathering: Duration,
-    /// After the store failed.
+    /// The pause after the store failed.
     pause: Option<Duration>,
 }
 
@@ -117,9 +118,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Until it is told to end.
+    /// Runs until it is ordered to end.
     pub(super) async fn run(mut self) {
-        // By itself, so that forgetting a lot delays no event.
+        // On a task of its own, so that forgetting many keys delays no event.
         let mut upkeep = JoinSet::new();
         upkeep.spawn(maintain(Arc::clone(&self.shared.inbox)));
         if self.begin().await {
@@ -129,7 +130,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.give_back().await;
     }
 
-    /// `false` when it was told to end before the store answered.
+    /// Returns `false` if it was ordered to end before the store answered.
     async fn begin(&mut self) -> bool {
         while self.order() == Order::Run {
             match self.shared.inbox.store.begin().await {
@@ -152,7 +153,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// How many events to take now, and whether a suspect.
+    /// Returns how many events to take now, and whether to take a suspect.
     fn to_take(&self) -> (usize, bool) {
         if self.is_suspects_turn {
             (usize::from(self.running.is_empty()), true)
@@ -163,7 +164,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Waits until there is something to end or to take, or an order.
+    /// Waits until there are events to end or to take, or an order.
     async fn wait(&mut self) {
         while self.done.is_empty() && self.to_take().0 == 0 {
             let Self { shared, orders, tasks, .. } = self;
@@ -183,7 +184,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Waits a moment for handlers that were started together with those that are done.
+    /// Waits a moment for handlers that started together with those that have ended.
     async fn gather(&mut self) {
         if self.unlock_at <= Instant::now() {
             self.done.append(&mut self.locked);
@@ -205,7 +206,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             };
             ended.into_iter().for_each(|ended| self.ended(ended));
         }
-        // What was stored meanwhile is taken in the same transaction.
+        // Events that were stored meanwhile are taken in the same transaction.
         self.is_work |= tokio::select! {
             biased;
             () = self.shared.inbox.store.work().notified() => true,
@@ -213,11 +214,11 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         };
     }
 
-    /// Ends what is done and takes what is next, in one transaction. Not cancelled, for what was
-    /// taken must arrive.
+    /// Ends handled events and takes the next ones, in one transaction. It is not cancelled,
+    /// because taken events must arrive.
     async fn exchange(&mut self, (limit, alone): (usize, bool)) {
         if limit > 0 {
-            // From now on, whoever frees a record wakes us; whether it matters is known afterwards.
+            // From now on, freeing a record wakes this loop. The take tells whether that matters.
             self.shared.left_busy.store(true, Ordering::Release);
         }
         let busy = self.shared.busy().clone();
@@ -261,7 +262,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// What follows from a take for the next one.
+    /// Updates the state for the next take.
     fn took(&mut self, taken: &Taken, limit: usize, alone: bool) {
         let count = taken.events.len();
         self.is_alone = alone && count > 0;
@@ -286,7 +287,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
         for event in events {
             let lease = event.lease;
-            // An event that is handled at once may have occupied the record meanwhile; then this
+            // An event that is handled at once may have occupied the record meanwhile. Then this
             // one waits for its next turn.
             let Some(busy) = self.shared.occupy(event.event.record) else {
                 self.done.push(Done { lease, end: End::Release, report: None });
@@ -309,11 +310,11 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     }
 
     fn order(&self) -> Order {
-        // Without an owner there is nobody to give another order.
+        // Without an owner there will be no other order.
         if self.orders.has_changed().is_err() { Order::Abort } else { *self.orders.borrow() }
     }
 
-    /// Awaits something for as long as this is the order.
+    /// Awaits a future as long as the order does not change.
     async fn unless_told<T>(&mut self, order: Order, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -331,7 +332,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Err(error) if error.is_cancelled() => {
                 self.running.remove(&error.id()).map(|lease| Done { lease, end: End::Release, report: None })
             }
-            // Outside of the handler: a recorder or subscriber of the user's panicked.
+            // The panic was outside the handler, in the user's recorder or subscriber.
             Err(error) => self.running.remove(&error.id()).map(|lease| {
                 let end = End::Retry { delay: self.shared.policy.longest };
                 Done { lease, end, report: None }
@@ -341,7 +342,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.done.extend(done);
     }
 
-    /// Waits for the handlers that run, until it is told to cancel them.
+    /// Waits for running handlers, until it is ordered to cancel them.
     async fn drain(&mut self) {
         while self.order() == Order::Drain && !(self.tasks.is_empty() && self.is_all_written()) {
             if self.done.is_empty() {
@@ -360,7 +361,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Cancels what runs, and gives its events back.
+    /// Cancels running handlers, and gives their events back.
     async fn give_back(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
@@ -370,7 +371,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         while !self.tasks.is_empty() {
             match timeout(TO_END, self.tasks.join_next_with_id()).await {
                 Ok(ended) => ended.into_iter().for_each(|ended| self.ended(ended)),
-                // Those that are left block their threads, and keep their leases until they end.
+                // The remaining handlers block their threads, and keep their leases until they end.
                 Err(_) if self.is_all_written() => {}
                 Err(_) => self.write_ends().await,
             }
@@ -381,8 +382,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 sleep(if self.locked.is_empty() { self.pause.unwrap_or_default() } else { TO_END }).await;
             }
         };
-        // If the store does not answer, it finds them when it is opened again, or when their leases
-        // end.
+        // If the store does not answer, it recovers the events when it is opened again, or when
+        // their leases end.
         let _ = timeout(Duration::from_secs(3), written).await;
     }
 

@@ -1,4 +1,4 @@
-//! What all attempts of a worker share.
+//! The state that all attempts of a worker share.
 
 use std::{
     collections::HashSet,
@@ -39,16 +39,16 @@ pub(super) struct Shared<S> {
     routes: Routes<Boxed<S>>,
     pub(super) policy: RetryPolicy,
     timeout: Duration,
-    /// How many events may be taken: each has a slot until the store knows how it ended.
+    /// How many events may be taken. Each has a slot until its end is in the store.
     pub(super) slot_count: usize,
-    /// As many, for handlers that run. An event whose end cannot be written needs none, so that
-    /// others can be handled at once while the store fails.
+    /// The same number of permits, for running handlers. An event whose end cannot be written needs
+    /// none, so that deliveries can be handled at once while the store fails.
     handlers: Semaphore,
-    /// The records of which an event runs.
+    /// The records of running events.
     busy: Mutex<HashSet<RecordKey>>,
     /// Whether the store has events that wait for a busy record.
     pub(super) left_busy: AtomicBool,
-    /// Notified when a record is not busy any longer that an event waits for.
+    /// Notified when a busy record becomes free for which an event waits.
     pub(super) wake: Notify,
 }
 
@@ -59,14 +59,14 @@ enum Verdict {
     Failed(Kind, String),
 }
 
-/// A taken event whose handler is done, or that has none.
+/// A taken event whose handler has ended, or that has none.
 pub(super) struct Done {
     pub(super) lease: Lease,
     pub(super) end: End,
     pub(super) report: Option<Report>,
 }
 
-/// What there is to say of an attempt.
+/// The report of an attempt.
 pub(super) struct Report {
     event: StoredEvent,
     number: u32,
@@ -76,7 +76,8 @@ pub(super) struct Report {
 }
 
 impl Done {
-    /// Reports the attempt, once the store knows its end. `is_held`: its lease was not lost.
+    /// Reports the attempt when its end is in the store. `is_held` says whether its lease was not
+    /// lost.
     pub(super) fn report(self, is_held: bool) {
         let Some(Report { event, number, took, error, ended }) = self.report else { return };
         let retry_in = if let End::Retry { delay } = self.end { Some(delay) } else { None };
@@ -93,7 +94,7 @@ impl Done {
     }
 }
 
-/// A record of which an event runs, until it is dropped.
+/// Marks a record as busy until it is dropped.
 pub(super) struct Busy<S: Send + Sync + 'static> {
     shared: Arc<Shared<S>>,
     record: RecordKey,
@@ -137,12 +138,12 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         }
     }
 
-    /// Marks a record as busy; `None` when it is.
+    /// Marks a record as busy. Returns `None` if it already is.
     pub(super) fn occupy(self: &Arc<Self>, record: RecordKey) -> Option<Busy<S>> {
         (record == RecordKey::NONE || self.busy().insert(record)).then(|| Busy { shared: Arc::clone(self), record })
     }
 
-    /// Runs a taken event; `alone`, when nothing else may run.
+    /// Runs a taken event. `alone` means that nothing else may run.
     pub(super) async fn run(self: Arc<Self>, taken: TakenEvent, busy: Busy<S>, alone: bool) -> Done {
         let TakenEvent { lease, event, attempts, interruptions } = taken;
         let number = attempts.saturating_add(1);
@@ -158,7 +159,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         Done { lease, end, report: Some(Report { event, number, took, error, ended }) }
     }
 
-    /// Calls the handler of a taken event as soon as there is a place for it. Returns how long the
+    /// Calls the handler of a taken event when there is a permit for it. Returns how long the
     /// handler took.
     async fn handle_taken(&self, event: &StoredEvent, number: u32, alone: bool) -> (Verdict, Duration) {
         self.inbox.direct.ended(event.key).await;
@@ -166,7 +167,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         let running = self.handlers.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
         let begun = Instant::now();
         let verdict = if self.inbox.direct.is_handled(event.key) {
-            // It was stored too late, and handled at once instead.
+            // It was handled at once, and stored too late for the answer.
             Verdict::Handled
         } else {
             self.attempt(event, number, self.policy.is_last(number)).await
@@ -186,8 +187,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             };
         };
         let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
-        // All that is the user's panics in here only: also what the timeout drops, and the error's
-        // text.
+        // All code of the user runs inside `caught`, also when the timeout drops the handler and
+        // when the error's text is written.
         let verdict = caught(async {
             let handled = async { handler(self.state.clone(), verified.clone(), attempt).await };
             match timeout(self.timeout, handled).await {
@@ -218,17 +219,18 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         (End::Dead { reason, message: message.clone() }, Ended::Dead, Some(message))
     }
 
-    /// Awaits a handler, and renews its lease meanwhile, where the store has leases.
+    /// Awaits a handler, and renews its lease meanwhile, if the store has leases.
     async fn renewed_during<T>(&self, lease: Lease, handler: impl Future<Output = T>) -> T {
         let Some(time) = self.inbox.store.lease() else { return handler.await };
-        // Two may fail before the lease ends.
+        // Two renewals may fail before the lease ends.
         let interval = time.checked_div(3).unwrap_or(time);
         let renewal = async {
             loop {
                 sleep(interval).await;
                 match self.inbox.store.renew(lease).await {
                     Ok(true) => {}
-                    // The handler goes on: what it did cannot be undone. Its end changes nothing.
+                    // The handler continues, because its work cannot be undone, but its end changes
+                    // nothing.
                     Ok(false) => std::future::pending().await,
                     Err(error) => telemetry::worker_failed("renew", &error),
                 }
@@ -244,7 +246,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
 
 impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
     fn handle(self: Arc<Self>, event: StoredEvent) -> Pin<Box<dyn Future<Output = bool> + Send>> {
-        /// Twenty waits for 5 seconds, and 3 may have passed.
+        /// Twenty waits for 5 seconds, of which 3 may have passed.
         const PATIENCE: Duration = Duration::from_millis(1_500);
 
         Box::pin(async move {

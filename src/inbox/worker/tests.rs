@@ -1,4 +1,4 @@
-//! What the worker makes of a store that fails, and of handlers and recorders that do.
+//! How the worker deals with failures of the store, of handlers and of recorders.
 
 use std::sync::{
     Arc, Mutex,
@@ -15,9 +15,9 @@ use super::{
     faulty::{Fault, Faulty, taken, verified},
 };
 
-/// A store that answers at once, whatever it answers, is asked a few times a second at most.
+/// A store that answers at once is called at most a few times a second, whatever it answers.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_gives_nothing_is_not_asked_without_a_pause() {
+async fn the_worker_pauses_between_takes_that_return_nothing() {
     for fault in [Fault::SuspectIsLocked, Fault::TakesFail, Fault::EverythingFails] {
         let store = Arc::new(Faulty::new(fault));
         let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
@@ -29,8 +29,8 @@ async fn a_store_that_gives_nothing_is_not_asked_without_a_pause() {
     }
 }
 
-/// Handlers that are done, and whose ends cannot be written, take no slot from what cannot be
-/// stored: it is handled at once, also where it is about the same record.
+/// Ended handlers whose ends cannot be written do not prevent other deliveries from being handled
+/// at once, even of the same record.
 #[tokio::test(start_paused = true)]
 async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
     for fault in [Fault::FailsWhileTheyRun, Fault::EverythingFails] {
@@ -62,9 +62,9 @@ async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() 
     drop(worker);
 }
 
-/// As where they are large and the database is far away.
+/// For example, if events are large and the database is far away.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_taken_at_once_is_taken_in_parts() {
+async fn takes_fewer_events_when_a_take_times_out() {
     let store = Arc::new(Faulty::new(Fault::FewCanBeTaken));
     let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
     let worker = inbox.worker(()).start().unwrap();
@@ -74,9 +74,9 @@ async fn what_cannot_be_taken_at_once_is_taken_in_parts() {
     drop(worker);
 }
 
-/// The store is asked once a second until it has the end, and meanwhile others are taken.
+/// The end is retried once a second, and meanwhile other events are taken.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_somebody_else_has_locked_is_written_later() {
+async fn an_end_that_is_locked_is_written_later() {
     let store = Arc::new(Faulty::new(Fault::EndIsLocked));
     let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
     let worker = inbox.worker(()).fallback(async |_: crate::WebhookEvent| {}).concurrency(1).start().unwrap();
@@ -88,7 +88,7 @@ async fn an_end_that_somebody_else_has_locked_is_written_later() {
     drop(worker);
 }
 
-/// Also an event of no record, which no busy record keeps waiting.
+/// This also holds for an event without a record, which never waits for a busy record.
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_being_handled_at_once_is_not_handled_beside_that() {
     let store = Arc::new(Faulty::new(Fault::StoresTooLate));
@@ -107,7 +107,7 @@ async fn an_event_that_is_being_handled_at_once_is_not_handled_beside_that() {
     drop(worker);
 }
 
-/// A recorder that panics at everything ends neither the worker nor what it forgets by itself.
+/// A recorder that always panics ends neither the worker nor its maintenance.
 #[cfg(feature = "metrics")]
 #[test]
 fn a_recorder_that_panics_ends_no_worker() {
@@ -151,9 +151,9 @@ fn a_recorder_that_panics_ends_no_worker() {
     }
 }
 
-/// A handler that blocks its thread cannot be cancelled. What others were handling is given back
-/// all the same, and as long as it runs, there is no other worker that could handle its event
-/// beside it.
+/// A handler that blocks its thread cannot be cancelled. The events of other handlers are still
+/// given back, and as long as it runs, no other worker can start and handle its event at the same
+/// time.
 #[test]
 fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
     let inbox = InboxBuilder::new().in_memory();
@@ -165,7 +165,7 @@ fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
         let handler = async |(runs, blocked): (Arc<AtomicUsize>, Arc<Mutex<_>>), _: crate::WebhookEvent| {
             let _: &Mutex<std::sync::mpsc::Receiver<()>> = &blocked;
             if runs.fetch_add(1, Ordering::SeqCst) == 0 {
-                // Until its other end is gone.
+                // Blocks until the sender is dropped.
                 _ = blocked.lock().unwrap().recv();
             } else {
                 std::future::pending::<()>().await;
@@ -190,7 +190,7 @@ fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
         assert!(timeout(Duration::from_secs(120), given_back).await.is_ok(), "{:?}", inbox.stats().await);
         assert_eq!(shutdown.await.unwrap().cancelled, 4);
     });
-    // It takes with it whatever does not run.
+    // This drops all tasks that are not running.
     ended.shutdown_background();
     runtime().block_on(async {
         assert!(matches!(start(state.clone()), Err(StartError::HasWorker)), "its handler runs");

@@ -1,4 +1,4 @@
-//! What goes on beside the handlers.
+//! Maintenance, which runs beside the handlers.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use super::super::{Inner, telemetry};
 
-/// How often what is due is forgotten, and gauges are set.
+/// The interval at which due keys and dead letters are forgotten, and gauges are set.
 const MAINTAIN: Duration = Duration::from_secs(10);
 
-/// The place of the one worker that an inbox has in a process.
+/// The place of an inbox's only worker in a process.
 pub(super) struct Place(pub(super) Arc<Inner>);
 
 impl Drop for Place {
@@ -22,12 +22,12 @@ impl Drop for Place {
     }
 }
 
-/// Forgets what is due, and sets gauges, again and again.
+/// Forgets due keys and dead letters, and sets gauges, in a loop.
 pub(super) async fn maintain(inbox: Arc<Inner>) {
     loop {
         loop {
             match inbox.store.maintain().await {
-                // In small steps, between which others get their turn.
+                // In small steps, between which other calls get their turn.
                 Ok(true) => sleep(Duration::from_millis(20)).await,
                 Ok(false) => break,
                 Err(error) => {

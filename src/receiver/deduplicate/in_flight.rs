@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_have_a_bound_of_their_own() {
+    fn duplicates_have_their_own_limit() {
         let in_flight = InFlight::default();
         let key = |number: usize| ClaimKey::new("", "", &number.to_be_bytes());
         let first = in_flight.admit(key(0), false).unwrap();

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn copies_learn_what_one_finds() {
+    async fn duplicates_share_the_result_of_one_lookup() {
         for (found, by_others) in [
             (Ok(()), Duplicate::Running),
             (Err(Duplicate::Handled), Duplicate::Handled),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_looks_when_one_is_cut_off() {
+    async fn another_lookup_starts_when_one_is_cancelled() {
         let store = Store::default();
         let first = store.ask().await;
         let [second, third] = [store.ask().await, store.ask().await];

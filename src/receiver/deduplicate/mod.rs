@@ -195,7 +195,7 @@ mod tests {
 
     /// The capacity of the fallback stores cannot be configured.
     #[tokio::test]
-    async fn only_the_users_store_asks_for_more_capacity() {
+    async fn only_the_users_store_warns_about_its_capacity() {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();

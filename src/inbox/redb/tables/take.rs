@@ -1,4 +1,4 @@
-//! Which events a worker takes.
+//! Chooses the events that a worker takes.
 
 use std::collections::HashSet;
 
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::verify::Timestamp;
 
-/// How many ready events are looked at in search of one whose record is not busy.
+/// The maximum number of ready events that are checked to find one whose record is not busy.
 const LOOK_AT: usize = 10_000;
 
-/// How many due times are corrected at once, after the clock was set back.
+/// The maximum number of due times that are corrected at once, after the clock was set back.
 const CORRECT: usize = 1_000;
 
 /// Where a chosen event is.
@@ -51,7 +51,8 @@ impl Tables<'_> {
         Ok(taken)
     }
 
-    /// A due time beyond the longest delay was written down before the clock was set back.
+    /// Corrects due times beyond the longest delay, which were stored before the clock was set
+    /// back.
     fn correct_due_times(&mut self, take: &Take, now: Timestamp) -> Result<()> {
         let longest = now.saturating_add(take.longest_delay).as_millis();
         let beyond = time_key(longest.saturating_add(1), 0);

@@ -1,4 +1,4 @@
-//! Power cuts: what was promised is there afterwards.
+//! Power cuts lose no accepted event.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,16 +8,16 @@ use super::{
     *,
 };
 
-/// How many lives each disk has, one cut after the other.
+/// How many power cuts each disk survives, one after the other.
 const LIVES: u64 = 4;
 
 #[derive(Default)]
 struct Promises {
-    /// Put, and answered.
+    /// Events whose puts were answered.
     stored: HashSet<u64>,
-    /// Asked to be completed, perhaps answered. May be gone.
+    /// Events whose completion was requested. They may be gone.
     perhaps_completed: HashSet<u64>,
-    /// Completed, and answered. Must not come back.
+    /// Events whose completion was answered. They must not come back.
     completed: HashSet<u64>,
     lost: u64,
     came_back: u64,
@@ -34,7 +34,7 @@ impl Promises {
         }
         let mut running: Vec<(Lease, u64)> = Vec::new();
         for _ in 0..200 {
-            // Several at once, so that they share a transaction.
+            // Several puts at once, so that they share a transaction.
             let count = 1 + random.below(6);
             let new: Vec<_> = (0..count).map(|more| *next + more).collect();
             *next += count;
@@ -61,7 +61,7 @@ impl Promises {
                 ends.push((lease, end));
                 ended.push((number, is_complete));
             }
-            // Or it only ends.
+            // With a limit of 0, the take only ends events.
             let limit = usize::try_from(random.below(5)).unwrap();
             let Ok(taken) = store.take(Take { ends, ..take(limit) }).await else { return };
             for ((number, is_complete), is_held) in ended.into_iter().zip(taken.ended) {
@@ -73,9 +73,9 @@ impl Promises {
         }
     }
 
-    /// Compares what is there with what was promised. Changes nothing that counts.
+    /// Compares the stored events with the accepted ones, without changing their state.
     async fn check(&mut self, store: &RedbStore) -> Result<(), InboxError> {
-        // All that is pending is taken and given back, a few at a time.
+        // All pending events are taken and given back, a few at a time.
         let mut pending = HashSet::new();
         let mut leases = Vec::new();
         loop {
@@ -90,7 +90,7 @@ impl Promises {
         for lease in leases {
             assert!(store.end(lease, End::Release).await?);
         }
-        // Delayed ones are not due, so their keys must tell.
+        // Delayed events are not due, so their keys are checked.
         for &number in &self.stored {
             self.checks += 1;
             let is_pending = pending.contains(&key(number));
@@ -104,7 +104,7 @@ impl Promises {
     }
 }
 
-/// What is left of a disk afterwards.
+/// The content of a disk after a cut.
 type Left = fn(&Disk, &mut Random) -> Disk;
 
 /// One disk, with several cuts.
@@ -116,7 +116,7 @@ async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
     for _ in 0..LIVES {
         disk.cut_after(1 + random.below(120));
         promises.cuts += 1;
-        // Or it is cut during the repair.
+        // The power may be cut during the repair, too.
         if let Ok(store) = open(&disk, BOUNDS, &clock) {
             promises.work(&store, &mut random, &mut next).await;
         }
@@ -127,7 +127,7 @@ async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
             Ok(store) => promises.check(&store).await,
             Err(error) => Err(error),
         };
-        // A damaged file may open all the same.
+        // A damaged file may still open.
         if let Err(error) = checked {
             promises.lost += u64::try_from(promises.stored.len()).unwrap().max(1);
             eprintln!("seed {seed}: {error}: {:?}", std::error::Error::source(&error));
@@ -152,7 +152,7 @@ fn lives(count: u64, left: Left, disk: impl Fn() -> Disk) -> Promises {
     all
 }
 
-/// How many disks: `INBOX_POWER_CUTS` has the number of cuts.
+/// The number of disks. `INBOX_POWER_CUTS` sets the number of cuts.
 fn disks() -> u64 {
     std::env::var("INBOX_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(300) / LIVES
 }
@@ -165,7 +165,7 @@ fn no_power_cut_loses_what_was_promised() {
     assert!(checks > cuts, "something was stored");
 }
 
-/// The control: a disk that says that it has synced, and has not, does lose.
+/// Control: a disk that reports a sync that did not happen loses events.
 #[test]
 fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
     let lying = || {
@@ -176,8 +176,8 @@ fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
     assert!(lives(20, Disk::after_cut, lying).lost > 0);
 }
 
-/// A snapshot by the file system has all that was written by then. So has the file of a process
-/// that was killed.
+/// A snapshot by the file system has everything that was written until then, like the file of a
+/// killed process.
 #[test]
 fn a_snapshot_at_any_instant_has_what_was_promised() {
     let Promises { lost, came_back, checks, cuts, .. } = lives(disks() / 3, |disk, _| disk.after_kill(), created);
@@ -185,8 +185,8 @@ fn a_snapshot_at_any_instant_has_what_was_promised() {
     assert!(checks > cuts, "something was stored");
 }
 
-/// The control: a copy that is read piece by piece while events are stored and completed. Why a
-/// file in use must not be copied.
+/// Control: a copy that is read in parts while events are stored and completed. This is why a file
+/// in use must not be copied.
 #[test]
 fn a_copy_of_a_file_in_use_can_be_damaged() {
     const EVENTS: u64 = 32;
@@ -224,8 +224,8 @@ fn a_copy_of_a_file_in_use_can_be_damaged() {
     assert!(damaged > 0);
 }
 
-/// A file that was created, and is on disk as a whole when it gets its name, opens. Before that
-/// there is none of its name.
+/// A file that gets its name when it is completely on disk always opens. Before that, there is no
+/// file with this name.
 #[test]
 fn a_power_cut_during_creation_leaves_no_file_or_one_that_opens() {
     let operations = created().operations();
@@ -237,7 +237,7 @@ fn a_power_cut_during_creation_leaves_no_file_or_one_that_opens() {
             disk.cut_after(cut);
             if file::initialise(disk.clone(), CACHE).is_ok() {
                 created += 1;
-                // What `create` does before it gives the file its name.
+                // The steps of `create` before the file gets its name.
                 if redb::StorageBackend::sync_data(&disk).is_ok() {
                     let found = open(&disk.after_cut(&mut random), BOUNDS, &clock());
                     assert!(found.is_ok(), "cut after {cut} operations: {found:?}");

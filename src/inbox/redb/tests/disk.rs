@@ -8,8 +8,7 @@ use std::{
 
 use redb::{BackendError, StorageBackend};
 
-/// What survives a power cut for certain is what was synced. Of what was written since, any subset
-/// of sectors survives.
+/// Synced data survives a power cut. Of later writes, any subset of sectors survives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk(Arc<Mutex<State>>);
 
@@ -18,10 +17,10 @@ struct State {
     durable: Vec<u8>,
     current: Vec<u8>,
     pending: Vec<Operation>,
-    /// Says that it has synced, and has not.
+    /// Reports syncs that did not happen.
     lies: bool,
     is_full: bool,
-    /// After so many operations the power is cut, and nothing works any more.
+    /// The number of operations after which the power is cut and every operation fails.
     fuse: Option<u64>,
     operations: u64,
     syncs: u64,
@@ -50,7 +49,7 @@ impl Operation {
     }
 }
 
-/// A generator of random numbers that needs no more than a seed.
+/// A generator of random numbers, from a seed.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -96,12 +95,13 @@ impl Disk {
         self.state().syncs
     }
 
-    /// The disk as the next process finds it when this one is killed: the kernel keeps all.
+    /// Returns the disk as the next process finds it after this one is killed. The kernel keeps
+    /// everything.
     pub(super) fn after_kill(&self) -> Self {
         Self::with_content(self.content())
     }
 
-    /// Cuts the power after so many operations.
+    /// Cuts the power after this number of operations.
     pub(super) fn cut_after(&self, operations: u64) {
         let mut state = self.state();
         state.fuse = Some(state.operations + operations);
@@ -111,7 +111,7 @@ impl Disk {
         self.state().is_full = is_full;
     }
 
-    /// The disk after a power cut.
+    /// Returns the disk after a power cut.
     pub(super) fn after_cut(&self, random: &mut Random) -> Self {
         let state = self.state();
         let mut content = state.durable.clone();

@@ -1,4 +1,4 @@
-//! A full disk, damaged files, files of others.
+//! A full disk, damaged files, files of other programs.
 
 use super::{
     super::super::{
@@ -22,7 +22,7 @@ fn a_full_disk_fails_and_recovers_once_there_is_space() {
         assert_eq!(store.end(taken.lease, End::Complete).await.unwrap_err().kind(), InboxErrorKind::Unavailable);
         disk.set_full(false);
         assert_eq!(store.put(event(1)).await.unwrap(), Put::Stored);
-        // The lease is still good: the process did not end.
+        // The lease is still valid, because the process did not end.
         assert!(store.end(taken.lease, End::Complete).await.unwrap());
         assert_eq!(store.put(event(0)).await.unwrap(), Put::Duplicate);
         let stats = store.stats().await.unwrap();
@@ -30,7 +30,7 @@ fn a_full_disk_fails_and_recovers_once_there_is_space() {
     });
 }
 
-/// A store whose thread stands still, as during a long fsync, until the sender is dropped.
+/// A store whose thread is blocked, as during a long fsync, until the sender is dropped.
 async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>) {
     let (go, gate) = std::sync::mpsc::channel::<()>();
     let database = file::open_backend(disk.clone(), CACHE).unwrap();
@@ -46,7 +46,7 @@ async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>)
     (store, go)
 }
 
-/// It was handled at once, since it could not be stored in time. Then it is stored all the same.
+/// The event is handled at once, because it is not stored in time. Then it is stored after all.
 #[tokio::test(start_paused = true)]
 async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_late() {
     let (store, go) = standing_still(&created()).await;
@@ -58,7 +58,7 @@ async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_lat
     let worker = inbox.worker(Arc::clone(&count)).fallback(handler).start().unwrap();
     let StoredEvent { verified, .. } = event(0);
     assert_eq!(inbox.accept(verified).await.unwrap(), Accepted::Handled);
-    // The thread is not waited for by a clock that stands still.
+    // With paused time, waiting for the thread would time out at once.
     tokio::time::resume();
     drop(go);
     loop {
@@ -72,9 +72,9 @@ async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_lat
     drop(worker);
 }
 
-/// What waits for the thread is bounded also where nobody waits for the answer any more.
+/// The bytes that wait for the thread are bounded, even if the callers no longer wait for answers.
 #[test]
-fn what_callers_who_went_away_left_behind_is_counted() {
+fn puts_of_cancelled_callers_still_count() {
     block_on(async {
         let (store, go) = standing_still(&created()).await;
         let all = RedbStore::MAX_QUEUED_KIB as usize;
@@ -85,7 +85,7 @@ fn what_callers_who_went_away_left_behind_is_counted() {
                 std::task::Poll::Ready(())
             })
             .await;
-            // So that tokio lets the next one take its room at once.
+            // So that the next put can acquire its permits at once.
             tokio::task::yield_now().await;
         }
         assert!(store.queued.available_permits() <= all - 100);
@@ -95,7 +95,7 @@ fn what_callers_who_went_away_left_behind_is_counted() {
     });
 }
 
-/// A take whose commit failed may have happened: nobody holds its events.
+/// A take whose commit failed may have happened, although no worker has its events.
 #[test]
 fn what_an_ambiguous_take_took_is_ready_again() {
     block_on(async {
@@ -120,20 +120,21 @@ fn what_an_ambiguous_take_took_is_ready_again() {
 }
 
 #[test]
-fn what_was_taken_for_somebody_who_went_away_is_ready_again() {
+fn events_of_a_cancelled_take_are_ready_again() {
     block_on(async {
         let store = open(&created(), BOUNDS, &clock()).unwrap();
         store.put(event(0)).await.unwrap();
         {
             let mut taking = store.take(take(1));
-            // Asks, and does not wait for the answer.
+            // Sends the request, and does not wait for the answer.
             std::future::poll_fn(|cx| {
                 _ = taking.as_mut().poll(cx);
                 std::task::Poll::Ready(())
             })
             .await;
         }
-        // Or the answer arrived before the other went away: then the next worker begins by this.
+        // The answer may have arrived before the caller was dropped. Then the next worker starts
+        // with this call.
         store.begin().await.unwrap();
         assert_eq!(store.take(take(1)).await.unwrap().events.len(), 1);
     });
@@ -171,7 +172,7 @@ fn a_file_of_another_program_is_refused_and_not_changed() {
     assert!(text.content() == before);
 }
 
-/// Never a panic, whatever is damaged; and never an inbox that is empty although it was not.
+/// A damaged file never causes a panic, and never opens as an empty inbox.
 #[test]
 fn a_damaged_file_is_an_error_or_still_has_its_events() {
     let disk = created();

@@ -39,7 +39,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Awaits them all at once.
+/// Awaits all futures concurrently.
 async fn join_all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
     let mut slots: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
     std::future::poll_fn(|cx| {

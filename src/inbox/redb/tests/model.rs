@@ -1,4 +1,4 @@
-//! The file does what the plain store in memory does.
+//! The file behaves like the store in memory.
 
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ impl Subject for File {
     }
 
     async fn kill(&mut self) {
-        // What the old one still writes while it closes goes to the old disk.
+        // Writes of the old store while it closes go to the old disk.
         self.disk = self.disk.after_kill();
         self.store = open(&self.disk, self.bounds, &self.clock).unwrap();
     }

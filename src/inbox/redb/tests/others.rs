@@ -1,5 +1,4 @@
-//! What other inboxes and queues got wrong, where only the store can show it. The rest is in
-//! `tests/inbox`.
+//! Mistakes of other inboxes and queues that concern the store. The others are in `tests/inbox`.
 
 use super::{
     super::super::store::{End, Put, Store},
@@ -8,7 +7,7 @@ use super::{
     *,
 };
 
-/// A worker that stood still while another one took over must not end the other's run.
+/// A worker that was frozen while another one took its event must not end the other's run.
 #[test]
 fn a_stale_owner_changes_nothing() {
     block_on(async {
@@ -27,7 +26,7 @@ fn a_stale_owner_changes_nothing() {
     });
 }
 
-/// An answer means that it is on disk, not in a buffer.
+/// An answered event is on disk, not in a buffer.
 #[test]
 fn what_was_answered_is_on_disk() {
     block_on(async {
@@ -41,7 +40,7 @@ fn what_was_answered_is_on_disk() {
     });
 }
 
-/// What is due to be forgotten is forgotten a step at a time, and events are taken in between.
+/// Due keys are forgotten in steps, and events are taken in between.
 #[test]
 fn forgetting_a_lot_delays_no_event() {
     block_on(async {
@@ -75,7 +74,7 @@ fn forgetting_a_lot_delays_no_event() {
     });
 }
 
-/// Many that arrive at once share an fsync.
+/// Events that arrive at once share an fsync.
 #[test]
 fn a_thousand_at_once_take_few_transactions() {
     block_on(async {
@@ -116,14 +115,14 @@ async fn a_worker_commits_once_per_event_and_not_twice() {
         received.recv().await.unwrap();
     }
     worker.shutdown(Duration::from_secs(60)).await;
-    // One takes the first event, and one may forget something.
+    // One sync takes the first event, and one may forget keys.
     let all = disk.syncs() - before;
     assert!(all <= (EVENTS + 2) * one, "{all} for {EVENTS} events, {one} for a put");
 }
 
 /// A worker that has nothing to do writes nothing.
 #[test]
-fn asking_in_vain_costs_no_fsync() {
+fn a_take_without_work_costs_no_fsync() {
     block_on(async {
         let disk = created();
         let store = open(&disk, BOUNDS, &clock()).unwrap();

@@ -1,5 +1,4 @@
-//! What becomes of events, from their acceptance to their handler, when something goes wrong: rows
-//! of the table in `docs/inbox.md`.
+//! What happens to accepted events under faults: rows of the table in `docs/inbox.md`.
 
 use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
@@ -14,13 +13,13 @@ use super::{
 };
 use crate::WebhookEvent;
 
-/// Until when something has to happen on a machine that is busy.
+/// A time limit that is long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often each event was handled.
 type Handled = Arc<Mutex<BTreeMap<u64, u32>>>;
 
-/// What is not stored is not handled at once, so that nothing hides what the store lost.
+/// An inbox that does not handle events at once, so that losses of the store are visible.
 fn inbox(disk: &Disk, clock: &FixedClock) -> Result<Inbox, InboxError> {
     let settings = Inbox::builder().clock(clock.clone()).on_failure(InboxFailure::Reject);
     Ok(Inbox::new(Arc::new(open(disk, BOUNDS, clock)?), settings))
@@ -40,14 +39,14 @@ fn work(inbox: &Inbox, handled: &Handled) -> Worker {
     inbox.worker(Arc::clone(handled)).fallback(handler).retry(policy).start().unwrap()
 }
 
-/// Sends events, all at once. Returns those that were accepted.
+/// Sends events concurrently. Returns those that were accepted.
 async fn send(inbox: &Inbox, numbers: Range<u64>) -> Vec<u64> {
     let accept = |number| inbox.accept(model::event(number).verified);
     let accepted = join_all(numbers.clone().map(|number| Box::pin(accept(number))).collect()).await;
     numbers.zip(accepted).filter_map(|(number, accepted)| accepted.ok().map(|_| number)).collect()
 }
 
-/// Waits until all is handled, while the clock goes on.
+/// Waits until all events are handled, while the clock advances.
 async fn outcome(inbox: &Inbox, clock: &FixedClock, sent: u64, accepted: &[u64], handled: &Handled) -> Outcome {
     let begun = Instant::now();
     loop {
@@ -78,8 +77,8 @@ async fn a_disk_that_is_full_for_a_while_loses_nothing() {
     drop(worker);
 }
 
-/// Deliveries come, and attempts are delayed, while the clock jumps by hours, days and more than a
-/// year.
+/// Deliveries arrive, and attempts are delayed, while the clock jumps by hours, days and more than
+/// a year.
 #[tokio::test]
 async fn a_clock_that_jumps_loses_nothing() {
     const JUMPS: [i64; 8] = [0, 3_600, 0, -3_600, 86_400, -86_400, 400 * 86_400, -400 * 86_400];
@@ -107,7 +106,7 @@ async fn a_clock_that_jumps_loses_nothing() {
     drop(worker);
 }
 
-/// A file that a newer version has written is refused, and that version still finds its events.
+/// A file that a newer version wrote is rejected, and that version still finds its events.
 #[tokio::test]
 async fn an_older_version_changes_nothing_in_a_newer_file() {
     fn set_schema(disk: &Disk, schema: u64) {
@@ -133,11 +132,11 @@ async fn an_older_version_changes_nothing_in_a_newer_file() {
     drop(worker);
 }
 
-/// Nobody can create a file there, not even root.
+/// A directory in which even root cannot create a file.
 #[cfg(target_os = "linux")]
 #[cfg(unix)]
 #[test]
-fn what_is_not_a_file_is_refused_at_once() {
+fn a_path_that_is_not_a_file_is_rejected_at_once() {
     let directory = std::env::temp_dir();
     let pipe = directory.join(format!("twenty-pipe-{}", std::process::id()));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
