@@ -1,5 +1,5 @@
-//! What a claim in a `MemoryStore` takes, with 10 to 1,000,000 deliveries remembered. `new` claims one that is new and completes it, in place
-//! of the oldest; `copy` claims one that was handled.
+//! What a claim in a `MemoryStore` takes, with 10 to 1,000,000 deliveries remembered. `new` claims
+//! one that is new and completes it, in place of the oldest; `copy` claims one that was handled.
 //!
 //! ```sh
 //! cargo bench --bench claims      # results: target/criterion/claims/*/*/new/estimates.json

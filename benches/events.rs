@@ -1,5 +1,5 @@
-//! What an event takes, against parsing the same bytes into a `serde_json::Value` without verifying anything. `verify` is to be added to the
-//! others, which begin with verified bytes.
+//! What an event takes, against parsing the same bytes into a `serde_json::Value` without verifying
+//! anything. `verify` is to be added to the others, which begin with verified bytes.
 //!
 //! ```sh
 //! cargo bench --bench events      # results: target/criterion/events/*/*/new/estimates.json

@@ -1,5 +1,5 @@
-//! The inbox in a file: what it accepts, beside redb itself; what a worker costs; and an inbox with a
-//! million pending events, which takes a file of more than 2 GB.
+//! The inbox in a file: what it accepts, beside redb itself; what a worker costs; and an inbox with
+//! a million pending events, which takes a file of more than 2 GB.
 //!
 //! ```sh
 //! cargo bench --bench inbox --features axum,redb                  # everything

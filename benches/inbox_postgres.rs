@@ -1,7 +1,7 @@
 //! The inbox in PostgreSQL: what it accepts with 64 deliveries in flight, beside a pool of 16
 //! connections that insert a row for each; what a worker costs; and an inbox with a million pending
-//! events, also as the server's own statistics show it. The server is a private one, which waits for
-//! its disk.
+//! events, also as the server's own statistics show it. The server is a private one, which waits
+//! for its disk.
 //!
 //! ```sh
 //! cargo bench --bench inbox_postgres --features postgres          # everything

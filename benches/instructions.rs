@@ -1,5 +1,6 @@
-//! How many instructions verification, events and claims take: counted by valgrind, so they do not depend on what else the machine does. Its
-//! processor has no SHA extensions: what hashes takes several times what it takes elsewhere.
+//! How many instructions verification, events and claims take: counted by valgrind, so they do not
+//! depend on what else the machine does. Its processor has no SHA extensions: what hashes takes
+//! several times what it takes elsewhere.
 //!
 //! ```sh
 //! cargo bench --bench instructions      # a line of JSON each: {"case":"event/Person/person.created","instructions":30053}

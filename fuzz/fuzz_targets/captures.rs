@@ -1,4 +1,5 @@
-//! Any captured delivery: its diagnosis agrees with verification, explains what it claims to, and tells no secret.
+//! Any captured delivery: its diagnosis agrees with verification, explains what it claims to, and
+//! tells no secret.
 #![no_main]
 
 use std::sync::LazyLock;

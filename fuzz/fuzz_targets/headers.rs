@@ -1,4 +1,5 @@
-//! Any headers and body: what verifies was signed, exactly once, well-formed and in time, and all that was verifies.
+//! Any headers and body: what verifies was signed, exactly once, well-formed and in time, and all
+//! that was verifies.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};

@@ -1,4 +1,5 @@
-//! What the fuzz targets share: deliveries as text, and second opinions that use none of the crate's code.
+//! What the fuzz targets share: deliveries as text, and second opinions that use none of the
+//! crate's code.
 
 pub mod delivery;
 pub mod json;

@@ -98,7 +98,8 @@ fn figures_of(run: &Run) -> Value {
     })
 }
 
-/// The same routes with wrk, a sender that others wrote, beside this one. Repeats deliveries, so nothing that deduplicates.
+/// The same routes with wrk, a sender that others wrote, beside this one. Repeats deliveries, so
+/// nothing that deduplicates.
 fn cross_check() -> Value {
     const CONNECTIONS: usize = 32;
     let directory = std::env::temp_dir().join(format!("twenty-webhook-wrk-{}", std::process::id()));

@@ -136,7 +136,8 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// How many keys it holds, without those that have run out: `DBSIZE` counts them until they are met.
+    /// How many keys it holds, without those that have run out: `DBSIZE` counts them until they are
+    /// met.
     pub fn keys(&self) -> u64 {
         let client = redis::Client::open(self.url()).expect("an address");
         let mut connection = client.get_connection().expect("connected");

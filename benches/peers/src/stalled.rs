@@ -1,4 +1,5 @@
-//! Memory that strangers can hold: connections that each declare 2 MiB, send 16 KiB, and say no more.
+//! Memory that strangers can hold: connections that each declare 2 MiB, send 16 KiB, and say no
+//! more.
 
 use std::io::Write;
 use std::net::TcpStream;

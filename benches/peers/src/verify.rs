@@ -196,7 +196,8 @@ fn with_aws_lc_rs(secrets: &[String]) -> impl Fn(&[u8], &[u8], &[u8; 32]) -> boo
     }
 }
 
-/// With a context a key that is used again and again: making one, and looking the digest up, would take several times as long.
+/// With a context a key that is used again and again: making one, and looking the digest up, would
+/// take several times as long.
 fn with_openssl(secrets: &[String]) -> impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + use<> {
     let digest = Md::fetch(None, "SHA256", None).expect("a digest");
     let keyed = |secret: &String| {

@@ -1,8 +1,9 @@
 //! Whether the time that a refusal takes tells how much of a signature was right.
 //!
-//! Two classes of forgeries, after dudect: the left ones wrong from the first byte on, the right ones from a later one. Body and
-//! signature are new for each, so that no class is a text which the processor has seen before. Prints Welch's t for the two
-//! distributions of times; above 5, they differ.
+//! Two classes of forgeries, after dudect: the left ones wrong from the first byte on, the right
+//! ones from a later one. Body and signature are new for each, so that no class is a text which the
+//! processor has seen before. Prints Welch's t for the two distributions of times; above 5, they
+//! differ.
 
 use std::hint::black_box;
 
@@ -39,8 +40,8 @@ fn forge(signer: &Signer, right: usize, rng: &mut BenchRng) -> Forgery {
     (headers, body)
 }
 
-/// Times `verify` on forgeries of both classes, mixed. They are made in batches, so that the making of one, which the class has
-/// an influence on, is not just before its timing.
+/// Times `verify` on forgeries of both classes, mixed. They are made in batches, so that the making
+/// of one, which the class has an influence on, is not just before its timing.
 fn compare(
     runner: &mut CtRunner,
     rng: &mut BenchRng,

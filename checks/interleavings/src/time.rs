@@ -20,7 +20,8 @@ impl Instant {
     }
 }
 
-/// Moves the clock, and tells what it showed. Also reads it: a plain load may see an old value, which no clock shows.
+/// Moves the clock, and tells what it showed. Also reads it: a plain load may see an old value,
+/// which no clock shows.
 pub fn advance(nanoseconds: u64) -> u64 {
     NANOSECONDS.fetch_add(nanoseconds, AcqRel)
 }

@@ -1,5 +1,5 @@
-//! Every order in which a few threads can claim, renew, complete and release one key, and the clock move, gives answers that
-//! one thread alone could have got, in some order of the same calls.
+//! Every order in which a few threads can claim, renew, complete and release one key, and the clock
+//! move, gives answers that one thread alone could have got, in some order of the same calls.
 
 use std::{
     sync::{
@@ -217,7 +217,8 @@ fn one_of_three_handles() {
     println!("{orders} orders");
 }
 
-/// (2) Leases run out while they are renewed and completed: who lost one can do nothing to the claim of another.
+/// (2) Leases run out while they are renewed and completed: who lost one can do nothing to the
+/// claim of another.
 #[test]
 fn leases_run_out() {
     let orders = check(memory, &[&[CLAIM, RENEW, COMPLETE], &[CLAIM, RENEW, COMPLETE], &[UNTIL_LOST]]);
