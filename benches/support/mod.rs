@@ -1,4 +1,4 @@
-//! What several benchmarks share: bodies, and types to read them into.
+//! Bodies, and types to read them into, for several benchmarks.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 
 pub mod claims;
@@ -92,7 +92,7 @@ pub struct Emails {
     pub primary_email: Option<String>,
 }
 
-/// For those who want the event's name only.
+/// A type that reads only the event's name.
 #[derive(Deserialize)]
 #[serde(rename = "person")]
 pub struct NoFields {}

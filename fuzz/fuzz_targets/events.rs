@@ -1,5 +1,5 @@
-//! Any bytes, signed: the default event takes all JSON and keeps it, and typed events are what they
-//! say, as `serde_json` reads them.
+//! Any bytes, signed: the default event accepts all JSON and keeps it, and typed events are as
+//! `serde_json` reads them.
 #![no_main]
 
 use std::{collections::HashMap, sync::LazyLock};

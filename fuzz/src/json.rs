@@ -1,5 +1,5 @@
-//! A second reader of JSON, for texts that serde_json has found valid: it knows where values begin
-//! and end, and nothing else.
+//! A second reader of JSON, for texts that serde_json accepts. It only finds where values begin and
+//! end.
 
 /// The members of an object, each with its name as it is written, quotes included. Empty for any
 /// other value.

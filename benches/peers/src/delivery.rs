@@ -1,4 +1,4 @@
-//! Deliveries as Twenty sends them, and the same bodies as senders of other schemes do.
+//! Deliveries as Twenty sends them, and the same bodies signed in other schemes.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
