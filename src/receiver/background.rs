@@ -204,7 +204,7 @@ impl Receiver {
                 one_ended.await;
             }
         };
-        // The result does not matter, because the count below shows what is left.
+        // The result does not matter, because the count below shows how many are left.
         let _ = timeout(limit, idle).await;
         Drained { abandoned: background.total() }
     }
