@@ -1,5 +1,6 @@
-//! What a claim in a `MemoryStore` takes, with 10 to 1,000,000 deliveries remembered. `new` claims one that is new and completes it, in place
-//! of the oldest; `copy` claims one that was handled.
+//! Measures a claim in a `MemoryStore` that remembers 10 to 1,000,000 deliveries. `new` claims a
+//! new delivery and completes it, which replaces the oldest; `copy` claims a delivery that was
+//! handled.
 //!
 //! ```sh
 //! cargo bench --bench claims      # results: target/criterion/claims/*/*/new/estimates.json

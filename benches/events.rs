@@ -1,5 +1,5 @@
-//! What an event takes, against parsing the same bytes into a `serde_json::Value` without verifying anything. `verify` is to be added to the
-//! others, which begin with verified bytes.
+//! Measures reading events, compared with parsing the same bytes into an unverified
+//! `serde_json::Value`. Add `verify` to the others, which start from verified bytes.
 //!
 //! ```sh
 //! cargo bench --bench events      # results: target/criterion/events/*/*/new/estimates.json

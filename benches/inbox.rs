@@ -1,5 +1,5 @@
-//! The inbox in a file: what it accepts, beside redb itself; what a worker costs; and an inbox with a
-//! million pending events, which takes a file of more than 2 GB.
+//! Measures the inbox in a file: accepts, compared with redb itself; the cost of a worker; and an
+//! inbox with a million pending events, whose file has more than 2 GB.
 //!
 //! ```sh
 //! cargo bench --bench inbox --features axum,redb                  # everything
@@ -89,7 +89,7 @@ async fn deliver(stream: &mut TcpStream, request: &[u8]) {
     stream.write_all(request).await.unwrap();
     let mut answer = [0; 1_024];
     let mut len = 0;
-    // An answer of the inbox has no body.
+    // The inbox's response has no body.
     while !answer[..len].ends_with(b"\r\n\r\n") {
         let read = stream.read(&mut answer[len..]).await.unwrap();
         assert!(read > 0, "{}", String::from_utf8_lossy(&answer[..len]));
@@ -182,7 +182,7 @@ async fn worker(numbers: &mut impl Iterator<Item = usize>) {
     compare_cpu_of_accept_and_worker(&inbox, numbers).await;
 }
 
-/// Fills a file, says what memory that took, and waits for its end.
+/// Fills a file, prints the memory that this took, and waits until it is killed.
 async fn fill(path: &str) {
     let verifier = support::verifier(&[support::SECRET]);
     let before = resident_memory();

@@ -1,7 +1,7 @@
-//! The inbox in PostgreSQL: what it accepts with 64 deliveries in flight, beside a pool of 16
-//! connections that insert a row for each; what a worker costs; and an inbox with a million pending
-//! events, also as the server's own statistics show it. The server is a private one, which waits for
-//! its disk.
+//! Measures the inbox in PostgreSQL: accepts with 64 deliveries in flight, compared with a pool of
+//! 16 connections that insert a row for each; the cost of a worker; and an inbox with a million
+//! pending events, also with the server's own statistics. The server is a private one, which waits
+//! for its disk.
 //!
 //! ```sh
 //! cargo bench --bench inbox_postgres --features postgres          # everything

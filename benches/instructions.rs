@@ -1,5 +1,6 @@
-//! How many instructions verification, events and claims take: counted by valgrind, so they do not depend on what else the machine does. Its
-//! processor has no SHA extensions: what hashes takes several times what it takes elsewhere.
+//! Counts the instructions of verification, events and claims with valgrind, so the load of the
+//! machine does not matter. Valgrind's processor has no SHA extensions, so hashing takes several
+//! times as many instructions as elsewhere.
 //!
 //! ```sh
 //! cargo bench --bench instructions      # a line of JSON each: {"case":"event/Person/person.created","instructions":30053}
@@ -40,13 +41,13 @@ fn count_all() {
     });
     let claims = REMEMBERED.iter().flat_map(|n| ["new", "copy"].map(|claim| format!("claim/{claim}/{n}")));
     for case in readings.chain(claims) {
-        // What is done once is in both.
+        // The difference excludes what runs only once.
         let instructions = (count(&case, 60) - count(&case, 10)) / 50;
         println!("{}", serde_json::json!({ "case": case, "instructions": instructions }));
     }
 }
 
-/// The instructions of this program when it runs a case so many times.
+/// Returns the instructions of this program when it runs a case `times` times.
 fn count(case: &str, times: u64) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(env::current_exe().unwrap());

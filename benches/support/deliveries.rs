@@ -1,4 +1,5 @@
-/// The deliveries of `tests/data` that are measured, here and in `benches/peers`, by the names of their files.
+/// The deliveries of `tests/data` that are measured, here and in `benches/peers`, by the names of
+/// their files.
 pub const DELIVERIES: [&str; 9] = [
     "person.created",
     "person.updated",

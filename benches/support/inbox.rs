@@ -33,7 +33,7 @@ pub fn verified(verifier: &Verifier, number: usize) -> Verified {
     verifier.verify(crate::support::headers(&body), body).unwrap()
 }
 
-/// How many per second, of events that were verified before, with this many in flight.
+/// Returns the rate per second, for events that were verified before, with this many in flight.
 pub async fn rate<F: Future<Output = ()> + Send>(
     events: Vec<Verified>,
     run: impl Fn(usize, Verified) -> F + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What several benchmarks share: bodies, and types to read them into.
+//! Bodies, and types to read them into, for several benchmarks.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 
 pub mod claims;
@@ -29,7 +29,8 @@ pub fn delivery(name: &str) -> Bytes {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// A note of about 200 kB, as Twenty's editor makes them: blocks as JSON in a JSON text, so quotes are escaped.
+/// A note of about 200 kB, as Twenty's editor makes them: blocks as JSON in a JSON text, so quotes
+/// are escaped.
 pub fn long_note() -> Bytes {
     let block = r#"{"id":"8f1c7a52-7f0e-4c57-9d0a-3c9b5f6e2d11","type":"paragraph","props":{"textColor":"default"},"content":[{"type":"text","text":"The analytical engine weaves algebraic patterns, just as the Jacquard loom weaves flowers and leaves.","styles":{}}],"children":[]}"#;
     let blocks = vec![block; 400].join(",");
@@ -91,7 +92,7 @@ pub struct Emails {
     pub primary_email: Option<String>,
 }
 
-/// For those who want the event's name only.
+/// A type that reads only the event's name.
 #[derive(Deserialize)]
 #[serde(rename = "person")]
 pub struct NoFields {}

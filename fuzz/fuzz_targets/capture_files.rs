@@ -1,5 +1,5 @@
-//! Any file as a capture of the command-line tool's: what is read is in the file, and what is written is read again. Any
-//! other file is read in the formats of other tools, or named.
+//! Any file as a capture of the command-line tool: the tool reads only what is in the file, and can
+//! read what it writes. Other files are read in the formats of other tools, or reported.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

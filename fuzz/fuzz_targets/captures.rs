@@ -1,4 +1,5 @@
-//! Any captured delivery: its diagnosis agrees with verification, explains what it claims to, and tells no secret.
+//! Any captured delivery: its diagnosis agrees with verification, explains the cause, and shows no
+//! secret.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +15,7 @@ use twenty_webhook_fuzz::{
     hex, mac,
 };
 
-/// Of a webhook that the verifier does not receive.
+/// The secret of another webhook.
 const OTHER_SECRET: &str = "9c27d05b1e4f8a36";
 
 /// In the seeds' bodies, and nowhere else.
@@ -24,7 +25,7 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| builder().body_limit(1_02
 static OTHERS: LazyLock<[Keys; 1]> =
     LazyLock::new(|| [Keys::new("another", Secret::new(OTHER_SECRET)).expect("one secret")]);
 
-// A letter, for how it was signed; then the delivery.
+// A letter for how the delivery is signed, then the delivery.
 fuzz_target!(|text: &[u8]| {
     let Some((way, text)) = text.split_first() else { return };
     let mut delivery = Delivery::parse(text);
@@ -49,7 +50,7 @@ fuzz_target!(|text: &[u8]| {
         assert_eq!(unexplained, None, "{diagnosis}");
     }
 
-    // A header's name is told, escaped. Nothing else that was sent is.
+    // The report shows a header's name, escaped, and nothing else of the delivery.
     let report = format!("{diagnosis}\n{diagnosis:?}");
     for private in [SECRETS[0], SECRETS[1], OTHER_SECRET, PRIVATE, &hex(&signature)] {
         let is_name = delivery.headers.iter().any(|(name, _)| name.escape_ascii().to_string().contains(private));

@@ -1,4 +1,5 @@
-//! A body in any pieces: the verdict is that of the whole, and one flipped bit is refused.
+//! A body in any chunks: the verdict is that on the whole body, and a delivery with one flipped bit
+//! is rejected.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! Any bytes, signed: the default event takes all JSON and keeps it, and typed events are what they say, as `serde_json` reads them.
+//! Any bytes, signed: the default event accepts all JSON and keeps it, and typed events are as
+//! `serde_json` reads them.
 #![no_main]
 
 use std::{collections::HashMap, sync::LazyLock};
@@ -142,7 +143,8 @@ fuzz_target!(|body: &[u8]| {
         assert_eq!(subscription.name.object(), "subscription");
     }
 
-    // And as `serde_json` reads them, which this crate's own reader takes nothing from and adds nothing to.
+    // And as `serde_json` reads them, which this crate's own reader takes nothing from and adds
+    // nothing to.
     let is_object = json_type(text.trim_start()) == JsonType::Object;
     if is_object && event.name.metadata_name().is_none() {
         let record = record.unwrap_or("{}");
@@ -161,7 +163,8 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-/// Whether the record is what `serde_json` reads, unless the event says that something was left out.
+/// Whether the record is what `serde_json` reads, unless the event says that something was left
+/// out.
 fn reads_alike<T: FromRecord + DeserializeOwned + PartialEq>(delivery: &Verified, record: &str, is_its_object: bool) {
     let expected = serde_json::from_str::<T>(record).ok();
     match (WebhookEvent::<T>::from_verified(delivery.clone()), expected) {

@@ -1,4 +1,5 @@
-//! Any headers and body: what verifies was signed, exactly once, well-formed and in time, and all that was verifies.
+//! Any headers and body: a delivery verifies if and only if it was signed exactly once, well-formed
+//! and in time.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};
@@ -42,7 +43,8 @@ fuzz_target!(|text: &[u8]| {
     }
 });
 
-/// The time and the secret that a delivery was signed with, or what may be said against it.
+/// Returns the time and the secret with which a delivery was signed, or the possible reasons for a
+/// rejection.
 fn expected(delivery: &Delivery) -> Result<(Timestamp, usize), Vec<VerifyErrorKind>> {
     use VerifyErrorKind::*;
 

@@ -1,4 +1,5 @@
-//! Any event name and patterns, one a line: they are read, matched and routed by as documented, in any order.
+//! Any event name and patterns, one per line: they are parsed, matched and routed as documented, in
+//! any order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,8 @@
-//! A record for a type of each kind, in one of a few envelopes: the event holds what `serde_json` reads from the record without the
-//! members that the event reports.
+//! A record for a type of each kind, in one of a few envelopes: the event contains what
+//! `serde_json` reads from the record without the reported members.
 //!
-//! An input is a character for the type, one for the envelope, and the record's text. `0` is the first of each, then come `1`, `2`
-//! and so on in the order of ASCII.
+//! An input is a character for the type, one for the envelope, and the record's text. `0` is the
+//! first of each, then come `1`, `2` and so on in the order of ASCII.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

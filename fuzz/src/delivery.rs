@@ -1,7 +1,8 @@
 //! A delivery as text: header lines `name:value`, an empty line, the body.
 //!
-//! A fuzzer cannot guess a signature. So four characters in a header's value stand for the genuine one, as in the seeds: `@` in
-//! lower-case hexadecimal, `^` in upper case, `~` in base64, and `&` for the previous secret's in lower case.
+//! A fuzzer cannot guess a signature. So four characters in a header's value stand for the genuine
+//! one, as in the seeds: `@` in lower-case hexadecimal, `^` in upper case, `~` in base64, and `&`
+//! for the previous secret's in lower case.
 
 use crate::{NOW, SECRETS, hex, mac};
 

@@ -1,6 +1,8 @@
-//! A second reader of JSON, for texts that serde_json has found valid: it knows where values begin and end, and nothing else.
+//! A second reader of JSON, for texts that serde_json accepts. It only finds where values begin and
+//! end.
 
-/// The members of an object, each with its name as it is written, quotes included. Empty for any other value.
+/// The members of an object, each with its name as it is written, quotes included. Empty for any
+/// other value.
 pub fn members(text: &str) -> Vec<(&str, &str)> {
     let mut members = Vec::new();
     let Some(mut rest) = skip_blanks(text).strip_prefix('{') else { return members };

@@ -1,4 +1,5 @@
-//! What the fuzz targets share: deliveries as text, and second opinions that use none of the crate's code.
+//! Shared code of the fuzz targets: deliveries as text, and second implementations that use none of
+//! the crate's code.
 
 pub mod delivery;
 pub mod json;
@@ -12,10 +13,10 @@ use twenty_webhook::verify::{FixedClock, Secret, Signer, Timestamp, Verified, Ve
 /// The secrets of a rotation, the current one first.
 pub const SECRETS: [&str; 2] = ["5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f", "0f4e8b6a3d2c1957e8a0b4c6d2f19375"];
 
-/// When it is.
+/// The current time.
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
 
-/// Takes what either secret signed, at [`NOW`].
+/// Accepts what either secret signed, at [`NOW`].
 pub fn builder() -> VerifierBuilder {
     SECRETS
         .into_iter()

@@ -1,6 +1,6 @@
 //! Event patterns, from their documentation.
 
-/// What a valid pattern says.
+/// A valid pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pattern<'a> {
     metadata: bool,
@@ -22,7 +22,8 @@ impl<'a> Pattern<'a> {
         pattern.filter(|pattern| is_object(pattern.object) && is_action(pattern.action))
     }
 
-    /// How exactly it matches an event: 0 for its name, more for less. `None` when it does not.
+    /// Returns how specifically it matches an event: 0 for its whole name, higher numbers for less
+    /// specific patterns, `None` if it does not match.
     pub fn rank(self, event: &str) -> Option<usize> {
         let (before, action) = event.rsplit_once('.')?;
         let kind = before.strip_prefix("metadata.");

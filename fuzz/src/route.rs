@@ -1,4 +1,4 @@
-//! Event routers whose handlers answer with their number.
+//! Event routers whose handlers return their numbers.
 
 use std::{
     convert::Infallible,
@@ -33,7 +33,7 @@ impl Router {
 
     const FALLBACK: u16 = 500;
 
-    /// Which pattern's handler was called; `None` for the rest's.
+    /// Returns which pattern's handler was called, or `None` for the fallback.
     pub fn route(&self, verified: Verified) -> Option<usize> {
         let mut request = Request::new(());
         request.extensions_mut().insert(verified);

@@ -62,8 +62,8 @@
 //!     signal.await;
 //! #   #[cfg(target_os = "linux")]
 //!     let _ = shutdown(&socket, Shutdown::Read); // Linux refuses new connections
-//!     handle.pause().await; // actix-web does not try to accept any
-//!     rt::time::sleep(Duration::from_secs(1)).await; // connections that were accepted send their request
+//!     handle.pause().await; // actix-web stops accepting
+//!     rt::time::sleep(Duration::from_secs(1)).await; // accepted connections send their requests
 //!     let drained = receiver.drain(Duration::from_secs(10)).await;
 //!     handle.stop(true).await;
 //! #   let _ = drained;
@@ -72,12 +72,15 @@
 //! # }
 //! ```
 //!
-//! - A request on a connection that the server is closing is lost, and neither Twenty nor a proxy repeats it. So no connection is kept
-//!   alive, and one that was just accepted has a second for its request.
-//! - `pause` alone leaves the socket open: the system goes on to take connections, and resets them when the server stops. A load
-//!   balancer tries its next server only if a connection is refused. Leave `shutdown` out for a socket that systemd holds.
+//! - A request on a connection that the server closes is lost, because neither Twenty nor a proxy
+//!   retries. So the server keeps no connection alive, and gives new connections a second to send
+//!   their request.
+//! - `pause` alone leaves the socket open: the kernel keeps accepting connections, and resets them
+//!   when the server stops. A load balancer tries the next server only if a connection is refused.
+//!   Do not call `shutdown` on a socket that systemd holds.
 //!
-//! The example `actix_receiver` also accepts the connections that wait when the signal arrives.
+//! The example `actix_receiver` also accepts the connections that are waiting when the signal
+//! arrives.
 //!
 //! # actix-web itself
 //!

@@ -133,7 +133,7 @@ pub enum Action {
     Updated,
     /// It was put into the trash (soft delete).
     Deleted,
-    /// It was removed for good. The record is what it was before.
+    /// It was removed permanently. The record has its last state.
     Destroyed,
     /// It was taken out of the trash.
     Restored,

@@ -70,7 +70,7 @@ impl EventPattern {
         self.is_all() || self.scope == scope && fits(&self.object, object) && fits(&self.action, action)
     }
 
-    /// Returns whether the pattern has no certain action, or one that some version of Twenty sends.
+    /// Returns whether the action is `*`, or one that some version of Twenty sends.
     #[cfg(all(feature = "tracing", feature = "receiver"))]
     pub(super) fn has_known_action(&self) -> bool {
         let known: &[&str] = match self.scope {

@@ -161,9 +161,9 @@ impl<T> WebhookEvent<T> {
                 && self.raw_record().is_none_or(|record| record.get(relation).is_none())
     }
 
-    /// Returns whether a record was restored from the trash, even if the event's name says the
-    /// opposite: some versions, such as those of October 2025 and January 2026, send a restoration
-    /// as `deleted`, with a record in which `deletedAt` is `null`.
+    /// Returns whether a record was restored from the trash, even if the event is called `deleted`.
+    /// Some versions, such as those of October 2025 and January 2026, send a restoration as
+    /// `deleted`, with a record in which `deletedAt` is `null`.
     ///
     /// The fields of such a record depend on the selection of the client that made the change, so
     /// this has limits:

@@ -227,7 +227,7 @@ pub(crate) enum Which {
     SomeAfter(u64),
 }
 
-/// What was done to dead letters.
+/// The result of a step of [`Store::redrive`] or [`Store::purge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) count: u64,

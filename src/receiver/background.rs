@@ -153,8 +153,8 @@ impl Receiver {
     ///   whole pattern.
     ///
     /// A request on a connection that the server closes is lost, and neither Twenty nor a proxy
-    /// repeats it. To avoid that, answer each request with `Connection: close`, and wait for a
-    /// second between the end of accepting and the end of the connections. The examples do this.
+    /// repeats it. To avoid that, answer each request with `Connection: close`, and close
+    /// connections a second after you stop accepting new ones. The examples do this.
     ///
     /// ```no_run
     /// use std::{future::IntoFuture, time::Duration};
@@ -204,7 +204,7 @@ impl Receiver {
                 one_ended.await;
             }
         };
-        // The result does not matter, because the count below shows what is left.
+        // The result does not matter, because the count below shows how many are left.
         let _ = timeout(limit, idle).await;
         Drained { abandoned: background.total() }
     }

@@ -114,15 +114,16 @@ impl Receiver {
     /// status, duplicates are answered with 200 and not handled again, for a day. If it responds
     /// with another status, fails, panics or is cancelled, the next duplicate is handled. A
     /// duplicate that arrives while the handler runs waits for the outcome, because Twenty may
-    /// never send another one. A second one that arrives meanwhile is answered with 409.
+    /// never send another one. A second duplicate that arrives meanwhile is answered with 409.
     ///
     /// The path is not signed, so a captured delivery can be sent to another route behind the same
-    /// middleware. That route does not handle a delivery that was handled, and it neither handles
-    /// nor completes one that its first route failed to handle. Such a duplicate is answered with
-    /// 409 for as long as duplicates verify; the first route may handle it again. A route is a
-    /// method and a path. A route that answers 404 or 405 has not handled the delivery and does not
-    /// keep it from others. Each receiver tracks routes by itself: receivers that share a store
-    /// agree on what was handled and what is running, not on which route failed.
+    /// middleware. The other route does not handle a delivery that was handled, and it neither
+    /// handles nor completes a delivery that failed at its first route. Such a duplicate is
+    /// answered with 409 for as long as duplicates verify; the first route may handle it again. A
+    /// route is a method and a path. A route that answers 404 or 405 has not handled the delivery
+    /// and does not keep it from others. Each receiver tracks routes by itself: receivers that
+    /// share a store agree on handled and running deliveries, but not on the routes at which
+    /// deliveries failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));
         self

@@ -93,10 +93,11 @@ impl Receiver {
     /// deadline](Self::body_deadline). It may query a database, and its result may change, so
     /// secrets can change while the program runs.
     ///
-    /// `None` means an unknown tenant. The response is 401, as for a wrong signature, after the
-    /// same work as with one secret, so tenants cannot be enumerated. (A wrong signature for a
-    /// tenant with several secrets takes longer, so an attacker who measures can detect a
-    /// rotation.) An error, a panic or a timeout is answered with 503.
+    /// `None` means an unknown tenant. An error, a panic or a timeout is answered with 503. An
+    /// unknown tenant is answered with 401 after the same work as a wrong signature for a tenant
+    /// with one secret, so an attacker cannot enumerate tenants. A wrong signature for a tenant
+    /// with several secrets takes longer, so an attacker who measures the time can detect a
+    /// rotation.
     ///
     /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in
     /// deduplication.

@@ -29,7 +29,7 @@
 //! # When a delivery does not verify
 //!
 //! [`VerifyErrorKind`] says what was wrong. [`Verifier::diagnose`] takes the headers and the body
-//! of such a delivery and explains why, and what to do: for example, the secret ends with a
+//! of such a delivery, and explains the cause and what to do. For example, the secret ends with a
 //! newline, the body was parsed and serialized again, or a proxy renames headers.
 
 mod age;

@@ -1,4 +1,5 @@
-//! The claim stores: `RedisStore` beside a bare client, and `MemoryStore` the more it remembers.
+//! The claim stores: `RedisStore` compared with a bare client, and `MemoryStore` with increasing
+//! numbers of entries.
 
 use std::hint::black_box;
 use std::sync::Arc;

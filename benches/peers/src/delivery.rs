@@ -1,4 +1,4 @@
-//! Deliveries as Twenty sends them, and the same bodies as senders of other schemes do.
+//! Deliveries as Twenty sends them, and the same bodies signed in other schemes.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,7 +19,8 @@ pub fn recorded(name: &str) -> Bytes {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// A note of about 200 kB as Twenty's editor makes them: blocks as JSON in a JSON text, and the same as Markdown.
+/// A note of about 200 kB as Twenty's editor makes them: blocks as JSON in a JSON text, and the
+/// same as Markdown.
 pub fn long_note() -> Bytes {
     const TEXT: &str = "The engine weaves algebraic patterns, just as the Jacquard loom weaves flowers and leaves.";
     let block = json!({
@@ -47,7 +48,8 @@ pub fn twenty(secret: &str, body: &[u8]) -> Vec<(String, String)> {
     Signer::new(secret).expect("a secret").sign(body).pairs()
 }
 
-/// The headers of a [Standard Webhooks](https://www.standardwebhooks.com) delivery, whose names begin with `prefix`.
+/// The headers of a [Standard Webhooks](https://www.standardwebhooks.com) delivery, whose names
+/// begin with `prefix`.
 pub fn standard(prefix: &str, secret: &str, body: &[u8]) -> Vec<(String, String)> {
     let now = unix_seconds();
     let webhook = Webhook::from_bytes(secret.into()).expect("a secret");

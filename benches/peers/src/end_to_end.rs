@@ -69,7 +69,7 @@ fn is_standard(route: &str) -> bool {
     route.ends_with("standardwebhooks")
 }
 
-/// A route that verifies takes its own genuine delivery and refuses a stranger's.
+/// Checks that a route that verifies accepts a genuine delivery and rejects a forged one.
 fn must_refuse_forgeries(route: &str, server: &Server) {
     let scheme = if is_standard(route) { by_standard } else { by_twenty };
     // not among those that are counted
@@ -98,7 +98,8 @@ fn figures_of(run: &Run) -> Value {
     })
 }
 
-/// The same routes with wrk, a sender that others wrote, beside this one. Repeats deliveries, so nothing that deduplicates.
+/// Measures the same routes with wrk, an independent sender. It repeats deliveries, so routes that
+/// deduplicate are left out.
 fn cross_check() -> Value {
     const CONNECTIONS: usize = 32;
     let directory = std::env::temp_dir().join(format!("twenty-webhook-wrk-{}", std::process::id()));

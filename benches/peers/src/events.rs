@@ -1,4 +1,4 @@
-//! Verified, typed events beside what an unverified `serde_json::Value` costs.
+//! Verified, typed events, compared with an unverified `serde_json::Value`.
 
 #[path = "../../support/deliveries.rs"]
 mod deliveries;
@@ -48,7 +48,7 @@ struct Author {
     name: Option<String>,
 }
 
-/// The envelope as one would write it by hand.
+/// A handwritten envelope.
 #[expect(dead_code, reason = "reading is what is measured")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

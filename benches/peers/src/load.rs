@@ -1,4 +1,5 @@
-//! A sender: requests made beforehand, over connections that are kept alive, each with one request at a time.
+//! A sender of prepared requests, over connections that are kept alive, with one request at a time
+//! on each.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -60,7 +61,7 @@ impl Requests {
     }
 }
 
-/// What sending came to.
+/// The result of sending.
 pub struct Run {
     pub elapsed: Duration,
     pub server_cpu: Duration,
@@ -81,7 +82,8 @@ struct Connection {
     answer: Vec<u8>,
 }
 
-/// Sends all requests over `connections` and expects 200 for each. The first tenth warms up and does not count.
+/// Sends all requests over `connections` and expects 200 for each. The first tenth warms up and
+/// does not count.
 pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
     let mut poll = Poll::new().expect("a selector");
     let mut open: Vec<_> = (0..connections).map(|index| connect(&poll, requests.get(index), server, index)).collect();
@@ -127,8 +129,8 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
     }
 }
 
-/// Connects, and waits for the answer to a first request: with more connections at once than the server's queue holds, some would
-/// be dropped and only come back after a second.
+/// Connects, and waits for the answer to a first request. If more connections are opened at once
+/// than fit into the server's queue, some are dropped and retried only after a second.
 fn connect(poll: &Poll, first: &[u8], server: &Server, index: usize) -> Connection {
     let mut stream = std::net::TcpStream::connect(server.address).expect("connected");
     stream.set_nodelay(true).expect("a socket");

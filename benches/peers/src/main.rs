@@ -1,4 +1,4 @@
-//! twenty-webhook beside its peers: see `BENCHMARKS.md` for what is measured and how.
+//! Compares twenty-webhook with its peers. `BENCHMARKS.md` explains what is measured, and how.
 //!
 //! `peers GROUP` measures one group and prints the figures of each round as JSON.
 

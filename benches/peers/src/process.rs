@@ -1,4 +1,4 @@
-//! Processes: each on a core of its own, what they cost, and their end.
+//! Processes, each on its own core, with their cost and their end.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -136,7 +136,8 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// How many keys it holds, without those that have run out: `DBSIZE` counts them until they are met.
+    /// Returns the number of keys, without expired ones, which `DBSIZE` counts until Redis removes
+    /// them.
     pub fn keys(&self) -> u64 {
         let client = redis::Client::open(self.url()).expect("an address");
         let mut connection = client.get_connection().expect("connected");

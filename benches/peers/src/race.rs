@@ -1,4 +1,5 @@
-//! Contenders side by side: each runs for a slice of every round, so that noise hits all alike.
+//! Compares contenders: each runs for a slice of every round, so that noise affects all in the same
+//! way.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

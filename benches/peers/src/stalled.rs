@@ -1,4 +1,5 @@
-//! Memory that strangers can hold: connections that each declare 2 MiB, send 16 KiB, and say no more.
+//! Memory that unauthenticated clients can occupy: connections that each declare 2 MiB, send 16
+//! KiB, and stall.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! `Verifier::verify` beside the libraries that one would use instead.
+//! Compares `Verifier::verify` with the libraries that you could use instead.
 
 use std::{
     cell::RefCell,
@@ -40,7 +40,8 @@ pub fn run() -> Value {
     Value::Array(cases)
 }
 
-/// Each contender takes its own genuine delivery, and neither another body nor another signer's.
+/// Checks that each contender accepts a genuine delivery, and rejects another body and another
+/// signer.
 fn must_refuse_forgeries(secrets: &[String], body: &Bytes) {
     let mut changed = body.to_vec();
     let middle = changed.len() / 2;
@@ -123,7 +124,8 @@ fn twenty_webhook<'a>(secrets: &[String], headers: HeaderMap, body: Bytes) -> Ve
     Box::new(move || verifier.verify(&headers, body.clone()).is_ok())
 }
 
-/// Timestamp, body and decoded signature at hand: no headers to look through, no clock to ask.
+/// A contender that gets timestamp, body and decoded signature, so it neither searches headers nor
+/// reads a clock.
 fn bare<'a>(matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a, signed: &Signed, body: &Bytes) -> Verify<'a> {
     let Signed { timestamp, signature, .. } = signed;
     let (timestamp, signature, body) = (timestamp.clone(), signature.clone(), body.clone());
@@ -133,7 +135,7 @@ fn bare<'a>(matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a, signed: &Sig
     })
 }
 
-/// The least that a request takes: the two headers looked up, the age checked, the body kept.
+/// The minimum for a request: look up the two headers, check the age, keep the body.
 fn from_request<'a>(
     matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a,
     headers: HeaderMap,
@@ -196,7 +198,8 @@ fn with_aws_lc_rs(secrets: &[String]) -> impl Fn(&[u8], &[u8], &[u8; 32]) -> boo
     }
 }
 
-/// With a context a key that is used again and again: making one, and looking the digest up, would take several times as long.
+/// Reuses one context per key, because creating a context and looking up the digest takes several
+/// times as long.
 fn with_openssl(secrets: &[String]) -> impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + use<> {
     let digest = Md::fetch(None, "SHA256", None).expect("a digest");
     let keyed = |secret: &String| {

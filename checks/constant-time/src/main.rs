@@ -1,8 +1,9 @@
-//! Whether the time that a refusal takes tells how much of a signature was right.
+//! Checks whether the time of a rejection reveals how much of a signature was right.
 //!
-//! Two classes of forgeries, after dudect: the left ones wrong from the first byte on, the right ones from a later one. Body and
-//! signature are new for each, so that no class is a text which the processor has seen before. Prints Welch's t for the two
-//! distributions of times; above 5, they differ.
+//! It follows dudect, with two classes of forgeries: the left ones are wrong from the first byte
+//! on, the right ones from a later byte on. Body and signature are new for each, so that the
+//! processor has seen no class's text before. It prints Welch's t for the two distributions of
+//! times; above 5, they differ.
 
 use std::hint::black_box;
 
@@ -22,7 +23,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
 /// A forgery: its headers, and its body.
 type Forgery = ([(&'static str, String); 2], Vec<u8>);
 
-/// A signature that is right in so many bytes, and wrong in the next.
+/// Returns a forgery whose signature has `right` right bytes and is wrong in the next.
 fn forge(signer: &Signer, right: usize, rng: &mut BenchRng) -> Forgery {
     let mut body = vec![0; 64];
     rng.fill_bytes(&mut body);
@@ -39,8 +40,8 @@ fn forge(signer: &Signer, right: usize, rng: &mut BenchRng) -> Forgery {
     (headers, body)
 }
 
-/// Times `verify` on forgeries of both classes, mixed. They are made in batches, so that the making of one, which the class has
-/// an influence on, is not just before its timing.
+/// Times `verify` on forgeries of both classes, mixed. They are created in batches, because
+/// creating one depends on its class and must not happen just before its measurement.
 fn compare(
     runner: &mut CtRunner,
     rng: &mut BenchRng,

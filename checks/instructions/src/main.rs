@@ -1,6 +1,6 @@
-//! How many instructions the hot paths take, as valgrind counts them, beside a budget for each. A
-//! count does not depend on what else the machine does. Valgrind's processor has no SHA
-//! extensions: what hashes takes several times what it takes elsewhere.
+//! Counts the instructions of the hot paths with valgrind, and compares them with budgets. The load
+//! of the machine does not matter. Valgrind's processor has no SHA extensions, so hashing takes
+//! several times as many instructions as elsewhere.
 //!
 //! ```sh
 //! cargo run --release --manifest-path checks/instructions/Cargo.toml             # fails when one has grown by more than 3 %
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Counts depend on the compiler, on valgrind and on the processor's vector instructions, so each
-//! combination has budgets of its own. One without budgets fails nothing.
+//! combination has its own budgets. A combination without budgets cannot fail.
 
 #[path = "../../../benches/support/mod.rs"]
 #[allow(dead_code, reason = "benchmarks use the rest")]
@@ -79,7 +79,7 @@ fn compare(blesses: bool) -> ExitCode {
     let mut counts = Map::new();
     let mut has_grown = false;
     for path in PATHS {
-        // What is done once is in both.
+        // The difference excludes what runs only once.
         let count = (count(path, 60) - count(path, 10)) / 50;
         let budget = of_this.as_ref().and_then(|budgets| budgets.get(path)?.as_u64());
         let growth = budget.map(|budget| (count as f64 / budget as f64 - 1.0) * 100.0);
@@ -111,7 +111,7 @@ fn environment() -> String {
     format!("{}, {}, {} {}", version("rustc"), version("valgrind"), env::consts::ARCH, vectors.unwrap_or("no avx2"))
 }
 
-/// The instructions of [`hot_path`] when a path runs so many times.
+/// Returns the instructions of [`hot_path`] when a path runs `times` times.
 fn count(path: &str, times: u64) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*hot_path*"]);
@@ -122,7 +122,7 @@ fn count(path: &str, times: u64) -> u64 {
     counted.1.trim().parse().unwrap()
 }
 
-/// What is counted, and nothing else.
+/// The counted code, and nothing else.
 #[inline(never)]
 fn hot_path(run: &mut dyn FnMut()) {
     run();

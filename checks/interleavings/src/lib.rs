@@ -1,7 +1,8 @@
-//! The crate's module `deduplicate`, compiled from its very source, on loom's lock and on a clock that tests move.
+//! The crate's module `deduplicate`, compiled from its own source, with loom's lock and a clock
+//! that tests move.
 //!
-//! It names its lock and its clock by `std::…`, so here `std` is this crate: the standard library but for those two. The source
-//! needs to know nothing of it.
+//! The source imports its lock and its clock from `std::…`, so here `std` is this crate, which
+//! re-exports the standard library except for those two. The source does not have to know about it.
 
 extern crate self as std;
 extern crate std as real;

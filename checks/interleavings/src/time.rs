@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved. Each run of a model has its own.
+//! A clock that shows a fixed time until it is moved. Each run of a model has its own.
 
 use loom::sync::atomic::{AtomicU64, Ordering::AcqRel};
 pub use real::time::Duration;
@@ -20,7 +20,8 @@ impl Instant {
     }
 }
 
-/// Moves the clock, and tells what it showed. Also reads it: a plain load may see an old value, which no clock shows.
+/// Moves the clock, and returns the earlier time. It also serves to read the clock, because a plain
+/// load may see an old value.
 pub fn advance(nanoseconds: u64) -> u64 {
     NANOSECONDS.fetch_add(nanoseconds, AcqRel)
 }

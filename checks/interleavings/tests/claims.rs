@@ -1,5 +1,5 @@
-//! Every order in which a few threads can claim, renew, complete and release one key, and the clock move, gives answers that
-//! one thread alone could have got, in some order of the same calls.
+//! In every order in which a few threads can claim, renew, complete and release one key, and move
+//! the clock, the answers are those that a single thread could get in some order of the same calls.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use twenty_webhook_interleavings::{
 const LEASE: Duration = Duration::from_millis(10);
 const TTL: Duration = Duration::from_millis(100);
 
-/// What a thread does next. One that was not given the claim, or has lost it, does nothing with it.
+/// The next step of a thread. A thread without the claim skips steps that require it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Claim,
@@ -48,7 +48,7 @@ struct Call {
     answer: Answer,
 }
 
-/// The state of the key, as the docs of `ClaimStore` have it.
+/// The state of the key, as in the documentation of `ClaimStore`.
 #[derive(Clone, Copy, Default)]
 struct Model {
     now: Duration,
@@ -96,7 +96,8 @@ impl Model {
     }
 }
 
-/// Whether the calls can have happened one after the other, each between its begin and its end.
+/// Returns whether the calls can have happened one after the other, each between its begin and its
+/// end.
 fn is_explained(calls: &[Call], model: Model) -> bool {
     let Some(first_end) = calls.iter().map(|call| call.end).min() else { return true };
     (0..calls.len()).any(|next| {
@@ -117,7 +118,7 @@ fn now<T>(mut future: StoreFuture<'_, T>) -> T {
     }
 }
 
-/// Runs the threads in every order and checks all answers. How many orders there were.
+/// Runs the threads in every order and checks all answers. Returns the number of orders.
 fn check<S: ClaimStore>(new: fn() -> S, threads: &'static [&'static [Step]]) -> usize {
     let orders = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&orders);
@@ -174,7 +175,7 @@ fn memory() -> MemoryStore {
     MemoryStore::new(4)
 }
 
-/// Looks in one lock and files in the next: what a store must not do.
+/// A wrong store, which reads under one lock and writes under the next.
 #[derive(Debug)]
 struct Hasty(loom::sync::Mutex<bool>);
 
@@ -210,14 +211,15 @@ use Step::{Claim as CLAIM, Complete as COMPLETE, Release as RELEASE, Renew as RE
 
 const UNTIL_LOST: Step = Wait(LEASE);
 
-/// (1) Of many who claim, one is given the claim; what it completed stays completed.
+/// (1) Of many callers that claim, one gets the claim; a completed key stays completed.
 #[test]
 fn one_of_three_handles() {
     let orders = check(memory, &[&[CLAIM, COMPLETE], &[CLAIM, COMPLETE], &[CLAIM, CLAIM]]);
     println!("{orders} orders");
 }
 
-/// (2) Leases run out while they are renewed and completed: who lost one can do nothing to the claim of another.
+/// (2) Leases expire while they are renewed and completed: a caller that lost its lease cannot
+/// affect another claim.
 #[test]
 fn leases_run_out() {
     let orders = check(memory, &[&[CLAIM, RENEW, COMPLETE], &[CLAIM, RENEW, COMPLETE], &[UNTIL_LOST]]);
@@ -231,21 +233,21 @@ fn releases() {
     println!("{orders} orders");
 }
 
-/// (4) What was completed is forgotten after its time to live, and no earlier.
+/// (4) A completed key is forgotten after its time to live, and no earlier.
 #[test]
 fn what_is_completed_stays() {
     let orders = check(memory, &[&[CLAIM, COMPLETE], &[UNTIL_LOST, Wait(TTL)], &[CLAIM, CLAIM]]);
     println!("{orders} orders");
 }
 
-/// The check itself sees a store that can give one claim to two.
+/// Control: the check detects a store that can give one claim to two callers.
 #[test]
 #[should_panic(expected = "no order of the calls explains")]
 fn a_race_is_seen() {
     check(hasty, &[&[CLAIM], &[CLAIM]]);
 }
 
-/// And one whose leases never run out, in one thread.
+/// Control: it detects a store whose leases never expire, in one thread.
 #[test]
 #[should_panic(expected = "no order of the calls explains")]
 fn an_endless_lease_is_seen() {

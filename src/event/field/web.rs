@@ -7,10 +7,10 @@ use super::Id;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Links {
-    /// What the first link is called; may be empty.
+    /// The label of the first link; may be empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_link_label: Option<String>,
-    /// Where it leads; may be empty.
+    /// The URL of the first link; may be empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_link_url: Option<String>,
     /// The other links.
@@ -22,10 +22,10 @@ pub struct Links {
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Link {
-    /// What it is called; may be empty.
+    /// Its label; may be empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Where it leads.
+    /// Its URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -38,10 +38,10 @@ pub struct FileRef {
     /// The file's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_id: Option<Id>,
-    /// The name that people see.
+    /// The file's name, for display.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// With the dot: `.pdf`.
+    /// The file's extension, with the dot: `.pdf`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! Twenty's standard objects: people and companies, and what is written about them. Fields and
-//! types: the workspace entities of Twenty's server, early 2025 to autumn 2026.
+//! Twenty's standard objects: people, companies, opportunities, notes, tasks and others. Fields and
+//! types come from the workspace entities of Twenty's server, early 2025 to autumn 2026.
 
 use super::standard::{non_empty, standard_object};
 use crate::event::{
@@ -110,7 +110,7 @@ standard_object! {
     Opportunity = "opportunity" {
         /// Name.
         name: String,
-        /// What it is worth.
+        /// Its value.
         amount: Currency,
         /// When it is expected to close.
         #[serde(serialize_with = "write_time")]

@@ -1,4 +1,4 @@
-//! The verification that one finds in handlers again and again.
+//! Verification as in typical handwritten handlers.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
