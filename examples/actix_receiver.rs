@@ -1,4 +1,5 @@
-//! Receives Twenty's webhooks with actix-web: each event once, acknowledged in time, a line for each.
+//! Receives Twenty's webhooks with actix-web: each event once, acknowledged in time, a line for
+//! each.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_receiver
 

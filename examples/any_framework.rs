@@ -1,4 +1,5 @@
-//! Verifies deliveries without any of the adapters: headers and bytes by hand, in whatever server you have.
+//! Verifies deliveries without any of the adapters: headers and bytes by hand, in whatever server
+//! you have.
 //!
 //!     cargo run --example any_framework
 
@@ -13,8 +14,9 @@ enum Refused {
     NotAnEvent(EventError),
 }
 
-/// What a handler does: verify the raw body first, then read the event from what was verified. `chunks` is the body as it arrives; with
-/// the whole of it at hand, `verifier.verify(headers, body)` does the same in one call.
+/// What a handler does: verify the raw body first, then read the event from what was verified.
+/// `chunks` is the body as it arrives; with the whole of it at hand, `verifier.verify(headers,
+/// body)` does the same in one call.
 fn receive(
     verifier: &Verifier,
     headers: &[(String, String)],

@@ -1,11 +1,13 @@
-//! A receiver in axum that strangers who send slowly cannot use up. The crate gives each *body* a deadline; how long the *head* of a
-//! request may take, and how many connections there are at once, is for the server beneath. `axum::serve` bounds neither, so this serves
-//! with hyper instead. Not needed behind a proxy that takes in whole requests before it passes them on.
+//! A receiver in axum that strangers who send slowly cannot use up. The crate gives each *body* a
+//! deadline; how long the *head* of a request may take, and how many connections there are at once,
+//! is for the server beneath. `axum::serve` bounds neither, so this serves with hyper instead. Not
+//! needed behind a proxy that takes in whole requests before it passes them on.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret
 //!     cargo run --features axum --example header_deadline
 //!
-//! actix-web has both: `HttpServer::client_request_timeout`, 5 seconds unless set, and `max_connections`, 25,000 a worker.
+//! actix-web has both: `HttpServer::client_request_timeout`, 5 seconds unless set, and
+//! `max_connections`, 25,000 a worker.
 
 mod common;
 
@@ -33,14 +35,16 @@ async fn on_event(event: WebhookEvent) {
     common::print(&event);
 }
 
-/// Serves until `shutdown`. A connection is closed when the head of its request is not there in time, and after its response.
+/// Serves until `shutdown`. A connection is closed when the head of its request is not there in
+/// time, and after its response.
 async fn serve(
     listener: TcpListener,
     app: Router,
     head_within: Duration,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // HTTP/1 only, as Twenty speaks. `hyper_util::server::conn::auto` would wait for the first bytes without a deadline.
+    // HTTP/1 only, as Twenty speaks. `hyper_util::server::conn::auto` would wait for the first
+    // bytes without a deadline.
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_within).keep_alive(false);
     let places = Arc::new(Semaphore::new(CONNECTIONS));

@@ -3,9 +3,10 @@
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,redb --example inbox_receiver
 //!
-//! `INBOX` names the file (`twenty-inbox.redb`), or with the feature `postgres` a `postgres://` URL.
-//! To see what the inbox does, let the handler fail: `FAIL=2` fails the first two attempts of each
-//! event, `FAIL_ALWAYS=person.created` fails these events for good, `HANDLER_MS=500` takes longer.
+//! `INBOX` names the file (`twenty-inbox.redb`), or with the feature `postgres` a `postgres://`
+//! URL. To see what the inbox does, let the handler fail: `FAIL=2` fails the first two attempts of
+//! each event, `FAIL_ALWAYS=person.created` fails these events for good, `HANDLER_MS=500` takes
+//! longer.
 
 mod common;
 #[path = "common/inbox.rs"]

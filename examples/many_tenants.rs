@@ -1,11 +1,12 @@
-//! Receives the webhooks of many tenants, each at an address of its own and with secrets of its own, which can be changed
-//! while it runs.
+//! Receives the webhooks of many tenants, each at an address of its own and with secrets of its
+//! own, which can be changed while it runs.
 //!
 //!     echo 'acme its-secret' >tenants && echo 'globex another-secret' >>tenants
 //!     TENANTS_FILE=tenants cargo run --features axum --example many_tenants
 //!
-//! To rotate a tenant's secret, put the new one in front of the old one, `acme new-secret its-secret`, and send SIGHUP; Twenty signs
-//! for a while with the old one what it has already queued. Your tenants may as well be in a database: `keys_of` may wait.
+//! To rotate a tenant's secret, put the new one in front of the old one, `acme new-secret
+//! its-secret`, and send SIGHUP; Twenty signs for a while with the old one what it has already
+//! queued. Your tenants may as well be in a database: `keys_of` may wait.
 
 mod common;
 
@@ -111,7 +112,8 @@ async fn main() -> Result<(), BoxError> {
     // Before anything is served: the signal ends a program that does not listen to it.
     #[cfg(unix)]
     read_again_on_hangup(tenants.clone())?;
-    // Copies are told by the tenant's keys and the body, so that what one tenant sends does not count as sent by another.
+    // Copies are told by the tenant's keys and the body, so that what one tenant sends does not
+    // count as sent by another.
     let receiver = Receiver::for_tenants(Verifier::builder(), move |request| tenants.clone().keys_of(request))?
         .deduplicate(MemoryStore::new(100_000))
         .acknowledge_within(Duration::from_millis(250));

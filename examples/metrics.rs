@@ -3,8 +3,9 @@
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,metrics --example metrics
 //!     curl http://127.0.0.1:3000/metrics
 //!
-//! Any exporter of the `metrics` crate will do; this is `metrics-exporter-prometheus`, of which `default-features = false` leaves no
-//! server of its own. In production, let nobody but Prometheus reach `/metrics`.
+//! Any exporter of the `metrics` crate will do; this is `metrics-exporter-prometheus`, of which
+//! `default-features = false` leaves no server of its own. In production, let nobody but Prometheus
+//! reach `/metrics`.
 
 mod common;
 

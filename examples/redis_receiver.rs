@@ -1,5 +1,6 @@
-//! Receives Twenty's webhooks in several processes behind a load balancer. What one of them handled, the others do not
-//! handle again: they share a Redis. While it is down they go on, each remembering for itself.
+//! Receives Twenty's webhooks in several processes behind a load balancer. What one of them
+//! handled, the others do not handle again: they share a Redis. While it is down they go on, each
+//! remembering for itself.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret REDIS_URL=redis://127.0.0.1:6379
 //!     LISTEN_ADDR=127.0.0.1:3000 cargo run --features axum,redis --example redis_receiver

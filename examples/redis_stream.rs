@@ -1,17 +1,22 @@
-//! Hands events over to workers by way of a Redis Stream: answers when Redis has the event on disk, works on it later.
+//! Hands events over to workers by way of a Redis Stream: answers when Redis has the event on disk,
+//! works on it later.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret REDIS_URL=redis://127.0.0.1:6379
 //!     cargo run --features axum,redis --example redis_stream -- receive
 //!     cargo run --features axum,redis --example redis_stream -- work worker-1
 //!     cargo run --features axum,redis --example redis_stream -- work worker-2
 //!
-//! It speaks to Redis with the `redis` crate, features `connection-manager`, `streams` and `tokio-comp`.
+//! It speaks to Redis with the `redis` crate, features `connection-manager`, `streams` and
+//! `tokio-comp`.
 //!
-//! Twenty does not send a rejected delivery again, so Redis must neither be down nor forget: run it with `maxmemory-policy noeviction`
-//! and a replica, and with `appendonly yes` and `appendfsync always`, without which the receiver does not start. Redis then answers
-//! when an event is on disk; with `appendfsync everysec`, a power cut takes the events of the last second. From Redis 7.2 on, the
-//! receiver also asks for each event whether it is on disk (`WAITAOF`), so that a change of the settings is noticed. Each event is worked on **at least once**: again if a worker dies after the work and before it said so. An
-//! event that nobody manages to work on is moved to the stream `twenty:gave-up`, so that it is neither lost nor in the way.
+//! Twenty does not send a rejected delivery again, so Redis must neither be down nor forget: run it
+//! with `maxmemory-policy noeviction` and a replica, and with `appendonly yes` and `appendfsync
+//! always`, without which the receiver does not start. Redis then answers when an event is on disk;
+//! with `appendfsync everysec`, a power cut takes the events of the last second. From Redis 7.2 on,
+//! the receiver also asks for each event whether it is on disk (`WAITAOF`), so that a change of the
+//! settings is noticed. Each event is worked on **at least once**: again if a worker dies after the
+//! work and before it said so. An event that nobody manages to work on is moved to the stream
+//! `twenty:gave-up`, so that it is neither lost nor in the way.
 
 mod common;
 
@@ -138,8 +143,8 @@ impl Queue {
     }
 }
 
-/// Puts the body into the stream, and the headers that sign it: with them the worker verifies it once more. The name and the
-/// keys' id are for who looks into the stream.
+/// Puts the body into the stream, and the headers that sign it: with them the worker verifies it
+/// once more. The name and the keys' id are for who looks into the stream.
 async fn enqueue(State(mut queue): State<Queue>, headers: HeaderMap, event: WebhookEvent) -> StatusCode {
     let mut fields: Vec<(&str, &[u8])> = vec![
         ("event", event.name.as_str().as_bytes()),
@@ -180,9 +185,10 @@ async fn work(name: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Whoever can write to Redis could write an event of their own, and a `WebhookEvent` is made of verified bytes only: so the signature is
-/// verified again, with the same secrets; keep a previous one until nothing that it signed is left. Not the age: the receiver looked at
-/// it, and in the stream events may grow as old as they like.
+/// Whoever can write to Redis could write an event of their own, and a `WebhookEvent` is made of
+/// verified bytes only: so the signature is verified again, with the same secrets; keep a previous
+/// one until nothing that it signed is left. Not the age: the receiver looked at it, and in the
+/// stream events may grow as old as they like.
 fn verifier_of_any_age() -> Result<Verifier, ConfigError> {
     let variables = ["TWENTY_WEBHOOK_SECRET", "TWENTY_WEBHOOK_PREVIOUS_SECRET"];
     let secrets = variables.iter().filter_map(|name| Secret::new(env::var(name).ok()?).ok());
@@ -223,9 +229,11 @@ impl Worker<'_> {
         Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
     }
 
-    /// An entry that a worker took long ago and did not get done: it failed, or died. It is ours now.
+    /// An entry that a worker took long ago and did not get done: it failed, or died. It is ours
+    /// now.
     ///
-    /// Only one, for taking it counts as an attempt: one that kills its worker must not use up the attempts of others.
+    /// Only one, for taking it counts as an attempt: one that kills its worker must not use up the
+    /// attempts of others.
     async fn abandoned(&mut self) -> RedisResult<Option<StreamId>> {
         let options = StreamAutoClaimOptions::default().count(1);
         let reply: StreamAutoClaimReply =

@@ -1,4 +1,5 @@
-//! How often memory is taken, and how much. In a file of its own, since the counter replaces the allocator.
+//! How often memory is taken, and how much. In a file of its own, since the counter replaces the
+//! allocator.
 
 mod support;
 
@@ -220,7 +221,8 @@ mod layer {
         assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
     }
 
-    /// The delivery in its box, and a store in this process asked twice: for a claim and for its completion.
+    /// The delivery in its box, and a store in this process asked twice: for a claim and for its
+    /// completion.
     #[test]
     fn takes_memory_to_handle_it_once() {
         let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
@@ -233,7 +235,8 @@ mod layer {
         assert_eq!(taken(verifier(), unsigned(Full::new(shared())), 401), 6 + COUNTED);
     }
 
-    /// Two mebibytes, a byte at a time. The clock stands still, so that no deadline comes however busy the machine is.
+    /// Two mebibytes, a byte at a time. The clock stands still, so that no deadline comes however
+    /// busy the machine is.
     #[test]
     fn takes_what_came_and_little_more() {
         const LEN: usize = 2 << 20;

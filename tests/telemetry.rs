@@ -485,7 +485,8 @@ fn what_is_lost_is_logged_loudly() {
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
     assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
-    // Three that were rejected, and failed therefore, and an odd member; one without the middleware.
+    // Three that were rejected, and failed therefore, and an odd member; one without the
+    // middleware.
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
     assert_eq!(TOLD.levels("extractors")["ERROR"], 2);
     let messages: BTreeSet<_> = TOLD.events("store failures").map(|(_, message)| message).collect();
@@ -503,7 +504,8 @@ fn what_runs_in_the_background_keeps_its_span() {
     assert_eq!(told.filter(|line| line["span"]["outcome"] == "failed").count(), 2);
 }
 
-/// The rows of a table in the docs of `receiver`, found by its head; each cell's code in backticks, or its words.
+/// The rows of a table in the docs of `receiver`, found by its head; each cell's code in backticks,
+/// or its words.
 fn table(head: &str) -> Vec<Vec<String>> {
     let docs = include_str!("../src/receiver/mod.rs");
     let rows = docs.lines().skip_while(|line| !line.contains(head)).skip(2);

@@ -64,9 +64,9 @@ pub(crate) fn start(inbox: &Inbox) -> Result<Worker, Box<dyn Error>> {
     Ok(inbox.worker(Behaviour::from_env()?).fallback(report).start()?)
 }
 
-/// How long open requests may take at the end. Together with [`FIRST_REQUEST`](crate::common::FIRST_REQUEST)
-/// it is less than the 5 seconds that Twenty waits for an answer: deliveries wait in the socket of
-/// systemd until the next process accepts them.
+/// How long open requests may take at the end. Together with
+/// [`FIRST_REQUEST`](crate::common::FIRST_REQUEST) it is less than the 5 seconds that Twenty waits
+/// for an answer: deliveries wait in the socket of systemd until the next process accepts them.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// What is not handled in time stays in the inbox.

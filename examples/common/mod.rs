@@ -1,4 +1,5 @@
-//! What the example receivers share: the secret from the environment, the line that they print, and their end.
+//! What the example receivers share: the secret from the environment, the line that they print, and
+//! their end.
 #![allow(dead_code, reason = "each example uses a part")]
 
 use std::{
@@ -27,9 +28,11 @@ use twenty_webhook::{
     verify::{ConfigError, Secret},
 };
 
-/// A verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation, `TWENTY_WEBHOOK_PREVIOUS_SECRET`.
+/// A verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation,
+/// `TWENTY_WEBHOOK_PREVIOUS_SECRET`.
 ///
-/// Ends the program when there is none: a receiver without a secret would have to refuse everything.
+/// Ends the program when there is none: a receiver without a secret would have to refuse
+/// everything.
 pub(crate) fn verifier_from_env() -> Verifier {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let build = || -> Result<Verifier, ConfigError> {
@@ -106,7 +109,8 @@ pub(crate) async fn shutdown_signal() {
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 
 /// How long connections are served after no more are accepted. A request that arrives on a
-/// connection that hyper or actix-web closes is lost, so each connection has time to send its first.
+/// connection that hyper or actix-web closes is lost, so each connection has time to send its
+/// first.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Serves until the program is asked to end, and finishes the requests that have begun.
@@ -114,8 +118,8 @@ pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Resul
     serve_until(shutdown_signal(), GRACE, listener, app).await
 }
 
-/// Serves until `end`, and finishes the requests that have begun, within [`FIRST_REQUEST`] and `grace`.
-/// No connection is kept alive.
+/// Serves until `end`, and finishes the requests that have begun, within [`FIRST_REQUEST`] and
+/// `grace`. No connection is kept alive.
 ///
 /// axum waits for every open connection, and a client that sends half a request head and then
 /// nothing keeps one open for as long as it likes. So the wait is bounded.
@@ -145,19 +149,19 @@ pub(crate) async fn serve_until(
     }
 }
 
-/// No connection is kept alive: a request on an idle one, at the moment when the program's end closes
-/// it, would be lost. hyper takes this header out of an HTTP/2 response.
+/// No connection is kept alive: a request on an idle one, at the moment when the program's end
+/// closes it, would be lost. hyper takes this header out of an HTTP/2 response.
 async fn close(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// Accepts connections until the channel is closed, then those that already wait, and then closes the
-/// socket.
+/// Accepts connections until the channel is closed, then those that already wait, and then closes
+/// the socket.
 ///
 /// The system would go on to take connections for an open socket, with requests that nobody
-/// answers. Refused, a load balancer tries the next instance. A socket of systemd's stays open: this
-/// program has only a copy of it.
+/// answers. Refused, a load balancer tries the next instance. A socket of systemd's stays open:
+/// this program has only a copy of it.
 pub(crate) struct Accepting {
     listener: Option<TcpListener>,
     waiting: Vec<(TcpStream, SocketAddr)>,
@@ -215,8 +219,8 @@ impl Listener for Accepting {
 /// were have [`FIRST_REQUEST`] to send their request.
 ///
 /// A server that is paused leaves its socket open until it stops, and the system goes on to take
-/// connections for it, which are reset then. So the program stops the socket itself, on Linux. One of
-/// systemd's it does not: connections wait there for the next process.
+/// connections for it, which are reset then. So the program stops the socket itself, on Linux. One
+/// of systemd's it does not: connections wait there for the next process.
 pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::TcpListener>) {
     #[cfg(target_os = "linux")]
     if let Some(own) = own {
@@ -226,8 +230,8 @@ pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::
     sleep(FIRST_REQUEST).await;
 }
 
-/// Waits until actix-web has accepted what waits, since stopping the socket resets it. Then the system
-/// refuses connections. actix-web may log that it cannot accept.
+/// Waits until actix-web has accepted what waits, since stopping the socket resets it. Then the
+/// system refuses connections. actix-web may log that it cannot accept.
 #[cfg(target_os = "linux")]
 async fn refuse_connections(socket: &std::net::TcpListener) {
     use rustix::{

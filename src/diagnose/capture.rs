@@ -33,7 +33,8 @@ impl<'a> Capture<'a> {
         Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
     }
 
-    /// Whether a MAC can have told anything: one signature and one timestamp, both well-formed enough.
+    /// Whether a MAC can have told anything: one signature and one timestamp, both well-formed
+    /// enough.
     pub(super) fn is_comparable(&self) -> bool {
         self.signature.is_meant()
             && self.timestamp.is_meant()
@@ -62,7 +63,8 @@ impl<'a> Capture<'a> {
         Some(value.trim_ascii())
     }
 
-    /// What is wrong with the headers. Only a proof says that headers of quite other names are meant.
+    /// What is wrong with the headers. Only a proof says that headers of quite other names are
+    /// meant.
     pub(super) fn causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
         let is_there = |found: &Found<'_>, is_proven| found.is_meant() || (is_proven && found.likeness.is_some());
         let signature = is_there(&self.signature, proof.is_some());

@@ -2,12 +2,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// One reason why a delivery does not verify.
 ///
-/// `Display` says in one line what was found, [`advice`](Self::advice) what it means and what to do about it. Neither
-/// shows a secret, a signature or any part of the body.
+/// `Display` says in one line what was found, [`advice`](Self::advice) what it means and what to do
+/// about it. Neither shows a secret, a signature or any part of the body.
 ///
-/// Each is shown by evidence: by a plain fact, such as a header that is missing, or by a signature that does match
-/// once that one thing is undone. Causes whose name begins with `Signed` are the sender's doing; Twenty itself is
-/// none that signs like that.
+/// Each is shown by evidence: by a plain fact, such as a header that is missing, or by a signature
+/// that does match once that one thing is undone. Causes whose name begins with `Signed` are the
+/// sender's doing; Twenty itself is none that signs like that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -57,14 +57,15 @@ pub enum Cause {
     SignedWithNonce,
     /// The body alone was signed.
     SignedWithoutTimestamp,
-    /// The configured secret has white space, or something else that cannot be seen, around it; the one that signed
-    /// does not.
+    /// The configured secret has white space, or something else that cannot be seen, around it; the
+    /// one that signed does not.
     SecretPadded,
     /// The configured secret has quotation marks around it; the one that signed does not.
     SecretQuoted,
     /// The secret that signed has white space around it; the configured one does not.
     SecretTrimmed,
-    /// The configured secret has the name of a variable before it, such as `NAME=` or `export NAME=`.
+    /// The configured secret has the name of a variable before it, such as `NAME=` or `export
+    /// NAME=`.
     SecretNamed,
     /// The configured secret has a prefix that was not signed with, such as `whsec_`.
     SecretPrefixed,
@@ -200,9 +201,9 @@ pub enum Rewriting {
     Numbers,
     /// Several of these.
     Several,
-    /// The order of the envelope's members, perhaps along with others of these. When the order inside of the record
-    /// was changed as well, what was signed cannot be told from it any more: then this is no proof that the secret is
-    /// right.
+    /// The order of the envelope's members, perhaps along with others of these. When the order
+    /// inside of the record was changed as well, what was signed cannot be told from it any more:
+    /// then this is no proof that the secret is right.
     Order,
 }
 
@@ -341,7 +342,8 @@ impl fmt::Display for Rough {
             if count > 0 && shown < 2 {
                 write!(f, "{}{count} {unit}", if shown > 0 { " " } else { "" })?;
             }
-            // A smaller unit directly follows the largest one or is left out, also when there is none of it.
+            // A smaller unit directly follows the largest one or is left out, also when there is
+            // none of it.
             shown = shown.saturating_add(u8::from(count > 0 || shown > 0));
         }
         if shown == 0 { f.write_str("0 ms") } else { Ok(()) }

@@ -26,7 +26,8 @@ pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
 
 type Alteration = fn(&Capture<'_>, &[u8]) -> Option<Cause>;
 
-/// Facts which show that the body is not the one that was sent. The first one will do: the others follow from it.
+/// Facts which show that the body is not the one that was sent. The first one will do: the others
+/// follow from it.
 const ALTERATIONS: [Alteration; 5] = [empty, compression, order, length, no_json];
 
 fn empty(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {

@@ -1,5 +1,5 @@
-//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so that a hypothesis
-//! which does not apply is simply not tried.
+//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so
+//! that a hypothesis which does not apply is simply not tried.
 
 /// Decodes base64 of either alphabet, padded or not. Line breaks are left out: encoders wrap lines.
 pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -61,7 +61,8 @@ pub(super) fn hex_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Undoes percent encoding, and a plus sign for a space when `plus` says so. What is no escape stays as it is.
+/// Undoes percent encoding, and a plus sign for a space when `plus` says so. What is no escape
+/// stays as it is.
 pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -82,7 +83,8 @@ pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     bytes
 }
 
-/// Undoes the escapes that logs write: `\x22` as nginx does, `\"` and `\n` as Apache does. `None` when there are none.
+/// Undoes the escapes that logs write: `\x22` as nginx does, `\"` and `\n` as Apache does. `None`
+/// when there are none.
 pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text.get(text.iter().position(|byte| *byte == b'\\')?..)?;
     let mut bytes = text.get(..text.len().checked_sub(rest.len())?)?.to_vec();
@@ -114,7 +116,8 @@ pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads UTF-16, with a byte order mark or as the place of its zeros says. `None` when the text is another.
+/// Reads UTF-16, with a byte order mark or as the place of its zeros says. `None` when the text is
+/// another.
 pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
     let (little, text) = match bytes {
         [0xff, 0xfe, text @ ..] => (true, text),
@@ -128,7 +131,8 @@ pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
     char::decode_utf16(units).collect::<Result<String, _>>().ok()
 }
 
-/// The value of the first field of an HTML form. A body that was taken for a form has no `=`, or only one at its end.
+/// The value of the first field of an HTML form. A body that was taken for a form has no `=`, or
+/// only one at its end.
 pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
     let field = form.split(|byte| *byte == b'&').next().unwrap_or_default();
     let value = match field.iter().position(|byte| *byte == b'=').and_then(|at| field.split_at_checked(at)) {
@@ -139,7 +143,8 @@ pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
     percent_decode(value, true)
 }
 
-/// What 0x80 to 0x9F mean in Windows-1252, as browsers read it. All other bytes mean the same as in Latin-1.
+/// What 0x80 to 0x9F mean in Windows-1252, as browsers read it. All other bytes mean the same as in
+/// Latin-1.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',

@@ -43,8 +43,9 @@ const fn body(body: Body) -> Hypothesis {
     Hypothesis { body, ..AS_TWENTY }
 }
 
-/// All that is tried, one MAC each for every secret. Where two explain the same signature, the first one is named: so
-/// the simpler goes before the more far-fetched. `Verifier::diagnose` documents how many there are.
+/// All that is tried, one MAC each for every secret. Where two explain the same signature, the
+/// first one is named: so the simpler goes before the more far-fetched. `Verifier::diagnose`
+/// documents how many there are.
 const HYPOTHESES: [Hypothesis; 55] = [
     AS_TWENTY,
     key(Key::Trimmed),
@@ -347,7 +348,8 @@ enum Body {
 impl Body {
     const MARK: &[u8] = b"\xef\xbb\xbf";
 
-    /// The body that was signed; `None` when that would be the same as the received one, or cannot be.
+    /// The body that was signed; `None` when that would be the same as the received one, or cannot
+    /// be.
     fn signed(self, received: &[u8]) -> Option<Cow<'_, [u8]>> {
         if let Self::AsReceived = self {
             return Some(received.into());

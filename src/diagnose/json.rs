@@ -1,12 +1,13 @@
 //! Writes a JSON text anew, token by token, as JavaScript's `JSON.stringify` would have written it.
 //!
-//! The text is not parsed: what is no JSON comes out as some other text, whose MAC matches nothing. So there is no
-//! depth to run out of, and nothing is lost that a parsed value could not hold (repeated members, lone surrogates,
-//! long numbers).
+//! The text is not parsed: what is no JSON comes out as some other text, whose MAC matches nothing.
+//! So there is no depth to run out of, and nothing is lost that a parsed value could not hold
+//! (repeated members, lone surrogates, long numbers).
 
 use crate::event::{Members, check_is_json};
 
-/// How tokens are written. `JAVASCRIPT` is `JSON.stringify`; the others keep some tokens as they are.
+/// How tokens are written. `JAVASCRIPT` is `JSON.stringify`; the others keep some tokens as they
+/// are.
 #[derive(Clone, Copy)]
 pub(super) struct Style {
     spaces: Spaces,
@@ -137,8 +138,8 @@ fn end_of_string(text: &str) -> Option<usize> {
     text.bytes().enumerate().skip(1).find(closing)?.0.checked_add(1)
 }
 
-/// The UTF-16 code units of a string token: what JavaScript's strings are made of, lone surrogates included. `None`
-/// when an escape is none.
+/// The UTF-16 code units of a string token: what JavaScript's strings are made of, lone surrogates
+/// included. `None` when an escape is none.
 fn decode(token: &str) -> Option<Vec<u16>> {
     decode_text(token.strip_prefix('"')?.strip_suffix('"')?)
 }
@@ -231,8 +232,8 @@ pub(super) fn longest_string(text: &str) -> Option<String> {
     String::from_utf16(&decode(longest)?).ok()
 }
 
-/// A number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` when the word is no number, or none that
-/// JavaScript has.
+/// A number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` when the word is no
+/// number, or none that JavaScript has.
 fn javascript_number(word: &str) -> Option<String> {
     let starts_well = word.strip_prefix('-').unwrap_or(word).starts_with(|c: char| c.is_ascii_digit());
     // Keeps out `-inf` and the like, which Rust's parser takes for numbers.
@@ -241,8 +242,8 @@ fn javascript_number(word: &str) -> Option<String> {
     if number == 0.0 {
         return Some("0".to_owned());
     }
-    // Rust and JavaScript agree on the digits: the fewest that are read back as the same number. Where the point goes
-    // is ECMAScript's Number::toString.
+    // Rust and JavaScript agree on the digits: the fewest that are read back as the same number.
+    // Where the point goes is ECMAScript's Number::toString.
     let scientific = format!("{:e}", number.abs());
     let (mantissa, exponent) = scientific.split_once('e')?;
     let digits = mantissa.replace('.', "");
@@ -265,8 +266,8 @@ fn javascript_number(word: &str) -> Option<String> {
     })
 }
 
-/// The members of Twenty's envelopes, in the order in which every version writes them, and those of its
-/// documentation's.
+/// The members of Twenty's envelopes, in the order in which every version writes them, and those of
+/// its documentation's.
 const ENVELOPES: [&[&str]; 2] = [
     &[
         "targetUrl",
@@ -285,10 +286,12 @@ const ENVELOPES: [&[&str]; 2] = [
     &["event", "data", "timestamp"],
 ];
 
-/// What has more members is no envelope. Without a limit, the members' list could be a multiple of the body.
+/// What has more members is no envelope. Without a limit, the members' list could be a multiple of
+/// the body.
 const MAX_MEMBERS: usize = 64;
 
-/// Puts an envelope's members into Twenty's order. `None` when they are in it, or this is no envelope.
+/// Puts an envelope's members into Twenty's order. `None` when they are in it, or this is no
+/// envelope.
 pub(super) fn reorder(text: &str) -> Option<String> {
     check_is_json(text).ok()?;
     let mut members = Vec::new();

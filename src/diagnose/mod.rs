@@ -1,6 +1,7 @@
 //! Finds out why a captured delivery does not verify.
 //!
-//! [`Verifier::diagnose`](crate::Verifier::diagnose) tries a table of hypotheses on the capture and returns a
+//! [`Verifier::diagnose`](crate::Verifier::diagnose) tries a table of hypotheses on the capture and
+//! returns a
 //! [`Diagnosis`]: the causes that evidence shows, each with advice.
 
 // `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain
@@ -26,8 +27,8 @@ use crate::verify::{Keys, Timestamp, Verifier, VerifyError, VerifyErrorKind};
 
 /// Why a delivery does not verify, and what to do about it. Made by [`Verifier::diagnose`].
 ///
-/// `Display` is a short report for a terminal. Neither it nor `Debug` shows a secret, a signature or any part of the
-/// body.
+/// `Display` is a short report for a terminal. Neither it nor `Debug` shows a secret, a signature
+/// or any part of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Diagnosis {
@@ -69,11 +70,12 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Verifier {
-    /// Tells why a captured delivery does not verify: for an operator's tools and tests, not for the path of requests.
+    /// Tells why a captured delivery does not verify: for an operator's tools and tests, not for
+    /// the path of requests.
     ///
-    /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The present is that of this
-    /// verifier's [clock](crate::verify::VerifierBuilder::clock): set a [`FixedClock`](crate::verify::FixedClock) to the time of the
-    /// capture to judge it as of then.
+    /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The
+    /// present is that of this verifier's [clock](crate::verify::VerifierBuilder::clock): set a
+    /// [`FixedClock`](crate::verify::FixedClock) to the time of the capture to judge it as of then.
     ///
     /// ```
     /// use twenty_webhook::{diagnose::Cause, verify::{Signer, Verifier}};
@@ -92,10 +94,10 @@ impl Verifier {
     ///
     /// # Cost
     ///
-    /// Computes at most 56 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each of 55 hypotheses
-    /// until one explains the signature. Each is over at most about six times the body's length, and memory stays
-    /// below 13 times of it, whatever was captured. So it is quick enough for a person who waits, and too slow for
-    /// every forged request.
+    /// Computes at most 56 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each
+    /// of 55 hypotheses until one explains the signature. Each is over at most about six times the
+    /// body's length, and memory stays below 13 times of it, whatever was captured. So it is quick
+    /// enough for a person who waits, and too slow for every forged request.
     ///
     /// # Security
     ///
@@ -108,7 +110,8 @@ impl Verifier {
         self.diagnose_among(headers, body, &[])
     }
 
-    /// Like [`diagnose`](Self::diagnose), and also tells when a secret of another webhook or tenant signed.
+    /// Like [`diagnose`](Self::diagnose), and also tells when a secret of another webhook or tenant
+    /// signed.
     ///
     /// Computes one more HMAC for each secret of the others.
     ///
@@ -152,9 +155,9 @@ impl Verifier {
     /// [`diagnose`](Self::diagnose) reads it: in seconds as well, among values that were joined,
     /// and under a name that something on the way changed.
     ///
-    /// To judge a capture as of its own time, set a [`FixedClock`](crate::verify::FixedClock) to it. `None`
-    /// when there is no timestamp, or none that can be read: then no diagnosis finds it too old. It
-    /// is verified no more than the headers are.
+    /// To judge a capture as of its own time, set a [`FixedClock`](crate::verify::FixedClock) to
+    /// it. `None` when there is no timestamp, or none that can be read: then no diagnosis finds it
+    /// too old. It is verified no more than the headers are.
     ///
     /// ```
     /// use twenty_webhook::verify::{Timestamp, Verifier};

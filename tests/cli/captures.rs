@@ -282,7 +282,8 @@ fn many_files_and_directories() {
     assert!(done.code == 2 && done.log.contains("has no files in it"), "{done:?}");
 }
 
-/// The body is damaged in each of these files, or may be: that is what is said, and not that the secret is wrong.
+/// The body is damaged in each of these files, or may be: that is what is said, and not that the
+/// secret is wrong.
 #[test]
 fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
     let rejected = [

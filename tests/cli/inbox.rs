@@ -1,4 +1,5 @@
-//! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without one.
+//! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without
+//! one.
 
 use std::{fs, path::Path, time::Duration};
 

@@ -82,7 +82,8 @@ fn says_what_is_wrong_and_what_to_do() {
         let words: Vec<&str> = done.output.split_whitespace().collect();
         assert!(done.output.contains("\n1. ") && words.join(" ").contains(expected), "{expected}: {done:?}");
         assert!(!done.output.contains(secret.trim()) && !done.output.contains("Lovel"), "{done:?}");
-        // Whatever its timestamp header is called, and in whichever unit: its age is not what is wrong.
+        // Whatever its timestamp header is called, and in whichever unit: its age is not what is
+        // wrong.
         assert!(done.output.contains("judged as of 2026-10-02T09:14:31."), "{done:?}");
         assert!(!done.output.contains("\n2. "), "{done:?}");
     }

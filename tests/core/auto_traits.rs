@@ -1,4 +1,5 @@
-//! Which threads and panics each public type may cross. The table is compared with the source, so a type that is added is missed here.
+//! Which threads and panics each public type may cross. The table is compared with the source, so a
+//! type that is added is missed here.
 
 use std::{
     convert::Infallible,
@@ -37,7 +38,8 @@ macro_rules! table {
     };
 }
 
-// Not across panics: what holds a closure, a store or a clock of the user's, which may not cross them.
+// Not across panics: what holds a closure, a store or a clock of the user's, which may not cross
+// them.
 table! {
     "verify::Secret" Secret: threads panics;
     "verify::Keys" Keys: threads panics;

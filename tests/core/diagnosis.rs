@@ -13,7 +13,8 @@ use twenty_webhook::{
 
 use crate::support::{NONCE, SECRET, SIGNATURE, TIMESTAMP, secret, vector};
 
-/// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented one that no server sends.
+/// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented
+/// one that no server sends.
 const BODIES: [&str; 5] = [
     "person.created",
     "opportunity.updated",
@@ -842,7 +843,8 @@ mod body {
             capture.add_header("content-encoding", "deflate");
             capture.resign_body("the compressed bytes");
         });
-        // It is no cause where the signature shows another one, and not even named when it is identity.
+        // It is no cause where the signature shows another one, and not even named when it is
+        // identity.
         proves(&[Cause::SecretPadded], |capture| {
             capture.add_header("content-encoding", "gzip");
             capture.secret.push('\n');
@@ -859,7 +861,8 @@ mod body {
 
     #[test]
     fn escaped_by_a_log() {
-        // nginx escapes quotation marks, backslashes and what is not ASCII; Apache writes `\"` for quotation marks.
+        // nginx escapes quotation marks, backslashes and what is not ASCII; Apache writes `\"` for
+        // quotation marks.
         let hexadecimal = |byte: &u8| match byte {
             b'"' | b'\\' | 0..=31 | 127..=255 => format!("\\x{byte:02X}"),
             byte => char::from(*byte).to_string(),

@@ -1,4 +1,5 @@
-//! What each public error says, variant by variant. Compared with the source, so one that is added is missed here.
+//! What each public error says, variant by variant. Compared with the source, so one that is added
+//! is missed here.
 
 use std::{collections::HashMap, error::Error, io};
 

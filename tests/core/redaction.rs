@@ -1,5 +1,6 @@
-//! What the `Debug` of every public type shows: no secret, no signature, no body, nothing of a record. Every type of the source has to be
-//! among them. What is logged: `tests/telemetry.rs`; what errors say: `tests/core/errors.rs`.
+//! What the `Debug` of every public type shows: no secret, no signature, no body, nothing of a
+//! record. Every type of the source has to be among them. What is logged: `tests/telemetry.rs`;
+//! what errors say: `tests/core/errors.rs`.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +30,8 @@ use twenty_webhook::{
 
 use crate::support::{NOW, SIGNATURE, clock, source};
 
-/// What must never be shown: part of each secret, password, header, query, body, record and field that is made here.
+/// What must never be shown: part of each secret, password, header, query, body, record and field
+/// that is made here.
 const MARKER: &str = "mark3r";
 const NUMBER: i64 = 48_151_623;
 const DAY: &str = "1848-04-15";
@@ -184,7 +186,8 @@ fn of_fields(shown: &mut Shown) {
     shown.read::<CallRecordingStatus>("event::CallRecordingStatus", MARKER.into());
 }
 
-/// Each standard object with each of its fields, by the table in the docs, with a value of every kind.
+/// Each standard object with each of its fields, by the table in the docs, with a value of every
+/// kind.
 fn of_records(shown: &mut Shown) {
     let rows = include_str!("../../src/event/record/FIELDS.md").lines().skip(2);
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

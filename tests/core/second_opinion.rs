@@ -1,5 +1,5 @@
-//! Two other implementations of HMAC and what they sign: *ring*'s, which shares no code with this crate's, and Node's, in which Twenty's
-//! server is written.
+//! Two other implementations of HMAC and what they sign: *ring*'s, which shares no code with this
+//! crate's, and Node's, in which Twenty's server is written.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -85,7 +85,8 @@ proptest! {
         prop_assert_eq!(signature, &hex(ring_tag(&secret, timestamp, &body).as_ref()));
     }
 
-    /// With one change to any part of a delivery, both refuse; so neither does for another reason than the other.
+    /// With one change to any part of a delivery, both refuse; so neither does for another reason
+    /// than the other.
     #[test]
     fn what_ring_refuses_is_refused(
         signed in secret(),

@@ -1,5 +1,5 @@
-//! `SECURITY.md` promises nothing that no test shows: each test that it names is there. So is each in
-//! `docs/operations.md`.
+//! `SECURITY.md` promises nothing that no test shows: each test that it names is there. So is each
+//! in `docs/operations.md`.
 
 use std::{fs, path::Path};
 

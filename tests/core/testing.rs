@@ -1,4 +1,5 @@
-//! The kit for users' own tests: its samples are what Twenty sends, and its forgeries are refused for the right reason.
+//! The kit for users' own tests: its samples are what Twenty sends, and its forgeries are refused
+//! for the right reason.
 
 use std::collections::HashSet;
 

@@ -16,7 +16,8 @@ use crate::support::{
     verifier,
 };
 
-/// HMAC-SHA256 in lower-case hexadecimal, composed here once more: an oracle apart from the crate's own composition.
+/// HMAC-SHA256 in lower-case hexadecimal, composed here once more: an oracle apart from the crate's
+/// own composition.
 fn mac(key: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> String {
     hex(&Hmac::<Sha256>::new_from_slice(key.as_ref()).unwrap().chain_update(message).finalize().into_bytes())
 }
@@ -591,7 +592,8 @@ mod chunks {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-        /// How a body is cut makes no difference: neither to the verdict nor to the body, whichever secret signed it.
+        /// How a body is cut makes no difference: neither to the verdict nor to the body, whichever
+        /// secret signed it.
         #[test]
         fn do_not_matter((body, mut cuts) in cut_body(), signer in 0_usize..5, limit in 0_usize..3000) {
             let secrets = (0..4).map(|i| secret(&format!("secret {i}")));

@@ -1,4 +1,5 @@
-//! Events of types of every kind, from records of every form: see `support/types.rs` and `support/oracle.rs`.
+//! Events of types of every kind, from records of every form: see `support/types.rs` and
+//! `support/oracle.rs`.
 
 use std::collections::HashMap;
 
@@ -228,7 +229,8 @@ fn depths_around_the_limit_of_serde_json() {
     }
 }
 
-/// `serde_json` reads such a type from these texts, since it leaves it to the type what has to be there.
+/// `serde_json` reads such a type from these texts, since it leaves it to the type what has to be
+/// there.
 #[test]
 fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
     #[derive(Debug, Deserialize, PartialEq)]

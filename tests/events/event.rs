@@ -339,7 +339,8 @@ fn what_is_documented_never_replaces_what_is_sent() {
 
 #[test]
 fn the_bodies_of_2024() {
-    // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown one.
+    // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown
+    // one.
     let created = event(data_text("legacy-2024-04.eventType.json"));
     assert_eq!((&created.name, created.event_date), (&"".into(), time("2024-04-14T11:27:01.779Z")));
     let record = record!(created, Record::Custom);

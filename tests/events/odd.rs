@@ -1,5 +1,5 @@
-//! Bodies that no server sends, or not yet: whatever is valid JSON reaches the default type with nothing lost, and nothing of it
-//! reaches a log.
+//! Bodies that no server sends, or not yet: whatever is valid JSON reaches the default type with
+//! nothing lost, and nothing of it reaches a log.
 
 use std::collections::HashMap;
 
@@ -331,7 +331,8 @@ fn many_odd_members_take_no_long_time() {
     assert!(person.unexpected().iter().all(|member| member.path == "userId"));
 }
 
-/// Counts what a type is given to read: each byte of a string, and each number. Reading again shows in the count.
+/// Counts what a type is given to read: each byte of a string, and each number. Reading again shows
+/// in the count.
 mod counted {
     use std::cell::Cell;
 
@@ -389,7 +390,8 @@ mod counted {
     }
 }
 
-/// Whatever is odd, however deep, and however the type ignores it: what a type visits is a small multiple of the body.
+/// Whatever is odd, however deep, and however the type ignores it: what a type visits is a small
+/// multiple of the body.
 #[test]
 fn reading_takes_linear_work() {
     use counted::{Counted, VISITED};
@@ -482,7 +484,8 @@ fn what_a_type_requires() {
         assert_eq!(refused.kind(), EventErrorKind::Mismatch, "{body}");
         assert_eq!(refused.to_string(), says, "{body}");
     }
-    // A payload that comes before the name is read by itself, when the name is known. The position is that of its end.
+    // A payload that comes before the name is read by itself, when the name is known. The position
+    // is that of its end.
     let refused = refusal::<Vec<u32>>("{\n\"event\":{\"a\":1},\"eventName\":\"metadata.view.created\"}");
     assert_eq!(refused.to_string(), "`event` does not fit the expected type (line 2, column 15)");
     // what a member of the record requires is that member's matter

@@ -1,4 +1,5 @@
-//! Generated records of every standard object: whatever is odd in them, the rest is read, and nothing is lost.
+//! Generated records of every standard object: whatever is odd in them, the rest is read, and
+//! nothing is lost.
 
 use proptest::{prelude::*, sample::select};
 

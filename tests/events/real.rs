@@ -1,5 +1,5 @@
-//! The deliveries of a real server, in `tests/real`: each verifies, is read without anything unexpected, and is written again
-//! with the same values.
+//! The deliveries of a real server, in `tests/real`: each verifies, is read without anything
+//! unexpected, and is written again with the same values.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike in axum and actix-web.
+//! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike
+//! in axum and actix-web.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -26,7 +27,8 @@ const SHORT: Duration = Duration::from_millis(100);
 /// So long that only a handler that hangs is not done in time.
 const LONG: Duration = Duration::from_secs(300);
 
-/// With deduplication, since a delivery that is lost or handled twice is what acknowledgement must not cause.
+/// With deduplication, since a delivery that is lost or handled twice is what acknowledgement must
+/// not cause.
 fn receiver(within: Duration) -> Receiver {
     Receiver::new(verifier())
         .deduplicate(Deduplicate::new(MemoryStore::new(1000)).lease(LONG))
@@ -346,7 +348,8 @@ async fn replays_take_no_room_from_others() {
     }
 }
 
-/// Each captured once, so that no two are under way at the same time, and more of them than there are slots.
+/// Each captured once, so that no two are under way at the same time, and more of them than there
+/// are slots.
 #[tokio::test]
 async fn replays_of_what_a_memory_store_completed_take_no_room() {
     const LIMIT: usize = 20;
@@ -448,7 +451,8 @@ async fn a_panic_of_the_outcomes_hook_goes_no_further() {
     .await;
 }
 
-/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline passes in between.
+/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline
+/// passes in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_told_of_a_202_is_what_was_answered() {
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -578,7 +582,8 @@ mod draining {
         }
     }
 
-    /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker does not trip over it.
+    /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker
+    /// does not trip over it.
     #[tokio::test]
     async fn actix_stopped_without_draining_tells_what_was_aborted() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));

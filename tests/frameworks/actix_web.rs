@@ -350,7 +350,8 @@ mod servers {
         server.stop().await;
     }
 
-    /// Actix writes the connection header itself, so it has to be told; also when the body was read to its end.
+    /// Actix writes the connection header itself, so it has to be told; also when the body was read
+    /// to its end.
     #[tokio::test]
     async fn close_after_408_whatever_was_refused() {
         let server = serve(Receiver::new(verifier()).respond_with(|_| RefusalResponse::new(408)), 1);

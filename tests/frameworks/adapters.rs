@@ -1,4 +1,5 @@
-//! One table of requests and answers, over real sockets, against axum and actix-web: they behave alike, wherever the middleware is.
+//! One table of requests and answers, over real sockets, against axum and actix-web: they behave
+//! alike, wherever the middleware is.
 
 use std::{
     collections::BTreeSet,
@@ -440,7 +441,8 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
     Ok(())
 }
 
-/// What comes next on a connection is read as a request of its own, unless the connection was said to close.
+/// What comes next on a connection is read as a request of its own, unless the connection was said
+/// to close.
 async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) -> Result<(), String> {
     match connection.answer().await {
         None if is_closing => Ok(()),

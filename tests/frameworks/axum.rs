@@ -162,7 +162,8 @@ mod layers {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Trace, `from_fn`, the layer, the line that maps the body, `from_fn`: from the outside to the inside.
+    /// Trace, `from_fn`, the layer, the line that maps the body, `from_fn`: from the outside to the
+    /// inside.
     fn app(seen: &Seen) -> Router {
         let note = |what: &'static str| {
             let seen = Arc::clone(seen);
@@ -263,7 +264,8 @@ mod layers {
 mod clients_that_leave {
     use super::*;
 
-    /// A server whose receiver can hold one body of 1000 bytes; tells when a handler starts, and when it ends or is dropped.
+    /// A server whose receiver can hold one body of 1000 bytes; tells when a handler starts, and
+    /// when it ends or is dropped.
     async fn serve(receiver: Receiver) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
         struct Dropped(mpsc::UnboundedSender<&'static str>);
         impl Drop for Dropped {
@@ -297,7 +299,8 @@ mod clients_that_leave {
         assert_eq!(soon(told.recv()).await, Some("started"));
     }
 
-    /// As hyper has it without `acknowledge_within`: the handler is dropped, and nothing is left behind.
+    /// As hyper has it without `acknowledge_within`: the handler is dropped, and nothing is left
+    /// behind.
     #[tokio::test]
     async fn in_the_handler_end_it() {
         let (address, mut told) = serve(Receiver::new(verifier())).await;
@@ -309,7 +312,8 @@ mod clients_that_leave {
     }
 }
 
-/// Hyper asks for the body when it is read for the first time; who is refused by the head alone is never asked.
+/// Hyper asks for the body when it is read for the first time; who is refused by the head alone is
+/// never asked.
 #[tokio::test]
 async fn only_an_honest_head_is_told_to_continue() {
     let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {})).layer(layer());

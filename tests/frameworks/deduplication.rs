@@ -1,4 +1,5 @@
-//! Each delivery is handled once, and again when it was not: over real sockets, alike in axum and actix-web.
+//! Each delivery is handled once, and again when it was not: over real sockets, alike in axum and
+//! actix-web.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -291,7 +292,8 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
     .await;
 }
 
-/// The stand-in takes what a store in this process has no room for, and counts although the store has room again.
+/// The stand-in takes what a store in this process has no room for, and counts although the store
+/// has room again.
 #[tokio::test]
 async fn a_store_without_room() {
     everywhere(
@@ -336,7 +338,8 @@ async fn a_long_handler_keeps_its_claim() {
     .await;
 }
 
-/// An operator frees the key of a running handler, or the store forgets it, and a receiver elsewhere claims it.
+/// An operator frees the key of a running handler, or the store forgets it, and a receiver
+/// elsewhere claims it.
 #[tokio::test]
 async fn a_lost_claim_does_not_end_another_one() {
     for (stack, status) in Stack::ALL.into_iter().zip([200, 500].into_iter().cycle()) {
@@ -367,7 +370,8 @@ async fn a_lost_claim_does_not_end_another_one() {
 async fn remembered_for_as_long_as_it_is_fresh_at_least() {
     const MINUTES: Duration = Duration::from_secs(60);
     let body = Receiver::DEFAULT_BODY_DEADLINE;
-    // How long to remember, when it was signed, how long the head of a copy stays fresh, and how long it is remembered.
+    // How long to remember, when it was signed, how long the head of a copy stays fresh, and how
+    // long it is remembered.
     let cases = [
         (Duration::ZERO, NOW, MINUTES * 5, MINUTES * 10 + body),
         (Duration::ZERO, NOW.saturating_add(MINUTES * 5), MINUTES * 10, MINUTES * 10 + body),
@@ -649,7 +653,8 @@ mod store_failures {
         .await;
     }
 
-    /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver elsewhere that died.
+    /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver
+    /// elsewhere that died.
     #[tokio::test]
     async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {
         everywhere(never_expiring, async |store, server, outcomes| {
@@ -851,7 +856,8 @@ mod store_failures {
     }
 }
 
-/// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease is what is left.
+/// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease
+/// is what is left.
 mod without_a_runtime {
     use std::{future::pending, pin::pin, task::Context};
 

@@ -1,4 +1,5 @@
-//! What is JSON, what is not and what may be either, signed, forged and unsigned, through tower, axum and actix-web.
+//! What is JSON, what is not and what may be either, signed, forged and unsigned, through tower,
+//! axum and actix-web.
 
 #[path = "../support/json_texts.rs"]
 mod json_texts;
@@ -22,7 +23,8 @@ fn texts() -> impl Iterator<Item = (char, &'static str, Vec<u8>)> {
     of('y', json_texts::Y).chain(of('n', json_texts::N)).chain(of('i', json_texts::I)).chain(json_texts::long())
 }
 
-/// The text as a body, as a whole record, and as a field of a typed one. What is no JSON stays so in each.
+/// The text as a body, as a whole record, and as a field of a typed one. What is no JSON stays so
+/// in each.
 fn bodies(text: &[u8]) -> [Vec<u8>; 3] {
     [
         text.to_vec(),

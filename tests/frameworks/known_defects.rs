@@ -1,5 +1,5 @@
-//! What other receivers of webhooks were measured to do, in the versions named, and this one must not: each once, in every framework
-//! that it can happen in.
+//! What other receivers of webhooks were measured to do, in the versions named, and this one must
+//! not: each once, in every framework that it can happen in.
 //!
 //! | measured | result there | test |
 //! |---|---|---|
@@ -69,7 +69,8 @@ mod everywhere {
 
     use super::*;
 
-    /// Every framework answers with this status; whether the handler was called is judged by [`frameworks`].
+    /// Every framework answers with this status; whether the handler was called is judged by
+    /// [`frameworks`].
     async fn answer<B>(expected: u16, receiver: impl Into<Receiver>, request: impl Fn() -> Request<B>)
     where
         B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,

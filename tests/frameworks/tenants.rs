@@ -1,4 +1,5 @@
-//! One receiver for many tenants: whose keys, when they are asked for, what strangers learn. Alike in axum and actix-web.
+//! One receiver for many tenants: whose keys, when they are asked for, what strangers learn. Alike
+//! in axum and actix-web.
 
 use std::{
     collections::HashMap,
@@ -252,7 +253,8 @@ async fn what_a_tenant_can_be_told_by() {
     .await;
 }
 
-/// Tenants sign with secrets of their own what they like, for example what another one is about to receive.
+/// Tenants sign with secrets of their own what they like, for example what another one is about to
+/// receive.
 #[tokio::test]
 async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
     everywhere(

@@ -114,7 +114,8 @@ mod readiness {
         assert_eq!(text(answer.unwrap()).await, "done");
     }
 
-    /// Panics when it is called without having been ready, as tower allows. A clone has not been ready.
+    /// Panics when it is called without having been ready, as tower allows. A clone has not been
+    /// ready.
     #[derive(Default)]
     struct Strict {
         is_ready: bool,
@@ -1115,7 +1116,8 @@ async fn a_resolver_that_fails_does_not_request_the_body() {
     assert_eq!(taken.load(Relaxed), 0);
 }
 
-/// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim has to be renewed all the same.
+/// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim
+/// has to be renewed all the same.
 #[tokio::test]
 async fn a_handler_that_uses_up_its_budget_keeps_its_claim() {
     const LEASE: Duration = Duration::from_millis(600);

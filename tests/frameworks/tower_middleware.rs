@@ -1,5 +1,5 @@
-//! tower's own middleware outside of the layer, and inside and outside of the event router. Inside of the layer: `readiness` in
-//! `tests/frameworks/tower.rs`.
+//! tower's own middleware outside of the layer, and inside and outside of the event router. Inside
+//! of the layer: `readiness` in `tests/frameworks/tower.rs`.
 
 use std::{
     convert::Infallible,

@@ -9,8 +9,8 @@ use twenty_webhook::{
 use super::*;
 use crate::support::{postgres::Server, telemetry::Written};
 
-/// One at a time: a log line whose call site is first reached just when a subscriber is installed is
-/// lost to that subscriber.
+/// One at a time: a log line whose call site is first reached just when a subscriber is installed
+/// is lost to that subscriber.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// What the log says while an inbox connects to a server with these settings.

@@ -96,8 +96,8 @@ fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_coun
     assert_eq!(again.entries(), [1, 1, 1]);
 }
 
-/// An event that ends the process takes no other with it: from its second interruption on, each runs
-/// alone, and only the one that ends the process each time is given up.
+/// An event that ends the process takes no other with it: from its second interruption on, each
+/// runs alone, and only the one that ends the process each time is given up.
 #[test]
 fn an_event_that_ends_the_process_dies_alone() {
     const POISON: usize = 2;
@@ -160,8 +160,8 @@ fn an_event_that_ends_the_process_dies_alone() {
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_INBOX_CHILD";
 
-/// Not a test by itself: the process that [`kills_lose_nothing_that_was_accepted`] kills. It accepts
-/// and handles as fast as it can, and writes down each of both.
+/// Not a test by itself: the process that [`kills_lose_nothing_that_was_accepted`] kills. It
+/// accepts and handles as fast as it can, and writes down each of both.
 #[test]
 fn child_that_is_killed() {
     let Ok(arguments) = std::env::var(CHILD) else { return };
@@ -240,7 +240,8 @@ const ABORTING: &str = "TWENTY_WEBHOOK_TEST_INBOX_ABORTING";
 /// The number of the event that aborts its process.
 const ABORTS: usize = 20;
 
-/// Not a test by itself: the process of [`an_event_that_aborts_the_process_takes_no_other_with_it`].
+/// Not a test by itself: the process of
+/// [`an_event_that_aborts_the_process_takes_no_other_with_it`].
 #[test]
 fn child_that_aborts() {
     let Ok(path) = std::env::var(ABORTING) else { return };
@@ -296,7 +297,8 @@ fn an_event_that_aborts_the_process_takes_no_other_with_it() {
          {doubled} doubled; {aborts} aborts",
         distinct.len()
     );
-    // What ran beside it may have been done, and runs again. From the second abort on, it runs alone.
+    // What ran beside it may have been done, and runs again. From the second abort on, it runs
+    // alone.
     assert!(lost == 0 && !distinct.contains(&ABORTS) && doubled <= 2 * 15, "{handled:?}");
     life(&path, async |inbox| {
         let letter = inbox.dead_letters().next().await.unwrap().unwrap();

@@ -1,10 +1,12 @@
-//! Requests that are framed oddly, against receivers in processes of their own: whatever is inside of a refused body, is never taken
-//! for a request, and nothing that a client does with its connection leaves anything behind.
+//! Requests that are framed oddly, against receivers in processes of their own: whatever is inside
+//! of a refused body, is never taken for a request, and nothing that a client does with its
+//! connection leaves anything behind.
 //!
 //!     cargo test --all-features --test process -- attacks_framing:: --include-ignored --nocapture --test-threads 1
 //!
-//! prints what each is answered. Most of it is for the servers beneath, hyper and actix-http, to refuse; what is asked here is that
-//! nobody's event is handled that should not be, and that the connection goes on properly or not at all.
+//! prints what each is answered. Most of it is for the servers beneath, hyper and actix-http, to
+//! refuse; what is asked here is that nobody's event is handled that should not be, and that the
+//! connection goes on properly or not at all.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -168,8 +170,9 @@ fn broken_chunk(request: Request, size: &[u8], end: &[u8]) -> Vec<u8> {
     request.without("content-length").with("transfer-encoding", "chunked").body(body).bytes()
 }
 
-/// The statuses of all answers until the connection is closed, or nothing comes any more: not for a while, and not while the
-/// receiver answers somebody else, who waits longer the busier the machine is.
+/// The statuses of all answers until the connection is closed, or nothing comes any more: not for a
+/// while, and not while the receiver answers somebody else, who waits longer the busier the machine
+/// is.
 async fn answers(connection: &mut Connection, address: SocketAddr) -> Vec<u16> {
     let mut statuses = Vec::new();
     loop {
@@ -238,8 +241,8 @@ async fn odd_framing() {
     }
 }
 
-/// A refused request whose body is itself a signed delivery, and a proper one behind it: the one inside is never handled; the one behind
-/// is, or the connection is closed.
+/// A refused request whose body is itself a signed delivery, and a proper one behind it: the one
+/// inside is never handled; the one behind is, or the connection is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_inside_of_a_refused_body() {
     const INSIDE: usize = 1_000;
@@ -328,7 +331,8 @@ mod at_length {
     }
 }
 
-/// A client that leaves after every so many bytes of a delivery in turn, in either way. What arrived whole may be handled, and nothing else.
+/// A client that leaves after every so many bytes of a delivery in turn, in either way. What
+/// arrived whole may be handled, and nothing else.
 async fn gone_at_bytes(every: usize) {
     const COMPLETE: usize = 1;
     const PARTIAL: usize = 0;
@@ -384,7 +388,8 @@ async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
             ("chunks with extensions", head.clone(), chunk_and_extension),
             ("headers", head[..head.len() - 2].to_vec(), header),
         ] {
-            // While actix-http parses them in a debug build, honest deliveries may miss the deadline on a busy machine.
+            // While actix-http parses them in a debug build, honest deliveries may miss the
+            // deadline on a busy machine.
             if name.contains("extension") && framework == "actix-web" && !with_extensions_in_actix_web {
                 continue;
             }
@@ -402,7 +407,8 @@ async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
     }
 }
 
-/// Chunks that lie far apart in the buffers that the server reads into: whoever keeps the chunks must not keep those as well.
+/// Chunks that lie far apart in the buffers that the server reads into: whoever keeps the chunks
+/// must not keep those as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn chunks_far_apart() {
     for (framework, name, size) in [

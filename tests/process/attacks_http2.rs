@@ -1,10 +1,10 @@
-//! Attacks that only HTTP/2 knows, against receivers in processes of their own that speak it. Its frames are written by hand, for no
-//! client would send them so.
+//! Attacks that only HTTP/2 knows, against receivers in processes of their own that speak it. Its
+//! frames are written by hand, for no client would send them so.
 //!
 //!     cargo test --all-features --test process -- attacks_http2:: --include-ignored --nocapture --test-threads 1
 //!
-//! prints how honest deliveries fared meanwhile, which come over HTTP/1. What ends the attacks are the limits of the `h2` crate, in
-//! both frameworks, and the receiver's deadline for bodies.
+//! prints how honest deliveries fared meanwhile, which come over HTTP/1. What ends the attacks are
+//! the limits of the `h2` crate, in both frameworks, and the receiver's deadline for bodies.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -96,7 +96,8 @@ enum End {
     GivenUp,
 }
 
-/// An attack over one connection: what is sent first, and then again and again, with the number of the time.
+/// An attack over one connection: what is sent first, and then again and again, with the number of
+/// the time.
 #[derive(Clone, Copy)]
 struct Attack {
     name: &'static str,

@@ -1,4 +1,5 @@
-//! A genuine delivery that somebody captured, sent again and again over many connections: it is handled once, and honest deliveries go on.
+//! A genuine delivery that somebody captured, sent again and again over many connections: it is
+//! handled once, and honest deliveries go on.
 //!
 //!     cargo test --all-features --test process -- attacks_replay:: --include-ignored --nocapture --test-threads 1
 

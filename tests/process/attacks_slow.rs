@@ -1,5 +1,5 @@
-//! Senders who take their time: receivers in processes of their own go on answering honest deliveries, their memory stays
-//! bounded, and nothing is left of the attack.
+//! Senders who take their time: receivers in processes of their own go on answering honest
+//! deliveries, their memory stays bounded, and nothing is left of the attack.
 //!
 //!     cargo build --all-features --example header_deadline
 //!     cargo test --all-features --test process -- attacks_slow:: --include-ignored --nocapture --test-threads 1
@@ -20,7 +20,8 @@ use crate::support::{
 
 const MIB: usize = 1 << 20;
 
-/// Well-formed and fresh, so it is not refused before its body was read; but whoever sends it cannot sign.
+/// Well-formed and fresh, so it is not refused before its body was read; but whoever sends it
+/// cannot sign.
 fn forged(len: usize) -> Request {
     delivery("").changed(SIGNATURE, "0".repeat(64)).changed("content-length", len.to_string()).body(vec![b' '; len])
 }
@@ -90,7 +91,8 @@ async fn slow_bodies_on(connections: usize) {
                     let request = forged(MIB);
                     let mut connection = Connection::open(address).await;
                     connection.send(request.head_bytes()).await;
-                    // A byte now and then: each is something, so only a deadline for the whole helps.
+                    // A byte now and then: each is something, so only a deadline for the whole
+                    // helps.
                     for _ in 0..6 {
                         connection.send(b" ").await;
                         sleep(Duration::from_millis(300)).await;
@@ -106,8 +108,8 @@ async fn slow_bodies_on(connections: usize) {
     }
 }
 
-/// Without a deadline of the receiver's, `concurrency_limit` outside of it would be used up by whoever sends slowly. Inside of it, it
-/// is not.
+/// Without a deadline of the receiver's, `concurrency_limit` outside of it would be used up by
+/// whoever sends slowly. Inside of it, it is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_bodies_do_not_use_up_an_inner_concurrency_limit() {
     let _guard = ONE_AT_A_TIME.lock().await;
@@ -129,8 +131,9 @@ async fn stalled_bodies_do_not_use_up_an_inner_concurrency_limit() {
     Attacked::by(&target, "axum: stalled bodies, with room for one handler", 16 << 10, attack).await;
 }
 
-/// Connections that send nothing, a part of a head, or all of it but the last byte, a byte now and then. Whether they are closed, and
-/// nothing of them is left, is for the server to say; how it is told to, is shown here.
+/// Connections that send nothing, a part of a head, or all of it but the last byte, a byte now and
+/// then. Whether they are closed, and nothing of them is left, is for the server to say; how it is
+/// told to, is shown here.
 async fn slow_heads(address: SocketAddr, count: usize) -> Vec<Connection> {
     let head = delivery("{}").head_bytes();
     let parts = [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\n", &head[..100], &head[..head.len() - 1]];
@@ -198,7 +201,8 @@ async fn all_but_the_last_byte(address: SocketAddr, count: usize, len: usize) ->
     connections
 }
 
-/// Sixteen times the longest body, against a budget for eight. Half of it is kept for short bodies, so honest deliveries go on.
+/// Sixteen times the longest body, against a budget for eight. Half of it is kept for short bodies,
+/// so honest deliveries go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_forged_bodies_until_there_is_no_budget_for_more() {
     const ATTACKERS: usize = 16;

@@ -24,7 +24,8 @@ use crate::support::{
 
 const SECRET: &str = "dev-secret";
 
-/// The guide's server block, with another port and upstream, and without TLS, whose certificate is not here.
+/// The guide's server block, with another port and upstream, and without TLS, whose certificate is
+/// not here.
 fn server_block(port: u16, upstream: SocketAddr) -> String {
     let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
     let block = guide.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;

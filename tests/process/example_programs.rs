@@ -1,7 +1,9 @@
-//! The larger examples as their users run them: built, in processes of their own, over sockets, ended by signals.
+//! The larger examples as their users run them: built, in processes of their own, over sockets,
+//! ended by signals.
 //!
-//! `cargo test --all-features` builds them as well; to run this file alone, `cargo build --all-features --examples` comes first. They are
-//! driven from here and not by a script, for the tests look into Redis and stop a worker at the moment that matters.
+//! `cargo test --all-features` builds them as well; to run this file alone, `cargo build
+//! --all-features --examples` comes first. They are driven from here and not by a script, for the
+//! tests look into Redis and stop a worker at the moment that matters.
 
 use std::{collections::BTreeSet, io::Write as _, net::SocketAddr, ops::Range};
 
@@ -189,13 +191,15 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
     let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
     let mut receiver = start(&["receive"]);
     let address = receiver.address();
-    // Each delivery twice, the second one as a copy. The workers begin when half of the events wait for them.
+    // Each delivery twice, the second one as a copy. The workers begin when half of the events wait
+    // for them.
     enqueue(address, 0..EVENTS / 2).await;
     let mut killed = start(&["work", "killed"]);
     let mut survivor = start(&["work", "survivor"]);
     let enqueuing = tokio::spawn(enqueue(address, EVENTS / 2..EVENTS));
 
-    // Half-way, while it holds events that it has not done: frozen until that is so, for it takes them and is done in no time.
+    // Half-way, while it holds events that it has not done: frozen until that is so, for it takes
+    // them and is done in no time.
     let holds = || {
         let held: Vec<(String, String, u64, u64)> =
             redis.command(&["XPENDING", "twenty:events", "workers", "-", "+", "100", "killed"]).unwrap();

@@ -1,5 +1,6 @@
-//! What goes wrong around a receiver: it is asked to end, or killed, in the middle of a load; handlers panic; the clock jumps. Each prints how many
-//! deliveries were sent, accepted, handled, lost and doubled. Lost are those that were answered 200 or 202 and not handled.
+//! What goes wrong around a receiver: it is asked to end, or killed, in the middle of a load;
+//! handlers panic; the clock jumps. Each prints how many deliveries were sent, accepted, handled,
+//! lost and doubled. Lost are those that were answered 200 or 202 and not handled.
 //!
 //!     cargo test --all-features --test process -- faults:: --include-ignored --nocapture --test-threads 1
 //!
@@ -32,7 +33,8 @@ use crate::support::{
     target::{self, FRAMEWORKS, Target},
 };
 
-/// What the deliveries of distinct events were answered, and how often their handlers came to their end.
+/// What the deliveries of distinct events were answered, and how often their handlers came to their
+/// end.
 #[derive(Default)]
 struct Tally {
     /// By number of the event; `None` for no answer.
@@ -87,7 +89,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Sends over 16 connections, each as fast as it is answered, until told to stop or until nobody listens any more.
+/// Sends over 16 connections, each as fast as it is answered, until told to stop or until nobody
+/// listens any more.
 struct Load {
     address: SocketAddr,
     body: fn(usize) -> String,
@@ -172,15 +175,16 @@ async fn asked_to_end_in_mid_load() {
     }
 }
 
-/// What was answered 202 and not handled yet is lost, and nothing else: that is the price of answering early. What cannot pay it answers
-/// when the event is in a queue, as in the next test.
+/// What was answered 202 and not handled yet is lost, and nothing else: that is the price of
+/// answering early. What cannot pay it answers when the event is in a queue, as in the next test.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_mid_load() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| target.child.kill()).await;
         tally.report(&format!("{framework}, SIGKILL"));
         assert_eq!((tally.lost(200), tally.doubled()), (0, 0));
-        // As many as can be slow at once: within 600 ms, those that were answered after 100 ms on 16 connections.
+        // As many as can be slow at once: within 600 ms, those that were answered after 100 ms on
+        // 16 connections.
         assert!(tally.lost(202) <= 16 * 6, "no more than were in the background");
     }
 }
@@ -241,8 +245,9 @@ async fn handlers_that_panic() {
     }
 }
 
-/// The verifier's clock jumps to and fro while deliveries come, each of them several times. What it takes for fresh is handled once, for the
-/// store's own clock is not moved by it: a `MemoryStore` counts from when it was made, and Redis on its own machine.
+/// The verifier's clock jumps to and fro while deliveries come, each of them several times. What it
+/// takes for fresh is handled once, for the store's own clock is not moved by it: a `MemoryStore`
+/// counts from when it was made, and Redis on its own machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps() {
     const EVENTS: usize = 200;

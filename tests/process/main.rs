@@ -1,4 +1,5 @@
-//! Receivers in processes of their own: under attack, under load, asked to end, killed; and the larger examples.
+//! Receivers in processes of their own: under attack, under load, asked to end, killed; and the
+//! larger examples.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! The inbox examples, restarted under load, with a socket that stays open meanwhile as systemd's does;
-//! and what the connections of all example receivers meet when the program is asked to end.
+//! The inbox examples, restarted under load, with a socket that stays open meanwhile as systemd's
+//! does; and what the connections of all example receivers meet when the program is asked to end.
 //!
 //! To run this file alone, build the examples first: `cargo build --all-features --examples`.
 

@@ -1,6 +1,8 @@
-//! A program that is asked to end while a slow handler runs, whose sender has hung up: the handler finishes, then the program ends.
+//! A program that is asked to end while a slow handler runs, whose sender has hung up: the handler
+//! finishes, then the program ends.
 //!
-//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` lets the handler take as long as you say.
+//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` lets the handler take
+//! as long as you say.
 
 use std::{
     io::Write as _,

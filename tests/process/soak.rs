@@ -1,17 +1,19 @@
-//! A receiver under a long, mixed load: what is valid is handled exactly once, what is not is refused, and nothing is left over,
-//! neither memory nor connections nor tasks.
+//! A receiver under a long, mixed load: what is valid is handled exactly once, what is not is
+//! refused, and nothing is left over, neither memory nor connections nor tasks.
 //!
 //!     cargo test --release --all-features --test process --no-run
 //!     SOAK_SECONDS=3600 nice cargo test --release --all-features --test process -- soak:: --ignored --nocapture
 //!
-//! Without `SOAK_SECONDS` it takes 20 seconds; in `cargo test`, without `--ignored`, a few. `RATE` is how much is sent a second, to both receivers together; 60 unless set, so
-//! that the machine stays usable. One receiver is in axum, the other in actix-web, each a process of its own that nothing else
-//! happens in.
+//! Without `SOAK_SECONDS` it takes 20 seconds; in `cargo test`, without `--ignored`, a few. `RATE`
+//! is how much is sent a second, to both receivers together; 60 unless set, so that the machine
+//! stays usable. One receiver is in axum, the other in actix-web, each a process of its own that
+//! nothing else happens in.
 //!
-//! The last hour, on 2026-11-24 with `RATE=700`, on two cores that others used as well: 2,151,361 sent, all answered as expected; 1,153,569 events
-//! accepted and each handled once, 29,450 of 39,425 handled whose sender was gone after the last byte, none doubled; 142 s of computing; memory at
-//! the end of the first third and of all 30.3 and 26.0 MB in axum, 26.6 and 26.7 MB in actix-web; as many tasks and unverified bytes at the end as
-//! at the beginning, and no more files.
+//! The last hour, on 2026-11-24 with `RATE=700`, on two cores that others used as well: 2,151,361
+//! sent, all answered as expected; 1,153,569 events accepted and each handled once, 29,450 of
+//! 39,425 handled whose sender was gone after the last byte, none doubled; 142 s of computing;
+//! memory at the end of the first third and of all 30.3 and 26.0 MB in axum, 26.6 and 26.7 MB in
+//! actix-web; as many tasks and unverified bytes at the end as at the beginning, and no more files.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -225,7 +227,8 @@ impl Load {
         ledger.fates.len() - 1
     }
 
-    /// Takes down an answer; `None` stands for a connection that was closed instead. Whether it is one of those that are right.
+    /// Takes down an answer; `None` stands for a connection that was closed instead. Whether it is
+    /// one of those that are right.
     fn answered(&self, what: &'static str, answer: Option<&Answer>, right: &[Option<u16>]) {
         let status = answer.map(|answer| answer.status);
         let mut ledger = self.ledger();
@@ -293,7 +296,8 @@ impl Load {
 
     async fn at_the_second_attempt(&self, does: &'static str, filler: usize, connection: &mut Option<Connection>) {
         let sent = Sent { number: self.number(Fate::Accepted), does, filler };
-        // Not over a connection that is kept, for what is closed without an answer there is sent again.
+        // Not over a connection that is kept, for what is closed without an answer there is sent
+        // again.
         let mut fresh = Connection::open(self.address).await;
         fresh.send(sent.delivery().bytes()).await;
         let right = if does == "fail" { Some(500) } else { None };

@@ -1,11 +1,13 @@
-//! Two receivers that share one Redis, under load, while it is well, killed, frozen, slow, or answers with errors: nothing refused,
-//! nothing lost, and what is handled twice is counted and explained.
+//! Two receivers that share one Redis, under load, while it is well, killed, frozen, slow, or
+//! answers with errors: nothing refused, nothing lost, and what is handled twice is counted and
+//! explained.
 //!
 //!     cargo build --release --all-features --example redis_receiver
 //!     DELIVERIES=100000 CONNECTIONS=256 cargo test --release --all-features --test redis -- two_receivers:: --ignored --nocapture
 //!
-//! Without the variables, and in a debug build, it is small enough for every day. The receivers are processes of their own, the
-//! example `redis_receiver`; they print a line for each event that they handle, and those lines are what is counted.
+//! Without the variables, and in a debug build, it is small enough for every day. The receivers are
+//! processes of their own, the example `redis_receiver`; they print a line for each event that they
+//! handle, and those lines are what is counted.
 
 use std::{
     collections::BTreeMap,
@@ -68,7 +70,8 @@ impl Fate {
         matches!(self, Self::Well | Self::WellAndCopiesAtOnce | Self::Slow)
     }
 
-    /// Whether what Redis was told before is still there in the end, but not that the last deliveries before were completed.
+    /// Whether what Redis was told before is still there in the end, but not that the last
+    /// deliveries before were completed.
     fn forgets_the_last(self) -> bool {
         matches!(self, Self::Restored | Self::TooSlow | Self::OutOfMemory | Self::ReadOnly | Self::Answers(_))
     }
@@ -176,8 +179,8 @@ async fn run(fate: Fate, title: &str) {
     report.check(connections);
 }
 
-/// Waits for a third of the deliveries, then takes Redis away for a while. How many lines each receiver had printed when it went, and when
-/// it had been back for a while.
+/// Waits for a third of the deliveries, then takes Redis away for a while. How many lines each
+/// receiver had printed when it went, and when it had been back for a while.
 async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, receivers: &[Program; 2]) -> Away {
     while load.sent() < load.order.len() / 3 {
         sleep(Duration::from_millis(5)).await;
@@ -360,11 +363,13 @@ struct Handled {
 enum Reason {
     /// Handled before; the copy came while nobody could ask Redis.
     RedisWasAway,
-    /// Handled by one receiver while Redis was away, and by the other then or later: only the first remembers.
+    /// Handled by one receiver while Redis was away, and by the other then or later: only the first
+    /// remembers.
     HandledApart,
     /// Redis had lost what it remembered.
     RedisForgot,
-    /// Handled when Redis went, so that it could not be told: it has still the claim, which ran out in the end.
+    /// Handled when Redis went, so that it could not be told: it has still the claim, which ran out
+    /// in the end.
     NotCompleted,
     /// A mistake of ours.
     None,

@@ -1,4 +1,5 @@
-//! A test program that starts itself once more: a server in a process of its own, whose memory, files and end are nobody else's.
+//! A test program that starts itself once more: a server in a process of its own, whose memory,
+//! files and end are nobody else's.
 //!
 //! What the child runs is a test that is ignored, and does nothing unless [`is_child`].
 

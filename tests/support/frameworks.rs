@@ -1,4 +1,5 @@
-//! One request through each framework, without a socket: what is answered, and what the handler saw.
+//! One request through each framework, without a socket: what is answered, and what the handler
+//! saw.
 
 use std::{
     convert::Infallible,
@@ -27,7 +28,8 @@ pub struct Played {
     pub seen: Option<Bytes>,
 }
 
-/// Plays it in tower, axum and actix-web, each with a handler that asks for a [`WebhookEvent`] of the default type.
+/// Plays it in tower, axum and actix-web, each with a handler that asks for a [`WebhookEvent`] of
+/// the default type.
 pub async fn everywhere<B>(receiver: &Receiver, request: impl Fn() -> Request<B>) -> [Played; 3]
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,

@@ -164,7 +164,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// Which of its methods a visitor is called by, for each value and name. Asks for bytes, or for anything.
+/// Which of its methods a visitor is called by, for each value and name. Asks for bytes, or for
+/// anything.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Visited<const AS_BYTES: bool>(Vec<String>);
 

@@ -42,7 +42,8 @@ pub fn attackers(wanted: usize) -> usize {
     wanted.min(files / 2)
 }
 
-/// Sends one delivery after the other until told to stop, each over a connection of its own. All must be answered 200.
+/// Sends one delivery after the other until told to stop, each over a connection of its own. All
+/// must be answered 200.
 pub struct Honest {
     is_over: Arc<AtomicBool>,
     task: JoinHandle<Vec<Duration>>,
@@ -87,8 +88,9 @@ pub struct Attacked {
 }
 
 impl Attacked {
-    /// Attacks for as long as `attack` takes, while honest deliveries come. Afterwards nothing may be left of it but memory that the
-    /// allocator keeps, and never may it have grown by more than `memory` KiB.
+    /// Attacks for as long as `attack` takes, while honest deliveries come. Afterwards nothing may
+    /// be left of it but memory that the allocator keeps, and never may it have grown by more than
+    /// `memory` KiB.
     pub async fn by(target: &Target, title: &str, memory: u64, attack: impl Future<Output = ()>) -> Self {
         let calm = Honest::begin(target.address);
         sleep(CALM).await;

@@ -159,8 +159,9 @@ pub async fn begun(address: SocketAddr, body: impl AsRef<[u8]>) -> Connection {
     connection
 }
 
-/// Begins a long delivery, and waits until the receiver has taken so much of it that it has no room for a short one. The short ones that
-/// try it may come first and take the room of the long one, which is then refused, and begun again.
+/// Begins a long delivery, and waits until the receiver has taken so much of it that it has no room
+/// for a short one. The short ones that try it may come first and take the room of the long one,
+/// which is then refused, and begun again.
 pub async fn begun_without_room_for(address: SocketAddr, long: &[u8], short: &[u8]) -> Connection {
     soon(async {
         let mut under_way = begun(address, long).await;

@@ -1,5 +1,6 @@
-//! JSON texts and what is almost JSON, of the classes and under the names that `JSONTestSuite` made known: `y`, which every parser must
-//! accept, `n`, which every parser must refuse, and `i`, which RFC 8259 leaves to the parser.
+//! JSON texts and what is almost JSON, of the classes and under the names that `JSONTestSuite` made
+//! known: `y`, which every parser must accept, `n`, which every parser must refuse, and `i`, which
+//! RFC 8259 leaves to the parser.
 
 #![allow(unreachable_pub, reason = "one file uses it")]
 

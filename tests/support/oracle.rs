@@ -1,4 +1,5 @@
-//! Compares what a `WebhookEvent` of a type reads with what `serde_json` reads from the same record.
+//! Compares what a `WebhookEvent` of a type reads with what `serde_json` reads from the same
+//! record.
 //!
 //! For each type, record and envelope:
 //!
@@ -60,7 +61,8 @@ impl Envelope {
     }
 }
 
-/// Compares what an event of `T` has from the body that `envelope` makes of `record`. `delivery` has that body.
+/// Compares what an event of `T` has from the body that `envelope` makes of `record`. `delivery`
+/// has that body.
 #[track_caller]
 pub(crate) fn compare<T: DeserializeOwned + PartialEq + 'static>(
     record: &str,
@@ -109,7 +111,8 @@ fn compare_record<T: FromRecord + 'static>(
     if !is_json(record.as_bytes()) {
         return; // the record ends early, and what follows belongs to the envelope
     }
-    // Where `serde_json` stands behind a key such as `tr` depends on its letters. The reader does not go on there, and reports more.
+    // Where `serde_json` stands behind a key such as `tr` depends on its letters. The reader does
+    // not go on there, and reports more.
     let goes_on = ["LenientMap<bool", "BoolMaps"].iter().any(|part| name.contains(part));
     let accepts = |text: &str| !goes_on && accepts(text);
     match event {
@@ -182,7 +185,8 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// Splits an object by another parser than the crate's, with places that count from `base`. Any other value has no members.
+/// Splits an object by another parser than the crate's, with places that count from `base`. Any
+/// other value has no members.
 fn members(object: &str, base: usize) -> Vec<Member<'_>> {
     let mut members = Vec::new();
     let mut names = HashSet::new();
@@ -235,8 +239,9 @@ fn without(object: &str, base: usize, places: &[Range<usize>]) -> String {
     format!("{{{}}}", kept.join(","))
 }
 
-/// Where the members can be that an event reports with these paths, in the order of the text: a path shows some names as question
-/// marks. `take` is called with each possibility, until it returns `true`.
+/// Where the members can be that an event reports with these paths, in the order of the text: a
+/// path shows some names as question marks. `take` is called with each possibility, until it
+/// returns `true`.
 fn find<'a>(
     reported: &[(&'a str, JsonType)],
     members: &[Member<'_>],
@@ -270,8 +275,8 @@ fn below_member(member: &Member<'_>, path: &str) -> Option<(Range<usize>, JsonTy
     below_member(members.iter().find(|member| member.name == name.as_bytes())?, below)
 }
 
-/// Whether each name is Unicode, at any depth. `serde_json` reads other names as bytes for the few types that take these, and goes
-/// on behind some that it rejects.
+/// Whether each name is Unicode, at any depth. `serde_json` reads other names as bytes for the few
+/// types that take these, and goes on behind some that it rejects.
 fn has_only_unicode_names(text: &str) -> bool {
     let mut rest = text;
     while let Some(start) = rest.find('"') {

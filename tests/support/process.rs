@@ -65,7 +65,8 @@ impl Process {
     /// The time that it has been computing.
     pub fn computed(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // After the name, which is in brackets and may contain anything, come state, …, utime and stime as 14th and 15th.
+        // After the name, which is in brackets and may contain anything, come state, …, utime and
+        // stime as 14th and 15th.
         let (_, rest) = stat.rsplit_once(") ").unwrap();
         let ticks: u64 = rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         // A tick is a hundredth of a second, to every program on Linux.

@@ -23,7 +23,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts an example with arguments and variables. It listens on a port of the system's choice, if it listens.
+    /// Starts an example with arguments and variables. It listens on a port of the system's choice,
+    /// if it listens.
     pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::start_executable(&executable(name), arguments, variables)
     }

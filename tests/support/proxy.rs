@@ -53,7 +53,8 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
-    /// Holds until what was passed on is answered, so that answers cannot come in another order than commands.
+    /// Holds until what was passed on is answered, so that answers cannot come in another order
+    /// than commands.
     pub(crate) async fn hold(&self) {
         self.set(Mode::Hold);
         sleep(Duration::from_millis(50)).await;
@@ -122,7 +123,8 @@ async fn write(mut answered: mpsc::UnboundedReceiver<Vec<u8>>, mut client: Owned
     }
 }
 
-/// How long the first command is: an array of strings, each with its length before it. `None` while it is not whole.
+/// How long the first command is: an array of strings, each with its length before it. `None` while
+/// it is not whole.
 fn command_len(bytes: &[u8]) -> Option<usize> {
     let number = |at: usize| {
         let len = bytes.get(at..)?.windows(2).position(|end| end == b"\r\n")?;

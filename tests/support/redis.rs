@@ -66,7 +66,8 @@ impl Server {
         }
     }
 
-    /// Starts it again on the same port, with what it has on disk: nothing, unless an option says otherwise.
+    /// Starts it again on the same port, with what it has on disk: nothing, unless an option says
+    /// otherwise.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let process = Process::start(
@@ -140,8 +141,8 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Free, and none that the system gives to whoever asks for any (on Linux those from 32,768 on): the connections of tests beside this one
-/// would now and then get it before the server does.
+/// Free, and none that the system gives to whoever asks for any (on Linux those from 32,768 on):
+/// the connections of tests beside this one would now and then get it before the server does.
 pub(crate) fn free_port() -> u16 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {

@@ -39,8 +39,9 @@ pub fn identifier(text: &str) -> &str {
     &text[..end]
 }
 
-/// `verify::Secret` and so on: every public struct and enum, those that macros make included, but for what is hidden in the docs. What is
-/// `pub` is reachable, as the lint `unreachable_pub` makes sure.
+/// `verify::Secret` and so on: every public struct and enum, those that macros make included, but
+/// for what is hidden in the docs. What is `pub` is reachable, as the lint `unreachable_pub` makes
+/// sure.
 pub fn public_types() -> Vec<String> {
     const MACROS: [&str; 2] = ["select! {", "standard_object! {"];
     let mut types = Vec::new();

@@ -1,4 +1,5 @@
-//! One handler behind every framework: what it is called with comes out of a channel, and what it does is told it by the test.
+//! One handler behind every framework: what it is called with comes out of a channel, and what it
+//! does is told it by the test.
 
 use std::{future::pending, net::SocketAddr, panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -230,7 +231,8 @@ impl Running {
     }
 }
 
-/// Sends on a connection of its own; gives the answer, or `None` when the connection was closed instead.
+/// Sends on a connection of its own; gives the answer, or `None` when the connection was closed
+/// instead.
 pub fn post(address: SocketAddr, request: Request) -> JoinHandle<Option<Answer>> {
     tokio::spawn(async move {
         let mut connection = Connection::open(address).await;

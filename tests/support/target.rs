@@ -1,4 +1,5 @@
-//! A receiver in a process of its own, to be loaded and attacked: in axum or actix-web, set up by variables.
+//! A receiver in a process of its own, to be loaded and attacked: in axum or actix-web, set up by
+//! variables.
 //!
 //! | variable | what |
 //! |---|---|
@@ -46,7 +47,8 @@ pub const FRAMEWORKS: [&str; 2] = ["axum", "actix-web"];
 /// How long the handler of a slow event takes.
 pub const SLOW: Duration = Duration::from_millis(600);
 
-/// The body of event `number`. Its handler `does` what it is told: `well`, `slow`, or, the first time it comes, `fail` or `panic`.
+/// The body of event `number`. Its handler `does` what it is told: `well`, `slow`, or, the first
+/// time it comes, `fail` or `panic`.
 pub fn event(number: usize, does: &str, filler: usize) -> String {
     let filler = "x".repeat(filler);
     format!(

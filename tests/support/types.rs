@@ -1,4 +1,5 @@
-//! Types of every kind. `oracle.rs` compares what a `WebhookEvent` of each reads with what `serde_json` reads.
+//! Types of every kind. `oracle.rs` compares what a `WebhookEvent` of each reads with what
+//! `serde_json` reads.
 
 #![allow(dead_code, reason = "each program uses a part")]
 
@@ -27,7 +28,8 @@ use super::{
     oracle::{Envelope, compare, compare_with},
 };
 
-// --- The types -------------------------------------------------------------------------------------------------------
+// --- The types
+// -------------------------------------------------------------------------------------------------------
 
 /// A field of a type, with others around it.
 #[derive(Debug, Deserialize, PartialEq)]
@@ -289,7 +291,8 @@ struct Enums {
     h: Option<EvenNumber>,
 }
 
-/// Fields that have more than one column in Twenty, whose members may be left out by themselves, and types that go on behind errors.
+/// Fields that have more than one column in Twenty, whose members may be left out by themselves,
+/// and types that go on behind errors.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*")]
 struct Composites {
@@ -387,8 +390,8 @@ fn compare_records(record: &str, envelope: &Envelope, delivery: &Verified) {
 /// Compares one type.
 pub(crate) type Compare = fn(&str, &Envelope, &Verified);
 
-/// Types that have all others in them: few enough to be compiled for a fuzz target. Its seeds name them by their place, so new ones
-/// go to the end.
+/// Types that have all others in them: few enough to be compiled for a fuzz target. Its seeds name
+/// them by their place, so new ones go to the end.
 pub(crate) const KINDS: &[Compare] = &[
     compare::<Scalars>,
     compare::<Collections>,

@@ -195,7 +195,8 @@ pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(headers)
 }
 
-/// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and length.
+/// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and
+/// length.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     const OF_THE_CONNECTION: [&str; 12] = [
         "connection",

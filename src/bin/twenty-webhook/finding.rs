@@ -24,8 +24,8 @@ pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
 }
 
-/// All findings about a captured delivery. What its file has certainly lost comes first, what it may have
-/// lost comes last, and in both cases the secret is not blamed.
+/// All findings about a captured delivery. What its file has certainly lost comes first, what it
+/// may have lost comes last, and in both cases the secret is not blamed.
 pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
     let blame = Cause::Unexplained.to_string();

@@ -1,5 +1,6 @@
-//! The command-line tool: receives Twenty's webhooks and shows them, sends samples, verifies and replays what was captured, generates
-//! types from the workspace's objects, and looks for the reason when nothing arrives.
+//! The command-line tool: receives Twenty's webhooks and shows them, sends samples, verifies and
+//! replays what was captured, generates types from the workspace's objects, and looks for the
+//! reason when nothing arrives.
 //!
 //! A user of the crate like any other: all that it knows of Twenty comes from the public API.
 
@@ -48,7 +49,8 @@ use crate::output::{Color, Failure};
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
-    /// When to colour: `always`, `never`, or `auto`, which is on a terminal and unless `NO_COLOR` is set
+    /// When to colour: `always`, `never`, or `auto`, which is on a terminal and unless `NO_COLOR`
+    /// is set
     #[arg(
         long,
         global = true,

@@ -137,7 +137,8 @@ pub(crate) fn complain(error: &impl fmt::Display) {
     note(&format!("{} {}", styled(style::BAD, "error:"), harmless(&error.to_string())));
 }
 
-/// On lines of a readable length, each with its end: the first after `first`, the others as far to the right.
+/// On lines of a readable length, each with its end: the first after `first`, the others as far to
+/// the right.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {
     const WIDTH: usize = 96;
     let indent = first.chars().count();
@@ -167,8 +168,8 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-/// On one line: without characters that begin a line, move a cursor, colour, or turn the reading direction. So no record can
-/// forge a line of its own.
+/// On one line: without characters that begin a line, move a cursor, colour, or turn the reading
+/// direction. So no record can forge a line of its own.
 pub(crate) fn harmless_line(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_harmful(c) || c == '\n')
 }
@@ -207,7 +208,8 @@ pub(crate) fn json_line(object: &impl Serialize) -> String {
     format!("{}\n", harmless_json(&serde_json::to_string(object).unwrap_or_default()))
 }
 
-/// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself allows.
+/// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself
+/// allows.
 pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);
@@ -265,8 +267,8 @@ mod tests {
         assert_eq!(shortened("a\nb"), "a\\u{a}b");
     }
 
-    /// Each function must copy its text a bounded number of times, whatever the text is made of: all bytes that it
-    /// allocates, freed ones included, are at most a small multiple of the text.
+    /// Each function must copy its text a bounded number of times, whatever the text is made of:
+    /// all bytes that it allocates, freed ones included, are at most a small multiple of the text.
     #[test]
     fn work_is_linear_in_the_text() {
         const LEN: usize = 100_000;

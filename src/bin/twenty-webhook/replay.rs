@@ -31,7 +31,8 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty")]
 pub(crate) struct Replay {
-    /// What `listen --save` wrote, directories of it, or whatever `verify` reads; `-` for standard input
+    /// What `listen --save` wrote, directories of it, or whatever `verify` reads; `-` for standard
+    /// input
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
 

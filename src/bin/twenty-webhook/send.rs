@@ -46,12 +46,14 @@ Examples:
 
 /// Post sample deliveries, signed as Twenty signs them.
 ///
-/// Exits with 0 when every one was answered with a 2xx status within 5 seconds, after which Twenty gives up; and with 1
-/// otherwise, so a forged one should make it 1. Ctrl-C prints what was answered until then, with exit code 1.
+/// Exits with 0 when every one was answered with a 2xx status within 5 seconds, after which Twenty
+/// gives up; and with 1 otherwise, so a forged one should make it 1. Ctrl-C prints what was
+/// answered until then, with exit code 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
-    /// An event's name, for a sample of it; or a file (a path with a slash, or that ends with .json or .http, or `-`), for its body
+    /// An event's name, for a sample of it; or a file (a path with a slash, or that ends with .json
+    /// or .http, or `-`), for its body
     #[arg(value_name = "EVENT|FILE", required_unless_present = "list")]
     what: Option<Source>,
 
@@ -68,11 +70,13 @@ pub(crate) struct Send {
     #[arg(long, conflicts_with = "count")]
     print: bool,
 
-    /// Another value at a path of the body: record.jobTitle=CTO. What is JSON goes there as JSON; repeatable
+    /// Another value at a path of the body: record.jobTitle=CTO. What is JSON goes there as JSON;
+    /// repeatable
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Change>,
 
-    /// How many to send. Each is an event of its own: with an event date of its own, and of a record of its own
+    /// How many to send. Each is an event of its own: with an event date of its own, and of a
+    /// record of its own
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = input::positive)]
     count: NonZeroUsize,
 

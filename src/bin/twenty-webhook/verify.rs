@@ -24,11 +24,11 @@ use crate::{
 
 /// Tell whether captured deliveries are genuine, and if not, why.
 ///
-/// FILE is what `listen --save` writes, any HTTP request with its headers and body, or what other tools
-/// show of one: a HAR file, curl's output or command, an event of AWS Lambda, JSON or log lines that have
-/// the headers and the body, with any number of deliveries; or a body alone, with its timestamp and
-/// signature as options. Exits with 0 when all verify, with 1 when one does not, and with 2 when a file
-/// has none.
+/// FILE is what `listen --save` writes, any HTTP request with its headers and body, or what other
+/// tools show of one: a HAR file, curl's output or command, an event of AWS Lambda, JSON or log
+/// lines that have the headers and the body, with any number of deliveries; or a body alone, with
+/// its timestamp and signature as options. Exits with 0 when all verify, with 1 when one does not,
+/// and with 2 when a file has none.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  twenty-webhook verify captures/1790932471733-9c56cc51b374.http\n  \
     twenty-webhook verify captures/ requests.har\n  \
@@ -46,7 +46,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "HEX")]
     signature: Option<String>,
 
-    /// The time to judge its age by: `now`, or another. Without it, when it was captured, or else when it was signed
+    /// The time to judge its age by: `now`, or another. Without it, when it was captured, or else
+    /// when it was signed
     #[arg(long, value_name = "TIME")]
     as_of: Option<Moment>,
 

@@ -42,7 +42,8 @@ Examples:
 /// --target, it also connects to the target, with a GET request without a body. If the receiver's
 /// secret is given, it is compared with the webhook's.
 ///
-/// Each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 when one fails. Neither a secret nor the API key is shown.
+/// Each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 when one fails. Neither a secret nor
+/// the API key is shown.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Doctor {

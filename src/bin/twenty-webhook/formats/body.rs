@@ -187,8 +187,8 @@ pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
     (high.is_none() && !decoded.is_empty()).then_some(decoded)
 }
 
-/// JSON without the white space between its tokens; and its strings with the escapes that JavaScript
-/// writes, if they are `rewritten`.
+/// JSON without the white space between its tokens; and its strings with the escapes that
+/// JavaScript writes, if they are `rewritten`.
 pub(super) fn compact(json: &str, rewritten: bool) -> Vec<u8> {
     let mut compact = Vec::with_capacity(json.len());
     let mut rest = json;

@@ -314,7 +314,8 @@ impl Section {
             return;
         }
         self.is_text = true;
-        // Long lines go on at the next offset; a line end takes two bytes. Offsets have four digits, and begin anew.
+        // Long lines go on at the next offset; a line end takes two bytes. Offsets have four
+        // digits, and begin anew.
         let (expected, offset) = (self.bytes.len() & 0xffff, offset & 0xffff);
         if offset == expected.wrapping_add(2) & 0xffff {
             self.bytes.extend_from_slice(b"\r\n");

@@ -94,7 +94,8 @@ fn to_json(text: &str) -> String {
 /// A string up to its quote, without escapes; and what comes after it.
 fn string(text: &str, quote: char) -> (String, &str) {
     let mut string = String::new();
-    // Whether characters that are not ASCII were written as escapes, and whether they were as they are.
+    // Whether characters that are not ASCII were written as escapes, and whether they were as they
+    // are.
     let (mut has_escaped, mut has_plain) = (false, false);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -26,7 +26,8 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// The one delivery in a text of an unknown format, such as what a program prints or a row of a table.
+/// The one delivery in a text of an unknown format, such as what a program prints or a row of a
+/// table.
 pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     if text.len() > MAX_TEXT || !names_in(text, names) {

@@ -1,5 +1,5 @@
-//! HTTP requests in text: with lines in front, prefixes before the lines, no version, pseudo-headers,
-//! and responses or further requests behind the body.
+//! HTTP requests in text: with lines in front, prefixes before the lines, no version,
+//! pseudo-headers, and responses or further requests behind the body.
 
 use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, literal};
 use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
@@ -71,7 +71,8 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     {
         return Some(Line::Header(name, value));
     }
-    // `HTTP_X_TWENTY_WEBHOOK_TIMESTAMP=1790932471733`, `x-twenty-webhook-timestamp<TAB>1790932471733`
+    // `HTTP_X_TWENTY_WEBHOOK_TIMESTAMP=1790932471733`,
+    // `x-twenty-webhook-timestamp<TAB>1790932471733`
     let at = text.iter().position(|byte| b"=\t|".contains(byte))?;
     let (name, value) = text.split_at_checked(at)?;
     let name = str::from_utf8(name).ok()?.trim();

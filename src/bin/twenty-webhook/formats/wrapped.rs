@@ -1,5 +1,5 @@
-//! What a log collector or a web page has put around a text: lines that a container runtime or the journal
-//! has wrapped, and escapes of HTML.
+//! What a log collector or a web page has put around a text: lines that a container runtime or the
+//! journal has wrapped, and escapes of HTML.
 
 use serde_json::{Value, value::RawValue};
 
@@ -29,7 +29,8 @@ pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
     (!printed.is_empty()).then_some(printed)
 }
 
-/// Of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. `None` when a line is another.
+/// Of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. `None` when a line is
+/// another.
 pub(super) fn container_lines(text: &[u8]) -> Option<Vec<u8>> {
     let mut printed = Vec::new();
     let mut at = 0;

@@ -119,7 +119,8 @@ pub(super) fn method_of(object: &Members<'_>) -> Option<String> {
         is_method.then(|| text.into_owned())
     };
     let wanted = ["method", "httpmethod", "requestmethod", "verb"];
-    // Events of an HTTP API have it there only; `lambda_http` adds an `httpMethod` that is always GET.
+    // Events of an HTTP API have it there only; `lambda_http` adds an `httpMethod` that is always
+    // GET.
     let context = child(object, "requestcontext");
     let http = context.as_ref().and_then(|context| named(&child(context, "http")?, &wanted));
     http.or_else(|| named(object, &wanted)).or_else(|| named(&context?, &wanted))

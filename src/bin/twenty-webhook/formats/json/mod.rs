@@ -107,7 +107,8 @@ impl<'n> Reader<'n> {
 
     /// Reads JSON of a text that does not stay.
     fn nested(&mut self, text: &str) {
-        // The bodies that were found before are in another text, and those in this one are gone after it.
+        // The bodies that were found before are in another text, and those in this one are gone
+        // after it.
         let (depth, path, bodies) = (self.depth, self.path.clone(), std::mem::take(&mut self.bodies));
         let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         while let Some(Ok(document)) = documents.next() {
