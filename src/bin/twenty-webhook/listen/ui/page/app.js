@@ -330,11 +330,12 @@ function show(next) {
   open = { ...next, tab };
   const { details } = open;
   const name = details.displayName ? el('small', null, ' ', el('bdi', null, visible(details.displayName))) : null;
-  $('detail').replaceChildren(
+  const parts = [
     el('div', { class: 'title' },
       el('button', { class: 'back', type: 'button', onclick: leave }, '← Deliveries'),
       el('h2', null, el('bdi', null, title(details)), name), badge(details)),
-    actions(details), sendHint(details), why(details), oddities(details), facts(details), tabs(details));
+    actions(details), sendHint(details), why(details), oddities(details), facts(details), ...tabs(details)];
+  $('detail').replaceChildren(...parts.filter(Boolean));
   $('detail').hidden = false;
   $('detail').scrollTop = 0;
   choose(tab);
