@@ -16,6 +16,7 @@ mod save;
 mod send;
 mod show;
 mod types;
+mod ui;
 mod usage;
 mod verify;
 

@@ -6,10 +6,7 @@ use serde::Deserialize;
 use twenty_webhook::{Verifier, WebhookEvent, verify::Signer};
 
 use super::{
-    super::{
-        forward::Forward,
-        report::Report,
-    },
+    super::{forward::Forward, report::Report},
     entry::{Entry, Received, Source},
     store::Store,
 };

@@ -46,7 +46,11 @@ pub(super) fn curl(entry: &Entry, origin: &str) -> Result<String, NoCommand> {
         let is_of_the_way = ["host", "via"].iter().chain(&FRAMING).any(|other| name.eq_ignore_ascii_case(other));
         if !is_of_the_way {
             // curl would leave out `name:`.
-            let line = if value.is_empty() { format!("{name};").into_bytes() } else { [name.as_bytes(), b": ", value].concat() };
+            let line = if value.is_empty() {
+                format!("{name};").into_bytes()
+            } else {
+                [name.as_bytes(), b": ", value].concat()
+            };
             command += &format!(" \\\n  --header {}", quoted(&line));
         }
     }
@@ -157,8 +161,21 @@ mod tests {
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             "[ -~]{0,6}".prop_map(String::into_bytes),
-            prop::sample::select(vec!["'", "\\", "$(id)", "`id`", "\n", "\r\n", "\u{1b}[201~", "\u{202e}", "é", "!", "\"", "1"])
-                .prop_map(|text| text.as_bytes().to_vec()),
+            prop::sample::select(vec![
+                "'",
+                "\\",
+                "$(id)",
+                "`id`",
+                "\n",
+                "\r\n",
+                "\u{1b}[201~",
+                "\u{202e}",
+                "é",
+                "!",
+                "\"",
+                "1"
+            ])
+            .prop_map(|text| text.as_bytes().to_vec()),
             vec(1_u8..=255, 0..3),
         ];
         vec(piece, 0..8).prop_map(|pieces| pieces.concat())
@@ -201,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_command_is_read_back() {
-        let headers: [(&str, &[u8]); 2] = [("x-twenty-webhook-signature", b"ab"), ("x-twenty-webhook-timestamp", b"12")];
+        let headers: [(&str, &[u8]); 2] =
+            [("x-twenty-webhook-signature", b"ab"), ("x-twenty-webhook-timestamp", b"12")];
         let entry = entry(&headers, r#"{"name":"O'Neill"}"#);
         let command = curl(&entry, "http://127.0.0.1:3000").unwrap();
         let found = formats::read(command.as_bytes(), &Names::new(None)).unwrap();

@@ -82,7 +82,8 @@ impl Entry {
         let is_verified = details.get("verified") == Some(&Value::Bool(true));
         let record = text(&details, "recordId").filter(|_| is_verified);
         let capture = text(&details, "capture");
-        let saved = capture.as_deref().and_then(|path| Some(Path::new(path).file_stem()?.to_string_lossy().into_owned()));
+        let saved =
+            capture.as_deref().and_then(|path| Some(Path::new(path).file_stem()?.to_string_lossy().into_owned()));
         // A copy of a saved delivery has the same capture.
         let is_taken = |id: &String| matches!(source, Source::Live) && store.has(id);
         let id = saved.filter(|id| !is_taken(id)).unwrap_or_else(|| new_id(at));
@@ -123,8 +124,10 @@ impl Entry {
     pub(super) fn size(&self) -> usize {
         /// An estimate for what has a small bound: the report's texts and the allocations.
         const REST: usize = 200;
-        let headers = self.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(REST));
-        let lengths = [self.target.len(), self.summary.len().saturating_mul(3), self.body.as_ref().map_or(0, Bytes::len), REST];
+        let headers =
+            self.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(REST));
+        let lengths =
+            [self.target.len(), self.summary.len().saturating_mul(3), self.body.as_ref().map_or(0, Bytes::len), REST];
         headers.chain(lengths).fold(0, usize::saturating_add)
     }
 
@@ -132,7 +135,8 @@ impl Entry {
     pub(super) fn contains(&self, text: &str) -> bool {
         let is_in = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase().contains(text);
         let headers = self.headers.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
-        let mut all = [self.summary.as_bytes(), self.target.as_bytes()].into_iter().chain(headers).chain(self.body.as_deref());
+        let mut all =
+            [self.summary.as_bytes(), self.target.as_bytes()].into_iter().chain(headers).chain(self.body.as_deref());
         all.any(is_in)
     }
 

@@ -70,7 +70,8 @@ impl Guard {
         let inside = self.without_token(uri).ok_or(Rejection::Token)?;
         // A browser tells it of every request with a body, and of those that cross origins.
         let origin = one(headers, header::ORIGIN);
-        let is_own = |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|rest| rest == host.as_str().as_bytes());
+        let is_own =
+            |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|rest| rest == host.as_str().as_bytes());
         let is_reading = matches!(*method, Method::GET | Method::HEAD);
         let is_same_origin = match origin {
             Ok(Some(origin)) => is_own(origin),
@@ -243,7 +244,9 @@ mod tests {
         assert_eq!(post(&[host, own, site, json]), None);
         assert_eq!(post(&[host, own, json]), None, "a browser without Sec-Fetch-Site");
         assert_eq!(post(&[host, json]), Some(Rejection::Origin));
-        for origin in ["null", "http://localhost:3000", "https://localhost:4040", "http://attacker.example", "http://localhost"] {
+        for origin in
+            ["null", "http://localhost:3000", "https://localhost:4040", "http://attacker.example", "http://localhost"]
+        {
             assert_eq!(post(&[host, ("origin", origin), site, json]), Some(Rejection::Origin), "{origin}");
         }
         assert_eq!(post(&[host, own, own, json]), Some(Rejection::Origin));

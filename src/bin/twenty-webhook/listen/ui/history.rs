@@ -54,8 +54,10 @@ impl History {
             }
         }
         store.add_history(entries);
-        let unverified: Vec<_> = self.saved.unverified.iter().take(UNVERIFIED).map(|path| self.entry(path, store)).collect();
-        unread = unread.saturating_add(u32::try_from(unverified.iter().filter(|entry| entry.is_err()).count()).unwrap_or(0));
+        let unverified: Vec<_> =
+            self.saved.unverified.iter().take(UNVERIFIED).map(|path| self.entry(path, store)).collect();
+        unread =
+            unread.saturating_add(u32::try_from(unverified.iter().filter(|entry| entry.is_err()).count()).unwrap_or(0));
         store.add_history(unverified.into_iter().flatten());
         if unread > 0 {
             note(&format!("{unread} captures could not be read, so the inspector does not show them"));
@@ -67,14 +69,17 @@ impl History {
         let capture = Capture::parse(&file).map_err(|error| Failure::about(input::name(path), &error))?;
         let pairs = || capture.headers.iter().map(|(name, value)| (name, value));
         let claimed = self.verifier(None)?.claimed_timestamp(pairs());
-        let at = capture.captured_at.or_else(|| claimed.and_then(time::to_civil)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let at =
+            capture.captured_at.or_else(|| claimed.and_then(time::to_civil)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let mut report = Report::new(at, &capture.method, 0);
         report.saved(&Ok(path.clone()));
         let verifier = self.verifier(Some(at))?;
         let mut is_event = false;
         match verifier.verify(pairs(), capture.body.clone()) {
             Ok(verified) => match WebhookEvent::from_verified(verified) {
-                Ok(_) if !finding::is_post(&capture.method) => report.rejected("verified, but it is no POST".to_owned()),
+                Ok(_) if !finding::is_post(&capture.method) => {
+                    report.rejected("verified, but it is no POST".to_owned())
+                }
                 Ok(event) => {
                     is_event = true;
                     report.accepted(&event);
@@ -91,7 +96,11 @@ impl History {
         let Capture { method, headers, body, .. } = capture;
         let (target, body) = (target(&file), Some(body.into()));
         let source = Source::Saved;
-        Ok(Entry::new(&report, Received { at, method, target, headers, body, signed_at: claimed, source, is_event }, store))
+        Ok(Entry::new(
+            &report,
+            Received { at, method, target, headers, body, signed_at: claimed, source, is_event },
+            store,
+        ))
     }
 
     /// At the time of a capture, or at the present.

@@ -80,7 +80,8 @@ impl App {
             // One after the other: each looks at every body.
             searching: Arc::new(Semaphore::new(1)),
         };
-        let file = |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
+        let file =
+            |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
         let inside = Router::new()
             .route("/", file("text/html; charset=utf-8", HTML))
             .route("/style.css", file("text/css; charset=utf-8", CSS))
@@ -166,7 +167,8 @@ async fn search(State(context): State<Context>, Path(segment): Path<String>) -> 
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let all = context.store().all();
-    let search = move || all.iter().filter(|entry| entry.contains(&text)).map(|entry| entry.id.clone()).collect::<Vec<_>>();
+    let search =
+        move || all.iter().filter(|entry| entry.contains(&text)).map(|entry| entry.id.clone()).collect::<Vec<_>>();
     match tokio::task::spawn_blocking(search).await {
         Ok(ids) => json(&json!({ "ids": ids })),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -202,7 +204,8 @@ async fn send(State(context): State<Context>, Path(id): Path<String>, body: Byte
     let entry = context.get(&id)?;
     let Shared { resender, store, .. } = &*context.app.0;
     let resender = resender.as_ref();
-    let resender = resender.ok_or_else(|| rejected(StatusCode::CONFLICT, "there is no --forward-to target".to_owned()))?;
+    let resender =
+        resender.ok_or_else(|| rejected(StatusCode::CONFLICT, "there is no --forward-to target".to_owned()))?;
     let request: Request = serde_json::from_slice(&body)
         .map_err(|_| rejected(StatusCode::BAD_REQUEST, "the request is not as it should be".to_owned()))?;
     let _turn = context.bounded.sending.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())?;

@@ -61,20 +61,19 @@ const badge = (summary) => el('span', { class: `badge ${verdict(summary)[0]}` },
 function title(summary) {
   if (summary.event) return visible(summary.event);
   if (summary.verified) return summary.refusal ? 'no event' : 'event without a name';
-  return summary.method ? `${visible(summary.method)} request` : 'unverified request';
+  return summary.method && summary.method !== 'POST' ? `unverified ${visible(summary.method)}` : 'unverified request';
 }
 
 const isGood = (status) => status >= 200 && status < 300;
 
 function answers(summary) {
+  const { status, forwarded } = summary;
+  const part = (text, isBad, title) => el('span', { class: isBad ? 'bad' : null, title }, text);
   const parts = [];
-  if (summary.status) parts.push(el('span', { class: isGood(summary.status) ? null : 'bad', title: 'answered' }, `${summary.status}`));
-  const forwarded = summary.forwarded;
-  if (forwarded?.status) {
-    parts.push(el('span', { class: isGood(forwarded.status) ? null : 'bad', title: 'the forward target answered' }, ` → ${forwarded.status}`), ` ${forwarded.milliseconds} ms`);
-  } else if (forwarded) {
-    parts.push(el('span', { class: 'bad' }, ' → no answer'));
-  }
+  // The target's status is answered, so it is not told twice.
+  if (status && status !== forwarded?.status) parts.push(part(`${status} `, !isGood(status), 'answered'));
+  if (forwarded?.status) parts.push('→ ', part(`${forwarded.status}`, !isGood(forwarded.status), 'the forward target answered'), ` · ${forwarded.milliseconds} ms`);
+  else if (forwarded) parts.push(part('→ no answer', true, 'the forward target'));
   return el('span', { class: 'answers' }, parts);
 }
 
@@ -664,7 +663,7 @@ async function compare(previous, id, place) {
   if (open?.id !== id) return;
   const summary = rows.get(previous)?.summary;
   const changes = open.body === null ? null : diff(before, open.body);
-  const with_ = el('p', { class: 'bar' }, 'Compared with ', el('a', { href: `#${encodeURIComponent(previous)}` }, summary ? `${title(summary)} of ${clock.format(new Date(summary.time))}` : 'the delivery before'), ', the last one of the same record.');
+  const with_ = el('p', { class: 'compared' }, 'Compared with ', el('a', { href: `#${encodeURIComponent(previous)}` }, summary ? `${title(summary)} of ${clock.format(new Date(summary.time))}` : 'the delivery before'), ', the last one of the same record.');
   if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two is no JSON.'));
   let shown = 0;
   const list = el('div');
@@ -698,7 +697,8 @@ function common(a, b) {
   while (start < most && a[start] === b[start]) start += 1;
   let end = 0;
   while (end < most - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end += 1;
-  return [start, end];
+  // Little in common is chance.
+  return (start + end) * 2 > most ? [start, end] : [0, 0];
 }
 
 // ---- copy and send
