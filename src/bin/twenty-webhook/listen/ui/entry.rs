@@ -98,6 +98,8 @@ impl Entry {
             Source::Sent { .. } => "sent",
         };
         details.insert("source".to_owned(), name.into());
+        // Texts of times have as many digits as they need, so the page cannot compare them.
+        details.insert("micros".to_owned(), at.as_microsecond().into());
         if let Source::Sent { origin, is_edited, is_signed_anew } = &source {
             details.insert("origin".to_owned(), origin.clone().into());
             details.insert("edited".to_owned(), (*is_edited).into());

@@ -96,6 +96,7 @@ function addRow(summary) {
       el('div', { class: 'second' }, el('bdi', null, second(summary)))),
     el('span', { class: 'end' }, badge(summary), answers(summary)));
   const item = el('li', null, link);
+  item.order = summary.micros;
   const row = { summary, item, link, text: JSON.stringify(summary).toLowerCase() };
   rows.set(summary.id, row);
   return row;
@@ -154,7 +155,7 @@ function refreshSoon() {
 /** Puts a row where its time belongs: the newest is the first. */
 function place(row, isNew) {
   let before = $('list').firstElementChild;
-  while (before && before.firstChild.firstChild.dateTime > row.summary.time) before = before.nextElementSibling;
+  while (before && before.order > row.item.order) before = before.nextElementSibling;
   $('list').insertBefore(row.item, before);
   row.item.hidden = !isShown(row);
   if (isNew) row.item.classList.add('new');
@@ -454,7 +455,7 @@ function bodyPanel() {
   });
   return [
     el('div', { class: 'bar' }, input, el('button', { type: 'button', 'aria-label': 'Previous match', onclick: () => step(-1) }, '↑'), el('button', { type: 'button', 'aria-label': 'Next match', onclick: () => step(1) }, '↓'), count,
-      el('button', { type: 'button', onclick: () => tree.unfold() }, 'Unfold'), el('button', { type: 'button', onclick: () => tree.fold() }, 'Fold')),
+      el('button', { type: 'button', onclick: () => tree.unfold() }, 'Unfold all'), el('button', { type: 'button', onclick: () => tree.fold() }, 'Fold all')),
     tree.element];
 }
 
