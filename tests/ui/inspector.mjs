@@ -24,7 +24,7 @@ function driven(name, options, body) {
       await body({ listener, upstream, tab, page: tab.page, rows: tab.rows });
       await tab.close();
     } catch (error) {
-      console.log(await tab.page.evaluate(() => `${location.hash}\n${document.body.innerText.slice(0, 3000)}`).catch(String), tab.problems);
+      console.log(await tab.page.evaluate(() => `${location.hash}\n${document.body.innerText.slice(0, 2000)}`).catch(String), tab.problems);
       throw error;
     } finally {
       await listener.stop();
@@ -84,7 +84,7 @@ driven('searches in the list, in bodies and in one body', {}, async ({ listener,
   assert.match(await page.locator('.bar [role=status]').textContent(), /^1 of 1$/);
   // Also in what is folded.
   await page.getByLabel('Search in this body').fill('');
-  await page.getByRole('button', { name: 'Fold all' }).click();
+  await page.getByRole('button', { name: 'Fold all', exact: true }).click();
   assert.equal(await page.locator('#tree', { hasText: 'needle' }).count(), 0);
   await page.getByLabel('Search in this body').fill('needle');
   assert.ok(await page.locator('#tree .now mark').isVisible());

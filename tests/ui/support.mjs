@@ -26,24 +26,26 @@ export async function quit() {
 }
 
 /** A target that remembers what it is sent. */
-export async function target(status = 204) {
+export async function target(first = 204) {
   const requests = [];
   const server = http.createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     requests.push({ headers: request.headers, body: Buffer.concat(chunks).toString() });
-    response.writeHead(status).end();
+    response.writeHead(found.status).end();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return {
+  const found = {
     requests,
+    status: first,
     url: `http://127.0.0.1:${server.address().port}/webhooks/twenty`,
     stop() {
       server.close();
       server.closeAllConnections();
     },
   };
+  return found;
 }
 
 /** A listener on ports of the system's choice. */

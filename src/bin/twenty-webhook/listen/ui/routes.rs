@@ -212,5 +212,5 @@ async fn send(State(context): State<Context>, Path(id): Path<String>, body: Byte
     let sent = resender.send(&entry, request, store).await;
     let sent = sent.map_err(|failure| rejected(StatusCode::CONFLICT, failure.to_string()))?;
     let sent = store.add(sent);
-    Ok(json(&json!({ "id": sent.id })))
+    Ok(([(header::CONTENT_TYPE, "application/json")], sent.summary.clone()).into_response())
 }

@@ -391,8 +391,9 @@ function facts(details) {
   }
   if (details.recordId) fact('Record', el('code', null, visible(details.recordId)));
   if (details.updatedFields?.length) fact('Changed', details.updatedFields.map((field) => el('span', { class: 'chip' }, visible(field))));
-  if (details.status) fact('Answered', `${details.status}`);
   const forwarded = details.forwarded;
+  // The target's status is answered, so it is not told twice.
+  if (details.status && details.status !== forwarded?.status) fact('Answered', `${details.status}`);
   if (forwarded) {
     const location = forwarded.location ? `, a redirect to ${visible(forwarded.location)}` : '';
     fact('Forwarded', forwarded.status ? `${forwarded.status} in ${forwarded.milliseconds} ms${location}` : `no answer: ${visible(forwarded.error ?? '')}`);
@@ -666,6 +667,10 @@ async function compare(previous, id, place) {
   const changes = open.body === null ? null : diff(before, open.body);
   const with_ = el('p', { class: 'compared' }, 'Compared with ', el('a', { href: `#${encodeURIComponent(previous)}` }, summary ? `${title(summary)} of ${clock.format(new Date(summary.time))}` : 'the delivery before'), ', the last one of the same record.');
   if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two is no JSON.'));
+  // What was changed on purpose first, and what differs in every two deliveries last.
+  const fields = new Set(open.details.updatedFields ?? []);
+  const rank = ({ path }) => (!path.startsWith('record.') ? 2 : fields.has(path.split(/[.[]/)[1]) ? 0 : 1);
+  changes.sort((a, b) => rank(a) - rank(b));
   let shown = 0;
   const list = el('div');
   const button = el('button', { type: 'button' });
@@ -735,10 +740,9 @@ async function send(request) {
     toast((await response.text()).trim() || `status ${response.status}`);
     return false;
   }
-  const { id: sent } = await response.json();
+  const { id: sent, forwarded } = await response.json();
   location.hash = encodeURIComponent(sent);
-  const forwarded = rows.get(sent)?.summary.forwarded;
-  toast(forwarded?.status ? `Answered ${forwarded.status} in ${forwarded.milliseconds} ms` : 'Sent');
+  toast(forwarded?.status ? `Answered ${forwarded.status} in ${forwarded.milliseconds} ms` : `No answer: ${visible(forwarded?.error ?? '')}`);
   return true;
 }
 
