@@ -352,7 +352,8 @@ fn another_site_changes_nothing() {
     let (host, own) = (("host", &*host), ("origin", &*origin));
     let (json, site) = (("content-type", "application/json"), ("sec-fetch-site", "same-origin"));
     let other_port = format!("http://127.0.0.1:{}", page.address.port().wrapping_add(1));
-    let attacks: Vec<(&str, Vec<(&str, &str)>, u16)> = vec![
+    type Attack<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16);
+    let attacks: [Attack<'_>; 11] = [
         ("no origin", vec![host, site, json], 403),
         ("another origin", vec![host, ("origin", "http://attacker.example"), json], 403),
         ("an opaque origin", vec![host, ("origin", "null"), json], 403),
@@ -416,11 +417,16 @@ fn no_answer_has_a_secret() {
     let variables = [("TWENTY_WEBHOOK_SECRET", "given-secret"), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", "previous-secret")];
     let (mut given, given_url) = listen_with(&arguments, &variables);
     let (mut new, new_url) = listen_with(&arguments, &[]);
+    let (mut on_the_line, line_url) = listen_with(&[&arguments[..], &["--secret", "line-secret"]].concat(), &[]);
     new.until("it shows its secret", |program| program.log().contains("here is a new one: "));
     let new_secret = new.log().split_once("here is a new one: ").unwrap().1.lines().next().unwrap().to_owned();
     assert_eq!(new_secret.len(), 64);
-    for (is_new, signing) in [(false, "given-secret"), (false, "previous-secret"), (true, &*new_secret)] {
-        let (program, url) = if is_new { (&mut new, &new_url) } else { (&mut given, &given_url) };
+    for signing in ["given-secret", "previous-secret", &*new_secret, "line-secret"] {
+        let (program, url) = match signing {
+            "line-secret" => (&mut on_the_line, &line_url),
+            signing if signing == new_secret => (&mut new, &new_url),
+            _ => (&mut given, &given_url),
+        };
         let page = Page::of(program);
         let before = page.deliveries().len();
         let credentials = "authorization: Bearer credential\ncookie: credential\nproxy-authorization: credential\n";
@@ -446,9 +452,16 @@ fn no_answer_has_a_secret() {
         assert!(answers.iter().any(|answer| answer.contains("Lovelace")));
         let found = page.get(&format!("api/search/q={signing}")).json();
         assert_eq!(found["ids"], json!([]));
-        for secret in
-            ["given-secret", "previous-secret", &new_secret, "credential,", "credential\"", "credential'", "Bearer"]
-        {
+        for secret in [
+            "given-secret",
+            "previous-secret",
+            "line-secret",
+            &new_secret,
+            "credential,",
+            "credential\"",
+            "credential'",
+            "Bearer",
+        ] {
             assert!(!answers.iter().any(|answer| answer.contains(secret)), "{secret}");
         }
     }
@@ -509,7 +522,7 @@ fn sends_again_as_it_was_or_edited_and_signed_anew() {
         [&json!(true), &json!(true), &original["id"]]
     );
     assert_eq!((&summary["forwarded"]["status"], &summary["status"]), (&json!(200), &Value::Null));
-    assert_eq!(page.details(id(&summary))["previous"].as_str().is_some(), true);
+    assert!(page.details(id(&summary))["previous"].is_string());
 
     // What is no event any more goes there as well, and may be edited further.
     let (summary, request) = sent(json!({"signAnew": true, "body": "no JSON"}));

@@ -81,9 +81,11 @@ driven('searches in the list, in bodies and in one body', {}, async ({ listener,
   await page.locator('.row', { hasText: 'company.created' }).click();
   await page.getByLabel('Search in this body').fill('needle');
   assert.equal(await page.locator('#tree mark').textContent(), 'needle');
+  assert.equal(await page.locator('#tree .now').count(), 1);
   assert.match(await page.locator('.bar [role=status]').textContent(), /^1 of 1$/);
   // Also in what is folded.
   await page.getByLabel('Search in this body').fill('');
+  assert.equal(await page.locator('#tree .now, #tree mark').count(), 0);
   await page.getByRole('button', { name: 'Fold all', exact: true }).click();
   assert.equal(await page.locator('#tree', { hasText: 'needle' }).count(), 0);
   await page.getByLabel('Search in this body').fill('needle');
@@ -118,6 +120,7 @@ driven('sends again as it was, and edited and signed anew', { target: true }, as
   await page.keyboard.press('e');
   const body = page.getByRole('textbox', { name: 'Body' });
   const text = await body.inputValue();
+  assert.equal(await body.evaluate((field) => field.scrollTop), 0);
   await body.fill('{');
   await page.locator('#edit-note', { hasText: 'This is no JSON' }).waitFor();
   await body.fill(text.replace('"Ada"', '"Augusta"'));

@@ -56,6 +56,7 @@ before), previousSecret and forwarded; of a refused one refusal and causes; of a
 Examples:
   twenty-webhook listen
   twenty-webhook listen --secret-file secret.txt --forward-to http://localhost:8080/webhooks/twenty
+  twenty-webhook listen --ui --save captures --forward-to http://localhost:8080/webhooks/twenty
   twenty-webhook listen --show record --filter 'person.*' --filter company.updated
   twenty-webhook listen --format json --show record | jq .record.name";
 

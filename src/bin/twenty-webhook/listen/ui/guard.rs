@@ -170,7 +170,7 @@ mod tests {
         Guard::new(address.parse().unwrap(), host)
     }
 
-    fn check(guard: &Guard, method: Method, path: &str, headers: &[(&str, &str)]) -> Result<String, Rejection> {
+    fn check(guard: &Guard, method: &Method, path: &str, headers: &[(&str, &str)]) -> Result<String, Rejection> {
         let uri: Uri = path.replace("TOKEN", &guard.token).parse().unwrap();
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         // `collect` would replace.
@@ -178,7 +178,7 @@ mod tests {
             map.append(name, value);
             map
         });
-        guard.check(&method, &uri, &headers).map(|uri| uri.to_string())
+        guard.check(method, &uri, &headers).map(|uri| uri.to_string())
     }
 
     #[test]
@@ -210,15 +210,15 @@ mod tests {
             ("", false, false),
         ] {
             for (guard, expected) in [(&loopback, here), (&everywhere, there)] {
-                let checked = check(guard, Method::GET, "/TOKEN/", &[("host", host)]);
+                let checked = check(guard, &Method::GET, "/TOKEN/", &[("host", host)]);
                 assert_eq!(checked, if expected { Ok("/".to_owned()) } else { Err(Rejection::Host) }, "{host}");
             }
         }
         let no_host: [&[(&str, &str)]; 2] = [&[], &[("host", "localhost"), ("host", "localhost")]];
         for headers in no_host {
-            assert_eq!(check(&loopback, Method::GET, "/TOKEN/", headers), Err(Rejection::Host), "{headers:?}");
+            assert_eq!(check(&loopback, &Method::GET, "/TOKEN/", headers), Err(Rejection::Host), "{headers:?}");
         }
-        let absolute = check(&loopback, Method::GET, "http://localhost/TOKEN/", &[("host", "localhost")]);
+        let absolute = check(&loopback, &Method::GET, "http://localhost/TOKEN/", &[("host", "localhost")]);
         assert_eq!(absolute, Err(Rejection::Host));
     }
 
@@ -227,11 +227,11 @@ mod tests {
         let guard = guard("127.0.0.1", "");
         let host = [("host", "localhost:4040")];
         for (path, inside) in [("/TOKEN/", "/"), ("/TOKEN/api/a%2Fb", "/api/a%2Fb"), ("/TOKEN//x", "//x")] {
-            assert_eq!(check(&guard, Method::GET, path, &host), Ok(inside.to_owned()), "{path}");
+            assert_eq!(check(&guard, &Method::GET, path, &host), Ok(inside.to_owned()), "{path}");
         }
         let short = format!("/{}/", &guard.token[..63]);
         for path in ["/", "/TOKEN", "//TOKEN/", "/TOKENa/", "/xTOKEN/", &short, "/x/TOKEN/", "/?TOKEN/"] {
-            assert_eq!(check(&guard, Method::GET, path, &host), Err(Rejection::Token), "{path}");
+            assert_eq!(check(&guard, &Method::GET, path, &host), Err(Rejection::Token), "{path}");
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let guard = guard("127.0.0.1", "");
         let (host, json) = (("host", "localhost:4040"), ("content-type", "application/json"));
         let (own, site) = (("origin", "http://localhost:4040"), ("sec-fetch-site", "same-origin"));
-        let post = |headers: &[(&str, &str)]| check(&guard, Method::POST, "/TOKEN/api", headers).err();
+        let post = |headers: &[(&str, &str)]| check(&guard, &Method::POST, "/TOKEN/api", headers).err();
         assert_eq!(post(&[host, own, site, json]), None);
         assert_eq!(post(&[host, own, json]), None, "a browser without Sec-Fetch-Site");
         assert_eq!(post(&[host, json]), Some(Rejection::Origin));
@@ -264,14 +264,14 @@ mod tests {
         let guard = guard("127.0.0.1", "");
         let host = ("host", "localhost:4040");
         for site in ["cross-site", "same-site"] {
-            let get = |path| check(&guard, Method::GET, path, &[host, ("sec-fetch-site", site)]);
+            let get = |path| check(&guard, &Method::GET, path, &[host, ("sec-fetch-site", site)]);
             assert_eq!(get("/TOKEN/api/deliveries"), Err(Rejection::Origin));
             assert_eq!(get("/TOKEN/"), Ok("/".to_owned()));
         }
         for site in ["same-origin", "none"] {
-            assert!(check(&guard, Method::GET, "/TOKEN/api", &[host, ("sec-fetch-site", site)]).is_ok());
+            assert!(check(&guard, &Method::GET, "/TOKEN/api", &[host, ("sec-fetch-site", site)]).is_ok());
         }
         let other = ("origin", "http://attacker.example");
-        assert_eq!(check(&guard, Method::GET, "/TOKEN/api", &[host, other]), Err(Rejection::Origin));
+        assert_eq!(check(&guard, &Method::GET, "/TOKEN/api", &[host, other]), Err(Rejection::Origin));
     }
 }

@@ -1,6 +1,6 @@
 //! The deliveries that `--save` wrote before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use twenty_webhook::{
     Verifier, WebhookEvent,
@@ -64,7 +64,7 @@ impl History {
         }
     }
 
-    fn entry(&self, path: &PathBuf, store: &Store) -> Result<Entry, Failure> {
+    fn entry(&self, path: &Path, store: &Store) -> Result<Entry, Failure> {
         let file = input::read(path)?;
         let capture = Capture::parse(&file).map_err(|error| Failure::about(input::name(path), &error))?;
         let pairs = || capture.headers.iter().map(|(name, value)| (name, value));
@@ -72,13 +72,13 @@ impl History {
         let at =
             capture.captured_at.or_else(|| claimed.and_then(time::to_civil)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let mut report = Report::new(at, &capture.method, 0);
-        report.saved(&Ok(path.clone()));
+        report.saved(&Ok(path.to_path_buf()));
         let verifier = self.verifier(Some(at))?;
         let mut is_event = false;
         match verifier.verify(pairs(), capture.body.clone()) {
             Ok(verified) => match WebhookEvent::from_verified(verified) {
                 Ok(_) if !finding::is_post(&capture.method) => {
-                    report.rejected("verified, but it is no POST".to_owned())
+                    report.rejected("verified, but it is no POST".to_owned());
                 }
                 Ok(event) => {
                     is_event = true;

@@ -55,6 +55,24 @@ pub(super) struct About {
     pub(super) saved_in: Option<String>,
 }
 
+/// Why there is no answer, for the page to show.
+struct Rejected {
+    status: StatusCode,
+    why: String,
+}
+
+impl Rejected {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+}
+
+impl IntoResponse for Rejected {
+    fn into_response(self) -> Response {
+        (self.status, self.why).into_response()
+    }
+}
+
 #[derive(Clone)]
 struct Bounded {
     streams: Streams,
@@ -109,8 +127,8 @@ impl Context {
         &self.app.0.store
     }
 
-    fn get(&self, id: &str) -> Result<Arc<Entry>, Response> {
-        self.store().get(id).ok_or_else(|| (StatusCode::NOT_FOUND, "no such delivery\n").into_response())
+    fn get(&self, id: &str) -> Result<Arc<Entry>, Rejected> {
+        self.store().get(id).ok_or_else(|| Rejected::new(StatusCode::NOT_FOUND, "no such delivery"))
     }
 }
 
@@ -128,8 +146,8 @@ fn text(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
-fn no_body() -> Response {
-    (StatusCode::NOT_FOUND, "the body was not kept\n").into_response()
+fn no_body() -> Rejected {
+    Rejected::new(StatusCode::NOT_FOUND, "the body was not kept")
 }
 
 async fn list(State(context): State<Context>) -> Response {
@@ -175,42 +193,41 @@ async fn search(State(context): State<Context>, Path(segment): Path<String>) -> 
     }
 }
 
-async fn details(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn details(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
     let entry = context.get(&id)?;
     Ok(json(&entry.to_json(context.store(), context.app.0.resender.is_some())))
 }
 
-async fn body(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn body(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
     context.get(&id)?.body.clone().map(bytes).ok_or_else(no_body)
 }
 
-async fn curl(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn curl(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
     match copy::curl(&*context.get(&id)?, &context.app.0.about.origin) {
         Ok(command) => Ok(text(command)),
-        Err(error) => Err((StatusCode::CONFLICT, error.why()).into_response()),
+        Err(error) => Err(Rejected::new(StatusCode::CONFLICT, error.why())),
     }
 }
 
-async fn test(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn test(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
     copy::test(&*context.get(&id)?).map(text).ok_or_else(no_body)
 }
 
-async fn capture(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn capture(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
     copy::capture(&*context.get(&id)?).map(bytes).ok_or_else(no_body)
 }
 
-async fn send(State(context): State<Context>, Path(id): Path<String>, body: Bytes) -> Result<Response, Response> {
-    let rejected = |status: StatusCode, why: String| (status, why).into_response();
+async fn send(State(context): State<Context>, Path(id): Path<String>, body: Bytes) -> Result<Response, Rejected> {
     let entry = context.get(&id)?;
     let Shared { resender, store, .. } = &*context.app.0;
-    let resender = resender.as_ref();
-    let resender =
-        resender.ok_or_else(|| rejected(StatusCode::CONFLICT, "there is no --forward-to target".to_owned()))?;
+    let no_target = || Rejected::new(StatusCode::CONFLICT, "there is no --forward-to target");
+    let resender = resender.as_ref().ok_or_else(no_target)?;
     let request: Request = serde_json::from_slice(&body)
-        .map_err(|_| rejected(StatusCode::BAD_REQUEST, "the request is not as it should be".to_owned()))?;
-    let _turn = context.bounded.sending.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())?;
+        .map_err(|_| Rejected::new(StatusCode::BAD_REQUEST, "the request is not as it should be"))?;
+    let turn = context.bounded.sending.acquire().await;
+    let _turn = turn.map_err(|_| Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the listener ends"))?;
     let sent = resender.send(&entry, request, store).await;
-    let sent = sent.map_err(|failure| rejected(StatusCode::CONFLICT, failure.to_string()))?;
+    let sent = sent.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
     let sent = store.add(sent);
     Ok(([(header::CONTENT_TYPE, "application/json")], sent.summary.clone()).into_response())
 }

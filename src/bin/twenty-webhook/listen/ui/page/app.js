@@ -158,7 +158,10 @@ function place(row, isNew) {
   while (before && before.order > row.item.order) before = before.nextElementSibling;
   $('list').insertBefore(row.item, before);
   row.item.hidden = !isShown(row);
-  if (isNew) row.item.classList.add('new');
+  if (isNew) {
+    row.item.classList.add('new');
+    row.item.addEventListener('animationend', () => row.item.classList.remove('new'), { once: true });
+  }
 }
 
 let announcing;
@@ -606,12 +609,12 @@ class Tree {
       }
     }
     for (const node of this.lines.keys()) this.draw(node);
-    return this.query ? this.step(1) : '';
+    return this.step(1);
   }
 
   step(by) {
+    this.now?.classList.remove('now');
     if (this.matches.length === 0) return this.query ? 'no match' : '';
-    this.lines.get(this.matches[this.at])?.line.classList.remove('now');
     this.at = (this.at + by + this.matches.length) % this.matches.length;
     const node = this.matches[this.at];
     const path = [];
@@ -619,6 +622,7 @@ class Tree {
     for (const inner of path.reverse()) this.open(inner.parent, inner.index);
     const { line } = this.lines.get(node);
     line.classList.add('now');
+    this.now = line;
     line.scrollIntoView({ block: 'nearest' });
     return `${this.at + 1} of ${this.matches.length}${this.matches.length >= 1000 ? ' or more' : ''}`;
   }
@@ -754,6 +758,7 @@ function edit() {
   $('edit').showModal();
   $('edit-body').focus();
   $('edit-body').setSelectionRange(0, 0);
+  $('edit-body').scrollTop = 0;
 }
 
 function check() {
