@@ -16,13 +16,13 @@ use twenty_webhook::{
 use super::{Directory, Program, SECRET, lines, listen, listen_with, post, run, send, upstream::Upstream};
 
 /// Where a page is.
-struct Page {
-    address: SocketAddr,
+pub(super) struct Page {
+    pub(super) address: SocketAddr,
     token: String,
 }
 
-struct Response {
-    status: u16,
+pub(super) struct Response {
+    pub(super) status: u16,
     /// In lower case.
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -33,12 +33,12 @@ impl Response {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -46,7 +46,7 @@ impl Response {
 
 impl Page {
     /// Where a program says that its page is.
-    fn of(program: &mut Program) -> Self {
+    pub(super) fn of(program: &mut Program) -> Self {
         let mut found = None;
         program.until("its page is there", |program| {
             let log = program.log();
@@ -58,21 +58,21 @@ impl Page {
         Self { address: address.parse().unwrap(), token }
     }
 
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         self.address.to_string()
     }
 
-    fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Behind the token.
-    fn path(&self, path: &str) -> String {
+    pub(super) fn path(&self, path: &str) -> String {
         format!("/{}/{path}", self.token)
     }
 
     /// A request with these headers and no others.
-    fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(super) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -91,12 +91,16 @@ impl Page {
         Response { status, headers: headers.collect(), body: answer[end + 4..].to_vec() }
     }
 
-    fn get(&self, path: &str) -> Response {
+    pub(super) fn get(&self, path: &str) -> Response {
         self.raw("GET", &self.path(path), &[("host", &self.host())], b"")
     }
 
     /// As the page does it.
     fn send(&self, id: &str, request: &Value) -> Response {
+        self.post(&format!("api/deliveries/{id}/send"), request)
+    }
+
+    pub(super) fn post(&self, path: &str, request: &Value) -> Response {
         let (host, origin) = (self.host(), self.origin());
         let headers = [
             ("host", &*host),
@@ -104,10 +108,10 @@ impl Page {
             ("sec-fetch-site", "same-origin"),
             ("content-type", "application/json"),
         ];
-        self.raw("POST", &self.path(&format!("api/deliveries/{id}/send")), &headers, request.to_string().as_bytes())
+        self.raw("POST", &self.path(path), &headers, request.to_string().as_bytes())
     }
 
-    fn deliveries(&self) -> Vec<Value> {
+    pub(super) fn deliveries(&self) -> Vec<Value> {
         self.get("api/deliveries").json()["deliveries"].as_array().unwrap().clone()
     }
 
@@ -117,12 +121,12 @@ impl Page {
         self.deliveries().last().unwrap().clone()
     }
 
-    fn details(&self, id: &str) -> Value {
+    pub(super) fn details(&self, id: &str) -> Value {
         self.get(&format!("api/deliveries/{id}")).json()
     }
 }
 
-fn id(delivery: &Value) -> &str {
+pub(super) fn id(delivery: &Value) -> &str {
     delivery["id"].as_str().unwrap()
 }
 
@@ -196,7 +200,7 @@ fn news_come_as_they_happen_on_one_line() {
     let line = until("data: ");
     let news: Value = serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(news["added"]["displayName"], format!("{hostile} Lovelace"));
-    assert_eq!(news["removed"], json!([]));
+    assert_eq!(news["dropped"], json!([]));
 }
 
 /// Every answer has the headers that keep other sites, frames, caches and scripts out, also one to a
@@ -549,6 +553,9 @@ fn without_a_target_nothing_is_sent() {
     assert_eq!(page.send(id(&first), &json!({"signAnew": true})).status, 409);
     let about = page.get("api/deliveries").json();
     assert_eq!(about["forwardTo"], Value::Null);
+    for path in ["api/redrive", "api/purge", &format!("api/deliveries/{}/purge", id(&first))] {
+        assert_eq!(page.post(path, &json!({})).status, 404, "there is no inbox");
+    }
     let send = about["send"].as_str().unwrap();
     assert!(send.ends_with(&format!(" send person.created --to {url}")), "{send}");
 }

@@ -27,6 +27,8 @@ use tokio::{
 };
 use twenty_webhook::{event::EventPattern, verify::SystemClock};
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+pub(crate) use self::ui::show_inbox;
 use self::{
     forward::Forward,
     printer::Printer,

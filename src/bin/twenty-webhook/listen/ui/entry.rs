@@ -42,6 +42,8 @@ pub(super) struct Entry {
     /// Without credentials.
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Option<Bytes>,
+    /// When it became a dead letter, if it is one.
+    pub(super) died_at: Option<Timestamp>,
     /// Whether it may be sent again. An unverified one may not: its sender would be given a
     /// signature.
     pub(super) is_sendable: bool,
@@ -69,6 +71,33 @@ pub(super) enum Source {
     Saved,
     /// It was sent from the page.
     Sent { origin: String, is_edited: bool, is_signed_anew: bool },
+    /// It is a dead letter of an inbox.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    Dead(Dead),
+}
+
+/// What an inbox tells of a dead letter.
+#[cfg(any(feature = "postgres", feature = "redb"))]
+#[derive(Clone)]
+pub(super) struct Dead {
+    pub(super) id: String,
+    pub(super) died_at: Timestamp,
+    pub(super) reason: &'static str,
+    pub(super) attempts: u32,
+    pub(super) interruptions: u32,
+    pub(super) message: String,
+}
+
+impl Source {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Saved => "saved",
+            Self::Sent { .. } => "sent",
+            #[cfg(any(feature = "postgres", feature = "redb"))]
+            Self::Dead(_) => "dead",
+        }
+    }
 }
 
 impl Entry {
@@ -86,25 +115,39 @@ impl Entry {
             capture.as_deref().and_then(|path| Some(Path::new(path).file_stem()?.to_string_lossy().into_owned()));
         // A copy of a saved delivery has the same capture.
         let is_taken = |id: &String| matches!(source, Source::Live) && store.has(id);
-        let id = saved.filter(|id| !is_taken(id)).unwrap_or_else(|| new_id(at));
+        let id = saved.filter(|id| !is_taken(id));
+        #[cfg(any(feature = "postgres", feature = "redb"))]
+        let (id, died_at) = match &source {
+            Source::Dead(dead) => {
+                let Dead { id, died_at, reason, attempts, interruptions, message } = dead.clone();
+                let told = json!({
+                    "at": died_at.as_millis(),
+                    "reason": reason,
+                    "attempts": attempts,
+                    "interruptions": interruptions,
+                    "message": message,
+                });
+                details.insert("dead".to_owned(), told);
+                (Some(id), Some(died_at))
+            }
+            _ => (id, None),
+        };
+        #[cfg(not(any(feature = "postgres", feature = "redb")))]
+        let died_at = None;
+        let id = id.unwrap_or_else(|| new_id(at));
         details.insert("id".to_owned(), id.clone().into());
-        if let Source::Saved | Source::Sent { .. } = source {
+        if !matches!(source, Source::Live) {
             // Nothing was answered here, or it is not known any more.
             details.remove("status");
         }
-        let name = match &source {
-            Source::Live => "live",
-            Source::Saved => "saved",
-            Source::Sent { .. } => "sent",
-        };
-        details.insert("source".to_owned(), name.into());
-        // Texts of times have as many digits as they need, so the page cannot compare them.
-        details.insert("micros".to_owned(), at.as_microsecond().into());
+        details.insert("source".to_owned(), source.name().into());
         if let Source::Sent { origin, is_edited, is_signed_anew } = &source {
             details.insert("origin".to_owned(), origin.clone().into());
             details.insert("edited".to_owned(), (*is_edited).into());
             details.insert("signedAnew".to_owned(), (*is_signed_anew).into());
         }
+        // Texts of times have as many digits as they need, so the page cannot compare them.
+        details.insert("micros".to_owned(), at.as_microsecond().into());
         details.insert("length".to_owned(), body.as_ref().map_or(Value::Null, |body| body.len().into()));
         let summary = summary(&details);
         details.insert("method".to_owned(), method.clone().into());
@@ -119,7 +162,20 @@ impl Entry {
         let details = if let Value::Object(members) = details { members } else { Map::new() };
         // Of its own, because a body that was read in pieces may lie in a buffer of twice its size.
         let body = body.filter(|body| body.len() <= MAX_BODY).map(|body| Bytes::from(body.to_vec()));
-        Self { id, at, is_verified, record, summary, details, method, target, headers, body, is_sendable: is_event }
+        Self {
+            id,
+            at,
+            is_verified,
+            record,
+            summary,
+            details,
+            method,
+            target,
+            headers,
+            body,
+            died_at,
+            is_sendable: is_event,
+        }
     }
 
     /// The bytes that it takes, roughly.

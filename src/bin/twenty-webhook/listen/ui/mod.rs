@@ -8,6 +8,8 @@ mod entry;
 mod events;
 mod guard;
 mod history;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+mod inbox;
 mod routes;
 mod store;
 
@@ -19,6 +21,8 @@ use twenty_webhook::{
     verify::{Secret, Signer},
 };
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+pub(crate) use self::inbox::serve as show_inbox;
 use self::{
     again::Resender,
     entry::{Entry, Received, Source},
@@ -71,9 +75,9 @@ impl Inspector {
         Ok(Self { listener, address, guard: Guard::new(address.ip(), host), store: Store::new() })
     }
 
-    /// Serves the page for as long as the runtime lives.
-    pub(super) fn start(self, parts: Parts) {
-        let Self { listener, address, guard, store } = self;
+    /// Serves a page for as long as the runtime lives, and prints its address.
+    fn serve(self, app: App) {
+        let Self { listener, address, guard, .. } = self;
         note(&format!(
             "inspector: {}",
             styled(style::STRONG, format_args!("http://{}/{}/", super::from_this_machine(address), guard.token()))
@@ -85,12 +89,24 @@ impl Inspector {
             );
             note(&styled(style::BAD, warning));
         }
+        let app = app.router(guard);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+
+    /// Serves the deliveries that are received, and reads those that were saved.
+    pub(super) fn start(self, parts: Parts) {
         let Parts { origin, send, forward, verifier, signer, secret, options, saved, saved_in } = parts;
         let forward_to = forward.as_ref().map(|forward| forward.target().to_string());
         let about = About { origin, send, forward_to, saved_in };
         let resender = forward.map(|forward| Resender { forward, signer, verifier });
-        let app = App::new(Shared { store: store.clone(), about, resender }).router(guard);
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let store = self.store.clone();
+        self.serve(App::new(Shared {
+            store: store.clone(),
+            about,
+            resender,
+            #[cfg(any(feature = "postgres", feature = "redb"))]
+            commands: None,
+        }));
         if let Some(saved) = saved {
             // It may read for a while. Nothing waits for it.
             thread::spawn(move || History { saved, options, secret }.read(&store));

@@ -11,9 +11,13 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use tokio::sync::oneshot;
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use super::inbox::{Change, Command, Commands};
 use super::{
     again::{Request, Resender},
     copy,
@@ -43,9 +47,13 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) about: About,
     pub(super) resender: Option<Resender>,
+    /// Of a page over an inbox.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) commands: Option<Commands>,
 }
 
 /// What the page says about the listener. No secret.
+#[derive(Default)]
 pub(super) struct About {
     /// Where deliveries go, without a path.
     pub(super) origin: String,
@@ -115,8 +123,20 @@ impl App {
             .route("/api/deliveries/{id}/test", get(test))
             .route("/api/deliveries/{id}/capture", get(capture))
             // A body as JSON may take six bytes for one.
-            .route("/api/deliveries/{id}/send", post(send).layer(DefaultBodyLimit::max(MAX_BODY.saturating_mul(6))))
-            .with_state(Context { app: self, bounded });
+            .route("/api/deliveries/{id}/send", post(send).layer(DefaultBodyLimit::max(MAX_BODY.saturating_mul(6))));
+        #[cfg(any(feature = "postgres", feature = "redb"))]
+        let inside = inside
+            .route(
+                "/api/deliveries/{id}/redrive",
+                post(async |state, path| change(state, Some(path), Change::Redrive).await),
+            )
+            .route(
+                "/api/deliveries/{id}/purge",
+                post(async |state, path| change(state, Some(path), Change::Purge).await),
+            )
+            .route("/api/redrive", post(async |state| change(state, None, Change::Redrive).await))
+            .route("/api/purge", post(async |state| change(state, None, Change::Purge).await));
+        let inside = inside.with_state(Context { app: self, bounded });
         // Behind the guard nothing has been routed yet, so that the token can be taken off.
         Router::new().fallback_service(inside).layer(from_fn_with_state(Arc::new(guard), guard::check))
     }
@@ -162,11 +182,11 @@ async fn list(State(context): State<Context>) -> Response {
         "dropped": store.dropped(),
         "version": env!("CARGO_PKG_VERSION"),
     });
-    // The rows are JSON already.
-    let rows = RawValue::from_string(format!("[{}]", rows.join(","))).ok();
+    // The rows and the status are JSON already.
     let mut body = head.to_string();
     body.pop();
-    body += &format!(",\"deliveries\":{}}}", rows.as_ref().map_or("[]", |rows| rows.get()));
+    let status = store.status();
+    body += &format!(r#","inbox":{},"deliveries":[{}]}}"#, status.as_deref().unwrap_or("null"), rows.join(","));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -230,4 +250,26 @@ async fn send(State(context): State<Context>, Path(id): Path<String>, body: Byte
     let sent = sent.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
     let sent = store.add(sent);
     Ok(([(header::CONTENT_TYPE, "application/json")], sent.summary.clone()).into_response())
+}
+
+/// Redrives or purges a dead letter, or all of them.
+#[cfg(any(feature = "postgres", feature = "redb"))]
+async fn change(
+    State(context): State<Context>,
+    id: Option<Path<String>>,
+    change: Change,
+) -> Result<Response, Rejected> {
+    let no_inbox = || Rejected::new(StatusCode::NOT_FOUND, "there is no inbox");
+    let commands = context.app.0.commands.as_ref().ok_or_else(no_inbox)?;
+    let no_letter = || Rejected::new(StatusCode::NOT_FOUND, "no such dead letter");
+    let id = id.map(|Path(id)| id.parse()).transpose().map_err(|_| no_letter())?;
+    let (done, changed) = oneshot::channel();
+    let ends = || Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the program ends");
+    commands.send(Command { change, id, done }).await.map_err(|_| ends())?;
+    let changed = changed.await.map_err(|_| ends())?;
+    let changed = changed.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
+    if id.is_some() && changed == 0 {
+        return Err(no_letter());
+    }
+    Ok(json(&json!({ "changed": changed })))
 }

@@ -39,6 +39,8 @@ struct State {
     next: u64,
     /// How many were dropped to make room.
     dropped: u64,
+    /// What is told beside the deliveries, as JSON.
+    status: Option<Arc<str>>,
 }
 
 /// The order of arrival.
@@ -58,7 +60,7 @@ impl Store {
     fn bounded(verified: Limits, unverified: Limits) -> Self {
         let kept = |limits| Kept { entries: BTreeMap::new(), bytes: 0, limits };
         let (verified, unverified) = (kept(verified), kept(unverified));
-        let state = State { verified, unverified, keys: HashMap::new(), next: 0, dropped: 0 };
+        let state = State { verified, unverified, keys: HashMap::new(), next: 0, dropped: 0, status: None };
         Self(Arc::new(Shared { state: Mutex::new(state), news: broadcast::Sender::new(NEWS) }))
     }
 
@@ -69,7 +71,7 @@ impl Store {
         let removed = self.state().add(Arc::clone(&entry));
         let removed: Vec<_> = removed.iter().map(|entry| entry.id.as_str()).collect();
         let removed = serde_json::to_string(&removed).unwrap_or_default();
-        self.tell(&format!(r#"{{"added":{},"removed":{removed}}}"#, entry.summary));
+        self.tell(&format!(r#"{{"added":{},"dropped":{removed}}}"#, entry.summary));
         entry
     }
 
@@ -83,6 +85,29 @@ impl Store {
             }
         }
         self.tell(r#"{"resync":true}"#);
+    }
+
+    /// Removes deliveries, and reports it.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) fn remove(&self, ids: &[String]) {
+        let removed: Vec<&String> = ids.iter().filter(|id| self.state().remove(id)).collect();
+        if !removed.is_empty() {
+            self.tell(&serde_json::json!({ "removed": removed }).to_string());
+        }
+    }
+
+    /// Says how things are, if it is something new.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) fn set_status(&self, status: &serde_json::Value) {
+        let status: Arc<str> = status.to_string().into();
+        let before = self.state().status.replace(Arc::clone(&status));
+        if before.as_ref() != Some(&status) {
+            self.tell(&format!(r#"{{"inbox":{status}}}"#));
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<Arc<str>> {
+        self.state().status.clone()
     }
 
     pub(super) fn has(&self, id: &str) -> bool {
@@ -132,6 +157,17 @@ impl Store {
 }
 
 impl State {
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    fn remove(&mut self, id: &str) -> bool {
+        let Some(key) = self.keys.remove(id) else { return false };
+        for kept in [&mut self.verified, &mut self.unverified] {
+            if let Some(entry) = kept.entries.remove(&key) {
+                kept.bytes = kept.bytes.saturating_sub(entry.size());
+            }
+        }
+        true
+    }
+
     /// Returns those that were dropped.
     fn add(&mut self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
         let key = (entry.at, self.next);
@@ -191,7 +227,7 @@ mod tests {
                 prop_assert_eq!(others(is_verified), before, "the other kind loses nothing");
                 let message: serde_json::Value = serde_json::from_str(&news.try_recv().unwrap()).unwrap();
                 told.insert(message["added"].as_str().unwrap().to_owned());
-                for id in message["removed"].as_array().unwrap() {
+                for id in message["dropped"].as_array().unwrap() {
                     prop_assert!(told.remove(id.as_str().unwrap()));
                 }
                 let all = store.all();

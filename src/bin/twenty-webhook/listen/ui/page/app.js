@@ -51,6 +51,7 @@ function time(iso) {
 
 /** What happened, in a word, and what it is called in the style sheet. */
 function verdict(summary) {
+  if (summary.dead) return ['rejected', summary.dead.reason];
   if (summary.source === 'sent') return ['sent', summary.edited ? 'sent, edited' : 'sent again'];
   if (!summary.verified) return ['rejected', 'rejected'];
   return summary.refusal ? ['warn', 'verified, rejected'] : ['verified', 'verified'];
@@ -70,6 +71,7 @@ function answers(summary) {
   const { status, forwarded } = summary;
   const part = (text, isBad, title) => el('span', { class: isBad ? 'bad' : null, title }, text);
   const parts = [];
+  if (summary.dead) parts.push(`${summary.dead.attempts} attempt${summary.dead.attempts === 1 ? '' : 's'}`);
   // The target's status is answered, so it is not told twice.
   if (status && status !== forwarded?.status) parts.push(part(`${status} `, !isGood(status), 'answered'));
   if (forwarded?.status) parts.push('→ ', part(`${forwarded.status}`, !isGood(forwarded.status), 'the forward target answered'), ` · ${forwarded.milliseconds} ms`);
@@ -79,6 +81,7 @@ function answers(summary) {
 
 function second(summary) {
   const notes = [];
+  if (summary.dead) notes.push(visible(summary.dead.message));
   if (summary.refusal) notes.push(visible(summary.refusal));
   if (summary.updatedFields?.length) notes.push(`changed: ${visible(summary.updatedFields.join(', '))}`);
   if (summary.repetition) notes.push(`repeated, came ${summary.repetition} × before`);
@@ -131,13 +134,15 @@ function refresh() {
     shown += is ? 1 : 0;
     rejected += row.summary.refusal ? 1 : 0;
   }
-  const parts = [rows.size === 1 ? '1 delivery' : `${rows.size} deliveries`];
+  const [name, names] = about.inbox ? ['dead letter', 'dead letters'] : ['delivery', 'deliveries'];
+  const parts = [`${rows.size} ${rows.size === 1 ? name : names}`];
   if (shown < rows.size) parts.push(`${shown} shown`);
-  if (rejected) parts.push(`${rejected} rejected`);
+  if (rejected && !about.inbox) parts.push(`${rejected} rejected`);
   if (dropped) parts.push(`${dropped} older ones dropped`);
   if (about.savedIn) parts.push(`saved in ${visible(about.savedIn)}`);
   $('counts').textContent = parts.join(' · ');
-  $('empty').hidden = rows.size > 0;
+  $('empty').hidden = rows.size > 0 || Boolean(about.inbox);
+  $('no-letters').hidden = rows.size > 0 || !about.inbox;
   $('list').hidden = rows.size === 0;
   $('no-match').hidden = rows.size === 0 || shown > 0;
 }
@@ -198,6 +203,7 @@ async function fetchList() {
   $('empty-secret').textContent = about.send.includes('--secret SECRET') ? ' (the terminal of listen shows the secret)' : '';
   $('empty-url').textContent = about.url;
   $('edit-target').textContent = about.forwardTo ?? '';
+  if (about.inbox) showInbox(about.inbox);
   refresh();
   mark();
 }
@@ -223,9 +229,11 @@ function listenToNews() {
       if (!open) route();
       return;
     }
-    dropped += news.removed.length;
-    news.removed.forEach(removeRow);
-    if (!rows.has(news.added.id)) {
+    if (news.inbox) showInbox(news.inbox);
+    dropped += news.dropped?.length ?? 0;
+    for (const id of [...(news.dropped ?? []), ...(news.removed ?? [])]) removeRow(id);
+    if (news.removed?.includes(open?.id)) leave();
+    if (news.added && !rows.has(news.added.id)) {
       place(addRow(news.added), true);
       announce(news.added);
       if (query()) searchSoon(600);
@@ -354,12 +362,15 @@ function actions(details) {
     el('button', { type: 'button', disabled: !details.sendable || !details.isText, 'data-send': 'edit', onclick: edit }, 'Edit…'),
   ];
   return el('div', { class: 'actions' },
-    el('div', { class: 'group', role: 'group', 'aria-label': 'Send again' }, el('span', { class: 'label' }, 'Send again'), sending),
+    details.dead
+      ? el('div', { class: 'group', role: 'group', 'aria-label': 'Dead letter' }, el('span', { class: 'label' }, 'Dead letter'), letterButton('redrive', details.id), letterButton('purge', details.id))
+      : el('div', { class: 'group', role: 'group', 'aria-label': 'Send again' }, el('span', { class: 'label' }, 'Send again'), sending),
     el('div', { class: 'group', role: 'group', 'aria-label': 'Copy' }, el('span', { class: 'label' }, 'Copy'), copying('curl', 'curl'), copying('test', 'Test'), copying('capture', 'Capture'),
       details.hasBody ? el('a', { class: 'button', href: download, download: `${details.id}.http`, title: 'Download the capture' }, '↓') : null));
 }
 
 function sendHint(details) {
+  if (details.dead) return null;
   const minutes = details.signedAt ? Math.floor((Date.now() - details.signedAt) / 60000) : 0;
   let text = '';
   if (!details.verified) text = 'Only verified deliveries can be sent again: a forged one would get a signature.';
@@ -388,6 +399,11 @@ function facts(details) {
   const fact = (name, ...value) => list.append(el('dt', null, name), el('dd', null, ...value));
   const link = (id, text) => el('a', { href: `#${encodeURIComponent(id)}` }, text);
   fact(details.source === 'sent' ? 'Sent' : 'Received', new Date(details.time).toLocaleString(), details.source === 'saved' ? ', before this start' : '');
+  if (details.dead) {
+    const { at, reason, attempts, interruptions, message } = details.dead;
+    fact('Died', new Date(at).toLocaleString(), ', ', el('strong', null, reason), `, after ${attempts} attempt${attempts === 1 ? '' : 's'}`, interruptions ? ` and ${interruptions} interruption${interruptions === 1 ? '' : 's'}` : '');
+    fact('Error', el('code', null, visible(message) || '-'));
+  }
   if (details.origin) {
     const how = details.edited ? 'edited and signed anew' : details.signedAnew ? 'as it was, signed anew' : 'as it was';
     fact('From this page', `${how}; it did not come from Twenty. `, link(details.origin, 'The original'));
@@ -786,6 +802,50 @@ $('edit-send').addEventListener('click', async () => {
   $('edit-send').disabled = false;
   if (isSent) $('edit').close();
 });
+
+// ---- dead letters of an inbox
+
+const CHANGES = {
+  redrive: ['Redrive', 'Its handler is called again, with new attempts.', 'Their handlers are called again, with new attempts.', 'redriven'],
+  purge: ['Purge', 'It is deleted, with its body. Nothing brings it back.', 'They are deleted, with their bodies. Nothing brings them back.', 'purged'],
+};
+
+function showInbox(status) {
+  about.inbox = { ...about.inbox, ...status, problem: status.problem ?? null };
+  const { ready, delayed, running, dead, oldestPending, problem } = about.inbox;
+  const numbers = { ready, delayed, running, dead, ...(oldestPending ? { 'oldest pending': oldestPending } : {}) };
+  $('numbers').replaceChildren(...Object.entries(numbers).map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, `${value ?? '-'}`))));
+  $('problem').textContent = problem ?? '';
+  $('problem').hidden = !problem;
+  $('inbox').hidden = false;
+  $('filter').parentElement.hidden = true;
+  for (const change of Object.keys(CHANGES)) $(`${change}-all`).disabled = !dead;
+  document.title = `Inbox (${dead ?? '?'}) · twenty-webhook`;
+}
+
+function letterButton(change, id) {
+  return el('button', { type: 'button', onclick: () => confirmed(change, id) }, `${CHANGES[change][0]}…`);
+}
+
+/** `id`: null for all. */
+function confirmed(change, id) {
+  const [name, ofOne, ofAll, done] = CHANGES[change];
+  const dialog = $('confirm');
+  $('confirm-title').textContent = id ? `${name} this dead letter?` : `${name} all ${about.inbox.dead} dead letters?`;
+  $('confirm-text').textContent = id ? ofOne : ofAll;
+  $('confirm-yes').textContent = id ? name : `${name} all`;
+  dialog.returnValue = '';
+  dialog.addEventListener('close', async () => {
+    if (dialog.returnValue !== 'yes') return;
+    const response = await fetch(`api/${id ? `${one(id)}/` : ''}${change}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+    if (!response.ok) return toast((await response.text()).trim() || `status ${response.status}`);
+    const { changed: count } = await response.json();
+    toast(`${count} ${done}`);
+  }, { once: true });
+  dialog.showModal();
+}
+
+for (const change of Object.keys(CHANGES)) $(`${change}-all`).addEventListener('click', () => confirmed(change, null));
 
 // ---- keyboard
 
