@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 
-import { SECRET, listen, open, quit, target, until } from './support.mjs';
+import { SECRET, inbox, listen, open, quit, receiver, target, until } from './support.mjs';
 
 after(quit);
 
@@ -381,6 +381,62 @@ for (const colorScheme of ['light', 'dark']) {
     }
   });
 }
+
+test('dead letters of an inbox are redriven and purged', { timeout: 120_000 }, async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'twenty-webhook-ui-'));
+  const file = join(directory, 'inbox.redb');
+  const started = [];
+  try {
+    const running = await receiver(file, 'person.created');
+    started.push(running);
+    await running.send('person.created', '--count', '4');
+    const served = await inbox(file);
+    started.push(served);
+    const tab = await open(served.page);
+    const { page, rows } = tab;
+    await tab.count(4);
+    assert.match(await rows.first().textContent(), /person.created.*permanent.*1 attempt/s);
+    const number = (name) => page.locator('#numbers div', { hasText: name }).locator('dd').textContent();
+    assert.equal(await number('dead'), '4');
+    await rows.nth(1).click();
+    const title = await page.locator('#detail .facts').textContent();
+    assert.match(title, /Diedpermanent|Died.*permanent, after 1 attempt/s);
+    const group = page.getByRole('group', { name: 'Dead letter' });
+    const confirmed = async (button, question, answer) => {
+      await button.click();
+      const dialog = page.getByRole('dialog', { name: question });
+      await dialog.getByRole('button', { name: answer, exact: true }).click();
+      await dialog.waitFor({ state: 'hidden' });
+    };
+    // The receiver has the file.
+    await confirmed(group.getByRole('button', { name: 'Redrive…' }), 'Redrive this dead letter?', 'Redrive');
+    await page.locator('#toast.shown', { hasText: 'Stop the receiver first' }).waitFor();
+    await tab.count(4);
+    // A browser reports every answer like that one.
+    await until(() => tab.problems.length > 0, 'no 409');
+    assert.equal(tab.problems.splice(0).filter((problem) => !problem.includes('409')).length, 0);
+    await running.stop();
+
+    await confirmed(group.getByRole('button', { name: 'Purge…' }), 'Purge this dead letter?', 'Cancel');
+    assert.equal(await rows.count(), 4);
+    await confirmed(group.getByRole('button', { name: 'Redrive…' }), 'Redrive this dead letter?', 'Redrive');
+    await tab.count(3);
+    await page.locator('#detail').waitFor({ state: 'hidden' });
+    await until(async () => (await number('ready')) === '1', 'the numbers stay');
+    await rows.first().click();
+    await confirmed(group.getByRole('button', { name: 'Purge…' }), 'Purge this dead letter?', 'Purge');
+    await tab.count(2);
+    await confirmed(page.getByRole('button', { name: 'Purge all…' }), 'Purge all 2 dead letters?', 'Purge all');
+    await page.getByRole('heading', { name: 'No dead letters' }).waitFor();
+    // The handler of the one that was redriven fails again, and the page shows it without a reload.
+    started.push(await receiver(file, 'person.created'));
+    await tab.count(1);
+    await tab.close();
+  } finally {
+    for (const program of started) await program.stop();
+    await rm(directory, { recursive: true });
+  }
+});
 
 test('says so when the listener has ended', { timeout: 120_000 }, async () => {
   const listener = await listen();

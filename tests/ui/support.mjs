@@ -8,7 +8,7 @@ import http from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { TOOL, CHROMIUM, PLAYWRIGHT } = process.env;
+const { TOOL, RECEIVER, CHROMIUM, PLAYWRIGHT } = process.env;
 const { chromium } = createRequire(`${PLAYWRIGHT}/`)('playwright-core');
 
 export const SECRET = 'dev-secret';
@@ -51,8 +51,23 @@ export async function target(first = 204) {
 /** A listener on ports of the system's choice. */
 export async function listen(...options) {
   const addr = options.includes('--addr') ? [] : ['--addr', '127.0.0.1:0'];
-  const child = spawn(TOOL, ['listen', ...addr, '--ui', ...options], {
-    env: { ...process.env, TWENTY_WEBHOOK_SECRET: SECRET },
+  return start(TOOL, ['listen', ...addr, '--ui', ...options], {}, /inspector: \S+\n/);
+}
+
+/** The page over an inbox. */
+export async function inbox(file) {
+  return start(TOOL, ['inbox', 'ui', file], {}, /inspector: \S+\n/);
+}
+
+/** The example with an inbox, where events of this name fail for good. */
+export async function receiver(file, failing) {
+  const variables = { INBOX: file, FAIL_ALWAYS: failing, LISTEN_ADDR: '127.0.0.1:0' };
+  return start(RECEIVER, [], variables, /listening on \S+\n/);
+}
+
+async function start(program, args, variables, isReady) {
+  const child = spawn(program, args, {
+    env: { ...process.env, TWENTY_WEBHOOK_SECRET: SECRET, ...variables },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = once(child, 'exit');
@@ -60,12 +75,11 @@ export async function listen(...options) {
   child.stderr.on('data', (data) => {
     log += data;
   });
-  await until(() => /inspector: \S+\n/.test(log), () => `it does not listen: ${log}`);
-  const url = /listening on (\S+)/.exec(log)[1];
+  await until(() => isReady.test(log), () => `it does not listen: ${log}`);
+  const url = /listening on (\S+)/.exec(log)?.[1];
   return {
     url,
-    page: /inspector: (\S+)/.exec(log)[1],
-    log: () => log,
+    page: /inspector: (\S+)/.exec(log)?.[1],
     send: (...what) => run('send', ...what, '--to', url),
     async stop() {
       child.kill('SIGTERM');

@@ -63,7 +63,9 @@ pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failu
     // What is wrong with it is told at once.
     watch.look(true).await?;
     let (commands, mut asked) = mpsc::channel(WAITING);
-    let app = App::new(Shared { store, about: About::default(), resender: None, commands: Some(commands) });
+    // Where the receiver listens is not known; this is the address of the examples.
+    let about = About { origin: "http://127.0.0.1:3000".to_owned(), ..About::default() };
+    let app = App::new(Shared { store, about, resender: None, commands: Some(commands) });
     inspector.serve(app);
     let mut ticks = interval(EVERY);
     let mut end = std::pin::pin!(asked_to_end());

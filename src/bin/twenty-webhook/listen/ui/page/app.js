@@ -137,6 +137,7 @@ function refresh() {
   const [name, names] = about.inbox ? ['dead letter', 'dead letters'] : ['delivery', 'deliveries'];
   const parts = [`${rows.size} ${rows.size === 1 ? name : names}`];
   if (shown < rows.size) parts.push(`${shown} shown`);
+  if (about.inbox?.dead > rows.size) parts.push(`${about.inbox.dead - rows.size} more are not shown`);
   if (rejected && !about.inbox) parts.push(`${rejected} rejected`);
   if (dropped) parts.push(`${dropped} older ones dropped`);
   if (about.savedIn) parts.push(`saved in ${visible(about.savedIn)}`);
