@@ -43,7 +43,7 @@ fn shows_dead_letters_and_changes_them() {
     // Its parts are those of any delivery. It is not sent anywhere from here.
     let details = page.details(&all[1]);
     assert_eq!((&details["previous"], &details["sendable"]), (&json!(all[0]), &json!(false)));
-    let capture = directory.file("capture.http", &page.get(&format!("api/deliveries/{}/capture", all[1])).text());
+    let capture = directory.file("capture.http", page.get(&format!("api/deliveries/{}/capture", all[1])).text());
     assert_eq!(run(&["verify", &capture]).code, 0);
     assert_eq!(page.get("api/search/q=no%20such").json()["ids"].as_array().unwrap().len(), 5);
 

@@ -34,8 +34,9 @@ pub(crate) enum Access {
 
 impl Place {
     /// The same place, for those who open it more than once: standard input can be read once only.
-    pub(crate) fn resolved(self) -> Result<Self, Failure> {
-        Ok(Self { inbox: self.read()?, ..self })
+    pub(crate) fn resolved(mut self) -> Result<Self, Failure> {
+        self.inbox = self.read()?;
+        Ok(self)
     }
 
     fn read(&self) -> Result<OsString, Failure> {

@@ -43,6 +43,7 @@ pub(super) struct Entry {
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Option<Bytes>,
     /// When it became a dead letter, if it is one.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(super) died_at: Option<Timestamp>,
     /// Whether it may be sent again. An unverified one may not: its sender would be given a
     /// signature.
@@ -132,8 +133,6 @@ impl Entry {
             }
             _ => (id, None),
         };
-        #[cfg(not(any(feature = "postgres", feature = "redb")))]
-        let died_at = None;
         let id = id.unwrap_or_else(|| new_id(at));
         details.insert("id".to_owned(), id.clone().into());
         if !matches!(source, Source::Live) {
@@ -173,6 +172,7 @@ impl Entry {
             target,
             headers,
             body,
+            #[cfg(any(feature = "postgres", feature = "redb"))]
             died_at,
             is_sendable: is_event,
         }
