@@ -135,8 +135,9 @@ impl Listen {
         let verifier = self.secret.verifier(secret.clone(), SystemClock)?;
 
         let asked = &self.addr;
-        let listener = TcpListener::bind(full_address(asked)).await.map_err(|error| cannot_listen(asked, &error))?;
-        let address = listener.local_addr().map_err(|error| cannot_listen(asked, &error))?;
+        let listener =
+            TcpListener::bind(full_address(asked)).await.map_err(|error| cannot_listen("--addr", asked, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen("--addr", asked, &error))?;
         let forward = match self.forward_to {
             Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
@@ -262,15 +263,19 @@ fn program() -> String {
     std::env::args_os().next().map_or("twenty-webhook".into(), |name| name.to_string_lossy().into_owned())
 }
 
-fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+fn cannot_listen(option: &str, address: &str, error: &io::Error) -> Failure {
     let advice = match error.kind() {
-        ErrorKind::AddrInUse => "; another program listens there, so choose another one: --addr 127.0.0.1:0",
-        ErrorKind::AddrNotAvailable => "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work",
+        ErrorKind::AddrInUse => {
+            format!("; another program listens there, so choose another one: {option} 127.0.0.1:0")
+        }
+        ErrorKind::AddrNotAvailable => {
+            "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work".to_owned()
+        }
         ErrorKind::PermissionDenied => {
-            "; ports below 1024 may need more rights, so choose another one: --addr 127.0.0.1:3000"
+            format!("; ports below 1024 may need more rights, so choose another one: {option} 127.0.0.1:3000")
         }
         // Also when the host cannot be looked up, for which there is no kind.
-        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000",
+        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000".to_owned(),
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))
 }

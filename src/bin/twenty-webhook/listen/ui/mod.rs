@@ -32,6 +32,7 @@ use self::{
 };
 pub(super) use self::{history::Saved, store::Store};
 use super::{
+    cannot_listen,
     forward::Forward,
     full_address,
     observe::{Observed, Verdict},
@@ -68,7 +69,7 @@ pub(super) struct Parts {
 impl Inspector {
     pub(super) async fn bind(asked: &str) -> Result<Self, Failure> {
         let addr = full_address(asked);
-        let cannot = |error: io::Error| Failure::about(format!("--ui-addr {asked}: cannot listen there"), &error);
+        let cannot = |error: io::Error| cannot_listen("--ui-addr", asked, &error);
         let listener = TcpListener::bind(&addr).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let host = addr.rsplit_once(':').map_or("", |(host, _)| host);
