@@ -24,7 +24,10 @@ function driven(name, options, body) {
       await body({ listener, upstream, tab, page: tab.page, rows: tab.rows });
       await tab.close();
     } catch (error) {
-      console.log(await tab.page.evaluate(() => `${location.hash}\n${document.body.innerText.slice(0, 2000)}`).catch(String), tab.problems);
+      console.log(
+        await tab.page.evaluate(() => `${location.hash}\n${document.body.innerText.slice(0, 2000)}`).catch(String),
+        tab.problems,
+      );
       throw error;
     } finally {
       await listener.stop();
@@ -33,17 +36,25 @@ function driven(name, options, body) {
   });
 }
 
-driven('a delivery appears without a reload, and the empty page says how to send one', {}, async ({ listener, tab, page, rows }) => {
-  await page.getByRole('heading', { name: 'Waiting for the first delivery' }).waitFor();
-  assert.ok((await page.locator('#empty-send').textContent()).endsWith(` send person.created --to ${listener.url}`));
-  await listener.send('person.updated', ...ADA, '--set', 'updatedFields=["jobTitle","city"]');
-  await tab.count(1);
-  const text = await rows.first().textContent();
-  for (const part of ['person.updated', 'Ada Lovelace', 'verified', 'changed: jobTitle, city', '200']) assert.ok(text.includes(part), text);
-  assert.ok(await page.locator('#empty').isHidden());
-  await until(async () => (await page.locator('#announce').textContent()) === 'person.updated Ada Lovelace, verified', 'it is not announced');
-  for (const role of ['banner', 'main', 'search', 'region']) await page.getByRole(role).first().waitFor();
-});
+driven(
+  'a delivery appears without a reload, and the empty page says how to send one',
+  {},
+  async ({ listener, tab, page, rows }) => {
+    await page.getByRole('heading', { name: 'Waiting for the first delivery' }).waitFor();
+    assert.ok((await page.locator('#empty-send').textContent()).endsWith(` send person.created --to ${listener.url}`));
+    await listener.send('person.updated', ...ADA, '--set', 'updatedFields=["jobTitle","city"]');
+    await tab.count(1);
+    const text = await rows.first().textContent();
+    for (const part of ['person.updated', 'Ada Lovelace', 'verified', 'changed: jobTitle, city', '200'])
+      assert.ok(text.includes(part), text);
+    assert.ok(await page.locator('#empty').isHidden());
+    await until(
+      async () => (await page.locator('#announce').textContent()) === 'person.updated Ada Lovelace, verified',
+      'it is not announced',
+    );
+    for (const role of ['banner', 'main', 'search', 'region']) await page.getByRole(role).first().waitFor();
+  },
+);
 
 driven('a forged delivery explains itself', {}, async ({ listener, tab, page, rows }) => {
   await listener.send('person.created', '--forge', 'stale');
@@ -53,7 +64,8 @@ driven('a forged delivery explains itself', {}, async ({ listener, tab, page, ro
   const why = page.getByRole('region', { name: 'Why it was rejected' });
   await why.waitFor();
   assert.match(await why.textContent(), /Rejected: .*clock/s);
-  for (const name of ['As it was', 'Signed anew', 'Edit…']) assert.ok(await page.getByRole('button', { name, exact: true }).isDisabled());
+  for (const name of ['As it was', 'Signed anew', 'Edit…'])
+    assert.ok(await page.getByRole('button', { name, exact: true }).isDisabled());
   assert.match(await page.locator('.hint').first().textContent(), /Only verified deliveries/);
 });
 
@@ -95,7 +107,16 @@ driven('searches in the list, in bodies and in one body', {}, async ({ listener,
 driven('shows what changed since the last delivery of the record', {}, async ({ listener, tab, page, rows }) => {
   await listener.send('person.created', ...RECORD, '--set', 'record.jobTitle=Engineer', '--set', 'record.position=1');
   await listener.send('company.created');
-  await listener.send('person.updated', ...RECORD, '--set', 'record.jobTitle=Chief Engineer', '--set', 'record.position=1', '--set', 'record.tier=gold');
+  await listener.send(
+    'person.updated',
+    ...RECORD,
+    '--set',
+    'record.jobTitle=Chief Engineer',
+    '--set',
+    'record.position=1',
+    '--set',
+    'record.tier=gold',
+  );
   await tab.count(3);
   await rows.first().click();
   await page.getByRole('tab', { name: 'Changes' }).click();
@@ -108,33 +129,43 @@ driven('shows what changed since the last delivery of the record', {}, async ({ 
   await page.locator('#detail', { hasText: 'This is the first delivery of its record here.' }).waitFor();
 });
 
-driven('sends again as it was, and edited and signed anew', { target: true }, async ({ listener, upstream, tab, page, rows }) => {
-  await listener.send('person.created', ...ADA);
-  await tab.count(1);
-  await rows.first().click();
-  await page.getByRole('button', { name: 'As it was' }).click();
-  await tab.count(2);
-  assert.deepEqual(upstream.requests[1].body, upstream.requests[0].body);
-  await until(async () => /sent again/.test(await page.locator('#detail .title').textContent()), 'it does not show what was sent');
+driven(
+  'sends again as it was, and edited and signed anew',
+  { target: true },
+  async ({ listener, upstream, tab, page, rows }) => {
+    await listener.send('person.created', ...ADA);
+    await tab.count(1);
+    await rows.first().click();
+    await page.getByRole('button', { name: 'As it was' }).click();
+    await tab.count(2);
+    assert.deepEqual(upstream.requests[1].body, upstream.requests[0].body);
+    await until(
+      async () => /sent again/.test(await page.locator('#detail .title').textContent()),
+      'it does not show what was sent',
+    );
 
-  await page.keyboard.press('e');
-  const body = page.getByRole('textbox', { name: 'Body' });
-  const text = await body.inputValue();
-  assert.equal(await body.evaluate((field) => field.scrollTop), 0);
-  await body.fill('{');
-  await page.locator('#edit-note', { hasText: 'This is no JSON' }).waitFor();
-  await body.fill(text.replace('"Ada"', '"Augusta"'));
-  await page.getByRole('button', { name: 'Sign and send' }).click();
-  await tab.count(3);
-  const { headers, body: sent } = upstream.requests[2];
-  assert.equal(JSON.parse(sent).record.name.firstName, 'Augusta');
-  const timestamp = headers['x-twenty-webhook-timestamp'];
-  assert.equal(headers['x-twenty-webhook-signature'], createHmac('sha256', SECRET).update(`${timestamp}:${sent}`).digest('hex'));
-  assert.match(await rows.first().textContent(), /Augusta Lovelace.*sent, edited.*204/s);
-  await page.locator('.facts', { hasText: 'edited and signed anew; it did not come from Twenty' }).waitFor();
-  await page.getByRole('combobox', { name: 'Show' }).selectOption('sent');
-  await tab.count(2);
-});
+    await page.keyboard.press('e');
+    const body = page.getByRole('textbox', { name: 'Body' });
+    const text = await body.inputValue();
+    assert.equal(await body.evaluate((field) => field.scrollTop), 0);
+    await body.fill('{');
+    await page.locator('#edit-note', { hasText: 'This is no JSON' }).waitFor();
+    await body.fill(text.replace('"Ada"', '"Augusta"'));
+    await page.getByRole('button', { name: 'Sign and send' }).click();
+    await tab.count(3);
+    const { headers, body: sent } = upstream.requests[2];
+    assert.equal(JSON.parse(sent).record.name.firstName, 'Augusta');
+    const timestamp = headers['x-twenty-webhook-timestamp'];
+    assert.equal(
+      headers['x-twenty-webhook-signature'],
+      createHmac('sha256', SECRET).update(`${timestamp}:${sent}`).digest('hex'),
+    );
+    assert.match(await rows.first().textContent(), /Augusta Lovelace.*sent, edited.*204/s);
+    await page.locator('.facts', { hasText: 'edited and signed anew; it did not come from Twenty' }).waitFor();
+    await page.getByRole('combobox', { name: 'Show' }).selectOption('sent');
+    await tab.count(2);
+  },
+);
 
 test('the link of a delivery survives a reload and, saved, a restart', { timeout: 120_000 }, async () => {
   const directory = await mkdtemp(join(tmpdir(), 'twenty-webhook-ui-'));
@@ -170,14 +201,30 @@ test('the link of a delivery survives a reload and, saved, a restart', { timeout
 });
 
 driven('a hostile name stays text and does nothing', { target: true }, async ({ listener, tab, page, rows }) => {
-  const markup = '<img src=x onerror="hacked=1"><script>hacked=1</script></title><style>*{display:none}</style>${hacked=1}{{hacked=1}}';
+  const markup =
+    '<img src=x onerror="hacked=1"><script>hacked=1</script></title><style>*{display:none}</style>${hacked=1}{{hacked=1}}';
   const turning = 'a\u202etxt.exe\u2066b\u0007\u001b[2J\u009b\nc\u2028d';
-  await listener.send('person.updated', '--set', `record.name.firstName=${markup}`, '--set', `record.name.lastName=${turning}`,
-    '--set', `record.jobTitle=${markup}${turning}`, '--set', `updatedFields=${JSON.stringify([markup, turning, 'jobTitle'])}`,
-    '--set', `eventName=person.${markup}`, ...RECORD);
+  await listener.send(
+    'person.updated',
+    '--set',
+    `record.name.firstName=${markup}`,
+    '--set',
+    `record.name.lastName=${turning}`,
+    '--set',
+    `record.jobTitle=${markup}${turning}`,
+    '--set',
+    `updatedFields=${JSON.stringify([markup, turning, 'jobTitle'])}`,
+    '--set',
+    `eventName=person.${markup}`,
+    ...RECORD,
+  );
   await listener.send('person.updated', '--set', `record.jobTitle=${turning}`, ...RECORD);
   // In a name of a member, too, which `--set` cannot write; and in a header, a method and a path.
-  await fetch(`${listener.url}/%3Cimg%20src=x%20onerror=hacked=1%3E?a=<b>`, { method: 'PUT', headers: { 'x-odd': markup.replaceAll('"', '') }, body: '{}' });
+  await fetch(`${listener.url}/%3Cimg%20src=x%20onerror=hacked=1%3E?a=<b>`, {
+    method: 'PUT',
+    headers: { 'x-odd': markup.replaceAll('"', '') },
+    body: '{}',
+  });
   await tab.count(3);
   for (const row of [2, 1, 0]) {
     await rows.nth(row).click();
@@ -196,7 +243,10 @@ driven('a hostile name stays text and does nothing', { target: true }, async ({ 
   // No element came of it, and no character turns the text or hides in it.
   const found = await page.evaluate(() => ({
     elements: document.querySelectorAll('main img, main script, main style, main b:not(.why b)').length,
-    odd: /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.exec(document.body.textContent)?.[0] ?? null,
+    odd:
+      /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.exec(
+        document.body.textContent,
+      )?.[0] ?? null,
   }));
   assert.deepEqual(found, { elements: 0, odd: null });
   assert.match(await page.locator('#detail').textContent(), /a\\u202etxt\.exe\\u2066b\\u0007\\u001b\[2J\\u009b/);
@@ -206,7 +256,13 @@ driven('the keyboard reaches everything', {}, async ({ listener, tab, page, rows
   for (const event of ['person.created', 'company.created', 'note.created']) await listener.send(event);
   await tab.count(3);
   const focused = () => page.evaluate(() => document.activeElement.querySelector('.event')?.textContent);
-  for (const [key, event] of [['j', 'note.created'], ['j', 'company.created'], ['j', 'person.created'], ['j', 'person.created'], ['k', 'company.created']]) {
+  for (const [key, event] of [
+    ['j', 'note.created'],
+    ['j', 'company.created'],
+    ['j', 'person.created'],
+    ['j', 'person.created'],
+    ['k', 'company.created'],
+  ]) {
     await page.keyboard.press(key);
     assert.equal(await focused(), event);
   }
@@ -215,7 +271,11 @@ driven('the keyboard reaches everything', {}, async ({ listener, tab, page, rows
   // The details follow when both are there.
   await page.keyboard.press('j');
   await page.locator('#detail h2', { hasText: 'person.created' }).waitFor();
-  for (const [key, tabName] of [['2', 'Changes'], ['4', 'Raw text'], ['1', 'Body']]) {
+  for (const [key, tabName] of [
+    ['2', 'Changes'],
+    ['4', 'Raw text'],
+    ['1', 'Body'],
+  ]) {
     await page.keyboard.press(key);
     assert.equal(await page.getByRole('tab', { selected: true }).textContent(), tabName);
   }
@@ -235,20 +295,35 @@ driven('the keyboard reaches everything', {}, async ({ listener, tab, page, rows
   assert.equal(new URL(page.url()).hash, '');
   // Everything that can be clicked has a name and can be reached.
   await page.keyboard.press('Enter');
-  const nameless = await page.evaluate(() => [...document.querySelectorAll('button, a, input, select, textarea')]
-    .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).length);
+  const nameless = await page.evaluate(
+    () =>
+      [...document.querySelectorAll('button, a, input, select, textarea')].filter(
+        (e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length),
+      ).length,
+  );
   assert.equal(nameless, 0);
 });
 
 driven('fits on a phone', { tab: { viewport: { width: 360, height: 700 } } }, async ({ listener, tab, page, rows }) => {
   const long = 'Wolfeschlegelsteinhausenbergerdorff'.repeat(5);
-  await listener.send('person.updated', '--set', `record.name.firstName=${long}`, '--set', `record.jobTitle=${long}`, '--set', `updatedFields=["${long}"]`, ...RECORD);
+  await listener.send(
+    'person.updated',
+    '--set',
+    `record.name.firstName=${long}`,
+    '--set',
+    `record.jobTitle=${long}`,
+    '--set',
+    `updatedFields=["${long}"]`,
+    ...RECORD,
+  );
   await listener.send('person.updated', ...RECORD);
   await listener.send('person.created', '--forge', 'wrong-secret');
   await tab.count(3);
   const fits = async (what) => {
     const [width, widest] = await page.evaluate(() => {
-      const scrolled = [document.documentElement, ...document.querySelectorAll('#list, #detail')].map((e) => e.scrollWidth - e.clientWidth);
+      const scrolled = [document.documentElement, ...document.querySelectorAll('#list, #detail')].map(
+        (e) => e.scrollWidth - e.clientWidth,
+      );
       return [0, Math.max(...scrolled)];
     });
     assert.equal(widest, width, `${what} is too wide`);
@@ -282,7 +357,10 @@ driven('shows a thousand deliveries', {}, async ({ listener, tab, page, rows }) 
   await tab.count(1001);
   assert.ok(Math.abs((await top()) - before) < 2);
   const times = await page.locator('.row time').evaluateAll((all) => all.map((time) => Date.parse(time.dateTime)));
-  assert.deepEqual(times, times.toSorted((a, b) => b - a));
+  assert.deepEqual(
+    times,
+    times.toSorted((a, b) => b - a),
+  );
   await page.reload();
   await tab.count(1001);
 });
@@ -291,11 +369,17 @@ driven('a body of 2 MiB stays usable', { target: true }, async ({ listener, upst
   const directory = await mkdtemp(join(tmpdir(), 'twenty-webhook-ui-'));
   try {
     const items = Array.from({ length: 28_900 }, (_, index) => ({ index, text: `item ${index}`, empty: null }));
-    const body = { eventName: 'rocket.created', record: { id: '20202020-aaaa-4bbb-8ccc-0123456789ab', long: 'x'.repeat(700_000), items } };
+    const body = {
+      eventName: 'rocket.created',
+      record: { id: '20202020-aaaa-4bbb-8ccc-0123456789ab', long: 'x'.repeat(700_000), items },
+    };
     const text = JSON.stringify(body);
     assert.ok(text.length > 2_000_000 && text.length < 2 << 20, `${text.length}`);
     await writeFile(join(directory, 'a.json'), text);
-    await writeFile(join(directory, 'b.json'), text.replace('item 28899', 'the last item').replaceAll('"empty":null', '"empty":0'));
+    await writeFile(
+      join(directory, 'b.json'),
+      text.replace('item 28899', 'the last item').replaceAll('"empty":null', '"empty":0'),
+    );
     await listener.send(join(directory, 'a.json'));
     await listener.send(join(directory, 'b.json'));
     await tab.count(2);
@@ -324,19 +408,33 @@ driven('a body of 2 MiB stays usable', { target: true }, async ({ listener, upst
   }
 });
 
-driven('copies a delivery in three forms', { tab: { permissions: ['clipboard-read', 'clipboard-write'] } }, async ({ listener, tab, page, rows }) => {
-  await listener.send('person.created', ...ADA);
-  await tab.count(1);
-  await rows.first().click();
-  for (const [name, start] of [['curl', 'curl --globoff'], ['Test', 'use twenty_webhook::{testing::Delivery'], ['Capture', 'POST /webhooks/twenty HTTP/1.1\r\n']]) {
-    await page.locator('#toast:not(.shown)').waitFor({ state: 'attached' });
-    await page.getByRole('group', { name: 'Copy' }).getByRole('button', { name }).click();
-    await until(async () => (await page.evaluate(() => navigator.clipboard.readText())).startsWith(start), `${name} is not copied`);
-    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /Lovelace/);
-  }
-  const [download] = await Promise.all([page.waitForEvent('download'), page.getByTitle('Download the capture').click()]);
-  assert.match(download.suggestedFilename(), /^\d{13}-[0-9a-f]{12}\.http$/);
-});
+driven(
+  'copies a delivery in three forms',
+  { tab: { permissions: ['clipboard-read', 'clipboard-write'] } },
+  async ({ listener, tab, page, rows }) => {
+    await listener.send('person.created', ...ADA);
+    await tab.count(1);
+    await rows.first().click();
+    for (const [name, start] of [
+      ['curl', 'curl --globoff'],
+      ['Test', 'use twenty_webhook::{testing::Delivery'],
+      ['Capture', 'POST /webhooks/twenty HTTP/1.1\r\n'],
+    ]) {
+      await page.locator('#toast:not(.shown)').waitFor({ state: 'attached' });
+      await page.getByRole('group', { name: 'Copy' }).getByRole('button', { name }).click();
+      await until(
+        async () => (await page.evaluate(() => navigator.clipboard.readText())).startsWith(start),
+        `${name} is not copied`,
+      );
+      assert.match(await page.evaluate(() => navigator.clipboard.readText()), /Lovelace/);
+    }
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByTitle('Download the capture').click(),
+    ]);
+    assert.match(download.suggestedFilename(), /^\d{13}-[0-9a-f]{12}\.http$/);
+  },
+);
 
 /** The contrast of every text with what is behind it, as WCAG counts it. */
 const contrasts = () => {
@@ -356,30 +454,39 @@ const contrasts = () => {
     const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     if (!hasText || !element.checkVisibility() || element.closest('.sr, #toast, :disabled')) continue;
     let behind = element;
-    while (behind.parentElement && rgba(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
-    const [a, b] = [light(rgba(getComputedStyle(element).color)), light(rgba(getComputedStyle(behind).backgroundColor))];
+    while (behind.parentElement && rgba(getComputedStyle(behind).backgroundColor)[3] < 255)
+      behind = behind.parentElement;
+    const [a, b] = [
+      light(rgba(getComputedStyle(element).color)),
+      light(rgba(getComputedStyle(behind).backgroundColor)),
+    ];
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) low.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 20)}: ${contrast.toFixed(2)}`);
+    if (contrast < 4.5)
+      low.push(`${element.tagName}.${element.className} ${element.textContent.slice(0, 20)}: ${contrast.toFixed(2)}`);
   }
   return low;
 };
 
 for (const colorScheme of ['light', 'dark']) {
-  driven(`can be read in ${colorScheme} colours`, { target: true, status: 500, tab: { colorScheme } }, async ({ listener, tab, page, rows }) => {
-    await listener.send('person.updated', ...RECORD);
-    await listener.send('person.updated', ...RECORD, '--set', 'record.jobTitle=CTO');
-    await listener.send('person.created', '--forge', 'wrong-secret');
-    await tab.count(3);
-    await page.mouse.move(0, 0);
-    for (const row of [0, 1]) {
-      await rows.nth(row).click();
-      for (const name of ['Changes', /Headers/, 'Raw text', 'Body']) {
-        await page.getByRole('tab', { name }).click();
-        await page.locator('#panel > *').first().waitFor();
-        assert.deepEqual(await page.evaluate(contrasts), [], `${name} of ${row}`);
+  driven(
+    `can be read in ${colorScheme} colours`,
+    { target: true, status: 500, tab: { colorScheme } },
+    async ({ listener, tab, page, rows }) => {
+      await listener.send('person.updated', ...RECORD);
+      await listener.send('person.updated', ...RECORD, '--set', 'record.jobTitle=CTO');
+      await listener.send('person.created', '--forge', 'wrong-secret');
+      await tab.count(3);
+      await page.mouse.move(0, 0);
+      for (const row of [0, 1]) {
+        await rows.nth(row).click();
+        for (const name of ['Changes', /Headers/, 'Raw text', 'Body']) {
+          await page.getByRole('tab', { name }).click();
+          await page.locator('#panel > *').first().waitFor();
+          assert.deepEqual(await page.evaluate(contrasts), [], `${name} of ${row}`);
+        }
       }
-    }
-  });
+    },
+  );
 }
 
 test('dead letters of an inbox are redriven and purged', { timeout: 120_000 }, async () => {

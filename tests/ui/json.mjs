@@ -28,7 +28,10 @@ function text(depth) {
 
 /** As JSON allows it, with spaces between the tokens. */
 function spaced(json) {
-  return json.replace(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g, (token) => pick(['', ' ', '\n\t']) + token + pick(['', ' ', '\r\n']));
+  return json.replace(
+    /"(?:[^"\\]|\\.)*"|[{}[\],:]/g,
+    (token) => pick(['', ' ', '\n\t']) + token + pick(['', ' ', '\r\n']),
+  );
 }
 
 test('a pretty text has the same tokens, with every number as it was', () => {
@@ -46,7 +49,11 @@ test('every node is where it says', () => {
     const json = spaced(text(4));
     for (const node of nodes(parse(json))) {
       const value = JSON.parse(json.slice(node.start, node.end));
-      const kind = Array.isArray(value) ? 'array' : value === null || typeof value === 'boolean' ? 'word' : typeof value;
+      const kind = Array.isArray(value)
+        ? 'array'
+        : value === null || typeof value === 'boolean'
+          ? 'word'
+          : typeof value;
       assert.equal(node.kind, kind);
       assert.ok(node.key === null || typeof JSON.parse(node.key) === 'string');
       assert.equal(node.parent === null || node.parent.items[node.index] === node, true);
@@ -59,7 +66,9 @@ test('a difference is found, and only a difference', () => {
     const [a, b] = [text(4), text(4)];
     assert.deepEqual(diff(a, a), []);
     const changes = diff(a, b);
-    assert.ok(changes.length > 0 || JSON.stringify(JSON.parse(a)) === JSON.stringify(JSON.parse(b)) || sorted(a) === sorted(b));
+    assert.ok(
+      changes.length > 0 || JSON.stringify(JSON.parse(a)) === JSON.stringify(JSON.parse(b)) || sorted(a) === sorted(b),
+    );
     for (const { before, after } of changes) {
       assert.ok(before !== after && (before === null || a.includes(before)) && (after === null || b.includes(after)));
     }
@@ -76,7 +85,16 @@ test('a difference is found, and only a difference', () => {
 
 /** The members in one order, the last of repeated ones. */
 function sorted(json) {
-  const order = (value) => (value && typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, order(value[key])])) : Array.isArray(value) ? value.map(order) : value);
+  const order = (value) =>
+    value && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(
+          Object.keys(value)
+            .sort()
+            .map((key) => [key, order(value[key])]),
+        )
+      : Array.isArray(value)
+        ? value.map(order)
+        : value;
   return JSON.stringify(order(JSON.parse(json)));
 }
 

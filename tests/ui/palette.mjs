@@ -20,11 +20,19 @@ export async function withPalette(page, png) {
     const color = rgb.readUIntBE(at, 3);
     counts.set(color, (counts.get(color) ?? 0) + 1);
   }
-  const palette = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 256).map(([color]) => color);
+  const palette = [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 256)
+    .map(([color]) => color);
   const nearest = new Map(palette.map((color, index) => [color, index]));
-  const distance = (a, b) => [16, 8, 0].reduce((sum, shift) => sum + (((a >> shift) & 255) - ((b >> shift) & 255)) ** 2, 0);
+  const distance = (a, b) =>
+    [16, 8, 0].reduce((sum, shift) => sum + (((a >> shift) & 255) - ((b >> shift) & 255)) ** 2, 0);
   const index = (color) => {
-    if (!nearest.has(color)) nearest.set(color, palette.reduce((best, other, at) => (distance(color, other) < distance(color, palette[best]) ? at : best), 0));
+    if (!nearest.has(color))
+      nearest.set(
+        color,
+        palette.reduce((best, other, at) => (distance(color, other) < distance(color, palette[best]) ? at : best), 0),
+      );
     return nearest.get(color);
   };
   const lines = Buffer.alloc((width + 1) * height);
@@ -44,5 +52,11 @@ export async function withPalette(page, png) {
   header.set([8, 3, 0, 0, 0], 8);
   const colors = Buffer.from(palette.flatMap((color) => [color >> 16, (color >> 8) & 255, color & 255]));
   const signature = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('PLTE', colors), chunk('IDAT', deflateSync(lines, { level: 9 })), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    chunk('PLTE', colors),
+    chunk('IDAT', deflateSync(lines, { level: 9 })),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }

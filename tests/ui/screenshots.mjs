@@ -6,8 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withPalette } from './palette.mjs';
 import { listen, open, quit, target } from './support.mjs';
 
-const set = (values) => Object.entries(values).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]);
-const person = (id, first, last, more = {}) => set({ 'record.id': `20202020-0000-4000-8000-00000000000${id}`, 'record.name': { firstName: first, lastName: last }, ...more });
+const set = (values) =>
+  Object.entries(values).flatMap(([path, value]) => ['--set', `${path}=${JSON.stringify(value)}`]);
+const person = (id, first, last, more = {}) =>
+  set({
+    'record.id': `20202020-0000-4000-8000-00000000000${id}`,
+    'record.name': { firstName: first, lastName: last },
+    ...more,
+  });
 
 const upstream = await target();
 const listener = await listen('--addr', '127.0.0.1:3000', '--forward-to', upstream.url);
@@ -20,8 +26,18 @@ try {
     ['person.created', '--forge', 'stale'],
     ['task.created', ...set({ 'record.title': 'Call Mr Babbage back' })],
     ['note.created', ...set({ 'record.title': 'Notes on the engine' })],
-    ['person.updated', ...person(2, 'Grace', 'Hopper', { 'record.jobTitle': 'Commodore', updatedFields: ['jobTitle'] })],
-    ['person.updated', ...person(1, 'Ada', 'Lovelace', { 'record.jobTitle': 'Chief Analyst', 'record.city': 'Marylebone', updatedFields: ['jobTitle', 'city'] })],
+    [
+      'person.updated',
+      ...person(2, 'Grace', 'Hopper', { 'record.jobTitle': 'Commodore', updatedFields: ['jobTitle'] }),
+    ],
+    [
+      'person.updated',
+      ...person(1, 'Ada', 'Lovelace', {
+        'record.jobTitle': 'Chief Analyst',
+        'record.city': 'Marylebone',
+        updatedFields: ['jobTitle', 'city'],
+      }),
+    ],
     ['company.updated', ...set({ 'record.name': 'Analytical Engines', updatedFields: ['employees'] })],
   ];
   for (const [index, sample] of samples.entries()) {
@@ -30,7 +46,11 @@ try {
     await sleep(700);
   }
   for (const colorScheme of ['light', 'dark']) {
-    const tab = await open(listener.page, { colorScheme, viewport: { width: 1280, height: 720 }, deviceScaleFactor: 1.4 });
+    const tab = await open(listener.page, {
+      colorScheme,
+      viewport: { width: 1280, height: 720 },
+      deviceScaleFactor: 1.4,
+    });
     await tab.count(samples.length);
     await tab.rows.nth(1).click();
     await tab.page.getByRole('tab', { name: 'Changes' }).click();

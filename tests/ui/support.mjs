@@ -75,7 +75,10 @@ async function start(program, args, variables, isReady) {
   child.stderr.on('data', (data) => {
     log += data;
   });
-  await until(() => isReady.test(log), () => `it does not listen: ${log}`);
+  await until(
+    () => isReady.test(log),
+    () => `it does not listen: ${log}`,
+  );
   const url = /listening on (\S+)/.exec(log)?.[1];
   return {
     url,
@@ -122,11 +125,14 @@ export async function open(address, options = {}) {
   });
   const host = new URL(address).host;
   page.on('request', (request) => {
-    if (!request.url().startsWith('blob:') && new URL(request.url()).host !== host) problems.push(`asked ${request.url()}`);
+    if (!request.url().startsWith('blob:') && new URL(request.url()).host !== host)
+      problems.push(`asked ${request.url()}`);
   });
   await page.addInitScript(() => {
     globalThis.violations = [];
-    document.addEventListener('securitypolicyviolation', (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+    document.addEventListener('securitypolicyviolation', (event) =>
+      globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
+    );
   });
   await page.goto(address);
   await page.locator('#status[data-state="live"]').waitFor();

@@ -46,7 +46,8 @@ impl Resender {
         let mut report = Report::new(at, &entry.method, 0);
         let signed_at = self.verifier.claimed_timestamp(&headers);
         report.forwarded(&self.forward.post(headers.clone(), body.clone()).await);
-        // What it is now may be no event any more. An old signature does not verify any more, but the event is the same.
+        // What it is now may be no event any more. Signed anew, because an old signature does not verify
+        // any more, but the event is the same.
         let present = self.signer.sign(&body).pairs();
         let verified = self.verifier.verify(present.iter().map(|(name, value)| (name, value)), body.clone());
         match verified.map(WebhookEvent::from_verified) {

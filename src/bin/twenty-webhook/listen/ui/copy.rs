@@ -194,8 +194,9 @@ mod tests {
             let command = curl(&entry, "http://127.0.0.1:3000").unwrap();
             prop_assert!(!command.contains(|c: char| c != '\n' && is_odd(c)), "{command:?}");
             let header = if value.is_empty() { b"x-odd;".to_vec() } else { [b"x-odd: ", value].concat() };
+            let url = b"http://127.0.0.1:3000/webhooks/twenty?a=[b]";
             let expected: [&[u8]; 7] =
-                [b"--globoff", b"http://127.0.0.1:3000/webhooks/twenty?a=[b]", b"--header", &header, b"--data-raw", &body, b""];
+                [b"--globoff", url, b"--header", &header, b"--data-raw", &body, b""];
             prop_assert_eq!(words(&command), expected);
         }
 

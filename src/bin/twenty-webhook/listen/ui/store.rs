@@ -211,7 +211,9 @@ mod tests {
         /// Whatever comes, in whichever order: of each kind the newest are there, within both bounds
         /// or one alone, every id leads to its delivery, and each one that was dropped is reported.
         #[test]
-        fn the_newest_of_each_kind_stay_within_the_bounds(added in vec((any::<bool>(), 0..50_i64, 0..400_usize), 0..80)) {
+        fn the_newest_of_each_kind_stay_within_the_bounds(
+            added in vec((any::<bool>(), 0..50_i64, 0..400_usize), 0..80),
+        ) {
             let limits = Limits { count: 5, bytes: 2_000 };
             let store = Store::bounded(limits, limits);
             let mut news = store.news();
@@ -220,7 +222,8 @@ mod tests {
                 let number = number as u64;
                 let entry = entry(number, at, is_verified, length);
                 let others = |is_verified: bool| {
-                    store.all().iter().filter(|e| e.is_verified != is_verified).map(|e| e.id.clone()).collect::<Vec<_>>()
+                    let all = store.all();
+                    all.iter().filter(|e| e.is_verified != is_verified).map(|e| e.id.clone()).collect::<Vec<_>>()
                 };
                 let before = others(is_verified);
                 store.add(Entry { summary: format!("\"{number}\""), ..entry });

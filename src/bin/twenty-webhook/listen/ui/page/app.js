@@ -40,13 +40,23 @@ function toast(text) {
 
 // ---- the list
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const isToday = (date) => date.toDateString() === new Date().toDateString();
 
 function time(iso) {
   const date = new Date(iso);
-  return el('time', { datetime: iso, title: iso }, clock.format(date), isToday(date) ? null : el('small', null, day.format(date)));
+  return el(
+    'time',
+    { datetime: iso, title: iso },
+    clock.format(date),
+    isToday(date) ? null : el('small', null, day.format(date)),
+  );
 }
 
 /** What happened, in a word, and what it is called in the style sheet. */
@@ -74,7 +84,12 @@ function answers(summary) {
   if (summary.dead) parts.push(`${summary.dead.attempts} attempt${summary.dead.attempts === 1 ? '' : 's'}`);
   // The target's status is answered, so it is not told twice.
   if (status && status !== forwarded?.status) parts.push(part(`${status} `, !isGood(status), 'answered'));
-  if (forwarded?.status) parts.push('→ ', part(`${forwarded.status}`, !isGood(forwarded.status), 'the forward target answered'), ` · ${forwarded.milliseconds} ms`);
+  if (forwarded?.status)
+    parts.push(
+      '→ ',
+      part(`${forwarded.status}`, !isGood(forwarded.status), 'the forward target answered'),
+      ` · ${forwarded.milliseconds} ms`,
+    );
   else if (forwarded) parts.push(part('→ no answer', true, 'the forward target'));
   return el('span', { class: 'answers' }, parts);
 }
@@ -92,12 +107,23 @@ function second(summary) {
 
 function addRow(summary) {
   if (rows.has(summary.id)) return rows.get(summary.id);
-  const link = el('a', { class: 'row', href: `#${encodeURIComponent(summary.id)}` },
+  const link = el(
+    'a',
+    { class: 'row', href: `#${encodeURIComponent(summary.id)}` },
     time(summary.time),
-    el('span', { class: 'what' },
-      el('div', { class: 'first' }, el('bdi', { class: 'event' }, title(summary)), summary.displayName ? el('bdi', { class: 'name' }, visible(summary.displayName)) : null),
-      el('div', { class: 'second' }, el('bdi', null, second(summary)))),
-    el('span', { class: 'end' }, badge(summary), answers(summary)));
+    el(
+      'span',
+      { class: 'what' },
+      el(
+        'div',
+        { class: 'first' },
+        el('bdi', { class: 'event' }, title(summary)),
+        summary.displayName ? el('bdi', { class: 'name' }, visible(summary.displayName)) : null,
+      ),
+      el('div', { class: 'second' }, el('bdi', null, second(summary))),
+    ),
+    el('span', { class: 'end' }, badge(summary), answers(summary)),
+  );
   const item = el('li', null, link);
   item.order = summary.micros;
   const row = { summary, item, link, text: JSON.stringify(summary).toLowerCase() };
@@ -122,7 +148,9 @@ const query = () => $('search').value.trim().toLowerCase();
 
 function isShown(row) {
   const text = query();
-  return FILTERS[$('filter').value](row.summary) && (!text || row.text.includes(text) || Boolean(found?.has(row.summary.id)));
+  return (
+    FILTERS[$('filter').value](row.summary) && (!text || row.text.includes(text) || Boolean(found?.has(row.summary.id)))
+  );
 }
 
 function refresh() {
@@ -177,7 +205,8 @@ function announce(summary) {
   clearTimeout(announcing);
   announcing = setTimeout(() => {
     const name = summary.displayName ? ` ${visible(summary.displayName)}` : '';
-    $('announce').textContent = unannounced > 1 ? `${unannounced} new deliveries` : `${title(summary)}${name}, ${verdict(summary)[1]}`;
+    $('announce').textContent =
+      unannounced > 1 ? `${unannounced} new deliveries` : `${title(summary)}${name}, ${verdict(summary)[1]}`;
     unannounced = 0;
   }, 400);
 }
@@ -201,7 +230,9 @@ async function fetchList() {
   for (const summary of deliveries.reverse()) fragment.append(addRow(summary).item);
   $('list').replaceChildren(fragment);
   $('empty-send').textContent = about.send;
-  $('empty-secret').textContent = about.send.includes('--secret SECRET') ? ' (the terminal of listen shows the secret)' : '';
+  $('empty-secret').textContent = about.send.includes('--secret SECRET')
+    ? ' (the terminal of listen shows the secret)'
+    : '';
   $('empty-url').textContent = about.url;
   $('edit-target').textContent = about.forwardTo ?? '';
   if (about.inbox) showInbox(about.inbox);
@@ -221,7 +252,9 @@ function listenToNews() {
     status('live', 'live');
     if (!open) route();
   });
-  source.addEventListener('error', () => status('lost', source.readyState === EventSource.CLOSED ? 'ended' : 'reconnecting'));
+  source.addEventListener('error', () =>
+    status('lost', source.readyState === EventSource.CLOSED ? 'ended' : 'reconnecting'),
+  );
   source.addEventListener('message', async (event) => {
     const news = JSON.parse(event.data);
     if (loading) await loading.catch(() => {});
@@ -290,7 +323,8 @@ const asked = () => {
 };
 
 function mark() {
-  for (const old of document.querySelectorAll('.row[aria-current]')) if (!open || old !== rows.get(open.id)?.link) old.removeAttribute('aria-current');
+  for (const old of document.querySelectorAll('.row[aria-current]'))
+    if (!open || old !== rows.get(open.id)?.link) old.removeAttribute('aria-current');
   if (open) rows.get(open.id)?.link.setAttribute('aria-current', 'true');
 }
 
@@ -311,7 +345,12 @@ async function route() {
     $('detail').replaceChildren(
       el('button', { class: 'back', onclick: leave }, '← Deliveries'),
       el('h2', null, 'Not here'),
-      el('p', { class: 'quiet' }, `${error.message}. It may have been dropped to make room, or the listener was started anew without --save.`));
+      el(
+        'p',
+        { class: 'quiet' },
+        `${error.message}. It may have been dropped to make room, or the listener was started anew without --save.`,
+      ),
+    );
     $('detail').hidden = false;
     mark();
   }
@@ -343,10 +382,20 @@ function show(next) {
   const { details } = open;
   const name = details.displayName ? el('small', null, ' ', el('bdi', null, visible(details.displayName))) : null;
   const parts = [
-    el('div', { class: 'title' },
+    el(
+      'div',
+      { class: 'title' },
       el('button', { class: 'back', type: 'button', onclick: leave }, '← Deliveries'),
-      el('h2', null, el('bdi', null, title(details)), name), badge(details)),
-    actions(details), sendHint(details), why(details), oddities(details), facts(details), ...tabs(details)];
+      el('h2', null, el('bdi', null, title(details)), name),
+      badge(details),
+    ),
+    actions(details),
+    sendHint(details),
+    why(details),
+    oddities(details),
+    facts(details),
+    ...tabs(details),
+  ];
   $('detail').replaceChildren(...parts.filter(Boolean));
   $('detail').hidden = false;
   $('detail').scrollTop = 0;
@@ -355,19 +404,59 @@ function show(next) {
 }
 
 function actions(details) {
-  const copying = (what, label) => el('button', { type: 'button', disabled: !details.hasBody, 'data-copy': what, onclick: () => copy(what) }, label);
+  const copying = (what, label) =>
+    el('button', { type: 'button', disabled: !details.hasBody, 'data-copy': what, onclick: () => copy(what) }, label);
   const download = `api/${one(details.id)}/capture`;
   const sending = [
-    el('button', { type: 'button', disabled: !details.sendable, 'data-send': 'again', onclick: () => send({ signAnew: false }) }, 'As it was'),
-    el('button', { type: 'button', disabled: !details.sendable, 'data-send': 'anew', onclick: () => send({ signAnew: true }) }, 'Signed anew'),
-    el('button', { type: 'button', disabled: !details.sendable || !details.isText, 'data-send': 'edit', onclick: edit }, 'Edit…'),
+    el(
+      'button',
+      { type: 'button', disabled: !details.sendable, 'data-send': 'again', onclick: () => send({ signAnew: false }) },
+      'As it was',
+    ),
+    el(
+      'button',
+      { type: 'button', disabled: !details.sendable, 'data-send': 'anew', onclick: () => send({ signAnew: true }) },
+      'Signed anew',
+    ),
+    el(
+      'button',
+      { type: 'button', disabled: !details.sendable || !details.isText, 'data-send': 'edit', onclick: edit },
+      'Edit…',
+    ),
   ];
-  return el('div', { class: 'actions' },
+  return el(
+    'div',
+    { class: 'actions' },
     details.dead
-      ? el('div', { class: 'group', role: 'group', 'aria-label': 'Dead letter' }, el('span', { class: 'label' }, 'Dead letter'), letterButton('redrive', details.id), letterButton('purge', details.id))
-      : el('div', { class: 'group', role: 'group', 'aria-label': 'Send again' }, el('span', { class: 'label' }, 'Send again'), sending),
-    el('div', { class: 'group', role: 'group', 'aria-label': 'Copy' }, el('span', { class: 'label' }, 'Copy'), copying('curl', 'curl'), copying('test', 'Test'), copying('capture', 'Capture'),
-      details.hasBody ? el('a', { class: 'button', href: download, download: `${details.id}.http`, title: 'Download the capture' }, '↓') : null));
+      ? el(
+          'div',
+          { class: 'group', role: 'group', 'aria-label': 'Dead letter' },
+          el('span', { class: 'label' }, 'Dead letter'),
+          letterButton('redrive', details.id),
+          letterButton('purge', details.id),
+        )
+      : el(
+          'div',
+          { class: 'group', role: 'group', 'aria-label': 'Send again' },
+          el('span', { class: 'label' }, 'Send again'),
+          sending,
+        ),
+    el(
+      'div',
+      { class: 'group', role: 'group', 'aria-label': 'Copy' },
+      el('span', { class: 'label' }, 'Copy'),
+      copying('curl', 'curl'),
+      copying('test', 'Test'),
+      copying('capture', 'Capture'),
+      details.hasBody
+        ? el(
+            'a',
+            { class: 'button', href: download, download: `${details.id}.http`, title: 'Download the capture' },
+            '↓',
+          )
+        : null,
+    ),
+  );
 }
 
 function sendHint(details) {
@@ -376,33 +465,59 @@ function sendHint(details) {
   let text = '';
   if (!details.verified) text = 'Only verified deliveries can be sent again: a forged one would get a signature.';
   else if (!about.forwardTo) text = 'To send it again, start listen with --forward-to URL.';
-  else if (details.sendable && minutes >= 5) text = `It was signed ${minutes} minutes ago, and receivers reject what is older than 5: sign it anew.`;
+  else if (details.sendable && minutes >= 5)
+    text = `It was signed ${minutes} minutes ago, and receivers reject what is older than 5: sign it anew.`;
   return text ? el('p', { class: 'hint' }, text) : null;
 }
 
 function why(details) {
   if (!details.refusal) return null;
-  const causes = (details.causes ?? []).map(({ cause, advice }) => el('li', null, el('b', null, visible(cause)), el('p', null, advice)));
-  return el('section', { class: 'why', 'aria-label': 'Why it was rejected' }, el('h3', null, `Rejected: ${visible(details.refusal)}`), causes.length ? el('ol', null, causes) : null);
+  const causes = (details.causes ?? []).map(({ cause, advice }) =>
+    el('li', null, el('b', null, visible(cause)), el('p', null, advice)),
+  );
+  return el(
+    'section',
+    { class: 'why', 'aria-label': 'Why it was rejected' },
+    el('h3', null, `Rejected: ${visible(details.refusal)}`),
+    causes.length ? el('ol', null, causes) : null,
+  );
 }
 
 function oddities(details) {
   const notes = [];
-  if (details.unexpected?.length) notes.push(`Of an unexpected type, so read as absent: ${visible(details.unexpected.join(', '))}`);
+  if (details.unexpected?.length)
+    notes.push(`Of an unexpected type, so read as absent: ${visible(details.unexpected.join(', '))}`);
   if (details.captureError) notes.push(`Not saved: ${visible(details.captureError)}`);
   if (details.repetition) notes.push(`Repeated: the same body came ${details.repetition} × before.`);
   if (details.previousSecret) notes.push('Signed with the previous secret.');
-  return notes.length ? el('section', { class: 'why odd', 'aria-label': 'Remarks' }, notes.map((note) => el('h3', null, note))) : null;
+  return notes.length
+    ? el(
+        'section',
+        { class: 'why odd', 'aria-label': 'Remarks' },
+        notes.map((note) => el('h3', null, note)),
+      )
+    : null;
 }
 
 function facts(details) {
   const list = el('dl', { class: 'facts' });
   const fact = (name, ...value) => list.append(el('dt', null, name), el('dd', null, ...value));
   const link = (id, text) => el('a', { href: `#${encodeURIComponent(id)}` }, text);
-  fact(details.source === 'sent' ? 'Sent' : 'Received', new Date(details.time).toLocaleString(), details.source === 'saved' ? ', before this start' : '');
+  fact(
+    details.source === 'sent' ? 'Sent' : 'Received',
+    new Date(details.time).toLocaleString(),
+    details.source === 'saved' ? ', before this start' : '',
+  );
   if (details.dead) {
     const { at, reason, attempts, interruptions, message } = details.dead;
-    fact('Died', new Date(at).toLocaleString(), ', ', el('strong', null, reason), `, after ${attempts} attempt${attempts === 1 ? '' : 's'}`, interruptions ? ` and ${interruptions} interruption${interruptions === 1 ? '' : 's'}` : '');
+    fact(
+      'Died',
+      new Date(at).toLocaleString(),
+      ', ',
+      el('strong', null, reason),
+      `, after ${attempts} attempt${attempts === 1 ? '' : 's'}`,
+      interruptions ? ` and ${interruptions} interruption${interruptions === 1 ? '' : 's'}` : '',
+    );
     fact('Error', el('code', null, visible(message) || '-'));
   }
   if (details.origin) {
@@ -410,15 +525,28 @@ function facts(details) {
     fact('From this page', `${how}; it did not come from Twenty. `, link(details.origin, 'The original'));
   }
   if (details.recordId) fact('Record', el('code', null, visible(details.recordId)));
-  if (details.updatedFields?.length) fact('Changed', details.updatedFields.map((field) => el('span', { class: 'chip' }, visible(field))));
+  if (details.updatedFields?.length)
+    fact(
+      'Changed',
+      details.updatedFields.map((field) => el('span', { class: 'chip' }, visible(field))),
+    );
   const forwarded = details.forwarded;
   // The target's status is answered, so it is not told twice.
   if (details.status && details.status !== forwarded?.status) fact('Answered', `${details.status}`);
   if (forwarded) {
     const location = forwarded.location ? `, a redirect to ${visible(forwarded.location)}` : '';
-    fact('Forwarded', forwarded.status ? `${forwarded.status} in ${forwarded.milliseconds} ms${location}` : `no answer: ${visible(forwarded.error ?? '')}`);
+    fact(
+      'Forwarded',
+      forwarded.status
+        ? `${forwarded.status} in ${forwarded.milliseconds} ms${location}`
+        : `no answer: ${visible(forwarded.error ?? '')}`,
+    );
   }
-  fact('Request', el('code', null, visible(`${details.method} ${details.target}`)), details.length === null ? '' : `, ${details.length.toLocaleString()} bytes`);
+  fact(
+    'Request',
+    el('code', null, visible(`${details.method} ${details.target}`)),
+    details.length === null ? '' : `, ${details.length.toLocaleString()} bytes`,
+  );
   if (details.capture) fact('Capture', el('code', null, visible(details.capture)));
   return list;
 }
@@ -426,8 +554,13 @@ function facts(details) {
 const TABS = { body: 'Body', changes: 'Changes', headers: 'Headers', raw: 'Raw text' };
 
 function tabs(details) {
-  const buttons = Object.entries(TABS).map(([id, name]) => el('button', { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': 'panel', onclick: () => choose(id) },
-    id === 'headers' ? `${name} ${details.headers.length}` : name));
+  const buttons = Object.entries(TABS).map(([id, name]) =>
+    el(
+      'button',
+      { type: 'button', role: 'tab', id: `tab-${id}`, 'aria-controls': 'panel', onclick: () => choose(id) },
+      id === 'headers' ? `${name} ${details.headers.length}` : name,
+    ),
+  );
   const bar = el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Parts' }, buttons);
   bar.addEventListener('keydown', (event) => {
     const ids = Object.keys(TABS);
@@ -450,7 +583,14 @@ function choose(tab) {
   $('panel').replaceChildren(...[panel()].flat());
 }
 
-const noBody = () => el('p', { class: 'quiet' }, open.details.length === null ? 'The body was not read to its end, or there was no room for it.' : 'The body is too long to be kept here.');
+const noBody = () =>
+  el(
+    'p',
+    { class: 'quiet' },
+    open.details.length === null
+      ? 'The body was not read to its end, or there was no room for it.'
+      : 'The body is too long to be kept here.',
+  );
 
 // ---- the body as a tree: only what is unfolded is built, and of long lists a part at a time
 
@@ -461,10 +601,21 @@ function bodyPanel() {
   const text = open.body;
   if (text === null) return noBody();
   const root = parse(text);
-  if (!root) return [el('p', { class: 'bar' }, text === '' ? 'The body is empty.' : 'The body is no JSON.'), ...(text === '' ? [] : rawPanel())];
+  if (!root)
+    return [
+      el('p', { class: 'bar' }, text === '' ? 'The body is empty.' : 'The body is no JSON.'),
+      ...(text === '' ? [] : rawPanel()),
+    ];
   const tree = new Tree(text, root, open.details.updatedFields ?? []);
   const count = el('span', { role: 'status' });
-  const input = el('input', { type: 'search', id: 'find', placeholder: 'Search in this body', 'aria-label': 'Search in this body', autocomplete: 'off', spellcheck: 'false' });
+  const input = el('input', {
+    type: 'search',
+    id: 'find',
+    placeholder: 'Search in this body',
+    'aria-label': 'Search in this body',
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
   const step = (by) => {
     count.textContent = tree.step(by);
   };
@@ -475,9 +626,18 @@ function bodyPanel() {
     if (event.key === 'Enter') step(event.shiftKey ? -1 : 1);
   });
   return [
-    el('div', { class: 'bar' }, input, el('button', { type: 'button', 'aria-label': 'Previous match', onclick: () => step(-1) }, '↑'), el('button', { type: 'button', 'aria-label': 'Next match', onclick: () => step(1) }, '↓'), count,
-      el('button', { type: 'button', onclick: () => tree.unfold() }, 'Unfold all'), el('button', { type: 'button', onclick: () => tree.fold() }, 'Fold all')),
-    tree.element];
+    el(
+      'div',
+      { class: 'bar' },
+      input,
+      el('button', { type: 'button', 'aria-label': 'Previous match', onclick: () => step(-1) }, '↑'),
+      el('button', { type: 'button', 'aria-label': 'Next match', onclick: () => step(1) }, '↓'),
+      count,
+      el('button', { type: 'button', onclick: () => tree.unfold() }, 'Unfold all'),
+      el('button', { type: 'button', onclick: () => tree.fold() }, 'Fold all'),
+    ),
+    tree.element,
+  ];
 }
 
 class Tree {
@@ -509,7 +669,19 @@ class Tree {
     const parts = [];
     const isOpen = entry.inside !== null;
     if (isContainer(node) && node.items.length > 0) {
-      parts.push(el('button', { type: 'button', class: 'fold', 'aria-expanded': String(isOpen), 'aria-label': isOpen ? 'Fold' : 'Unfold', onclick: () => (this.lines.get(node).inside ? this.close(node) : this.open(node)) }, isOpen ? '▼' : '▶'));
+      parts.push(
+        el(
+          'button',
+          {
+            type: 'button',
+            class: 'fold',
+            'aria-expanded': String(isOpen),
+            'aria-label': isOpen ? 'Fold' : 'Unfold',
+            onclick: () => (this.lines.get(node).inside ? this.close(node) : this.open(node)),
+          },
+          isOpen ? '▼' : '▶',
+        ),
+      );
     }
     if (node.key !== null) parts.push(el('span', { class: 'key' }, this.marked(visible(node.key))), ': ');
     else if (node.parent) parts.push(el('span', { class: 'quiet' }, `${node.index} `));
@@ -520,7 +692,11 @@ class Tree {
       const [left, right] = node.kind === 'object' ? '{}' : '[]';
       const count = node.items.length;
       const what = node.kind === 'object' ? 'member' : 'item';
-      parts.push(left, isOpen ? '' : el('span', { class: 'quiet' }, count ? ` ${count} ${what}${count > 1 ? 's' : ''} ` : ''), isOpen ? '' : right);
+      parts.push(
+        left,
+        isOpen ? '' : el('span', { class: 'quiet' }, count ? ` ${count} ${what}${count > 1 ? 's' : ''} ` : ''),
+        isOpen ? '' : right,
+      );
     }
     entry.line.replaceChildren(...parts);
   }
@@ -537,7 +713,13 @@ class Tree {
     const short = raw.slice(0, LONG);
     span.append(this.marked(visible(short)));
     if (raw.length > LONG) {
-      span.append(el('button', { type: 'button', class: 'more', onclick: () => span.replaceChildren(this.marked(visible(raw))) }, `… ${(raw.length - LONG).toLocaleString()} more characters`));
+      span.append(
+        el(
+          'button',
+          { type: 'button', class: 'more', onclick: () => span.replaceChildren(this.marked(visible(raw))) },
+          `… ${(raw.length - LONG).toLocaleString()} more characters`,
+        ),
+      );
     }
     return span;
   }
@@ -578,7 +760,11 @@ class Tree {
     entry.shown = Math.min(node.items.length, entry.shown + count);
     const left = node.items.length - entry.shown;
     if (left > 0) {
-      entry.button = el('button', { type: 'button', class: 'more', onclick: () => this.more(node, STEP) }, `Show ${Math.min(STEP, left)} of ${left.toLocaleString()} more`);
+      entry.button = el(
+        'button',
+        { type: 'button', class: 'more', onclick: () => this.more(node, STEP) },
+        `Show ${Math.min(STEP, left)} of ${left.toLocaleString()} more`,
+      );
       entry.inside.append(entry.button);
     }
   }
@@ -668,14 +854,28 @@ function rawPanel() {
 
 function headersPanel() {
   const { headers, credentials } = open.details;
-  const lines = headers.map(([name, value]) => el('tr', null, el('th', { scope: 'row' }, visible(name)), el('td', null, visible(value))));
-  const left = credentials?.length ? el('p', { class: 'hint' }, `Left out, because nobody needs to see them: ${visible(credentials.join(', '))}`) : null;
-  return [headers.length ? el('table', null, el('tbody', null, lines)) : el('p', { class: 'quiet' }, 'There are no headers.'), left].filter(Boolean);
+  const lines = headers.map(([name, value]) =>
+    el('tr', null, el('th', { scope: 'row' }, visible(name)), el('td', null, visible(value))),
+  );
+  const left = credentials?.length
+    ? el('p', { class: 'hint' }, `Left out, because nobody needs to see them: ${visible(credentials.join(', '))}`)
+    : null;
+  return [
+    headers.length ? el('table', null, el('tbody', null, lines)) : el('p', { class: 'quiet' }, 'There are no headers.'),
+    left,
+  ].filter(Boolean);
 }
 
 function changesPanel() {
   const { previous, id } = open.details;
-  if (!previous) return el('p', { class: 'quiet' }, open.details.recordId ? 'This is the first delivery of its record here.' : 'It names no record, or is not verified, so there is nothing to compare it with.');
+  if (!previous)
+    return el(
+      'p',
+      { class: 'quiet' },
+      open.details.recordId
+        ? 'This is the first delivery of its record here.'
+        : 'It names no record, or is not verified, so there is nothing to compare it with.',
+    );
   const place = el('div', { id: 'changes' }, el('p', { class: 'quiet' }, 'Comparing…'));
   compare(previous, id, place).catch((error) => place.replaceChildren(el('p', { class: 'quiet' }, error.message)));
   return place;
@@ -686,7 +886,17 @@ async function compare(previous, id, place) {
   if (open?.id !== id) return;
   const summary = rows.get(previous)?.summary;
   const changes = open.body === null ? null : diff(before, open.body);
-  const with_ = el('p', { class: 'compared' }, 'Compared with ', el('a', { href: `#${encodeURIComponent(previous)}` }, summary ? `${title(summary)} of ${clock.format(new Date(summary.time))}` : 'the delivery before'), ', the last one of the same record.');
+  const with_ = el(
+    'p',
+    { class: 'compared' },
+    'Compared with ',
+    el(
+      'a',
+      { href: `#${encodeURIComponent(previous)}` },
+      summary ? `${title(summary)} of ${clock.format(new Date(summary.time))}` : 'the delivery before',
+    ),
+    ', the last one of the same record.',
+  );
   if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two is no JSON.'));
   // What was changed on purpose first, and what differs in every two deliveries last.
   const fields = new Set(open.details.updatedFields ?? []);
@@ -711,10 +921,26 @@ function changed({ path, before, after }) {
   const side = (name, text) => {
     if (text === null) return null;
     const middle = text.slice(start, text.length - end);
-    const parts = [visible(text.slice(0, start)), middle ? el('mark', null, visible(middle.slice(0, LONG))) : '', middle.length > LONG ? '…' : '', visible(text.slice(text.length - end))];
-    return el('div', { class: name }, el('span', { class: 'sr' }, name === 'before' ? 'before: ' : 'after: '), parts.map((part) => (typeof part === 'string' && part.length > LONG ? `${part.slice(0, LONG)}…` : part)));
+    const parts = [
+      visible(text.slice(0, start)),
+      middle ? el('mark', null, visible(middle.slice(0, LONG))) : '',
+      middle.length > LONG ? '…' : '',
+      visible(text.slice(text.length - end)),
+    ];
+    return el(
+      'div',
+      { class: name },
+      el('span', { class: 'sr' }, name === 'before' ? 'before: ' : 'after: '),
+      parts.map((part) => (typeof part === 'string' && part.length > LONG ? `${part.slice(0, LONG)}…` : part)),
+    );
   };
-  return el('section', { class: 'change' }, el('h3', null, path ? visible(path) : 'the whole body'), side('before', before), side('after', after));
+  return el(
+    'section',
+    { class: 'change' },
+    el('h3', null, path ? visible(path) : 'the whole body'),
+    side('before', before),
+    side('after', after),
+  );
 }
 
 /** How long the same beginning and the same end are. */
@@ -756,14 +982,22 @@ $('empty-copy').addEventListener('click', () => write(about.send));
 
 async function send(request) {
   const { id } = open;
-  const response = await fetch(`api/${one(id)}/send`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) });
+  const response = await fetch(`api/${one(id)}/send`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(request),
+  });
   if (!response.ok) {
     toast((await response.text()).trim() || `status ${response.status}`);
     return false;
   }
   const { id: sent, forwarded } = await response.json();
   location.hash = encodeURIComponent(sent);
-  toast(forwarded?.status ? `Answered ${forwarded.status} in ${forwarded.milliseconds} ms` : `No answer: ${visible(forwarded?.error ?? '')}`);
+  toast(
+    forwarded?.status
+      ? `Answered ${forwarded.status} in ${forwarded.milliseconds} ms`
+      : `No answer: ${visible(forwarded?.error ?? '')}`,
+  );
   return true;
 }
 
@@ -807,15 +1041,29 @@ $('edit-send').addEventListener('click', async () => {
 // ---- dead letters of an inbox
 
 const CHANGES = {
-  redrive: ['Redrive', 'Its handler is called again, with new attempts.', 'Their handlers are called again, with new attempts.', 'redriven'],
-  purge: ['Purge', 'It is deleted, with its body. Nothing brings it back.', 'They are deleted, with their bodies. Nothing brings them back.', 'purged'],
+  redrive: [
+    'Redrive',
+    'Its handler is called again, with new attempts.',
+    'Their handlers are called again, with new attempts.',
+    'redriven',
+  ],
+  purge: [
+    'Purge',
+    'It is deleted, with its body. Nothing brings it back.',
+    'They are deleted, with their bodies. Nothing brings them back.',
+    'purged',
+  ],
 };
 
 function showInbox(status) {
   about.inbox = { ...about.inbox, ...status, problem: status.problem ?? null };
   const { ready, delayed, running, dead, oldestPending, problem } = about.inbox;
   const numbers = { ready, delayed, running, dead, ...(oldestPending ? { 'oldest pending': oldestPending } : {}) };
-  $('numbers').replaceChildren(...Object.entries(numbers).map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, `${value ?? '-'}`))));
+  $('numbers').replaceChildren(
+    ...Object.entries(numbers).map(([name, value]) =>
+      el('div', null, el('dt', null, name), el('dd', null, `${value ?? '-'}`)),
+    ),
+  );
   $('problem').textContent = problem ?? '';
   $('problem').hidden = !problem;
   $('inbox').hidden = false;
@@ -836,13 +1084,21 @@ function confirmed(change, id) {
   $('confirm-text').textContent = id ? ofOne : ofAll;
   $('confirm-yes').textContent = id ? name : `${name} all`;
   dialog.returnValue = '';
-  dialog.addEventListener('close', async () => {
-    if (dialog.returnValue !== 'yes') return;
-    const response = await fetch(`api/${id ? `${one(id)}/` : ''}${change}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
-    if (!response.ok) return toast((await response.text()).trim() || `status ${response.status}`);
-    const { changed: count } = await response.json();
-    toast(`${count} ${done}`);
-  }, { once: true });
+  dialog.addEventListener(
+    'close',
+    async () => {
+      if (dialog.returnValue !== 'yes') return;
+      const response = await fetch(`api/${id ? `${one(id)}/` : ''}${change}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      });
+      if (!response.ok) return toast((await response.text()).trim() || `status ${response.status}`);
+      const { changed: count } = await response.json();
+      toast(`${count} ${done}`);
+    },
+    { once: true },
+  );
   dialog.showModal();
 }
 
@@ -853,7 +1109,9 @@ for (const change of Object.keys(CHANGES)) $(`${change}-all`).addEventListener('
 function move(by) {
   const shown = [...$('list').querySelectorAll('li:not([hidden]) > .row')];
   if (shown.length === 0) return;
-  const current = document.activeElement?.classList.contains('row') ? document.activeElement : open && rows.get(open.id)?.link;
+  const current = document.activeElement?.classList.contains('row')
+    ? document.activeElement
+    : open && rows.get(open.id)?.link;
   const at = shown.indexOf(current);
   const next = shown[at < 0 ? 0 : Math.min(shown.length - 1, Math.max(0, at + by))];
   next.focus();

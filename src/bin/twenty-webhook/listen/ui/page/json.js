@@ -28,7 +28,16 @@ export function parse(text) {
   let parent = null;
   let root = null;
   const add = (kind, start, end) => {
-    const node = { kind, start, end, key, parent, depth: parent ? parent.depth + 1 : 0, index: parent ? parent.items.length : 0, items: [] };
+    const node = {
+      kind,
+      start,
+      end,
+      key,
+      parent,
+      depth: parent ? parent.depth + 1 : 0,
+      index: parent ? parent.items.length : 0,
+      items: [],
+    };
     key = null;
     if (parent) parent.items.push(node);
     else root = node;
@@ -88,7 +97,13 @@ export function pretty(text) {
   const open = (node) => {
     const indent = '  '.repeat(Math.min(node.depth, 40));
     if (node.parent) parts.push(node.index > 0 ? ',\n' : '\n', indent, node.key === null ? '' : `${node.key}: `);
-    parts.push(node.items.length > 0 ? text[node.start] : isContainer(node) ? text[node.start] + text[node.end - 1] : text.slice(node.start, node.end));
+    parts.push(
+      node.items.length > 0
+        ? text[node.start]
+        : isContainer(node)
+          ? text[node.start] + text[node.end - 1]
+          : text.slice(node.start, node.end),
+    );
   };
   const stack = [{ node: root, next: 0 }];
   open(root);
@@ -101,7 +116,8 @@ export function pretty(text) {
       stack.push({ node, next: 0 });
     } else {
       stack.pop();
-      if (top.node.items.length > 0) parts.push('\n', '  '.repeat(Math.min(top.node.depth, 40)), text[top.node.end - 1]);
+      if (top.node.items.length > 0)
+        parts.push('\n', '  '.repeat(Math.min(top.node.depth, 40)), text[top.node.end - 1]);
     }
   }
   return parts.join('');
@@ -131,7 +147,8 @@ export function diff(before, after) {
     const next = [];
     if (a.kind === 'array') {
       const length = Math.max(a.items.length, b.items.length);
-      for (let index = 0; index < length; index += 1) next.push({ a: a.items[index] ?? null, b: b.items[index] ?? null, path: `${path}[${index}]` });
+      for (let index = 0; index < length; index += 1)
+        next.push({ a: a.items[index] ?? null, b: b.items[index] ?? null, path: `${path}[${index}]` });
     } else {
       // The last of repeated members counts, as everywhere.
       const members = new Map();
