@@ -18,7 +18,7 @@ use super::{Directory, Done, PATIENCE, SECRET, listen, run, run_with};
 use crate::support::{data_text, postgres};
 
 /// A receiver whose handler fails permanently.
-struct Receiver {
+pub(super) struct Receiver {
     runtime: Runtime,
     inbox: Inbox,
     _worker: Worker,
@@ -38,12 +38,12 @@ impl Receiver {
         Self { runtime, inbox, _worker: worker }
     }
 
-    fn in_file(path: &str) -> Self {
+    pub(super) fn in_file(path: &str) -> Self {
         Self::start(async || Inbox::open(path).unwrap())
     }
 
     /// Accepts events and waits until all of them are dead letters. Returns their ids.
-    fn dead_letters(&self, count: usize) -> Vec<String> {
+    pub(super) fn dead_letters(&self, count: usize) -> Vec<String> {
         let verifier = Verifier::new(SECRET).unwrap();
         self.runtime.block_on(async {
             for number in 0..count {

@@ -9,6 +9,8 @@ mod captures;
 mod doctor;
 #[cfg(all(feature = "postgres", feature = "redb"))]
 mod inbox;
+#[cfg(all(feature = "postgres", feature = "redb"))]
+mod inbox_ui;
 mod listen;
 mod print;
 mod replay;
@@ -16,6 +18,7 @@ mod save;
 mod send;
 mod show;
 mod types;
+mod ui;
 mod usage;
 mod verify;
 

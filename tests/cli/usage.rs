@@ -36,6 +36,8 @@ fn wrong_input_is_told() {
         (&["listen", "--header-prefix", ""], "--header-prefix"),
         (&["listen", "--addr", "nonsense"], "HOST:PORT"),
         (&["listen", "--addr", ":port"], "HOST:PORT"),
+        (&["listen", "--addr", ":0", "--ui", "--ui-addr", "nonsense"], "HOST:PORT"),
+        (&["listen", "--addr", ":0", "--ui-addr", ":0"], "--ui"),
         (&["listen", "--addr", "nowhere.invalid:3000"], "HOST:PORT"),
         (&["listen", "--addr", "192.0.2.1:3000"], "does not have that address"),
         (&["send", "person.created", "--to", "http://localhost:65536/"], "port"),

@@ -34,6 +34,11 @@ pub(crate) const MAX_HEAD: usize = 1 << 20;
 /// accepts as many.
 pub(crate) const MAX_HEADERS: usize = 1_000;
 
+/// Whether a header's value is nothing to show or to keep.
+pub(crate) fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
+}
+
 /// A captured delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
@@ -60,8 +65,8 @@ impl Capture {
     ) -> Vec<u8> {
         let mut file = format!("{method} {target} HTTP/1.1\r\n{CAPTURED_AT}: {captured_at}\r\n").into_bytes();
         let left_out = |name: &str| {
-            let mut all = CREDENTIALS.iter().chain(&FRAMING).chain([&CAPTURED_AT]);
-            all.any(|left_out| name.eq_ignore_ascii_case(left_out))
+            let mut others = FRAMING.iter().chain([&CAPTURED_AT]);
+            is_credential(name) || others.any(|left_out| name.eq_ignore_ascii_case(left_out))
         };
         for (name, value) in headers {
             if !left_out(name.as_ref()) {

@@ -1,7 +1,6 @@
 //! `inbox`: shows what a durable inbox holds; redrives and purges dead letters.
 
 use std::{
-    ffi::OsString,
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -17,13 +16,14 @@ use twenty_webhook::{
 
 use crate::{
     capture::Capture,
-    input,
+    input, listen,
     output::{self, Failure, Format, complain, harmless, json_line, note, shortened, style, styled},
+    place::{Access, Place},
     time,
 };
 
 const EXAMPLES: &str = "\
-`stats`, `list` and `show` read a file while a receiver uses it. `redrive` and `purge` need the file for themselves: stop the \
+`stats`, `list`, `show` and `ui` read a file while a receiver uses it. `redrive` and `purge` need the file for themselves: stop the \
 receiver first, or call `Inbox::redrive` or `Inbox::purge` in it. In PostgreSQL, all commands work while receivers and workers run. The \
 connection to PostgreSQL does not use TLS.
 
@@ -34,6 +34,7 @@ Examples:
   twenty-webhook inbox stats twenty-inbox.redb
   twenty-webhook inbox list twenty-inbox.redb --format json | jq .reason
   twenty-webhook inbox show twenty-inbox.redb c29b14b4e7a1bd0a5d2c61ad9f4e9d3a --output capture.http
+  twenty-webhook inbox ui twenty-inbox.redb
   twenty-webhook inbox redrive postgres://crm@localhost/crm --all
   printenv DATABASE_URL | twenty-webhook inbox list -";
 
@@ -84,25 +85,17 @@ enum Action {
     Redrive(Letters),
     /// Delete dead letters
     Purge(Letters),
-}
+    /// Serve a page that shows the numbers and the dead letters as they change, and print its address;
+    /// it redrives and purges them, too
+    Ui {
+        #[command(flatten)]
+        place: Place,
 
-/// Where the inbox is.
-#[derive(Args)]
-struct Place {
-    /// The inbox: a file, or the URL of a PostgreSQL database; `-` reads it from standard input, so that no other user of
-    /// this machine sees a password in it
-    #[arg(value_name = "FILE|URL")]
-    inbox: OsString,
-
-    /// The schema of the table in PostgreSQL
-    #[cfg(feature = "postgres")]
-    #[arg(long, default_value = twenty_webhook::inbox::InboxBuilder::DEFAULT_SCHEMA)]
-    schema: String,
-
-    /// The table in PostgreSQL
-    #[cfg(feature = "postgres")]
-    #[arg(long, default_value = twenty_webhook::inbox::InboxBuilder::DEFAULT_TABLE)]
-    table: String,
+        /// Address of that page; port 0 lets the system choose one. The page shows every dead letter,
+        /// so leave it on this machine
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+        ui_addr: String,
+    },
 }
 
 /// Which dead letters.
@@ -127,12 +120,6 @@ struct Which {
     all: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Access {
-    Read,
-    Write,
-}
-
 #[derive(Clone, Copy)]
 enum Change {
     Redrive,
@@ -151,68 +138,10 @@ impl InboxCommand {
                 }
                 Action::Redrive(letters) => letters.change(Change::Redrive).await,
                 Action::Purge(letters) => letters.change(Change::Purge).await,
+                Action::Ui { place, ui_addr } => listen::show_inbox(place, &ui_addr).await,
             }
         })
     }
-}
-
-impl Place {
-    async fn open(&self, access: Access) -> Result<Inbox, Failure> {
-        let mut inbox = self.inbox.clone();
-        if input::is_standard_input(Path::new(&inbox)) {
-            let text = String::from_utf8(input::read(Path::new(&inbox))?);
-            let text = text.map_err(|error| Failure::about("standard input", &error))?;
-            inbox = text.trim_ascii_end().into();
-        }
-        let is_url = |text: &&str| text.starts_with("postgres://") || text.starts_with("postgresql://");
-        match inbox.to_str().filter(is_url) {
-            Some(url) => self.connect(url).await,
-            None => open_file(Path::new(&inbox), access),
-        }
-    }
-
-    #[cfg(feature = "postgres")]
-    async fn connect(&self, url: &str) -> Result<Inbox, Failure> {
-        let builder = Inbox::builder().schema(&self.schema).table(&self.table).create_if_missing(false);
-        builder.connect(url).await.map_err(|error| Failure::about("the database", &error))
-    }
-
-    #[cfg(not(feature = "postgres"))]
-    async fn connect(&self, _: &str) -> Result<Inbox, Failure> {
-        Err(Failure::new("this tool was built without the feature `postgres`"))
-    }
-}
-
-#[cfg(feature = "redb")]
-fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
-    use std::time::Duration;
-
-    use twenty_webhook::inbox::InboxErrorKind;
-
-    // A receiver that is shutting down closes the file soon.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    let builder = || Inbox::builder().create_if_missing(false).lock_timeout(PATIENCE);
-    if access == Access::Read {
-        match builder().open_read_only(path) {
-            // If the process that wrote it was killed, opening the file for writing recovers it.
-            Err(error) if error.kind() == InboxErrorKind::Unavailable => {}
-            opened => return opened.map_err(|error| Failure::about(input::name(path), &error)),
-        }
-    }
-    builder().open(path).map_err(|error| {
-        let failure = Failure::about(input::name(path), &error);
-        if error.kind() != InboxErrorKind::Locked {
-            return failure;
-        }
-        Failure::new(format!("{failure}. Stop the receiver first, or call `Inbox::redrive` or `Inbox::purge` in it"))
-    })
-}
-
-#[cfg(not(feature = "redb"))]
-fn open_file(path: &Path, _: Access) -> Result<Inbox, Failure> {
-    let name = input::name(path);
-    Err(Failure::new(format!("{name} is not a URL, and this tool was built without the feature `redb` for files")))
 }
 
 impl Letters {

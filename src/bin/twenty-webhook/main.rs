@@ -29,6 +29,8 @@ mod inbox;
 mod input;
 mod listen;
 mod output;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+mod place;
 mod replay;
 mod secrets;
 mod send;

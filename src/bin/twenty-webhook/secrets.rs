@@ -46,6 +46,18 @@ impl SecretOptions {
         env::var_os(VARIABLE).map(|value| from_variable(VARIABLE, value)).transpose()
     }
 
+    /// What another command needs to find the same secret: not the secret itself, which would be
+    /// shown. Empty when a variable has it.
+    pub(crate) fn hint(&self, is_new: bool) -> String {
+        let secret = match &self.secret_file {
+            Some(file) if !input::is_standard_input(file) => format!(" --secret-file {}", input::name(file)),
+            None if self.secret.is_none() && !is_new => String::new(),
+            _ => " --secret SECRET".to_owned(),
+        };
+        let prefix = self.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
+        secret + &prefix.unwrap_or_default()
+    }
+
     /// The secret, which must be given.
     pub(crate) fn require(&self) -> Result<Secret, Failure> {
         self.find()?.ok_or_else(|| {
@@ -58,7 +70,12 @@ impl SecretOptions {
 
     /// Signs with the secret, which must be given.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
-        let Ok(signer) = Signer::new(self.require()?);
+        self.signer_with(self.require()?)
+    }
+
+    /// Signs with this secret.
+    pub(crate) fn signer_with(&self, secret: Secret) -> Result<Signer, Failure> {
+        let Ok(signer) = Signer::new(secret);
         match &self.header_prefix {
             Some(prefix) => signer.header_prefix(prefix).map_err(|error| Failure::about("--header-prefix", &error)),
             None => Ok(signer),

@@ -8,6 +8,7 @@ mod report;
 mod save;
 mod show;
 mod tee;
+mod ui;
 
 use std::{
     io::{self, ErrorKind},
@@ -26,11 +27,14 @@ use tokio::{
 };
 use twenty_webhook::{event::EventPattern, verify::SystemClock};
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+pub(crate) use self::ui::show_inbox;
 use self::{
     forward::Forward,
     printer::Printer,
     save::Captures,
     show::{Part, View},
+    ui::Inspector,
 };
 use crate::{
     doctor::is_private,
@@ -54,6 +58,7 @@ before), previousSecret and forwarded; of a refused one refusal and causes; of a
 Examples:
   twenty-webhook listen
   twenty-webhook listen --secret-file secret.txt --forward-to http://localhost:8080/webhooks/twenty
+  twenty-webhook listen --ui --save captures --forward-to http://localhost:8080/webhooks/twenty
   twenty-webhook listen --show record --filter 'person.*' --filter company.updated
   twenty-webhook listen --format json --show record | jq .record.name";
 
@@ -96,6 +101,16 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "PATTERN")]
     filter: Vec<EventPattern>,
 
+    /// Serve a page that shows the deliveries as they come, and print its address. With --save it
+    /// also shows those that were saved before; with --forward-to it sends them again
+    #[arg(long)]
+    ui: bool,
+
+    /// Address of that page; port 0 lets the system choose one. The page shows every delivery, so
+    /// leave it on this machine
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", requires = "ui")]
+    ui_addr: String,
+
     #[command(flatten)]
     secret: SecretOptions,
 }
@@ -117,14 +132,12 @@ impl Listen {
         let is_new = given.is_none();
         let secret = given.map_or_else(secrets::generate, Ok)?;
         let shown_secret = is_new.then(|| secret.expose_secret().to_owned());
-        let verifier = self.secret.verifier(secret, SystemClock)?;
+        let verifier = self.secret.verifier(secret.clone(), SystemClock)?;
 
-        // Only a port: the host of the default.
         let asked = &self.addr;
-        let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let addr = if is_port { format!("127.0.0.1{asked}") } else { asked.clone() };
-        let listener = TcpListener::bind(&addr).await.map_err(|error| cannot_listen(asked, &error))?;
-        let address = listener.local_addr().map_err(|error| cannot_listen(asked, &error))?;
+        let listener =
+            TcpListener::bind(full_address(asked)).await.map_err(|error| cannot_listen("--addr", asked, &error))?;
+        let address = listener.local_addr().map_err(|error| cannot_listen("--addr", asked, &error))?;
         let forward = match self.forward_to {
             Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
@@ -133,13 +146,30 @@ impl Listen {
             }
             target => target.map(Forward::new).transpose()?,
         };
+        let inspector = if self.ui { Some(Inspector::bind(&self.ui_addr).await?) } else { None };
+        let saved_in = self.save.as_ref().map(|directory| directory.display().to_string());
         // It removes the excess, so it comes after everything else that may fail.
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
 
         let view = View { format: self.format, show: self.show, filter: self.filter };
-        let (queue, printer) = Printer::start(verifier.clone(), captures, view);
+        let store = inspector.as_ref().map(|inspector| inspector.store.clone());
+        let parts = ui::Parts {
+            origin: format!("http://{}", from_this_machine(address)),
+            send: send_command(from_this_machine(address), &self.secret.hint(is_new)),
+            forward: forward.clone(),
+            verifier: verifier.clone(),
+            signer: self.secret.signer_with(secret.clone())?,
+            secret,
+            options: self.secret,
+            saved: captures.as_ref().map(Captures::saved),
+            saved_in,
+        };
+        let (queue, printer) = Printer::start(verifier.clone(), captures, view, store);
+        if let Some(inspector) = inspector {
+            inspector.start(parts);
+        }
         let app = observe::app(verifier, forward, queue.clone());
         let (closed, printed) = (printer.closed, printer.thread);
         let (stopping, stopped) = oneshot::channel();
@@ -200,11 +230,22 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
         note(&format!(
             "no secret was given, so here is a new one: {}\n\
              put it into Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
-             {} send person.created --to {url} --secret {secret}{options}",
+             {}",
             styled(style::STRONG, secret),
-            harmless_line(&program()),
+            send_command(address, &format!(" --secret {secret}{options}")),
         ));
     }
+}
+
+/// The command that sends a sample here. `options`: what it needs beside the address.
+fn send_command(address: SocketAddr, options: &str) -> String {
+    format!("{} send person.created --to http://{address}/webhooks/twenty{options}", harmless_line(&program()))
+}
+
+/// Only a port: the host of the default.
+fn full_address(asked: &str) -> String {
+    let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_port { format!("127.0.0.1{asked}") } else { asked.to_owned() }
 }
 
 /// Who connects to the unspecified address reaches this machine, but not on every system.
@@ -222,15 +263,19 @@ fn program() -> String {
     std::env::args_os().next().map_or("twenty-webhook".into(), |name| name.to_string_lossy().into_owned())
 }
 
-fn cannot_listen(address: &str, error: &io::Error) -> Failure {
+fn cannot_listen(option: &str, address: &str, error: &io::Error) -> Failure {
     let advice = match error.kind() {
-        ErrorKind::AddrInUse => "; another program listens there, so choose another one: --addr 127.0.0.1:0",
-        ErrorKind::AddrNotAvailable => "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work",
+        ErrorKind::AddrInUse => {
+            format!("; another program listens there, so choose another one: {option} 127.0.0.1:0")
+        }
+        ErrorKind::AddrNotAvailable => {
+            "; this machine does not have that address: 127.0.0.1 and 0.0.0.0 always work".to_owned()
+        }
         ErrorKind::PermissionDenied => {
-            "; ports below 1024 may need more rights, so choose another one: --addr 127.0.0.1:3000"
+            format!("; ports below 1024 may need more rights, so choose another one: {option} 127.0.0.1:3000")
         }
         // Also when the host cannot be looked up, for which there is no kind.
-        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000",
+        _ => "; it should be HOST:PORT, such as 127.0.0.1:3000".to_owned(),
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))
 }

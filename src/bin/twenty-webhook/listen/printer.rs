@@ -26,6 +26,7 @@ use super::{
     report::Report,
     save::Captures,
     show::View,
+    ui::Store,
 };
 use crate::{
     capture::Capture,
@@ -128,7 +129,13 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn start(verifier: Verifier, mut captures: Option<Captures>, view: View) -> (Queue, Self) {
+    /// `inspector`: where each request is added as well.
+    pub(super) fn start(
+        verifier: Verifier,
+        mut captures: Option<Captures>,
+        view: View,
+        inspector: Option<Store>,
+    ) -> (Queue, Self) {
         let (queue, unverified, mut deliveries) = Queue::new();
         let (closing, closed) = oneshot::channel();
         let omitted = Arc::clone(&queue.omitted);
@@ -144,6 +151,9 @@ impl Printer {
                 report.findings = findings;
                 if room.as_ref().is_some_and(|room| room.bytes.is_none()) {
                     report.add_to_refusal("too many long requests at a time: its cause is not looked for, not saved");
+                }
+                if let Some(inspector) = &inspector {
+                    inspector.observed(&report, &observed, &verifier);
                 }
                 if let Verdict::Accepted(accepted) = &observed.verdict {
                     report.shown = view.show.and_then(|part| part.of(&accepted.event));
@@ -195,7 +205,7 @@ fn findings(observed: &Observed, verifier: &Verifier) -> Vec<Finding> {
 }
 
 /// Whether an unverified body is too long to be diagnosed here. `verify` has all the time it needs.
-fn is_too_long(body: &[u8]) -> bool {
+pub(super) fn is_too_long(body: &[u8]) -> bool {
     u32::try_from(body.len()).map_or(true, |length| length > UNVERIFIED_BYTES)
 }
 
@@ -208,7 +218,10 @@ fn report(
     let method = observed.method.as_str();
     let mut report = Report::new(observed.at, method, observed.status);
     match &observed.verdict {
-        Verdict::Accepted(accepted) => report.accepted(accepted),
+        Verdict::Accepted(accepted) => {
+            report.accepted(&accepted.event);
+            accepted.forwarded.iter().for_each(|forwarded| report.forwarded(forwarded));
+        }
         Verdict::Rejected(rejection) => report.rejected(rejection.to_string()),
         Verdict::WrongMethod => report.rejected("verified, but it is no POST".to_owned()),
         Verdict::Loop => {

@@ -3,9 +3,12 @@
 use std::{io, path::PathBuf};
 
 use serde::Serialize;
-use twenty_webhook::event::{Record, UnexpectedMember};
+use twenty_webhook::{
+    WebhookEvent,
+    event::{Record, UnexpectedMember},
+};
 
-use super::{observe::Accepted, show::Shown};
+use super::show::Shown;
 use crate::{
     client::{Answer, PostError},
     finding::{Finding, is_post},
@@ -90,8 +93,7 @@ impl Report {
         }
     }
 
-    pub(super) fn accepted(&mut self, accepted: &Accepted) {
-        let event = &accepted.event;
+    pub(super) fn accepted(&mut self, event: &WebhookEvent) {
         self.verified = true;
         self.event = Some(event.name.to_string());
         self.record_id = event.record.id().map(|id| id.to_string());
@@ -102,7 +104,11 @@ impl Report {
         };
         self.unexpected = event.unexpected().iter().map(unexpected).collect();
         self.previous_secret = event.verified().secret_index() > 0;
-        self.forwarded = accepted.forwarded.as_ref().map(Forwarded::new);
+    }
+
+    /// How the target answered.
+    pub(super) fn forwarded(&mut self, forwarded: &Result<Answer, PostError>) {
+        self.forwarded = Some(Forwarded::new(forwarded));
     }
 
     /// Refused although it verified.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
+use super::ui::Saved;
 use crate::output::{Failure, create_private, harmless_line};
 
 /// The most that unverified captures hold together, in bytes. Anybody can send them, and a full
@@ -68,6 +69,12 @@ impl Captures {
             Failure::about(format!("--save {}: cannot write there", harmless_line(&name)), &error)
         })?;
         Ok(captures)
+    }
+
+    /// What is there.
+    pub(super) fn saved(&self) -> Saved {
+        let paths = |kept: &Kept| kept.files.keys().rev().map(|name| self.directory.join(&name.file)).collect();
+        Saved { verified: paths(&self.verified), unverified: paths(&self.unverified) }
     }
 
     fn check(&self) -> io::Result<()> {

@@ -1,0 +1,184 @@
+//! The same page over a durable inbox: its dead letters, with redrive and purge.
+//!
+//! One task looks into the inbox and changes it, as the commands do: it opens the inbox each time, so
+//! that a receiver which uses the file is not in the way for longer than a moment.
+
+use std::{collections::HashSet, process::ExitCode, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::interval,
+};
+use twenty_webhook::{
+    WebhookEvent,
+    inbox::{DeadLetter, EventId, Stats},
+};
+
+use super::{
+    Inspector,
+    entry::{Dead, Entry, Received, Source},
+    routes::{About, App, Shared},
+    store::{Store, VERIFIED},
+};
+use crate::{
+    listen::{asked_to_end, report::Report},
+    output::Failure,
+    place::{Access, Place},
+    time,
+};
+
+/// How often the numbers are read.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// After so many times the dead letters are read as well, even when their number is the same.
+const ALL_EVERY: u32 = 15;
+
+/// How many changes may wait.
+const WAITING: usize = 8;
+
+/// What becomes of dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Redrive,
+    Purge,
+}
+
+/// What the page asks for.
+pub(super) struct Command {
+    pub(super) change: Change,
+    /// `None` for all.
+    pub(super) id: Option<EventId>,
+    /// How many were changed, or why none was.
+    pub(super) done: oneshot::Sender<Result<u64, Failure>>,
+}
+
+pub(super) type Commands = mpsc::Sender<Command>;
+
+/// Serves the page until the program is asked to end.
+pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failure> {
+    let inspector = Inspector::bind(ui_addr).await?;
+    let store = inspector.store.clone();
+    let mut watch = Watch { place: place.resolved()?, store: store.clone(), dead: None, count: 0 };
+    // What is wrong with it is told at once.
+    watch.look(true).await?;
+    let (commands, mut asked) = mpsc::channel(WAITING);
+    // Where the receiver listens is not known; this is the address of the examples.
+    let about = About { origin: "http://127.0.0.1:3000".to_owned(), ..About::default() };
+    let app = App::new(Shared { store, about, resender: None, commands: Some(commands) });
+    inspector.serve(app);
+    let mut ticks = interval(EVERY);
+    let mut end = std::pin::pin!(asked_to_end());
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(ExitCode::SUCCESS),
+            _ = ticks.tick() => watch.look_again(false).await,
+            Some(Command { change, id, done }) = asked.recv() => {
+                let changed = watch.change(change, id).await;
+                // Before the answer, so that the page does not show what is gone.
+                watch.look_again(true).await;
+                let _ = done.send(changed);
+            }
+        }
+    }
+}
+
+/// What is known of the inbox.
+struct Watch {
+    place: Place,
+    store: Store,
+    /// How many dead letters there were.
+    dead: Option<u64>,
+    count: u32,
+}
+
+impl Watch {
+    /// A failure is shown on the page: the next look may succeed.
+    async fn look_again(&mut self, has_changed: bool) {
+        if let Err(failure) = self.look(has_changed).await {
+            self.store.set_status(&json!({ "problem": failure.to_string() }));
+        }
+    }
+
+    async fn look(&mut self, has_changed: bool) -> Result<(), Failure> {
+        let inbox = self.place.open(Access::Read).await?;
+        let failed = |error| Failure::about("the inbox", &error);
+        let stats = inbox.stats().await.map_err(failed)?;
+        self.count = self.count.wrapping_add(1);
+        if has_changed || self.dead != Some(stats.dead) || self.count.is_multiple_of(ALL_EVERY) {
+            let mut letters = inbox.dead_letters();
+            let mut found = HashSet::new();
+            let mut bytes = 0_usize;
+            while let Some(letter) = letters.next().await.map_err(failed)? {
+                bytes = bytes.saturating_add(letter.body().len());
+                if found.len() >= VERIFIED.count || bytes > VERIFIED.bytes {
+                    break;
+                }
+                let id = letter.id().to_string();
+                // One that was redriven and died again is another one.
+                let died_at = letter.died_at();
+                if self.store.get(&id).is_none_or(|entry| entry.died_at != Some(died_at)) {
+                    self.store.remove(std::slice::from_ref(&id));
+                    self.store.add(entry(&letter, &self.store));
+                }
+                found.insert(id);
+            }
+            let gone = self.store.all().into_iter().map(|entry| entry.id.clone()).filter(|id| !found.contains(id));
+            self.store.remove(&gone.collect::<Vec<_>>());
+            self.dead = Some(stats.dead);
+        }
+        self.store.set_status(&status(&stats));
+        Ok(())
+    }
+
+    async fn change(&self, change: Change, id: Option<EventId>) -> Result<u64, Failure> {
+        let inbox = self.place.open(Access::Write).await?;
+        let changed = match (change, id) {
+            (Change::Redrive, Some(id)) => inbox.redrive(id).await.map(u64::from),
+            (Change::Purge, Some(id)) => inbox.purge(id).await.map(u64::from),
+            (Change::Redrive, None) => inbox.redrive_all().await,
+            (Change::Purge, None) => inbox.purge_all().await,
+        };
+        changed.map_err(|error| Failure::about("the inbox", &error))
+    }
+}
+
+fn status(stats: &Stats) -> serde_json::Value {
+    json!({
+        "ready": stats.ready,
+        "delayed": stats.delayed,
+        "running": stats.running,
+        "dead": stats.dead,
+        "oldestPending": stats.oldest_pending.map(time::told),
+    })
+}
+
+fn entry(letter: &DeadLetter, store: &Store) -> Entry {
+    let at = time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX);
+    let mut report = Report::new(at, "POST", 0);
+    match WebhookEvent::from_verified(letter.verified().clone()) {
+        Ok(event) => report.accepted(&event),
+        Err(error) => report.rejected(error.to_string()),
+    }
+    let signature = letter.signature_headers();
+    let content_type = ("content-type".to_owned(), "application/json".to_owned());
+    let headers = [content_type].into_iter().chain(signature.pairs());
+    let received = Received {
+        at,
+        method: "POST".to_owned(),
+        target: "/webhooks/twenty".to_owned(),
+        headers: headers.map(|(name, value)| (name, value.into_bytes())).collect(),
+        body: Some(letter.body().clone()),
+        signed_at: Some(signature.timestamp()),
+        source: Source::Dead(Dead {
+            id: letter.id().to_string(),
+            died_at: letter.died_at(),
+            reason: letter.reason().as_str(),
+            attempts: letter.attempts(),
+            interruptions: letter.interruptions(),
+            message: letter.message().to_owned(),
+        }),
+        is_event: false,
+    };
+    Entry::new(&report, received, store)
+}

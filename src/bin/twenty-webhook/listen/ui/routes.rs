@@ -1,0 +1,275 @@
+//! What the inspector's page asks for.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{StatusCode, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use tokio::sync::oneshot;
+
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use super::inbox::{Change, Command, Commands};
+use super::{
+    again::{Request, Resender},
+    copy,
+    entry::{Entry, MAX_BODY},
+    events::Streams,
+    guard::{self, Guard},
+    store::Store,
+};
+
+/// How many deliveries the page may have under way.
+const SENDING: usize = 4;
+
+/// The longest text that is searched for, in bytes.
+const LONGEST_SEARCH: usize = 1_000;
+
+const HTML: &str = include_str!("page/index.html");
+const CSS: &str = include_str!("page/style.css");
+const SCRIPT: &str = include_str!("page/app.js");
+const JSON: &str = include_str!("page/json.js");
+const ICON: &str = include_str!("page/icon.svg");
+
+/// What the routes share. A clone is the same.
+#[derive(Clone)]
+pub(super) struct App(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) about: About,
+    pub(super) resender: Option<Resender>,
+    /// Of a page over an inbox.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) commands: Option<Commands>,
+}
+
+/// What the page says about the listener. No secret.
+#[derive(Default)]
+pub(super) struct About {
+    /// Where deliveries go, without a path.
+    pub(super) origin: String,
+    /// The command that sends a sample there.
+    pub(super) send: String,
+    pub(super) forward_to: Option<String>,
+    pub(super) saved_in: Option<String>,
+}
+
+/// Why there is no answer, for the page to show.
+struct Rejected {
+    status: StatusCode,
+    why: String,
+}
+
+impl Rejected {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+}
+
+impl IntoResponse for Rejected {
+    fn into_response(self) -> Response {
+        (self.status, self.why).into_response()
+    }
+}
+
+#[derive(Clone)]
+struct Bounded {
+    streams: Streams,
+    sending: Arc<Semaphore>,
+    searching: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+struct Context {
+    app: App,
+    bounded: Bounded,
+}
+
+impl App {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    pub(super) fn router(self, guard: Guard) -> Router {
+        let bounded = Bounded {
+            streams: Streams::new(),
+            sending: Arc::new(Semaphore::new(SENDING)),
+            // One after the other: each looks at every body.
+            searching: Arc::new(Semaphore::new(1)),
+        };
+        let file =
+            |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
+        let inside = Router::new()
+            .route("/", file("text/html; charset=utf-8", HTML))
+            .route("/style.css", file("text/css; charset=utf-8", CSS))
+            .route("/app.js", file("text/javascript; charset=utf-8", SCRIPT))
+            .route("/json.js", file("text/javascript; charset=utf-8", JSON))
+            .route("/icon.svg", file("image/svg+xml", ICON))
+            .route("/api/deliveries", get(list))
+            .route("/api/events", get(events))
+            .route("/api/search/{text}", get(search))
+            .route("/api/deliveries/{id}", get(details))
+            .route("/api/deliveries/{id}/body", get(body))
+            .route("/api/deliveries/{id}/curl", get(curl))
+            .route("/api/deliveries/{id}/test", get(test))
+            .route("/api/deliveries/{id}/capture", get(capture))
+            // A body as JSON may take six bytes for one.
+            .route("/api/deliveries/{id}/send", post(send).layer(DefaultBodyLimit::max(MAX_BODY.saturating_mul(6))));
+        #[cfg(any(feature = "postgres", feature = "redb"))]
+        let inside = inside
+            .route(
+                "/api/deliveries/{id}/redrive",
+                post(async |state, path| change(state, Some(path), Change::Redrive).await),
+            )
+            .route(
+                "/api/deliveries/{id}/purge",
+                post(async |state, path| change(state, Some(path), Change::Purge).await),
+            )
+            .route("/api/redrive", post(async |state| change(state, None, Change::Redrive).await))
+            .route("/api/purge", post(async |state| change(state, None, Change::Purge).await));
+        let inside = inside.with_state(Context { app: self, bounded });
+        // Behind the guard nothing has been routed yet, so that the token can be taken off.
+        Router::new().fallback_service(inside).layer(from_fn_with_state(Arc::new(guard), guard::check))
+    }
+}
+
+impl Context {
+    fn store(&self) -> &Store {
+        &self.app.0.store
+    }
+
+    fn get(&self, id: &str) -> Result<Arc<Entry>, Rejected> {
+        self.store().get(id).ok_or_else(|| Rejected::new(StatusCode::NOT_FOUND, "no such delivery"))
+    }
+}
+
+fn json(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// Bytes of anybody's: a browser that opens the address shows nothing.
+fn bytes(bytes: impl Into<Bytes>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, "attachment")];
+    (headers, bytes.into()).into_response()
+}
+
+fn text(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+fn no_body() -> Rejected {
+    Rejected::new(StatusCode::NOT_FOUND, "the body was not kept")
+}
+
+async fn list(State(context): State<Context>) -> Response {
+    let Shared { store, about, .. } = &*context.app.0;
+    let all = store.all();
+    let rows: Vec<&str> = all.iter().map(|entry| entry.summary.as_str()).collect();
+    let head = json!({
+        "url": format!("{}/webhooks/twenty", about.origin),
+        "send": about.send,
+        "forwardTo": about.forward_to,
+        "savedIn": about.saved_in,
+        "dropped": store.dropped(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    // The rows and the status are JSON already.
+    let mut body = head.to_string();
+    body.pop();
+    let status = store.status();
+    body += &format!(r#","inbox":{},"deliveries":[{}]}}"#, status.as_deref().unwrap_or("null"), rows.join(","));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn events(State(context): State<Context>) -> Response {
+    context.bounded.streams.open(context.store())
+}
+
+/// The ids of the deliveries that have a text. The path's last segment is `q=` and the text, because
+/// a browser resolves a segment of dots.
+async fn search(State(context): State<Context>, Path(segment): Path<String>) -> Response {
+    let text = segment.strip_prefix("q=").unwrap_or_default().to_lowercase();
+    if text.is_empty() || text.len() > LONGEST_SEARCH {
+        return (StatusCode::BAD_REQUEST, "nothing to search for, or too long\n").into_response();
+    }
+    let Ok(_turn) = context.bounded.searching.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let all = context.store().all();
+    let search =
+        move || all.iter().filter(|entry| entry.contains(&text)).map(|entry| entry.id.clone()).collect::<Vec<_>>();
+    match tokio::task::spawn_blocking(search).await {
+        Ok(ids) => json(&json!({ "ids": ids })),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn details(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    let entry = context.get(&id)?;
+    Ok(json(&entry.to_json(context.store(), context.app.0.resender.is_some())))
+}
+
+async fn body(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    context.get(&id)?.body.clone().map(bytes).ok_or_else(no_body)
+}
+
+async fn curl(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    match copy::curl(&*context.get(&id)?, &context.app.0.about.origin) {
+        Ok(command) => Ok(text(command)),
+        Err(error) => Err(Rejected::new(StatusCode::CONFLICT, error.why())),
+    }
+}
+
+async fn test(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    copy::test(&*context.get(&id)?).map(text).ok_or_else(no_body)
+}
+
+async fn capture(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    copy::capture(&*context.get(&id)?).map(bytes).ok_or_else(no_body)
+}
+
+async fn send(State(context): State<Context>, Path(id): Path<String>, body: Bytes) -> Result<Response, Rejected> {
+    let entry = context.get(&id)?;
+    let Shared { resender, store, .. } = &*context.app.0;
+    let no_target = || Rejected::new(StatusCode::CONFLICT, "there is no --forward-to target");
+    let resender = resender.as_ref().ok_or_else(no_target)?;
+    let request: Request = serde_json::from_slice(&body)
+        .map_err(|_| Rejected::new(StatusCode::BAD_REQUEST, "the request is not as it should be"))?;
+    let turn = context.bounded.sending.acquire().await;
+    let _turn = turn.map_err(|_| Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the listener ends"))?;
+    let sent = resender.send(&entry, request, store).await;
+    let sent = sent.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
+    let sent = store.add(sent);
+    Ok(([(header::CONTENT_TYPE, "application/json")], sent.summary.clone()).into_response())
+}
+
+/// Redrives or purges a dead letter, or all of them.
+#[cfg(any(feature = "postgres", feature = "redb"))]
+async fn change(
+    State(context): State<Context>,
+    id: Option<Path<String>>,
+    change: Change,
+) -> Result<Response, Rejected> {
+    let no_inbox = || Rejected::new(StatusCode::NOT_FOUND, "there is no inbox");
+    let commands = context.app.0.commands.as_ref().ok_or_else(no_inbox)?;
+    let no_letter = || Rejected::new(StatusCode::NOT_FOUND, "no such dead letter");
+    let id = id.map(|Path(id)| id.parse()).transpose().map_err(|_| no_letter())?;
+    let (done, changed) = oneshot::channel();
+    let ends = || Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the program ends");
+    commands.send(Command { change, id, done }).await.map_err(|_| ends())?;
+    let changed = changed.await.map_err(|_| ends())?;
+    let changed = changed.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
+    if id.is_some() && changed == 0 {
+        return Err(no_letter());
+    }
+    Ok(json(&json!({ "changed": changed })))
+}

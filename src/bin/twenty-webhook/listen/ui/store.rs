@@ -1,0 +1,265 @@
+//! The deliveries that the inspector holds in memory, within bounds, and the news about them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::broadcast;
+
+use super::entry::Entry;
+
+/// How many deliveries of a kind are kept, and how many bytes they may hold together.
+pub(super) const VERIFIED: Limits = Limits { count: 4_000, bytes: 64 << 20 };
+const UNVERIFIED: Limits = Limits { count: 1_000, bytes: 16 << 20 };
+
+/// How many pieces of news wait for a slow browser before it has to fetch the list again.
+const NEWS: usize = 256;
+
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+/// A clone is the same.
+#[derive(Clone)]
+pub(in super::super) struct Store(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    news: broadcast::Sender<Arc<str>>,
+}
+
+struct State {
+    /// Nobody without the secret removes what Twenty sent, so each kind has bounds of its own.
+    verified: Kept,
+    unverified: Kept,
+    keys: HashMap<String, Key>,
+    next: u64,
+    /// How many were dropped to make room.
+    dropped: u64,
+    /// What is told beside the deliveries, as JSON.
+    status: Option<Arc<str>>,
+}
+
+/// The order of arrival.
+type Key = (jiff::Timestamp, u64);
+
+struct Kept {
+    entries: BTreeMap<Key, Arc<Entry>>,
+    bytes: usize,
+    limits: Limits,
+}
+
+impl Store {
+    pub(super) fn new() -> Self {
+        Self::bounded(VERIFIED, UNVERIFIED)
+    }
+
+    fn bounded(verified: Limits, unverified: Limits) -> Self {
+        let kept = |limits| Kept { entries: BTreeMap::new(), bytes: 0, limits };
+        let (verified, unverified) = (kept(verified), kept(unverified));
+        let state = State { verified, unverified, keys: HashMap::new(), next: 0, dropped: 0, status: None };
+        Self(Arc::new(Shared { state: Mutex::new(state), news: broadcast::Sender::new(NEWS) }))
+    }
+
+    /// Adds a delivery, drops the oldest ones of the same kind when there are too many, and reports
+    /// both to the browsers.
+    pub(super) fn add(&self, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        let removed = self.state().add(Arc::clone(&entry));
+        let removed: Vec<_> = removed.iter().map(|entry| entry.id.as_str()).collect();
+        let removed = serde_json::to_string(&removed).unwrap_or_default();
+        self.tell(&format!(r#"{{"added":{},"dropped":{removed}}}"#, entry.summary));
+        entry
+    }
+
+    /// Adds deliveries of before, and has the browsers fetch the list again. Those whose ids are
+    /// taken are left out.
+    pub(super) fn add_history(&self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            let mut state = self.state();
+            if !state.keys.contains_key(&entry.id) {
+                state.add(Arc::new(entry));
+            }
+        }
+        self.tell(r#"{"resync":true}"#);
+    }
+
+    /// Removes deliveries, and reports it.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) fn remove(&self, ids: &[String]) {
+        let removed: Vec<&String> = ids.iter().filter(|id| self.state().remove(id)).collect();
+        if !removed.is_empty() {
+            self.tell(&serde_json::json!({ "removed": removed }).to_string());
+        }
+    }
+
+    /// Says how things are, if it is something new.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) fn set_status(&self, status: &serde_json::Value) {
+        let status: Arc<str> = status.to_string().into();
+        let before = self.state().status.replace(Arc::clone(&status));
+        if before.as_ref() != Some(&status) {
+            self.tell(&format!(r#"{{"inbox":{status}}}"#));
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<Arc<str>> {
+        self.state().status.clone()
+    }
+
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.state().keys.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Entry>> {
+        let state = self.state();
+        let key = state.keys.get(id)?;
+        state.verified.entries.get(key).or_else(|| state.unverified.entries.get(key)).cloned()
+    }
+
+    /// In the order of arrival.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        let state = self.state();
+        let mut all: Vec<_> = state.verified.entries.iter().chain(&state.unverified.entries).collect();
+        all.sort_unstable_by_key(|(key, _)| **key);
+        all.into_iter().map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
+    /// The delivery of the same record that came before this one. What is not verified names no record.
+    pub(super) fn previous(&self, entry: &Entry) -> Option<Arc<Entry>> {
+        let record = entry.record.as_ref()?;
+        let state = self.state();
+        let key = state.keys.get(&entry.id)?;
+        let mut before = state.verified.entries.range(..*key).rev();
+        before.find(|(_, other)| other.record.as_ref() == Some(record)).map(|(_, other)| Arc::clone(other))
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    /// One JSON text for each piece of news.
+    pub(super) fn news(&self) -> broadcast::Receiver<Arc<str>> {
+        self.0.news.subscribe()
+    }
+
+    fn tell(&self, news: &str) {
+        // Fails when no browser is there.
+        let _ = self.0.news.send(news.into());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    fn remove(&mut self, id: &str) -> bool {
+        let Some(key) = self.keys.remove(id) else { return false };
+        for kept in [&mut self.verified, &mut self.unverified] {
+            if let Some(entry) = kept.entries.remove(&key) {
+                kept.bytes = kept.bytes.saturating_sub(entry.size());
+            }
+        }
+        true
+    }
+
+    /// Returns those that were dropped.
+    fn add(&mut self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
+        let key = (entry.at, self.next);
+        self.next = self.next.saturating_add(1);
+        self.keys.insert(entry.id.clone(), key);
+        let kept = if entry.is_verified { &mut self.verified } else { &mut self.unverified };
+        kept.bytes = kept.bytes.saturating_add(entry.size());
+        kept.entries.insert(key, entry);
+        let mut removed = Vec::new();
+        // The last one stays, so what was just reported is there.
+        while kept.entries.len() > 1 && (kept.entries.len() > kept.limits.count || kept.bytes > kept.limits.bytes) {
+            let Some((_, oldest)) = kept.entries.pop_first() else { break };
+            kept.bytes = kept.bytes.saturating_sub(oldest.size());
+            self.keys.remove(&oldest.id);
+            self.dropped = self.dropped.saturating_add(1);
+            removed.push(oldest);
+        }
+        removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn entry(number: u64, at: i64, is_verified: bool, length: usize) -> Entry {
+        Entry {
+            id: format!("{number}"),
+            at: jiff::Timestamp::from_millisecond(at).unwrap(),
+            is_verified,
+            body: Some(vec![0; length].into()),
+            ..Entry::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever comes, in whichever order: of each kind the newest are there, within both bounds
+        /// or one alone, every id leads to its delivery, and each one that was dropped is reported.
+        #[test]
+        fn the_newest_of_each_kind_stay_within_the_bounds(
+            added in vec((any::<bool>(), 0..50_i64, 0..400_usize), 0..80),
+        ) {
+            let limits = Limits { count: 5, bytes: 2_000 };
+            let store = Store::bounded(limits, limits);
+            let mut news = store.news();
+            let mut told = std::collections::BTreeSet::new();
+            for (number, (is_verified, at, length)) in added.into_iter().enumerate() {
+                let number = number as u64;
+                let entry = entry(number, at, is_verified, length);
+                let others = |is_verified: bool| {
+                    let all = store.all();
+                    all.iter().filter(|e| e.is_verified != is_verified).map(|e| e.id.clone()).collect::<Vec<_>>()
+                };
+                let before = others(is_verified);
+                store.add(Entry { summary: format!("\"{number}\""), ..entry });
+                prop_assert_eq!(others(is_verified), before, "the other kind loses nothing");
+                let message: serde_json::Value = serde_json::from_str(&news.try_recv().unwrap()).unwrap();
+                told.insert(message["added"].as_str().unwrap().to_owned());
+                for id in message["dropped"].as_array().unwrap() {
+                    prop_assert!(told.remove(id.as_str().unwrap()));
+                }
+                let all = store.all();
+                prop_assert_eq!(&all.iter().map(|e| e.id.clone()).collect::<std::collections::BTreeSet<_>>(), &told);
+                prop_assert!(all.windows(2).all(|pair| pair[0].at <= pair[1].at));
+                prop_assert!(all.iter().all(|e| store.get(&e.id).is_some_and(|found| found.id == e.id)));
+                for kind in [true, false] {
+                    let kept: Vec<_> = all.iter().filter(|e| e.is_verified == kind).collect();
+                    let bytes: usize = kept.iter().map(|e| e.size()).sum();
+                    prop_assert!(kept.len() <= 1 || (kept.len() <= 5 && bytes <= 2_000));
+                }
+                let kept = store.0.state.lock().unwrap();
+                prop_assert_eq!(kept.keys.len(), all.len());
+                prop_assert_eq!(kept.dropped + all.len() as u64, number + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_compared_with_the_last_one_of_its_record() {
+        let store = Store::new();
+        for (number, record) in ["a", "b", "a", "b", "a"].iter().enumerate() {
+            let record = Some((*record).to_owned());
+            store.add(Entry { record, ..entry(number as u64, 10 * number as i64, true, 1) });
+        }
+        let previous = |id: &str| store.previous(&store.get(id).unwrap()).map(|entry| entry.id.clone());
+        let all = ["0", "1", "2", "3", "4"].map(previous);
+        assert_eq!(all, [None, None, Some("0".into()), Some("1".into()), Some("2".into())]);
+        store.add(entry(5, 60, true, 1));
+        assert_eq!(previous("5"), None, "events without a record have nothing in common");
+    }
+}

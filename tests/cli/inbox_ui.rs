@@ -1,0 +1,124 @@
+//! `inbox ui`: the page over an inbox, and who may change something there.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{
+    Directory, Program, TOOL,
+    inbox::Receiver,
+    run,
+    ui::{Page, id},
+};
+
+fn start(file: &str) -> (Program, Page) {
+    let mut program = Program::start_executable(Path::new(TOOL), &["inbox", "ui", file], &[]);
+    let page = Page::of(&mut program);
+    (program, page)
+}
+
+fn ids(page: &Page) -> Vec<String> {
+    page.deliveries().iter().map(|letter| id(letter).to_owned()).collect()
+}
+
+#[test]
+fn shows_dead_letters_and_changes_them() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let all = receiver.dead_letters(5);
+    drop(receiver);
+    let (mut program, page) = start(&file);
+    assert_eq!(ids(&page), all);
+    let letter = &page.deliveries()[1];
+    assert_eq!((&letter["event"], &letter["source"]), (&json!("note.created"), &json!("dead")));
+    let dead = &letter["dead"];
+    assert_eq!(
+        (&dead["reason"], &dead["attempts"], &dead["interruptions"]),
+        (&json!("permanent"), &json!(1), &json!(0))
+    );
+    assert!(dead["message"].as_str().unwrap().starts_with("no such "), "{dead}");
+    let about = page.get("api/deliveries").json();
+    assert_eq!((&about["inbox"]["dead"], &about["inbox"]["ready"]), (&json!(5), &json!(0)));
+    // Its parts are those of any delivery. It is not sent anywhere from here.
+    let details = page.details(&all[1]);
+    assert_eq!((&details["previous"], &details["sendable"]), (&json!(all[0]), &json!(false)));
+    let capture = directory.file("capture.http", page.get(&format!("api/deliveries/{}/capture", all[1])).text());
+    assert_eq!(run(&["verify", &capture]).code, 0);
+    assert_eq!(page.get("api/search/q=no%20such").json()["ids"].as_array().unwrap().len(), 5);
+
+    let change = |path: &str| page.post(path, &json!({}));
+    let one = |id: &str, what: &str| format!("api/deliveries/{id}/{what}");
+    assert_eq!(change(&one(&all[0], "redrive")).json()["changed"], 1);
+    assert_eq!(ids(&page), all[1..], "as soon as it is answered");
+    assert_eq!(change(&one(&all[1], "purge")).json()["changed"], 1);
+    for gone in [&*all[0], &all[1], "00000000000000000000000000000000", "x"] {
+        assert_eq!(change(&one(gone, "redrive")).status, 404, "{gone}");
+    }
+    let inbox = page.get("api/deliveries").json()["inbox"].clone();
+    assert_eq!((&inbox["dead"], &inbox["ready"]), (&json!(3), &json!(1)));
+    // Another process changes something.
+    assert_eq!(run(&["inbox", "purge", &file, &all[4]]).code, 0);
+    program.until("it notices", |_| ids(&page) == all[2..4]);
+    assert_eq!(change("api/redrive").json()["changed"], 2);
+    assert_eq!(change("api/purge").json()["changed"], 0);
+    assert!(ids(&page).is_empty());
+    assert!(program.terminate().success());
+}
+
+#[test]
+fn a_receiver_that_runs_is_shown_and_not_disturbed() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let all = receiver.dead_letters(2);
+    let (mut program, page) = start(&file);
+    assert_eq!(ids(&page), all);
+    for path in ["api/redrive".to_owned(), "api/purge".to_owned(), format!("api/deliveries/{}/purge", all[0])] {
+        let response = page.post(&path, &json!({}));
+        assert!(response.status == 409 && response.text().contains("Stop the receiver first"), "{}", response.text());
+    }
+    assert_eq!(ids(&page), all);
+    drop(receiver);
+    assert_eq!(page.post("api/purge", &json!({})).json()["changed"], 2);
+    // A file that is gone meanwhile is reported on the page.
+    std::fs::remove_file(&file).unwrap();
+    program.until("it notices", |_| page.get("api/deliveries").json()["inbox"]["problem"].is_string());
+}
+
+/// What another site's page could have a browser send, if it had learned the token.
+#[test]
+fn another_site_changes_no_dead_letter() {
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let all = receiver.dead_letters(1);
+    drop(receiver);
+    let (_program, page) = start(&file);
+    let (host, origin) = (page.host(), page.origin());
+    let (host, own, json) = (("host", &*host), ("origin", &*origin), ("content-type", "application/json"));
+    for path in ["api/redrive".to_owned(), "api/purge".to_owned(), format!("api/deliveries/{}/purge", all[0])] {
+        let inside = page.path(&path);
+        for (headers, expected) in [
+            (vec![host, json], 403),
+            (vec![host, ("origin", "http://attacker.example"), json], 403),
+            (vec![host, own, ("sec-fetch-site", "cross-site"), json], 403),
+            (vec![("host", "attacker.example"), ("origin", "http://attacker.example"), json], 403),
+            (vec![host, own, ("content-type", "text/plain")], 415),
+        ] {
+            assert_eq!(page.raw("POST", &inside, &headers, b"{}").status, expected, "{path} {headers:?}");
+        }
+        assert_eq!(page.raw("POST", &format!("/{path}"), &[host, own, json], b"{}").status, 404);
+        assert_eq!(page.raw("GET", &inside, &[host, own, json], b"{}").status, 405);
+    }
+    assert_eq!(ids(&page), all);
+}
+
+#[test]
+fn there_is_no_page_over_what_is_no_inbox() {
+    let directory = Directory::new();
+    let none = directory.path("none.redb");
+    let done = run(&["inbox", "ui", &none]);
+    assert!(done.code == 2 && done.log.contains("does not exist"), "{done:?}");
+    assert!(!Path::new(&none).exists() && !done.log.contains("inspector:"));
+}
