@@ -47,6 +47,8 @@ async fn serve(
     // bytes without a deadline.
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_within).keep_alive(false);
+    // A client that closes its half of the connection after the request still gets the response.
+    server.half_close(true);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let (accepting, ended) = watch::channel(());

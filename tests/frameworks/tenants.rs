@@ -65,6 +65,10 @@ impl Tenants {
                     "down" => Err("the database is down")?,
                     "hangs" => pending().await,
                     "panics" => panic!("as code of the user's can"),
+                    "panics%20when%20dropped" => {
+                        let _dropped = PanicsOnDrop;
+                        pending().await
+                    }
                     tenant => Ok(tenants.keys.read().unwrap().get(tenant).cloned()),
                 }
             }
@@ -139,12 +143,20 @@ async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
     .await;
 }
 
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("as code of the user's can");
+    }
+}
+
 #[tokio::test]
 async fn a_resolver_that_fails_hangs_or_panics_is_503() {
     everywhere(
         |tenants| tenants.receiver(builder()).body_deadline(Duration::from_millis(100)),
         async |_, server, _| {
-            for tenant in ["down", "hangs", "panics"] {
+            for tenant in ["down", "hangs", "panics", "panics%20when%20dropped"] {
                 let answer = server.post(delivery(tenant, "acme's", event("no keys"))).await;
                 assert_eq!((answer.status, answer.body.len()), (503, 0), "{tenant}");
                 assert_eq!(answer.header("www-authenticate"), None);
