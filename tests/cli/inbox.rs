@@ -42,6 +42,10 @@ impl Receiver {
         Self::start(async || Inbox::open(path).unwrap())
     }
 
+    pub(super) fn in_postgres(url: &str) -> Self {
+        Self::start(async || Inbox::connect(url).await.unwrap())
+    }
+
     /// Accepts events and waits until all of them are dead letters. Returns their ids.
     pub(super) fn dead_letters(&self, count: usize) -> Vec<String> {
         let verifier = Verifier::new(SECRET).unwrap();
@@ -219,7 +223,7 @@ fn reads_and_changes_postgresql_while_the_receiver_runs() {
     assert!(done.code == 2 && done.log.contains("the inbox's table is missing"), "{done:?}");
     assert_eq!(server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'twenty_webhook'"), ["0"]);
 
-    let receiver = Receiver::start(async || Inbox::connect(&url).await.unwrap());
+    let receiver = Receiver::in_postgres(&url);
     let ids = receiver.dead_letters(20);
     reads(&url, &ids);
     shows(&url, &ids[3]);

@@ -10,6 +10,7 @@ use super::{
     run,
     ui::{Page, id},
 };
+use crate::support::postgres;
 
 fn start(file: &str) -> (Program, Page) {
     let mut program = Program::start_executable(Path::new(TOOL), &["inbox", "ui", file], &[]);
@@ -25,10 +26,20 @@ fn ids(page: &Page) -> Vec<String> {
 fn shows_dead_letters_and_changes_them() {
     let directory = Directory::new();
     let file = directory.path("inbox.redb");
-    let receiver = Receiver::in_file(&file);
+    shows_and_changes(&file, Receiver::in_file(&file), &directory);
+}
+
+#[test]
+#[ignore = "needs postgres (Debian package postgresql)"]
+fn shows_dead_letters_in_postgresql_and_changes_them() {
+    let server = postgres::Server::start(&[]);
+    shows_and_changes(&server.url(), Receiver::in_postgres(&server.url()), &Directory::new());
+}
+
+fn shows_and_changes(place: &str, receiver: Receiver, directory: &Directory) {
     let all = receiver.dead_letters(5);
     drop(receiver);
-    let (mut program, page) = start(&file);
+    let (mut program, page) = start(place);
     assert_eq!(ids(&page), all);
     let letter = &page.deliveries()[1];
     assert_eq!((&letter["event"], &letter["source"]), (&json!("note.created"), &json!("dead")));
@@ -58,7 +69,7 @@ fn shows_dead_letters_and_changes_them() {
     let inbox = page.get("api/deliveries").json()["inbox"].clone();
     assert_eq!((&inbox["dead"], &inbox["ready"]), (&json!(3), &json!(1)));
     // Another process changes something.
-    assert_eq!(run(&["inbox", "purge", &file, &all[4]]).code, 0);
+    assert_eq!(run(&["inbox", "purge", place, &all[4]]).code, 0);
     program.until("it notices", |_| ids(&page) == all[2..4]);
     assert_eq!(change("api/redrive").json()["changed"], 2);
     assert_eq!(change("api/purge").json()["changed"], 0);
