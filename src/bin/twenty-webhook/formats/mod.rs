@@ -13,6 +13,7 @@ mod json;
 mod kinds;
 mod literal;
 mod log;
+mod signatures;
 mod text;
 mod wrapped;
 
@@ -36,6 +37,17 @@ pub(crate) struct Delivery {
     pub(crate) notes: Vec<String>,
     /// What the format loses, which may be why a delivery does not verify.
     pub(crate) lost: Option<Loss>,
+    /// The length that the request declared, which shows whether a body is as it was sent.
+    pub(crate) declared: Option<usize>,
+}
+
+/// What was found in a file.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// At least one.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// How many other signatures the file has, whose deliveries could not be read.
+    pub(crate) unread: usize,
 }
 
 /// What a format loses of a delivery, as a finding.
@@ -54,13 +66,15 @@ impl Delivery {
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
         let is_value = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
         let headers = headers.into_iter().map(|(name, value)| (name, value.trim_ascii().to_vec()));
-        let headers = headers.filter(|(name, value)| is_name(name) && is_value(value)).collect();
+        let headers: Headers = headers.filter(|(name, value)| is_name(name) && is_value(value)).collect();
+        let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let declared = length.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok());
         let mut bodies = bodies.into_iter();
         let body = bodies.next()?;
         let other_bodies = bodies.filter(|other| *other != body).collect();
         let method = method.unwrap_or("POST").to_owned();
         let capture = Capture { method, headers, body, captured_at: None };
-        Some(Self { capture, other_bodies, place, notes: Vec::new(), lost: None })
+        Some(Self { capture, other_bodies, place, notes: Vec::new(), lost: None, declared })
     }
 }
 
@@ -157,8 +171,9 @@ impl fmt::Display for NotFound {
             ),
             Self::NoBody { kind } => write!(
                 f,
-                "looks like {kind} with the signature's headers, but without the request's body: capture the raw \
-                 body as well"
+                "looks like {kind} with the signature's headers, but a body near them was not found in a form that is \
+                 known: capture the raw request with `twenty-webhook listen --save`, or save the raw body alone and give \
+                 --timestamp and --signature"
             ),
             Self::Unknown { kind } => write!(
                 f,
@@ -169,28 +184,29 @@ impl fmt::Display for NotFound {
     }
 }
 
-/// The deliveries in a file, at least one.
+/// The deliveries in a file, at least one, and how many signatures belong to none of them.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub(crate) fn read(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+pub(crate) fn read(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let decoded = body::from_utf16(file);
     let is_utf16 = decoded.is_some();
     let file = decoded.map_or(Cow::Borrowed(file), |text| Cow::Owned(text.into_bytes()));
-    let mut found = read_text(&file, names)?;
+    let mut reading = read_text(&file, names)?;
     if is_utf16 {
         let note = || "the file is UTF-16: the body was read as UTF-8".to_owned();
-        found.iter_mut().for_each(|delivery| delivery.notes.push(note()));
+        reading.deliveries.iter_mut().for_each(|delivery| delivery.notes.push(note()));
     }
-    found.truncate(MAX_DELIVERIES);
-    Ok(found)
+    reading.deliveries.truncate(MAX_DELIVERIES);
+    Ok(reading)
 }
 
-fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let strict = Capture::is_one(file).then(|| Capture::parse_with_length(file));
     if let Some(Ok((capture, true))) = &strict {
-        return Ok(vec![whole(capture.clone())]);
+        let declared = Some(capture.body.len());
+        return Ok(Reading { deliveries: vec![Delivery { declared, ..whole(capture.clone()) }], unread: 0 });
     }
     let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     if let Some(kind) = kinds::without_bytes(text) {
@@ -205,20 +221,41 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         if trimmed.len() < delivery.capture.body.len() {
             delivery.other_bodies.push(trimmed.to_vec());
         }
-        return Ok(vec![delivery]);
+        let deliveries = vec![delivery];
+        // Otherwise the body is no body alone.
+        if signatures::unread(text, names, &deliveries).is_empty() {
+            return Ok(Reading { deliveries, unread: 0 });
+        }
     }
     let text = without_colors(text);
-    let whole_lines = wrapped::container_lines(&text).or_else(|| wrapped::html(&text));
+    let whole_lines =
+        wrapped::container_lines(&text).or_else(|| wrapped::html(&text)).or_else(|| wrapped::patch(&text));
     let joined = wrapped::json_lines(&text);
     let text = whole_lines.map_or(text, Cow::Owned);
     // What a log collector put around lines hides a request of several lines.
-    let lenient = find(&text, names);
-    let lenient = lenient.or_else(|error| joined.and_then(|text| find(&text, names).ok()).ok_or(error));
+    let mut lenient = find(&text, names);
+    if lenient.as_ref().map_or(true, |reading| reading.unread > 0) {
+        for text in joined.into_iter().chain(wrapped::leaves(&text)) {
+            lenient = better(lenient, find(&text, names));
+        }
+    }
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
-        (Err(_), Some(Ok((capture, _)))) => Ok(vec![whole(capture)]),
+        // A request, and no other text that begins like one.
+        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _)))) => {
+            Ok(Reading { deliveries: vec![whole(capture)], unread: 0 })
+        }
         (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
         (Err(error), _) => Err(error),
+    }
+}
+
+/// The reading that leaves fewer signatures out; the first one, if they are equal.
+fn better(one: Result<Reading, NotFound>, other: Result<Reading, NotFound>) -> Result<Reading, NotFound> {
+    match (&one, &other) {
+        (Ok(first), Ok(second)) if second.unread < first.unread => other,
+        (Err(_), Ok(_)) => other,
+        _ => one,
     }
 }
 
@@ -248,24 +285,76 @@ fn without_colors(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// The file is one delivery.
 pub(crate) fn whole(capture: Capture) -> Delivery {
-    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None }
+    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None, declared: None }
 }
 
-/// The first reader that finds any.
-fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+/// What one reader finds in a text, or else what the readers find in its parts, of which each has
+/// one signature.
+fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
+    let whole = find_whole(text, names);
+    let found = whole.as_ref().map_or(0, |reading| reading.deliveries.len());
+    let is_complete = whole.as_ref().is_ok_and(|reading| reading.unread == 0);
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    if is_complete && is_json {
+        return whole;
+    }
+    let parts = signatures::parts(text, names);
+    if parts.len() < 2 || is_complete && parts.len() <= found {
+        return whole;
+    }
+    let mut deliveries: Vec<Delivery> = Vec::new();
+    let (mut line, mut counted) = (1_usize, 0_usize);
+    for part in parts {
+        let Some(content) = text.get(part.clone()) else { continue };
+        let before = text.get(counted..part.start).unwrap_or_default();
+        line = line.saturating_add(before.iter().filter(|byte| **byte == b'\n').count());
+        counted = part.start;
+        for mut delivery in find_whole(content, names).map(|reading| reading.deliveries).unwrap_or_default() {
+            delivery.place = format!("from line {line} on");
+            // The same delivery, printed twice.
+            if !deliveries.last().is_some_and(|last| signatures::is_copy(last, &delivery, names)) {
+                deliveries.push(delivery);
+            }
+        }
+    }
+    let unread = signatures::unread(text, names, &deliveries).len();
+    if deliveries.is_empty() || is_complete && (unread > 0 || deliveries.len() <= found) {
+        return whole;
+    }
+    better(
+        whole.and_then(|reading| if is_complete { Err(NotFound::BodyAlone) } else { Ok(reading) }),
+        Ok(Reading { deliveries, unread }),
+    )
+}
+
+/// What the first reader finds that leaves out the fewest signatures.
+fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let start = text.trim_ascii_start();
     let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
     let mut reader = json::Reader::new(names);
+    let mut best: Option<Reading> = None;
+    let mut add = |deliveries: Vec<Delivery>| {
+        if !deliveries.is_empty() {
+            let unread = signatures::unread(text, names, &deliveries).len();
+            if best.as_ref().is_none_or(|best| unread < best.unread) {
+                best = Some(Reading { deliveries, unread });
+            }
+        }
+        best.take_if(|best| best.unread == 0)
+    };
+    let has_signature = || log::names_in(text, names) || !signatures::places(text, names).is_empty();
     if is_json && let Ok(text) = str::from_utf8(start) {
         let is_whole = reader.documents(text);
-        if !reader.found.is_empty() {
-            return Ok(reader.found);
+        if let Some(reading) = add(std::mem::take(&mut reader.found)) {
+            return Ok(reading);
         }
         if is_whole {
-            return Err(if reader.has_headers || log::names_in(text.as_bytes(), names) {
-                NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
-            } else {
-                reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
+            return best.ok_or_else(|| {
+                if reader.has_headers || has_signature() {
+                    NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
+                } else {
+                    reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
+                }
             });
         }
     }
@@ -284,19 +373,21 @@ fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
     ];
     for read in readers {
         let Found { deliveries, has_headers: headers } = read(text, names);
-        if !deliveries.is_empty() {
-            return Ok(deliveries);
+        if let Some(reading) = add(deliveries) {
+            return Ok(reading);
         }
         has_headers |= headers;
     }
     let kind = kinds::kind(text);
-    Err(if has_headers {
-        NotFound::NoBody { kind }
-    } else if is_json || !(text.is_empty() || text::is_text(text)) {
-        // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
-        NotFound::BodyAlone
-    } else {
-        NotFound::Unknown { kind }
+    best.ok_or_else(|| {
+        if has_headers || has_signature() {
+            NotFound::NoBody { kind }
+        } else if is_json || !(text.is_empty() || text::is_text(text)) {
+            // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
+            NotFound::BodyAlone
+        } else {
+            NotFound::Unknown { kind }
+        }
     })
 }
 

@@ -33,7 +33,8 @@ pub(super) fn is_text(text: &[u8]) -> bool {
 
 /// The method of a request line, with its version or with a URL.
 pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
-    if let Some(method) = method(line) {
+    let is_plain = |method: &&str| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if let Some(method) = method(line).filter(is_plain) {
         return Some(method);
     }
     let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
@@ -259,7 +260,7 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
         if bodies.is_empty() && method.is_some_and(|method| method != "POST") { vec![Vec::new()] } else { bodies };
     let is_elsewhere = bodies.first().is_some_and(|body| body.starts_with(b"< ") || body.starts_with(b"@"));
     let delivery = Delivery::new(method, head.headers, bodies, format!("request {number}")).filter(|_| !is_elsewhere);
-    (delivery.map(|delivery| Delivery { notes, ..delivery }), end)
+    (delivery.map(|delivery| Delivery { notes, declared, ..delivery }), end)
 }
 
 /// Readings of the body that a text begins with, and where it ends.

@@ -134,6 +134,7 @@ impl<'n> Reader<'n> {
     fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
         let Some(members) = members(raw) else { return };
         let headers = headers::of_members(&members, self.names);
+        let headers = headers.or_else(|| headers::of_short_names(&members, self.names));
         around.push(members);
         if let Some(headers) = headers {
             self.envelope(headers, around);
