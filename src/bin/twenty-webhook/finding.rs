@@ -1,7 +1,7 @@
 //! Why a request does not verify: the library's diagnosis, and what the method adds to it.
 
 use serde::Serialize;
-use twenty_webhook::diagnose::{Cause, Diagnosis};
+use twenty_webhook::diagnose::{Cause, Diagnosis, Rewriting};
 
 use crate::{formats::Loss, output::shortened};
 
@@ -27,6 +27,11 @@ const BYTES_OR_SECRET: &str = "Escapes, redaction, parsed and rewritten JSON, wr
                                If the capture does hold the exact bytes, the secret is another one: copy it from this \
                                webhook in Twenty again.";
 
+/// For JSON that the signature shows to be rewritten, perhaps by what made the capture.
+const REWRITTEN: &str = "The file's JSON was parsed and written again, by your program or by the tool that made the \
+                         capture. Verify the raw bytes before any JSON parser has them, and capture the raw request \
+                         with `twenty-webhook listen --save`.";
+
 /// Whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
@@ -47,14 +52,19 @@ pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>
                     | Cause::BodyNotJson { .. }
                     | Cause::BodyHasReplacements
                     | Cause::BodyLengthChanged { .. }
+                    | Cause::BodyRewritten { what: Rewriting::Order }
             )
         };
+        let is_rewritten = |cause: &Cause| matches!(cause, Cause::BodyRewritten { .. });
+        let rewritten = diagnosis.causes().iter().find(|cause| is_rewritten(cause)).map(Cause::to_string);
         let guesses: Vec<_> = diagnosis.causes().iter().filter(is_guess).map(Cause::to_string).collect();
         for finding in &mut findings {
             if finding.cause == blame && !is_damaged {
                 *finding = Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET };
             } else if guesses.contains(&finding.cause) {
                 finding.advice = BYTES_OR_SECRET;
+            } else if rewritten.as_ref() == Some(&finding.cause) {
+                finding.advice = REWRITTEN;
             }
         }
     }

@@ -64,6 +64,8 @@ pub(super) fn kind(text: &[u8]) -> &'static str {
         "strace's output (-s 100000 shows whole texts)"
     } else if has("INIT_START") || has("RequestId") {
         "a CloudWatch log"
+    } else if has("\nMIME-Version: ") || has("\nContent-Transfer-Encoding: ") {
+        "an e-mail (save the request that is attached to it as a file)"
     } else if has("HTTP/1.") || has("HTTP/2") {
         "an HTTP request or a server's log"
     } else {

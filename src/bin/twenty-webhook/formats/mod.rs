@@ -120,6 +120,12 @@ impl Names {
         if is_decorated { expected } else { name.to_owned() }
     }
 
+    /// The same for formats that change the names of all headers, such as `x_twenty_…` in a log.
+    fn header(&self, name: &str) -> String {
+        let expected = self.role(name).map(|role| format!("{}-{role}", self.prefix));
+        expected.filter(|expected| squash(name).ends_with(&squash(expected))).unwrap_or_else(|| name.to_owned())
+    }
+
     pub(crate) fn are_in(&self, headers: &Headers) -> bool {
         headers.iter().any(|(name, _)| self.is_signature(name))
     }
@@ -171,9 +177,8 @@ impl fmt::Display for NotFound {
             ),
             Self::NoBody { kind } => write!(
                 f,
-                "looks like {kind} with the signature's headers, but a body near them was not found in a form that is \
-                 known: capture the raw request with `twenty-webhook listen --save`, or save the raw body alone and give \
-                 --timestamp and --signature"
+                "looks like {kind} with the signature's headers, but no body was found near them in a form that is \
+                 known: capture the raw request with `twenty-webhook listen --save`"
             ),
             Self::Unknown { kind } => write!(
                 f,
@@ -217,6 +222,10 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
         && body::end(&capture.body).is_none()
     {
         let mut delivery = whole(capture.clone());
+        // Lines as HTTP ends them: nothing has read them as text.
+        let is_raw =
+            is_request(text) && text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
+        delivery.declared = is_raw.then_some(capture.body.len());
         let trimmed = body::without_line_ends(&delivery.capture.body);
         if trimmed.len() < delivery.capture.body.len() {
             delivery.other_bodies.push(trimmed.to_vec());
@@ -242,12 +251,17 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
         // A request, and no other text that begins like one.
-        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _)))) => {
+        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _)))) if is_request(&text) => {
             Ok(Reading { deliveries: vec![whole(capture)], unread: 0 })
         }
         (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// Whether a text begins with a request line.
+fn is_request(text: &[u8]) -> bool {
+    text::line_at(text, 0).is_some_and(|(line, _)| text::is_request_line(line).is_some())
 }
 
 /// The reading that leaves fewer signatures out; the first one, if they are equal.
@@ -380,7 +394,7 @@ fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     }
     let kind = kinds::kind(text);
     best.ok_or_else(|| {
-        if has_headers || has_signature() {
+        if has_headers || has_signature() || signatures::has_digits(text) {
             NotFound::NoBody { kind }
         } else if is_json || !(text.is_empty() || text::is_text(text)) {
             // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.

@@ -21,6 +21,11 @@ pub(super) fn places(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     all.into_iter().filter(|place| is_named(text, place, names) || is_beside_a_timestamp(text, place)).collect()
 }
 
+/// Whether a text has 64 hexadecimal digits anywhere.
+pub(super) fn has_digits(text: &[u8]) -> bool {
+    !digits(text).is_empty()
+}
+
 /// The signatures in a text that none of the deliveries has, each once. Those within the JSON text
 /// of a delivery's body are a part of that delivery.
 pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {

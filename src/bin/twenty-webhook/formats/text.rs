@@ -13,8 +13,8 @@ const MAX_LINES_BETWEEN: usize = 16;
 pub(super) const DOTS: Loss = Loss {
     is_certain: false,
     what: "tshark's follow writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any. Export JSON (-T json) or follow the stream as raw \
-             before you look at the secret.",
+    advice: "The body is unknown if it had any: export JSON (-T json), or follow the stream as raw. If \
+             it had none, copy the secret from this webhook in Twenty again.",
 };
 
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
@@ -186,7 +186,9 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 head.waits_for_value = false;
             } else {
                 head.waits_for_value = value.is_empty();
-                head.headers.push((names.sent(name), unquoted(value).to_vec()));
+                // Of a request, another spelling is a fact; of a list of variables, it is not.
+                let name = if head.method.is_some() { names.sent(name) } else { names.header(name) };
+                head.headers.push((name, unquoted(value).to_vec()));
             }
         }
         Line::Other => {}

@@ -218,7 +218,7 @@ impl<'n> Reader<'n> {
         };
         let count = self.names.count(&headers);
         let method = around.iter().rev().take(5).find_map(method_of);
-        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.sent(&name), value)).collect();
+        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.header(&name), value)).collect();
         // A body that is a request of its own.
         let inner = bodies.first().and_then(|body| {
             let (line, _) = text::line_at(body, 0)?;
