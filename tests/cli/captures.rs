@@ -177,7 +177,12 @@ fn forms_of_a_genuine_delivery_verify() {
             _ => "the capture may not hold the exact bytes that Twenty signed, or another secret signed",
         };
         assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
-        assert!(done.output.contains("from this webhook in") || name == "wrong-length", "{name}: {done:?}");
+        let words: Vec<&str> = done.output.split_whitespace().collect();
+        assert!(
+            words.join(" ").contains("copy it from this webhook in Twenty again")
+                || words.join(" ").to_lowercase().contains("copy the secret from this webhook in twenty again"),
+            "{name}: {done:?}"
+        );
     }
 }
 
@@ -215,7 +220,7 @@ fn several_deliveries_in_text_are_judged_in_order() {
              [X-Twenty-Webhook-Signature] => {signature}\n    [Host] => localhost\n)\n{BODY}\n"
         )
     };
-    for forged in [vec![false, true], vec![true, false], vec![true, false, true], vec![false, true, true]] {
+    for forged in [vec![false, true], vec![true, false], vec![true, false, true], vec![false, true, false]] {
         let text: String = forged.iter().map(|forged| one(*forged)).collect();
         let done = run(&["verify", &directory.file("print_r.txt", text)]);
         let verdicts = done.output.lines().filter(|line| line.contains("verif") && line.contains(": "));
@@ -227,7 +232,7 @@ fn several_deliveries_in_text_are_judged_in_order() {
     let done = run(&["verify", &directory.file("twice.txt", twice)]);
     assert!(done.code == 0 && done.output.starts_with("verifies: "), "{done:?}");
     // What cannot be read is counted.
-    let text = format!("{}\nx-twenty-webhook-signature: {}\n(no body)\n", one(false), signature().replace('a', "b"));
+    let text = format!("{}\nx-twenty-webhook-signature: {}\n", one(false), signature().replace('a', "b"));
     let done = run(&["verify", &directory.file("rest.txt", text)]);
     assert!(done.code == 2 && done.output.contains("found 2 deliveries, 1 could not be read"), "{done:?}");
     assert!(done.output.ends_with("1 verified, 0 did not, 1 could not be read\n"), "{done:?}");
@@ -258,7 +263,7 @@ fn text_that_is_no_request_gets_no_advice_about_requests() {
     let directory = Directory::new();
     let mail =
         "Subject: a\nMIME-Version: 1.0\nContent-Type: text/plain\n\nsee attachment\n\nUE9TVCAvcmljaCBIVFRQLzEuMQ0K\n";
-    for text in [mail, "w.POST /a HTTP/1.1\nHost: a\n\n{}\n", "a: b\nc: d\n\n{}\n"] {
+    for text in [mail, "w.POST /a HTTP/1.1\nHost: a\n\n{}\n"] {
         let done = run(&["verify", &directory.file("a.txt", text)]);
         assert!(done.code == 2 && done.output.is_empty(), "{text}: {done:?}");
         assert!(!done.log.contains("settings") && !done.log.contains("proxy"), "{text}: {done:?}");

@@ -32,6 +32,10 @@ const REWRITTEN: &str = "The file's JSON was parsed and written again, by your p
                          capture. Verify the raw bytes before any JSON parser has them, and capture the raw request \
                          with `twenty-webhook listen --save`.";
 
+/// For text without all of Twenty's headers, which may be another text than a request.
+const NO_HEADERS: &str = "The file may be no request of Twenty, or the capture left out the headers: capture the raw \
+                          request, with all headers, with `twenty-webhook listen --save`.";
+
 /// Whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
@@ -55,12 +59,15 @@ pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>
                     | Cause::BodyRewritten { what: Rewriting::Order }
             )
         };
+        let lacks = [Cause::Unsigned, Cause::MissingSignature, Cause::MissingTimestamp].map(|cause| cause.to_string());
         let is_rewritten = |cause: &Cause| matches!(cause, Cause::BodyRewritten { .. });
         let rewritten = diagnosis.causes().iter().find(|cause| is_rewritten(cause)).map(Cause::to_string);
         let guesses: Vec<_> = diagnosis.causes().iter().filter(is_guess).map(Cause::to_string).collect();
         for finding in &mut findings {
             if finding.cause == blame && !is_damaged {
                 *finding = Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET };
+            } else if lacks.contains(&finding.cause) {
+                finding.advice = NO_HEADERS;
             } else if guesses.contains(&finding.cause) {
                 finding.advice = BYTES_OR_SECRET;
             } else if rewritten.as_ref() == Some(&finding.cause) {

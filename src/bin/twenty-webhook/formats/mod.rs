@@ -201,7 +201,10 @@ pub(crate) fn read(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let mut reading = read_text(&file, names)?;
     if is_utf16 {
         let note = || "the file is UTF-16: the body was read as UTF-8".to_owned();
-        reading.deliveries.iter_mut().for_each(|delivery| delivery.notes.push(note()));
+        for delivery in &mut reading.deliveries {
+            delivery.notes.push(note());
+            delivery.declared = None;
+        }
     }
     reading.deliveries.truncate(MAX_DELIVERIES);
     Ok(reading)
@@ -251,12 +254,22 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
         // A request, and no other text that begins like one.
-        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _)))) if is_request(&text) => {
+        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _))))
+            if may_be_request(&text, &capture) =>
+        {
             Ok(Reading { deliveries: vec![whole(capture)], unread: 0 })
         }
         (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// Whether a text that begins with headers may be a request: an e-mail is none.
+fn may_be_request(text: &[u8], capture: &Capture) -> bool {
+    let is_mail = |name: &str| name.eq_ignore_ascii_case("mime-version");
+    // Without a request line the method is this one.
+    let is_plain = is_request(text) || capture.method == "POST";
+    is_plain && !capture.headers.iter().any(|(name, _)| is_mail(name))
 }
 
 /// Whether a text begins with a request line.
@@ -359,7 +372,9 @@ fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let has_signature = || log::names_in(text, names) || !signatures::places(text, names).is_empty();
     if is_json && let Ok(text) = str::from_utf8(start) {
         let is_whole = reader.documents(text);
-        if let Some(reading) = add(std::mem::take(&mut reader.found)) {
+        // Something else follows the JSON texts, perhaps with further deliveries in it.
+        let rest = (!is_whole).then(|| json::embedded(text.as_bytes(), names).deliveries);
+        if let Some(reading) = add(rest.unwrap_or_else(|| std::mem::take(&mut reader.found))) {
             return Ok(reading);
         }
         if is_whole {

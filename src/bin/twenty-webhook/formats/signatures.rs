@@ -69,20 +69,23 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
         let between = text.get(range).unwrap_or_default();
         MARKERS.iter().any(|marker| body::find(between, marker).is_some())
     };
+    let places = places(text, names);
+    let (Some(first), Some(last)) = (places.first(), places.last()) else { return Vec::new() };
+    let is_body_first = is_marked(0..first.start) && !is_marked(last.end..text.len());
+    let nexts = places.iter().skip(1).map(|next| next.start).chain([text.len()]);
     let mut groups: Vec<Range<usize>> = Vec::new();
-    for place in places(text, names) {
+    for (place, next) in places.iter().zip(nexts) {
+        // The same signature again, without another body: the same delivery.
         let is_same = |last: &Range<usize>| {
             let end = last.end.saturating_sub(64)..last.end;
             let is_equal = text.get(end).map(lower) == text.get(place.clone()).map(lower);
-            is_equal && !is_marked(last.end..place.start)
+            is_equal && !(is_marked(last.end..place.start) && (is_body_first || is_marked(place.end..next)))
         };
         match groups.last_mut().filter(|last| is_same(last)) {
             Some(last) => last.end = place.end,
-            None => groups.push(place),
+            None => groups.push(place.clone()),
         }
     }
-    let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return Vec::new() };
-    let is_body_first = is_marked(0..first.start) && !is_marked(last.end..text.len());
     let mut starts = vec![0];
     for (before, after) in groups.iter().zip(groups.iter().skip(1)) {
         let between = text.get(before.end..after.start).unwrap_or_default();
@@ -93,8 +96,22 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
 }
 
-/// Where the last body of a text ends, with what closes it in its line.
+/// The line of the first marker, up to its end.
+fn marked_line(between: &[u8]) -> Option<Range<usize>> {
+    let marker = MARKERS.iter().filter_map(|marker| body::find(between, marker)).min()?;
+    let line = between.get(..marker)?.iter().rposition(|byte| *byte == b'\n');
+    let start = line.map_or(0, |at| at.saturating_add(1));
+    let len = between.get(marker..)?.iter().position(|byte| *byte == b'\n')?;
+    Some(start..marker.saturating_add(len).saturating_add(1))
+}
+
+/// Where the body of a text ends, with what closes it in its line.
 fn end_of_body(between: &[u8]) -> usize {
+    // A body of one line.
+    let line = marked_line(between).filter(|line| between.get(line.clone()).is_some_and(|line| line.contains(&b'}')));
+    if let Some(line) = line {
+        return line.end;
+    }
     let line_start = || between.iter().rposition(|byte| *byte == b'\n');
     let Some(end) = between.iter().rposition(|byte| *byte == b'}') else {
         let blank = between.windows(2).rposition(|pair| pair == b"\n\n");
@@ -108,9 +125,7 @@ fn end_of_body(between: &[u8]) -> usize {
 
 /// The start of the line in which the next body begins.
 fn start_of_body(between: &[u8]) -> usize {
-    let marker = MARKERS.iter().filter_map(|marker| body::find(between, marker)).min().unwrap_or(between.len());
-    let line = between.get(..marker).unwrap_or_default().iter().rposition(|byte| *byte == b'\n');
-    line.map_or(0, |at| at.saturating_add(1))
+    marked_line(between).map_or(0, |line| line.start)
 }
 
 fn lower(value: &[u8]) -> String {
