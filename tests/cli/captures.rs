@@ -257,6 +257,28 @@ fn short_names_and_strings_are_read() {
     }
 }
 
+/// A program may read a request in several calls.
+#[test]
+fn reads_of_strace_are_joined() {
+    let directory = Directory::new();
+    let request = format!("POST / HTTP/1.1\r\n{}\r\n{BODY}", lines().replace('\n', "\r\n"));
+    let escape = |part: &[u8]| {
+        let escape = |byte: &u8| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            0..32 | 127.. => format!("\\{byte:03o}"),
+            byte => char::from(*byte).to_string(),
+        };
+        part.iter().map(escape).collect::<String>()
+    };
+    for len in [40, 100, 180, 1_000] {
+        let reads =
+            request.as_bytes().chunks(len).map(|part| format!("7  read(20, \"{}\", 65536) = 9\n", escape(part)));
+        let calls = reads.collect::<Vec<_>>().join("7  read(17, \"\", 1024) = 8\n");
+        let done = run(&["verify", &directory.file("strace.txt", calls)]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{len}: {done:?}");
+    }
+}
+
 /// Text that only begins like a request gets no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_no_request_gets_no_advice_about_requests() {

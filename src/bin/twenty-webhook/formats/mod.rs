@@ -14,6 +14,7 @@ mod kinds;
 mod literal;
 mod log;
 mod signatures;
+mod strace;
 mod text;
 mod wrapped;
 
@@ -242,6 +243,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let text = without_colors(text);
     let whole_lines =
         wrapped::container_lines(&text).or_else(|| wrapped::html(&text)).or_else(|| wrapped::patch(&text));
+    let whole_lines = whole_lines.or_else(|| strace::joined(&text));
     let joined = wrapped::json_lines(&text);
     let text = whole_lines.map_or(text, Cow::Owned);
     // What a log collector put around lines hides a request of several lines.
