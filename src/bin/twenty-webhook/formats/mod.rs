@@ -3,7 +3,9 @@
 //!
 //! A file is read as a [`Capture`], or else as JSON (`json`), or else as text (`text`, `curl`,
 //! `log`). Each reader looks for the names of the signature's headers and for a body near them,
-//! instead of for a vendor's format.
+//! instead of for a vendor's format. The signatures in the text (`signatures`) show whether a reader
+//! has found all deliveries. If none has, the text is read in parts of one signature each, and the
+//! signatures that are left are counted.
 
 mod body;
 mod burp;
@@ -331,14 +333,19 @@ fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     if parts.len() < 2 || is_complete && parts.len() <= found {
         return whole;
     }
+    let count = parts.len();
     let mut deliveries: Vec<Delivery> = Vec::new();
-    let (mut line, mut counted) = (1_usize, 0_usize);
+    let (mut line, mut counted, mut empty) = (1_usize, 0_usize, 0_usize);
     for part in parts {
         let Some(content) = text.get(part.clone()) else { continue };
         let before = text.get(counted..part.start).unwrap_or_default();
         line = line.saturating_add(before.iter().filter(|byte| **byte == b'\n').count());
         counted = part.start;
-        for mut delivery in find_whole(content, names).map(|reading| reading.deliveries).unwrap_or_default() {
+        let Ok(Reading { deliveries: in_part, .. }) = find_whole(content, names) else {
+            empty = empty.saturating_add(1);
+            continue;
+        };
+        for mut delivery in in_part {
             delivery.place = format!("from line {line} on");
             // The same delivery, printed twice.
             if !deliveries.last().is_some_and(|last| signatures::is_copy(last, &delivery, names)) {
@@ -346,14 +353,16 @@ fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
             }
         }
     }
-    let unread = signatures::unread(text, names, &deliveries).len();
-    if deliveries.is_empty() || is_complete && (unread > 0 || deliveries.len() <= found) {
-        return whole;
+    let unread = signatures::unread(text, names, &deliveries).len().max(empty);
+    match whole {
+        // All signatures are known, and one of them is there again with a body of its own.
+        Ok(Reading { deliveries: whole, .. }) if is_complete && deliveries.len() <= found => {
+            Ok(Reading { deliveries: whole, unread: empty.min(count.saturating_sub(found)) })
+        }
+        Ok(_) if is_complete => Ok(Reading { deliveries, unread }),
+        whole if deliveries.is_empty() => whole,
+        whole => better(whole, Ok(Reading { deliveries, unread })),
     }
-    better(
-        whole.and_then(|reading| if is_complete { Err(NotFound::BodyAlone) } else { Ok(reading) }),
-        Ok(Reading { deliveries, unread }),
-    )
 }
 
 /// What the first reader finds that leaves out the fewest signatures.
