@@ -29,8 +29,7 @@ pub(super) fn has_digits(text: &[u8]) -> bool {
 /// The signatures in a text that none of the deliveries has, each once. Those within the JSON text
 /// of a delivery's body are a part of that delivery.
 pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {
-    let judged: HashSet<String> =
-        deliveries.iter().flat_map(|delivery| values(delivery, names)).map(|value| lower(value)).collect();
+    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| values(delivery, names)).map(lower).collect();
     let mut seen = HashSet::new();
     let places = places(text, names).into_iter().filter_map(|place| text.get(place)).map(lower);
     let mut unread: Vec<String> =
