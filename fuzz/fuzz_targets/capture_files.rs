@@ -13,7 +13,7 @@ mod capture;
 mod formats;
 
 use capture::Capture;
-use formats::{Delivery, Names};
+use formats::{Delivery, Names, Reading};
 
 /// What a written file leaves out.
 const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -21,7 +21,7 @@ const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 fuzz_target!(|file: &[u8]| {
     let names = Names::new(None);
     match formats::read(file, &names) {
-        Ok(deliveries) => assert!(!deliveries.is_empty()),
+        Ok(reading) => assert!(!reading.deliveries.is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     let capture = match Capture::parse(file) {
@@ -52,8 +52,9 @@ fuzz_target!(|file: &[u8]| {
     let is_kept = |(name, _): &&(String, Vec<u8>)| !LEFT_OUT.iter().any(|other| name.eq_ignore_ascii_case(other));
     assert!(again.headers.iter().eq(capture.headers.iter().filter(is_kept)));
     assert_eq!((&again.method, &again.body, again.captured_at), (&capture.method, &capture.body, Some(at)));
-    let read = formats::read(&written, &names).expect("just written");
-    assert!(matches!(&*read, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty()));
+    let Reading { deliveries, unread } = formats::read(&written, &names).expect("just written");
+    assert_eq!(unread, 0);
+    assert!(matches!(&*deliveries, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty()));
 });
 
 /// The lines before the first blank one, and what comes after it.

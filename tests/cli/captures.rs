@@ -82,7 +82,7 @@ fn captures_that_lack_something_are_named() {
     {
         let done = verify(name);
         assert!(done.code == 2 && done.log.contains(kind), "{done:?}");
-        assert!(done.log.contains("without the request's body") && !done.log.contains("--timestamp"), "{done:?}");
+        assert!(done.log.contains("no body was found near them") && !done.log.contains("--timestamp"), "{done:?}");
     }
     // It has dots for the bytes that are not ASCII, and the second delivery has none of these.
     let done = verify("tshark-follow.txt");
@@ -172,9 +172,123 @@ fn forms_of_a_genuine_delivery_verify() {
             "wrong-length" => "but was sent with 7",
             "express" => "the file has the parsed body",
             "nginx" => "the format is unknown",
-            _ => "nothing known explains",
+            // The length shows that these are the bytes that were sent.
+            "response-behind" => "nothing known explains",
+            _ => "the capture may not hold the exact bytes that Twenty signed, or another secret signed",
         };
         assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
+        let words: Vec<&str> = done.output.split_whitespace().collect();
+        assert!(
+            words.join(" ").contains("copy it from this webhook in Twenty again")
+                || words.join(" ").to_lowercase().contains("copy the secret from this webhook in twenty again"),
+            "{name}: {done:?}"
+        );
+    }
+}
+
+/// Whatever the form: exit code 0 means that all deliveries of a file are genuine.
+#[test]
+fn a_second_delivery_of_a_file_is_not_hidden() {
+    let directory = Directory::new();
+    let tampered = |content: &[u8]| {
+        let text = str::from_utf8(content).ok()?.replace("Zo", "No");
+        // With a signature of its own, and with the one of the genuine delivery.
+        Some([text.replace(&signature(), &signature().replace('a', "b")), text])
+    };
+    for (name, genuine) in forms() {
+        let Some([other, same]) = tampered(&genuine) else { continue };
+        let genuine = String::from_utf8(genuine).unwrap();
+        for between in ["\n", "\n\n2026-10-02 a line of a log\n\n"] {
+            for (forgery, first) in [(&other, true), (&other, false), (&same, true), (&same, false)] {
+                let (one, two) = if first { (&genuine, forgery) } else { (forgery, &genuine) };
+                let done = run(&["verify", &directory.file(name, format!("{one}{between}{two}"))]);
+                assert_ne!(done.code, 0, "{name}: {done:?}");
+                assert!(done.output.contains(" of 2") || done.output.contains("could not be read"), "{name}: {done:?}");
+            }
+        }
+    }
+}
+
+/// Formats of which no reader knows the structure.
+#[test]
+fn several_deliveries_in_text_are_judged_in_order() {
+    let directory = Directory::new();
+    let one = |forged: bool| {
+        let signature = if forged { signature().replace('a', "b") } else { signature() };
+        format!(
+            "Array\n(\n    [X-Twenty-Webhook-Timestamp] => {TIME}\n    \
+             [X-Twenty-Webhook-Signature] => {signature}\n    [Host] => localhost\n)\n{BODY}\n"
+        )
+    };
+    for forged in [vec![false, true], vec![true, false], vec![true, false, true], vec![false, true, false]] {
+        let text: String = forged.iter().map(|forged| one(*forged)).collect();
+        let done = run(&["verify", &directory.file("print_r.txt", text)]);
+        let verdicts = done.output.lines().filter(|line| line.contains("verif") && line.contains(": "));
+        let verdicts: Vec<bool> = verdicts.map(|line| line.starts_with("does not verify")).collect();
+        assert_eq!((done.code, verdicts), (1, forged), "{done:?}");
+    }
+    // A delivery that is printed twice is one.
+    let twice = one(false).repeat(2);
+    let done = run(&["verify", &directory.file("twice.txt", twice)]);
+    assert!(done.code == 0 && done.output.starts_with("verifies: "), "{done:?}");
+    // What cannot be read is counted.
+    let text = format!("{}\nx-twenty-webhook-signature: {}\n", one(false), signature().replace('a', "b"));
+    let done = run(&["verify", &directory.file("rest.txt", text)]);
+    assert!(done.code == 2 && done.output.contains("found 2 deliveries, 1 could not be read"), "{done:?}");
+    assert!(done.output.ends_with("1 verified, 0 did not, 1 could not be read\n"), "{done:?}");
+}
+
+/// JSON with short names for the headers, and with the body's parts in strings apart from them.
+#[test]
+fn short_names_and_strings_are_read() {
+    let directory = Directory::new();
+    let parsed: Value = serde_json::from_str(BODY).unwrap();
+    for content in [
+        json!({"signature": signature(), "timestamp": TIME, "body": BODY}),
+        json!({"sig": signature(), "ts": TIME.parse::<u64>().unwrap(), "payload": parsed}),
+        json!({"events": [{"message": "START RequestId: a"}, {"message": format!("bad\t{}", json!({"headers": {
+            "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature()}, "body": BODY}))}]}),
+        json!({"events": [{"message": lines()}, {"message": BODY}]}),
+        json!({"Item": {"headers": {"M": {"x-twenty-webhook-timestamp": {"S": TIME},
+            "x-twenty-webhook-signature": {"S": signature()}}}, "body": {"S": BODY}}}),
+    ] {
+        let done = run(&["verify", &directory.file("a.json", content.to_string())]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{content}: {done:?}");
+    }
+}
+
+/// A program may read a request in several calls.
+#[test]
+fn reads_of_strace_are_joined() {
+    let directory = Directory::new();
+    let request = format!("POST / HTTP/1.1\r\n{}\r\n{BODY}", lines().replace('\n', "\r\n"));
+    let escape = |part: &[u8]| {
+        let escape = |byte: &u8| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            0..32 | 127.. => format!("\\{byte:03o}"),
+            byte => char::from(*byte).to_string(),
+        };
+        part.iter().map(escape).collect::<String>()
+    };
+    for len in [40, 100, 180, 1_000] {
+        let reads =
+            request.as_bytes().chunks(len).map(|part| format!("7  read(20, \"{}\", 65536) = 9\n", escape(part)));
+        let calls = reads.collect::<Vec<_>>().join("7  read(17, \"\", 1024) = 8\n");
+        let done = run(&["verify", &directory.file("strace.txt", calls)]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{len}: {done:?}");
+    }
+}
+
+/// Text that only begins like a request gets no advice about proxies or Twenty's settings.
+#[test]
+fn text_that_is_no_request_gets_no_advice_about_requests() {
+    let directory = Directory::new();
+    let mail =
+        "Subject: a\nMIME-Version: 1.0\nContent-Type: text/plain\n\nsee attachment\n\nUE9TVCAvcmljaCBIVFRQLzEuMQ0K\n";
+    for text in [mail, "w.POST /a HTTP/1.1\nHost: a\n\n{}\n"] {
+        let done = run(&["verify", &directory.file("a.txt", text)]);
+        assert!(done.code == 2 && done.output.is_empty(), "{text}: {done:?}");
+        assert!(!done.log.contains("settings") && !done.log.contains("proxy"), "{text}: {done:?}");
     }
 }
 
@@ -203,7 +317,7 @@ fn files_without_a_delivery_are_named() {
             "looks like an event of AWS Lambda, but",
         ),
         (json!({"info": {}, "item": []}).to_string(), "looks like a Postman collection, but"),
-        (json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(), "without the request's body"),
+        (json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(), "no body was found near them"),
         ("<html></html>".to_owned(), "looks like HTML or XML, but has no delivery"),
         ("START RequestId: a\nEND RequestId: a\n".to_owned(), "looks like a CloudWatch log, but has no delivery"),
         ("hello\n".to_owned(), "looks like text, but has no delivery"),
@@ -303,7 +417,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
         ("tcpdump-a.txt", "looks like tcpdump's text"),
         ("tcpdump-x.txt", "looks like tcpdump's text"),
         ("tshark-details.txt", "looks like packet details of tshark"),
-        ("wget-debug.txt", "without the request's body"),
+        ("wget-debug.txt", "no body was found near them"),
     ];
     let verify = |name: &str, secret| {
         let file = path("lossy").join(name);

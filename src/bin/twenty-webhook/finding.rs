@@ -1,7 +1,7 @@
 //! Why a request does not verify: the library's diagnosis, and what the method adds to it.
 
 use serde::Serialize;
-use twenty_webhook::diagnose::{Cause, Diagnosis};
+use twenty_webhook::diagnose::{Cause, Diagnosis, Rewriting};
 
 use crate::{formats::Loss, output::shortened};
 
@@ -19,17 +19,62 @@ const BODY_LOST: &str = "A redirect turns POST into GET and loses the body: afte
 const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers answer 405 to other methods. Look for a redirect, a \
                             proxy or a test tool that changes the method.";
 
+/// Instead of the secret alone, where the bytes may be others than Twenty signed.
+const NOT_EXACT: &str = "the capture may not hold the exact bytes that Twenty signed, or another secret signed";
+/// What to do then.
+const BYTES_OR_SECRET: &str = "Escapes, redaction, parsed and rewritten JSON, wrapped or shortened lines and changed \
+                               spaces all change the bytes: capture the raw request with `twenty-webhook listen --save`. \
+                               If the capture does hold the exact bytes, the secret is another one: copy it from this \
+                               webhook in Twenty again.";
+
+/// For JSON that the signature shows to be rewritten, perhaps by what made the capture.
+const REWRITTEN: &str = "The file's JSON was parsed and written again, by your program or by the tool that made the \
+                         capture. Verify the raw bytes before any JSON parser has them, and capture the raw request \
+                         with `twenty-webhook listen --save`.";
+
+/// For text without all of Twenty's headers, which may be another text than a request.
+const NO_HEADERS: &str = "The file may be no request of Twenty, or the capture left out the headers: capture the raw \
+                          request, with all headers, with `twenty-webhook listen --save`.";
+
 /// Whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
 }
 
 /// All findings about a captured delivery. What its file has certainly lost comes first, what it
-/// may have lost comes last, and in both cases the secret is not blamed.
-pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>) -> Vec<Finding> {
+/// may have lost comes last, and in both cases the secret is not blamed. Unless the capture is
+/// known to hold the exact bytes, causes that nothing proves name the capture before the secret.
+pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>, is_exact: bool) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
     let blame = Cause::Unexplained.to_string();
     let mut findings = all(method, diagnosis);
+    if !is_exact {
+        let is_guess = |cause: &&Cause| {
+            matches!(
+                cause,
+                Cause::BodyIncomplete { .. }
+                    | Cause::BodyNotJson { .. }
+                    | Cause::BodyHasReplacements
+                    | Cause::BodyLengthChanged { .. }
+                    | Cause::BodyRewritten { what: Rewriting::Order }
+            )
+        };
+        let lacks = [Cause::Unsigned, Cause::MissingSignature, Cause::MissingTimestamp].map(|cause| cause.to_string());
+        let is_rewritten = |cause: &Cause| matches!(cause, Cause::BodyRewritten { .. });
+        let rewritten = diagnosis.causes().iter().find(|cause| is_rewritten(cause)).map(Cause::to_string);
+        let guesses: Vec<_> = diagnosis.causes().iter().filter(is_guess).map(Cause::to_string).collect();
+        for finding in &mut findings {
+            if finding.cause == blame && !is_damaged {
+                *finding = Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET };
+            } else if lacks.contains(&finding.cause) {
+                finding.advice = NO_HEADERS;
+            } else if guesses.contains(&finding.cause) {
+                finding.advice = BYTES_OR_SECRET;
+            } else if rewritten.as_ref() == Some(&finding.cause) {
+                finding.advice = REWRITTEN;
+            }
+        }
+    }
     findings.retain(|finding| !is_damaged || finding.cause != blame);
     if let Some(Loss { is_certain, what, advice }) = loss {
         let tool =

@@ -15,7 +15,7 @@ use crate::{
     capture::Capture,
     client::header_map,
     finding::is_post,
-    formats::{self, Delivery, Names, NotFound},
+    formats::{self, Delivery, Names, NotFound, Reading},
     input,
     output::{Failure, harmless_line, note, shortened},
     secrets::SecretOptions,
@@ -72,10 +72,14 @@ impl Replay {
 /// The deliveries in a file.
 fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
     let name = input::name(file);
-    let deliveries = formats::read(&input::read(file)?, names).map_err(|error| {
+    let Reading { deliveries, unread } = formats::read(&input::read(file)?, names).map_err(|error| {
         let separator = if matches!(error, NotFound::Malformed(_)) { ":" } else { "" };
         Failure::new(format!("{name}{separator} {error}"))
     })?;
+    if unread > 0 {
+        let found = deliveries.len().saturating_add(unread);
+        note(&format!("{name} has {found} deliveries, and {unread} of them cannot be read and are not sent"));
+    }
     for Delivery { capture, place, notes, .. } in &deliveries {
         let place = if place.is_empty() { String::new() } else { format!(" ({})", harmless_line(place)) };
         if !is_post(&capture.method) {

@@ -8,14 +8,14 @@ use std::{
 use clap::Args;
 use twenty_webhook::{
     Verified, WebhookEvent,
-    diagnose::{Cause, Diagnosis},
+    diagnose::{Cause, Diagnosis, Rewriting},
     verify::{FixedClock, Secret, SystemClock, Timestamp},
 };
 
 use crate::{
     capture::Capture,
     finding::{self, Finding, is_post},
-    formats::{self, Delivery, Loss, Names, NotFound},
+    formats::{self, Delivery, Loss, Names, NotFound, Reading},
     input,
     output::{self, Failure, harmless_line, shortened, style, styled, wrapped},
     secrets::SecretOptions,
@@ -28,7 +28,7 @@ use crate::{
 /// tools show of one: a HAR file, curl's output or command, an event of AWS Lambda, JSON or log
 /// lines that have the headers and the body, with any number of deliveries; or a body alone, with
 /// its timestamp and signature as options. Exits with 0 when all verify, with 1 when one does not,
-/// and with 2 when a file has none.
+/// and with 2 when a file has none, or has a signature whose delivery cannot be read.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  twenty-webhook verify captures/1790932471733-9c56cc51b374.http\n  \
     twenty-webhook verify captures/ requests.har\n  \
@@ -61,10 +61,10 @@ impl Verify {
         let secret = self.secret.require()?;
         let files = input::files(&self.files)?;
         let names = Names::new(self.secret.header_prefix.as_deref());
-        let (mut genuine, mut other, mut unread) = (0_usize, 0_usize, 0_usize);
+        let (mut genuine, mut other, mut unread, mut hidden) = (0_usize, 0_usize, 0_usize, 0_usize);
         for file in &files {
-            let deliveries = match self.read(file, &names) {
-                Ok(deliveries) => deliveries,
+            let Reading { deliveries, unread: left } = match self.read(file, &names) {
+                Ok(reading) => reading,
                 Err(failure) if files.len() == 1 => return Err(failure),
                 Err(failure) => {
                     output::complain(&failure);
@@ -72,8 +72,8 @@ impl Verify {
                     continue;
                 }
             };
-            let is_one = files.len() == 1 && deliveries.len() == 1;
-            let count = deliveries.len();
+            let count = deliveries.len().saturating_add(left);
+            let is_one = files.len() == 1 && count == 1;
             for (delivery, number) in deliveries.into_iter().zip(1_usize..) {
                 let heading = heading(file, &delivery, number, count);
                 let (report, is_genuine) = self.judge(&secret, delivery)?;
@@ -81,12 +81,23 @@ impl Verify {
                 *counted = counted.saturating_add(1);
                 output::print(&if is_one { report } else { format!("{heading}{report}\n") })?;
             }
+            if left > 0 {
+                hidden = hidden.saturating_add(left);
+                let name = input::name(file);
+                output::print(&unread_report(&name, count, left))?;
+            }
         }
-        if genuine.saturating_add(other).saturating_add(unread) > 1 {
-            let unread = if unread > 0 { format!(", {unread} files could not be read") } else { String::new() };
-            output::print(&format!("{genuine} verified, {other} did not{unread}\n"))?;
+        if genuine.saturating_add(other).saturating_add(unread).saturating_add(hidden) > 1 {
+            let mut summary = format!("{genuine} verified, {other} did not");
+            if hidden > 0 {
+                summary += &format!(", {hidden} could not be read");
+            }
+            if unread > 0 {
+                summary += &format!(", {unread} files could not be read");
+            }
+            output::print(&format!("{summary}\n"))?;
         }
-        Ok(match (other, unread) {
+        Ok(match (other, unread.saturating_add(hidden)) {
             (0, 0) => ExitCode::SUCCESS,
             (_, 0) => ExitCode::from(1),
             _ => ExitCode::from(2),
@@ -95,7 +106,7 @@ impl Verify {
 
     /// The report on a delivery, and whether it verifies.
     fn judge(&self, secret: &Secret, delivery: Delivery) -> Result<(String, bool), Failure> {
-        let Delivery { mut capture, other_bodies, mut notes, lost, .. } = delivery;
+        let Delivery { mut capture, other_bodies, mut notes, lost, declared, .. } = delivery;
         let (now, reason) = self.present(secret, &capture)?;
         let verifier = self.secret.verifier(secret.clone(), FixedClock::at(now))?;
         let mut diagnosis = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body);
@@ -109,9 +120,13 @@ impl Verify {
                 (diagnosis, capture.body) = (other, body);
             }
         }
+        let has_loss = lost.is_some();
         let is_open = diagnosis.verdict().is_err() && !explains(&diagnosis);
         let lost = lost.or_else(|| may_have_dots(&capture, &diagnosis).then_some(DOTS)).filter(|_| is_open);
-        let mut report = told(&capture.method, &diagnosis, lost);
+        let is_exact = declared == Some(capture.body.len())
+            && !has_loss
+            && (capture.captured_at.is_some() || !shows_changes(&diagnosis));
+        let mut report = told(&capture.method, &diagnosis, lost, is_exact);
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
@@ -124,7 +139,7 @@ impl Verify {
         Ok((report, verified.is_ok()))
     }
 
-    fn read(&self, path: &Path, names: &Names) -> Result<Vec<Delivery>, Failure> {
+    fn read(&self, path: &Path, names: &Names) -> Result<Reading, Failure> {
         let file = input::read(path)?;
         let options = [("timestamp", &self.timestamp), ("signature", &self.signature)];
         let given =
@@ -132,10 +147,10 @@ impl Verify {
         let headers: Vec<_> = given.collect();
         let name = input::name(path);
         match (formats::read(&file, names), headers.is_empty()) {
-            (Ok(deliveries), true) => Ok(deliveries),
-            (Err(NotFound::BodyAlone | NotFound::Unknown { .. }), false) => {
+            (Ok(reading), true) => Ok(reading),
+            (Err(NotFound::BodyAlone | NotFound::Unknown { .. } | NotFound::NoBody { .. }), false) => {
                 let capture = Capture { method: "POST".to_owned(), headers, body: file, captured_at: None };
-                Ok(vec![formats::whole(capture)])
+                Ok(Reading { deliveries: vec![formats::whole(capture)], unread: 0 })
             }
             (Ok(_) | Err(NotFound::Malformed(_)), false) => Err(Failure::new(format!(
                 "{name} is a capture with headers of its own: leave out --timestamp and --signature"
@@ -170,6 +185,14 @@ impl Verify {
     }
 }
 
+/// About deliveries that only their signatures show.
+fn unread_report(name: &str, count: usize, left: usize) -> String {
+    let cause = format!("{name}: found {count} deliveries, {left} could not be read");
+    let advice = "The file has other signatures, and it is unclear which body belongs to them. Put each delivery \
+                  into a file of its own, or capture the raw requests with `twenty-webhook listen --save`.";
+    format!("{}\n{}", styled(style::BAD, &cause), wrapped("   ", advice))
+}
+
 /// Which delivery a report is about.
 fn heading(file: &Path, delivery: &Delivery, number: usize, count: usize) -> String {
     let mut heading = input::name(file);
@@ -196,6 +219,17 @@ fn explains(diagnosis: &Diagnosis) -> bool {
     !diagnosis.causes().iter().any(is_open)
 }
 
+/// Whether the body is none that Twenty writes, although its length may be right.
+fn shows_changes(diagnosis: &Diagnosis) -> bool {
+    let is_change = |cause: &Cause| {
+        matches!(
+            cause,
+            Cause::BodyIncomplete { .. } | Cause::BodyNotJson { .. } | Cause::BodyRewritten { what: Rewriting::Order }
+        )
+    };
+    diagnosis.causes().iter().any(is_change)
+}
+
 const DOTS: Loss = Loss {
     is_certain: false,
     what: "the body has several dots in a row and no character beyond ASCII",
@@ -211,7 +245,7 @@ fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
 }
 
 /// The verdict in its colour, and what is to be done about it.
-fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>) -> String {
+fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool) -> String {
     let mut told = match diagnosis.verdict() {
         Ok(()) if is_post(method) => {
             format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies"))
@@ -223,8 +257,8 @@ fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>) -> String {
         ),
         Err(error) => format!("{}: {error}\n", styled(style::BAD, "does not verify")),
     };
-    let findings = diagnosis.verdict().err().map(|_| finding::of_capture(method, diagnosis, lost)).unwrap_or_default();
-    for (Finding { cause, advice }, number) in findings.iter().zip(1..) {
+    let findings = diagnosis.verdict().err().map(|_| finding::of_capture(method, diagnosis, lost, is_exact));
+    for (Finding { cause, advice }, number) in findings.iter().flatten().zip(1..) {
         let name = wrapped(&format!("{number}. "), &harmless_line(cause));
         told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", advice));
     }

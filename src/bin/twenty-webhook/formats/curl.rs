@@ -6,8 +6,8 @@ use crate::capture::{Capture, header};
 const DOTS: Loss = Loss {
     is_certain: false,
     what: "curl's --trace-ascii writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any. Capture with --trace, which writes all bytes, before \
-             you look at the secret.",
+    advice: "The body is unknown if it had any: capture with --trace, which writes all bytes. If it had \
+             none, copy the secret from this webhook in Twenty again.",
 };
 
 /// The commands in a text, with their headers and their data.

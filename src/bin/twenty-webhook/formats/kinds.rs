@@ -4,13 +4,14 @@ use super::{body::find, text::line_at};
 
 const PACKETS: &str = "packets (export them from Wireshark as JSON, or with tshark -T json)";
 /// How files begin that are no text.
-const MAGIC: [(&[u8], &str); 8] = [
+const MAGIC: [(&[u8], &str); 9] = [
     (b"\xd4\xc3\xb2\xa1", PACKETS),
     (b"\xa1\xb2\xc3\xd4", PACKETS),
     (b"\x4d\x3c\xb2\xa1", PACKETS),
     (b"\x0a\x0d\x0d\x0a", PACKETS),
     (b"\x1f\x8b\x08", "a gzip file (unpack it first)"),
     (b"PK\x03\x04", "a zip file (unpack it first)"),
+    (b"SQLite format 3\0", "an SQLite database (export the row as JSON)"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
 ];
@@ -64,6 +65,8 @@ pub(super) fn kind(text: &[u8]) -> &'static str {
         "strace's output (-s 100000 shows whole texts)"
     } else if has("INIT_START") || has("RequestId") {
         "a CloudWatch log"
+    } else if has("\nMIME-Version: ") || has("\nContent-Transfer-Encoding: ") {
+        "an e-mail (save the request that is attached to it as a file)"
     } else if has("HTTP/1.") || has("HTTP/2") {
         "an HTTP request or a server's log"
     } else {

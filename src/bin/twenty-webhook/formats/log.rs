@@ -65,7 +65,9 @@ const MAX_TEXT: usize = 1 << 20;
 const BY_SHAPES: Loss = Loss {
     is_certain: false,
     what: "the format is unknown: headers and body were found by their shapes",
-    advice: "The body may have the format's escapes. Capture the raw body before you look at the secret.",
+    advice: "The body may have the format's escapes, or other changes: capture the raw request with \
+             `twenty-webhook listen --save`. If the body is as it was sent, copy the secret from this \
+             webhook in Twenty again.",
 };
 
 /// Whether one of the headers' names is in a text.

@@ -3,21 +3,27 @@
 //!
 //! A file is read as a [`Capture`], or else as JSON (`json`), or else as text (`text`, `curl`,
 //! `log`). Each reader looks for the names of the signature's headers and for a body near them,
-//! instead of for a vendor's format.
+//! instead of for a vendor's format. The signatures in the text (`signatures`) show whether a reader
+//! has found all deliveries. If none has, the text is read in parts of one signature each, and the
+//! signatures that are left are counted.
 
 mod body;
 mod burp;
 mod curl;
+mod find;
 mod follow;
 mod json;
 mod kinds;
 mod literal;
 mod log;
+mod signatures;
+mod strace;
 mod text;
 mod wrapped;
 
 use std::{borrow::Cow, fmt};
 
+use self::find::{better, find};
 use crate::capture::{Capture, Malformed, is_token};
 
 /// The most deliveries that are read from one file.
@@ -36,6 +42,17 @@ pub(crate) struct Delivery {
     pub(crate) notes: Vec<String>,
     /// What the format loses, which may be why a delivery does not verify.
     pub(crate) lost: Option<Loss>,
+    /// The length that the request declared, which shows whether a body is as it was sent.
+    pub(crate) declared: Option<usize>,
+}
+
+/// What was found in a file.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// At least one.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// How many other signatures the file has, whose deliveries could not be read.
+    pub(crate) unread: usize,
 }
 
 /// What a format loses of a delivery, as a finding.
@@ -54,13 +71,15 @@ impl Delivery {
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
         let is_value = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
         let headers = headers.into_iter().map(|(name, value)| (name, value.trim_ascii().to_vec()));
-        let headers = headers.filter(|(name, value)| is_name(name) && is_value(value)).collect();
+        let headers: Headers = headers.filter(|(name, value)| is_name(name) && is_value(value)).collect();
+        let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let declared = length.and_then(|(_, value)| str::from_utf8(value).ok()?.parse().ok());
         let mut bodies = bodies.into_iter();
         let body = bodies.next()?;
         let other_bodies = bodies.filter(|other| *other != body).collect();
         let method = method.unwrap_or("POST").to_owned();
         let capture = Capture { method, headers, body, captured_at: None };
-        Some(Self { capture, other_bodies, place, notes: Vec::new(), lost: None })
+        Some(Self { capture, other_bodies, place, notes: Vec::new(), lost: None, declared })
     }
 }
 
@@ -104,6 +123,12 @@ impl Names {
         let expected = format!("{}-{role}", self.prefix);
         let is_decorated = name.len() != expected.len() && squash(name).ends_with(&squash(&expected));
         if is_decorated { expected } else { name.to_owned() }
+    }
+
+    /// The same for formats that change the names of all headers, such as `x_twenty_…` in a log.
+    fn header(&self, name: &str) -> String {
+        let expected = self.role(name).map(|role| format!("{}-{role}", self.prefix));
+        expected.filter(|expected| squash(name).ends_with(&squash(expected))).unwrap_or_else(|| name.to_owned())
     }
 
     pub(crate) fn are_in(&self, headers: &Headers) -> bool {
@@ -157,8 +182,8 @@ impl fmt::Display for NotFound {
             ),
             Self::NoBody { kind } => write!(
                 f,
-                "looks like {kind} with the signature's headers, but without the request's body: capture the raw \
-                 body as well"
+                "looks like {kind} with the signature's headers, but no body was found near them in a form that is \
+                 known: capture the raw request with `twenty-webhook listen --save`"
             ),
             Self::Unknown { kind } => write!(
                 f,
@@ -169,28 +194,32 @@ impl fmt::Display for NotFound {
     }
 }
 
-/// The deliveries in a file, at least one.
+/// The deliveries in a file, at least one, and how many signatures belong to none of them.
 ///
 /// # Errors
 ///
 /// When there is none.
-pub(crate) fn read(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+pub(crate) fn read(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let decoded = body::from_utf16(file);
     let is_utf16 = decoded.is_some();
     let file = decoded.map_or(Cow::Borrowed(file), |text| Cow::Owned(text.into_bytes()));
-    let mut found = read_text(&file, names)?;
+    let mut reading = read_text(&file, names)?;
     if is_utf16 {
         let note = || "the file is UTF-16: the body was read as UTF-8".to_owned();
-        found.iter_mut().for_each(|delivery| delivery.notes.push(note()));
+        for delivery in &mut reading.deliveries {
+            delivery.notes.push(note());
+            delivery.declared = None;
+        }
     }
-    found.truncate(MAX_DELIVERIES);
-    Ok(found)
+    reading.deliveries.truncate(MAX_DELIVERIES);
+    Ok(reading)
 }
 
-fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let strict = Capture::is_one(file).then(|| Capture::parse_with_length(file));
     if let Some(Ok((capture, true))) = &strict {
-        return Ok(vec![whole(capture.clone())]);
+        let declared = Some(capture.body.len());
+        return Ok(Reading { deliveries: vec![Delivery { declared, ..whole(capture.clone()) }], unread: 0 });
     }
     let text = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     if let Some(kind) = kinds::without_bytes(text) {
@@ -201,25 +230,57 @@ fn read_text(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
         && body::end(&capture.body).is_none()
     {
         let mut delivery = whole(capture.clone());
+        // Lines as HTTP ends them: nothing has read them as text.
+        let is_raw =
+            is_request(text) && text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
+        delivery.declared = is_raw.then_some(capture.body.len());
         let trimmed = body::without_line_ends(&delivery.capture.body);
         if trimmed.len() < delivery.capture.body.len() {
             delivery.other_bodies.push(trimmed.to_vec());
         }
-        return Ok(vec![delivery]);
+        let deliveries = vec![delivery];
+        // Otherwise the body is no body alone.
+        if signatures::unread(text, names, &deliveries).is_empty() {
+            return Ok(Reading { deliveries, unread: 0 });
+        }
     }
     let text = without_colors(text);
-    let whole_lines = wrapped::container_lines(&text).or_else(|| wrapped::html(&text));
+    let whole_lines =
+        wrapped::container_lines(&text).or_else(|| wrapped::html(&text)).or_else(|| wrapped::patch(&text));
+    let whole_lines = whole_lines.or_else(|| strace::joined(&text));
     let joined = wrapped::json_lines(&text);
     let text = whole_lines.map_or(text, Cow::Owned);
     // What a log collector put around lines hides a request of several lines.
-    let lenient = find(&text, names);
-    let lenient = lenient.or_else(|error| joined.and_then(|text| find(&text, names).ok()).ok_or(error));
+    let mut lenient = find(&text, names);
+    if lenient.as_ref().map_or(true, |reading| reading.unread > 0) {
+        for text in joined.into_iter().chain(wrapped::leaves(&text)) {
+            lenient = better(lenient, find(&text, names));
+        }
+    }
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
-        (Err(_), Some(Ok((capture, _)))) => Ok(vec![whole(capture)]),
+        // A request, and no other text that begins like one.
+        (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _))))
+            if may_be_request(&text, &capture) =>
+        {
+            Ok(Reading { deliveries: vec![whole(capture)], unread: 0 })
+        }
         (Err(NotFound::Unknown { .. }), Some(Err(malformed))) => Err(NotFound::Malformed(malformed)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// Whether a text that begins with headers may be a request: an e-mail is none.
+fn may_be_request(text: &[u8], capture: &Capture) -> bool {
+    let is_mail = |name: &str| name.eq_ignore_ascii_case("mime-version");
+    // Without a request line the method is this one.
+    let is_plain = is_request(text) || capture.method == "POST";
+    is_plain && !capture.headers.iter().any(|(name, _)| is_mail(name))
+}
+
+/// Whether a text begins with a request line.
+fn is_request(text: &[u8]) -> bool {
+    text::line_at(text, 0).is_some_and(|(line, _)| text::is_request_line(line).is_some())
 }
 
 /// Without the escape sequences of terminals. No JSON text has their first character.
@@ -248,56 +309,7 @@ fn without_colors(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// The file is one delivery.
 pub(crate) fn whole(capture: Capture) -> Delivery {
-    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None }
-}
-
-/// The first reader that finds any.
-fn find(text: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
-    let start = text.trim_ascii_start();
-    let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
-    let mut reader = json::Reader::new(names);
-    if is_json && let Ok(text) = str::from_utf8(start) {
-        let is_whole = reader.documents(text);
-        if !reader.found.is_empty() {
-            return Ok(reader.found);
-        }
-        if is_whole {
-            return Err(if reader.has_headers || log::names_in(text.as_bytes(), names) {
-                NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
-            } else {
-                reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
-            });
-        }
-    }
-    let mut has_headers = false;
-    let readers: [fn(&[u8], &Names) -> Found; 10] = [
-        curl::commands,
-        curl::traces,
-        follow::streams,
-        burp::items,
-        text::requests,
-        json::embedded,
-        literal::objects,
-        json::in_csv,
-        log::lines,
-        log::whole,
-    ];
-    for read in readers {
-        let Found { deliveries, has_headers: headers } = read(text, names);
-        if !deliveries.is_empty() {
-            return Ok(deliveries);
-        }
-        has_headers |= headers;
-    }
-    let kind = kinds::kind(text);
-    Err(if has_headers {
-        NotFound::NoBody { kind }
-    } else if is_json || !(text.is_empty() || text::is_text(text)) {
-        // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
-        NotFound::BodyAlone
-    } else {
-        NotFound::Unknown { kind }
-    })
+    Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None, declared: None }
 }
 
 /// What a reader has found.

@@ -18,6 +18,25 @@ fn names() -> Names {
     Names::new(None)
 }
 
+/// The deliveries alone.
+fn read(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
+    super::read(file, names).map(|reading| reading.deliveries)
+}
+
+/// A signature of its own for each delivery.
+fn signature(number: usize) -> String {
+    format!("{number:02x}{}", &SIGNATURE[2..])
+}
+
+/// The numbers of the deliveries that were found, by their signatures.
+fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
+    let signature = |delivery: &Delivery| {
+        let header = delivery.capture.headers.iter().find(|(name, _)| names().role(name) == Some("signature"));
+        usize::from_str_radix(str::from_utf8(&header.unwrap().1[..2]).unwrap(), 16).unwrap()
+    };
+    deliveries.iter().map(signature).collect()
+}
+
 /// Bodies as Twenty writes them: JSON of one line, with any characters in its strings.
 fn any_body() -> impl Strategy<Value = String> {
     ("\\PC{0,40}", any::<i64>(), any::<String>()).prop_map(|(name, number, other)| {
@@ -28,6 +47,52 @@ fn any_body() -> impl Strategy<Value = String> {
             pair(&other)
         )
     })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Several in each form that shows the signature: each is found, in order, or counted.
+    #[test]
+    fn no_signature_is_left_out(bodies in proptest::collection::vec(any_body(), 2..4), between in "(\n[a-z ]{0,30}){0,3}\n") {
+        let all: Vec<_> = bodies.iter().map(|body| forms(body)).collect();
+        let mut wrong = Vec::new();
+        for (at, (form, _)) in all[0].iter().enumerate() {
+            let mut file = String::new();
+            for (number, forms) in all.iter().enumerate() {
+                let Ok(text) = str::from_utf8(&forms[at].1) else { continue };
+                file += &text.replace(SIGNATURE, &signature(number));
+                file += &between;
+            }
+            if (0..bodies.len()).any(|number| !file.contains(&signature(number))) {
+                continue;
+            }
+            // Or else nothing is read, which is an error as well.
+            let Ok(Reading { deliveries, unread }) = super::read(file.as_bytes(), &names()) else { continue };
+            let found = numbers(&deliveries);
+            if !found.is_sorted() || found.len() + unread != bodies.len() {
+                wrong.push((form, found, unread));
+            }
+        }
+        prop_assert!(wrong.is_empty(), "{:?}", wrong);
+    }
+
+    /// A signature that is used again for another body.
+    #[test]
+    fn a_second_body_with_the_same_signature_is_found(mut bodies in proptest::collection::vec(any_body(), 2), between in "(\n[a-z ]{0,30}){0,3}\n") {
+        bodies[1] = bodies[1].replace("\"eventName\":\"a.", "\"eventName\":\"b.");
+        let all: Vec<_> = bodies.iter().map(|body| forms(body)).collect();
+        let mut wrong = Vec::new();
+        for (at, (form, _)) in all[0].iter().enumerate() {
+            let texts: Option<Vec<_>> = all.iter().map(|forms| str::from_utf8(&forms[at].1).ok()).collect();
+            let Some(file) = texts.map(|texts| texts.join(&between)).filter(|file| file.contains(SIGNATURE)) else { continue };
+            let Ok(Reading { deliveries, unread }) = super::read(file.as_bytes(), &names()) else { continue };
+            if deliveries.len() + unread != 2 {
+                wrong.push((form, deliveries.len(), unread));
+            }
+        }
+        prop_assert!(wrong.is_empty(), "{:?}", wrong);
+    }
 }
 
 proptest! {

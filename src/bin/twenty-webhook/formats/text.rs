@@ -13,8 +13,8 @@ const MAX_LINES_BETWEEN: usize = 16;
 pub(super) const DOTS: Loss = Loss {
     is_certain: false,
     what: "tshark's follow writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any. Export JSON (-T json) or follow the stream as raw \
-             before you look at the secret.",
+    advice: "The body is unknown if it had any: export JSON (-T json), or follow the stream as raw. If \
+             it had none, copy the secret from this webhook in Twenty again.",
 };
 
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
@@ -33,7 +33,8 @@ pub(super) fn is_text(text: &[u8]) -> bool {
 
 /// The method of a request line, with its version or with a URL.
 pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
-    if let Some(method) = method(line) {
+    let is_plain = |method: &&str| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if let Some(method) = method(line).filter(is_plain) {
         return Some(method);
     }
     let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
@@ -185,7 +186,9 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 head.waits_for_value = false;
             } else {
                 head.waits_for_value = value.is_empty();
-                head.headers.push((names.sent(name), unquoted(value).to_vec()));
+                // Of a request, another spelling is a fact; of a list of variables, it is not.
+                let name = if head.method.is_some() { names.sent(name) } else { names.header(name) };
+                head.headers.push((name, unquoted(value).to_vec()));
             }
         }
         Line::Other => {}
@@ -259,7 +262,7 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
         if bodies.is_empty() && method.is_some_and(|method| method != "POST") { vec![Vec::new()] } else { bodies };
     let is_elsewhere = bodies.first().is_some_and(|body| body.starts_with(b"< ") || body.starts_with(b"@"));
     let delivery = Delivery::new(method, head.headers, bodies, format!("request {number}")).filter(|_| !is_elsewhere);
-    (delivery.map(|delivery| Delivery { notes, ..delivery }), end)
+    (delivery.map(|delivery| Delivery { notes, declared, ..delivery }), end)
 }
 
 /// Readings of the body that a text begins with, and where it ends.

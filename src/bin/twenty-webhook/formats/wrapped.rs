@@ -63,3 +63,53 @@ pub(super) fn html(text: &[u8]) -> Option<Vec<u8>> {
     let plain = quotes.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     Some(plain.replace("</pre>", "\n```\n").replace("<pre>", "\n```\n").into_bytes())
 }
+
+/// The lines that a patch adds. `None` when the text is no patch.
+pub(super) fn patch(text: &[u8]) -> Option<Vec<u8>> {
+    let mut added = Vec::new();
+    let mut at = 0;
+    let (mut has_file, mut has_hunk) = (false, false);
+    while let Some((line, next)) = line_at(text, at) {
+        at = next;
+        has_file |= line.starts_with(b"+++ ");
+        has_hunk |= line.starts_with(b"@@ ") && has_file;
+        if let Some(line) = line.strip_prefix(b"+").filter(|_| has_hunk && !line.starts_with(b"+++ ")) {
+            added.extend_from_slice(line);
+            added.push(b'\n');
+        }
+    }
+    (!added.is_empty()).then_some(added)
+}
+
+/// The members of a JSON text that are strings or numbers, each as a line with its name: a
+/// delivery's parts may be in strings that are apart from each other. `None` when the text is no
+/// JSON.
+pub(super) fn leaves(text: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = Vec::new();
+    for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
+        add_leaves("", &document.ok()?, &mut lines);
+    }
+    (!lines.is_empty()).then_some(lines)
+}
+
+fn add_leaves(name: &str, value: &Value, lines: &mut Vec<u8>) {
+    // What only tells a value's type.
+    let is_type = |name: &str| matches!(name, "S" | "N" | "B" | "M" | "L" | "value" | "stringValue" | "Value");
+    match value {
+        Value::Object(members) => {
+            let named = ["name", "key", "Name", "Key"].iter().find_map(|key| members.get(*key)?.as_str());
+            for (member, value) in members {
+                let inner = if is_type(member) { named.unwrap_or(name) } else { member };
+                add_leaves(inner, value, lines);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_leaves(name, item, lines)),
+        Value::String(text) if text.contains('\n') || matches!(name, "message" | "log" | "text") => {
+            lines.extend_from_slice(text.trim_end().as_bytes());
+            lines.push(b'\n');
+        }
+        Value::String(text) => lines.extend_from_slice(format!("{name}: {text}\n").as_bytes()),
+        Value::Number(number) => lines.extend_from_slice(format!("{name}: {number}\n").as_bytes()),
+        Value::Null | Value::Bool(_) => {}
+    }
+}

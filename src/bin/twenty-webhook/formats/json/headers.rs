@@ -31,6 +31,20 @@ pub(super) fn of_members(members: &Members<'_>, names: &Names) -> Option<Headers
     Some(headers).filter(|headers| names.are_in(headers))
 }
 
+/// `{"signature": …, "timestamp": …}`, by the values' forms.
+pub(super) fn of_short_names(members: &Members<'_>, names: &Names) -> Option<Headers> {
+    let value = |wanted: [&str; 3], is_value: fn(&str) -> bool| {
+        let member = members.iter().find(|(name, _)| wanted.contains(&&*squash(name)));
+        member.and_then(|(_, value)| text_of(value)).filter(|value| is_value(value))
+    };
+    let is_signature = |value: &str| value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_timestamp = |value: &str| value.len() == 13 && value.bytes().all(|byte| byte.is_ascii_digit());
+    let signature = value(["signature", "sig", "webhooksignature"], is_signature)?;
+    let timestamp = value(["timestamp", "ts", "webhooktimestamp"], is_timestamp)?;
+    let header = |role: &str, value: &str| (format!("{}-{role}", names.prefix), value.as_bytes().to_vec());
+    Some(vec![header("timestamp", &timestamp), header("signature", &signature)])
+}
+
 /// `[{"name": …, "value": …}]`, `[["name", "value"]]`, `["name", "value", …]` or `["name: value"]`.
 pub(super) fn of_list(raw: &RawValue, names: &Names) -> Option<Headers> {
     let mut pairs = Headers::new();

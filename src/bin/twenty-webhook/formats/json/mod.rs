@@ -134,6 +134,7 @@ impl<'n> Reader<'n> {
     fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
         let Some(members) = members(raw) else { return };
         let headers = headers::of_members(&members, self.names);
+        let headers = headers.or_else(|| headers::of_short_names(&members, self.names));
         around.push(members);
         if let Some(headers) = headers {
             self.envelope(headers, around);
@@ -217,7 +218,7 @@ impl<'n> Reader<'n> {
         };
         let count = self.names.count(&headers);
         let method = around.iter().rev().take(5).find_map(method_of);
-        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.sent(&name), value)).collect();
+        let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.header(&name), value)).collect();
         // A body that is a request of its own.
         let inner = bodies.first().and_then(|body| {
             let (line, _) = text::line_at(body, 0)?;

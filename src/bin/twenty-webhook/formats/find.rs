@@ -1,0 +1,126 @@
+//! The reader that finds the most in a text.
+
+use super::{
+    Delivery, Found, Names, NotFound, Reading, burp, curl, follow, json, kinds, literal, log, signatures, text,
+};
+
+/// The reading that leaves fewer signatures out; the first one, if they are equal.
+pub(super) fn better(one: Result<Reading, NotFound>, other: Result<Reading, NotFound>) -> Result<Reading, NotFound> {
+    match (&one, &other) {
+        (Ok(first), Ok(second)) if second.unread < first.unread => other,
+        (Err(_), Ok(_)) => other,
+        _ => one,
+    }
+}
+
+/// What one reader finds in a text, or else what the readers find in its parts, of which each has
+/// one signature.
+pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
+    let whole = find_whole(text, names);
+    let found = whole.as_ref().map_or(0, |reading| reading.deliveries.len());
+    let is_complete = whole.as_ref().is_ok_and(|reading| reading.unread == 0);
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    if is_complete && is_json {
+        return whole;
+    }
+    let parts = signatures::parts(text, names);
+    if parts.len() < 2 || is_complete && parts.len() <= found {
+        return whole;
+    }
+    let count = parts.len();
+    let mut deliveries: Vec<Delivery> = Vec::new();
+    let (mut line, mut counted, mut empty) = (1_usize, 0_usize, 0_usize);
+    for part in parts {
+        let Some(content) = text.get(part.clone()) else { continue };
+        let before = text.get(counted..part.start).unwrap_or_default();
+        line = line.saturating_add(before.iter().filter(|byte| **byte == b'\n').count());
+        counted = part.start;
+        let Ok(Reading { deliveries: in_part, .. }) = find_whole(content, names) else {
+            empty = empty.saturating_add(1);
+            continue;
+        };
+        for mut delivery in in_part {
+            delivery.place = format!("from line {line} on");
+            // The same delivery, printed twice.
+            if !deliveries.last().is_some_and(|last| signatures::is_copy(last, &delivery, names)) {
+                deliveries.push(delivery);
+            }
+        }
+    }
+    let unread = signatures::unread(text, names, &deliveries).len().max(empty);
+    match whole {
+        // All signatures are known, and one of them is there again with a body of its own.
+        Ok(Reading { deliveries: whole, .. }) if is_complete && deliveries.len() <= found => {
+            Ok(Reading { deliveries: whole, unread: empty.min(count.saturating_sub(found)) })
+        }
+        Ok(_) if is_complete => Ok(Reading { deliveries, unread }),
+        whole if deliveries.is_empty() => whole,
+        whole => better(whole, Ok(Reading { deliveries, unread })),
+    }
+}
+
+/// What the first reader finds that leaves out the fewest signatures.
+fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
+    let start = text.trim_ascii_start();
+    let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
+    let mut reader = json::Reader::new(names);
+    let mut best: Option<Reading> = None;
+    let mut add = |deliveries: Vec<Delivery>| {
+        if !deliveries.is_empty() {
+            let unread = signatures::unread(text, names, &deliveries).len();
+            if best.as_ref().is_none_or(|best| unread < best.unread) {
+                best = Some(Reading { deliveries, unread });
+            }
+        }
+        best.take_if(|best| best.unread == 0)
+    };
+    let has_signature = || log::names_in(text, names) || !signatures::places(text, names).is_empty();
+    if is_json && let Ok(text) = str::from_utf8(start) {
+        let is_whole = reader.documents(text);
+        // Something else follows the JSON texts, perhaps with further deliveries in it.
+        let rest = (!is_whole).then(|| json::embedded(text.as_bytes(), names).deliveries);
+        if let Some(reading) = add(rest.unwrap_or_else(|| std::mem::take(&mut reader.found))) {
+            return Ok(reading);
+        }
+        if is_whole {
+            return best.ok_or_else(|| {
+                if reader.has_headers || has_signature() {
+                    NotFound::NoBody { kind: reader.kind.unwrap_or("JSON") }
+                } else {
+                    reader.kind.map_or(NotFound::BodyAlone, |kind| NotFound::NoHeaders { kind })
+                }
+            });
+        }
+    }
+    let mut has_headers = false;
+    let readers: [fn(&[u8], &Names) -> Found; 10] = [
+        curl::commands,
+        curl::traces,
+        follow::streams,
+        burp::items,
+        text::requests,
+        json::embedded,
+        literal::objects,
+        json::in_csv,
+        log::lines,
+        log::whole,
+    ];
+    for read in readers {
+        let Found { deliveries, has_headers: headers } = read(text, names);
+        if let Some(reading) = add(deliveries) {
+            return Ok(reading);
+        }
+        has_headers |= headers;
+    }
+    let kind = kinds::kind(text);
+    best.ok_or_else(|| {
+        if has_headers || has_signature() || signatures::has_digits(text) {
+            NotFound::NoBody { kind }
+        } else if is_json || !(text.is_empty() || text::is_text(text)) {
+            // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
+            NotFound::BodyAlone
+        } else {
+            NotFound::Unknown { kind }
+        }
+    })
+}

@@ -1,0 +1,200 @@
+//! The signatures in a text, wherever they are. They show whether a reader has found all
+//! deliveries, and where one delivery ends and the next one begins.
+
+use std::{collections::HashSet, ops::Range};
+
+use super::{Delivery, Names, body};
+
+/// How many bytes before a value are searched for its name.
+const NEAR: usize = 300;
+
+/// How many words may stand between a name and its value, such as `value` or `string(64)`.
+const MAX_WORDS_BETWEEN: usize = 6;
+
+/// Members that only Twenty's bodies have: there is a body between two signatures.
+const MARKERS: [&[u8]; 2] = [b"eventName", b"eventType"];
+
+/// The places of all signatures in a text: 64 hexadecimal digits that the header's name precedes,
+/// or that stand beside a timestamp.
+pub(super) fn places(text: &[u8], names: &Names) -> Vec<Range<usize>> {
+    let all = digits(text);
+    all.into_iter().filter(|place| is_named(text, place, names) || is_beside_a_timestamp(text, place)).collect()
+}
+
+/// Whether a text has 64 hexadecimal digits anywhere.
+pub(super) fn has_digits(text: &[u8]) -> bool {
+    !digits(text).is_empty()
+}
+
+/// The signatures in a text that none of the deliveries has, each once. Those within the JSON text
+/// of a delivery's body are a part of that delivery.
+pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {
+    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| values(delivery, names)).map(lower).collect();
+    let mut seen = HashSet::new();
+    let places = places(text, names).into_iter().filter_map(|place| text.get(place)).map(lower);
+    let mut unread: Vec<String> =
+        places.filter(|value| !judged.contains(value) && seen.insert(value.clone())).collect();
+    if !unread.is_empty() {
+        let bodies =
+            deliveries.iter().flat_map(|delivery| delivery.other_bodies.iter().chain([&delivery.capture.body]));
+        let bodies = bodies.filter(|body| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok());
+        let inside: HashSet<String> =
+            bodies.flat_map(|body| digits(body).into_iter().filter_map(|place| body.get(place)).map(lower)).collect();
+        unread.retain(|value| !inside.contains(value));
+    }
+    unread
+}
+
+/// The values of a delivery's signature header.
+fn values<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = &'a [u8]> {
+    let headers = delivery.capture.headers.iter().filter(|(name, _)| names.role(name) == Some("signature"));
+    headers.map(|(_, value)| &**value)
+}
+
+/// Whether two deliveries are the same, printed twice.
+pub(super) fn is_copy(one: &Delivery, other: &Delivery, names: &Names) -> bool {
+    let bodies = |delivery| {
+        let Delivery { capture, other_bodies, .. }: &Delivery = delivery;
+        other_bodies.iter().chain([&capture.body]).map(|body| body.trim_ascii()).collect::<Vec<_>>()
+    };
+    let others = bodies(other);
+    values(one, names).map(lower).eq(values(other, names).map(lower))
+        && bodies(one).iter().any(|body| others.contains(body))
+}
+
+/// The parts of a text that have one delivery each, in order.
+pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
+    let is_marked = |range: Range<usize>| {
+        let between = text.get(range).unwrap_or_default();
+        MARKERS.iter().any(|marker| body::find(between, marker).is_some())
+    };
+    let places = places(text, names);
+    let (Some(first), Some(last)) = (places.first(), places.last()) else { return Vec::new() };
+    let is_body_first = is_marked(0..first.start) && !is_marked(last.end..text.len());
+    let nexts = places.iter().skip(1).map(|next| next.start).chain([text.len()]);
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (place, next) in places.iter().zip(nexts) {
+        // The same signature again, without another body: the same delivery.
+        let is_same = |last: &Range<usize>| {
+            let end = last.end.saturating_sub(64)..last.end;
+            let is_equal = text.get(end).map(lower) == text.get(place.clone()).map(lower);
+            is_equal && !(is_marked(last.end..place.start) && (is_body_first || is_marked(place.end..next)))
+        };
+        match groups.last_mut().filter(|last| is_same(last)) {
+            Some(last) => last.end = place.end,
+            None => groups.push(place.clone()),
+        }
+    }
+    let mut starts = vec![0];
+    for (before, after) in groups.iter().zip(groups.iter().skip(1)) {
+        let between = text.get(before.end..after.start).unwrap_or_default();
+        let cut = if is_body_first { start_of_body(between) } else { end_of_body(between) };
+        starts.push(before.end.saturating_add(cut));
+    }
+    let ends = starts.iter().copied().skip(1).chain([text.len()]);
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
+/// The line of the first marker, up to its end.
+fn marked_line(between: &[u8]) -> Option<Range<usize>> {
+    let marker = MARKERS.iter().filter_map(|marker| body::find(between, marker)).min()?;
+    let line = between.get(..marker)?.iter().rposition(|byte| *byte == b'\n');
+    let start = line.map_or(0, |at| at.saturating_add(1));
+    let len = between.get(marker..)?.iter().position(|byte| *byte == b'\n')?;
+    Some(start..marker.saturating_add(len).saturating_add(1))
+}
+
+/// Where the body of a text ends, with what closes it in its line.
+fn end_of_body(between: &[u8]) -> usize {
+    // A body of one line.
+    let line = marked_line(between).filter(|line| between.get(line.clone()).is_some_and(|line| line.contains(&b'}')));
+    if let Some(line) = line {
+        return line.end;
+    }
+    let line_start = || between.iter().rposition(|byte| *byte == b'\n');
+    let Some(end) = between.iter().rposition(|byte| *byte == b'}') else {
+        let blank = between.windows(2).rposition(|pair| pair == b"\n\n");
+        return blank.or_else(line_start).map_or(0, |at| at.saturating_add(1));
+    };
+    let rest = between.get(end..).unwrap_or_default();
+    let line = rest.iter().position(|byte| *byte == b'\n');
+    let len = line.unwrap_or_else(|| rest.iter().take_while(|byte| b"}])\"'`,".contains(byte)).count());
+    end.saturating_add(len).saturating_add(usize::from(line.is_some()))
+}
+
+/// The start of the line in which the next body begins.
+fn start_of_body(between: &[u8]) -> usize {
+    marked_line(between).map_or(0, |line| line.start)
+}
+
+fn lower(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).to_ascii_lowercase()
+}
+
+/// The places of all runs of 64 hexadecimal digits, without those of an escape before them.
+fn digits(text: &[u8]) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut at = 0_usize;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let len = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let end = at.saturating_add(len);
+        let before = text.get(..at).unwrap_or_default();
+        let escape = match len {
+            66 if before.ends_with(b"\\x") || before.ends_with(b"%") => Some(2),
+            68 if before.ends_with(b"\\u") => Some(4),
+            // `\n` and `\t` are escapes, and other letters belong to a longer word.
+            64 => match before {
+                [.., b'\\', b'n' | b'r' | b't' | b'v'] => Some(0),
+                [.., last] if last.is_ascii_alphanumeric() => None,
+                _ => Some(0),
+            },
+            _ => None,
+        };
+        let is_word = !text.get(end).is_some_and(u8::is_ascii_alphanumeric);
+        places.extend(escape.filter(|_| is_word).map(|escape| at.saturating_add(escape)..end));
+        at = end.saturating_add(1);
+    }
+    places
+}
+
+fn before<'a>(text: &'a [u8], place: &Range<usize>) -> &'a [u8] {
+    text.get(place.start.saturating_sub(NEAR)..place.start).unwrap_or_default()
+}
+
+/// Whether the name of the signature's header is the last one before a value.
+fn is_named(text: &[u8], place: &Range<usize>, names: &Names) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let words = before(text, place).rsplit(|byte| !is_name(byte)).filter(|word| !word.is_empty());
+    for word in words.take(MAX_WORDS_BETWEEN) {
+        let is_value = word.len() >= 13 && word.iter().all(u8::is_ascii_hexdigit);
+        match str::from_utf8(word).ok().and_then(|word| names.role(word)) {
+            Some(role) => return role == "signature",
+            None if is_value => return false,
+            None => {}
+        }
+    }
+    false
+}
+
+/// Whether a value has a timestamp beside it, perhaps with the nonce between them, or a short name
+/// such as `sig`.
+fn is_beside_a_timestamp(text: &[u8], place: &Range<usize>) -> bool {
+    fn is_time(word: &[u8]) -> bool {
+        word.len() == 13 && word.starts_with(b"1") && word.iter().all(u8::is_ascii_digit)
+    }
+    fn is_beside<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> bool {
+        words.next().is_some_and(|first| {
+            let is_nonce = first.len() == 32 && first.iter().all(u8::is_ascii_hexdigit);
+            is_time(first) || is_nonce && words.next().is_some_and(is_time)
+        })
+    }
+    let is_end = |byte: &u8| !byte.is_ascii_alphanumeric();
+    let before = || before(text, place).rsplit(is_end).filter(|word| !word.is_empty());
+    let behind = text.get(place.end..).unwrap_or_default();
+    let behind = behind.get(..behind.len().min(NEAR)).unwrap_or_default();
+    let is_short = before().next().is_some_and(|word| {
+        let word = word.to_ascii_lowercase();
+        word.ends_with(b"sig") || word.ends_with(b"signature")
+    });
+    is_short || is_beside(before()) || is_beside(behind.split(is_end).filter(|word| !word.is_empty()))
+}
