@@ -28,11 +28,14 @@ pub(super) fn commands(text: &[u8], names: &Names) -> Found {
             let (delivery, has_headers) = delivery(&words, number, names);
             found.has_headers |= has_headers && delivery.is_none();
             found.deliveries.extend(delivery);
-            at = at.saturating_add(skipped).saturating_add(len.max(1));
-        } else {
-            let len = rest.find('\n').map_or(rest.len(), |len| len.saturating_add(1));
-            at = at.saturating_add(len);
+            at = at.saturating_add(skipped).saturating_add(len);
+            if text.get(..at).is_some_and(|read| read.ends_with('\n')) {
+                continue;
+            }
         }
+        // A line has one command: looking for more would read it once for each.
+        let rest = text.get(at..).unwrap_or_default();
+        at = at.saturating_add(rest.find('\n').map_or(rest.len(), |len| len.saturating_add(1)));
     }
     if let [only] = &mut *found.deliveries {
         only.place = String::new();
@@ -62,10 +65,13 @@ fn delivery(words: &[Vec<u8>], number: usize, names: &Names) -> (Option<Delivery
             b"-X" | b"--request" => method = str::from_utf8(value()).ok(),
             b"-d" | b"--data" | b"--data-raw" | b"--data-binary" | b"--data-ascii" | b"--json" => {
                 let value = value();
-                data = Some(match data {
-                    Some(before) => [&*before, b"&", value].concat(),
-                    None => value.to_vec(),
-                });
+                match &mut data {
+                    Some(data) => {
+                        data.push(b'&');
+                        data.extend_from_slice(value);
+                    }
+                    None => data = Some(value.to_vec()),
+                }
             }
             _ => {}
         }

@@ -46,7 +46,8 @@ fn to_json(text: &str) -> String {
             }
             // `[Object: null prototype] {`, `[Object]`
             '[' if after.starts_with(|c: char| c.is_ascii_uppercase()) => {
-                let end = rest.find(']').unwrap_or(0);
+                // Without an end it is no literal, and each further one would search the rest again.
+                let Some(end) = rest.find(']') else { break };
                 rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
                 if !rest.trim_start().starts_with('{') {
                     json.push_str("null");

@@ -215,6 +215,8 @@ fn work_and_memory_are_bounded_by_the_file() {
         "{},",
         "\"\":0,",
         "curl ",
+        "curl ;",
+        "-d a ",
         "curl -H 'a: b'\n",
         "=> Send header\n",
         "=> Send data\n0000: a\n",
@@ -229,6 +231,7 @@ fn work_and_memory_are_bounded_by_the_file() {
         "'a' +\n",
         "+ 'a'",
         "[A]",
+        "[A",
         "(",
         "a(",
         "x-twenty-webhook-signature:\n",
@@ -243,6 +246,7 @@ fn work_and_memory_are_bounded_by_the_file() {
         "@a=b\n",
         "{&quot;",
         "{\"\"a\"\":",
+        "\"a\":{\"x-twenty-webhook-signature\":\"a\"},",
         "\x1b[1m",
         "---\n",
         "POST / HTTP/1.1\n",
@@ -257,9 +261,16 @@ fn work_and_memory_are_bounded_by_the_file() {
         &format!("1790932471733 {SIGNATURE} {{\"a\n"),
         &format!("1790932471733 {SIGNATURE} {{\"a\":1}}\n"),
     ] {
-        for start in
-            ["", "a ", "[", "{\"a\":[", "\"", &format!("{header}\n"), &format!("curl -H '{}' -d '", header.trim_end())]
-        {
+        for start in [
+            "",
+            "a ",
+            "[",
+            "{",
+            "{\"a\":[",
+            "\"",
+            &format!("{header}\n"),
+            &format!("curl -H '{}' -d '", header.trim_end()),
+        ] {
             let file = format!("{start}{}", part.repeat(LEN / part.len()));
             let used = allocation_counter::measure(|| drop(read(file.as_bytes(), &names())));
             assert!(used.bytes_max < 40 * LEN as u64, "{start:.20} {part:.40}: {} bytes", used.bytes_max);

@@ -104,6 +104,8 @@ struct Head {
     /// A header has a blank value, so the next line may be it: browsers' panes show it so.
     waits_for_value: bool,
     is_quoted: bool,
+    /// One of the headers is the signature's or the timestamp's.
+    is_signed: bool,
 }
 
 /// The requests in a text that have the signature's headers.
@@ -140,11 +142,11 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
             continue;
         }
         // A comment within a head, or before its first header.
-        if is_comment(value) && head.as_ref().is_some_and(|head| !names.are_in(&head.headers)) {
+        if is_comment(value) && head.as_ref().is_some_and(|head| !head.is_signed) {
             at = next;
             continue;
         }
-        let ended = head.take().filter(|head| names.are_in(&head.headers));
+        let ended = head.take().filter(|head| head.is_signed);
         at = match ended {
             Some(head) => {
                 let start = if value.is_empty() { next } else { at };
@@ -176,6 +178,7 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
             // What came before it was no part of this head, unless it were pseudo-headers.
             if !content.trim_ascii_start().starts_with(b":") {
                 head.headers.clear();
+                head.is_signed = false;
             }
             head.method = Some(method.to_owned());
         }
@@ -188,6 +191,7 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 head.waits_for_value = value.is_empty();
                 // Of a request, another spelling is a fact; of a list of variables, it is not.
                 let name = if head.method.is_some() { names.sent(name) } else { names.header(name) };
+                head.is_signed |= names.is_signature(&name);
                 head.headers.push((name, unquoted(value).to_vec()));
             }
         }

@@ -44,6 +44,8 @@ pub(super) struct Reader<'n> {
     path: Vec<String>,
     /// The document before, when it has the headers and no body: the body may be the next one.
     headers_alone: Option<String>,
+    /// How many more members are looked at in search of bodies. One object can be around many headers.
+    looks_left: usize,
 }
 
 /// A delivery that was found.
@@ -55,9 +57,12 @@ struct Known {
 }
 
 impl<'n> Reader<'n> {
+    const LOOKS: usize = 200_000;
+
     pub(super) fn new(names: &'n Names) -> Self {
         let (found, bodies, path) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { names, found, bodies, has_headers: false, kind: None, depth: 0, path, headers_alone: None }
+        let (has_headers, kind, headers_alone) = (false, None, None);
+        Self { names, found, bodies, has_headers, kind, depth: 0, path, headers_alone, looks_left: Self::LOOKS }
     }
 
     /// Reads one JSON text after the other, and returns whether there was nothing else.
@@ -212,6 +217,9 @@ impl<'n> Reader<'n> {
     /// Headers were found: looks for the body in the objects around them, the nearest first.
     fn envelope(&mut self, headers: Headers, around: &[Members<'_>]) {
         self.has_headers = true;
+        let looks = around.iter().rev().take(5).map(Vec::len).sum();
+        let Some(left) = self.looks_left.checked_sub(looks) else { return };
+        self.looks_left = left;
         let Some(Near { bodies, origin, is_parsed }) = around.iter().rev().take(5).find_map(|object| near(object))
         else {
             return;

@@ -223,7 +223,7 @@ mod tests {
             [("x-twenty-webhook-signature", b"ab"), ("x-twenty-webhook-timestamp", b"12")];
         let entry = entry(&headers, r#"{"name":"O'Neill"}"#);
         let command = curl(&entry, "http://127.0.0.1:3000").unwrap();
-        let found = formats::read(command.as_bytes(), &Names::new(None)).unwrap();
+        let found = formats::read(command.as_bytes(), &Names::new(None)).unwrap().deliveries;
         assert_eq!((&found[0].capture.headers, &found[0].capture.body[..]), (&entry.headers, &entry.body.unwrap()[..]));
     }
 
