@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::{
     Directory, Done,
-    doctor::{TOKEN, errors, positions, repetitions, uncovers},
+    doctor::TOKEN,
+    repeated::{errors, positions, repetitions, uncovers},
     run, run_with,
     stub::Stub,
 };
