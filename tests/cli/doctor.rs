@@ -16,7 +16,7 @@ use super::{
     upstream::{Request, Upstream},
 };
 
-const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.a-made-up-key.s1gnature";
+pub(crate) const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.a-made-up-key.s1gnature";
 const WEBHOOK: &str = "49ea428c-b5f4-4188-8099-1306c664b192";
 /// In the target's address, and not for the eyes of those who read the output.
 const IN_ADDRESS: &str = "?token=in-the-address";
@@ -411,4 +411,42 @@ fn nothing_is_sent_without_a_target() {
     let done = Doctor::new(&twenty).with(&["--send"]).run();
     assert!(done.code == 2 && done.log.contains("--target"), "{done:?}");
     assert!(twenty.requests().is_empty());
+}
+
+#[test]
+fn a_password_in_a_targets_address_is_not_printed() {
+    for (address, expected) in [
+        ("https://ada:a-passw0rd@a.example.com/hooks", "https://…@a.example.com/hooks"),
+        ("ada:a-passw0rd@a.example.com/hooks", "…@a.example.com/hooks"),
+        ("https://ada:x/a-passw0rd@a.example.com/hooks", "https://…"),
+    ] {
+        let twenty = twenty(&json!([webhook(address)]));
+        for format in ["pretty", "json"] {
+            let done = Doctor::new(&twenty).with(&["--format", format]).run();
+            assert!(done.output.contains(expected) && !format!("{done:?}").contains("a-passw0rd"), "{done:?}");
+        }
+    }
+}
+
+#[test]
+fn many_webhooks_are_not_all_shown() {
+    let receiver = receiver(0);
+    let webhooks: Vec<_> = (0..3000).map(|_| webhook(&receiver.url)).collect();
+    let twenty = twenty(&json!(webhooks));
+    for arguments in [&[][..], &["--target", &receiver.url]] {
+        let (_, checks) = Doctor::new(&twenty).with(arguments).checks();
+        let more = "2950 more webhooks are not checked, only the first 50";
+        assert_eq!(checks.iter().filter(|(_, status, text)| status == "skip" && text == more).count(), 1, "{checks:?}");
+        assert_eq!(checks.iter().filter(|(check, ..)| check == "secret").count(), 50);
+        let done = Doctor::new(&twenty).with(arguments).run();
+        assert!(done.output.len() < 100_000, "{}", done.output.len());
+    }
+    let mut long = webhook(&receiver.url);
+    long["id"] = json!("i".repeat(100_000));
+    long["operations"] = json!(vec!["person.created"; 10_000]);
+    let twenty = self::twenty(&json!([long]));
+    for format in ["pretty", "json"] {
+        let done = Doctor::new(&twenty).with(&["--format", format]).run();
+        assert!(done.output.len() < 10_000, "{}", done.output.len());
+    }
 }

@@ -13,6 +13,7 @@ mod inbox;
 mod inbox_ui;
 mod listen;
 mod print;
+mod repeated;
 mod replay;
 mod save;
 mod send;

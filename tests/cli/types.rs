@@ -1,13 +1,22 @@
 //! `types`: from the workspace's objects to a Rust module.
 
-use std::process::{Command, Stdio};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
 
 use serde_json::{Value, json};
 
-use super::{Directory, Done, run, run_with, stub::Stub};
+use super::{
+    Directory, Done,
+    doctor::TOKEN,
+    repeated::{errors, positions, repetitions, uncovers},
+    run, run_with,
+    stub::Stub,
+};
 
 const OBJECTS: &str = "tests/real/api/metadata-objects.json";
-const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.a-made-up-key.s1gnature";
 
 fn fixture() -> Value {
     serde_json::from_slice(&std::fs::read(OBJECTS).unwrap()).unwrap()
@@ -309,6 +318,64 @@ fn what_is_wrong_with_the_api_is_told() {
     // Nobody is there.
     let done = run(&["types", "--url", "http://127.0.0.1:9", "--token-file", &token]);
     assert!(done.code == 2 && done.log.contains("connection refused"), "{done:?}");
+}
+
+/// Wherever the server's answer contains the API key, no module with it is written.
+#[test]
+fn the_api_key_gets_into_no_module() {
+    let directory = Directory::new();
+    let token = directory.file("token", TOKEN);
+    let file = directory.path("twenty.rs");
+    let answer = Arc::new(Mutex::new((200, String::new())));
+    let shared = Arc::clone(&answer);
+    let twenty = Stub::start(move |_| {
+        let (status, body) = shared.lock().unwrap().clone();
+        (status, Vec::new(), body)
+    });
+    let run = |status: u16, json: &Value| {
+        *answer.lock().unwrap() = (status, json.to_string());
+        for output in [&[][..], &["--output", &file]] {
+            let done = run_with(&[&["types", "--url", &twenty.url, "--token-file", &token], output].concat(), &[], b"");
+            assert_eq!((done.code, &*done.output, uncovers(&done.log)), (2, "", None), "{done:?}");
+            assert!(!std::path::Path::new(&file).exists());
+            if status == 200 && json.get("data").is_some() {
+                assert!(done.log.contains("contains the API key"), "{done:?}");
+            }
+        }
+    };
+    let mut rest = fixture();
+    for member in ["labelSingular", "description"] {
+        object(&mut rest, "pet")[member] = json!("A text");
+        field(&mut rest, "pet", "age")[member] = json!("A text");
+    }
+    field(&mut rest, "pet", "age")["label"] = json!("A text");
+    for objects in [as_graphql(&rest), rest] {
+        // One of each kind: the numbers in the pointer do not matter.
+        let kind = |position: &str| position.replace(|letter: char| letter.is_ascii_digit(), "");
+        let kinds: BTreeMap<_, _> = positions(&objects).into_iter().map(|at| (kind(&at), at)).collect();
+        assert!(kinds.len() > 10, "{kinds:?}");
+        for position in kinds.values() {
+            let mut objects = objects.clone();
+            *objects.pointer_mut(position).unwrap() = json!(format!("A text with {TOKEN}"));
+            run(200, &objects);
+        }
+        let mut named = objects.clone();
+        named["data"][TOKEN] = json!(true);
+        run(200, &named);
+    }
+    for repetition in repetitions() {
+        for (status, json) in errors() {
+            for position in positions(&json) {
+                // No secret is known here.
+                if repetition.contains(TOKEN) {
+                    let mut json = json.clone();
+                    let text = repetition.split_inclusive(TOKEN).next().unwrap();
+                    *json.pointer_mut(&position).unwrap() = json!(text);
+                    run(status, &json);
+                }
+            }
+        }
+    }
 }
 
 #[test]

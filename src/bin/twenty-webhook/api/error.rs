@@ -5,11 +5,8 @@ use std::fmt;
 use axum::http::header;
 use serde_json::Value as Json;
 
-use super::{Api, LIMIT, PATIENCE};
-use crate::{
-    client::{FetchError, PostError, Response},
-    output::shortened,
-};
+use super::{Api, LIMIT, PATIENCE, Redaction};
+use crate::client::{FetchError, PostError, Response};
 
 /// Why there is no answer to a question.
 #[derive(Debug)]
@@ -51,7 +48,7 @@ impl From<FetchError> for ApiError {
 impl ApiError {
     /// With what to do, and without the API key.
     pub(crate) fn told(&self, api: &Api) -> String {
-        let text = api.without_token(&format!("{}: {self}", api.base()));
+        let text = api.redaction.hide_in_sentence(&format!("{}: {self}", api.base()));
         match self.advice() {
             Some(advice) => format!("{}. {advice}", text.trim_end_matches('.')),
             None => text,
@@ -118,21 +115,22 @@ pub(crate) fn error_message(json: &Json) -> Option<String> {
     messages.or_else(errors).or_else(single)
 }
 
-/// The answer, unless it is an error.
-pub(super) fn json(response: &Response) -> Result<Json, ApiError> {
+/// The answer, unless it is an error. `redaction` learns the secrets in it.
+pub(super) fn json(response: &Response, redaction: &Redaction) -> Result<Json, ApiError> {
     let status = response.status;
     if matches!(status, 300..=399) {
         let location =
             response.headers.get(header::LOCATION).map(|location| String::from_utf8_lossy(location.as_bytes()));
-        let location = location.as_deref().map_or_else(|| "nowhere".to_owned(), shortened);
+        let location = location.map_or_else(|| "nowhere".to_owned(), |location| redaction.shown_url(&location));
         return Err(ApiError::Redirect { status, location });
     }
     let Ok(json) = serde_json::from_slice::<Json>(&response.body) else {
         return Err(no_json(response));
     };
+    redaction.add_secrets_of(&json);
     if let Some(said) = error_message(&json) {
         let code = json.pointer("/errors/0/extensions/code").and_then(Json::as_str).unwrap_or_default();
-        return Err(of_twenty(status, code, &said));
+        return Err(of_twenty(status, code, &said, redaction));
     }
     match status {
         200..=299 => Ok(json),
@@ -162,9 +160,9 @@ fn no_json(response: &Response) -> ApiError {
 }
 
 /// Twenty's words, as its REST and GraphQL servers have them.
-fn of_twenty(status: u16, code: &str, said: &str) -> ApiError {
+fn of_twenty(status: u16, code: &str, said: &str, redaction: &Redaction) -> ApiError {
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let shown = shortened(said);
+    let shown = redaction.shown(said);
     if status == 429 || says(&["Too many requests"]) {
         ApiError::RateLimit
     } else if says(&["Missing authentication token", "No payload", "Token invalid", "expired", "revoked"])
@@ -191,7 +189,7 @@ mod tests {
 
     fn read(status: u16, body: &'static str) -> Result<Json, String> {
         let headers = HeaderMap::new();
-        json(&Response { status, headers, body: body.into() }).map_err(|error| {
+        json(&Response { status, headers, body: body.into() }, &Redaction::default()).map_err(|error| {
             let kind = format!("{error:?}");
             kind.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned()
         })

@@ -1,6 +1,7 @@
 //! Twenty's own API, as far as it is asked.
 
 mod error;
+mod redaction;
 
 use std::{path::Path, str::FromStr, time::Duration};
 
@@ -8,7 +9,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-pub(crate) use self::error::{ApiError, error_message};
+pub(crate) use self::{
+    error::{ApiError, error_message},
+    redaction::Redaction,
+};
 use crate::{
     client::{Client, Response},
     input,
@@ -47,6 +51,7 @@ impl FromStr for ApiUrl {
 pub(crate) struct Api {
     url: ApiUrl,
     token: HeaderValue,
+    redaction: Redaction,
 }
 
 impl Api {
@@ -70,7 +75,8 @@ impl Api {
         if url.is_readable_by_others {
             note("the API key is sent without encryption: use https:// where the server has it");
         }
-        Ok(Self { url, token })
+        let redaction = Redaction::of_token(&String::from_utf8_lossy(text));
+        Ok(Self { url, token, redaction })
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -86,14 +92,14 @@ impl Api {
     pub(crate) async fn get_with(&self, path: &str, look: impl FnOnce(&Response)) -> Result<Json, ApiError> {
         let response = self.exchange(Method::GET, path, Bytes::new()).await?;
         look(&response);
-        error::json(&response)
+        error::json(&response, &self.redaction)
     }
 
     /// Asks `/metadata`.
     pub(crate) async fn graphql(&self, query: &str) -> Result<Json, ApiError> {
         let body = serde_json::json!({ "query": query }).to_string();
         let response = self.exchange(Method::POST, "/metadata", body.into()).await?;
-        error::json(&response)
+        error::json(&response, &self.redaction)
     }
 
     /// Whatever the status.
@@ -109,11 +115,25 @@ impl Api {
         Ok(client.fetch(method, &headers, body, PATIENCE, LIMIT).await?)
     }
 
-    /// Text of the server's, without the key that it may repeat.
-    pub(crate) fn without_token(&self, text: &str) -> String {
+    /// What knows the key, and the secrets of all answers so far.
+    pub(crate) fn redaction(&self) -> Redaction {
+        self.redaction.clone()
+    }
+
+    /// Whether a text or a name of this answer contains the key.
+    pub(crate) fn has_token_in(&self, answer: &Json) -> bool {
         let token = self.token.to_str().unwrap_or_default();
         let token = token.strip_prefix("Bearer ").unwrap_or(token);
-        text.replace(token, "(the API key)")
+        any_text(answer, &|text| text.contains(token))
+    }
+}
+
+fn any_text(json: &Json, is_it: &impl Fn(&str) -> bool) -> bool {
+    match json {
+        Json::String(text) => is_it(text),
+        Json::Array(list) => list.iter().any(|item| any_text(item, is_it)),
+        Json::Object(members) => members.iter().any(|(name, value)| is_it(name) || any_text(value, is_it)),
+        _ => false,
     }
 }
 

@@ -16,13 +16,12 @@ use serde_json::Value as Json;
 use twenty_webhook::verify::{Secret, Signer, SystemClock};
 
 use self::{
-    probe::shown,
     report::{Report, Status},
     webhooks::{Webhook, covers, never_sent},
 };
 use crate::{
     api::{Api, ApiError, ApiUrl},
-    output::{self, Failure, Format, shortened},
+    output::{self, Failure, Format},
     secrets::SecretOptions,
     target::Target,
     time,
@@ -36,6 +35,9 @@ Examples:
   twenty-webhook doctor --url https://crm.example.com --token-file token \\
       --target https://hooks.example.com/webhooks/twenty --send";
 
+/// How many webhooks are checked and shown. A workspace has a few.
+const MOST_WEBHOOKS: usize = 50;
+
 /// Check from outside why nothing arrives, or why nothing verifies.
 ///
 /// Reads the workspace's webhooks through Twenty's API, and looks at the target's address. With
@@ -43,7 +45,7 @@ Examples:
 /// secret is given, it is compared with the webhook's.
 ///
 /// Each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 when one fails. Neither a secret nor
-/// the API key is shown.
+/// the API key is shown. Of more than 50 webhooks, the first 50 are checked.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Doctor {
@@ -82,8 +84,13 @@ impl Doctor {
         self.secret.check_standard_input([&*self.token_file])?;
         let secret = self.secret.find()?;
         let api = Api::new(self.url.clone(), &self.token_file)?;
-        let mut report = Report::new(self.format);
-        output::run_async(self.examine(&api, secret, &mut report))??;
+        let redaction = api.redaction();
+        if let Some(secret) = &secret {
+            redaction.add_secret(secret.expose_secret());
+        }
+        let mut report = Report::new(self.format, redaction.clone());
+        let examined = output::run_async(self.examine(&api, secret, &mut report)).flatten();
+        examined.map_err(|failure| Failure::new(redaction.hide_in_sentence(&failure.to_string())))?;
         Ok(report.exit_code())
     }
 
@@ -110,7 +117,10 @@ impl Doctor {
                             "scheme",
                             Status::Fail,
                             &webhook.id,
-                            format!("{} is not an address that can be posted to", shown(&webhook.target_url)),
+                            format!(
+                                "{} is not an address that can be posted to",
+                                report.shown_url(&webhook.target_url)
+                            ),
                             "Give the webhook an address that begins with https://",
                         )?,
                     }
@@ -148,7 +158,7 @@ impl Doctor {
             }
             Err(error) => {
                 let advice = error.advice().unwrap_or_default();
-                let text = api.without_token(&error.to_string());
+                let text = error.to_string();
                 if error.is_of_twenty() {
                     report.ok("api", format!("{} answers", api.base()))?;
                     report.add("token", Status::Fail, text, advice)?;
@@ -172,16 +182,17 @@ impl Doctor {
             return Ok(all);
         }
         let Some(target) = &self.target else {
-            for webhook in &all {
+            let first = some_of(all, report)?;
+            for webhook in &first {
                 report.webhook(
                     "webhook",
                     Status::Ok,
                     &webhook.id,
-                    format!("points at {}", shown(&webhook.target_url)),
+                    format!("points at {}", report.shown_url(&webhook.target_url)),
                     "",
                 )?;
             }
-            return Ok(all);
+            return Ok(first);
         };
         let there: Vec<_> = all.iter().copied().filter(|webhook| webhook.points_at(target)).collect();
         match there[..] {
@@ -191,8 +202,8 @@ impl Doctor {
                     Some((webhook, what)) => (
                         format!(
                             "no webhook points at the target; {} points at {}, which differs in {what}",
-                            shortened(&webhook.id),
-                            shown(&webhook.target_url)
+                            report.shown(&webhook.id),
+                            report.shown_url(&webhook.target_url)
                         ),
                         "Give the webhook exactly the address at which the receiver answers",
                     ),
@@ -211,7 +222,7 @@ impl Doctor {
                 report.add("webhook", Status::Warn, text, advice)?;
             }
         }
-        Ok(there)
+        some_of(there, report)
     }
 
     fn check_webhook(&self, webhook: &Webhook, secret: Option<&Secret>, report: &mut Report) -> Result<(), Failure> {
@@ -249,17 +260,17 @@ impl Doctor {
 
     fn check_operations(&self, webhook: &Webhook, report: &mut Report) -> Result<(), Failure> {
         let id = &webhook.id;
-        let listed = shortened(&webhook.operations.join(", "));
+        let listed = report.shown(&webhook.operations.join(", "));
         if webhook.operations.is_empty() {
             let advice = "Choose objects and actions on the webhook's page";
             return report.webhook("operations", Status::Fail, id, "covers no event", advice);
         }
         if let Some(event) = self.events.iter().find(|event| never_sent(event)) {
-            let text = format!("Twenty never sends {} to webhooks", shortened(event));
+            let text = format!("Twenty never sends {} to webhooks", report.shown(event));
             return report.webhook("operations", Status::Fail, id, text, "Use another event");
         }
         let missing = self.events.iter().filter(|event| !covers(&webhook.operations, event));
-        let missing: Vec<_> = missing.map(|event| shortened(event)).collect();
+        let missing: Vec<_> = missing.map(|event| report.shown(event)).collect();
         if !missing.is_empty() {
             let text = format!("covers {listed}, and not {}", missing.join(", "));
             let advice = if missing.iter().any(|event| event == "workflowRun.updated") {
@@ -294,6 +305,17 @@ impl Doctor {
         }
         Ok(())
     }
+}
+
+/// The first ones. Reports how many others there are.
+fn some_of<'a>(mut webhooks: Vec<&'a Webhook>, report: &mut Report) -> Result<Vec<&'a Webhook>, Failure> {
+    let more = webhooks.len().saturating_sub(MOST_WEBHOOKS);
+    if more > 0 {
+        webhooks.truncate(MOST_WEBHOOKS);
+        let text = format!("{more} more webhooks are not checked, only the first {MOST_WEBHOOKS}");
+        report.add("webhook", Status::Skip, text, "")?;
+    }
+    Ok(webhooks)
 }
 
 fn signer_with_prefix(signer: Signer, prefix: Option<&str>) -> Result<Signer, Failure> {

@@ -12,18 +12,10 @@ use super::{
 };
 use crate::{
     client::{Answer, Client, PostError},
-    output::{Failure, shortened},
+    output::Failure,
     target::Target,
     time::told_for,
 };
-
-/// Without the part behind `?`, in which many people have a token.
-pub(super) fn shown(url: &str) -> String {
-    match url.find(['?', '#']) {
-        Some(end) => format!("{}?…", shortened(url.get(..end).unwrap_or_default())),
-        None => shortened(url),
-    }
-}
 
 /// Scheme and host. `resolves`: look the host's name up.
 pub(super) async fn check_address(
@@ -32,6 +24,7 @@ pub(super) async fn check_address(
     resolves: bool,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let host = report.shown(target.host());
     let mut add = |check, status, text: String, advice: &str| match webhook {
         Some(id) => report.webhook(check, status, id, text, advice),
         None => report.add(check, status, text, advice),
@@ -42,7 +35,6 @@ pub(super) async fn check_address(
         let advice = "Records are personal data, and http:// does not encrypt them";
         add("scheme", Status::Warn, "the target is reached by http".to_owned(), advice)?;
     }
-    let host = shortened(target.host());
     let addresses = match target.host_ip() {
         Some(ip) => vec![ip],
         None if target.is_loopback() => vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
@@ -122,7 +114,7 @@ pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result
 
 async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> Result<(), Failure> {
     let status = answer.status;
-    let leads_to = answer.location.as_deref().map_or_else(|| "nowhere".to_owned(), shown);
+    let leads_to = answer.location.as_deref().map_or_else(|| "nowhere".to_owned(), |url| report.shown_url(url));
     match status {
         301..=303 => {
             let advice = "After such a redirect Twenty sends a GET without the body, so nothing arrives. Give the \
@@ -150,7 +142,8 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
             };
             match get(&other).await? {
                 Ok(answer) if !matches!(answer.status, 300..=399 | 404 | 410) => {
-                    let text = format!("the target answers {status}, and {} does not", shown(&other.to_string()));
+                    let text =
+                        format!("the target answers {status}, and {} does not", report.shown_url(&other.to_string()));
                     report.add(
                         "path",
                         Status::Fail,
@@ -229,11 +222,5 @@ mod tests {
             let other = with_other_end(&text.parse().unwrap()).map(|target| target.to_string());
             assert_eq!(other.as_deref(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn what_may_be_a_token_is_not_shown() {
-        assert_eq!(shown("https://a/b?token=c"), "https://a/b?…");
-        assert_eq!(shown("https://a/b"), "https://a/b");
     }
 }

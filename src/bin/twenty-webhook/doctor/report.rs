@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::output::{Failure, Format, harmless_line, json_line, print, shortened, style, styled, wrapped};
+use crate::{
+    api::Redaction,
+    output::{Failure, Format, harmless_line, json_line, print, style, styled, wrapped},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,15 +31,27 @@ struct Line<'a> {
     advice: &'a str,
 }
 
-/// Prints checks as they are made, and remembers whether one has failed.
+/// Prints checks as they are made, and remembers whether one has failed. All that `doctor` prints on
+/// standard output is printed here, without the API key and secrets.
 pub(super) struct Report {
     format: Format,
+    redaction: Redaction,
     has_failed: bool,
 }
 
 impl Report {
-    pub(super) const fn new(format: Format) -> Self {
-        Self { format, has_failed: false }
+    pub(super) const fn new(format: Format, redaction: Redaction) -> Self {
+        Self { format, redaction, has_failed: false }
+    }
+
+    /// The beginning of a text from elsewhere, for a check's text.
+    pub(super) fn shown(&self, text: &str) -> String {
+        self.redaction.shown(text)
+    }
+
+    /// The same for an address, without what may be a password or a token.
+    pub(super) fn shown_url(&self, url: &str) -> String {
+        self.redaction.shown_url(url)
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
@@ -55,7 +70,7 @@ impl Report {
         text: impl Into<String>,
         advice: &str,
     ) -> Result<(), Failure> {
-        self.print(&Line { check, status, webhook: None, text: &text.into(), advice })
+        self.print(check, status, None, &text.into(), advice)
     }
 
     /// About one of the webhooks.
@@ -67,14 +82,23 @@ impl Report {
         text: impl Into<String>,
         advice: &str,
     ) -> Result<(), Failure> {
-        self.print(&Line { check, status, webhook: Some(id), text: &text.into(), advice })
+        let id = self.shown(id);
+        self.print(check, status, Some(&id), &text.into(), advice)
     }
 
-    fn print(&mut self, line: &Line<'_>) -> Result<(), Failure> {
-        self.has_failed |= line.status == Status::Fail;
+    fn print(
+        &mut self,
+        check: &str,
+        status: Status,
+        webhook: Option<&str>,
+        text: &str,
+        advice: &str,
+    ) -> Result<(), Failure> {
+        self.has_failed |= status == Status::Fail;
+        let line = Line { check, status, webhook, text: &self.redaction.hide_in_sentence(text), advice };
         match self.format {
-            Format::Json => print(&json_line(line)),
-            Format::Pretty => print(&pretty(line)),
+            Format::Json => print(&json_line(&line)),
+            Format::Pretty => print(&pretty(&line)),
         }
     }
 }
@@ -87,7 +111,7 @@ fn pretty(line: &Line<'_>) -> String {
         Status::Fail => ("fail", style::BAD),
         Status::Skip => ("skip", style::FAINT),
     };
-    let about = line.webhook.map(|id| format!("webhook {}: ", shortened(id))).unwrap_or_default();
+    let about = line.webhook.map(|id| format!("webhook {id}: ")).unwrap_or_default();
     let first =
         format!("{} {:<12} {about}{}\n", styled(style, format!("{name:<4}")), line.check, harmless_line(line.text));
     if line.advice.is_empty() { first } else { first + &wrapped(INDENT, line.advice) }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::Value as Json;
 
 use self::schema::Object;
 use crate::{
@@ -132,9 +133,19 @@ impl Types {
 /// GraphQL knows more. A server that does not know the question is asked by REST.
 fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
     let failed = |error: &ApiError| Failure::new(error.told(api));
+    let read = |source: &str, answer: Json| {
+        // A name or a description would put it into the module, which is committed.
+        if api.has_token_in(&answer) {
+            return Err(Failure::new(format!(
+                "{source} contains the API key, so no types are generated: remove it from the data model's names, \
+                 labels and descriptions, and make a new API key"
+            )));
+        }
+        read::from_json(source, answer)
+    };
     output::run_async(async {
         let graphql = match api.graphql(read::QUERY).await {
-            Ok(answer) => return read::from_json("the answer of /metadata", answer),
+            Ok(answer) => return read("the answer of /metadata", answer),
             Err(error) => error,
         };
         // REST says more clearly what is wrong.
@@ -145,9 +156,9 @@ fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
         note(&format!(
             "this server's GraphQL does not know the question, so its REST API was asked, which does not tell how \
              numbers are stored ({})",
-            harmless(&graphql.to_string())
+            harmless(&api.redaction().hide_in_sentence(&graphql.to_string()))
         ));
-        read::from_json("the answer of /rest/metadata/objects", answer)
+        read("the answer of /rest/metadata/objects", answer)
     })?
 }
 

@@ -1,0 +1,229 @@
+//! Keeps the API key and webhooks' secrets out of what is printed.
+
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Write as _, ops::Bound, rc::Rc};
+
+use serde_json::Value as Json;
+
+use crate::output::shortened;
+
+/// The texts that must not be printed: the API key, and every secret that the API has listed.
+///
+/// Clones share what they know. Hide before shortening or escaping a text: a part of a secret is
+/// not recognised.
+#[derive(Clone, Default)]
+pub(crate) struct Redaction(Rc<RefCell<Known>>);
+
+/// What is printed instead, by the bytes of the text.
+type Known = BTreeMap<Vec<u8>, &'static str>;
+
+/// A shorter secret may be a word of this tool's own sentences.
+const SHORTEST_IN_SENTENCES: usize = 8;
+
+impl Redaction {
+    pub(super) fn of_token(token: &str) -> Self {
+        let redaction = Self::default();
+        redaction.add(token, "(the API key)");
+        redaction
+    }
+
+    pub(crate) fn add_secret(&self, secret: &str) {
+        self.add(secret, "(a secret)");
+    }
+
+    /// Adds every text that a member `secret` holds, whatever the rest of the answer looks like.
+    pub(super) fn add_secrets_of(&self, answer: &Json) {
+        match answer {
+            Json::Array(list) => list.iter().for_each(|item| self.add_secrets_of(item)),
+            Json::Object(members) => members.iter().for_each(|(name, value)| match value {
+                Json::String(secret) if name == "secret" => self.add_secret(secret),
+                other => self.add_secrets_of(other),
+            }),
+            _ => {}
+        }
+    }
+
+    fn add(&self, text: &str, shown_as: &'static str) {
+        if !text.trim().is_empty() {
+            let mut known = self.0.borrow_mut();
+            for form in [text.to_owned(), percent_encoded(text)] {
+                known.entry(form.into_bytes()).or_insert(shown_as);
+            }
+        }
+    }
+
+    /// A text from elsewhere, whole.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        self.replace(text, 0)
+    }
+
+    /// A sentence of this tool's, which may contain text from elsewhere.
+    pub(crate) fn hide_in_sentence(&self, text: &str) -> String {
+        self.replace(text, SHORTEST_IN_SENTENCES)
+    }
+
+    /// The beginning of a text from elsewhere, on one line.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        shortened(&self.hide(text))
+    }
+
+    /// The same for an address: without a user name and password, and without the part behind `?`,
+    /// in which many people have a token.
+    pub(crate) fn shown_url(&self, url: &str) -> String {
+        let url = self.hide(url);
+        let url = without_userinfo(&url);
+        match url.find(['?', '#']) {
+            Some(end) => format!("{}?…", shortened(url.get(..end).unwrap_or_default())),
+            None => shortened(&url),
+        }
+    }
+
+    /// Overlapping texts are hidden together, so that none of them uncovers the rest of another.
+    fn replace(&self, text: &str, shortest: usize) -> String {
+        let known = self.0.borrow();
+        let mut shown = String::with_capacity(text.len());
+        let mut hidden_to = 0;
+        for (at, letter) in text.char_indices() {
+            let found = longest_at(&known, text.as_bytes().get(at..).unwrap_or_default());
+            if let Some((length, shown_as)) = found.filter(|(length, _)| *length >= shortest) {
+                if at >= hidden_to {
+                    shown.push_str(shown_as);
+                }
+                hidden_to = hidden_to.max(at.saturating_add(length));
+            } else if at >= hidden_to {
+                shown.push(letter);
+            }
+        }
+        shown
+    }
+}
+
+/// The longest known text that `text` begins with: its length, and what is printed instead.
+///
+/// A look-up or a few, not a comparison with each: the API may list many secrets.
+fn longest_at(known: &Known, mut text: &[u8]) -> Option<(usize, &'static str)> {
+    loop {
+        let up_to_it = (Bound::Unbounded, Bound::Included(text));
+        let (before, shown_as) = known.range::<[u8], _>(up_to_it).next_back()?;
+        if text.starts_with(before) {
+            return Some((before.len(), shown_as));
+        }
+        // Whatever else `text` begins with comes before `before`, and both begin with it.
+        let common = text.iter().zip(before).take_while(|(a, b)| a == b).count();
+        text = text.get(..common)?;
+    }
+}
+
+/// As in a part of an address.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a `String` does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// An address of which it is unclear where the user name and password end is not shown at all.
+fn without_userinfo(url: &str) -> Cow<'_, str> {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let (scheme, rest) = match url.split_once("//") {
+        Some((before, rest)) if is_scheme(before.strip_suffix(':').unwrap_or(before)) => {
+            (url.strip_suffix(rest).unwrap_or_default(), rest)
+        }
+        _ => ("", url),
+    };
+    let Some((userinfo, host)) = rest.rsplit_once('@') else { return Cow::Borrowed(url) };
+    let (authority, is_whole) = match userinfo.split_once(['/', '\\', '?', '#']) {
+        Some((authority, _)) => (authority, false),
+        None => (userinfo, true),
+    };
+    let has_port_only = |(_, port): (&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']');
+    if is_whole {
+        Cow::Owned(format!("{scheme}…@{host}"))
+    } else if !authority.contains('@') && authority.rsplit_once(':').is_none_or(has_port_only) {
+        Cow::Borrowed(url)
+    } else {
+        Cow::Owned(format!("{scheme}…"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn knowing(secrets: &[&str]) -> Redaction {
+        let redaction = Redaction::of_token("the-token");
+        secrets.iter().for_each(|secret| redaction.add_secret(secret));
+        redaction
+    }
+
+    #[test]
+    fn hides_whole_texts_and_encoded_ones() {
+        let redaction = knowing(&["a b", "a b c", "", " "]);
+        for (text, expected) in [
+            ("", ""),
+            ("é the-token, the-toke", "é (the API key), the-toke"),
+            ("a b c a b", "(a secret) (a secret)"),
+            ("/a%20b%20c/x", "/(a secret)/x"),
+        ] {
+            assert_eq!(redaction.hide(text), expected);
+        }
+        assert_eq!(redaction.hide_in_sentence("a b of the-token"), "a b of (the API key)");
+        assert_eq!(redaction.shown(&format!("{}the-token", "x".repeat(95))), format!("{}(the …", "x".repeat(95)));
+    }
+
+    #[test]
+    fn finds_secrets_wherever_they_are_listed() {
+        let redaction = Redaction::default();
+        redaction.add_secrets_of(&json!({ "data": { "webhooks": [{ "secret": "one" }, { "secret": null }] } }));
+        assert_eq!(redaction.hide("one null"), "(a secret) null");
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_not_shown() {
+        let redaction = knowing(&[]);
+        for (url, expected) in [
+            ("https://a/b?token=c", "https://a/b?…"),
+            ("https://a/b#c@d", "https://a/b?…"),
+            ("https://a/b", "https://a/b"),
+            ("https://a:8080/@b", "https://a:8080/@b"),
+            ("https://[::1]/@b", "https://[::1]/@b"),
+            ("https://[::1]:80/@b", "https://[::1]:80/@b"),
+            ("https://u:p@a/b", "https://…@a/b"),
+            ("//u:p@a/b", "//…@a/b"),
+            ("u:p@a/b", "…@a/b"),
+            ("https://u:p@q@a/b?c", "https://…@a/b?…"),
+            ("https://u:p/q@a/b", "https://…"),
+            ("https://u:p?q@a/b", "https://…"),
+            ("https://u:p@a/b@c", "https://…"),
+            ("https://the-token.a/the-token", "https://(the API key).a/(the API key)"),
+        ] {
+            assert_eq!(redaction.shown_url(url), expected, "{url}");
+        }
+    }
+
+    proptest! {
+        /// Compared with a search for each text in turn.
+        #[test]
+        fn covers_every_occurrence(secrets in prop::collection::vec("[aé%]{1,4}", 0..6), text in "[abé%]{0,30}") {
+            let redaction = Redaction::default();
+            secrets.iter().for_each(|secret| redaction.add_secret(secret));
+            let forms: Vec<_> = secrets.iter().flat_map(|secret| [secret.clone(), percent_encoded(secret)]).collect();
+            let mut is_hidden = vec![false; text.len()];
+            for (at, _) in text.char_indices() {
+                for form in forms.iter().filter(|form| text[at..].starts_with(form.as_str())) {
+                    is_hidden[at..at + form.len()].fill(true);
+                }
+            }
+            let left: String = text.char_indices().filter(|(at, _)| !is_hidden[*at]).map(|(_, c)| c).collect();
+            prop_assert_eq!(redaction.hide(&text).replace("(a secret)", ""), left);
+        }
+    }
+}
