@@ -15,12 +15,12 @@ use std::{
     },
 };
 
-use redb::{BackendError, Database, StorageBackend, backends::FileBackend};
+use redb::{BackendError, Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
 
 use super::{
     super::InboxError,
     Failure,
-    file::{self, FileOptions, open_private, sync_directory, unavailable},
+    file::{self, FileOptions, is_same_file, open_private, sync_directory, unavailable},
 };
 
 /// What the opened files of an inbox share.
@@ -126,8 +126,12 @@ fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Databa
     // Replaces the file behind a symbolic link, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
-    // Holds the lock, and shows that the content is sound. It fails while syncs still fail.
-    let old = file::open_locked(path, file.try_clone().map_err(cannot)?, options, health)?;
+    let old = FileBackend::new(file.try_clone().map_err(cannot)?).map_err(Failure::from)?;
+    lock(&old).map_err(Failure::from)?;
+    let (opened, current) = (file.metadata().map_err(cannot)?, fs::metadata(path).map_err(cannot)?);
+    if !is_same_file(&opened, &current) {
+        return Err(Failure::from(DatabaseError::DatabaseAlreadyOpen).into());
+    }
     log_rewriting(&file);
     let temporary = temporary_name(path);
     let result = (|| {
@@ -144,11 +148,7 @@ fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Databa
         sync_directory(path).map_err(cannot)?;
         Ok(database)
     })();
-    // Closing the old file may fail again, which no longer matters.
-    let _ = super::caught(|| {
-        drop(old);
-        Ok(())
-    });
+    let _ = old.close();
     if result.is_ok() {
         health.set_unsynced(false);
         log_rewritten();
@@ -156,6 +156,34 @@ fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Databa
         remove_left_over(path);
     }
     result
+}
+
+/// Takes the lock that a writer takes in redb. Opening the database would also write to the old
+/// file, and could make what is on the disk refer to pages that are not.
+fn lock(old: &FileBackend) -> Result<(), DatabaseError> {
+    const BYTES: (Bound<u64>, Bound<u64>) = (Bound::Included(1 << 62), Bound::Included((1 << 62) + 1));
+
+    let locked = match old.try_lock_range(BYTES.0, BYTES.1) {
+        // Without locks of ranges, redb locks the whole file.
+        Err(error) if is_unsupported(&error) => old.try_lock_range(Bound::Unbounded, Bound::Unbounded),
+        locked => locked,
+    };
+    match locked {
+        Ok(false) => Err(DatabaseError::DatabaseAlreadyOpen),
+        Ok(true) => Ok(()),
+        // Without any locks, redb relies on the user.
+        Err(error) if is_unsupported(&error) => Ok(()),
+        Err(BackendError::Io(error)) => Err(StorageError::Io(error).into()),
+        Err(error) => Err(StorageError::Io(io::Error::other(error)).into()),
+    }
+}
+
+fn is_unsupported(error: &BackendError) -> bool {
+    match error {
+        BackendError::Unsupported => true,
+        BackendError::Io(error) => error.kind() == ErrorKind::Unsupported,
+        _ => false,
+    }
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

@@ -215,6 +215,30 @@ fn a_file_that_another_process_has_is_not_replaced() {
     assert!(!health.is_unsynced() && is_replaced(&before, &path));
 }
 
+/// What is on the disk was sound before the sync failed, and refers to no later page.
+#[test]
+fn nothing_is_written_to_the_old_file_after_a_failed_sync() {
+    block_on(async {
+        let place = Place::new("old");
+        let (path, health) = (place.inbox(), Health::default());
+        let store = open_at(&path, &health);
+        store.put(event(0)).await.unwrap();
+        let link = place.0.join("old.redb");
+        fs::hard_link(&path, &link).unwrap();
+        health.is_broken.store(true, Ordering::Relaxed);
+        assert!(is_unavailable(&store, 1).await);
+        let after_failure = fs::read(&link).unwrap();
+        for number in 2..5 {
+            assert!(is_unavailable(&store, number).await);
+        }
+        assert!(fs::read(&link).unwrap() == after_failure);
+        health.is_broken.store(false, Ordering::Relaxed);
+        assert_eq!(store.put(event(5)).await.unwrap(), Put::Stored);
+        drop(after_end(store, &path).await);
+        assert!(fs::read(&link).unwrap() == after_failure);
+    });
+}
+
 #[test]
 fn only_failures_that_can_lose_pages_count() {
     let failing = |prepare: fn(&Disk), operation: fn(&Watched<Disk>) -> std::io::Result<()>| {
