@@ -14,6 +14,7 @@ use redb::{Builder, ConcurrencyMode, Database, ReadableDatabase, StorageBackend,
 use super::{
     super::{InboxError, InboxErrorKind},
     Failure, caught, damaged, read,
+    rewrite::{self, Health, Watched},
     tables::{SCHEMA, Tables},
 };
 
@@ -29,7 +30,7 @@ pub(in crate::inbox) struct FileOptions {
 /// The interval between attempts to lock the file.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
-pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Database, InboxError> {
+pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     if !is_there(path)? {
         if !options.create_if_missing {
             return Err(InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist"));
@@ -41,7 +42,7 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
     let deadline = Instant::now().checked_add(options.lock_timeout);
     let mut is_waiting = false;
     loop {
-        match open(path, options) {
+        match open(path, options, health) {
             Err(error)
                 if error.kind() == InboxErrorKind::Locked
                     && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
@@ -52,7 +53,9 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions) -> Result<Datab
                 }
                 sleep(TRY_AGAIN);
             }
-            opened => return opened,
+            opened => {
+                return opened.inspect(|_| rewrite::remove_left_over(path));
+            }
         }
     }
 }
@@ -75,11 +78,44 @@ fn log_waiting(timeout: Duration) {
     let _ = timeout;
 }
 
-pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Database, InboxError> {
+pub(super) fn open(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| unavailable("cannot open the inbox's file", error))?;
+    open_locked(path, file, options, health)
+}
+
+/// Opens a file that was opened at this path. If another process has written it anew since then,
+/// it counts as locked, so that the caller tries again with the new file.
+pub(super) fn open_locked(
+    path: &Path,
+    file: File,
+    options: &FileOptions,
+    health: &Health,
+) -> Result<Database, InboxError> {
+    let cannot = |error| unavailable("cannot open the inbox's file", error);
+    let opened = file.metadata().map_err(cannot)?;
     let backend = FileBackend::new(file).map_err(Failure::from)?;
-    open_backend(backend, options.cache)
+    let database = open_backend(Watched { backend, health: health.clone() }, options.cache)?;
+    // Whoever replaces the file has the lock of the one that is replaced.
+    if is_same_file(&opened, &fs::metadata(path).map_err(cannot)?) {
+        Ok(database)
+    } else {
+        Err(Failure(redb::Error::DatabaseAlreadyOpen).into())
+    }
+}
+
+pub(super) fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (one, other);
+        true
+    }
 }
 
 /// Opens an existing inbox. A damaged file can make redb panic.
@@ -177,7 +213,7 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temporary))
 }
 
-fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub(super) fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
@@ -185,7 +221,7 @@ fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// Syncs the directory, without which a new name is not on disk.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -212,7 +248,7 @@ fn warn_of_its_mode(path: &Path) {
     let _ = path;
 }
 
-fn unavailable(message: &'static str, error: io::Error) -> InboxError {
+pub(super) fn unavailable(message: &'static str, error: io::Error) -> InboxError {
     InboxError::because(InboxErrorKind::Unavailable, message, error)
 }
 

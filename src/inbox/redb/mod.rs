@@ -6,6 +6,7 @@
 mod file;
 mod read;
 mod reader;
+mod rewrite;
 mod rows;
 mod tables;
 #[cfg(test)]
@@ -53,9 +54,19 @@ impl RedbStore {
         bounds: Bounds,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InboxError> {
-        let database = file::open_or_create(path, &options)?;
+        Self::open_watched(path, options, bounds, clock, rewrite::Health::default())
+    }
+
+    fn open_watched(
+        path: &Path,
+        options: FileOptions,
+        bounds: Bounds,
+        clock: Arc<dyn Clock>,
+        health: rewrite::Health,
+    ) -> Result<Self, InboxError> {
+        let database = file::open_or_create(path, &options, &health)?;
         let path = path.to_owned();
-        let reopen = Box::new(move || file::open(&path, &options));
+        let reopen = Box::new(move || rewrite::reopen(&path, &options, &health));
         Self::start(database, reopen, bounds, clock)
     }
 

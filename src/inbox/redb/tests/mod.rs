@@ -4,6 +4,7 @@ mod faults;
 mod model;
 mod others;
 mod outcomes;
+mod rewriting;
 
 use std::{sync::Arc, time::Duration};
 
