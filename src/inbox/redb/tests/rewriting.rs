@@ -241,16 +241,18 @@ fn nothing_is_written_to_the_old_file_after_a_failed_sync() {
 
 #[test]
 fn only_failures_that_can_lose_pages_count() {
-    let failing = |prepare: fn(&Disk), operation: fn(&Watched<Disk>) -> std::io::Result<()>| {
+    type Prepare = fn(&Disk);
+    type Operation = fn(&Watched<Disk>) -> std::io::Result<()>;
+
+    let failing = |prepare: Prepare, operation: Operation| {
         let watched = Watched { backend: created(), health: Health::default() };
         prepare(&watched.backend);
         let is_error = operation(&watched).is_err();
         (is_error, watched.health.is_unsynced())
     };
-    let (healthy, full, off): (fn(&Disk), fn(&Disk), fn(&Disk)) =
+    let (healthy, full, off): (Prepare, Prepare, Prepare) =
         (|_| {}, |disk| disk.set_full(true), |disk| disk.cut_after(0));
-    let changes: [fn(&Watched<Disk>) -> std::io::Result<()>; 2] =
-        [|watched| watched.write(0, b"page"), |watched| watched.set_len(1 << 20)];
+    let changes: [Operation; 2] = [|watched| watched.write(0, b"page"), |watched| watched.set_len(1 << 20)];
     for change in changes {
         assert_eq!(failing(healthy, change), (false, false));
         assert_eq!(failing(full, change), (true, false), "nothing was written");
