@@ -17,8 +17,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::time::timeout;
+use twenty_webhook::verify::Signer;
 
 use crate::{
+    capture::FRAMING,
     output::{Failure, chain},
     target::Target,
 };
@@ -191,6 +193,34 @@ pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     };
     for (name, value) in pairs {
         append(name.as_ref(), value.as_ref()).map_err(|error| Failure::about("a header cannot be sent", &error))?;
+    }
+    Ok(headers)
+}
+
+/// The headers of a captured request that is sent again, under a new signature if there is a signer.
+///
+/// # Errors
+///
+/// As for [`header_map`].
+pub(crate) fn headers_to_resend<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    captured: impl IntoIterator<Item = (N, V)>,
+    body: &[u8],
+    signer: Option<&Signer>,
+) -> Result<HeaderMap, Failure> {
+    let mut headers = header_map(captured)?;
+    // It tells the way of the captured request. Kept, it would make the listener that forwarded
+    // that one see a loop.
+    headers.remove(header::VIA);
+    // Of the body as it was on its way; the client sets them anew.
+    for name in FRAMING {
+        headers.remove(name);
+    }
+    if let Some(signer) = signer {
+        for (name, value) in header_map(signer.sign(body).pairs())? {
+            // Replaces the captured one, however often it was there.
+            let inserted = name.map(|name| headers.try_insert(name, value)).transpose();
+            inserted.map_err(|error| Failure::about("a header cannot be sent", &error))?;
+        }
     }
     Ok(headers)
 }

@@ -6,14 +6,14 @@ use std::{
     process::ExitCode,
 };
 
-use axum::http::{Method, header};
+use axum::http::Method;
 use clap::Args;
 use twenty_webhook::verify::Signer;
 
 use crate::{
     batch::{self, Ready},
     capture::Capture,
-    client::header_map,
+    client::headers_to_resend,
     finding::is_post,
     formats::{self, Delivery, Names, NotFound, Reading},
     input,
@@ -92,21 +92,8 @@ fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
 }
 
 fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>) -> Result<Ready, Failure> {
-    let unsendable = |error: &dyn std::error::Error| Failure::about("a capture cannot be sent", error);
-    let method = Method::from_bytes(method.as_bytes()).map_err(|error| unsendable(&error))?;
-    let mut headers = header_map(headers)?;
-    // It tells the way of the captured request. Kept, it would make the listener that forwarded
-    // that one see a loop.
-    headers.remove(header::VIA);
-    // Of the body as it was on its way; the client sets them anew.
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::TRANSFER_ENCODING);
-    if let Some(signer) = signer {
-        for (name, value) in header_map(signer.sign(&body).pairs())? {
-            // Replaces the captured one, however often it was there.
-            let inserted = name.map(|name| headers.try_insert(name, value)).transpose();
-            inserted.map_err(|error| unsendable(&error))?;
-        }
-    }
+    let method = Method::from_bytes(method.as_bytes());
+    let method = method.map_err(|error| Failure::about("a capture cannot be sent", &error))?;
+    let headers = headers_to_resend(headers, &body, signer)?;
     Ok(Ready { method, headers, body: body.into() })
 }

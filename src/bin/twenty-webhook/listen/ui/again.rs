@@ -1,6 +1,5 @@
 //! Sends a delivery to the forward target again: as it was, or edited and signed anew.
 
-use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde::Deserialize;
 use twenty_webhook::{Verifier, WebhookEvent, verify::Signer};
@@ -10,7 +9,7 @@ use super::{
     entry::{Entry, Received, Source},
     store::Store,
 };
-use crate::{capture::FRAMING, client::header_map, output::Failure, time};
+use crate::{client::headers_to_resend, output::Failure, time};
 
 pub(super) struct Resender {
     pub(super) forward: Forward,
@@ -41,7 +40,8 @@ impl Resender {
         let edited = request.body.map(Bytes::from).filter(|body| *body != original);
         let (is_edited, is_signed_anew) = (edited.is_some(), edited.is_some() || request.sign_anew);
         let body = edited.unwrap_or(original);
-        let headers = self.headers(entry, &body, is_signed_anew)?;
+        let captured = entry.headers.iter().map(|(name, value)| (name, value));
+        let headers = headers_to_resend(captured, &body, is_signed_anew.then_some(&self.signer))?;
         let at = time::now();
         let mut report = Report::new(at, &entry.method, 0);
         let signed_at = self.verifier.claimed_timestamp(&headers);
@@ -68,21 +68,5 @@ impl Resender {
             is_event: true,
         };
         Ok(Entry::new(&report, received, store))
-    }
-
-    fn headers(&self, entry: &Entry, body: &Bytes, is_signed_anew: bool) -> Result<HeaderMap, Failure> {
-        let mut headers = header_map(entry.headers.iter().map(|(name, value)| (name, value)))?;
-        // It tells the way of the first one.
-        headers.remove(header::VIA);
-        for name in FRAMING {
-            headers.remove(name);
-        }
-        if is_signed_anew {
-            for (name, value) in header_map(self.signer.sign(body).pairs())? {
-                let inserted = name.map(|name| headers.try_insert(name, value)).transpose();
-                inserted.map_err(|error| Failure::about("a delivery cannot be signed", &error))?;
-            }
-        }
-        Ok(headers)
     }
 }
