@@ -46,42 +46,17 @@ pub(crate) fn is_post(method: &str) -> bool {
 /// known to hold the exact bytes, causes that nothing proves name the capture before the secret.
 pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>, is_exact: bool) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
-    let blame = Cause::Unexplained.to_string();
-    let mut findings = all(method, diagnosis);
-    if !is_exact {
-        let is_guess = |cause: &&Cause| {
-            matches!(
-                cause,
-                Cause::BodyIncomplete { .. }
-                    | Cause::BodyNotJson { .. }
-                    | Cause::BodyHasReplacements
-                    | Cause::BodyLengthChanged { .. }
-                    | Cause::BodyRewritten { what: Rewriting::Order }
-            )
-        };
-        let lacks = [Cause::Unsigned, Cause::MissingSignature, Cause::MissingTimestamp].map(|cause| cause.to_string());
-        let is_rewritten = |cause: &Cause| matches!(cause, Cause::BodyRewritten { .. });
-        let rewritten = diagnosis.causes().iter().find(|cause| is_rewritten(cause)).map(Cause::to_string);
-        let guesses: Vec<_> = diagnosis.causes().iter().filter(is_guess).map(Cause::to_string).collect();
-        for finding in &mut findings {
-            if finding.cause == blame && !is_damaged {
-                *finding = Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET };
-            } else if lacks.contains(&finding.cause) {
-                finding.advice = NO_HEADERS;
-            } else if guesses.contains(&finding.cause) {
-                finding.advice = BYTES_OR_SECRET;
-            } else if rewritten.as_ref() == Some(&finding.cause) {
-                finding.advice = REWRITTEN;
-            }
-        }
-    }
-    findings.retain(|finding| !is_damaged || finding.cause != blame);
+    let causes: Vec<_> = unanswered(method, diagnosis.causes())
+        .filter(|cause| !(is_damaged && matches!(cause, Cause::Unexplained)))
+        .collect();
+    let of_cause = |cause: &&Cause| if is_exact { proven(cause) } else { guessed(cause) };
+    let mut findings: Vec<_> = by_method(method, diagnosis.causes()).into_iter().collect();
+    let before = findings.len();
+    findings.extend(causes.iter().map(of_cause));
     if let Some(Loss { is_certain, what, advice }) = loss {
-        let tool =
-            diagnosis.causes().iter().find(|cause| matches!(cause, Cause::TestTool { .. })).map(Cause::to_string);
-        let before_tool = findings.iter().position(|finding| tool.as_ref() == Some(&finding.cause));
-        let at = if is_certain { 0 } else { before_tool.unwrap_or(findings.len()) };
-        findings.insert(at, Finding { cause: what.to_owned(), advice });
+        let is_tool = |cause: &&Cause| matches!(cause, Cause::TestTool { .. });
+        let before_tool = causes.iter().position(is_tool).map_or(findings.len(), |at| before.saturating_add(at));
+        findings.insert(if is_certain { 0 } else { before_tool }, Finding { cause: what.to_owned(), advice });
     }
     findings
 }
@@ -90,12 +65,37 @@ pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>
 /// that the method answers are replaced.
 pub(crate) fn all(method: &str, diagnosis: &Diagnosis) -> Vec<Finding> {
     let causes = diagnosis.causes();
+    by_method(method, causes).into_iter().chain(unanswered(method, causes).map(proven)).collect()
+}
+
+fn proven(cause: &Cause) -> Finding {
+    Finding { cause: cause.to_string(), advice: cause.advice() }
+}
+
+/// Of a capture that may hold other bytes than Twenty signed.
+fn guessed(cause: &Cause) -> Finding {
+    let advice = match cause {
+        Cause::Unexplained => return Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET },
+        Cause::Unsigned | Cause::MissingSignature | Cause::MissingTimestamp => NO_HEADERS,
+        Cause::BodyIncomplete { .. }
+        | Cause::BodyNotJson { .. }
+        | Cause::BodyHasReplacements
+        | Cause::BodyLengthChanged { .. }
+        | Cause::BodyRewritten { what: Rewriting::Order } => BYTES_OR_SECRET,
+        Cause::BodyRewritten { .. } => REWRITTEN,
+        _ => cause.advice(),
+    };
+    Finding { cause: cause.to_string(), advice }
+}
+
+/// The causes that the method does not answer.
+fn unanswered<'d>(method: &str, causes: &'d [Cause]) -> impl Iterator<Item = &'d Cause> {
     let is_post = is_post(method);
-    let by_method = (!is_post).then(|| of_method(method, causes));
-    let is_answered = |cause: &Cause| !is_post && matches!(cause, Cause::Unsigned | Cause::BodyEmpty);
-    let others = causes.iter().filter(|cause| !is_answered(cause));
-    let others = others.map(|cause| Finding { cause: cause.to_string(), advice: cause.advice() });
-    by_method.into_iter().chain(others).collect()
+    causes.iter().filter(move |cause| is_post || !matches!(cause, Cause::Unsigned | Cause::BodyEmpty))
+}
+
+fn by_method(method: &str, causes: &[Cause]) -> Option<Finding> {
+    (!is_post(method)).then(|| of_method(method, causes))
 }
 
 fn of_method(method: &str, causes: &[Cause]) -> Finding {
