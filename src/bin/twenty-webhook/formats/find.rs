@@ -19,8 +19,8 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let whole = find_whole(text, names);
     let found = whole.as_ref().map_or(0, |reading| reading.deliveries.len());
     let is_complete = whole.as_ref().is_ok_and(|reading| reading.unread == 0);
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-    if is_complete && is_json {
+    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+    if is_complete && is_json() {
         return whole;
     }
     let parts = signatures::parts(text, names);

@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::store::Store;
+use super::store::{RESYNC, Store};
 
 /// How many streams there may be at once.
 const STREAMS: usize = 32;
@@ -33,8 +33,6 @@ const WAITING: usize = 16;
 
 /// After so much silence a comment is sent, so that both sides notice a dead connection.
 const SILENCE: Duration = Duration::from_secs(15);
-
-const RESYNC: &str = r#"{"resync":true}"#;
 
 /// The streams that are open. A clone is the same.
 #[derive(Clone)]

@@ -16,6 +16,9 @@ const UNVERIFIED: Limits = Limits { count: 1_000, bytes: 16 << 20 };
 /// How many pieces of news wait for a slow browser before it has to fetch the list again.
 const NEWS: usize = 256;
 
+/// The news that the list has to be fetched again.
+pub(super) const RESYNC: &str = r#"{"resync":true}"#;
+
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) count: usize,
@@ -84,7 +87,7 @@ impl Store {
                 state.add(Arc::new(entry));
             }
         }
-        self.tell(r#"{"resync":true}"#);
+        self.tell(RESYNC);
     }
 
     /// Removes deliveries, and reports it.
