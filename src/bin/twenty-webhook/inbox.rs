@@ -120,16 +120,29 @@ struct Which {
     all: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Change {
+/// What becomes of dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
     Redrive,
     Purge,
 }
 
+impl Change {
+    /// Changes one dead letter, or all of them. Returns how many.
+    pub(crate) async fn apply(self, inbox: &Inbox, id: Option<EventId>) -> Result<u64, Failure> {
+        let changed = match (self, id) {
+            (Self::Redrive, Some(id)) => inbox.redrive(id).await.map(u64::from),
+            (Self::Purge, Some(id)) => inbox.purge(id).await.map(u64::from),
+            (Self::Redrive, None) => inbox.redrive_all().await,
+            (Self::Purge, None) => inbox.purge_all().await,
+        };
+        changed.map_err(failed)
+    }
+}
+
 impl InboxCommand {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(async {
+        output::run_async(async {
             match self.action {
                 Action::Stats { place, format } => stats(&place.open(Access::Read).await?, format).await,
                 Action::List { place, format } => list(&place.open(Access::Read).await?, format).await,
@@ -141,6 +154,7 @@ impl InboxCommand {
                 Action::Ui { place, ui_addr } => listen::show_inbox(place, &ui_addr).await,
             }
         })
+        .flatten()
     }
 }
 
@@ -151,20 +165,12 @@ impl Letters {
         let mut changed: u64 = 0;
         let mut exit_code = ExitCode::SUCCESS;
         if self.which.all {
-            changed = match change {
-                Change::Redrive => inbox.redrive_all().await,
-                Change::Purge => inbox.purge_all().await,
-            }
-            .map_err(failed)?;
+            changed = change.apply(&inbox, None).await?;
         }
         for id in self.which.ids {
-            let is_changed = match change {
-                Change::Redrive => inbox.redrive(id).await,
-                Change::Purge => inbox.purge(id).await,
-            };
-            if is_changed.map_err(failed)? {
-                changed = changed.saturating_add(1);
-            } else {
+            let is_changed = change.apply(&inbox, Some(id)).await? > 0;
+            changed = changed.saturating_add(u64::from(is_changed));
+            if !is_changed {
                 complain(&no_letter(id));
                 exit_code = ExitCode::from(1);
             }
@@ -300,15 +306,25 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the request of a dead letter came to is not known; this is the path of the examples.
+pub(crate) const TARGET: &str = "/webhooks/twenty";
+
+/// The headers of a request that has a dead letter's body.
+pub(crate) fn headers_of(letter: &DeadLetter) -> impl Iterator<Item = (String, String)> {
+    let content_type = ("content-type".to_owned(), "application/json".to_owned());
+    [content_type].into_iter().chain(letter.signature_headers().pairs())
+}
+
+pub(crate) fn received_at(letter: &DeadLetter) -> jiff::Timestamp {
+    time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX)
+}
+
 async fn show(inbox: &Inbox, id: EventId, output: Option<&Path>) -> Result<ExitCode, Failure> {
     let Some(letter) = inbox.dead_letter(id).await.map_err(failed)? else {
         complain(&no_letter(id));
         return Ok(ExitCode::from(1));
     };
-    let content_type = ("content-type".to_owned(), "application/json".to_owned());
-    let headers = [content_type].into_iter().chain(letter.signature_headers().pairs());
-    let received_at = time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX);
-    let capture = Capture::write("POST", "/webhooks/twenty", headers, letter.body(), received_at);
+    let capture = Capture::write("POST", TARGET, headers_of(&letter), letter.body(), received_at(&letter));
     if let Some(path) = output {
         let written = output::create_private(path).and_then(|mut file| file.write_all(&capture));
         written.map_err(|error| Failure::about(input::name(path), &error))?;

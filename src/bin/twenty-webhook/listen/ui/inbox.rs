@@ -18,10 +18,11 @@ use twenty_webhook::{
 use super::{
     Inspector,
     entry::{Dead, Entry, Received, Source},
-    routes::{About, App, Shared},
+    routes::{About, App, Bounds},
     store::{Store, VERIFIED},
 };
 use crate::{
+    inbox::{Change, TARGET, headers_of, received_at},
     listen::{asked_to_end, report::Report},
     output::Failure,
     place::{Access, Place},
@@ -36,13 +37,6 @@ const ALL_EVERY: u32 = 15;
 
 /// How many changes may wait.
 const WAITING: usize = 8;
-
-/// What becomes of dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Redrive,
-    Purge,
-}
 
 /// What the page asks for.
 pub(super) struct Command {
@@ -65,8 +59,8 @@ pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failu
     let (commands, mut asked) = mpsc::channel(WAITING);
     // Where the receiver listens is not known; this is the address of the examples.
     let about = About { origin: "http://127.0.0.1:3000".to_owned(), ..About::default() };
-    let app = App::new(Shared { store, about, resender: None, commands: Some(commands) });
-    inspector.serve(app);
+    let bounds = Bounds::default();
+    inspector.serve(App { store, about, resender: None, commands: Some(commands), bounds });
     let mut ticks = interval(EVERY);
     let mut end = std::pin::pin!(asked_to_end());
     loop {
@@ -133,13 +127,7 @@ impl Watch {
 
     async fn change(&self, change: Change, id: Option<EventId>) -> Result<u64, Failure> {
         let inbox = self.place.open(Access::Write).await?;
-        let changed = match (change, id) {
-            (Change::Redrive, Some(id)) => inbox.redrive(id).await.map(u64::from),
-            (Change::Purge, Some(id)) => inbox.purge(id).await.map(u64::from),
-            (Change::Redrive, None) => inbox.redrive_all().await,
-            (Change::Purge, None) => inbox.purge_all().await,
-        };
-        changed.map_err(|error| Failure::about("the inbox", &error))
+        change.apply(&inbox, id).await
     }
 }
 
@@ -154,22 +142,19 @@ fn status(stats: &Stats) -> serde_json::Value {
 }
 
 fn entry(letter: &DeadLetter, store: &Store) -> Entry {
-    let at = time::to_civil(letter.received_at()).unwrap_or(jiff::Timestamp::MAX);
+    let at = received_at(letter);
     let mut report = Report::new(at, "POST", 0);
     match WebhookEvent::from_verified(letter.verified().clone()) {
         Ok(event) => report.accepted(&event),
         Err(error) => report.rejected(error.to_string()),
     }
-    let signature = letter.signature_headers();
-    let content_type = ("content-type".to_owned(), "application/json".to_owned());
-    let headers = [content_type].into_iter().chain(signature.pairs());
     let received = Received {
         at,
         method: "POST".to_owned(),
-        target: "/webhooks/twenty".to_owned(),
-        headers: headers.map(|(name, value)| (name, value.into_bytes())).collect(),
+        target: TARGET.to_owned(),
+        headers: headers_of(letter).map(|(name, value)| (name, value.into_bytes())).collect(),
         body: Some(letter.body().clone()),
-        signed_at: Some(signature.timestamp()),
+        signed_at: Some(letter.signature_headers().timestamp()),
         source: Source::Dead(Dead {
             id: letter.id().to_string(),
             died_at: letter.died_at(),

@@ -28,7 +28,7 @@ use self::{
     entry::{Entry, Received, Source},
     guard::Guard,
     history::History,
-    routes::{About, App, Shared},
+    routes::{About, App, Bounds},
 };
 pub(super) use self::{history::Saved, store::Store};
 use super::{
@@ -101,13 +101,14 @@ impl Inspector {
         let about = About { origin, send, forward_to, saved_in };
         let resender = forward.map(|forward| Resender { forward, signer, verifier });
         let store = self.store.clone();
-        self.serve(App::new(Shared {
+        self.serve(App {
             store: store.clone(),
             about,
             resender,
             #[cfg(any(feature = "postgres", feature = "redb"))]
             commands: None,
-        }));
+            bounds: Bounds::default(),
+        });
         if let Some(saved) = saved {
             // It may read for a while. Nothing waits for it.
             thread::spawn(move || History { saved, options, secret }.read(&store));

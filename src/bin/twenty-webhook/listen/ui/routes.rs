@@ -11,13 +11,13 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 #[cfg(any(feature = "postgres", feature = "redb"))]
 use tokio::sync::oneshot;
 
 #[cfg(any(feature = "postgres", feature = "redb"))]
-use super::inbox::{Change, Command, Commands};
+use super::inbox::{Command, Commands};
 use super::{
     again::{Request, Resender},
     copy,
@@ -26,6 +26,8 @@ use super::{
     guard::{self, Guard},
     store::Store,
 };
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use crate::inbox::Change;
 
 /// How many deliveries the page may have under way.
 const SENDING: usize = 4;
@@ -39,17 +41,29 @@ const SCRIPT: &str = include_str!("page/app.js");
 const JSON: &str = include_str!("page/json.js");
 const ICON: &str = include_str!("page/icon.svg");
 
-/// What the routes share. A clone is the same.
-#[derive(Clone)]
-pub(super) struct App(Arc<Shared>);
-
-pub(super) struct Shared {
+/// What the routes share.
+pub(super) struct App {
     pub(super) store: Store,
     pub(super) about: About,
     pub(super) resender: Option<Resender>,
     /// Of a page over an inbox.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(super) commands: Option<Commands>,
+    pub(super) bounds: Bounds,
+}
+
+/// What the page may do at once.
+pub(super) struct Bounds {
+    streams: Streams,
+    sending: Semaphore,
+    searching: Semaphore,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        // Searches come one after the other: each looks at every body.
+        Self { streams: Streams::new(), sending: Semaphore::new(SENDING), searching: Semaphore::new(1) }
+    }
 }
 
 /// What the page says about the listener. No secret.
@@ -81,31 +95,8 @@ impl IntoResponse for Rejected {
     }
 }
 
-#[derive(Clone)]
-struct Bounded {
-    streams: Streams,
-    sending: Arc<Semaphore>,
-    searching: Arc<Semaphore>,
-}
-
-#[derive(Clone)]
-struct Context {
-    app: App,
-    bounded: Bounded,
-}
-
 impl App {
-    pub(super) fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
-    }
-
     pub(super) fn router(self, guard: Guard) -> Router {
-        let bounded = Bounded {
-            streams: Streams::new(),
-            sending: Arc::new(Semaphore::new(SENDING)),
-            // One after the other: each looks at every body.
-            searching: Arc::new(Semaphore::new(1)),
-        };
         let file =
             |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
         let inside = Router::new()
@@ -136,24 +127,18 @@ impl App {
             )
             .route("/api/redrive", post(async |state| change(state, None, Change::Redrive).await))
             .route("/api/purge", post(async |state| change(state, None, Change::Purge).await));
-        let inside = inside.with_state(Context { app: self, bounded });
+        let inside = inside.with_state(Arc::new(self));
         // Behind the guard nothing has been routed yet, so that the token can be taken off.
         Router::new().fallback_service(inside).layer(from_fn_with_state(Arc::new(guard), guard::check))
     }
-}
-
-impl Context {
-    fn store(&self) -> &Store {
-        &self.app.0.store
-    }
 
     fn get(&self, id: &str) -> Result<Arc<Entry>, Rejected> {
-        self.store().get(id).ok_or_else(|| Rejected::new(StatusCode::NOT_FOUND, "no such delivery"))
+        self.store.get(id).ok_or_else(|| Rejected::new(StatusCode::NOT_FOUND, "no such delivery"))
     }
 }
 
-fn json(value: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+fn json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// Bytes of anybody's: a browser that opens the address shows nothing.
@@ -170,8 +155,8 @@ fn no_body() -> Rejected {
     Rejected::new(StatusCode::NOT_FOUND, "the body was not kept")
 }
 
-async fn list(State(context): State<Context>) -> Response {
-    let Shared { store, about, .. } = &*context.app.0;
+async fn list(State(app): State<Arc<App>>) -> Response {
+    let App { store, about, .. } = &*app;
     let all = store.all();
     let rows: Vec<&str> = all.iter().map(|entry| entry.summary.as_str()).collect();
     let head = json!({
@@ -187,80 +172,76 @@ async fn list(State(context): State<Context>) -> Response {
     body.pop();
     let status = store.status();
     body += &format!(r#","inbox":{},"deliveries":[{}]}}"#, status.as_deref().unwrap_or("null"), rows.join(","));
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    json(body)
 }
 
-async fn events(State(context): State<Context>) -> Response {
-    context.bounded.streams.open(context.store())
+async fn events(State(app): State<Arc<App>>) -> Response {
+    app.bounds.streams.open(&app.store)
 }
 
 /// The ids of the deliveries that have a text. The path's last segment is `q=` and the text, because
 /// a browser resolves a segment of dots.
-async fn search(State(context): State<Context>, Path(segment): Path<String>) -> Response {
+async fn search(State(app): State<Arc<App>>, Path(segment): Path<String>) -> Response {
     let text = segment.strip_prefix("q=").unwrap_or_default().to_lowercase();
     if text.is_empty() || text.len() > LONGEST_SEARCH {
         return (StatusCode::BAD_REQUEST, "nothing to search for, or too long\n").into_response();
     }
-    let Ok(_turn) = context.bounded.searching.acquire().await else {
+    let Ok(_turn) = app.bounds.searching.acquire().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let all = context.store().all();
+    let all = app.store.all();
     let search =
         move || all.iter().filter(|entry| entry.contains(&text)).map(|entry| entry.id.clone()).collect::<Vec<_>>();
     match tokio::task::spawn_blocking(search).await {
-        Ok(ids) => json(&json!({ "ids": ids })),
+        Ok(ids) => json(json!({ "ids": ids }).to_string()),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-async fn details(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
-    let entry = context.get(&id)?;
-    Ok(json(&entry.to_json(context.store(), context.app.0.resender.is_some())))
+async fn details(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    let entry = app.get(&id)?;
+    Ok(json(entry.to_json(&app.store, app.resender.is_some()).to_string()))
 }
 
-async fn body(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
-    context.get(&id)?.body.clone().map(bytes).ok_or_else(no_body)
+async fn body(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    app.get(&id)?.body.clone().map(bytes).ok_or_else(no_body)
 }
 
-async fn curl(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
-    match copy::curl(&*context.get(&id)?, &context.app.0.about.origin) {
+async fn curl(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    match copy::curl(&*app.get(&id)?, &app.about.origin) {
         Ok(command) => Ok(text(command)),
         Err(error) => Err(Rejected::new(StatusCode::CONFLICT, error.why())),
     }
 }
 
-async fn test(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
-    copy::test(&*context.get(&id)?).map(text).ok_or_else(no_body)
+async fn test(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    copy::test(&*app.get(&id)?).map(text).ok_or_else(no_body)
 }
 
-async fn capture(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Rejected> {
-    copy::capture(&*context.get(&id)?).map(bytes).ok_or_else(no_body)
+async fn capture(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Rejected> {
+    copy::capture(&*app.get(&id)?).map(bytes).ok_or_else(no_body)
 }
 
-async fn send(State(context): State<Context>, Path(id): Path<String>, body: Bytes) -> Result<Response, Rejected> {
-    let entry = context.get(&id)?;
-    let Shared { resender, store, .. } = &*context.app.0;
+async fn send(State(app): State<Arc<App>>, Path(id): Path<String>, body: Bytes) -> Result<Response, Rejected> {
+    let entry = app.get(&id)?;
+    let App { resender, store, .. } = &*app;
     let no_target = || Rejected::new(StatusCode::CONFLICT, "there is no --forward-to target");
     let resender = resender.as_ref().ok_or_else(no_target)?;
     let request: Request = serde_json::from_slice(&body)
         .map_err(|_| Rejected::new(StatusCode::BAD_REQUEST, "the request is not as it should be"))?;
-    let turn = context.bounded.sending.acquire().await;
+    let turn = app.bounds.sending.acquire().await;
     let _turn = turn.map_err(|_| Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the listener ends"))?;
     let sent = resender.send(&entry, request, store).await;
     let sent = sent.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
     let sent = store.add(sent);
-    Ok(([(header::CONTENT_TYPE, "application/json")], sent.summary.clone()).into_response())
+    Ok(json(sent.summary.clone()))
 }
 
 /// Redrives or purges a dead letter, or all of them.
 #[cfg(any(feature = "postgres", feature = "redb"))]
-async fn change(
-    State(context): State<Context>,
-    id: Option<Path<String>>,
-    change: Change,
-) -> Result<Response, Rejected> {
+async fn change(State(app): State<Arc<App>>, id: Option<Path<String>>, change: Change) -> Result<Response, Rejected> {
     let no_inbox = || Rejected::new(StatusCode::NOT_FOUND, "there is no inbox");
-    let commands = context.app.0.commands.as_ref().ok_or_else(no_inbox)?;
+    let commands = app.commands.as_ref().ok_or_else(no_inbox)?;
     let no_letter = || Rejected::new(StatusCode::NOT_FOUND, "no such dead letter");
     let id = id.map(|Path(id)| id.parse()).transpose().map_err(|_| no_letter())?;
     let (done, changed) = oneshot::channel();
@@ -271,5 +252,5 @@ async fn change(
     if id.is_some() && changed == 0 {
         return Err(no_letter());
     }
-    Ok(json(&json!({ "changed": changed })))
+    Ok(json(json!({ "changed": changed }).to_string()))
 }
