@@ -254,11 +254,11 @@ impl Load {
         self.next.load(Ordering::Relaxed).min(self.order.len())
     }
 
-    /// Sends all, each connection as fast as it is answered.
-    async fn send(self: Arc<Self>, addresses: [SocketAddr; 2], connections: usize) -> Answers {
+    /// Sends all, so many at a time, each as soon as the one before it is answered.
+    async fn send(self: Arc<Self>, addresses: [SocketAddr; 2], at_a_time: usize) -> Answers {
         let mut sending = JoinSet::new();
-        for number in 0..connections {
-            sending.spawn(Arc::clone(&self).send_over_one(addresses[number % 2]));
+        for number in 0..at_a_time {
+            sending.spawn(Arc::clone(&self).send_one_by_one(addresses[number % 2]));
         }
         let mut all = Answers::default();
         while let Some(answers) = sending.join_next().await {
@@ -267,10 +267,9 @@ impl Load {
         all
     }
 
-    async fn send_over_one(self: Arc<Self>, address: SocketAddr) -> Answers {
+    async fn send_one_by_one(self: Arc<Self>, address: SocketAddr) -> Answers {
         let signer = Signer::new(SECRET).unwrap();
         let mut answers = Answers::default();
-        let mut connection = Connection::open(address).await;
         loop {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(&body) = self.order.get(next) else { return answers };
@@ -279,6 +278,8 @@ impl Load {
             }
             let text = &self.bodies[body];
             let start = Instant::now();
+            // The example closes each connection after its answer.
+            let mut connection = Connection::open(address).await;
             // Signed anew each time, as Twenty does when it sends one again.
             let answer = connection.post("/webhooks/twenty", signer.sign(text).pairs(), text).await;
             answers.slowest = answers.slowest.max(start.elapsed());
@@ -289,10 +290,7 @@ impl Load {
                         *answers.waited_for_by_another.entry(body).or_default() += 1;
                     }
                 }
-                None => {
-                    answers.broken += 1;
-                    connection = Connection::open(address).await;
-                }
+                None => answers.broken += 1,
             }
         }
     }
