@@ -211,8 +211,19 @@ fn every_answer_has_the_strict_headers() {
     let listed = page.deliveries();
     let one = format!("api/deliveries/{}", id(&listed[0]));
     let of_one = ["", "/body", "/curl", "/test", "/capture"].map(|part| format!("{one}{part}"));
-    let paths =
-        ["", "app.js", "json.js", "style.css", "icon.svg", "api/deliveries", "api/search/q=ada", "api/none", "none"];
+    let paths = [
+        "",
+        "app.js",
+        "dom.js",
+        "json.js",
+        "tree.js",
+        "style.css",
+        "icon.svg",
+        "api/deliveries",
+        "api/search/q=ada",
+        "api/none",
+        "none",
+    ];
     let paths = paths.into_iter().map(str::to_owned).chain(of_one);
     let good = paths.map(|path| (page.get(&path), path));
     let host = page.host();
@@ -269,7 +280,9 @@ fn the_page_has_nothing_inline() {
     }
     let scripts = [
         include_str!("../../src/bin/twenty-webhook/listen/ui/page/app.js"),
+        include_str!("../../src/bin/twenty-webhook/listen/ui/page/dom.js"),
         include_str!("../../src/bin/twenty-webhook/listen/ui/page/json.js"),
+        include_str!("../../src/bin/twenty-webhook/listen/ui/page/tree.js"),
     ];
     for script in scripts {
         for word in [

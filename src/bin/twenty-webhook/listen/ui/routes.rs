@@ -35,11 +35,18 @@ const SENDING: usize = 4;
 /// The longest text that is searched for, in bytes.
 const LONGEST_SEARCH: usize = 1_000;
 
-const HTML: &str = include_str!("page/index.html");
-const CSS: &str = include_str!("page/style.css");
-const SCRIPT: &str = include_str!("page/app.js");
-const JSON: &str = include_str!("page/json.js");
-const ICON: &str = include_str!("page/icon.svg");
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The page: path, content type and text of each file.
+const FILES: [(&str, &str, &str); 7] = [
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/app.js", JAVASCRIPT, include_str!("page/app.js")),
+    ("/dom.js", JAVASCRIPT, include_str!("page/dom.js")),
+    ("/json.js", JAVASCRIPT, include_str!("page/json.js")),
+    ("/tree.js", JAVASCRIPT, include_str!("page/tree.js")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+];
 
 /// What the routes share.
 pub(super) struct App {
@@ -97,14 +104,10 @@ impl IntoResponse for Rejected {
 
 impl App {
     pub(super) fn router(self, guard: Guard) -> Router {
-        let file =
-            |kind: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
-        let inside = Router::new()
-            .route("/", file("text/html; charset=utf-8", HTML))
-            .route("/style.css", file("text/css; charset=utf-8", CSS))
-            .route("/app.js", file("text/javascript; charset=utf-8", SCRIPT))
-            .route("/json.js", file("text/javascript; charset=utf-8", JSON))
-            .route("/icon.svg", file("image/svg+xml", ICON))
+        let files = FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| {
+            router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }))
+        });
+        let inside = files
             .route("/api/deliveries", get(list))
             .route("/api/events", get(events))
             .route("/api/search/{text}", get(search))
