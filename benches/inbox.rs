@@ -1,9 +1,10 @@
-//! Measures the inbox in a file: accepts, compared with redb itself; the cost of a worker; and an
-//! inbox with a million pending events, whose file has more than 2 GB.
+//! Measures the inbox in a file: accepts, compared with redb itself; accepts over 1 to 1,000
+//! connections; the cost of a worker; and an inbox with a million pending events, whose file has more
+//! than 2 GB.
 //!
 //! ```sh
 //! cargo bench --bench inbox --features axum,redb                  # everything
-//! cargo bench --bench inbox --features axum,redb -- accepts one-connection worker million
+//! cargo bench --bench inbox --features axum,redb -- accepts connections one-connection worker million
 //! ```
 
 #[path = "support/inbox.rs"]
@@ -11,6 +12,7 @@ mod inbox;
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
@@ -59,10 +61,15 @@ impl Bare {
     }
 }
 
+const PATH: &str = "/webhooks/twenty";
+
+/// Reads the body, no more.
+const BARE_PATH: &str = "/bare";
+
 /// A receiver on loopback without a worker.
 async fn serve(inbox: Inbox) -> SocketAddr {
     let layer = WebhookLayer::new(support::verifier(&[support::SECRET]));
-    let app = Router::new().route("/webhooks/twenty", post(inbox).layer(layer));
+    let app = Router::new().route(PATH, post(inbox).layer(layer)).route(BARE_PATH, post(async |_: Bytes| ()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { axum::serve(listener, app).await });
@@ -70,11 +77,11 @@ async fn serve(inbox: Inbox) -> SocketAddr {
 }
 
 /// A delivery, ready to be sent.
-fn request(number: usize) -> Bytes {
+fn request(path: &str, number: usize) -> Bytes {
     let body = body(number);
     let headers = support::headers(&body);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("POST /webhooks/twenty HTTP/1.1\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!("POST {path} HTTP/1.1\r\n{headers}content-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), &body].concat().into()
 }
 
@@ -98,11 +105,11 @@ async fn deliver(stream: &mut TcpStream, request: &[u8]) {
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..len]));
 }
 
-/// Deliveries a second over 64 connections.
-async fn delivery_rate(address: SocketAddr, requests: Vec<Bytes>) -> f64 {
+/// Deliveries a second over so many connections.
+async fn delivery_rate(address: SocketAddr, connections: usize, requests: Vec<Bytes>) -> f64 {
     let count = requests.len();
     let mut streams = Vec::new();
-    for chunk in requests.chunks(count.div_ceil(IN_FLIGHT)) {
+    for chunk in requests.chunks(count.div_ceil(connections)) {
         streams.push((connect(address).await, chunk.to_vec()));
     }
     let begun = Instant::now();
@@ -135,7 +142,8 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
     for round in 0..ROUNDS {
         let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
         let accepts = accept_rate(&inbox, events).await;
-        let delivered = delivery_rate(address, numbers.by_ref().take(EVENTS).map(request).collect()).await;
+        let requests = numbers.by_ref().take(EVENTS).map(|number| request(PATH, number)).collect();
+        let delivered = delivery_rate(address, IN_FLIGHT, requests).await;
         let begun = Instant::now();
         numbers.by_ref().take(COMMITS).for_each(|number| bare.commit(number, &body(number)));
         let commits = COMMITS as f64 / begun.elapsed().as_secs_f64();
@@ -145,6 +153,34 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
     }
     println!("axum over 64 connections, of accepts alone: {:.2} (target: at least 0.7)", median(end_to_end));
     println!("accepts, of one commit each: {:.1} (target: at least 5)", median(against_commits));
+}
+
+/// Prints the rates over 1 to 1,000 connections, beside a route that reads the body, as one line of
+/// JSON: a map of counts to rates for each round.
+async fn connections(numbers: &mut impl Iterator<Item = usize>) {
+    const COUNTS: [usize; 6] = [1, 4, 16, 64, 256, 1_000];
+    const EVENTS_EACH: usize = 400;
+    const EVENTS: usize = 20_000;
+
+    let directory = Directory::new();
+    let inbox = Inbox::builder().max_pending(2 * MILLION as u64).open(directory.0.join("inbox.redb")).unwrap();
+    let address = serve(inbox).await;
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let mut rates = BTreeMap::new();
+        for connections in COUNTS {
+            let events = EVENTS.min(EVENTS_EACH * connections);
+            let mut of_path = BTreeMap::new();
+            for path in [BARE_PATH, PATH] {
+                let requests = numbers.by_ref().take(events).map(|number| request(path, number)).collect();
+                of_path.insert(path, delivery_rate(address, connections, requests).await);
+            }
+            eprintln!("round {round}, {connections} connections: {of_path:.0?}");
+            rates.insert(connections, of_path);
+        }
+        rounds.push(rates);
+    }
+    println!("{}", serde_json::json!(rounds));
 }
 
 async fn one_connection(numbers: &mut impl Iterator<Item = usize>) {
@@ -157,7 +193,7 @@ async fn one_connection(numbers: &mut impl Iterator<Item = usize>) {
     let (mut answered, mut committed) = (Vec::new(), Vec::new());
     for _ in 0..2 * ROUNDS {
         for number in numbers.by_ref().take(DELIVERIES) {
-            let request = request(number);
+            let request = request(PATH, number);
             let begun = Instant::now();
             deliver(&mut stream, &request).await;
             answered.push(begun.elapsed().as_secs_f64() * 1e6);
@@ -230,6 +266,9 @@ async fn main() {
     let mut numbers = 2 * MILLION..;
     if is_wanted("accepts") {
         accepts(&mut numbers).await;
+    }
+    if is_wanted("connections") {
+        connections(&mut numbers).await;
     }
     if is_wanted("one-connection") {
         one_connection(&mut numbers).await;
