@@ -188,7 +188,7 @@ impl fmt::Display for PatternError {
                 "event pattern `{pattern}` never matches: an object's name begins with a lower-case letter and has \
                  letters and digits only"
             ),
-            Problem::GivenTwice => write!(f, "event pattern `{pattern}` is given twice"),
+            Problem::GivenTwice => write!(f, "event pattern `{pattern}` was added twice"),
         }
     }
 }

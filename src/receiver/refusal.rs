@@ -92,8 +92,8 @@ impl Refusal {
     pub(super) const fn hint(&self) -> Option<&'static str> {
         match self.kind {
             RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
-                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a \
-                 delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+                "if Twenty sent the delivery, compare the secret with the webhook's secret in Twenty; for the cause, \
+                 capture a delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
             ),
             _ => None,
         }
@@ -405,7 +405,7 @@ impl fmt::Display for WebhookRejection {
             }
             Self::Event(error) => error.fmt(f),
             Self::InboxBehindManaged => f.write_str(
-                "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+                "the inbox already deduplicates and acknowledges: remove `deduplicate` and `acknowledge_within` \
                  from its receiver",
             ),
             Self::NotStored => f.write_str("the inbox could neither store nor handle the delivery"),

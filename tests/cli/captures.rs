@@ -82,12 +82,15 @@ fn captures_that_lack_something_are_named() {
     {
         let done = verify(name);
         assert!(done.code == 2 && done.log.contains(kind), "{done:?}");
-        assert!(done.log.contains("no body was found near them") && !done.log.contains("--timestamp"), "{done:?}");
+        assert!(
+            done.log.contains("no body in a known form was found near them") && !done.log.contains("--timestamp"),
+            "{done:?}"
+        );
     }
     // It has dots for the bytes that are not ASCII, and the second delivery has none of these.
     let done = verify("tshark-follow.txt");
     let words: Vec<&str> = done.output.split_whitespace().collect();
-    assert!(done.code == 1 && words.join(" ").contains("a dot for every byte that is not ASCII"), "{done:?}");
+    assert!(done.code == 1 && words.join(" ").contains("a dot for each byte that is not ASCII"), "{done:?}");
     assert_eq!(verify("tshark-ek.json").output.matches("verifies: ").count(), 2);
 }
 
@@ -170,11 +173,11 @@ fn forms_of_a_genuine_delivery_verify() {
         let done = run_with(&["verify", &file], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
         let cause = match name {
             "wrong-length" => "but was sent with 7",
-            "express" => "the file has the parsed body",
+            "express" => "the file contains the parsed body",
             "nginx" => "the format is unknown",
             // The length shows that these are the bytes that were sent.
-            "response-behind" => "nothing known explains",
-            _ => "the capture may not hold the exact bytes that Twenty signed, or another secret signed",
+            "response-behind" => "no known mistake explains",
+            _ => "the capture may not contain the exact bytes that Twenty signed, or another secret signed",
         };
         assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
         let words: Vec<&str> = done.output.split_whitespace().collect();
@@ -310,17 +313,23 @@ fn files_without_a_delivery_are_named() {
     for (content, expected) in [
         (
             json!({"log": {"entries": [{"request": {"headers": []}}]}}).to_string(),
-            "looks like a HAR file, but nothing in it has the headers",
+            "looks like a HAR file, but does not contain the headers",
         ),
         (
             json!({"requestContext": {}, "headers": {"host": "a"}, "body": "{}"}).to_string(),
             "looks like an event of AWS Lambda, but",
         ),
         (json!({"info": {}, "item": []}).to_string(), "looks like a Postman collection, but"),
-        (json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(), "no body was found near them"),
-        ("<html></html>".to_owned(), "looks like HTML or XML, but has no delivery"),
-        ("START RequestId: a\nEND RequestId: a\n".to_owned(), "looks like a CloudWatch log, but has no delivery"),
-        ("hello\n".to_owned(), "looks like text, but has no delivery"),
+        (
+            json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(),
+            "no body in a known form was found near them",
+        ),
+        ("<html></html>".to_owned(), "looks like HTML or XML, but contains no readable delivery"),
+        (
+            "START RequestId: a\nEND RequestId: a\n".to_owned(),
+            "looks like a CloudWatch log, but contains no readable delivery",
+        ),
+        ("hello\n".to_owned(), "looks like text, but contains no readable delivery"),
         ("{}".to_owned(), "is a body without headers"),
         (BODY.to_owned(), "is a body without headers"),
     ] {
@@ -393,7 +402,7 @@ fn many_files_and_directories() {
     let empty = directory.path("empty");
     fs::create_dir(&empty).unwrap();
     let done = run(&["verify", &empty]);
-    assert!(done.code == 2 && done.log.contains("has no files in it"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("contains no files"), "{done:?}");
 }
 
 /// The body is damaged in each of these files, or may be: that is what is said, and not that the
@@ -401,10 +410,10 @@ fn many_files_and_directories() {
 #[test]
 fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
     let rejected = [
-        ("node-object.txt", "the program that printed the body left out parts of it"),
+        ("node-object.txt", "the program that printed the body replaced parts of it"),
         ("nul.http", "the body is not JSON, from byte"),
-        ("python-pprint.txt", "the file has the parsed body"),
-        ("replaced.http", "the body has U+FFFD in it"),
+        ("python-pprint.txt", "the file contains the parsed body"),
+        ("replaced.http", "the body contains U+FFFD"),
         ("saved-as-ascii.txt", "the body has several dots in a row"),
         ("truncated.log", "the body is incomplete"),
         ("tshark-gap-ascii.txt", "bytes are missing from the packet capture"),
@@ -417,7 +426,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
         ("tcpdump-a.txt", "looks like tcpdump's text"),
         ("tcpdump-x.txt", "looks like tcpdump's text"),
         ("tshark-details.txt", "looks like packet details of tshark"),
-        ("wget-debug.txt", "no body was found near them"),
+        ("wget-debug.txt", "no body in a known form was found near them"),
     ];
     let verify = |name: &str, secret| {
         let file = path("lossy").join(name);
@@ -427,7 +436,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
         for (name, expected) in rejected {
             let done = verify(name, secret);
             assert!(done.code == 1 && done.output.contains(&format!("\n1. {expected}")), "{name}: {done:?}");
-            assert!(!done.output.contains("nothing known explains"), "{name}: {done:?}");
+            assert!(!done.output.contains("no known mistake explains"), "{name}: {done:?}");
         }
         for (name, expected) in unread {
             let done = verify(name, secret);

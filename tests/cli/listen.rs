@@ -24,8 +24,8 @@ fn greeting(url: &str) -> String {
     let origin = url.strip_suffix("/webhooks/twenty").unwrap();
     format!(
         "listening on {url}\n\
-         Twenty on another machine needs a tunnel, such as cloudflared tunnel --url {origin}\n\
-         Twenty's safe mode blocks private addresses but those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS\n"
+         Twenty on another machine requires a tunnel, such as cloudflared tunnel --url {origin}\n\
+         Twenty's safe mode blocks private addresses except those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS\n"
     )
 }
 
@@ -51,10 +51,10 @@ fn shows_a_line_for_each_delivery() {
     let shown: Vec<&str> = shown.iter().map(|line| told(line)).collect();
     let event = "200  verified  person.updated  Ada Lovelace  changed: jobTitle, city";
     assert_eq!(shown[0], event);
-    assert_eq!(shown[1], format!("{event}  repeated, came once before"));
-    assert_eq!(shown[2], format!("{event}  repeated, came twice before"));
+    assert_eq!(shown[1], format!("{event}  duplicate, received once before"));
+    assert_eq!(shown[2], format!("{event}  duplicate, received twice before"));
     assert_eq!(shown[3], "200  verified  -  -");
-    assert!(shown[4].starts_with("400  refused   ") && shown[4].contains("JSON"), "{shown:?}");
+    assert!(shown[4].starts_with("400  rejected  ") && shown[4].contains("JSON"), "{shown:?}");
     assert_eq!(program.log(), greeting(&url), "and not the secret");
 }
 
@@ -76,7 +76,7 @@ fn shows_a_json_object_a_line() {
     assert_eq!(shown[0], expected);
     assert_eq!(shown[1]["repetition"], 1);
     assert_eq!((&shown[2]["verified"], &shown[2]["status"]), (&json!(false), &json!(401)));
-    assert!(shown[2]["refusal"].as_str().unwrap().contains("signature"));
+    assert!(shown[2]["rejection"].as_str().unwrap().contains("signature"));
     assert!(shown[2]["causes"][0]["advice"].as_str().unwrap().contains("secret"));
     assert_eq!(shown[2]["event"], Value::Null, "what is not verified is not read");
 }
@@ -89,8 +89,8 @@ fn says_why_a_delivery_is_refused() {
     assert_eq!(send(&url, &ada()), 0);
     let shown = lines(&mut program, count + 1);
     // What a forger sent first does not make it a repetition.
-    assert!(shown[4].contains("verified") && !shown[4].contains("repeated"), "{shown:?}");
-    assert_eq!(told(&shown[0]), "401  refused   no secret gives this signature for this timestamp and body");
+    assert!(shown[4].contains("verified") && !shown[4].contains("duplicate"), "{shown:?}");
+    assert_eq!(told(&shown[0]), "401  rejected  no secret gives this signature for this timestamp and body");
     assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
@@ -135,7 +135,7 @@ fn answers_as_the_receivers_do() {
     let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
-    assert_eq!(told(&shown[0]), "405  refused   PUT: verified, but it is no POST");
+    assert_eq!(told(&shown[0]), "405  rejected  PUT: verified, but its method is not POST");
     let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
     let members = ["method", "status", "verified"].map(|member| shown[member].clone());
@@ -153,7 +153,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
         assert_eq!(shown.len(), 1, "{shown:?}");
         (status, told(&shown[0]).to_owned())
     };
-    let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
+    let expected = |status: u16, why: &str| (status, format!("{status}  rejected  {why}"));
     assert_eq!(post(&signed("x"), 100, 50), expected(400, "truncated body"));
     assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body is longer than the limit"));
     // Of what is refused for its head, only so much is read.
@@ -330,7 +330,7 @@ fn does_not_forward_to_itself() {
     let address = format!("127.0.0.1:{port}");
     let target = format!("http://localhost:{port}/x");
     let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
-    assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("is the address of this listener"), "{done:?}");
 }
 
 /// A port that is free on an address which nothing else uses, so that nothing takes it meanwhile.
@@ -343,7 +343,7 @@ fn shown(program: &mut Program, count: usize) -> Vec<String> {
     lines(program, count).iter().map(|line| told(line).to_owned()).collect()
 }
 
-const LOOP: &str = "508  refused   it came back to the listener that had forwarded it: --forward-to leads here again";
+const LOOP: &str = "508  rejected  this listener has already forwarded the delivery: --forward-to leads back here";
 
 #[test]
 fn a_delivery_that_comes_back_to_itself_is_refused() {
@@ -359,7 +359,7 @@ fn a_delivery_that_comes_back_to_itself_is_refused() {
         let shown = shown(&mut program, 2);
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown[0].starts_with(LOOP), "{shown:?}");
-        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("repeated"), "{shown:?}");
+        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("duplicate"), "{shown:?}");
     }
 }
 
@@ -424,7 +424,7 @@ fn the_method_is_shown_saved_and_replayed() {
         let captures = directory.path(&number.to_string());
         let request = format!("{method} /a?b=c HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
         let (_, shown) = raw(&["--save", &captures], request.as_bytes(), 3);
-        assert!(told(&shown[0]).starts_with(&format!("401  refused   {method}: ")), "{shown:?}");
+        assert!(told(&shown[0]).starts_with(&format!("401  rejected  {method}: ")), "{shown:?}");
         assert_eq!(shown[1].trim(), expected);
         assert!(!shown.iter().any(|line| line.starts_with("    2. ")), "{shown:?}");
 
@@ -529,10 +529,10 @@ fn posts_without_the_secret_hold_no_answer_back() {
     let mut notes = String::new();
     log.read_to_string(&mut notes).unwrap();
     let count = |line: &str| {
-        line.strip_suffix(" requests that did not verify came too fast: not shown, not saved")?.parse::<usize>().ok()
+        line.strip_suffix(" unverified requests came too fast: not shown, not saved")?.parse::<usize>().ok()
     };
     let omitted: Option<usize> = notes.lines().map(count).sum();
-    assert_eq!(shown.matches("  401  refused").count() + omitted.unwrap(), 600, "{notes}");
+    assert_eq!(shown.matches("  401  rejected").count() + omitted.unwrap(), 600, "{notes}");
 }
 
 /// The printer stands still at a line that no pipe holds, so what waits stays.
@@ -558,7 +558,7 @@ fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
     let forged: Vec<_> = shown.iter().filter(|line| line["verified"] == json!(false)).collect();
     let diagnosed = forged.iter().map(|line| line["causes"].is_array());
     assert_eq!(diagnosed.collect::<Vec<_>>(), [[true; 4].as_slice(), &[false; 6]].concat());
-    assert!(forged[4]["refusal"].as_str().unwrap().contains("too many long requests at a time"), "{:?}", forged[4]);
+    assert!(forged[4]["rejection"].as_str().unwrap().contains("too many long requests at a time"), "{:?}", forged[4]);
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn under_a_forks_prefix() {
     assert_eq!(forked(&["send", "person.created", "--to", &url]).code, 0);
     assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "these are Twenty's own names");
     let shown = lines(&mut program, 3);
-    assert!(shown[0].contains("200  verified  person.created") && shown[1].contains("401  refused"), "{shown:?}");
+    assert!(shown[0].contains("200  verified  person.created") && shown[1].contains("401  rejected"), "{shown:?}");
 
     let mut captures: Vec<_> = fs::read_dir(&saved).unwrap().map(|entry| entry.unwrap().path()).collect();
     captures.sort();

@@ -107,7 +107,7 @@ fn a_file_goes_as_it_is() {
 fn an_unknown_object_is_noted() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let done = run(&["send", "rocket.launched", "--to", &upstream.url]);
-    assert!(done.code == 0 && done.log.contains("rocket is no object that every Twenty has"), "{done:?}");
+    assert!(done.code == 0 && done.log.contains("rocket is not a standard object"), "{done:?}");
     assert_eq!(json(&upstream.requests()[0].body)["eventName"], "rocket.launched");
 }
 
@@ -156,7 +156,9 @@ fn when_it_is_interrupted_it_tells_how_it_went() {
         program.signal(signal);
         assert_eq!(program.wait().code(), Some(1), "{signal}");
         let log = program.log();
-        let missing = log.strip_prefix("interrupted: ").and_then(|log| log.strip_suffix(" of 100 were not answered\n"));
+        let missing = log
+            .strip_prefix("interrupted: ")
+            .and_then(|log| log.strip_suffix(" of 100 deliveries were not answered\n"));
         let answered = 100 - missing.unwrap().parse::<u32>().unwrap();
         let lines = program.lines();
         assert!((2..100).contains(&answered), "{log}");
@@ -174,9 +176,9 @@ fn forgeries_are_rejected() {
         assert_eq!(done.output.lines().count(), 1, "{done:?}");
     }
     let shown = lines(&mut program, 4);
-    let refusals: Vec<_> = shown.iter().map(|line| json(line.as_bytes())["refusal"].to_string()).collect();
-    for (refusal, expected) in refusals.iter().zip(["no secret gives", "older than", "unsigned", "no secret gives"]) {
-        assert!(refusal.contains(expected), "{refusals:?}");
+    let rejections: Vec<_> = shown.iter().map(|line| json(line.as_bytes())["rejection"].to_string()).collect();
+    for (refusal, expected) in rejections.iter().zip(["no secret gives", "older than", "unsigned", "no secret gives"]) {
+        assert!(refusal.contains(expected), "{rejections:?}");
     }
 }
 

@@ -28,7 +28,7 @@ fn the_json_of_verified_deliveries_is_on_a_line_of_its_own() {
         assert_eq!(serde_json::from_str::<Value>(&shown[1]).unwrap(), *expected);
         let first = if part == "body" { ["targetUrl", "eventName"] } else { ["jobTitle", "city"] };
         assert_eq!(names(&shown[1])[..2], first, "{part}");
-        assert!(shown[2].contains("  refused  ") && !shown[3].contains('{'), "{shown:?}");
+        assert!(shown[2].contains("  rejected  ") && !shown[3].contains('{'), "{shown:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn members_of_unexpected_types_are_mentioned() {
     let below = shown[1..shown.len() - 1].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let members = ["record.emails.primaryEmail (an array)", "record.position (a string)"];
     let texts = [[0, 1], [1, 0]]
-        .map(|[a, b]| format!("of an unexpected type, so read as absent: {}, {}", members[a], members[b]));
+        .map(|[a, b]| format!("members of unexpected types, which read as absent: {}, {}", members[a], members[b]));
     assert!(texts.contains(&below), "{shown:?}");
     let (mut program, url) = listen(&["--format", "json"]);
     send(&url, &odd);
@@ -120,14 +120,14 @@ fn a_filter_hides_verified_events_only() {
     // A diagnosis may come later than what was sent behind it.
     let is_shown = |program: &Program, text: &str| program.lines().iter().any(|line| line.contains(text));
     program.until("all are shown", |program| {
-        ["repeated, came once before", "400  refused", "    1. "].iter().all(|text| is_shown(program, text))
+        ["duplicate, received once before", "400  rejected", "    1. "].iter().all(|text| is_shown(program, text))
     });
     let shown = program.lines();
     let verified: Vec<_> = shown.iter().filter_map(|line| line.split("verified  ").nth(1)).collect();
     for (line, expected) in verified.iter().zip([&all[1..], &["person.created"]].concat()) {
         assert!(line.starts_with(expected), "{expected}: {shown:?}");
     }
-    assert!(verified.len() == 5 && is_shown(&program, "401  refused"), "{shown:?}");
+    assert!(verified.len() == 5 && is_shown(&program, "401  rejected"), "{shown:?}");
     assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 8);
 }
 

@@ -104,7 +104,7 @@ fn some_objects_are_chosen() {
     let done = generate(&fixture(), &["--only", "people"]);
     assert!(done.code == 2 && done.log.contains("use `person`"), "{done:?}");
     let done = generate(&fixture(), &["--only", "unicorn"]);
-    assert!(done.code == 2 && done.log.contains("there are attachment, blocklist"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("the objects are attachment, blocklist"), "{done:?}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_changed_data_model_is_a_difference() {
         change(&mut objects);
         let done = generate(&objects, &["--check", "tests/generated/real.rs"]);
         assert_eq!(done.code, 1, "{done:?}");
-        assert!(done.log.contains("tests/generated/real.rs is not what"), "{done:?}");
+        assert!(done.log.contains("tests/generated/real.rs differs from"), "{done:?}");
         let rest = done.output.strip_prefix("--- tests/generated/real.rs\n+++ the workspace\n").unwrap();
         rest.to_owned()
     };
@@ -262,7 +262,7 @@ fn an_old_server_is_asked_by_rest() {
     let token = directory.file("token", TOKEN);
     let check = ["--check", "tests/generated/real.rs"];
     let done = run(&[&["types", "--url", &twenty.url, "--token-file", &token], &check[..]].concat());
-    assert!(done.code == 0 && done.log.contains("does not tell how numbers are stored"), "{done:?}");
+    assert!(done.code == 0 && done.log.contains("does not report how numbers are stored"), "{done:?}");
 }
 
 /// Or `--check` would find a difference, or none, by chance.
@@ -288,8 +288,8 @@ fn what_is_wrong_with_the_api_is_told() {
     let rest =
         |status: u16, message: &str| (status, json!({ "statusCode": status, "messages": [message] }).to_string());
     let cases = [
-        (rest(403, "Missing authentication token"), "not accepted: Missing authentication token. Make a new API key"),
-        (rest(401, "Token has expired."), "not accepted: Token has expired. Make a new API key"),
+        (rest(403, "Missing authentication token"), "not accepted: Missing authentication token. Create a new API key"),
+        (rest(401, "Token has expired."), "not accepted: Token has expired. Create a new API key"),
         (rest(403, "This API Key is revoked"), "revoked"),
         (rest(400, "Entity performing the request does not have permission"), "lacks a permission"),
         (rest(400, "Too many requests."), "too many requests. Wait a minute"),
@@ -388,7 +388,7 @@ fn what_is_missing_is_told_before_anything_is_asked() {
         (&["types"][..], "--objects"),
         (&["types", "--url", &twenty.url], "--token-file"),
         (&["types", "--url", &twenty.url, "--token-file", &empty], "is empty"),
-        (&["types", "--url", &twenty.url, "--token-file", &odd], "is not one"),
+        (&["types", "--url", &twenty.url, "--token-file", &odd], "is invalid"),
         (&["types", "--url", "crm.example.com", "--token-file", &token], "http://"),
         (&["types", "--url", &twenty.url, "--token-file", &token, "--check", "/none"], "/none"),
         (&["types", "--url", &twenty.url, "--token-file", &token, "--objects", OBJECTS], "--objects"),

@@ -531,7 +531,7 @@ fn sends_again_as_it_was_or_edited_and_signed_anew() {
     // What is no event any more goes there as well, and may be edited further.
     let (summary, request) = sent(json!({"signAnew": true, "body": "no JSON"}));
     assert_eq!(request.body, b"no JSON");
-    assert!(summary["refusal"].as_str().unwrap().contains("JSON"), "{summary}");
+    assert!(summary["rejection"].as_str().unwrap().contains("JSON"), "{summary}");
     assert_eq!(page.details(id(&summary))["sendable"], true);
 
     for request in

@@ -125,7 +125,7 @@ fn events() -> Vec<Case> {
         (WebhookRejection::MissingMiddleware, "request was not verified: wrap this route with the webhook middleware"),
         (
             WebhookRejection::InboxBehindManaged,
-            "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+            "the inbox already deduplicates and acknowledges: remove `deduplicate` and `acknowledge_within` \
              from its receiver",
         ),
         (WebhookRejection::NotStored, "the inbox could neither store nor handle the delivery"),
@@ -142,7 +142,7 @@ fn events() -> Vec<Case> {
     cases.push(case("PatternError", "ObjectName", impossible, message));
     let service = || tower::service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) });
     let twice = EventRouter::new().on("note.*", service()).on("note.*", service()).build().unwrap_err();
-    cases.push(case("PatternError", "GivenTwice", twice, "event pattern `note.*` is given twice"));
+    cases.push(case("PatternError", "GivenTwice", twice, "event pattern `note.*` was added twice"));
     cases
 }
 
@@ -206,7 +206,7 @@ fn testing() -> Vec<Case> {
         });
     }
     let unknown = "replayed".parse::<Forgery>().unwrap_err();
-    let message = "no such forgery; there are tampered, stale, unsigned, wrong-secret";
+    let message = "no such forgery: choose one of tampered, stale, unsigned, wrong-secret";
     cases.push(case("ParseForgeryError", unknown, unknown, message));
     cases
 }

@@ -235,7 +235,7 @@ fn log_rewriting(file: &File) {
     #[cfg(feature = "tracing")]
     tracing::error!(
         bytes = file.metadata().map(|metadata| metadata.len()).unwrap_or_default(),
-        "the inbox's file could not be synced: writing it anew"
+        "the inbox's file could not be synced: rewriting it"
     );
     #[cfg(not(feature = "tracing"))]
     let _ = file;
@@ -243,5 +243,5 @@ fn log_rewriting(file: &File) {
 
 fn log_rewritten() {
     #[cfg(feature = "tracing")]
-    tracing::info!("the inbox's file was written anew");
+    tracing::info!("the inbox's file was rewritten");
 }
