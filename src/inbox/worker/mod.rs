@@ -205,10 +205,10 @@ impl Worker {
     /// Takes no more events, waits for running handlers, and cancels those that run longer than
     /// `limit`. Unfinished events stay in the inbox.
     ///
-    /// Call it after the HTTP server has stopped, so that deliveries that cannot be stored are
-    /// still handled. But if systemd holds the listening socket, call it first: connections then
-    /// wait in the socket for the next process, for at most 5 seconds, and handlers may take
-    /// longer.
+    /// Call it after the HTTP server has stopped, because until then a delivery that cannot be
+    /// stored must be handled at once. If systemd holds the listening socket, call it before you
+    /// stop the server: connections that wait in the socket for the next process are lost after 5
+    /// seconds, and handlers may take longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);
