@@ -76,7 +76,7 @@ fn captures_of_real_tools_verify() {
 }
 
 #[test]
-fn captures_that_lack_something_are_named() {
+fn incomplete_captures_are_reported() {
     for (name, kind) in
         [("curl-verbose-without-body.txt", "curl's output"), ("nginx-without-body.log", "a server's log")]
     {
@@ -95,7 +95,7 @@ fn captures_that_lack_something_are_named() {
 }
 
 #[test]
-fn captures_of_real_tools_are_replayed_with_the_bodies_that_were_sent() {
+fn captures_of_real_tools_are_replayed_with_their_original_bodies() {
     for (name, count) in GENUINE {
         let upstream = Upstream::start(200, Duration::ZERO);
         let done = run(&["replay", path(name).to_str().unwrap(), "--to", &upstream.url]);
@@ -284,7 +284,7 @@ fn reads_of_strace_are_joined() {
 
 /// Text that only begins like a request gets no advice about proxies or Twenty's settings.
 #[test]
-fn text_that_is_no_request_gets_no_advice_about_requests() {
+fn text_that_is_not_a_request_gets_no_advice_about_requests() {
     let directory = Directory::new();
     let mail =
         "Subject: a\nMIME-Version: 1.0\nContent-Type: text/plain\n\nsee attachment\n\nUE9TVCAvcmljaCBIVFRQLzEuMQ0K\n";
@@ -308,7 +308,7 @@ fn a_wrong_length_is_mentioned_beside_the_cause() {
 }
 
 #[test]
-fn files_without_a_delivery_are_named() {
+fn files_without_a_delivery_are_reported() {
     let directory = Directory::new();
     for (content, expected) in [
         (
@@ -340,7 +340,7 @@ fn files_without_a_delivery_are_named() {
 }
 
 #[test]
-fn files_that_are_no_text_are_named() {
+fn binary_files_are_reported() {
     let directory = Directory::new();
     for (content, expected) in [
         (&b"\xd4\xc3\xb2\xa1\x02\0\x04\0"[..], "looks like packets (export them"),
@@ -408,7 +408,7 @@ fn many_files_and_directories() {
 /// The body is damaged in each of these files, or may be: that is what is said, and not that the
 /// secret is wrong.
 #[test]
-fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
+fn the_secret_is_not_blamed_for_lost_bytes() {
     let rejected = [
         ("node-object.txt", "the program that printed the body replaced parts of it"),
         ("nul.http", "the body is not JSON, from byte"),
@@ -448,7 +448,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
 
 /// What is proven needs no guess about the file.
 #[test]
-fn a_proven_cause_is_named_alone_whatever_the_capture_may_have_lost() {
+fn a_proven_cause_is_reported_without_possible_losses() {
     for name in ["forms/logfmt.log", "forms/parsed-ascii.json", "forms/journal-bytes.json"] {
         let file = path(name);
         let done = run_with(&["verify", file.to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", "s\n")], b"");
@@ -459,7 +459,7 @@ fn a_proven_cause_is_named_alone_whatever_the_capture_may_have_lost() {
 
 /// Forms of one delivery, after what the tools of many languages print, or made with the tools.
 #[test]
-fn forms_that_were_not_built_for_verify() {
+fn forms_of_other_tools_verify() {
     let mut count = 0;
     for entry in fs::read_dir(path("forms")).unwrap() {
         let file = entry.unwrap().path();

@@ -59,7 +59,7 @@ fn shows_a_line_for_each_delivery() {
 }
 
 #[test]
-fn shows_a_json_object_a_line() {
+fn shows_one_json_object_per_line() {
     let (mut program, url) = listen(&["--format", "json"]);
     let delivery = ada().set("updatedFields", ["jobTitle"]).unwrap();
     send(&url, &delivery);
@@ -82,7 +82,7 @@ fn shows_a_json_object_a_line() {
 }
 
 #[test]
-fn says_why_a_delivery_is_refused() {
+fn explains_why_a_delivery_is_rejected() {
     let (mut program, url) = listen(&[]);
     assert_eq!(post(&url, &Signer::new(format!("{SECRET} ")).unwrap(), ada().body()), 1);
     let count = lines(&mut program, 3).len();
@@ -143,7 +143,7 @@ fn answers_as_the_receivers_do() {
 }
 
 #[test]
-fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
+fn truncated_bodies_are_neither_diagnosed_nor_saved() {
     let directory = Directory::new();
     let captures = directory.path("");
     let post = |headers: &str, length: usize, sent: usize| {
@@ -163,7 +163,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
 }
 
 #[test]
-fn a_sender_who_leaves_is_shown_all_the_same() {
+fn shows_a_delivery_whose_sender_disconnected() {
     let upstream = Upstream::start(200, Duration::from_secs(1));
     let (mut program, _) = listen(&["--forward-to", &upstream.url]);
     let mut stream = TcpStream::connect(program.address()).unwrap();
@@ -205,7 +205,7 @@ fn a_long_name_does_not_fill_the_screen() {
 }
 
 #[test]
-fn colours_only_where_they_are_wanted() {
+fn uses_colours_only_where_they_are_wanted() {
     let secret = ("TWENTY_WEBHOOK_SECRET", SECRET);
     let force = ("CLICOLOR_FORCE", "1");
     for (arguments, variables, expected) in [
@@ -224,7 +224,7 @@ fn colours_only_where_they_are_wanted() {
 }
 
 #[test]
-fn makes_a_secret_and_tells_how_to_use_it() {
+fn generates_a_secret_and_shows_how_to_use_it() {
     let (mut program, url) = listen_with(&[], &[]);
     program.until("it tells the command", |program| program.log().contains(" send "));
     let log = program.log();
@@ -244,7 +244,7 @@ fn makes_a_secret_and_tells_how_to_use_it() {
 }
 
 #[test]
-fn takes_the_previous_secret_as_well() {
+fn accepts_the_previous_secret() {
     let variables = [("TWENTY_WEBHOOK_SECRET", "new-secret"), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", SECRET)];
     let (mut program, url) = listen_with(&[], &variables);
     assert_eq!(send(&url, &ada()), 0);
@@ -255,7 +255,7 @@ fn takes_the_previous_secret_as_well() {
 }
 
 #[test]
-fn forwards_what_is_verified_byte_for_byte() {
+fn forwards_verified_deliveries_byte_for_byte() {
     let upstream = Upstream::start(204, Duration::ZERO);
     let (mut program, _) = listen(&["--forward-to", &upstream.url]);
     let body =
@@ -294,7 +294,7 @@ fn forwards_what_is_verified_byte_for_byte() {
 }
 
 #[test]
-fn forwards_nothing_that_is_refused_and_answers_what_was_answered() {
+fn forwards_only_verified_deliveries_and_returns_the_targets_status() {
     let upstream = Upstream::start(503, Duration::ZERO);
     let (mut program, url) = listen(&["--forward-to", &upstream.url, "--format", "json"]);
     for forgery in ["tampered", "stale", "unsigned", "wrong-secret"] {
@@ -314,7 +314,7 @@ fn forwards_nothing_that_is_refused_and_answers_what_was_answered() {
 }
 
 #[test]
-fn shows_that_nobody_is_there_to_forward_to() {
+fn shows_that_the_target_is_unreachable() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut program, url) = listen(&["--forward-to", &format!("http://{address}/")]);
@@ -346,7 +346,7 @@ fn shown(program: &mut Program, count: usize) -> Vec<String> {
 const LOOP: &str = "508  rejected  this listener has already forwarded the delivery: --forward-to leads back here";
 
 #[test]
-fn a_delivery_that_comes_back_to_itself_is_refused() {
+fn rejects_a_delivery_that_it_has_already_forwarded() {
     // Spellings of its own address that no comparison of texts finds.
     for host in ["127.9", "127.0.9", "0x7f.9", "2130706441", "[::ffff:127.0.0.9]"] {
         let port = free_port();
@@ -384,7 +384,7 @@ fn a_loop_through_another_listener_ends() {
 }
 
 #[test]
-fn a_chain_of_listeners_is_no_loop() {
+fn a_chain_of_listeners_is_not_a_loop() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let directory = Directory::new();
     let captures = directory.path("captures");
@@ -441,13 +441,13 @@ fn the_method_is_shown_saved_and_replayed() {
 }
 
 #[test]
-fn a_port_alone_is_one_of_this_machine() {
+fn a_port_without_a_host_means_loopback() {
     let mut program = Program::start_executable(Path::new(TOOL), &["listen", "--addr", ":0", "--secret", SECRET], &[]);
     assert!(program.address().ip().is_loopback());
 }
 
 #[test]
-fn a_tunnel_begins_at_an_address_that_can_be_connected_to() {
+fn suggests_a_tunnel_to_an_address_that_accepts_connections() {
     for (any, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]")] {
         let arguments = ["listen", "--addr", any, "--secret", SECRET];
         let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
@@ -458,7 +458,7 @@ fn a_tunnel_begins_at_an_address_that_can_be_connected_to() {
 }
 
 #[test]
-fn ends_when_asked_to() {
+fn ends_on_a_signal() {
     for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
         let (mut program, url) = listen(&[]);
         assert_eq!(send(&url, &ada()), 0);
@@ -492,7 +492,7 @@ fn listen_unread(options: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
 }
 
 #[test]
-fn ends_when_nobody_reads_what_it_shows() {
+fn ends_when_its_output_is_closed() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
     drop(process.stdout.take());
@@ -507,7 +507,7 @@ fn ends_when_nobody_reads_what_it_shows() {
 /// The output is not read, so the printer stands still. Whatever comes without the secret meanwhile
 /// is answered at once, and leaves room for what comes with it.
 #[test]
-fn posts_without_the_secret_hold_no_answer_back() {
+fn unverified_requests_delay_no_response() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
     // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
@@ -537,7 +537,7 @@ fn posts_without_the_secret_hold_no_answer_back() {
 
 /// The printer stands still at a line that no pipe holds, so what waits stays.
 #[test]
-fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
+fn long_forged_bodies_are_bounded_and_delay_no_response() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
     let url = url.as_str();
     assert_eq!(send(url, &ada().set("record.name.firstName", "x".repeat(300_000)).unwrap()), 0);
@@ -562,7 +562,7 @@ fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
 }
 
 #[test]
-fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
+fn ends_on_a_signal_even_if_nobody_reads_its_output() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
     let url = url.as_str();
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
@@ -590,7 +590,7 @@ fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
 }
 
 #[test]
-fn says_that_the_port_is_taken() {
+fn reports_that_the_port_is_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let done = run(&["listen", "--addr", &address]);

@@ -7,7 +7,7 @@ use twenty_webhook::testing::Delivery;
 use super::{Directory, run, run_with, upstream::Upstream};
 
 #[test]
-fn events_that_no_server_sends_are_noted() {
+fn warns_about_events_that_twenty_never_sends() {
     let all = "created, updated, deleted, restored and destroyed";
     for (event, expected) in [
         ("person.craeted", Some(all)),
@@ -31,7 +31,7 @@ fn events_that_no_server_sends_are_noted() {
 }
 
 #[test]
-fn changes_outside_of_the_record_are_noted() {
+fn warns_about_changes_outside_the_record() {
     for (event, path, expected) in [
         (
             "person.created",
@@ -57,7 +57,7 @@ fn changes_outside_of_the_record_are_noted() {
 }
 
 #[test]
-fn what_is_printed_verifies_and_is_what_would_be_sent() {
+fn the_printed_request_verifies_and_equals_the_sent_request() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let directory = Directory::new();
     // A body whose bytes a terminal would act on stays as it is in a pipe.

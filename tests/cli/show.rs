@@ -16,7 +16,7 @@ fn names(json: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_json_of_verified_deliveries_is_on_a_line_of_its_own() {
+fn the_json_of_verified_deliveries_is_on_a_separate_line() {
     for part in ["record", "body"] {
         let (mut program, url) = listen(&["--show", part]);
         assert_eq!(send(&url, &changed()), 0);
@@ -33,7 +33,7 @@ fn the_json_of_verified_deliveries_is_on_a_line_of_its_own() {
 }
 
 #[test]
-fn json_lines_have_the_part_that_is_asked_for() {
+fn json_lines_have_the_requested_part() {
     let odd = r#"{"eventName":"rocket.launched","record":{"n": 1.50,"b":"\u00e9"}}"#;
     for (part, expected) in [
         ("record", r#","record":{"n":1.50,"b":"\u00e9"}}"#),
@@ -55,7 +55,7 @@ fn json_lines_have_the_part_that_is_asked_for() {
 }
 
 #[test]
-fn no_character_of_a_record_reaches_the_terminal_raw() {
+fn control_characters_of_records_are_escaped() {
     let hostile = "Ada\n10:00:00Z  200  verified\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}\u{7f}\"\\";
     let delivery = changed().set("record.city", hostile).unwrap();
     // In a name, too; raw, as JSON allows it.
@@ -79,7 +79,7 @@ fn no_character_of_a_record_reaches_the_terminal_raw() {
 }
 
 #[test]
-fn members_of_unexpected_types_are_mentioned() {
+fn members_of_unexpected_types_are_shown() {
     let odd = changed().set("record.position", "first").unwrap().set("record.emails.primaryEmail", [1]).unwrap();
     let (mut program, url) = listen(&[]);
     send(&url, &odd);
@@ -132,7 +132,7 @@ fn a_filter_hides_verified_events_only() {
 }
 
 #[test]
-fn a_filter_that_matches_nothing_is_a_mistake() {
+fn a_filter_that_cannot_match_is_an_error() {
     for (pattern, expected) in [
         ("person", "object.action"),
         ("Person.*", "lower-case"),

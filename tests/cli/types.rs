@@ -55,7 +55,7 @@ fn assert_formatted(module: &str) {
 }
 
 #[test]
-fn the_committed_modules_are_what_is_generated() {
+fn the_committed_modules_equal_the_generated_ones() {
     for (objects, module) in
         [(OBJECTS, "tests/generated/real.rs"), ("tests/generated/odd-objects.json", "tests/generated/odd.rs")]
     {
@@ -81,7 +81,7 @@ fn the_order_of_the_answer_does_not_matter() {
 }
 
 #[test]
-fn some_objects_are_chosen() {
+fn generates_only_the_chosen_objects() {
     let structs = |arguments: &[&str]| {
         let done = generate(&fixture(), arguments);
         assert_eq!((done.code, &*done.log), (0, ""));
@@ -222,7 +222,7 @@ fn as_graphql(objects: &Value) -> Value {
 }
 
 #[test]
-fn the_api_is_asked() {
+fn reads_the_objects_from_the_api() {
     let graphql = as_graphql(&fixture()).to_string();
     let twenty = Stub::start(move |_| (200, Vec::new(), graphql.clone()));
     let directory = Directory::new();
@@ -246,7 +246,7 @@ fn the_api_is_asked() {
 }
 
 #[test]
-fn an_old_server_is_asked_by_rest() {
+fn falls_back_to_rest_for_an_old_server() {
     let objects = fixture().to_string();
     let twenty = Stub::start(move |request| {
         if request.line.starts_with("POST /metadata ") {
@@ -267,7 +267,7 @@ fn an_old_server_is_asked_by_rest() {
 
 /// Or `--check` would find a difference, or none, by chance.
 #[test]
-fn rest_does_not_stand_in_for_a_graphql_that_has_failed() {
+fn does_not_fall_back_to_rest_after_another_error_of_graphql() {
     for (status, error) in [(200, "Too many requests."), (200, "Entity does not have permission"), (500, "Internal")] {
         let objects = fixture().to_string();
         let twenty = Stub::start(move |request| match &*request.line {
@@ -282,7 +282,7 @@ fn rest_does_not_stand_in_for_a_graphql_that_has_failed() {
 }
 
 #[test]
-fn what_is_wrong_with_the_api_is_told() {
+fn problems_of_the_api_are_reported() {
     let directory = Directory::new();
     let token = directory.file("token", TOKEN);
     let rest =
@@ -379,7 +379,7 @@ fn the_api_key_gets_into_no_module() {
 }
 
 #[test]
-fn what_is_missing_is_told_before_anything_is_asked() {
+fn reports_wrong_options_before_it_queries_the_api() {
     let twenty = Stub::saying(200, "{}");
     let directory = Directory::new();
     let (token, empty) = (directory.file("token", TOKEN), directory.file("empty", "\n"));

@@ -57,7 +57,7 @@ fn a_capture_is_judged_as_of_its_own_time() {
 }
 
 #[test]
-fn any_body_comes_through() {
+fn any_body_can_be_verified() {
     let directory = Directory::new();
     for body in [&b"\xff\xfe\0\r\n\r\n"[..], b"\xef\xbb\xbf{}", b"{}\n", b"", b"\r\n", &vec![b'x'; 3 << 20]] {
         let file = directory.file("a.http", capture("", body));
@@ -98,7 +98,7 @@ fn says_what_is_wrong_and_what_to_do() {
 /// Whatever happened to the timestamp on the way: its age is judged by the part that was signed, so
 /// it is no cause.
 #[test]
-fn a_timestamp_that_was_changed_on_the_way_is_not_called_old() {
+fn a_changed_timestamp_is_not_reported_as_old() {
     let directory = Directory::new();
     let good = String::from_utf8(capture("", BODY)).unwrap();
     for (timestamp, expected) in [
