@@ -122,7 +122,7 @@ pub(super) fn reopen(path: &Path, options: &FileOptions, health: &Health) -> Res
 }
 
 fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
-    let cannot = |error| unavailable("cannot write the inbox's file anew after a failed sync", error);
+    let cannot = |error| unavailable("cannot rewrite the inbox's file after a failed sync", error);
     // Replaces the file behind a symbolic link, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;

@@ -246,9 +246,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Pattern(_) => f.write_str("an event pattern of the worker is invalid"),
             Self::WrongType { pattern, .. } => {
-                write!(f, "the handler of `{}` takes events of another object", pattern.escape_debug())
+                write!(f, "the handler of `{}` accepts events of another object", pattern.escape_debug())
             }
-            Self::NoRuntime => f.write_str("no tokio runtime: start the worker within one"),
+            Self::NoRuntime => f.write_str("no tokio runtime: start the worker inside a runtime"),
             Self::HasWorker => f.write_str("the inbox already has a worker: add all handlers to that worker"),
         }
     }
