@@ -305,9 +305,9 @@ impl fmt::Display for Cause {
                 write!(f, "the signature matches, but was made {} in the future", Rough(*ahead))
             }
             Self::TestTool { tool } => write!(f, "not sent by Twenty, but by a test tool: {tool}"),
-            Self::Unexplained => f.write_str(
-                "no known mistake explains the signature: another secret signed, or the delivery was altered",
-            ),
+            Self::Unexplained => {
+                f.write_str("no known mistake was found: another secret signed, or the delivery was altered")
+            }
         }
     }
 }

@@ -1210,10 +1210,7 @@ mod report {
                 "the signature matches, but was made 5 min 1 s in the future",
             ),
             (C::TestTool { tool: "curl" }, "not sent by Twenty, but by a test tool: curl"),
-            (
-                C::Unexplained,
-                "no known mistake explains the signature: another secret signed, or the delivery was altered",
-            ),
+            (C::Unexplained, "no known mistake was found: another secret signed, or the delivery was altered"),
         ];
         for (cause, text) in texts {
             assert_eq!(cause.to_string(), text);

@@ -138,7 +138,7 @@ mod tests {
             }
             let causes = causes(method, Some("other"), "{}");
             assert_eq!(causes[0], format!("the method is {method} instead of POST"));
-            assert!(causes[1].starts_with("no known mistake explains"), "{causes:?}");
+            assert!(causes[1].starts_with("no known mistake was found"), "{causes:?}");
         }
         for (signer, body) in [(None, ""), (Some("secret"), ""), (Some("other"), "{}")] {
             assert!(!causes("POST", signer, body)[0].contains("POST"));
