@@ -195,7 +195,8 @@ impl fmt::Display for PatternError {
 
 impl Error for PatternError {}
 
-/// Values by pattern. The most specific pattern wins, in whatever order they were added.
+/// Values by pattern. The most specific pattern wins, regardless of the order in which they were
+/// added.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternMap<T> {
     /// Its pattern for everything is `*.*`, which also matches metadata events.

@@ -19,9 +19,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboxFailure {
-    /// A worker of this process handles it at once. It makes one attempt, on a task of its own,
-    /// which Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered
-    /// with success. Without a worker in this process, the delivery is rejected.
+    /// A worker of this process handles it at once. It makes one attempt on a separate task, which
+    /// Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered with
+    /// success. Without a worker in this process, the delivery is rejected.
     ///
     /// If the store's answer was lost, the event may be stored nevertheless. If a worker takes it
     /// before this attempt has ended, the event is handled twice.

@@ -1,4 +1,4 @@
-//! A connection that reconnects by itself.
+//! A connection that reconnects automatically.
 
 use std::{
     error::Error as _,
@@ -161,7 +161,7 @@ impl Session {
 pub(super) type SetUp =
     Box<dyn for<'a> Fn(&'a Session) -> Pin<Box<dyn Future<Output = Result<(), InboxError>> + Send + 'a>> + Send + Sync>;
 
-/// A connection that is made anew after it has ended.
+/// A connection that is opened again after it has ended.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 

@@ -84,8 +84,8 @@ pub(super) fn open(path: &Path, options: &FileOptions, health: &Health) -> Resul
     open_locked(path, file, options, health)
 }
 
-/// Opens a file that was opened at this path. If another process has written it anew since then,
-/// it counts as locked, so that the caller tries again with the new file.
+/// Opens a file that was opened at this path. If another process has rewritten it since then, it
+/// counts as locked, so that the caller tries again with the new file.
 pub(super) fn open_locked(
     path: &Path,
     file: File,

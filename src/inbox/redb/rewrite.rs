@@ -1,4 +1,4 @@
-//! Writes the file anew after a failed sync.
+//! Rewrites the file after a failed sync.
 //!
 //! After a failed sync the kernel can count pages as written that are not on the disk: they are in
 //! its cache only, and a later sync reports success without them. So no sync of the same file can
@@ -116,7 +116,7 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     }
 }
 
-/// Opens the file again, and writes it anew first if a sync failed.
+/// Opens the file again, and rewrites it first if a sync failed.
 pub(super) fn reopen(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     if health.is_unsynced() { rewrite(path, options, health) } else { file::open(path, options, health) }
 }

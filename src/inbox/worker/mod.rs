@@ -41,8 +41,8 @@ use shared::Shared;
 ///
 /// Handlers are async functions or closures of `(state, WebhookEvent<T>, Attempt)`,
 /// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`. They return `()` or `Result<(), E>`, where
-/// `E` is any error type or [`HandlerError`]. The most specific pattern wins, in whatever order the
-/// patterns are added; see [`EventPattern`].
+/// `E` is any error type or [`HandlerError`]. The most specific pattern wins, regardless of the
+/// order in which you add them; see [`EventPattern`].
 ///
 /// ```
 /// use std::{io, time::Duration};
