@@ -15,10 +15,11 @@ type BoxedHandler = Box<dyn Fn(HttpRequest, Payload) -> ResponseFuture + Send + 
 
 /// Dispatches events to handlers by the event's name. Builds an [`EventHandler`].
 ///
-/// Handlers are ordinary actix handlers, with any extractors. The most specific pattern wins, in
-/// whatever order the patterns are added: the whole name, then `person.*`, then `*.created`, then
-/// `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go to the fallback.
-/// Without a fallback they are answered with 200, because Twenty does not retry in any case.
+/// Handlers are ordinary actix handlers, with any extractors. The most specific pattern wins,
+/// regardless of the order in which you add them: the whole name, then `person.*`, then
+/// `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go
+/// to the fallback. Without a fallback they are answered with 200, because Twenty does not retry in
+/// any case.
 ///
 /// An event with neither a matching pattern nor a fallback has the outcome
 /// [`OutcomeKind::Unmatched`](crate::receiver::OutcomeKind::Unmatched). The first event of each

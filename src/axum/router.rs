@@ -15,7 +15,7 @@ type BoxedHandler<S> = Box<dyn Fn(Request, S) -> ResponseFuture + Send + Sync>;
 /// Dispatches events to handlers by the event's name. Builds an [`EventHandler`].
 ///
 /// Handlers are ordinary axum handlers, with any extractors and state. The most specific pattern
-/// wins, in whatever order the patterns are added: the whole name, then `person.*`, then
+/// wins, regardless of the order in which you add them: the whole name, then `person.*`, then
 /// `*.created`, then `*.*`; see [`EventPattern`](crate::event::EventPattern). Unmatched events go
 /// to the fallback. Without a fallback they are answered with 200, because Twenty does not retry in
 /// any case.

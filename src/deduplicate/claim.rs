@@ -42,8 +42,8 @@ impl ClaimKey {
     /// Returns a key made of parts that you choose, such as the webhook's id, the event's name, the
     /// record's id and the time of its last change.
     ///
-    /// Parts are separated: `["ab", "c"]` and `["a", "bc"]` are different keys. No parts give a key
-    /// that [`ClaimKey::new`] returns.
+    /// The boundaries of the parts matter: `["ab", "c"]` and `["a", "bc"]` give different keys. The
+    /// result never equals a key from [`ClaimKey::new`].
     ///
     /// ```
     /// use twenty_webhook::deduplicate::ClaimKey;

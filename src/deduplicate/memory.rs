@@ -38,8 +38,8 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// the system provides the memory as entries are added. The table never grows or moves. However
 /// many entries there are, an operation visits the entries of one hash bucket (one on average,
 /// rarely more than ten) and at most 20 more to remove expired ones. One lock guards the table for
-/// that time, and is never held across an `await`. A single lock makes the capacity exact and
-/// always replaces the entry that was completed first.
+/// that time, and is never held across an `await`. With a single lock the capacity is exact, and a
+/// full store always replaces the entry that was completed first.
 ///
 /// Expired entries are removed in the order in which they were added. If leases or times to live
 /// differ a lot, an entry that expired early can occupy its place until older entries are removed.

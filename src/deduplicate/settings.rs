@@ -29,23 +29,26 @@ pub struct Deduplicate {
 /// What to do with a delivery when the [`ClaimStore`] fails with any [kind](super::StoreErrorKind)
 /// of error.
 ///
-/// A [`MemoryStore`](super::MemoryStore) only fails with [`Full`](super::StoreErrorKind::Full),
-/// when all of its entries are deliveries that are being handled. When it is full of handled ones
-/// it forgets the oldest, whose duplicates are handled again, with either choice.
+/// A [`MemoryStore`](super::MemoryStore) fails only with [`Full`](super::StoreErrorKind::Full), if
+/// deliveries that are being handled occupy all of its entries. If it is full of handled
+/// deliveries, it does not fail: it forgets the oldest one, so a duplicate of that delivery is
+/// handled again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// Handle it without a claim, because Twenty does not send it again. A fallback store of this
-    /// process remembers what is being handled and the last 100,000 handled deliveries, so
-    /// duplicates that arrive at this process are still detected. Other machines do not know of
-    /// them.
+    /// Handle the delivery without a claim, because Twenty does not send it again.
+    ///
+    /// A fallback store in this process remembers the deliveries that are being handled, and the
+    /// last 100,000 handled deliveries. So this process still detects duplicates, but other
+    /// machines do not.
     #[default]
     Handle,
-    /// Reject it with 503. It is lost, unless the sender is not Twenty itself but something that
-    /// repeats. A delivery that was answered 202 before the store failed is handled, because the
-    /// sender does not see a rejection. The exception is a delivery that was acknowledged while a
-    /// duplicate of it was waiting: the duplicate takes its place, and is rejected if it was not
-    /// acknowledged.
+    /// Reject the delivery with 503. It is lost unless its sender retries, and Twenty does not.
+    ///
+    /// A delivery that was answered 202 before the store failed is handled all the same, because
+    /// its sender can no longer learn about a rejection. There is one exception: if a duplicate of
+    /// this delivery was already waiting, the duplicate takes its place. The duplicate is then
+    /// rejected, unless it was answered 202 as well.
     Reject,
 }
 
@@ -73,9 +76,12 @@ impl Deduplicate {
         }
     }
 
-    /// Separates receivers that share a store: receivers that do different things with the same
-    /// delivery, and receivers with different secrets whose keys have the same id, such as all that
-    /// [`Verifier::new`](crate::Verifier::new) makes. Default: the empty namespace.
+    /// Sets a namespace, which separates receivers that share a store. Default: the empty
+    /// namespace.
+    ///
+    /// Use it for receivers that do different things with the same delivery, and for receivers with
+    /// different secrets whose keys have the same id. All verifiers that
+    /// [`Verifier::new`](crate::Verifier::new) creates have the same id.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.naming.namespace = namespace.into();
         self
@@ -87,12 +93,15 @@ impl Deduplicate {
     /// While the handler runs, the claim is renewed after each third of the lease. After a crash,
     /// duplicates wait until the lease ends.
     ///
-    /// Choose at least ten times what the store may take for an answer: for `RedisStore` its deadline,
-    /// half a second by default. The lease begins when the store records it, so it runs while the
-    /// answer is on its way. With a lease shorter than that, a claim has expired when its handler
-    /// starts, and a second machine that receives a duplicate handles it at the same time. At ten
-    /// times, the lease holds even when one renewal fails at its deadline. Add the longest time for
-    /// which a process may stand still. The default suits a store that answers within three seconds.
+    /// Choose at least ten times as long as the store may take to answer. For `RedisStore` this
+    /// time is its deadline, half a second by default. The default lease suits a store that answers
+    /// within three seconds.
+    ///
+    /// The lease begins when the store records it, so a part of it has passed when the answer
+    /// arrives. If it is shorter than the answer takes, the claim has already expired when its
+    /// handler starts. A second machine that receives a duplicate then handles it at the same time.
+    /// With a lease of ten times the store's time, a claim stays valid even if one renewal fails at
+    /// its deadline. Add the longest time for which a process may be suspended.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self
@@ -112,12 +121,13 @@ impl Deduplicate {
         self
     }
 
-    /// Identifies deliveries by these values instead of the body. The body is used if `key_by`
-    /// returns `None` or an empty list, or if it panics, which is logged.
+    /// Identifies deliveries by the values that `key_by` returns, instead of the body. If it
+    /// returns `None` or an empty list, the body is used. If it panics, the body is used and the
+    /// panic is logged.
     ///
     /// Replays have the same body, and so do deliveries that Twenty sends again after a crash. If
-    /// Twenty enqueues an event twice, the bodies differ in `eventDate`. This also detects such
-    /// duplicates, for events with an `updatedAt`:
+    /// Twenty enqueues an event twice, the bodies differ in `eventDate`. The following key also
+    /// detects such duplicates, for events with an `updatedAt`:
     ///
     /// ```
     /// # use twenty_webhook::{deduplicate::{Deduplicate, MemoryStore}, event::WebhookEvent};

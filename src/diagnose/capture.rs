@@ -1,4 +1,4 @@
-//! What a captured delivery's headers show: read leniently where verification is strict.
+//! Reads a captured delivery's headers leniently, where verification is strict.
 
 use super::{
     Cause, Header,
@@ -26,14 +26,14 @@ impl<'a> Capture<'a> {
         }
     }
 
-    /// The time that the timestamp tells, in whichever unit.
+    /// Returns the time in the timestamp header, in either unit.
     pub(super) fn timestamp(&self) -> Option<Timestamp> {
         let text = str::from_utf8(self.timestamp_text()?).ok()?;
         let number: u64 = text.parse().ok()?;
         Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
     }
 
-    /// Whether a MAC can have told anything: one signature and one timestamp, both well-formed
+    /// Returns whether a MAC can match: there is one signature and one timestamp, both well-formed
     /// enough.
     pub(super) fn is_comparable(&self) -> bool {
         self.signature.is_meant()
@@ -43,12 +43,12 @@ impl<'a> Capture<'a> {
             && self.timestamp_cause().is_none()
     }
 
-    /// The signatures that may be meant, decoded.
+    /// Returns the decoded candidates for the signature.
     pub(super) fn signatures(&self) -> Vec<Signature> {
         self.signature.values.iter().flat_map(|value| Signature::candidates(value)).collect()
     }
 
-    /// The timestamp's text, which is what is signed.
+    /// Returns the timestamp's text, which is signed.
     pub(super) fn timestamp_text(&self) -> Option<&'a [u8]> {
         Some(parts(self.timestamp.values.first()?).next().unwrap_or_default())
     }
@@ -57,14 +57,14 @@ impl<'a> Capture<'a> {
         self.nonce.values.first().map(|value| value.trim_ascii())
     }
 
-    /// The value of another header, by its name in lower case.
+    /// Returns the value of another header, by its name in lower case.
     pub(super) fn header(&self, name: &str) -> Option<&'a [u8]> {
         let (_, value) = self.all.iter().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))?;
         Some(value.trim_ascii())
     }
 
-    /// What is wrong with the headers. Only a proof says that headers of quite other names are
-    /// meant.
+    /// Returns what is wrong with the headers. Headers with entirely different names count only if
+    /// there is a proof.
     pub(super) fn causes(&self, proof: Option<&Proof>) -> Vec<Cause> {
         let is_there = |found: &Found<'_>, is_proven| found.is_meant() || (is_proven && found.likeness.is_some());
         let signature = is_there(&self.signature, proof.is_some());
@@ -114,11 +114,11 @@ impl<'a> Capture<'a> {
     }
 }
 
-/// How much a header's name is like the expected one, the most first.
+/// How similar a header's name is to the expected one, from most to least.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Likeness {
     Exact,
-    /// The same but for underscores, or as CGI names it.
+    /// The same name with underscores, or as CGI writes it.
     Respelled,
     /// `x-other-webhook-signature`.
     OtherBrand,
@@ -145,11 +145,11 @@ impl Likeness {
     }
 }
 
-/// The headers most like an expected one. All have the same likeness.
+/// The headers most similar to an expected one. All have the same likeness.
 struct Found<'a> {
     likeness: Option<Likeness>,
     name: &'a [u8],
-    /// The first few.
+    /// The values of the first few.
     values: Vec<&'a [u8]>,
 }
 
@@ -166,7 +166,7 @@ impl<'a> Found<'a> {
         Self { likeness: best, name: names.first().copied().unwrap_or_default(), values }
     }
 
-    /// Whether the name alone says that this header is meant.
+    /// Returns whether the name alone identifies the header.
     fn is_meant(&self) -> bool {
         matches!(self.likeness, Some(Likeness::Exact | Likeness::Respelled))
     }
@@ -180,7 +180,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// More than one header, or several values joined by commas, as a proxy may join them.
+    /// Returns whether there is more than one header, or one with several values that a proxy may
+    /// have joined with commas.
     fn is_repeated(&self, is_value: impl Fn(&[u8]) -> bool) -> bool {
         let is_joined = |value: &&[u8]| value.contains(&b',') && parts(value).all(&is_value);
         self.values.len() > 1 || self.values.iter().any(is_joined)

@@ -2,12 +2,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// One reason why a delivery does not verify.
 ///
-/// `Display` says in one line what was found, [`advice`](Self::advice) what it means and what to do
-/// about it. Neither shows a secret, a signature or any part of the body.
+/// `Display` says in one line what was found. [`advice`](Self::advice) says what it means and what
+/// to do. Neither shows a secret, a signature or any part of the body.
 ///
-/// Each is shown by evidence: by a plain fact, such as a header that is missing, or by a signature
-/// that does match once that one thing is undone. Causes whose name begins with `Signed` are the
-/// sender's doing; Twenty itself is none that signs like that.
+/// There is evidence for each cause: a fact, such as a missing header, or a signature that matches
+/// once this one change is undone. Causes whose name begins with `Signed` are mistakes of the
+/// sender; Twenty itself never signs in these ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -17,21 +17,22 @@ pub enum Cause {
     MissingSignature,
     /// A signature without a timestamp.
     MissingTimestamp,
-    /// Headers arrive with underscores for hyphens, or as CGI names them.
+    /// The headers' names have underscores instead of hyphens, or are those of CGI.
     HeadersRenamed {
-        /// The name of one of them, escaped and at most 64 characters.
+        /// The name of one of these headers, escaped and truncated to 64 characters.
         found: Box<str>,
     },
-    /// The signature matches, but arrives in headers of other names.
+    /// The signature matches, but is in headers with other names.
     OtherHeaderPrefix {
-        /// The name of one of them, escaped and at most 64 characters.
+        /// The name of one of these headers, escaped and truncated to 64 characters.
         found: Box<str>,
     },
     /// More than one signature.
     RepeatedSignature,
     /// More than one timestamp.
     RepeatedTimestamp,
-    /// A signature that is not 64 lower-case hexadecimal digits, for none of the reasons below.
+    /// A signature that is not 64 lower-case hexadecimal digits, for another reason than those
+    /// below.
     MalformedSignature,
     /// The signature matches, but has a prefix.
     SignaturePrefixed {
@@ -57,28 +58,29 @@ pub enum Cause {
     SignedWithNonce,
     /// The body alone was signed.
     SignedWithoutTimestamp,
-    /// The configured secret has white space, or something else that cannot be seen, around it; the
-    /// one that signed does not.
+    /// The configured secret has white space or other invisible characters around it. The secret
+    /// that signed does not.
     SecretPadded,
-    /// The configured secret has quotation marks around it; the one that signed does not.
+    /// The configured secret has quotation marks around it. The secret that signed does not.
     SecretQuoted,
-    /// The secret that signed has white space around it; the configured one does not.
+    /// The secret that signed has white space around it. The configured secret does not.
     SecretTrimmed,
     /// The configured secret has the name of a variable before it, such as `NAME=` or `export
     /// NAME=`.
     SecretNamed,
-    /// The configured secret has a prefix that was not signed with, such as `whsec_`.
+    /// The configured secret has a prefix that the secret that signed lacks, such as `whsec_`.
     SecretPrefixed,
-    /// The configured secret is hexadecimal in another letter case than the one that signed.
+    /// The configured secret is hexadecimal. It differs from the secret that signed only in letter
+    /// case.
     SecretLetterCase,
-    /// What signed is what the configured secret decodes to.
+    /// The key that signed is the decoded form of the configured secret.
     SecretEncoded {
-        /// How the configured one is encoded.
+        /// How the configured secret is encoded.
         encoding: SecretEncoding,
     },
-    /// What signed is an encoded form of the configured secret.
+    /// The key that signed is an encoded form of the configured secret.
     SecretDecoded {
-        /// How the one that signed is encoded.
+        /// How the key that signed is encoded.
         encoding: SecretEncoding,
     },
     /// A secret of other [`Keys`](crate::verify::Keys) signed: see
@@ -87,73 +89,73 @@ pub enum Cause {
         /// Their id.
         id: Arc<str>,
     },
-    /// The body has a line end that was not signed.
+    /// The body ends with a newline that was not signed.
     NewlineAdded,
-    /// A line end was signed that the body lacks.
+    /// The body lacks a newline at its end that was signed.
     NewlineCut,
     /// The body begins with a byte order mark that was not signed.
     ByteOrderMarkAdded,
-    /// A byte order mark was signed that the body lacks.
+    /// The body lacks a byte order mark that was signed.
     ByteOrderMarkCut,
-    /// NUL bytes follow the body that was signed.
+    /// The body ends with NUL bytes that were not signed.
     NulAdded,
     /// CR LF became LF, or the reverse.
     LineEndsChanged,
-    /// The same JSON, but written in another way than Twenty does.
+    /// The body is the same JSON, but written in another way than Twenty writes it.
     BodyRewritten {
         /// What differs.
         what: Rewriting,
     },
-    /// The same JSON was signed, but written as Python's `json.dumps` does.
+    /// The same JSON was signed, but as Python's `json.dumps` writes it.
     SignedWithSpaces,
-    /// The JSON text was made a JSON string, and that was signed.
+    /// The JSON text was written as a JSON string, and this string was signed.
     SignedStringifiedTwice,
-    /// The body is a JSON string, which holds the JSON text that was signed.
+    /// The body is a JSON string that contains the JSON text that was signed.
     BodyStringifiedTwice,
-    /// UTF-8 was taken for Latin-1 (or Windows-1252), or turned into it.
+    /// UTF-8 was read as Latin-1 (or Windows-1252), or was converted to it.
     CharactersReencoded,
-    /// The body is percent-encoded, as an HTML form for one.
+    /// The body is percent-encoded, for example as an HTML form.
     BodyPercentEncoded,
-    /// The body is base64.
+    /// The body is the signed body in base64.
     BodyBase64,
-    /// The body has the escapes of a log or of a JSON string, such as `\x22` or `\"`.
+    /// The body is escaped as in a log or in a JSON string, for example with `\x22` or `\"`.
     BodyEscaped,
-    /// The body is another JSON text, and a string in it is what was signed.
+    /// The body is another JSON text, which contains the signed body as a string.
     BodyInsideOfJson,
-    /// The body is UTF-16 of what was signed.
+    /// The body is the signed body in UTF-16.
     BodyUtf16,
     /// There is no body.
     BodyEmpty,
-    /// The body ends within a JSON text.
+    /// The body is JSON that ends too early.
     BodyIncomplete {
         /// The body's length.
         received: usize,
     },
-    /// The body is no JSON text.
+    /// The body is not JSON.
     BodyNotJson {
-        /// Where it stops being one: the number of a byte, counted from 0.
+        /// The position of the first byte that cannot be a part of JSON, from 0.
         at: usize,
     },
-    /// The body has U+FFFD in it, which decoders write in place of bytes that they cannot read.
+    /// The body contains U+FFFD, which decoders write in place of bytes that they cannot decode.
     BodyHasReplacements,
     /// The body is compressed.
     BodyCompressed {
-        /// How, as in `Content-Encoding`.
+        /// The compression, as in `Content-Encoding`.
         coding: &'static str,
     },
     /// The headers say that the body is compressed, but it is JSON.
     BodyDecompressed {
-        /// How it was compressed, as in `Content-Encoding`.
+        /// The compression, as in `Content-Encoding`.
         coding: &'static str,
     },
-    /// The body is not as long as its `Content-Length`.
+    /// The body's length differs from its `Content-Length`.
     BodyLengthChanged {
         /// The `Content-Length`.
         declared: u64,
         /// The body's length.
         received: usize,
     },
-    /// The body is longer than the verifier takes.
+    /// The body is longer than the verifier's limit.
     BodyTooLong {
         /// The body's length.
         received: usize,
@@ -162,20 +164,20 @@ pub enum Cause {
     },
     /// The signature matches, but was made too long ago.
     TooOld {
-        /// How long before the verifier's present.
+        /// The time from the signature to the verifier's current time.
         age: Duration,
     },
     /// The signature matches, but was made in the future.
     FromTheFuture {
-        /// How long after the verifier's present.
+        /// The time from the verifier's current time to the signature.
         ahead: Duration,
     },
-    /// Twenty did not send this: a tool for tests did.
+    /// A test tool sent this delivery, not Twenty.
     TestTool {
-        /// Which one.
+        /// The tool.
         tool: &'static str,
     },
-    /// Nothing that is known explains the signature.
+    /// No known mistake explains the signature.
     Unexplained,
 }
 
@@ -189,7 +191,7 @@ pub enum SecretEncoding {
     Base64,
 }
 
-/// In what a JSON text differs from how Twenty writes it.
+/// How a JSON text differs from the text that Twenty writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rewriting {
@@ -199,16 +201,16 @@ pub enum Rewriting {
     Escapes,
     /// Forms of numbers, such as `1.0` for `1`.
     Numbers,
-    /// Several of these.
+    /// Several of the differences above.
     Several,
-    /// The order of the envelope's members, perhaps along with others of these. When the order
-    /// inside of the record was changed as well, what was signed cannot be told from it any more:
-    /// then this is no proof that the secret is right.
+    /// The order of the envelope's members, perhaps together with the differences above. If the
+    /// order inside the record changed as well, the signed text cannot be restored, so this cause
+    /// does not prove that the secret is right.
     Order,
 }
 
 impl Cause {
-    /// How much of a header's name is kept.
+    /// The maximum length of a header's name.
     pub(super) const MAX_NAME: usize = 64;
 }
 
@@ -216,8 +218,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsigned => f.write_str("neither a signature nor a timestamp header"),
-            Self::MissingSignature => f.write_str("the signature header is missing, the timestamp is there"),
-            Self::MissingTimestamp => f.write_str("the timestamp header is missing, the signature is there"),
+            Self::MissingSignature => f.write_str("there is a timestamp header, but no signature header"),
+            Self::MissingTimestamp => f.write_str("there is a signature header, but no timestamp header"),
             Self::HeadersRenamed { found } => write!(f, "headers were renamed on the way, such as {found}"),
             Self::OtherHeaderPrefix { found } => {
                 write!(f, "the signature matches, but its headers have other names, such as {found}")
@@ -239,52 +241,56 @@ impl fmt::Display for Cause {
             Self::SignedWithSeparator { separator } => {
                 write!(f, "timestamp and body were signed with {separator:?} between them, instead of a colon")
             }
-            Self::SignedWithNonce => f.write_str("the nonce was signed too, between timestamp and body"),
+            Self::SignedWithNonce => f.write_str("the nonce was signed, too, between timestamp and body"),
             Self::SignedWithoutTimestamp => f.write_str("the body was signed without the timestamp"),
             Self::SecretPadded => {
-                f.write_str("the configured secret has white space around it that was not signed with")
+                f.write_str("the configured secret has white space around it, but the secret that signed has none")
             }
             Self::SecretQuoted => f.write_str("the configured secret has quotation marks around it"),
             Self::SecretTrimmed => {
-                f.write_str("the secret that signed has white space around it, the configured one does not")
+                f.write_str("the secret that signed has white space around it, but the configured secret has none")
             }
             Self::SecretNamed => f.write_str("the configured secret begins with the name of a variable"),
-            Self::SecretPrefixed => f.write_str("the configured secret has a prefix that the one that signed lacks"),
-            Self::SecretLetterCase => {
-                f.write_str("the configured secret is hexadecimal in another letter case than the one that signed")
+            Self::SecretPrefixed => {
+                f.write_str("the configured secret has a prefix, but the secret that signed has none")
             }
+            Self::SecretLetterCase => f.write_str(
+                "the configured secret differs from the secret that signed in the letter case of its digits",
+            ),
             Self::SecretEncoded { encoding } => {
-                write!(f, "what signed is what the configured secret decodes to as {encoding}")
+                write!(f, "the key that signed is the configured secret, decoded from {encoding}")
             }
-            Self::SecretDecoded { encoding } => write!(f, "what signed is the configured secret written as {encoding}"),
-            Self::OtherKeys { id } => write!(f, "the secret of {id:?} signed, another than is configured here"),
-            Self::NewlineAdded => f.write_str("a line end was added to the body"),
-            Self::NewlineCut => f.write_str("a line end was cut off the body"),
-            Self::ByteOrderMarkAdded => f.write_str("a byte order mark was added to the body"),
-            Self::ByteOrderMarkCut => f.write_str("a byte order mark was cut off the body"),
-            Self::NulAdded => f.write_str("NUL bytes were added to the body"),
+            Self::SecretDecoded { encoding } => {
+                write!(f, "the key that signed is the configured secret, encoded as {encoding}")
+            }
+            Self::OtherKeys { id } => write!(f, "the secret of {id:?} signed, which is not configured here"),
+            Self::NewlineAdded => f.write_str("a newline was added at the end of the body"),
+            Self::NewlineCut => f.write_str("the newline at the end of the body was removed"),
+            Self::ByteOrderMarkAdded => f.write_str("a byte order mark was added at the beginning of the body"),
+            Self::ByteOrderMarkCut => f.write_str("the byte order mark at the beginning of the body was removed"),
+            Self::NulAdded => f.write_str("NUL bytes were added at the end of the body"),
             Self::LineEndsChanged => f.write_str("the body's line ends were changed between LF and CR LF"),
             Self::BodyRewritten { what } => write!(f, "the body is not the JSON text that was signed: {what}"),
             Self::SignedWithSpaces => {
                 f.write_str("the JSON was signed as Python's json.dumps writes it, but sent in another way")
             }
             Self::SignedStringifiedTwice => f.write_str("the JSON was stringified twice before it was signed"),
-            Self::BodyStringifiedTwice => f.write_str("the body is a JSON string that holds the signed JSON"),
+            Self::BodyStringifiedTwice => f.write_str("the body is a JSON string that contains the signed JSON"),
             Self::CharactersReencoded => f.write_str("the body's characters were changed between UTF-8 and Latin-1"),
             Self::BodyPercentEncoded => f.write_str("the body is percent-encoded or an HTML form"),
-            Self::BodyBase64 => f.write_str("the body is base64 of what was signed"),
-            Self::BodyEscaped => f.write_str("the body has the escapes of a log or a string in it"),
+            Self::BodyBase64 => f.write_str("the body is the signed body in base64"),
+            Self::BodyEscaped => f.write_str("the body is escaped as in a log or in a JSON string"),
             Self::BodyInsideOfJson => {
-                f.write_str("the body is another JSON text that holds the signed one as a string")
+                f.write_str("the body is another JSON text that contains the signed body as a string")
             }
-            Self::BodyUtf16 => f.write_str("the body is UTF-16 of what was signed"),
+            Self::BodyUtf16 => f.write_str("the body is the signed body in UTF-16"),
             Self::BodyEmpty => f.write_str("the body is empty"),
             Self::BodyIncomplete { received } => {
                 write!(f, "the body is incomplete: its JSON does not end within its {received} bytes")
             }
             Self::BodyNotJson { at } => write!(f, "the body is not JSON, from byte {at} on"),
             Self::BodyHasReplacements => {
-                f.write_str("the body has U+FFFD in it, in place of what could not be decoded")
+                f.write_str("the body contains U+FFFD, in place of bytes that could not be decoded")
             }
             Self::BodyCompressed { coding } => write!(f, "the body is compressed ({coding})"),
             Self::BodyDecompressed { coding } => write!(f, "the body was compressed ({coding}) and no longer is"),
@@ -298,9 +304,9 @@ impl fmt::Display for Cause {
             Self::FromTheFuture { ahead } => {
                 write!(f, "the signature matches, but was made {} in the future", Rough(*ahead))
             }
-            Self::TestTool { tool } => write!(f, "not sent by Twenty, but by a tool for tests: {tool}"),
+            Self::TestTool { tool } => write!(f, "not sent by Twenty, but by a test tool: {tool}"),
             Self::Unexplained => {
-                f.write_str("nothing known explains the signature: another secret signed, or the delivery was altered")
+                f.write_str("no known mistake was found: another secret signed, or the delivery was altered")
             }
         }
     }
@@ -318,11 +324,11 @@ impl fmt::Display for SecretEncoding {
 impl fmt::Display for Rewriting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Spaces => "it has other white space",
-            Self::Escapes => "it has other escapes in strings",
-            Self::Numbers => "it has other forms of numbers",
+            Self::Spaces => "it differs in white space",
+            Self::Escapes => "it differs in the escapes in strings",
+            Self::Numbers => "it differs in the forms of numbers",
             Self::Several => "it differs in white space, escapes or numbers",
-            Self::Order => "its members are in another order",
+            Self::Order => "it differs in the order of its members",
         })
     }
 }
@@ -342,8 +348,8 @@ impl fmt::Display for Rough {
             if count > 0 && shown < 2 {
                 write!(f, "{}{count} {unit}", if shown > 0 { " " } else { "" })?;
             }
-            // A smaller unit directly follows the largest one or is left out, also when there is
-            // none of it.
+            // Only the unit directly below the largest one is shown, and it is left out if it is
+            // zero.
             shown = shown.saturating_add(u8::from(count > 0 || shown > 0));
         }
         if shown == 0 { f.write_str("0 ms") } else { Ok(()) }

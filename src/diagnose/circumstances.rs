@@ -5,7 +5,8 @@ use serde_json::error::Category;
 
 use super::{Capture, Cause, Rewriting, json};
 
-/// What is known to keep a signature from matching; failing that, that nothing is.
+/// Returns the facts that keep a signature from matching, or [`Cause::Unexplained`] if there are
+/// none.
 pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
     let mut causes = Vec::new();
     let is_comparable = capture.is_comparable();
@@ -26,8 +27,8 @@ pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
 
 type Alteration = fn(&Capture<'_>, &[u8]) -> Option<Cause>;
 
-/// Facts which show that the body is not the one that was sent. The first one will do: the others
-/// follow from it.
+/// Facts which show that the body is not the one that was sent. Only the first one is reported,
+/// because the others follow from it.
 const ALTERATIONS: [Alteration; 5] = [empty, compression, order, length, no_json];
 
 fn empty(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
@@ -51,7 +52,7 @@ fn order(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     Some(Cause::BodyRewritten { what: Rewriting::Order })
 }
 
-/// Twenty sends a JSON text, whose nesting no parser minds.
+/// Twenty sends JSON that every parser accepts, whatever its nesting.
 fn no_json(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     let error = serde_json::from_slice::<IgnoredAny>(body).err()?;
     match error.classify() {
@@ -63,7 +64,7 @@ fn no_json(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     }
 }
 
-/// Of the byte that a parser names by its line and its column, both counted from 1.
+/// Returns the position of the byte at this line and column, both counted from 1.
 fn offset(text: &[u8], line: usize, column: usize) -> usize {
     let before: usize = text.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
     before.saturating_add(column.saturating_sub(1)).min(text.len())
@@ -80,7 +81,7 @@ fn length(capture: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     (u64::try_from(received) != Ok(declared)).then_some(Cause::BodyLengthChanged { declared, received })
 }
 
-/// Twenty's user agent is axios.
+/// Recognises a test tool by its user agent. Twenty's user agent is axios.
 fn tool_by_user_agent(capture: &Capture<'_>) -> Option<&'static str> {
     const TOOLS: [(&str, &str); 11] = [
         ("curl/", "curl"),
@@ -101,7 +102,8 @@ fn tool_by_user_agent(capture: &Capture<'_>) -> Option<&'static str> {
     TOOLS.into_iter().find_map(|(start, tool)| is_from(start).then_some(tool))
 }
 
-/// No server sends the documentation's sample, but people try their receivers with it.
+/// Recognises the documentation's sample. No server sends it, but people test their receivers with
+/// it.
 fn documented_sample(body: &[u8]) -> Option<&'static str> {
     const IN_SAMPLE: [&str; 2] = ["\"abc12345\"", "\"alice@example.com\""];
     let has = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());

@@ -1,7 +1,8 @@
-//! Base64, hexadecimal, percent and Windows-1252: small decoders that know no error but `None`, so
-//! that a hypothesis which does not apply is simply not tried.
+//! Small decoders for base64, hexadecimal, percent encoding and Windows-1252. They return `None`
+//! for all errors, because a hypothesis that does not apply is not tried.
 
-/// Decodes base64 of either alphabet, padded or not. Line breaks are left out: encoders wrap lines.
+/// Decodes base64 of either alphabet, padded or not. Line breaks are ignored, because encoders
+/// wrap lines.
 pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
     let wrapped: Vec<u8>;
     let mut text = text.trim_ascii();
@@ -61,8 +62,8 @@ pub(super) fn hex_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Undoes percent encoding, and a plus sign for a space when `plus` says so. What is no escape
-/// stays as it is.
+/// Decodes percent encoding. With `plus`, a plus sign becomes a space. Everything else stays
+/// unchanged.
 pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -83,8 +84,8 @@ pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     bytes
 }
 
-/// Undoes the escapes that logs write: `\x22` as nginx does, `\"` and `\n` as Apache does. `None`
-/// when there are none.
+/// Decodes the escapes of logs: `\x22` as in nginx, `\"` and `\n` as in Apache. `None` if there are
+/// none.
 pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text.get(text.iter().position(|byte| *byte == b'\\')?..)?;
     let mut bytes = text.get(..text.len().checked_sub(rest.len())?)?.to_vec();
@@ -116,8 +117,8 @@ pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads UTF-16, with a byte order mark or as the place of its zeros says. `None` when the text is
-/// another.
+/// Decodes UTF-16. The byte order follows from a byte order mark, or else from the positions of
+/// zero bytes. `None` if the text is not UTF-16.
 pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
     let (little, text) = match bytes {
         [0xff, 0xfe, text @ ..] => (true, text),
@@ -131,8 +132,8 @@ pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
     char::decode_utf16(units).collect::<Result<String, _>>().ok()
 }
 
-/// The value of the first field of an HTML form. A body that was taken for a form has no `=`, or
-/// only one at its end.
+/// Returns the value of the first field of an HTML form. A body that was mistaken for a form has
+/// no `=`, or only one at its end.
 pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
     let field = form.split(|byte| *byte == b'&').next().unwrap_or_default();
     let value = match field.iter().position(|byte| *byte == b'=').and_then(|at| field.split_at_checked(at)) {
@@ -143,14 +144,14 @@ pub(super) fn form_value(form: &[u8]) -> Vec<u8> {
     percent_decode(value, true)
 }
 
-/// What 0x80 to 0x9F mean in Windows-1252, as browsers read it. All other bytes mean the same as in
-/// Latin-1.
+/// The characters of 0x80 to 0x9F in Windows-1252, as browsers decode it. All other bytes are the
+/// same as in Latin-1.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Reads bytes as Windows-1252, and as Latin-1 with it.
+/// Decodes Windows-1252, and thus Latin-1.
 pub(super) fn from_windows_1252(bytes: &[u8]) -> String {
     let char_of = |byte: u8| {
         let special = byte.checked_sub(0x80).and_then(|index| WINDOWS_1252.get(usize::from(index)));
@@ -159,7 +160,7 @@ pub(super) fn from_windows_1252(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char_of(*byte)).collect()
 }
 
-/// Writes text as Windows-1252. `None` when it has other characters.
+/// Encodes text as Windows-1252. `None` if it has other characters.
 pub(super) fn to_windows_1252(text: &str) -> Option<Vec<u8>> {
     let byte_of = |char: char| {
         let special =

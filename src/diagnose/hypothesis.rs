@@ -1,4 +1,4 @@
-//! What may have been signed, and with which key, instead of what should have been.
+//! Hypotheses about what was signed, and with which key.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::verify::{HmacSha256, Keys, Secret};
 
-/// How a signature came about. Where it departs from [`AS_TWENTY`] is the cause.
+/// How a signature was made. The difference from [`AS_TWENTY`] is the cause.
 #[derive(Clone, Copy)]
 struct Hypothesis {
     key: Key,
@@ -43,9 +43,9 @@ const fn body(body: Body) -> Hypothesis {
     Hypothesis { body, ..AS_TWENTY }
 }
 
-/// All that is tried, one MAC each for every secret. Where two explain the same signature, the
-/// first one is named: so the simpler goes before the more far-fetched. `Verifier::diagnose`
-/// documents how many there are.
+/// All hypotheses, each of which costs one MAC for every secret. If two of them explain the same
+/// signature, the first one is reported, so simpler hypotheses come first. The documentation of
+/// `Verifier::diagnose` contains their number.
 const HYPOTHESES: [Hypothesis; 55] = [
     AS_TWENTY,
     key(Key::Trimmed),
@@ -104,7 +104,7 @@ const HYPOTHESES: [Hypothesis; 55] = [
     body(Body::FromUtf16WithoutEnd),
 ];
 
-/// What the hypotheses are tried on.
+/// The parts of a delivery on which hypotheses are tried.
 pub(super) struct Evidence<'a> {
     signatures: Vec<Signature>,
     timestamp: Option<&'a [u8]>,
@@ -113,19 +113,19 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// `None` when there is no signature, so that nothing is hashed for nothing.
+    /// `None` if there is no signature, so that nothing is hashed in vain.
     pub(super) fn new(capture: &Capture<'a>, body: &'a [u8]) -> Option<Self> {
         let signatures = capture.signatures();
         let (timestamp, nonce) = (capture.timestamp_text(), capture.nonce_text());
         (!signatures.is_empty()).then_some(Self { signatures, timestamp, nonce, body })
     }
 
-    /// The first hypothesis under which one of the secrets gives one of the signatures.
+    /// Returns the first hypothesis under which one of the secrets gives one of the signatures.
     pub(super) fn explain(&self, secrets: &[Secret]) -> Option<Proof> {
         HYPOTHESES.iter().find_map(|hypothesis| self.test(hypothesis, secrets))
     }
 
-    /// Whether a secret of these keys signed in the ordinary way.
+    /// Returns a proof if a secret of these keys signed as Twenty does.
     pub(super) fn explain_by_others(&self, keys: &Keys) -> Option<Proof> {
         let proof = self.test(&AS_TWENTY, keys.secrets())?;
         Some(Proof { causes: vec![Cause::OtherKeys { id: keys.shared_id() }], ..proof })
@@ -143,13 +143,14 @@ impl<'a> Evidence<'a> {
         Some(Proof { signature, is_timestamp_signed: !matches!(join, Join::BodyAlone), causes })
     }
 
-    /// In constant time: whoever sent the capture may also see how long its diagnosis takes.
+    /// Compares in constant time, because the sender of the capture may be able to measure the time
+    /// of its diagnosis.
     fn is_signature(&self, mac: &[u8]) -> Option<Signature> {
         self.signatures.iter().copied().find(|signature| signature.mac.ct_eq(mac).into())
     }
 }
 
-/// What was made of the configured secret before it became the key.
+/// How the key was made from the configured secret.
 #[derive(Clone, Copy)]
 enum Key {
     AsGiven,
@@ -159,19 +160,19 @@ enum Key {
     Named,
     /// Without a prefix such as `whsec_`.
     Prefixed,
-    /// Hexadecimal, in the other case.
+    /// Hexadecimal in the other letter case.
     LowerCase,
     UpperCase,
-    /// With this before and after it.
+    /// With these texts before and after it.
     Padded(&'static str, &'static str),
     Decoded(SecretEncoding),
-    /// And the white space around what was decoded left out: `echo` ends the text with a line feed.
+    /// Decoded and then trimmed, because `echo` appends a line feed to the text that it encodes.
     DecodedTrimmed(SecretEncoding),
     Encoded(SecretEncoding),
 }
 
 impl Key {
-    /// The key; `None` when the secret does not have it in it to be meant like this.
+    /// Returns the key, or `None` if the hypothesis does not apply to this secret.
     fn used(self, secret: &str) -> Option<Zeroizing<Vec<u8>>> {
         let trimmed = trim(secret);
         let changed = |text: &str| (text != secret).then(|| text.as_bytes().to_vec());
@@ -217,7 +218,7 @@ impl Key {
     }
 }
 
-/// What people copy along with a secret: prefixes of other services' secrets and signatures.
+/// Prefixes of other services' secrets and signatures, which people copy together with a secret.
 const PREFIXES: [&str; 11] =
     ["whsec_", "whsk_", "whs_", "wh_", "sk_", "secret_", "secret:", "Bearer ", "hmac-sha256=", "sha256=", "0x"];
 
@@ -230,13 +231,13 @@ fn unquoted(text: &str) -> Option<&str> {
     ['"', '\'', '`'].into_iter().find_map(unquoted)
 }
 
-/// In any letter case.
+/// Ignores the letter case.
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// The value in `NAME=value`, `export NAME="value"` or `NAME: value`.
+/// Returns the value in `NAME=value`, `export NAME="value"` or `NAME: value`.
 fn value_of_variable(line: &str) -> Option<&str> {
     let line = unquoted(line).unwrap_or(line);
     let words = ["export ", "set ", "SET ", "env ", "$env:", "- "];
@@ -254,7 +255,7 @@ fn hexadecimal(text: &str) -> Option<&str> {
     text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(text)
 }
 
-/// What was made of the timestamp header's text.
+/// How the signed time was made from the timestamp header's text.
 #[derive(Clone, Copy)]
 enum Time {
     AsSent,
@@ -278,13 +279,13 @@ impl Time {
     const fn cause(self) -> Option<Cause> {
         match self {
             Self::Seconds => Some(Cause::SignedInSeconds),
-            // Seconds in the header are named whatever was signed.
+            // Seconds in the header are reported whatever was signed.
             Self::AsSent | Self::Millis => None,
         }
     }
 }
 
-/// What stands before the body in the signed text.
+/// The part of the signed text before the body.
 #[derive(Clone, Copy)]
 enum Join {
     With(&'static str),
@@ -311,7 +312,7 @@ impl Join {
     }
 }
 
-/// What body was signed, judging by the one that was received.
+/// How the signed body was made from the received body.
 #[derive(Clone, Copy)]
 enum Body {
     AsReceived,
@@ -327,9 +328,9 @@ enum Body {
     Spaced,
     Stringified,
     Parsed,
-    /// UTF-8, and each of its bytes was taken for a character.
+    /// UTF-8 of which each byte was read as a character.
     Utf8Of1252,
-    /// UTF-8, and each of its characters was written as one byte.
+    /// UTF-8 of which each character was written as one byte.
     Utf8For1252,
     PercentDecoded,
     FormDecoded,
@@ -337,7 +338,7 @@ enum Body {
     WithoutNul,
     /// Without the escapes of a log: `\x22`, `\"`.
     LogDecoded,
-    /// Without the escapes of the JSON string that it was inside of.
+    /// Without the escapes of the JSON string that contained it.
     InsideOfString,
     /// The longest string of another JSON text.
     LongestString,
@@ -348,8 +349,7 @@ enum Body {
 impl Body {
     const MARK: &[u8] = b"\xef\xbb\xbf";
 
-    /// The body that was signed; `None` when that would be the same as the received one, or cannot
-    /// be.
+    /// Returns the signed body, or `None` if it is the same as the received one or impossible.
     fn signed(self, received: &[u8]) -> Option<Cow<'_, [u8]>> {
         if let Self::AsReceived = self {
             return Some(received.into());

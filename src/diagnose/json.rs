@@ -1,13 +1,13 @@
-//! Writes a JSON text anew, token by token, as JavaScript's `JSON.stringify` would have written it.
+//! Rewrites a JSON text, token by token, as JavaScript's `JSON.stringify` would have written it.
 //!
-//! The text is not parsed: what is no JSON comes out as some other text, whose MAC matches nothing.
-//! So there is no depth to run out of, and nothing is lost that a parsed value could not hold
-//! (repeated members, lone surrogates, long numbers).
+//! The text is not parsed. If it is not JSON, the result is a text whose MAC matches nothing. So
+//! there is no limit of depth, and the result keeps what a parsed value cannot represent (repeated
+//! members, lone surrogates, long numbers).
 
 use crate::event::{Members, check_is_json};
 
-/// How tokens are written. `JAVASCRIPT` is `JSON.stringify`; the others keep some tokens as they
-/// are.
+/// How tokens are written. `JAVASCRIPT` is `JSON.stringify`; the other styles keep some tokens
+/// unchanged.
 #[derive(Clone, Copy)]
 pub(super) struct Style {
     spaces: Spaces,
@@ -26,9 +26,9 @@ enum Spaces {
 #[derive(Clone, Copy)]
 enum Strings {
     Keep,
-    /// Escapes only what must be.
+    /// Escapes only what must be escaped.
     Unicode,
-    /// Escapes whatever is not ASCII.
+    /// Escapes all characters that are not ASCII.
     Ascii,
 }
 
@@ -46,11 +46,11 @@ impl Style {
         Self { spaces: Spaces::Keep, strings: Strings::Unicode, numbers: Numbers::Keep };
     pub(super) const ONLY_NUMBERS: Self =
         Self { spaces: Spaces::Keep, strings: Strings::Keep, numbers: Numbers::JavaScript };
-    /// `json.dumps` of Python, with its defaults.
+    /// Python's `json.dumps` with its defaults.
     pub(super) const PYTHON: Self =
         Self { spaces: Spaces::AfterPunctuation, strings: Strings::Ascii, numbers: Numbers::Keep };
 
-    /// Writes `text` anew. The result is at most six times as long.
+    /// Rewrites `text`. The result is at most six times as long.
     pub(super) fn rewrite(self, text: &str) -> String {
         let mut written = String::with_capacity(text.len());
         let mut rest = text;
@@ -101,14 +101,14 @@ enum Token<'a> {
     Spaces(&'a str),
     /// One of `{}[],:`
     Punctuation(&'a str),
-    /// With its quotes. The last one may be broken off.
+    /// With its quotes. The last string may be truncated.
     String(&'a str),
-    /// A number, `true`, `false`, `null`, or no JSON.
+    /// A number, `true`, `false`, `null`, or text that is not JSON.
     Word(&'a str),
 }
 
 impl<'a> Token<'a> {
-    /// The first token and the rest; `None` at the end.
+    /// Returns the first token and the rest, or `None` at the end.
     fn next(text: &'a str) -> Option<(Self, &'a str)> {
         let is_space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
         let is_punctuation = |c: char| matches!(c, '{' | '}' | '[' | ']' | ',' | ':');
@@ -127,7 +127,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Behind the closing quote.
+/// Returns the position after the closing quote.
 fn end_of_string(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     let closing = |(_, byte): &(usize, u8)| {
@@ -138,13 +138,13 @@ fn end_of_string(text: &str) -> Option<usize> {
     text.bytes().enumerate().skip(1).find(closing)?.0.checked_add(1)
 }
 
-/// The UTF-16 code units of a string token: what JavaScript's strings are made of, lone surrogates
-/// included. `None` when an escape is none.
+/// Returns the UTF-16 code units of a string token, as in JavaScript's strings, including lone
+/// surrogates. `None` if an escape is invalid.
 fn decode(token: &str) -> Option<Vec<u16>> {
     decode_text(token.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-/// The same of what is between the quotes.
+/// Does the same for the text between the quotes.
 fn decode_text(text: &str) -> Option<Vec<u16>> {
     let mut units = Vec::with_capacity(text.len());
     let mut chars = text.chars();
@@ -201,14 +201,14 @@ fn write_escape(unit: u16, to: &mut String) {
     to.extend([12, 8, 4, 0].into_iter().filter_map(|shift| char::from_digit(u32::from(unit >> shift & 15), 16)));
 }
 
-/// `JSON.stringify` of a text.
+/// Returns what `JSON.stringify` returns for a text.
 pub(super) fn stringify(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     write_string(text.encode_utf16(), false, &mut written);
     written
 }
 
-/// The text of a JSON string whose quotation marks were left out.
+/// Returns the text of a JSON string that lacks its quotation marks.
 pub(super) fn inside_of_string(text: &str) -> Option<String> {
     // A quotation mark ends the string, and a string without escapes is the text itself.
     let has_escapes = text.contains('\\');
@@ -216,7 +216,7 @@ pub(super) fn inside_of_string(text: &str) -> Option<String> {
     String::from_utf16(&units).ok()
 }
 
-/// The longest string of a JSON text, if it looks like JSON itself.
+/// Returns the longest string in a JSON text, if it looks like JSON itself.
 pub(super) fn longest_string(text: &str) -> Option<String> {
     let mut rest = text;
     let mut longest = "";
@@ -232,8 +232,8 @@ pub(super) fn longest_string(text: &str) -> Option<String> {
     String::from_utf16(&decode(longest)?).ok()
 }
 
-/// A number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` when the word is no
-/// number, or none that JavaScript has.
+/// Returns a number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` if the word is
+/// not a number that JavaScript can represent.
 fn javascript_number(word: &str) -> Option<String> {
     let starts_well = word.strip_prefix('-').unwrap_or(word).starts_with(|c: char| c.is_ascii_digit());
     // Keeps out `-inf` and the like, which Rust's parser takes for numbers.
@@ -266,8 +266,8 @@ fn javascript_number(word: &str) -> Option<String> {
     })
 }
 
-/// The members of Twenty's envelopes, in the order in which every version writes them, and those of
-/// its documentation's.
+/// The members of Twenty's envelope, in the order in which every version writes them, and those of
+/// the envelope in its documentation.
 const ENVELOPES: [&[&str]; 2] = [
     &[
         "targetUrl",
@@ -286,12 +286,12 @@ const ENVELOPES: [&[&str]; 2] = [
     &["event", "data", "timestamp"],
 ];
 
-/// What has more members is no envelope. Without a limit, the members' list could be a multiple of
-/// the body.
+/// An object with more members is not an envelope. Without a limit, the list of members could take
+/// several times the memory of the body.
 const MAX_MEMBERS: usize = 64;
 
-/// Puts an envelope's members into Twenty's order. `None` when they are in it, or this is no
-/// envelope.
+/// Puts an envelope's members into Twenty's order. `None` if they are already in this order, or if
+/// this is not an envelope.
 pub(super) fn reorder(text: &str) -> Option<String> {
     check_is_json(text).ok()?;
     let mut members = Vec::new();

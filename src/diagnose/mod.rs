@@ -1,11 +1,10 @@
-//! Finds out why a captured delivery does not verify.
+//! Explains why a captured delivery does not verify.
 //!
-//! [`Verifier::diagnose`](crate::Verifier::diagnose) tries a table of hypotheses on the capture and
-//! returns a
-//! [`Diagnosis`]: the causes that evidence shows, each with advice.
+//! [`Verifier::diagnose`](crate::Verifier::diagnose) tries a table of hypotheses on the capture. It
+//! returns a [`Diagnosis`]: the causes for which there is evidence, each with advice.
 
-// `capture` reads the headers leniently, `hypothesis` has the table, `circumstances` looks at plain
-// facts when no hypothesis holds, `cause` names what was found and `advice` says what to do.
+// `capture` reads the headers leniently. `hypothesis` has the table. `circumstances` looks for
+// plain facts when no hypothesis holds. `cause` names what was found, and `advice` says what to do.
 
 mod advice;
 mod capture;
@@ -25,10 +24,10 @@ pub use self::cause::{Cause, Rewriting, SecretEncoding};
 use self::{capture::Capture, hypothesis::Evidence, proof::Proof};
 use crate::verify::{Keys, Timestamp, Verifier, VerifyError, VerifyErrorKind};
 
-/// Why a delivery does not verify, and what to do about it. Made by [`Verifier::diagnose`].
+/// Why a delivery does not verify, and what to do about it. [`Verifier::diagnose`] returns it.
 ///
-/// `Display` is a short report for a terminal. Neither it nor `Debug` shows a secret, a signature
-/// or any part of the body.
+/// `Display` writes a short report for a terminal. Neither `Display` nor `Debug` shows a secret, a
+/// signature or any part of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Diagnosis {
@@ -37,19 +36,21 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// What [`Verifier::verify`] says to this delivery. It names the first thing it comes upon; the
-    /// [causes](Self::causes) say what is behind it.
+    /// Returns the result of [`Verifier::verify`] for this delivery. Its error names only the first
+    /// problem; the [causes](Self::causes) explain it.
     ///
     /// # Errors
     ///
-    /// Of any [kind](VerifyErrorKind).
+    /// Any [`VerifyErrorKind`].
     pub const fn verdict(&self) -> Result<(), VerifyError> {
         self.verdict
     }
 
-    /// What was found, the first to look at first. Empty when the delivery verifies, and only then.
+    /// Returns the causes, in the order in which you should check them. The list is empty if and
+    /// only if the delivery verifies.
     ///
-    /// Several hold at the same time: mend them all. [`Cause::Unexplained`] comes last.
+    /// If there are several causes, all of them apply: fix them all. [`Cause::Unexplained`] comes
+    /// last.
     #[must_use]
     pub fn causes(&self) -> &[Cause] {
         &self.causes
@@ -70,12 +71,13 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Verifier {
-    /// Tells why a captured delivery does not verify: for an operator's tools and tests, not for
-    /// the path of requests.
+    /// Explains why a captured delivery does not verify. It is for operators' tools and for tests,
+    /// not for use while a request is being handled.
     ///
-    /// `headers` and `body` are those of [`verify`](Self::verify), as they were received. The
-    /// present is that of this verifier's [clock](crate::verify::VerifierBuilder::clock): set a
-    /// [`FixedClock`](crate::verify::FixedClock) to the time of the capture to judge it as of then.
+    /// Pass the same `headers` and `body` as to [`verify`](Self::verify), as they were received.
+    /// The age of the delivery is measured with this verifier's
+    /// [clock](crate::verify::VerifierBuilder::clock). To diagnose the capture as of the time when
+    /// it was captured, set a [`FixedClock`](crate::verify::FixedClock) to that time.
     ///
     /// ```
     /// use twenty_webhook::{diagnose::Cause, verify::{Signer, Verifier}};
@@ -94,14 +96,16 @@ impl Verifier {
     ///
     /// # Cost
     ///
-    /// Computes at most 56 HMACs for each secret: [`verify`](Self::verify)'s own, and one for each
-    /// of 55 hypotheses until one explains the signature. Each is over at most about six times the
-    /// body's length, and memory stays below 13 times of it, whatever was captured. So it is quick
-    /// enough for a person who waits, and too slow for every forged request.
+    /// Computes at most 56 HMACs for each secret: that of [`verify`](Self::verify), and one for
+    /// each of 55 hypotheses until one explains the signature. Each HMAC covers at most about six
+    /// times the body's length, and the memory stays below 13 times the body's length, whatever was
+    /// captured. This is fast enough for a person who waits, but too slow to do for every forged
+    /// request.
     ///
     /// # Security
     ///
-    /// Do not send it in a response. It holds no secret, but it tells the sender what to try next.
+    /// Do not send the diagnosis in a response. It contains no secret, but it shows the sender what
+    /// to try next.
     pub fn diagnose<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>, body: impl AsRef<[u8]>) -> Diagnosis
     where
         N: AsRef<[u8]>,
@@ -110,10 +114,10 @@ impl Verifier {
         self.diagnose_among(headers, body, &[])
     }
 
-    /// Like [`diagnose`](Self::diagnose), and also tells when a secret of another webhook or tenant
-    /// signed.
+    /// Like [`diagnose`](Self::diagnose), but also recognises a delivery that was signed with a
+    /// secret of another webhook or tenant.
     ///
-    /// Computes one more HMAC for each secret of the others.
+    /// `others` are their keys. This computes one more HMAC for each of their secrets.
     ///
     /// ```
     /// use twenty_webhook::{diagnose::Cause, verify::{Keys, Secret, Signer, Verifier}};
@@ -151,13 +155,15 @@ impl Verifier {
         }
     }
 
-    /// The time at which captured headers say that the delivery was signed, as
-    /// [`diagnose`](Self::diagnose) reads it: in seconds as well, among values that were joined,
-    /// and under a name that something on the way changed.
+    /// Returns the time at which the delivery was signed, according to its headers.
     ///
-    /// To judge a capture as of its own time, set a [`FixedClock`](crate::verify::FixedClock) to
-    /// it. `None` when there is no timestamp, or none that can be read: then no diagnosis finds it
-    /// too old. It is verified no more than the headers are.
+    /// Like [`diagnose`](Self::diagnose), it also reads a timestamp in seconds, a timestamp among
+    /// joined values, and a timestamp in a header that was renamed on the way. The time is not
+    /// verified. To diagnose a capture as of its own time, set a
+    /// [`FixedClock`](crate::verify::FixedClock) to the returned time.
+    ///
+    /// Returns `None` if there is no readable timestamp. The diagnosis of such a delivery never
+    /// contains [`Cause::TooOld`].
     ///
     /// ```
     /// use twenty_webhook::verify::{Timestamp, Verifier};
@@ -204,7 +210,7 @@ impl Verifier {
         causes
     }
 
-    /// How far off the timestamp is, which was signed.
+    /// Returns how far the signed timestamp is from the current time, if that is too far.
     fn untimely(&self, verdict: VerifyErrorKind, capture: &Capture<'_>) -> Option<Cause> {
         let (now, sent) = (self.now(), capture.timestamp()?);
         let (age, ahead) = (now.saturating_since(sent), sent.saturating_since(now));

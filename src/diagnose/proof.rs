@@ -1,6 +1,6 @@
 use super::{Cause, signature::Signature};
 
-/// A signature whose MAC was found, and what had to be supposed for it.
+/// A signature whose MAC was found, and the assumptions under which it was found.
 pub(super) struct Proof {
     pub(super) signature: Signature,
     pub(super) is_timestamp_signed: bool,

@@ -3,10 +3,10 @@ use super::{
     encoding::{base64_decode, hex_decode},
 };
 
-/// More copies of a header, or more parts of a value, than any proxy adds.
+/// The maximum number of copies of a header, and of parts of a value. No proxy adds as many.
 pub(super) const MAX_VALUES: usize = 4;
 
-/// A signature, and how it is written.
+/// A signature and its form.
 #[derive(Clone, Copy)]
 pub(super) struct Signature {
     pub(super) mac: [u8; 32],
@@ -22,10 +22,10 @@ enum Digits {
 }
 
 impl Signature {
-    /// What other services write before their signatures.
+    /// The prefixes of other services' signatures.
     const PREFIXES: [&str; 6] = ["sha256=", "sha256:", "hmac-sha256=", "v1=", "v1,", "v1:"];
 
-    /// The value as a whole, and what commas may have joined.
+    /// Returns the whole value, and the parts that may have been joined with commas.
     pub(super) fn candidates(value: &[u8]) -> impl Iterator<Item = Self> {
         let whole = Self::parse(value.trim_ascii());
         let parts = parts(value).filter(move |_| whole.is_none()).filter_map(Self::parse);

@@ -45,8 +45,8 @@
 //!
 //! # One object only
 //!
-//! `WebhookEvent<Person>` accepts only events of people and rejects all others by their names, so a
-//! company never becomes an empty person.
+//! `WebhookEvent<Person>` accepts only events of people. It rejects all other events by their
+//! names, so a company never becomes an empty person.
 //!
 //! # Your own objects
 //!
@@ -99,9 +99,9 @@
 //! The standard records, the types in [`field`], [`EventName`], [`Action`] and [`RawJson`]
 //! implement `Serialize`, so your own types that contain them can derive it. They are written as
 //! Twenty writes them, without members that are absent or `null`. Reading them again gives an equal
-//! value, but a field that was `null` and one that was not sent look the same; to distinguish them,
-//! keep [`WebhookEvent::body`]. An [`Actor`](field::Actor) is always written as an object, and an
-//! amount as a number.
+//! value. However, a field that was `null` and a field that was not sent look the same: to
+//! distinguish them, keep [`WebhookEvent::body`]. An [`Actor`](field::Actor) is always written as
+//! an object, and an amount as a number.
 //!
 //! # Members of unexpected types
 //!
@@ -113,9 +113,9 @@
 //!
 //! In your own type, an unexpected value anywhere inside a field leaves out that whole field,
 //! unless the value is a member of one of Twenty's composite fields. Make such fields `Option`. The
-//! event is rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or
-//! if a value below a `#[serde(flatten)]` or in an untagged enum fails, because serde does not
-//! report which member failed there.
+//! event is rejected if a required field is missing, or if `#[serde(deny_unknown_fields)]` applies.
+//! It is also rejected if a value below a `#[serde(flatten)]` or in an untagged enum has an
+//! unexpected type, because serde does not report which member failed there.
 
 mod envelope;
 mod error;

@@ -188,14 +188,15 @@ impl fmt::Display for PatternError {
                 "event pattern `{pattern}` never matches: an object's name begins with a lower-case letter and has \
                  letters and digits only"
             ),
-            Problem::GivenTwice => write!(f, "event pattern `{pattern}` is given twice"),
+            Problem::GivenTwice => write!(f, "event pattern `{pattern}` was added twice"),
         }
     }
 }
 
 impl Error for PatternError {}
 
-/// Values by pattern. The most specific pattern wins, in whatever order they were added.
+/// Values by pattern. The most specific pattern wins, regardless of the order in which they were
+/// added.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternMap<T> {
     /// Its pattern for everything is `*.*`, which also matches metadata events.

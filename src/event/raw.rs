@@ -17,9 +17,9 @@ use super::json::{Members, RAW_JSON, Reader, check_is_json, odd_names};
 /// [`WebhookEvent::raw_record`](super::WebhookEvent::raw_record), it shares the body's memory.
 /// Clones copy nothing. `Debug` shows its type and length, but no content.
 ///
-/// As a field of your own type, it contains the value as it was sent. (Deserializers other than
-/// this crate's do not provide the text. With those it contains the text that [`serde_json::Value`]
-/// writes.)
+/// As a field of your own type, it contains the value as it was sent. Deserializers other than this
+/// crate's do not provide the sent text. With these, it contains the text that
+/// [`serde_json::Value`] writes.
 ///
 /// ```
 /// use twenty_webhook::event::{JsonType, RawJson};

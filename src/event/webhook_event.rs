@@ -141,14 +141,15 @@ impl Verified {
 }
 
 impl<T> WebhookEvent<T> {
-    /// Returns whether an update touched `field`, by Twenty's name for it. For a relation, you can
-    /// pass either name, `company` or `companyId`, whichever the delivery lists. Two independent
-    /// fields with such names are distinguished, because a record never contains a relation's first
-    /// name.
+    /// Returns whether an update touched `field`, by Twenty's name for it.
     ///
-    /// `true` may be wrong for a bulk update: versions of autumn 2025 compared some of its records
-    /// with each other, and listed fields that did not change, such as `id` and `createdAt`. If
-    /// this matters, compare with your stored values.
+    /// For a relation, you can pass either name, `company` or `companyId`, whichever of them the
+    /// delivery lists. Two independent fields with such names are not confused with a relation:
+    /// only then does the record contain a member with the first name.
+    ///
+    /// For a bulk update, `true` may be wrong. Versions of autumn 2025 compared some of the updated
+    /// records with each other, and listed fields that did not change, such as `id` and
+    /// `createdAt`. If this matters, compare with your stored values.
     ///
     /// Returns `false` if the delivery lists no fields. A metadata event lists its own:
     /// [`MetadataEvent::updated_fields`](super::record::MetadataEvent::updated_fields).
@@ -169,9 +170,10 @@ impl<T> WebhookEvent<T> {
     /// this has limits:
     ///
     /// - If the client did not select `deletedAt`, as in `{id}`, a restoration looks like a
-    ///   deletion: `false`.
-    /// - Versions of early 2025 send a deleted record as it was before, with `deletedAt: null`:
-    ///   `true` for each deletion. Versions of autumn 2025 may do the same when records are merged.
+    ///   deletion, and this returns `false`.
+    /// - Versions of early 2025 send a deleted record as it was before, with `deletedAt: null`, so
+    ///   this returns `true` for each deletion. Versions of autumn 2025 may do the same when
+    ///   records are merged.
     ///
     /// If a mistake is costly, check through Twenty's API whether the record exists.
     ///

@@ -169,7 +169,7 @@ impl Inbox {
         }
     }
 
-    /// Runs on a task of its own, so that it continues after Twenty has timed out.
+    /// Runs on a separate task, so that it continues after Twenty has timed out.
     async fn handle_at_once(&self, event: StoredEvent, error: InboxError) -> Result<Accepted, InboxError> {
         let Some(worker) = self.inner.direct.worker() else {
             telemetry::not_stored(&error, "rejected");

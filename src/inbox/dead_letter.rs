@@ -104,13 +104,13 @@ impl DeadLetter {
         self.died_at
     }
 
-    /// Returns how many attempts ended.
+    /// Returns the number of attempts that ended.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Returns during how many consecutive attempts the process ended.
+    /// Returns the number of consecutive attempts during which the process ended.
     #[must_use]
     pub const fn interruptions(&self) -> u32 {
         self.interruptions

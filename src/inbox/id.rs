@@ -48,7 +48,7 @@ impl FromStr for EventId {
 
     fn from_str(text: &str) -> Result<Self, InboxError> {
         let invalid =
-            || InboxError::new(InboxErrorKind::Settings, "an event's id has 32 digits in lower-case hexadecimal");
+            || InboxError::new(InboxErrorKind::Settings, "invalid event id: expected 32 lower-case hexadecimal digits");
         let (digits, []) = text.as_bytes().as_chunks::<2>() else { return Err(invalid()) };
         let digits = digits.try_into().map_err(|_| invalid())?;
         lower_hex::decode(digits).map(Self).ok_or_else(invalid)

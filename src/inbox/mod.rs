@@ -14,11 +14,11 @@
 //! in a row while its handler ran. A dead letter keeps the whole body until you redrive or purge
 //! it, or until its retention (30 days by default) ends.
 //!
-//! A duplicate (same claim key) is answered 200 and not handled again for as long as the inbox
-//! remembers completed keys: 24 hours by default, and never for less time than a replayed delivery
-//! verifies. Events of one record do not run at the same time in one process, but no order is
-//! guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that lie
-//! about fsync, and network file systems.
+//! A duplicate (a delivery with the same claim key) is answered 200 and not handled again for as
+//! long as the inbox remembers the keys of completed events. It remembers them for 24 hours by
+//! default, and always for at least as long as a replayed delivery verifies. Events of one record
+//! do not run at the same time in one process, but no order is guaranteed. The guarantee does not
+//! cover deliveries that Twenty never sends, disks that lie about fsync, or network file systems.
 //!
 //! Make your handlers idempotent: if the process dies just after a handler has finished, its event
 //! is handled again. [`Attempt::id`] is the same each time.
@@ -328,7 +328,7 @@ impl Inbox {
 
     /// Returns unused space to the file system. Returns `false` if there was none. Nothing is
     /// stored meanwhile, which can take seconds for a large file. In PostgreSQL this does nothing,
-    /// because the database reuses space by itself; see [the settings](InboxBuilder#postgresql).
+    /// because the database reuses free space; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors
     ///

@@ -19,12 +19,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboxFailure {
-    /// A worker of this process handles it at once. It makes one attempt, on a task of its own,
-    /// which Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered
-    /// with success. Without a worker in this process, the delivery is rejected.
+    /// A worker of this process handles it at once. It makes one attempt on a separate task, which
+    /// Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered with
+    /// success. Without a worker in this process, the delivery is rejected.
     ///
-    /// A store can store an event although its answer is lost. If a worker takes that event before
-    /// this attempt has ended, the event is handled twice.
+    /// If the store's answer was lost, the event may be stored nevertheless. If a worker takes it
+    /// before this attempt has ended, the event is handled twice.
     #[default]
     Handle,
     /// It is rejected, and lost, because Twenty does not retry.
@@ -62,9 +62,9 @@ pub enum InboxFailure {
 /// The server's clock decides which events are due and which leases have ended.
 /// [`clock`](Self::clock) is used only for the time of acceptance.
 ///
-/// Other processes can exceed [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes)
-/// by the events that they store within ten seconds. Above 100,000, the number of remembered keys
-/// in [`Stats`](super::Stats) is the server's estimate.
+/// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by the
+/// events that other processes store within ten seconds. Above 100,000, the number of remembered
+/// keys in [`Stats`](super::Stats) is the server's estimate.
 ///
 /// Each row is written three times, so the table depends on autovacuum and has its own settings for
 /// it. A transaction that stays open anywhere in the database blocks autovacuum: set
@@ -183,15 +183,16 @@ impl InboxBuilder {
         self
     }
 
-    /// Separates webhooks whose secrets differ but whose keys have the same id. Default: the empty
-    /// namespace.
+    /// Sets a namespace, which separates webhooks whose secrets differ but whose keys have the same
+    /// id. Default: the empty namespace.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.naming.namespace = namespace.into();
         self
     }
 
-    /// Identifies deliveries by these values instead of the body. The body is used if `key_by`
-    /// returns `None` or an empty list, or if it panics, which is logged.
+    /// Identifies deliveries by the values that `key_by` returns, instead of the body. If it
+    /// returns `None` or an empty list, the body is used. If it panics, the body is used and the
+    /// panic is logged.
     ///
     /// ```no_run
     /// # use twenty_webhook::{event::WebhookEvent, inbox::Inbox};

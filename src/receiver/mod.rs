@@ -28,8 +28,8 @@
 //!
 //! The middleware runs before the route can answer 405, so an unsigned `GET` gets a 401.
 //!
-//! HTTP requires the name of a scheme with each 401. `Twenty-Webhook` is this crate's own, and is
-//! not registered.
+//! HTTP requires the name of an authentication scheme with each 401. `Twenty-Webhook` is this
+//! crate's own name, and is not registered.
 //!
 //! The response to a rejection has an empty body. Only you can see the reason: it is in the
 //! response's extensions, as a [`Refusal`] or [`WebhookRejection`], and in the log.

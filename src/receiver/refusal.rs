@@ -76,7 +76,7 @@ impl Refusal {
 
 #[cfg(feature = "tracing")]
 impl Refusal {
-    /// Whether a verified delivery is lost by this. It is not if a duplicate waits.
+    /// Whether this loses a verified delivery. It does not if a duplicate waits.
     pub(super) const fn is_of_authentic(&self) -> bool {
         matches!(
             self.kind,
@@ -88,12 +88,12 @@ impl Refusal {
         )
     }
 
-    /// What to do about it, for the log.
+    /// What to do, for the log.
     pub(super) const fn hint(&self) -> Option<&'static str> {
         match self.kind {
             RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
-                "if these are Twenty's, compare the secret with the webhook's in Twenty; for the cause, capture a \
-                 delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
+                "if Twenty sent the delivery, compare the secret with the webhook's secret in Twenty; for the cause, \
+                 capture a delivery and run `twenty-webhook verify`, or call `Verifier::diagnose`",
             ),
             _ => None,
         }
@@ -331,8 +331,8 @@ impl RefusalResponse {
 
 /// Why an extractor or an inbox rejected a request. The handler did not run.
 ///
-/// Its response has an empty body, and contains it in the extensions. To keep the delivery instead
-/// of rejecting it, take the rejection as an argument:
+/// The response has an empty body, and its extensions contain the rejection. To keep the delivery
+/// instead of rejecting it, take the rejection as an argument:
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -405,7 +405,7 @@ impl fmt::Display for WebhookRejection {
             }
             Self::Event(error) => error.fmt(f),
             Self::InboxBehindManaged => f.write_str(
-                "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+                "the inbox already deduplicates and acknowledges: remove `deduplicate` and `acknowledge_within` \
                  from its receiver",
             ),
             Self::NotStored => f.write_str("the inbox could neither store nor handle the delivery"),

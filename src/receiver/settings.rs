@@ -29,9 +29,9 @@ use crate::{
 ///
 /// A clone is cheap and shares the store, the background handlers and the budget with the original,
 /// so keep one for [`drain`](Self::drain). In actix-web, build the receiver outside the closure
-/// that creates the `App`s, and clone it into each. Call all setters before you clone, because a
-/// setter on a clone creates a different receiver, with its own background handlers or budget if it
-/// sets those.
+/// that creates the `App`s, and clone it into each. Call all setters before you clone: a setter
+/// that you call on a clone makes it a different receiver. If the setter changes the background
+/// limit or the budget, this receiver has its own background handlers or its own budget.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,20 +110,30 @@ impl Receiver {
     /// [`MemoryStore`](crate::deduplicate::MemoryStore) serves one process, a `RedisStore` serves
     /// several.
     ///
-    /// The receiver claims a delivery before its handler runs. If the handler responds with a 2xx
-    /// status, duplicates are answered with 200 and not handled again, for a day. If it responds
-    /// with another status, fails, panics or is cancelled, the next duplicate is handled. A
-    /// duplicate that arrives while the handler runs waits for the outcome, because Twenty may
-    /// never send another one. A second duplicate that arrives meanwhile is answered with 409.
+    /// The receiver claims a delivery before its handler runs. The handler's result decides what
+    /// happens to duplicates:
     ///
-    /// The path is not signed, so a captured delivery can be sent to another route behind the same
-    /// middleware. The other route does not handle a delivery that was handled, and it neither
-    /// handles nor completes a delivery that failed at its first route. Such a duplicate is
-    /// answered with 409 for as long as duplicates verify; the first route may handle it again. A
-    /// route is a method and a path. A route that answers 404 or 405 has not handled the delivery
-    /// and does not keep it from others. Each receiver tracks routes by itself: receivers that
-    /// share a store agree on handled and running deliveries, but not on the routes at which
-    /// deliveries failed.
+    /// - After a response with a 2xx status, duplicates are answered with 200 and not handled
+    ///   again, for a day.
+    /// - After another status, an error, a panic or a cancellation, the next duplicate is handled.
+    /// - While the handler runs, a duplicate waits for the result, because Twenty may never send
+    ///   another one. A second duplicate that arrives meanwhile is answered with 409.
+    ///
+    /// # Routes
+    ///
+    /// The path is not signed, so an attacker can send a captured delivery to another route behind
+    /// the same middleware. A route is a method and a path. The delivery belongs to the route that
+    /// got it first:
+    ///
+    /// - If the handler of the first route succeeded, no other route handles the delivery.
+    /// - If the handler of the first route failed, only this route may handle the delivery again.
+    ///   Another route neither handles nor completes it, and the duplicate is answered with 409,
+    ///   for as long as duplicates verify.
+    /// - A route that answers 404 or 405 has not handled the delivery, so another route may handle
+    ///   it.
+    ///
+    /// Each receiver tracks routes separately. Receivers that share a store agree on handled and
+    /// running deliveries, but not on the routes at which deliveries failed.
     pub fn deduplicate(mut self, deduplicate: impl Into<Deduplicate>) -> Self {
         self.policy_mut().deduplicate = Some(Arc::new(Deduplication::new(deduplicate.into())));
         self
@@ -150,11 +160,15 @@ impl Receiver {
     /// [`acknowledge_within`](Self::acknowledge_within). Further deliveries are answered with 503.
     /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`].
     ///
-    /// Deliveries that wait for a shared claim store or for a duplicate's handler do not count. At
-    /// most 10,000 of them wait, and further ones are answered with 503. Among them are at most 100
-    /// duplicates of deliveries that are in flight, or that this process knows to be handled.
-    /// Further duplicates are answered with 409. A delivery that was answered 202 while it waited
-    /// is handled even when the limit is reached by then.
+    /// Deliveries that wait for a shared claim store, or for the handler of a duplicate, do not
+    /// count towards this limit. They have their own limits:
+    ///
+    /// - At most 10,000 deliveries wait. Further deliveries are answered with 503.
+    /// - At most 100 of them are duplicates of deliveries that are in flight, or that this process
+    ///   knows to be handled. Further duplicates are answered with 409.
+    ///
+    /// A delivery that was answered 202 while it waited is always handled, even if this limit has
+    /// been reached meanwhile.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -166,9 +180,9 @@ impl Receiver {
     /// Calls this function once with the outcome of each verified delivery. After a 202 it is the
     /// only report.
     ///
-    /// It runs where the handler ran, so it must be quick and must not block. A panic in it is
-    /// caught. It is not called for deliveries of another [workspace](Self::expect_workspace) or
-    /// [webhook](Self::expect_webhook) than expected, which are rejected like unverified ones.
+    /// The function runs where the handler ran, so it must be quick and must not block. A panic in
+    /// it is caught. It is not called for deliveries of another [workspace](Self::expect_workspace)
+    /// or [webhook](Self::expect_webhook) than expected, which are rejected like unverified ones.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -196,8 +210,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the
-    /// environment is not set.
+    /// [`ConfigError::BlankId`] if the id is blank, because no delivery could have it. Perhaps an
+    /// environment variable is not set.
     pub fn expect_workspace(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
         self.policy_mut().workspaces.push(expected(&id.into())?);
         Ok(self)
@@ -210,15 +224,16 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BlankId`], since no delivery could have it: perhaps a variable of the
-    /// environment is not set.
+    /// [`ConfigError::BlankId`] if the id is blank, because no delivery could have it. Perhaps an
+    /// environment variable is not set.
     pub fn expect_webhook(mut self, id: impl Into<Id>) -> Result<Self, ConfigError> {
         self.policy_mut().webhooks.push(expected(&id.into())?);
         Ok(self)
     }
 
-    /// Sets how long a body may take to arrive, from the first wait for it. Afterwards the request
-    /// is rejected with 408. Default: [`Self::DEFAULT_BODY_DEADLINE`].
+    /// Sets how long a body may take to arrive, from the moment when the middleware first waits for
+    /// it. After this time the request is rejected with 408. Default:
+    /// [`Self::DEFAULT_BODY_DEADLINE`].
     pub fn body_deadline(mut self, deadline: Duration) -> Self {
         self.policy_mut().body_deadline = deadline;
         self

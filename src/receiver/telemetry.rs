@@ -181,7 +181,7 @@ pub(super) fn describe() {
             describe_counter, describe_gauge, describe_histogram,
         };
 
-        describe_counter!("twenty_webhook_refusals_total", "requests refused, by kind");
+        describe_counter!("twenty_webhook_refusals_total", "rejected requests, by kind");
         describe_counter!("twenty_webhook_deliveries_total", "verified deliveries, by outcome");
         describe_counter!(
             "twenty_webhook_handled_twice_total",

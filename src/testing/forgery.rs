@@ -82,7 +82,7 @@ pub struct ParseForgeryError(());
 
 impl fmt::Display for ParseForgeryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such forgery; there are")?;
+        f.write_str("no such forgery: choose one of")?;
         for (index, forgery) in Forgery::ALL.iter().enumerate() {
             write!(f, "{}{forgery}", if index == 0 { " " } else { ", " })?;
         }

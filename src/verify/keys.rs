@@ -30,8 +30,8 @@ pub struct Keys {
 
 impl Keys {
     /// The maximum number of secrets under one id. Each secret after the first costs another hash
-    /// over the whole body if the ones before it do not match, as with every forgery, so list only
-    /// the secrets that you need.
+    /// over the whole body if the secrets before it do not match. This is the case for every
+    /// forgery, so list only the secrets that you need.
     pub const MAX_SECRETS: usize = 8;
 
     /// Creates keys from an id and 1 to [`Keys::MAX_SECRETS`] secrets.

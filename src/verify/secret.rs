@@ -22,8 +22,8 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 /// and anyone could guess it.
 ///
 /// `Debug` shows no part of it, and there is no `Display`. The text and the hash states that are
-/// derived from it are wiped from memory on drop. A `String` is not copied. Other copies, such as
-/// the caller's or those that moves leave on the stack, cannot be wiped.
+/// derived from it are wiped from memory on drop. A `String` is not copied. `Secret` cannot wipe
+/// other copies, such as the caller's copy, or copies that moves leave on the stack.
 ///
 /// ```
 /// use twenty_webhook::verify::Secret;

@@ -159,8 +159,8 @@ impl Verified {
         &self.keys_id
     }
 
-    /// Returns the index of the secret that signed the delivery, in the order in which they were
-    /// given. If it is above 0, an older secret is still in use.
+    /// Returns the index of the secret that signed the delivery, in the order of the configured
+    /// secrets. If it is above 0, an older secret is still in use.
     #[must_use]
     pub const fn secret_index(&self) -> usize {
         self.secret_index

@@ -76,23 +76,26 @@ fn captures_of_real_tools_verify() {
 }
 
 #[test]
-fn captures_that_lack_something_are_named() {
+fn incomplete_captures_are_reported() {
     for (name, kind) in
         [("curl-verbose-without-body.txt", "curl's output"), ("nginx-without-body.log", "a server's log")]
     {
         let done = verify(name);
         assert!(done.code == 2 && done.log.contains(kind), "{done:?}");
-        assert!(done.log.contains("no body was found near them") && !done.log.contains("--timestamp"), "{done:?}");
+        assert!(
+            done.log.contains("no body in a known form was found near them") && !done.log.contains("--timestamp"),
+            "{done:?}"
+        );
     }
     // It has dots for the bytes that are not ASCII, and the second delivery has none of these.
     let done = verify("tshark-follow.txt");
     let words: Vec<&str> = done.output.split_whitespace().collect();
-    assert!(done.code == 1 && words.join(" ").contains("a dot for every byte that is not ASCII"), "{done:?}");
+    assert!(done.code == 1 && words.join(" ").contains("a dot for each byte that is not ASCII"), "{done:?}");
     assert_eq!(verify("tshark-ek.json").output.matches("verifies: ").count(), 2);
 }
 
 #[test]
-fn captures_of_real_tools_are_replayed_with_the_bodies_that_were_sent() {
+fn captures_of_real_tools_are_replayed_with_their_original_bodies() {
     for (name, count) in GENUINE {
         let upstream = Upstream::start(200, Duration::ZERO);
         let done = run(&["replay", path(name).to_str().unwrap(), "--to", &upstream.url]);
@@ -170,11 +173,11 @@ fn forms_of_a_genuine_delivery_verify() {
         let done = run_with(&["verify", &file], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
         let cause = match name {
             "wrong-length" => "but was sent with 7",
-            "express" => "the file has the parsed body",
+            "express" => "the file contains the parsed body",
             "nginx" => "the format is unknown",
             // The length shows that these are the bytes that were sent.
-            "response-behind" => "nothing known explains",
-            _ => "the capture may not hold the exact bytes that Twenty signed, or another secret signed",
+            "response-behind" => "no known mistake was found",
+            _ => "the capture may not contain the exact bytes that Twenty signed, or another secret signed",
         };
         assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
         let words: Vec<&str> = done.output.split_whitespace().collect();
@@ -281,7 +284,7 @@ fn reads_of_strace_are_joined() {
 
 /// Text that only begins like a request gets no advice about proxies or Twenty's settings.
 #[test]
-fn text_that_is_no_request_gets_no_advice_about_requests() {
+fn text_that_is_not_a_request_gets_no_advice_about_requests() {
     let directory = Directory::new();
     let mail =
         "Subject: a\nMIME-Version: 1.0\nContent-Type: text/plain\n\nsee attachment\n\nUE9TVCAvcmljaCBIVFRQLzEuMQ0K\n";
@@ -305,22 +308,28 @@ fn a_wrong_length_is_mentioned_beside_the_cause() {
 }
 
 #[test]
-fn files_without_a_delivery_are_named() {
+fn files_without_a_delivery_are_reported() {
     let directory = Directory::new();
     for (content, expected) in [
         (
             json!({"log": {"entries": [{"request": {"headers": []}}]}}).to_string(),
-            "looks like a HAR file, but nothing in it has the headers",
+            "looks like a HAR file, but does not contain the headers",
         ),
         (
             json!({"requestContext": {}, "headers": {"host": "a"}, "body": "{}"}).to_string(),
             "looks like an event of AWS Lambda, but",
         ),
         (json!({"info": {}, "item": []}).to_string(), "looks like a Postman collection, but"),
-        (json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(), "no body was found near them"),
-        ("<html></html>".to_owned(), "looks like HTML or XML, but has no delivery"),
-        ("START RequestId: a\nEND RequestId: a\n".to_owned(), "looks like a CloudWatch log, but has no delivery"),
-        ("hello\n".to_owned(), "looks like text, but has no delivery"),
+        (
+            json!({"headers": {"x-twenty-webhook-signature": "a"}}).to_string(),
+            "no body in a known form was found near them",
+        ),
+        ("<html></html>".to_owned(), "looks like HTML or XML, but contains no readable delivery"),
+        (
+            "START RequestId: a\nEND RequestId: a\n".to_owned(),
+            "looks like a CloudWatch log, but contains no readable delivery",
+        ),
+        ("hello\n".to_owned(), "looks like text, but contains no readable delivery"),
         ("{}".to_owned(), "is a body without headers"),
         (BODY.to_owned(), "is a body without headers"),
     ] {
@@ -331,7 +340,7 @@ fn files_without_a_delivery_are_named() {
 }
 
 #[test]
-fn files_that_are_no_text_are_named() {
+fn binary_files_are_reported() {
     let directory = Directory::new();
     for (content, expected) in [
         (&b"\xd4\xc3\xb2\xa1\x02\0\x04\0"[..], "looks like packets (export them"),
@@ -393,18 +402,18 @@ fn many_files_and_directories() {
     let empty = directory.path("empty");
     fs::create_dir(&empty).unwrap();
     let done = run(&["verify", &empty]);
-    assert!(done.code == 2 && done.log.contains("has no files in it"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("contains no files"), "{done:?}");
 }
 
 /// The body is damaged in each of these files, or may be: that is what is said, and not that the
 /// secret is wrong.
 #[test]
-fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
+fn the_secret_is_not_blamed_for_lost_bytes() {
     let rejected = [
-        ("node-object.txt", "the program that printed the body left out parts of it"),
+        ("node-object.txt", "the program that printed the body replaced parts of it"),
         ("nul.http", "the body is not JSON, from byte"),
-        ("python-pprint.txt", "the file has the parsed body"),
-        ("replaced.http", "the body has U+FFFD in it"),
+        ("python-pprint.txt", "the file contains the parsed body"),
+        ("replaced.http", "the body contains U+FFFD"),
         ("saved-as-ascii.txt", "the body has several dots in a row"),
         ("truncated.log", "the body is incomplete"),
         ("tshark-gap-ascii.txt", "bytes are missing from the packet capture"),
@@ -417,7 +426,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
         ("tcpdump-a.txt", "looks like tcpdump's text"),
         ("tcpdump-x.txt", "looks like tcpdump's text"),
         ("tshark-details.txt", "looks like packet details of tshark"),
-        ("wget-debug.txt", "no body was found near them"),
+        ("wget-debug.txt", "no body in a known form was found near them"),
     ];
     let verify = |name: &str, secret| {
         let file = path("lossy").join(name);
@@ -427,7 +436,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
         for (name, expected) in rejected {
             let done = verify(name, secret);
             assert!(done.code == 1 && done.output.contains(&format!("\n1. {expected}")), "{name}: {done:?}");
-            assert!(!done.output.contains("nothing known explains"), "{name}: {done:?}");
+            assert!(!done.output.contains("no known mistake was found"), "{name}: {done:?}");
         }
         for (name, expected) in unread {
             let done = verify(name, secret);
@@ -439,7 +448,7 @@ fn the_secret_is_not_blamed_for_what_a_capture_has_lost() {
 
 /// What is proven needs no guess about the file.
 #[test]
-fn a_proven_cause_is_named_alone_whatever_the_capture_may_have_lost() {
+fn a_proven_cause_is_reported_without_possible_losses() {
     for name in ["forms/logfmt.log", "forms/parsed-ascii.json", "forms/journal-bytes.json"] {
         let file = path(name);
         let done = run_with(&["verify", file.to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", "s\n")], b"");
@@ -450,7 +459,7 @@ fn a_proven_cause_is_named_alone_whatever_the_capture_may_have_lost() {
 
 /// Forms of one delivery, after what the tools of many languages print, or made with the tools.
 #[test]
-fn forms_that_were_not_built_for_verify() {
+fn forms_of_other_tools_verify() {
     let mut count = 0;
     for entry in fs::read_dir(path("forms")).unwrap() {
         let file = entry.unwrap().path();

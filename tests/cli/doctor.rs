@@ -125,7 +125,7 @@ fn names(checks: &[(String, String, String)]) -> Vec<String> {
 }
 
 #[test]
-fn all_is_well() {
+fn a_correct_setup_passes_all_checks() {
     let receiver = receiver(0);
     let target = format!("{}/hooks{IN_ADDRESS}", receiver.url);
     let twenty = twenty(&json!([webhook(&target)]));
@@ -172,7 +172,7 @@ fn all_is_well() {
 }
 
 #[test]
-fn without_a_target_nothing_is_connected_to() {
+fn without_a_target_it_connects_only_to_the_api() {
     let receiver = receiver(0);
     let mut unsigned = webhook("hooks.example.com/x");
     unsigned["secret"] = json!("");
@@ -197,7 +197,7 @@ fn without_a_target_nothing_is_connected_to() {
 }
 
 #[test]
-fn what_is_wrong_with_the_api_is_told() {
+fn problems_of_the_api_are_reported() {
     let rest =
         |status: u16, message: &str| (status, json!({ "statusCode": status, "messages": [message] }).to_string());
     for ((status, body), expected) in [
@@ -225,7 +225,7 @@ fn what_is_wrong_with_the_api_is_told() {
 }
 
 #[test]
-fn graphql_is_asked_when_rest_has_no_such_route() {
+fn falls_back_to_graphql_without_a_rest_route() {
     let receiver = receiver(0);
     let webhooks = json!({ "data": { "webhooks": [webhook(&receiver.url)] } }).to_string();
     let twenty = Stub::start(move |request| match &*request.line {
@@ -237,7 +237,7 @@ fn graphql_is_asked_when_rest_has_no_such_route() {
 }
 
 #[test]
-fn what_is_wrong_with_the_webhook_is_told() {
+fn problems_of_the_webhook_are_reported() {
     let receiver = receiver(0);
     let target = format!("{}/hooks{IN_ADDRESS}", receiver.url);
     let with = |member: &str, value: Value| {
@@ -276,7 +276,7 @@ fn what_is_wrong_with_the_webhook_is_told() {
 
 /// Whether it is reached at all, and by the path that it is at.
 #[test]
-fn what_is_wrong_with_the_target_is_told() {
+fn problems_of_the_target_are_reported() {
     type Respond = fn(&Request) -> Answer;
     let cases: Vec<(&str, Respond, &str, &str)> = vec![
         (
@@ -334,7 +334,7 @@ fn what_is_wrong_with_the_target_is_told() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_told() {
+fn an_untrusted_certificate_is_reported() {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
     let config = ServerConfig::builder().with_no_client_auth();
@@ -354,7 +354,7 @@ fn a_certificate_that_nobody_vouches_for_is_told() {
 }
 
 #[test]
-fn what_is_wrong_with_the_clocks_is_told() {
+fn clock_differences_are_reported() {
     for (ahead, expected) in [(-7200, "clock fail"), (400, "clock fail"), (100, "clock warn")] {
         let receiver = receiver(ahead);
         let twenty = twenty(&json!([webhook(&receiver.url)]));
@@ -367,7 +367,7 @@ fn what_is_wrong_with_the_clocks_is_told() {
 }
 
 #[test]
-fn what_is_wrong_with_the_receiver_is_told() {
+fn problems_of_the_receiver_are_reported() {
     type Respond = fn(&Request) -> u16;
     let cases: Vec<(Respond, &str, &str)> = vec![
         (|_| 200, "forgery fail", "was answered 200"),
@@ -396,7 +396,7 @@ fn what_is_wrong_with_the_receiver_is_told() {
 }
 
 #[test]
-fn a_receiver_of_ours_is_well() {
+fn a_receiver_of_this_crate_passes_all_checks() {
     let (mut program, url) = listen_with(&[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
     let twenty = twenty(&json!([webhook(&url)]));
     let (code, checks) = Doctor::new(&twenty).with(&["--target", &url, "--send"]).checks();
@@ -406,7 +406,7 @@ fn a_receiver_of_ours_is_well() {
 }
 
 #[test]
-fn nothing_is_sent_without_a_target() {
+fn send_requires_a_target() {
     let twenty = twenty(&json!([]));
     let done = Doctor::new(&twenty).with(&["--send"]).run();
     assert!(done.code == 2 && done.log.contains("--target"), "{done:?}");
@@ -429,13 +429,13 @@ fn a_password_in_a_targets_address_is_not_printed() {
 }
 
 #[test]
-fn many_webhooks_are_not_all_shown() {
+fn only_the_first_webhooks_are_checked() {
     let receiver = receiver(0);
     let webhooks: Vec<_> = (0..3000).map(|_| webhook(&receiver.url)).collect();
     let twenty = twenty(&json!(webhooks));
     for arguments in [&[][..], &["--target", &receiver.url]] {
         let (_, checks) = Doctor::new(&twenty).with(arguments).checks();
-        let more = "2950 more webhooks are not checked, only the first 50";
+        let more = "2950 more webhooks are not checked: only the first 50 are";
         assert_eq!(checks.iter().filter(|(_, status, text)| status == "skip" && text == more).count(), 1, "{checks:?}");
         assert_eq!(checks.iter().filter(|(check, ..)| check == "secret").count(), 50);
         let done = Doctor::new(&twenty).with(arguments).run();

@@ -182,7 +182,7 @@ fn reads_a_file_whose_receiver_was_killed() {
 }
 
 #[test]
-fn reports_what_is_not_an_inbox_and_creates_none() {
+fn rejects_files_that_are_not_inboxes_and_creates_none() {
     let directory = Directory::new();
     let (none, other) = (directory.path("none.redb"), directory.file("other", "not an inbox".repeat(1000)));
     let empty = directory.file("empty", "");

@@ -78,7 +78,7 @@ fn shows_and_changes(place: &str, receiver: Receiver, directory: &Directory) {
 }
 
 #[test]
-fn a_receiver_that_runs_is_shown_and_not_disturbed() {
+fn shows_the_inbox_of_a_running_receiver_without_disturbing_it() {
     let directory = Directory::new();
     let file = directory.path("inbox.redb");
     let receiver = Receiver::in_file(&file);
@@ -126,7 +126,7 @@ fn another_site_changes_no_dead_letter() {
 }
 
 #[test]
-fn there_is_no_page_over_what_is_no_inbox() {
+fn serves_no_page_for_a_file_that_is_not_an_inbox() {
     let directory = Directory::new();
     let none = directory.path("none.redb");
     let done = run(&["inbox", "ui", &none]);

@@ -24,8 +24,8 @@ fn greeting(url: &str) -> String {
     let origin = url.strip_suffix("/webhooks/twenty").unwrap();
     format!(
         "listening on {url}\n\
-         Twenty on another machine needs a tunnel, such as cloudflared tunnel --url {origin}\n\
-         Twenty's safe mode blocks private addresses but those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS\n"
+         Twenty on another machine requires a tunnel, such as cloudflared tunnel --url {origin}\n\
+         Twenty's safe mode blocks private addresses except those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS\n"
     )
 }
 
@@ -51,15 +51,15 @@ fn shows_a_line_for_each_delivery() {
     let shown: Vec<&str> = shown.iter().map(|line| told(line)).collect();
     let event = "200  verified  person.updated  Ada Lovelace  changed: jobTitle, city";
     assert_eq!(shown[0], event);
-    assert_eq!(shown[1], format!("{event}  repeated, came once before"));
-    assert_eq!(shown[2], format!("{event}  repeated, came twice before"));
+    assert_eq!(shown[1], format!("{event}  duplicate, received once before"));
+    assert_eq!(shown[2], format!("{event}  duplicate, received twice before"));
     assert_eq!(shown[3], "200  verified  -  -");
-    assert!(shown[4].starts_with("400  refused   ") && shown[4].contains("JSON"), "{shown:?}");
+    assert!(shown[4].starts_with("400  rejected  ") && shown[4].contains("JSON"), "{shown:?}");
     assert_eq!(program.log(), greeting(&url), "and not the secret");
 }
 
 #[test]
-fn shows_a_json_object_a_line() {
+fn shows_one_json_object_per_line() {
     let (mut program, url) = listen(&["--format", "json"]);
     let delivery = ada().set("updatedFields", ["jobTitle"]).unwrap();
     send(&url, &delivery);
@@ -76,21 +76,21 @@ fn shows_a_json_object_a_line() {
     assert_eq!(shown[0], expected);
     assert_eq!(shown[1]["repetition"], 1);
     assert_eq!((&shown[2]["verified"], &shown[2]["status"]), (&json!(false), &json!(401)));
-    assert!(shown[2]["refusal"].as_str().unwrap().contains("signature"));
+    assert!(shown[2]["rejection"].as_str().unwrap().contains("signature"));
     assert!(shown[2]["causes"][0]["advice"].as_str().unwrap().contains("secret"));
     assert_eq!(shown[2]["event"], Value::Null, "what is not verified is not read");
 }
 
 #[test]
-fn says_why_a_delivery_is_refused() {
+fn explains_why_a_delivery_is_rejected() {
     let (mut program, url) = listen(&[]);
     assert_eq!(post(&url, &Signer::new(format!("{SECRET} ")).unwrap(), ada().body()), 1);
     let count = lines(&mut program, 3).len();
     assert_eq!(send(&url, &ada()), 0);
     let shown = lines(&mut program, count + 1);
     // What a forger sent first does not make it a repetition.
-    assert!(shown[4].contains("verified") && !shown[4].contains("repeated"), "{shown:?}");
-    assert_eq!(told(&shown[0]), "401  refused   no secret gives this signature for this timestamp and body");
+    assert!(shown[4].contains("verified") && !shown[4].contains("duplicate"), "{shown:?}");
+    assert_eq!(told(&shown[0]), "401  rejected  no secret gives this signature for this timestamp and body");
     assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
@@ -135,7 +135,7 @@ fn answers_as_the_receivers_do() {
     let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
-    assert_eq!(told(&shown[0]), "405  refused   PUT: verified, but it is no POST");
+    assert_eq!(told(&shown[0]), "405  rejected  PUT: verified, but its method is not POST");
     let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
     let members = ["method", "status", "verified"].map(|member| shown[member].clone());
@@ -143,7 +143,7 @@ fn answers_as_the_receivers_do() {
 }
 
 #[test]
-fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
+fn truncated_bodies_are_neither_diagnosed_nor_saved() {
     let directory = Directory::new();
     let captures = directory.path("");
     let post = |headers: &str, length: usize, sent: usize| {
@@ -153,7 +153,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
         assert_eq!(shown.len(), 1, "{shown:?}");
         (status, told(&shown[0]).to_owned())
     };
-    let expected = |status: u16, why: &str| (status, format!("{status}  refused   {why}"));
+    let expected = |status: u16, why: &str| (status, format!("{status}  rejected  {why}"));
     assert_eq!(post(&signed("x"), 100, 50), expected(400, "truncated body"));
     assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body is longer than the limit"));
     // Of what is refused for its head, only so much is read.
@@ -163,7 +163,7 @@ fn what_did_not_come_whole_is_neither_diagnosed_nor_saved() {
 }
 
 #[test]
-fn a_sender_who_leaves_is_shown_all_the_same() {
+fn shows_a_delivery_whose_sender_disconnected() {
     let upstream = Upstream::start(200, Duration::from_secs(1));
     let (mut program, _) = listen(&["--forward-to", &upstream.url]);
     let mut stream = TcpStream::connect(program.address()).unwrap();
@@ -205,7 +205,7 @@ fn a_long_name_does_not_fill_the_screen() {
 }
 
 #[test]
-fn colours_only_where_they_are_wanted() {
+fn uses_colours_only_where_they_are_wanted() {
     let secret = ("TWENTY_WEBHOOK_SECRET", SECRET);
     let force = ("CLICOLOR_FORCE", "1");
     for (arguments, variables, expected) in [
@@ -224,7 +224,7 @@ fn colours_only_where_they_are_wanted() {
 }
 
 #[test]
-fn makes_a_secret_and_tells_how_to_use_it() {
+fn generates_a_secret_and_shows_how_to_use_it() {
     let (mut program, url) = listen_with(&[], &[]);
     program.until("it tells the command", |program| program.log().contains(" send "));
     let log = program.log();
@@ -244,7 +244,7 @@ fn makes_a_secret_and_tells_how_to_use_it() {
 }
 
 #[test]
-fn takes_the_previous_secret_as_well() {
+fn accepts_the_previous_secret() {
     let variables = [("TWENTY_WEBHOOK_SECRET", "new-secret"), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", SECRET)];
     let (mut program, url) = listen_with(&[], &variables);
     assert_eq!(send(&url, &ada()), 0);
@@ -255,7 +255,7 @@ fn takes_the_previous_secret_as_well() {
 }
 
 #[test]
-fn forwards_what_is_verified_byte_for_byte() {
+fn forwards_verified_deliveries_byte_for_byte() {
     let upstream = Upstream::start(204, Duration::ZERO);
     let (mut program, _) = listen(&["--forward-to", &upstream.url]);
     let body =
@@ -294,7 +294,7 @@ fn forwards_what_is_verified_byte_for_byte() {
 }
 
 #[test]
-fn forwards_nothing_that_is_refused_and_answers_what_was_answered() {
+fn forwards_only_verified_deliveries_and_returns_the_targets_status() {
     let upstream = Upstream::start(503, Duration::ZERO);
     let (mut program, url) = listen(&["--forward-to", &upstream.url, "--format", "json"]);
     for forgery in ["tampered", "stale", "unsigned", "wrong-secret"] {
@@ -314,7 +314,7 @@ fn forwards_nothing_that_is_refused_and_answers_what_was_answered() {
 }
 
 #[test]
-fn shows_that_nobody_is_there_to_forward_to() {
+fn shows_that_the_target_is_unreachable() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut program, url) = listen(&["--forward-to", &format!("http://{address}/")]);
@@ -330,7 +330,7 @@ fn does_not_forward_to_itself() {
     let address = format!("127.0.0.1:{port}");
     let target = format!("http://localhost:{port}/x");
     let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
-    assert!(done.code == 2 && done.log.contains("is where this listens itself"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("is the address of this listener"), "{done:?}");
 }
 
 /// A port that is free on an address which nothing else uses, so that nothing takes it meanwhile.
@@ -343,10 +343,10 @@ fn shown(program: &mut Program, count: usize) -> Vec<String> {
     lines(program, count).iter().map(|line| told(line).to_owned()).collect()
 }
 
-const LOOP: &str = "508  refused   it came back to the listener that had forwarded it: --forward-to leads here again";
+const LOOP: &str = "508  rejected  this listener has already forwarded the delivery: --forward-to leads back here";
 
 #[test]
-fn a_delivery_that_comes_back_to_itself_is_refused() {
+fn rejects_a_delivery_that_it_has_already_forwarded() {
     // Spellings of its own address that no comparison of texts finds.
     for host in ["127.9", "127.0.9", "0x7f.9", "2130706441", "[::ffff:127.0.0.9]"] {
         let port = free_port();
@@ -359,7 +359,7 @@ fn a_delivery_that_comes_back_to_itself_is_refused() {
         let shown = shown(&mut program, 2);
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown[0].starts_with(LOOP), "{shown:?}");
-        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("repeated"), "{shown:?}");
+        assert!(shown[1].starts_with("508  verified  person.created") && !shown[1].contains("duplicate"), "{shown:?}");
     }
 }
 
@@ -384,7 +384,7 @@ fn a_loop_through_another_listener_ends() {
 }
 
 #[test]
-fn a_chain_of_listeners_is_no_loop() {
+fn a_chain_of_listeners_is_not_a_loop() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let directory = Directory::new();
     let captures = directory.path("captures");
@@ -424,7 +424,7 @@ fn the_method_is_shown_saved_and_replayed() {
         let captures = directory.path(&number.to_string());
         let request = format!("{method} /a?b=c HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
         let (_, shown) = raw(&["--save", &captures], request.as_bytes(), 3);
-        assert!(told(&shown[0]).starts_with(&format!("401  refused   {method}: ")), "{shown:?}");
+        assert!(told(&shown[0]).starts_with(&format!("401  rejected  {method}: ")), "{shown:?}");
         assert_eq!(shown[1].trim(), expected);
         assert!(!shown.iter().any(|line| line.starts_with("    2. ")), "{shown:?}");
 
@@ -441,13 +441,13 @@ fn the_method_is_shown_saved_and_replayed() {
 }
 
 #[test]
-fn a_port_alone_is_one_of_this_machine() {
+fn a_port_without_a_host_means_loopback() {
     let mut program = Program::start_executable(Path::new(TOOL), &["listen", "--addr", ":0", "--secret", SECRET], &[]);
     assert!(program.address().ip().is_loopback());
 }
 
 #[test]
-fn a_tunnel_begins_at_an_address_that_can_be_connected_to() {
+fn suggests_a_tunnel_to_an_address_that_accepts_connections() {
     for (any, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]")] {
         let arguments = ["listen", "--addr", any, "--secret", SECRET];
         let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
@@ -458,7 +458,7 @@ fn a_tunnel_begins_at_an_address_that_can_be_connected_to() {
 }
 
 #[test]
-fn ends_when_asked_to() {
+fn ends_on_a_signal() {
     for (signal, half_a_request) in [("-TERM", &b""[..]), ("-INT", b""), ("-TERM", b"POST / HT")] {
         let (mut program, url) = listen(&[]);
         assert_eq!(send(&url, &ada()), 0);
@@ -492,7 +492,7 @@ fn listen_unread(options: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
 }
 
 #[test]
-fn ends_when_nobody_reads_what_it_shows() {
+fn ends_when_its_output_is_closed() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
     drop(process.stdout.take());
@@ -507,7 +507,7 @@ fn ends_when_nobody_reads_what_it_shows() {
 /// The output is not read, so the printer stands still. Whatever comes without the secret meanwhile
 /// is answered at once, and leaves room for what comes with it.
 #[test]
-fn posts_without_the_secret_hold_no_answer_back() {
+fn unverified_requests_delay_no_response() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
     // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
@@ -529,15 +529,15 @@ fn posts_without_the_secret_hold_no_answer_back() {
     let mut notes = String::new();
     log.read_to_string(&mut notes).unwrap();
     let count = |line: &str| {
-        line.strip_suffix(" requests that did not verify came too fast: not shown, not saved")?.parse::<usize>().ok()
+        line.strip_suffix(" unverified requests came too fast: not shown, not saved")?.parse::<usize>().ok()
     };
     let omitted: Option<usize> = notes.lines().map(count).sum();
-    assert_eq!(shown.matches("  401  refused").count() + omitted.unwrap(), 600, "{notes}");
+    assert_eq!(shown.matches("  401  rejected").count() + omitted.unwrap(), 600, "{notes}");
 }
 
 /// The printer stands still at a line that no pipe holds, so what waits stays.
 #[test]
-fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
+fn long_forged_bodies_are_bounded_and_delay_no_response() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
     let url = url.as_str();
     assert_eq!(send(url, &ada().set("record.name.firstName", "x".repeat(300_000)).unwrap()), 0);
@@ -558,11 +558,11 @@ fn long_forged_bodies_wait_within_a_bound_and_hold_no_answer_back() {
     let forged: Vec<_> = shown.iter().filter(|line| line["verified"] == json!(false)).collect();
     let diagnosed = forged.iter().map(|line| line["causes"].is_array());
     assert_eq!(diagnosed.collect::<Vec<_>>(), [[true; 4].as_slice(), &[false; 6]].concat());
-    assert!(forged[4]["refusal"].as_str().unwrap().contains("too many long requests at a time"), "{:?}", forged[4]);
+    assert!(forged[4]["rejection"].as_str().unwrap().contains("too many long requests at a time"), "{:?}", forged[4]);
 }
 
 #[test]
-fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
+fn ends_on_a_signal_even_if_nobody_reads_its_output() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
     let url = url.as_str();
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
@@ -590,7 +590,7 @@ fn ends_when_it_is_asked_to_although_nobody_reads_what_it_shows() {
 }
 
 #[test]
-fn says_that_the_port_is_taken() {
+fn reports_that_the_port_is_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let done = run(&["listen", "--addr", &address]);

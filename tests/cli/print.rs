@@ -7,12 +7,12 @@ use twenty_webhook::testing::Delivery;
 use super::{Directory, run, run_with, upstream::Upstream};
 
 #[test]
-fn events_that_no_server_sends_are_noted() {
-    let all = "created, updated, deleted, restored or destroyed";
+fn warns_about_events_that_twenty_never_sends() {
+    let all = "created, updated, deleted, restored and destroyed";
     for (event, expected) in [
         ("person.craeted", Some(all)),
         ("subscription.archived", Some(all)),
-        ("metadata.fieldMetadata.restored", Some("metadata is created, updated or deleted")),
+        ("metadata.fieldMetadata.restored", Some("the actions of metadata are created, updated and deleted")),
         ("metadata.view.created", None),
         ("Person.created", Some("begins with a lower-case letter")),
         ("crm.person.created", Some("is one word")),
@@ -22,7 +22,7 @@ fn events_that_no_server_sends_are_noted() {
         assert_eq!(done.code, 0, "{done:?}");
         match expected {
             Some(expected) => assert!(
-                done.log.contains(&format!("no Twenty sends {event}: ")) && done.log.contains(expected),
+                done.log.contains(&format!("no version of Twenty sends {event}: ")) && done.log.contains(expected),
                 "{done:?}"
             ),
             None => assert_eq!(done.log, "", "{event}"),
@@ -31,21 +31,25 @@ fn events_that_no_server_sends_are_noted() {
 }
 
 #[test]
-fn changes_outside_of_the_record_are_noted() {
+fn warns_about_changes_outside_the_record() {
     for (event, path, expected) in [
         (
             "person.created",
             "jobTitle",
-            "--set jobTitle is outside of record: a field of the record is record.jobTitle\n",
+            "--set jobTitle is outside the member record: a field of the record is record.jobTitle\n",
         ),
         (
             "person.created",
             "recordId",
-            "--set recordId is outside of record: a field of the record is record.recordId\n",
+            "--set recordId is outside the member record: a field of the record is record.recordId\n",
         ),
         ("person.created", "record.jobTitle", ""),
         ("metadata.fieldMetadata.created", "event.properties.after.label", ""),
-        ("metadata.fieldMetadata.created", "a", "--set a is outside of event: a field of the record is event.a\n"),
+        (
+            "metadata.fieldMetadata.created",
+            "a",
+            "--set a is outside the member event: a field of the record is event.a\n",
+        ),
     ] {
         let done = run(&["send", event, "--print", "--set", &format!("{path}=b")]);
         assert_eq!((done.code, &*done.log), (0, expected), "{event} {path}");
@@ -53,7 +57,7 @@ fn changes_outside_of_the_record_are_noted() {
 }
 
 #[test]
-fn what_is_printed_verifies_and_is_what_would_be_sent() {
+fn the_printed_request_verifies_and_equals_the_sent_request() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let directory = Directory::new();
     // A body whose bytes a terminal would act on stays as it is in a pipe.

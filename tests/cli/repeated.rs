@@ -59,7 +59,7 @@ pub(crate) fn errors() -> Vec<(u16, Value)> {
 
 /// Wherever a server repeats the API key or a webhook's secret, neither is printed.
 #[test]
-fn what_a_server_repeats_is_not_printed() {
+fn secrets_that_a_server_echoes_are_not_printed() {
     let mut webhooks: Value = serde_json::from_slice(&std::fs::read("tests/real/api/webhooks.json").unwrap()).unwrap();
     let directory = Directory::new();
     let token = directory.file("token", TOKEN);

@@ -7,7 +7,7 @@ use twenty_webhook::{Verifier, testing::Delivery};
 use super::{Directory, SECRET, lines, listen, listen_with, run, run_with, send, upstream::Upstream};
 
 #[test]
-fn replays_as_captured_or_signed_anew() {
+fn replays_as_captured_or_with_a_new_signature() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     let (mut program, url) = listen(&["--save", &captures]);
@@ -89,7 +89,7 @@ fn heads_of_any_size_are_sent_or_rejected() {
 }
 
 #[test]
-fn signs_what_a_verifier_takes() {
+fn signs_so_that_a_verifier_accepts() {
     let directory = Directory::new();
     let body = b"{\"eventName\":\"person.created\"}\r\n\xff";
     let file = directory.file("body.json", body);
@@ -122,7 +122,7 @@ fn under_a_forks_prefix() {
     assert_eq!(forked(&["send", "person.created", "--to", &url]).code, 0);
     assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "these are Twenty's own names");
     let shown = lines(&mut program, 3);
-    assert!(shown[0].contains("200  verified  person.created") && shown[1].contains("401  refused"), "{shown:?}");
+    assert!(shown[0].contains("200  verified  person.created") && shown[1].contains("401  rejected"), "{shown:?}");
 
     let mut captures: Vec<_> = fs::read_dir(&saved).unwrap().map(|entry| entry.unwrap().path()).collect();
     captures.sort();

@@ -34,7 +34,7 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 }
 
 #[test]
-fn every_delivery_becomes_a_file_for_its_owner() {
+fn saves_each_delivery_in_a_file_that_only_the_owner_can_read() {
     let directory = Directory::new();
     let captures = directory.path("new/captures");
     let (mut program, url) = listen(&["--save", &captures]);
@@ -62,7 +62,7 @@ fn every_delivery_becomes_a_file_for_its_owner() {
 }
 
 #[test]
-fn the_oldest_captures_make_room() {
+fn removes_the_oldest_captures() {
     let directory = Directory::new();
     directory.file("notes.txt", "");
     directory.file("0000000000001-notes.http", "");
@@ -80,7 +80,7 @@ fn the_oldest_captures_make_room() {
 }
 
 #[test]
-fn posts_without_the_secret_remove_no_verified_capture() {
+fn unverified_requests_remove_no_verified_capture() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     let ada = Delivery::sample("person.created");
@@ -106,7 +106,7 @@ fn posts_without_the_secret_remove_no_verified_capture() {
 
 /// A copy has the signature of the first one: it is sent again as it was captured.
 #[test]
-fn copies_are_not_saved_again() {
+fn duplicates_are_not_saved_again() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     let copy = |url: &str, file: &str| assert_eq!(run(&["replay", file, "--to", url]).code, 0);
@@ -144,7 +144,7 @@ fn copies_are_not_saved_again() {
 }
 
 #[test]
-fn what_was_left_behind_is_not_in_the_way() {
+fn files_left_by_an_earlier_process_do_not_matter() {
     let directory = Directory::new();
     directory.file(".twenty-webhook-trial", "");
     let captures = directory.path("");
@@ -155,7 +155,7 @@ fn what_was_left_behind_is_not_in_the_way() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_to_is_told_at_once() {
+fn an_unwritable_directory_is_reported_at_the_start() {
     let directory = Directory::new();
     let file = directory.file("file", "");
     for place in [file.clone(), format!("{file}/captures"), "/proc/captures".to_owned()] {
@@ -166,7 +166,7 @@ fn a_directory_that_cannot_be_written_to_is_told_at_once() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_costs_no_delivery() {
+fn a_full_disk_is_reported_and_loses_no_delivery() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     // Files of this process cannot grow beyond a block or two.

@@ -16,7 +16,7 @@ fn names(json: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_json_of_verified_deliveries_is_on_a_line_of_its_own() {
+fn the_json_of_verified_deliveries_is_on_a_separate_line() {
     for part in ["record", "body"] {
         let (mut program, url) = listen(&["--show", part]);
         assert_eq!(send(&url, &changed()), 0);
@@ -28,12 +28,12 @@ fn the_json_of_verified_deliveries_is_on_a_line_of_its_own() {
         assert_eq!(serde_json::from_str::<Value>(&shown[1]).unwrap(), *expected);
         let first = if part == "body" { ["targetUrl", "eventName"] } else { ["jobTitle", "city"] };
         assert_eq!(names(&shown[1])[..2], first, "{part}");
-        assert!(shown[2].contains("  refused  ") && !shown[3].contains('{'), "{shown:?}");
+        assert!(shown[2].contains("  rejected  ") && !shown[3].contains('{'), "{shown:?}");
     }
 }
 
 #[test]
-fn json_lines_have_the_part_that_is_asked_for() {
+fn json_lines_have_the_requested_part() {
     let odd = r#"{"eventName":"rocket.launched","record":{"n": 1.50,"b":"\u00e9"}}"#;
     for (part, expected) in [
         ("record", r#","record":{"n":1.50,"b":"\u00e9"}}"#),
@@ -55,7 +55,7 @@ fn json_lines_have_the_part_that_is_asked_for() {
 }
 
 #[test]
-fn no_character_of_a_record_reaches_the_terminal_raw() {
+fn control_characters_of_records_are_escaped() {
     let hostile = "Ada\n10:00:00Z  200  verified\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}\u{7f}\"\\";
     let delivery = changed().set("record.city", hostile).unwrap();
     // In a name, too; raw, as JSON allows it.
@@ -79,7 +79,7 @@ fn no_character_of_a_record_reaches_the_terminal_raw() {
 }
 
 #[test]
-fn members_of_unexpected_types_are_mentioned() {
+fn members_of_unexpected_types_are_shown() {
     let odd = changed().set("record.position", "first").unwrap().set("record.emails.primaryEmail", [1]).unwrap();
     let (mut program, url) = listen(&[]);
     send(&url, &odd);
@@ -91,7 +91,7 @@ fn members_of_unexpected_types_are_mentioned() {
     let below = shown[1..shown.len() - 1].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let members = ["record.emails.primaryEmail (an array)", "record.position (a string)"];
     let texts = [[0, 1], [1, 0]]
-        .map(|[a, b]| format!("of an unexpected type, so read as absent: {}, {}", members[a], members[b]));
+        .map(|[a, b]| format!("members of unexpected types, which read as absent: {}, {}", members[a], members[b]));
     assert!(texts.contains(&below), "{shown:?}");
     let (mut program, url) = listen(&["--format", "json"]);
     send(&url, &odd);
@@ -120,19 +120,19 @@ fn a_filter_hides_verified_events_only() {
     // A diagnosis may come later than what was sent behind it.
     let is_shown = |program: &Program, text: &str| program.lines().iter().any(|line| line.contains(text));
     program.until("all are shown", |program| {
-        ["repeated, came once before", "400  refused", "    1. "].iter().all(|text| is_shown(program, text))
+        ["duplicate, received once before", "400  rejected", "    1. "].iter().all(|text| is_shown(program, text))
     });
     let shown = program.lines();
     let verified: Vec<_> = shown.iter().filter_map(|line| line.split("verified  ").nth(1)).collect();
     for (line, expected) in verified.iter().zip([&all[1..], &["person.created"]].concat()) {
         assert!(line.starts_with(expected), "{expected}: {shown:?}");
     }
-    assert!(verified.len() == 5 && is_shown(&program, "401  refused"), "{shown:?}");
+    assert!(verified.len() == 5 && is_shown(&program, "401  rejected"), "{shown:?}");
     assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 8);
 }
 
 #[test]
-fn a_filter_that_matches_nothing_is_a_mistake() {
+fn a_filter_that_cannot_match_is_an_error() {
     for (pattern, expected) in [
         ("person", "object.action"),
         ("Person.*", "lower-case"),

@@ -55,7 +55,7 @@ fn assert_formatted(module: &str) {
 }
 
 #[test]
-fn the_committed_modules_are_what_is_generated() {
+fn the_committed_modules_equal_the_generated_ones() {
     for (objects, module) in
         [(OBJECTS, "tests/generated/real.rs"), ("tests/generated/odd-objects.json", "tests/generated/odd.rs")]
     {
@@ -81,7 +81,7 @@ fn the_order_of_the_answer_does_not_matter() {
 }
 
 #[test]
-fn some_objects_are_chosen() {
+fn generates_only_the_chosen_objects() {
     let structs = |arguments: &[&str]| {
         let done = generate(&fixture(), arguments);
         assert_eq!((done.code, &*done.log), (0, ""));
@@ -104,7 +104,7 @@ fn some_objects_are_chosen() {
     let done = generate(&fixture(), &["--only", "people"]);
     assert!(done.code == 2 && done.log.contains("use `person`"), "{done:?}");
     let done = generate(&fixture(), &["--only", "unicorn"]);
-    assert!(done.code == 2 && done.log.contains("there are attachment, blocklist"), "{done:?}");
+    assert!(done.code == 2 && done.log.contains("the objects are attachment, blocklist"), "{done:?}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_changed_data_model_is_a_difference() {
         change(&mut objects);
         let done = generate(&objects, &["--check", "tests/generated/real.rs"]);
         assert_eq!(done.code, 1, "{done:?}");
-        assert!(done.log.contains("tests/generated/real.rs is not what"), "{done:?}");
+        assert!(done.log.contains("tests/generated/real.rs differs from"), "{done:?}");
         let rest = done.output.strip_prefix("--- tests/generated/real.rs\n+++ the workspace\n").unwrap();
         rest.to_owned()
     };
@@ -222,7 +222,7 @@ fn as_graphql(objects: &Value) -> Value {
 }
 
 #[test]
-fn the_api_is_asked() {
+fn reads_the_objects_from_the_api() {
     let graphql = as_graphql(&fixture()).to_string();
     let twenty = Stub::start(move |_| (200, Vec::new(), graphql.clone()));
     let directory = Directory::new();
@@ -246,7 +246,7 @@ fn the_api_is_asked() {
 }
 
 #[test]
-fn an_old_server_is_asked_by_rest() {
+fn falls_back_to_rest_for_an_old_server() {
     let objects = fixture().to_string();
     let twenty = Stub::start(move |request| {
         if request.line.starts_with("POST /metadata ") {
@@ -262,12 +262,12 @@ fn an_old_server_is_asked_by_rest() {
     let token = directory.file("token", TOKEN);
     let check = ["--check", "tests/generated/real.rs"];
     let done = run(&[&["types", "--url", &twenty.url, "--token-file", &token], &check[..]].concat());
-    assert!(done.code == 0 && done.log.contains("does not tell how numbers are stored"), "{done:?}");
+    assert!(done.code == 0 && done.log.contains("does not report how numbers are stored"), "{done:?}");
 }
 
 /// Or `--check` would find a difference, or none, by chance.
 #[test]
-fn rest_does_not_stand_in_for_a_graphql_that_has_failed() {
+fn does_not_fall_back_to_rest_after_another_error_of_graphql() {
     for (status, error) in [(200, "Too many requests."), (200, "Entity does not have permission"), (500, "Internal")] {
         let objects = fixture().to_string();
         let twenty = Stub::start(move |request| match &*request.line {
@@ -282,14 +282,14 @@ fn rest_does_not_stand_in_for_a_graphql_that_has_failed() {
 }
 
 #[test]
-fn what_is_wrong_with_the_api_is_told() {
+fn problems_of_the_api_are_reported() {
     let directory = Directory::new();
     let token = directory.file("token", TOKEN);
     let rest =
         |status: u16, message: &str| (status, json!({ "statusCode": status, "messages": [message] }).to_string());
     let cases = [
-        (rest(403, "Missing authentication token"), "not accepted: Missing authentication token. Make a new API key"),
-        (rest(401, "Token has expired."), "not accepted: Token has expired. Make a new API key"),
+        (rest(403, "Missing authentication token"), "not accepted: Missing authentication token. Create a new API key"),
+        (rest(401, "Token has expired."), "not accepted: Token has expired. Create a new API key"),
         (rest(403, "This API Key is revoked"), "revoked"),
         (rest(400, "Entity performing the request does not have permission"), "lacks a permission"),
         (rest(400, "Too many requests."), "too many requests. Wait a minute"),
@@ -379,7 +379,7 @@ fn the_api_key_gets_into_no_module() {
 }
 
 #[test]
-fn what_is_missing_is_told_before_anything_is_asked() {
+fn reports_wrong_options_before_it_queries_the_api() {
     let twenty = Stub::saying(200, "{}");
     let directory = Directory::new();
     let (token, empty) = (directory.file("token", TOKEN), directory.file("empty", "\n"));
@@ -388,7 +388,7 @@ fn what_is_missing_is_told_before_anything_is_asked() {
         (&["types"][..], "--objects"),
         (&["types", "--url", &twenty.url], "--token-file"),
         (&["types", "--url", &twenty.url, "--token-file", &empty], "is empty"),
-        (&["types", "--url", &twenty.url, "--token-file", &odd], "is not one"),
+        (&["types", "--url", &twenty.url, "--token-file", &odd], "is invalid"),
         (&["types", "--url", "crm.example.com", "--token-file", &token], "http://"),
         (&["types", "--url", &twenty.url, "--token-file", &token, "--check", "/none"], "/none"),
         (&["types", "--url", &twenty.url, "--token-file", &token, "--objects", OBJECTS], "--objects"),

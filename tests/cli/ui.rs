@@ -145,7 +145,7 @@ fn with_target() -> (Program, String, Page, Upstream) {
 }
 
 #[test]
-fn shows_what_comes() {
+fn shows_received_deliveries() {
     let (mut program, url, page, upstream) = with_target();
     let first = &page.deliveries()[0];
     assert_eq!(first["event"], "person.updated");
@@ -179,7 +179,7 @@ fn filtered_deliveries_are_on_the_page() {
 }
 
 #[test]
-fn news_come_as_they_happen_on_one_line() {
+fn updates_are_sent_at_once_and_on_one_line() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);
     let mut stream = TcpStream::connect(page.address).unwrap();
@@ -206,7 +206,7 @@ fn news_come_as_they_happen_on_one_line() {
 /// Every answer has the headers that keep other sites, frames, caches and scripts out, also one to a
 /// request that is rejected.
 #[test]
-fn every_answer_has_the_strict_headers() {
+fn every_response_has_the_strict_headers() {
     let (_program, _, page, _upstream) = with_target();
     let listed = page.deliveries();
     let one = format!("api/deliveries/{}", id(&listed[0]));
@@ -301,7 +301,7 @@ fn the_page_has_nothing_inline() {
 }
 
 #[test]
-fn without_the_token_there_is_nothing() {
+fn without_the_token_every_path_is_404() {
     let (_program, _, page, upstream) = with_target();
     let listed = page.deliveries();
     let (token, other) = (&*page.token, "0".repeat(64));
@@ -330,7 +330,7 @@ fn without_the_token_there_is_nothing() {
 
 /// A page of an attacker's, whose name points at this machine now.
 #[test]
-fn a_name_that_is_rebound_reaches_nothing() {
+fn dns_rebinding_reaches_nothing() {
     let (_program, _, page, _upstream) = with_target();
     let port = page.address.port();
     let localhost = format!("localhost:{port}");
@@ -428,7 +428,7 @@ fn the_receivers_address_has_no_page() {
 
 /// Secrets that are given, that were given before, and that are new; and credentials of a proxy.
 #[test]
-fn no_answer_has_a_secret() {
+fn no_response_has_a_secret() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let arguments = ["--ui", "--forward-to", &upstream.url];
     let variables = [("TWENTY_WEBHOOK_SECRET", "given-secret"), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", "previous-secret")];
@@ -507,7 +507,7 @@ fn an_unverified_delivery_gets_no_signature() {
 }
 
 #[test]
-fn sends_again_as_it_was_or_edited_and_signed_anew() {
+fn sends_again_unchanged_or_edited_with_a_new_signature() {
     let (_program, _, page, upstream) = with_target();
     let original = &page.deliveries()[0];
     let first = &upstream.requests()[0];
@@ -544,7 +544,7 @@ fn sends_again_as_it_was_or_edited_and_signed_anew() {
     // What is no event any more goes there as well, and may be edited further.
     let (summary, request) = sent(json!({"signAnew": true, "body": "no JSON"}));
     assert_eq!(request.body, b"no JSON");
-    assert!(summary["refusal"].as_str().unwrap().contains("JSON"), "{summary}");
+    assert!(summary["rejection"].as_str().unwrap().contains("JSON"), "{summary}");
     assert_eq!(page.details(id(&summary))["sendable"], true);
 
     for request in
@@ -557,7 +557,7 @@ fn sends_again_as_it_was_or_edited_and_signed_anew() {
 }
 
 #[test]
-fn without_a_target_nothing_is_sent() {
+fn without_a_target_the_page_sends_nothing() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);
     send(&url, &ada());
@@ -674,7 +674,7 @@ fn saved_deliveries_are_there_after_a_restart() {
 }
 
 #[test]
-fn it_is_for_this_machine_unless_told_otherwise() {
+fn listens_on_loopback_by_default() {
     let (mut program, _) = listen(&["--ui"]);
     assert!(Page::of(&mut program).address.ip().is_loopback());
     assert!(!program.log().contains("not only on this machine"));
@@ -696,7 +696,7 @@ fn it_is_for_this_machine_unless_told_otherwise() {
 }
 
 #[test]
-fn an_open_page_does_not_hold_the_end_up() {
+fn an_open_page_does_not_delay_shutdown() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);
     let mut stream = TcpStream::connect(page.address).unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{Directory, SECRET, TOOL, run, run_with};
 
 #[test]
-fn wrong_input_is_told() {
+fn wrong_input_is_reported() {
     let directory = Directory::new();
     let file = directory.file("a.http", "x: y\n\n{}");
     let to = ["--to", "http://127.0.0.1:9/"];
@@ -46,9 +46,9 @@ fn wrong_input_is_told() {
         (&["listen", "--format", "xml"], "json"),
         (&["listen", "--forward-to", "ftp://localhost/"], "http://"),
         (&["verify", &none], "none"),
-        (&["verify", &file, "--timestamp", "1"], "leave out"),
+        (&["verify", &file, "--timestamp", "1"], "omit"),
         (&["verify", &file, "--as-of", "1790932471"], "milliseconds"),
-        (&["verify", "-", "--secret-file", "-"], "once only"),
+        (&["verify", "-", "--secret-file", "-"], "only once"),
         (&["replay", to[0], to[1]], "CAPTURE"),
         (&["sign", &none], "none"),
         (&["sign", &file, "--timestamp", "soon"], "2026-10-02"),
@@ -63,7 +63,7 @@ fn wrong_input_is_told() {
 }
 
 #[test]
-fn a_blank_variable_is_a_mistake_and_none_is_told_how_to_mend() {
+fn a_blank_or_missing_secret_is_reported_with_advice() {
     let directory = Directory::new();
     let file = directory.file("body.json", "{}");
     for value in ["", " "] {
@@ -92,7 +92,7 @@ fn help_shows_examples_and_no_secret() {
 /// The build of the README's first commands.
 #[cfg(not(any(feature = "postgres", feature = "redb")))]
 #[test]
-fn without_a_store_inbox_says_which_features_to_build_with() {
+fn without_a_store_inbox_names_the_required_features() {
     for arguments in [&["inbox"][..], &["inbox", "--help"], &["inbox", "list", "twenty-inbox.redb", "--format", "json"]]
     {
         let done = run(arguments);
@@ -120,7 +120,7 @@ fn completions_for_each_shell() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let done = Command::new(TOOL).args(["completions", "bash"]).stdout(writer).output().unwrap();
@@ -129,7 +129,7 @@ fn a_reader_that_is_gone_is_no_failure() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_cannot_be_written_is_told() {
+fn output_errors_are_reported() {
     let script = format!("{TOOL} completions bash > /dev/full");
     let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(bash.status.code(), Some(2));

@@ -125,7 +125,7 @@ fn events() -> Vec<Case> {
         (WebhookRejection::MissingMiddleware, "request was not verified: wrap this route with the webhook middleware"),
         (
             WebhookRejection::InboxBehindManaged,
-            "the inbox deduplicates and acknowledges by itself: remove `deduplicate` and `acknowledge_within` \
+            "the inbox already deduplicates and acknowledges: remove `deduplicate` and `acknowledge_within` \
              from its receiver",
         ),
         (WebhookRejection::NotStored, "the inbox could neither store nor handle the delivery"),
@@ -142,7 +142,7 @@ fn events() -> Vec<Case> {
     cases.push(case("PatternError", "ObjectName", impossible, message));
     let service = || tower::service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) });
     let twice = EventRouter::new().on("note.*", service()).on("note.*", service()).build().unwrap_err();
-    cases.push(case("PatternError", "GivenTwice", twice, "event pattern `note.*` is given twice"));
+    cases.push(case("PatternError", "GivenTwice", twice, "event pattern `note.*` was added twice"));
     cases
 }
 
@@ -206,7 +206,7 @@ fn testing() -> Vec<Case> {
         });
     }
     let unknown = "replayed".parse::<Forgery>().unwrap_err();
-    let message = "no such forgery; there are tampered, stale, unsigned, wrong-secret";
+    let message = "no such forgery: choose one of tampered, stale, unsigned, wrong-secret";
     cases.push(case("ParseForgeryError", unknown, unknown, message));
     cases
 }
@@ -215,7 +215,7 @@ fn inbox() -> Vec<Case> {
     async fn person(_: WebhookEvent<Person>) {}
 
     let id = "no id".parse::<EventId>().unwrap_err();
-    let message = "an event's id has 32 digits in lower-case hexadecimal";
+    let message = "invalid event id: expected 32 lower-case hexadecimal digits";
     let mut cases = vec![case("InboxError", id.kind(), id, message)];
     let worker = || Inbox::builder().in_memory().worker(());
     let running = async {
@@ -225,11 +225,11 @@ fn inbox() -> Vec<Case> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (error, message) in [
-        (worker().start().unwrap_err(), "no tokio runtime: start the worker within one"),
+        (worker().start().unwrap_err(), "no tokio runtime: start the worker inside a runtime"),
         (worker().on("x", person).start().unwrap_err(), "an event pattern of the worker is invalid"),
         (
             worker().on("company.*", person).start().unwrap_err(),
-            "the handler of `company.*` takes events of another object",
+            "the handler of `company.*` accepts events of another object",
         ),
         (runtime.block_on(running), "the inbox already has a worker: add all handlers to that worker"),
     ] {

@@ -437,7 +437,7 @@ fn forgeries_have_names() {
     }
     assert_eq!(
         "Stale".parse::<Forgery>().unwrap_err().to_string(),
-        "no such forgery; there are tampered, stale, unsigned, wrong-secret"
+        "no such forgery: choose one of tampered, stale, unsigned, wrong-secret"
     );
     assert_eq!(format!("{:>9}", Forgery::Stale), "    stale");
 }

@@ -244,7 +244,7 @@ async fn odd_framing() {
 /// A refused request whose body is itself a signed delivery, and a proper one behind it: the one
 /// inside is never handled; the one behind is, or the connection is closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_inside_of_a_refused_body() {
+async fn a_delivery_inside_a_rejected_body_is_not_handled() {
     const INSIDE: usize = 1_000;
     const BEHIND: usize = 2_000;
 
@@ -311,7 +311,7 @@ fn forged(request: Request) -> Request {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gone_at_some_bytes() {
+async fn clients_that_disconnect_after_some_bytes() {
     gone_at_bytes(11).await;
 }
 
@@ -320,13 +320,13 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn gone_at_every_byte() {
+    async fn clients_that_disconnect_after_every_byte() {
         gone_at_bytes(1).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn requests_without_end() {
+    async fn endless_requests() {
         without_end(8, true).await;
     }
 }
@@ -368,7 +368,7 @@ async fn gone_at_bytes(every: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_without_end() {
+async fn endless_requests() {
     without_end(2, false).await;
 }
 

@@ -204,7 +204,7 @@ async fn all_but_the_last_byte(address: SocketAddr, count: usize, len: usize) ->
 /// Sixteen times the longest body, against a budget for eight. Half of it is kept for short bodies,
 /// so honest deliveries go on.
 #[tokio::test(flavor = "multi_thread")]
-async fn long_forged_bodies_until_there_is_no_budget_for_more() {
+async fn long_forged_bodies_leave_budget_for_genuine_deliveries() {
     const ATTACKERS: usize = 16;
     const FIT_IN: usize = 4;
 
@@ -231,7 +231,7 @@ async fn long_forged_bodies_until_there_is_no_budget_for_more() {
 
 /// Short ones can use all of it up, since it is a bound; it takes many, and ends with them.
 #[tokio::test(flavor = "multi_thread")]
-async fn short_forged_bodies_until_the_budget_is_full() {
+async fn short_forged_bodies_can_use_up_the_budget() {
     let _guard = ONE_AT_A_TIME.lock().await;
     for framework in FRAMEWORKS {
         let budget = MIB.to_string();

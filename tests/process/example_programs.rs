@@ -132,7 +132,7 @@ async fn metrics() {
 /// A client with half a request head keeps its connection open for as long as it likes. The
 /// programs end all the same.
 #[tokio::test]
-async fn half_a_request_head_keeps_no_program_from_ending() {
+async fn an_incomplete_request_head_does_not_prevent_shutdown() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));
     std::fs::write(&file, "acme acme-secret\n").unwrap();
     let redis = "redis://127.0.0.1:1";
@@ -183,7 +183,7 @@ fn worked_on(workers: &[&Program]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_queue_with_two_workers_of_which_one_is_killed() {
+async fn a_killed_queue_worker_loses_no_event() {
     const EVENTS: usize = 2_000;
     let redis = Server::durable();
     let url = redis.url();
@@ -238,7 +238,7 @@ async fn a_queue_with_two_workers_of_which_one_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_queue_with_an_entry_that_nobody_can_work_on() {
+async fn the_queue_worker_gives_up_on_an_entry_that_does_not_verify() {
     let redis = Server::durable();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "200")];
@@ -263,7 +263,7 @@ async fn a_queue_with_an_entry_that_nobody_can_work_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_queue_that_is_down_is_no_success_and_comes_back() {
+async fn a_queue_outage_is_answered_503_and_loses_nothing() {
     let mut redis = Server::durable();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &redis.url())];
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
@@ -295,7 +295,7 @@ async fn a_queue_that_is_down_is_no_success_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_queue_that_would_forget_what_it_accepted_is_not_used() {
+async fn the_receiver_does_not_start_with_a_queue_that_can_lose_events() {
     for (options, missing) in [
         (["--appendonly", "no", "--appendfsync", "always"], "appendonly yes"),
         (["--appendonly", "yes", "--appendfsync", "everysec"], "appendfsync always"),

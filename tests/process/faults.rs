@@ -162,7 +162,7 @@ async fn ended_in_mid_load(framework: &str, end: impl Fn(&mut Target)) -> Tally 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_to_end_in_mid_load() {
+async fn sigterm_under_load() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| assert!(target.terminate().success())).await;
         tally.report(&format!("{framework}, SIGTERM"));
@@ -174,7 +174,7 @@ async fn asked_to_end_in_mid_load() {
 /// What was answered 202 and not handled yet is lost, and nothing else: that is the price of
 /// answering early. What cannot pay it answers when the event is in a queue, as in the next test.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_in_mid_load() {
+async fn sigkill_under_load() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| target.child.kill()).await;
         tally.report(&format!("{framework}, SIGKILL"));
@@ -187,7 +187,7 @@ async fn killed_in_mid_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_stream"]
-async fn killed_in_mid_load_with_a_queue() {
+async fn sigkill_under_load_with_a_queue() {
     const EVENTS: usize = 1_000;
     fn body(number: usize) -> String {
         let id = format!("{number:08x}-0000-4000-8000-000000000000");

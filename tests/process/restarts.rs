@@ -233,7 +233,7 @@ async fn receivers_refuse_connections_after_the_signal() {
 /// come at once to a program that stood still. Which one it sees first is a matter of chance, so it
 /// is tried some times.
 #[tokio::test(flavor = "multi_thread")]
-async fn receivers_answer_what_waits_in_the_socket_at_the_signal() {
+async fn receivers_answer_connections_that_wait_in_the_socket_at_the_signal() {
     const CONNECTIONS: usize = 32;
 
     for _ in 0..6 {

@@ -149,7 +149,7 @@ driven(
     const text = await body.inputValue();
     assert.equal(await body.evaluate((field) => field.scrollTop), 0);
     await body.fill('{');
-    await page.locator('#edit-note', { hasText: 'This is no JSON' }).waitFor();
+    await page.locator('#edit-note', { hasText: 'This is not JSON' }).waitFor();
     await body.fill(text.replace('"Ada"', '"Augusta"'));
     await page.getByRole('button', { name: 'Sign and send' }).click();
     await tab.count(3);

@@ -1,4 +1,4 @@
-//! Posts deliveries, a number of them at once.
+//! Posts deliveries, several at the same time.
 
 use std::{
     num::NonZeroUsize,
@@ -20,7 +20,7 @@ use crate::{
     target::Target,
 };
 
-/// From how many deliveries on there is a progress bar.
+/// The number of deliveries from which on there is a progress bar.
 const MANY: u64 = 50;
 
 /// A delivery, ready to be sent.
@@ -30,10 +30,8 @@ pub(crate) struct Ready {
     pub(crate) body: Bytes,
 }
 
-/// Posts deliveries to an address and reports how it went; by Ctrl-C, how it went until then. Each
-/// is made when its turn has come: its timestamp should be fresh.
-///
-/// `hint`: what to do about a 401.
+/// Posts deliveries to an address and prints a summary, also after Ctrl-C. Each delivery is created
+/// just before it is sent, so that its timestamp is fresh. `hint` says what to do about a 401.
 pub(crate) fn post(
     target: &Target,
     concurrency: NonZeroUsize,
@@ -58,7 +56,7 @@ pub(crate) fn post(
     progress.finish_and_clear();
     let missing = count.saturating_sub(tally.total());
     if missing > 0 {
-        output::note(&format!("interrupted: {missing} of {count} were not answered"));
+        output::note(&format!("interrupted: {missing} of {count} deliveries were not answered"));
     }
     let code = if missing == 0 && tally.is_success() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     output::print(&tally.summary(began.elapsed(), hint))?;
@@ -94,7 +92,7 @@ async fn post_all(
     Ok(())
 }
 
-/// On standard error, if that is a terminal.
+/// Shows a progress bar on standard error, if that is a terminal.
 fn progress_bar(count: u64) -> ProgressBar {
     let target = if count < MANY { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {eta} left");

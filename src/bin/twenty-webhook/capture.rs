@@ -185,7 +185,7 @@ pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Why a file is no capture. Does not show its content.
+/// Why a file is not a capture. Does not show its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// The line of this number is neither a header nor blank.
@@ -203,15 +203,15 @@ pub(crate) enum Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(number) => write!(f, "line {number} is not a header that makes sense, and no blank line came before it"),
+            Self::Line(number) => write!(f, "line {number} is not a valid header, and there is no blank line before it"),
             Self::NoBlankLine => f.write_str("the headers do not end: a blank line and the body are missing"),
             Self::Length { declared, found } => write!(
                 f,
-                "content-length says {declared} bytes, and {found} follow the blank line: \
-                 the body was cut, or changed by an editor"
+                "content-length says {declared} bytes, but {found} follow the blank line: \
+                 the body was truncated, or changed by an editor"
             ),
             Self::Chunked => f.write_str(
-                "transfer-encoding: put the body there as the receiver saw it, without chunk lengths, and remove this header",
+                "transfer-encoding: remove this header, and write the body without chunk lengths, as the receiver gets it",
             ),
             Self::LongHead => write!(
                 f,

@@ -28,10 +28,11 @@ use crate::{
 /// How long Twenty waits.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of an answer's body is read, so that the connection can be used again.
+/// The maximum number of bytes of a response's body that are read, so that the connection can be
+/// used again.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// How much of it is kept when the status is 4xx or 5xx, in bytes.
+/// The maximum number of these bytes that are kept if the status is 4xx or 5xx.
 const KEPT: usize = 1 << 11;
 
 /// Cheap to clone; clones share the connections.
@@ -71,20 +72,20 @@ impl Connections {
     }
 }
 
-/// What was answered, and after how long.
+/// A response and its latency.
 #[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) latency: Duration,
     /// Where a redirect leads, as the target wrote it.
     pub(crate) location: Option<String>,
-    /// The beginning of the body, when the status is 4xx or 5xx.
+    /// The beginning of the body, if the status is 4xx or 5xx.
     pub(crate) body: Vec<u8>,
     /// The `Date` header.
     pub(crate) date: Option<HeaderValue>,
 }
 
-/// A whole response, for those who look at it.
+/// A whole response.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -97,7 +98,7 @@ pub(crate) enum FetchError {
     Post(PostError),
     /// The body is longer than the limit.
     TooLong,
-    /// The body broke off.
+    /// The body was truncated.
     BrokenOff,
 }
 
@@ -260,19 +261,19 @@ pub(crate) enum PostError {
 }
 
 impl PostError {
-    /// Whether the target's certificate is the reason.
+    /// Returns whether the target's certificate is the reason.
     pub(crate) fn is_about_certificate(&self) -> bool {
         let mut errors = self.chain().filter_map(|error| error.downcast_ref());
         errors.any(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
     }
 
-    /// In a word or two, to count by.
+    /// Returns a short name, for counting.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::TooLate => "no answer in time",
             Self::Failed(_) if self.io_kind() == Some(ErrorKind::ConnectionRefused) => "connection refused",
             Self::Failed(error) if error.is_connect() => "no connection",
-            Self::Failed(_) => "broken off",
+            Self::Failed(_) => "connection lost",
         }
     }
 
@@ -294,7 +295,7 @@ impl PostError {
         })
     }
 
-    /// What the error's text leaves one guessing.
+    /// Returns the probable cause if the error's text does not show it.
     fn advice(&self) -> Option<&'static str> {
         let Self::Failed(error) = self else { return None };
         let is_no_tls = |error: &rustls::Error| matches!(error, rustls::Error::InvalidMessage(_));

@@ -1,4 +1,4 @@
-//! Why a request does not verify: the library's diagnosis, and what the method adds to it.
+//! Why a request does not verify: the library's diagnosis, and findings about the request's method.
 
 use serde::Serialize;
 use twenty_webhook::diagnose::{Cause, Diagnosis, Rewriting};
@@ -13,37 +13,38 @@ pub(crate) struct Finding {
 }
 
 const NO_DELIVERY: &str =
-    "Twenty's deliveries are POST requests. A browser, a health check or a scanner sends such a request.";
-const BODY_LOST: &str = "A redirect turns POST into GET and loses the body: after 301, 302 and 303 senders do so. Give Twenty the address \
-                         that the redirect leads to (https, with or without the slash at the end). Or a browser opened the address.";
+    "Twenty's deliveries are POST requests. This one is from a browser, a health check or a scanner, for example.";
+const BODY_LOST: &str = "After a redirect with 301, 302 or 303, a sender uses GET and drops the body. Give Twenty the address that the \
+                         redirect leads to (https, with or without the slash at the end). Or a browser opened the address.";
 const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers answer 405 to other methods. Look for a redirect, a \
                             proxy or a test tool that changes the method.";
 
-/// Instead of the secret alone, where the bytes may be others than Twenty signed.
-const NOT_EXACT: &str = "the capture may not hold the exact bytes that Twenty signed, or another secret signed";
-/// What to do then.
+/// Replaces the advice about the secret if the capture may contain other bytes than Twenty signed.
+const NOT_EXACT: &str = "the capture may not contain the exact bytes that Twenty signed, or another secret signed";
+/// What to do in this case.
 const BYTES_OR_SECRET: &str = "Escapes, redaction, parsed and rewritten JSON, wrapped or shortened lines and changed \
                                spaces all change the bytes: capture the raw request with `twenty-webhook listen --save`. \
-                               If the capture does hold the exact bytes, the secret is another one: copy it from this \
+                               If the capture does contain the exact bytes, the secret is wrong: copy it from this \
                                webhook in Twenty again.";
 
-/// For JSON that the signature shows to be rewritten, perhaps by what made the capture.
-const REWRITTEN: &str = "The file's JSON was parsed and written again, by your program or by the tool that made the \
-                         capture. Verify the raw bytes before any JSON parser has them, and capture the raw request \
+/// For JSON that was rewritten according to the signature, perhaps by the tool that made the
+/// capture.
+const REWRITTEN: &str = "The file's JSON was parsed and serialized again, by your program or by the tool that made the \
+                         capture. Verify the raw bytes before any JSON parser reads them, and capture the raw request \
                          with `twenty-webhook listen --save`.";
 
-/// For text without all of Twenty's headers, which may be another text than a request.
-const NO_HEADERS: &str = "The file may be no request of Twenty, or the capture left out the headers: capture the raw \
+/// For text that lacks some of Twenty's headers, and may not be a request at all.
+const NO_HEADERS: &str = "The file may not be a request from Twenty, or the capture left out the headers: capture the raw \
                           request, with all headers, with `twenty-webhook listen --save`.";
 
-/// Whether Twenty uses this method.
+/// Returns whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
 }
 
-/// All findings about a captured delivery. What its file has certainly lost comes first, what it
-/// may have lost comes last, and in both cases the secret is not blamed. Unless the capture is
-/// known to hold the exact bytes, causes that nothing proves name the capture before the secret.
+/// Returns all findings about a captured delivery. A certain loss in the file comes first, and a
+/// possible loss comes last. In both cases the secret is not blamed. Unless the capture is known to
+/// contain the exact bytes, findings without a proof name the capture before the secret.
 pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>, is_exact: bool) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
     let causes: Vec<_> = unanswered(method, diagnosis.causes())
@@ -61,8 +62,8 @@ pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>
     findings
 }
 
-/// All findings, the first to look at first. The library does not see the method, so its guesses
-/// that the method answers are replaced.
+/// Returns all findings, in the order in which to check them. The library does not know the method,
+/// so its guesses are replaced where the method explains the failure.
 pub(crate) fn all(method: &str, diagnosis: &Diagnosis) -> Vec<Finding> {
     let causes = diagnosis.causes();
     by_method(method, causes).into_iter().chain(unanswered(method, causes).map(proven)).collect()
@@ -72,7 +73,7 @@ fn proven(cause: &Cause) -> Finding {
     Finding { cause: cause.to_string(), advice: cause.advice() }
 }
 
-/// Of a capture that may hold other bytes than Twenty signed.
+/// Returns the finding for a capture that may contain other bytes than Twenty signed.
 fn guessed(cause: &Cause) -> Finding {
     let advice = match cause {
         Cause::Unexplained => return Finding { cause: NOT_EXACT.to_owned(), advice: BYTES_OR_SECRET },
@@ -88,7 +89,7 @@ fn guessed(cause: &Cause) -> Finding {
     Finding { cause: cause.to_string(), advice }
 }
 
-/// The causes that the method does not answer.
+/// Returns the causes that the method does not explain.
 fn unanswered<'d>(method: &str, causes: &'d [Cause]) -> impl Iterator<Item = &'d Cause> {
     let is_post = is_post(method);
     causes.iter().filter(move |cause| is_post || !matches!(cause, Cause::Unsigned | Cause::BodyEmpty))
@@ -137,7 +138,7 @@ mod tests {
             }
             let causes = causes(method, Some("other"), "{}");
             assert_eq!(causes[0], format!("the method is {method} instead of POST"));
-            assert!(causes[1].starts_with("nothing known explains"), "{causes:?}");
+            assert!(causes[1].starts_with("no known mistake was found"), "{causes:?}");
         }
         for (signer, body) in [(None, ""), (Some("secret"), ""), (Some("other"), "{}")] {
             assert!(!causes("POST", signer, body)[0].contains("POST"));

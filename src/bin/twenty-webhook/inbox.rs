@@ -1,4 +1,4 @@
-//! `inbox`: shows what a durable inbox holds; redrives and purges dead letters.
+//! `inbox`: shows the events in a durable inbox, and redrives and purges dead letters.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -23,12 +23,13 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-`stats`, `list`, `show` and `ui` read a file while a receiver uses it. `redrive` and `purge` need the file for themselves: stop the \
-receiver first, or call `Inbox::redrive` or `Inbox::purge` in it. In PostgreSQL, all commands work while receivers and workers run. The \
-connection to PostgreSQL does not use TLS.
+`stats`, `list`, `show` and `ui` can read a file while a receiver uses it. `redrive` and `purge` fail while a receiver has the file \
+open: stop the receiver first, or call `Inbox::redrive` or `Inbox::purge` in it. With PostgreSQL, all commands work while receivers and \
+workers run. The connection to PostgreSQL does not use TLS.
 
-The members of a JSON object of `list`: id, event, recordId, receivedAt, diedAt, reason, attempts, interruptions, message and \
-bytes; of `stats`: ready, delayed, running, dead, bytes, rememberedKeys and oldestPending.
+Members of the JSON objects of --format json:
+  list   id, event, recordId, receivedAt, diedAt, reason, attempts, interruptions, message, bytes
+  stats  ready, delayed, running, dead, bytes, rememberedKeys, oldestPending
 
 Examples:
   twenty-webhook inbox stats twenty-inbox.redb
@@ -38,7 +39,7 @@ Examples:
   twenty-webhook inbox redrive postgres://crm@localhost/crm --all
   printenv DATABASE_URL | twenty-webhook inbox list -";
 
-/// Show what a durable inbox holds, and redrive or purge its dead letters.
+/// Show the events in a durable inbox, and redrive or purge its dead letters.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InboxCommand {
@@ -48,12 +49,12 @@ pub(crate) struct InboxCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Count the events of each state
+    /// Show the number of events in each state
     Stats {
         #[command(flatten)]
         place: Place,
 
-        /// How to show them
+        /// Output format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -62,11 +63,11 @@ enum Action {
         #[command(flatten)]
         place: Place,
 
-        /// How to show one
+        /// Output format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Write a dead letter as a capture, which `verify` and `replay` read
+    /// Write a dead letter as a capture, which `verify` and `replay` can read
     ///
     /// To handle the event again, use `redrive`. If you replay the capture to the same inbox, it counts as a duplicate, even after
     /// `purge`.
@@ -74,25 +75,25 @@ enum Action {
         #[command(flatten)]
         place: Place,
 
-        /// Its id, as `list` shows it
+        /// The dead letter's id, as shown by `list`
         id: EventId,
 
         /// Write the capture into a new file that only you can read, instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Make dead letters ready for new attempts
+    /// Make dead letters ready again, for new attempts
     Redrive(Letters),
     /// Delete dead letters
     Purge(Letters),
-    /// Serve a page that shows the numbers and the dead letters as they change, and print its address;
-    /// it redrives and purges them, too
+    /// Serve a page that shows the numbers and the dead letters as they change, and print its
+    /// address. The page can also redrive and purge dead letters
     Ui {
         #[command(flatten)]
         place: Place,
 
-        /// Address of that page; port 0 lets the system choose one. The page shows every dead letter,
-        /// so leave it on this machine
+        /// Address of that page; port 0 lets the system choose one. The page shows every dead
+        /// letter, so do not open it to other machines
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
         ui_addr: String,
     },
@@ -111,7 +112,7 @@ struct Letters {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// Their ids, as `list` shows them
+    /// The dead letters' ids, as shown by `list`
     #[arg(value_name = "ID")]
     ids: Vec<EventId>,
 
@@ -120,7 +121,7 @@ struct Which {
     all: bool,
 }
 
-/// What becomes of dead letters.
+/// A change of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Redrive,
@@ -128,7 +129,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Changes one dead letter, or all of them. Returns how many.
+    /// Changes one dead letter, or all of them. Returns their number.
     pub(crate) async fn apply(self, inbox: &Inbox, id: Option<EventId>) -> Result<u64, Failure> {
         let changed = match (self, id) {
             (Self::Redrive, Some(id)) => inbox.redrive(id).await.map(u64::from),
@@ -189,7 +190,7 @@ fn failed(error: InboxError) -> Failure {
     Failure::about("the inbox", &error)
 }
 
-/// The members of a JSON object.
+/// The members of a JSON line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Counts {
@@ -234,7 +235,7 @@ async fn stats(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A dead letter; the members of a JSON object.
+/// A dead letter, whose members are those of a JSON line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
@@ -294,7 +295,7 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
             Format::Json => json_line(&entry),
         };
         if output::write_out(&line).is_err() {
-            // The reader of the pipe has gone.
+            // The pipe is closed.
             return Ok(ExitCode::SUCCESS);
         }
         line.clear();
@@ -306,10 +307,10 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the request of a dead letter came to is not known; this is the path of the examples.
+/// The path of a dead letter's request is not known, so captures have the path of the examples.
 pub(crate) const TARGET: &str = "/webhooks/twenty";
 
-/// The headers of a request that has a dead letter's body.
+/// Returns the headers of a request with a dead letter's body.
 pub(crate) fn headers_of(letter: &DeadLetter) -> impl Iterator<Item = (String, String)> {
     let content_type = ("content-type".to_owned(), "application/json".to_owned());
     [content_type].into_iter().chain(letter.signature_headers().pairs())

@@ -9,7 +9,7 @@ use std::{
 
 use crate::output::{Failure, harmless_line};
 
-/// What no delivery exceeds, in bytes: Twenty itself stops at 50 MiB.
+/// The maximum length of a file in bytes. Twenty itself limits deliveries to 50 MiB.
 pub(crate) const LIMIT: usize = 64 << 20;
 
 /// `-`
@@ -17,7 +17,7 @@ pub(crate) fn is_standard_input(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// As it is called in a message.
+/// Returns the name of a file for a message.
 pub(crate) fn name(file: &Path) -> String {
     if is_standard_input(file) {
         return "standard input".to_owned();
@@ -25,14 +25,14 @@ pub(crate) fn name(file: &Path) -> String {
     harmless_line(&file.display().to_string()).into_owned()
 }
 
-/// A number of at least one, for an option.
+/// Parses a number of at least one, for an option.
 pub(crate) fn positive(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse().map_err(|_| "it should be a whole number, 1 or more")
 }
 
-/// The whole content; of standard input for `-`.
+/// Reads the whole content of a file, or of standard input for `-`.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    // One byte more shows that there is more.
+    // One more byte shows that the file is too long.
     let longest = (LIMIT as u64).saturating_add(1);
     let read = || -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
@@ -45,13 +45,17 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     };
     let content = read().map_err(|error| Failure::about(name(file), &error))?;
     if content.len() > LIMIT {
-        return Err(Failure::new(format!("{} is longer than {} MiB: no delivery is", name(file), LIMIT >> 20)));
+        return Err(Failure::new(format!(
+            "{} is longer than {} MiB, so it is not a delivery",
+            name(file),
+            LIMIT >> 20
+        )));
     }
     Ok(content)
 }
 
-/// The files that were named, and those in the directories that were named, in the order of their
-/// names. Hidden files and directories in them are left out.
+/// Returns the named files, and the files in the named directories in the order of their names.
+/// Hidden files and subdirectories are ignored.
 pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in named {
@@ -65,7 +69,7 @@ pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let entries = entries.iter().filter(|entry| !is_hidden(entry)).map(DirEntry::path);
         let mut inside: Vec<_> = entries.filter(|path| path.is_file()).collect();
         if inside.is_empty() {
-            return Err(Failure::new(format!("{} has no files in it", name(path))));
+            return Err(Failure::new(format!("{} contains no files", name(path))));
         }
         inside.sort_unstable();
         files.extend(inside);

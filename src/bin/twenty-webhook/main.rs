@@ -1,8 +1,8 @@
-//! The command-line tool: receives Twenty's webhooks and shows them, sends samples, verifies and
-//! replays what was captured, generates types from the workspace's objects, and looks for the
-//! reason when nothing arrives.
+//! The command-line tool. It receives and shows Twenty's webhooks, sends samples, verifies and
+//! replays captures, generates types from the workspace's objects, and finds out why nothing
+//! arrives.
 //!
-//! A user of the crate like any other: all that it knows of Twenty comes from the public API.
+//! It uses only the public API of the crate.
 
 // No input may make it panic.
 #![cfg_attr(
@@ -51,8 +51,7 @@ use crate::output::{Color, Failure};
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP, max_term_width = 110)]
 struct Cli {
-    /// When to colour: `always`, `never`, or `auto`, which is on a terminal and unless `NO_COLOR`
-    /// is set
+    /// When to use colours: `always`, `never` or `auto` (on a terminal, unless `NO_COLOR` is set)
     #[arg(
         long,
         global = true,
@@ -70,16 +69,16 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Secrets:
-  --secret-file FILE     other users of this machine see what the file's mode lets them see
-  TWENTY_WEBHOOK_SECRET  other users do not see it; your own programs do
-  --secret SECRET        everybody sees it in the list of processes, and your shell remembers it
-  During a rotation, `listen` and `verify` also accept that of TWENTY_WEBHOOK_PREVIOUS_SECRET.
+  --secret-file FILE     visible to the users that the file's mode allows
+  TWENTY_WEBHOOK_SECRET  visible to your own programs, not to other users
+  --secret SECRET        visible to every user in the list of processes, and kept in your shell's history
+  During a rotation, `listen` and `verify` also accept the secret in TWENTY_WEBHOOK_PREVIOUS_SECRET.
 
 Exit codes:
-  0  all went well
+  0  success
   1  a delivery did not verify, or was not answered with a 2xx status; no dead letter has the id;
-     generated types differ from the workspace's objects; a check of `doctor` has failed
-  2  wrong usage, or something that is needed is not there: a file, a secret, a port
+     generated types differ from the workspace's objects; a check of `doctor` failed
+  2  wrong usage, a file without a delivery, or a missing file, secret or port
 
 Examples:
   twenty-webhook listen
@@ -101,18 +100,19 @@ enum Command {
     Doctor(doctor::Doctor),
     #[cfg(any(feature = "postgres", feature = "redb"))]
     Inbox(inbox::InboxCommand),
-    /// Show what a durable inbox holds (not in this build: it needs the feature redb or postgres).
+    /// Show the events in a durable inbox (not in this build: it requires the feature redb or
+    /// postgres).
     #[cfg(not(any(feature = "postgres", feature = "redb")))]
     #[command(disable_help_flag = true)]
     Inbox {
         #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
         _arguments: Vec<std::ffi::OsString>,
     },
-    /// Print a script that makes a shell complete this tool's commands and options.
+    /// Print a completion script for a shell.
     #[command(after_help = "Examples:\n  source <(twenty-webhook completions bash)\n  \
                             twenty-webhook completions fish > ~/.config/fish/completions/twenty-webhook.fish")]
     Completions {
-        /// For which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
 }
@@ -132,7 +132,7 @@ fn main() -> ExitCode {
         Command::Inbox(inbox) => inbox.run(),
         #[cfg(not(any(feature = "postgres", feature = "redb")))]
         Command::Inbox { .. } => Err(Failure::new(
-            "this build has no inbox: install the tool with the feature of your inbox's store, in a clone with \
+            "this build does not support inboxes: install the tool again, in a clone with \
              `cargo install --path . --features cli,redb` for a file or `--features cli,postgres` for PostgreSQL",
         )),
         Command::Completions { shell } => completions(shell),

@@ -1,4 +1,5 @@
-//! What is written to the terminal: colours, errors, and text from elsewhere made harmless.
+//! Writes to the terminal: colours, errors, and text from elsewhere with control characters
+//! escaped.
 
 use std::{
     borrow::Cow,
@@ -12,30 +13,30 @@ use std::{
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// When to colour.
+/// When to use colours.
 #[derive(Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Color {
     /// On a terminal
     #[default]
     Auto,
-    /// In a pipe and a file, too
+    /// Also in a pipe or a file
     Always,
-    /// Not at all
+    /// Never
     Never,
 }
 
-/// How to show what there is.
+/// The output format.
 #[derive(Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// For people to read
+    /// Text for people
     #[default]
     Pretty,
-    /// A JSON object on a line
+    /// One JSON object per line
     Json,
 }
 
 impl Color {
-    /// For all that is printed from now on.
+    /// Applies to everything that is printed from now on.
     pub(crate) fn apply(self) {
         match self {
             Self::Auto => anstream::ColorChoice::Auto,
@@ -56,12 +57,12 @@ pub(crate) mod style {
     pub(crate) const FAINT: Style = Style::new().dimmed();
 }
 
-/// `text`, in a style.
+/// Returns `text` in a style.
 pub(crate) fn styled(style: anstyle::Style, text: impl fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Why a command could not be carried out: exit code 2. Says what was wrong and what to do.
+/// Why a command failed, with exit code 2. It says what is wrong and what to do.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
@@ -70,7 +71,7 @@ impl Failure {
         Self(text.into())
     }
 
-    /// An error of the system's, about `what`.
+    /// Creates a failure from an error about `what`.
     pub(crate) fn about(what: impl fmt::Display, error: &dyn Error) -> Self {
         Self(format!("{what}: {}", chain(error)))
     }
@@ -82,7 +83,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error and what it came from, without what is told twice.
+/// Returns the texts of an error and its sources, without repetitions.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -97,18 +98,19 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Runs what waits for the network.
+/// Runs a future on a new runtime.
 pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(work))
 }
 
-/// To standard output. Nobody reads it any more: no reason to fail, the exit code still tells.
+/// Prints to standard output. A closed pipe is not an error, because the exit code still has the
+/// result.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     printed(write_out(text))
 }
 
-/// The same, with bytes that must stay as they are: never for a terminal.
+/// Prints bytes that must stay unchanged. Never use it for a terminal.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     printed(out.write_all(bytes).and_then(|()| out.flush()))
@@ -121,14 +123,14 @@ fn printed(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// To standard output, in one piece.
+/// Writes to standard output, in one piece.
 pub(crate) fn write_out(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// To standard error. There is nowhere to tell when that fails.
+/// Writes to standard error. A failure cannot be reported anywhere.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
@@ -137,8 +139,8 @@ pub(crate) fn complain(error: &impl fmt::Display) {
     note(&format!("{} {}", styled(style::BAD, "error:"), harmless(&error.to_string())));
 }
 
-/// On lines of a readable length, each with its end: the first after `first`, the others as far to
-/// the right.
+/// Wraps `text` into lines of a readable length. The first line begins with `first`, and the others
+/// are indented by its length.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {
     const WIDTH: usize = 96;
     let indent = first.chars().count();
@@ -159,7 +161,7 @@ pub(crate) fn wrapped(first: &str, text: &str) -> String {
     lines + "\n"
 }
 
-/// The beginning of a text that may be as long as a body. On one line, and harmless.
+/// Returns the beginning of a text that may be as long as a body, on one line and escaped.
 pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 100;
     match text.char_indices().nth(LONGEST) {
@@ -168,13 +170,13 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-/// On one line: without characters that begin a line, move a cursor, colour, or turn the reading
-/// direction. So no record can forge a line of its own.
+/// Escapes characters that begin a line, move a cursor, change colours or change the reading
+/// direction, so that no record can forge a line.
 pub(crate) fn harmless_line(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_harmful(c) || c == '\n')
 }
 
-/// The same, but lines may end.
+/// Does the same, but keeps newlines.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
@@ -208,8 +210,8 @@ pub(crate) fn json_line(object: &impl Serialize) -> String {
     format!("{}\n", harmless_json(&serde_json::to_string(object).unwrap_or_default()))
 }
 
-/// A JSON text as it may be shown: the same value, with those characters escaped that JSON itself
-/// allows.
+/// Returns a JSON text with the same value, in which the characters that [`harmless`] escapes are
+/// escaped as in JSON.
 pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_harmful) {
         return Cow::Borrowed(json);

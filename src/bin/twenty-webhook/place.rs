@@ -1,4 +1,4 @@
-//! Where an inbox is.
+//! The arguments that locate an inbox.
 
 use std::{ffi::OsString, path::Path};
 
@@ -7,11 +7,11 @@ use twenty_webhook::inbox::Inbox;
 
 use crate::{input, output::Failure};
 
-/// Where the inbox is.
+/// The arguments that locate the inbox.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// The inbox: a file, or the URL of a PostgreSQL database; `-` reads it from standard input, so that no other user of
-    /// this machine sees a password in it
+    /// The inbox: a file, or the URL of a PostgreSQL database. `-` reads it from standard input, so
+    /// that other users of this machine cannot see a password in it
     #[arg(value_name = "FILE|URL")]
     inbox: OsString,
 
@@ -33,7 +33,7 @@ pub(crate) enum Access {
 }
 
 impl Place {
-    /// The same place, for those who open it more than once: standard input can be read once only.
+    /// Reads the place from standard input, if it is `-`, so that it can be opened more than once.
     pub(crate) fn resolved(mut self) -> Result<Self, Failure> {
         self.inbox = self.read()?;
         Ok(self)

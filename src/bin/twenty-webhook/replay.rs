@@ -24,15 +24,15 @@ use crate::{
 
 /// Post captured deliveries again, one after the other.
 ///
-/// They are sent as they were captured, with the method of the capture: receivers reject what was
-/// signed more than five minutes ago, and any other method than POST. With `--resign` they are
-/// signed anew.
+/// Each delivery is sent as it was captured, with the captured method. Receivers reject deliveries
+/// that were signed more than five minutes ago, and methods other than POST. With `--resign`,
+/// deliveries are signed again.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     twenty-webhook replay --resign captures/*.http --to http://localhost:8080/webhooks/twenty")]
 pub(crate) struct Replay {
-    /// What `listen --save` wrote, directories of it, or whatever `verify` reads; `-` for standard
-    /// input
+    /// Captures of `listen --save`, directories with captures, or other files that `verify` reads;
+    /// `-` for standard input
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
 
@@ -40,7 +40,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "URL")]
     to: Target,
 
-    /// Sign the bodies as of now, with the secret
+    /// Sign the bodies with the secret and the current time
     #[arg(long)]
     resign: bool,
 
@@ -54,7 +54,7 @@ impl Replay {
         let signer = if self.resign { Some(self.secret.signer()?) } else { None };
         let names = Names::new(self.secret.header_prefix.as_deref());
         let mut captures = Vec::new();
-        // All of them, before the first is sent.
+        // All captures are read before the first one is sent.
         for file in input::files(&self.captures)? {
             captures.extend(read(&file, &names)?);
         }
@@ -63,13 +63,13 @@ impl Replay {
         let hint = if self.resign {
             "compare the secrets"
         } else {
-            "receivers reject what was signed more than 5 minutes ago: --resign signs it as of now"
+            "receivers reject deliveries that were signed more than 5 minutes ago: sign them again with --resign"
         };
         batch::post(&self.to, NonZeroUsize::MIN, count, deliveries, Some(hint))
     }
 }
 
-/// The deliveries in a file.
+/// Reads the deliveries in a file.
 fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
     let name = input::name(file);
     let Reading { deliveries, unread } = formats::read(&input::read(file)?, names).map_err(|error| {
@@ -78,7 +78,7 @@ fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
     })?;
     if unread > 0 {
         let found = deliveries.len().saturating_add(unread);
-        note(&format!("{name} has {found} deliveries, and {unread} of them cannot be read and are not sent"));
+        note(&format!("{name} has {found} deliveries, of which {unread} cannot be read and are not sent"));
     }
     for Delivery { capture, place, notes, .. } in &deliveries {
         let place = if place.is_empty() { String::new() } else { format!(" ({})", harmless_line(place)) };
@@ -93,7 +93,7 @@ fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
 
 fn ready(Capture { method, headers, body, .. }: Capture, signer: Option<&Signer>) -> Result<Ready, Failure> {
     let method = Method::from_bytes(method.as_bytes());
-    let method = method.map_err(|error| Failure::about("a capture cannot be sent", &error))?;
+    let method = method.map_err(|error| Failure::about("a capture has a method that cannot be sent", &error))?;
     let headers = headers_to_resend(headers, &body, signer)?;
     Ok(Ready { method, headers, body: body.into() })
 }

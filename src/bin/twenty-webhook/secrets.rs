@@ -1,4 +1,4 @@
-//! Where secrets come from, and what the headers that are signed with them are called.
+//! The options for secrets and for the prefix of the signature headers.
 
 use std::{
     env,
@@ -17,25 +17,28 @@ use crate::{input, output::Failure};
 const VARIABLE: &str = "TWENTY_WEBHOOK_SECRET";
 const PREVIOUS: &str = "TWENTY_WEBHOOK_PREVIOUS_SECRET";
 
-/// The options that say where the secret is, `TWENTY_WEBHOOK_SECRET` when there are none; and what a fork of Twenty calls its headers.
+/// The options for the secret, whose default is `TWENTY_WEBHOOK_SECRET`, and for the headers of a
+/// fork of Twenty.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Signature (or set TWENTY_WEBHOOK_SECRET for the secret)")]
 pub(crate) struct SecretOptions {
-    /// Read the webhook's secret from a file, `-` for standard input; the line's end does not count
+    /// Read the webhook's secret from a file, `-` for standard input; a newline at the end is
+    /// ignored
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
-    /// The webhook's secret itself. For trying only: everybody on this machine sees it in the list of processes
+    /// The webhook's secret. Only for trials: every user of this machine can see it in the list of
+    /// processes
     #[arg(long, value_name = "SECRET", conflicts_with = "secret_file")]
     secret: Option<String>,
 
-    /// What the names of its headers begin with, for forks of Twenty that change them: X-Their-Brand-Webhook
+    /// Prefix of the signature headers, for forks of Twenty that rename them: X-Their-Brand-Webhook
     #[arg(long, value_name = "PREFIX")]
     pub(crate) header_prefix: Option<String>,
 }
 
 impl SecretOptions {
-    /// The secret that was given, if any.
+    /// Returns the secret, if there is one.
     pub(crate) fn find(&self) -> Result<Option<Secret>, Failure> {
         if let Some(file) = &self.secret_file {
             return from_file(file).map(Some);
@@ -46,8 +49,8 @@ impl SecretOptions {
         env::var_os(VARIABLE).map(|value| from_variable(VARIABLE, value)).transpose()
     }
 
-    /// What another command needs to find the same secret: not the secret itself, which would be
-    /// shown. Empty when a variable has it.
+    /// Returns the options with which another command finds the same secret, without the secret
+    /// itself. Empty if the secret is in the environment.
     pub(crate) fn hint(&self, is_new: bool) -> String {
         let secret = match &self.secret_file {
             Some(file) if !input::is_standard_input(file) => format!(" --secret-file {}", input::name(file)),
@@ -58,22 +61,22 @@ impl SecretOptions {
         secret + &prefix.unwrap_or_default()
     }
 
-    /// The secret, which must be given.
+    /// Returns the secret, or an error if there is none.
     pub(crate) fn require(&self) -> Result<Secret, Failure> {
         self.find()?.ok_or_else(|| {
             Failure::new(format!(
-                "no secret: set {VARIABLE}, or give --secret-file FILE. Twenty shows it under \
+                "no secret: set {VARIABLE}, or use --secret-file FILE. Twenty shows it under \
                  Settings > APIs & Webhooks, on the webhook's page"
             ))
         })
     }
 
-    /// Signs with the secret, which must be given.
+    /// Returns a signer with the secret, or an error if there is none.
     pub(crate) fn signer(&self) -> Result<Signer, Failure> {
         self.signer_with(self.require()?)
     }
 
-    /// Signs with this secret.
+    /// Returns a signer with this secret.
     pub(crate) fn signer_with(&self, secret: Secret) -> Result<Signer, Failure> {
         let Ok(signer) = Signer::new(secret);
         match &self.header_prefix {
@@ -82,7 +85,7 @@ impl SecretOptions {
         }
     }
 
-    /// Accepts this secret, and the previous one where there is one, at the time that `clock` shows.
+    /// Returns a verifier with this secret and, if there is one, the previous secret.
     pub(crate) fn verifier(&self, secret: Secret, clock: impl Clock) -> Result<Verifier, Failure> {
         let mut builder = Verifier::builder().secret(secret).clock(clock).body_limit(input::LIMIT);
         if let Some(value) = env::var_os(PREVIOUS).filter(|value| !value.is_empty()) {
@@ -94,17 +97,17 @@ impl SecretOptions {
         builder.build().map_err(|error| Failure::about("--header-prefix", &error))
     }
 
-    /// Standard input can be read once only.
+    /// Checks that at most one file is standard input, which can be read only once.
     pub(crate) fn check_standard_input<'a>(&'a self, files: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
         let readers = files.into_iter().chain(self.secret_file.as_deref());
         if readers.filter(|file| input::is_standard_input(file)).count() > 1 {
-            return Err(Failure::new("`-` was given twice, but standard input can be read once only"));
+            return Err(Failure::new("`-` was used twice, but standard input can be read only once"));
         }
         Ok(())
     }
 }
 
-/// A secret of the form that Twenty makes: 64 hexadecimal digits.
+/// Generates a secret in the form of Twenty's: 64 hexadecimal digits.
 pub(crate) fn generate() -> Result<Secret, Failure> {
     named("a new secret", format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
 }
@@ -115,7 +118,7 @@ fn from_file(file: &Path) -> Result<Secret, Failure> {
     let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.contains('\n') {
-        return Err(Failure::new(format!("{name} has several lines: it should be the secret and nothing else")));
+        return Err(Failure::new(format!("{name} has several lines: the file must contain only the secret")));
     }
     named(&name, line.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `send`: posts deliveries as Twenty does, without a Twenty.
+//! `send`: posts deliveries as Twenty does.
 
 use std::{
     borrow::Cow,
@@ -33,8 +33,8 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Events: created, updated, deleted, restored and destroyed of every standard object, such as person.created; of an object of \
-your own, such as subscription.updated; and of the data model, such as metadata.fieldMetadata.updated.
+Events: created, updated, deleted, restored and destroyed of every standard object, such as person.created, and of a custom \
+object, such as subscription.updated; and changes of the data model, such as metadata.fieldMetadata.updated.
 
 Examples:
   twenty-webhook send person.created --to http://localhost:3000/
@@ -46,14 +46,14 @@ Examples:
 
 /// Post sample deliveries, signed as Twenty signs them.
 ///
-/// Exits with 0 when every one was answered with a 2xx status within 5 seconds, after which Twenty
-/// gives up; and with 1 otherwise, so a forged one should make it 1. Ctrl-C prints what was
-/// answered until then, with exit code 1.
+/// Exits with 0 if every delivery was answered with a 2xx status within 5 seconds, the time after
+/// which Twenty gives up. Otherwise, it exits with 1, so it should exit with 1 for a forged
+/// delivery. Ctrl-C prints a summary of the answers so far and exits with 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
-    /// An event's name, for a sample of it; or a file (a path with a slash, or that ends with .json
-    /// or .http, or `-`), for its body
+    /// The name of an event, to send a sample of it; or a file, to send its body. A file is a path
+    /// with a slash, a name that ends with .json or .http, or `-` for standard input
     #[arg(value_name = "EVENT|FILE", required_unless_present = "list")]
     what: Option<Source>,
 
@@ -61,30 +61,29 @@ pub(crate) struct Send {
     #[arg(long, value_name = "URL", required_unless_present_any = ["list", "print"])]
     to: Option<Target>,
 
-    /// List the events that there are samples of, and send nothing. `subscription` is an example of
-    /// an object of your own
+    /// List the events that have samples, and send nothing. `subscription` is an example of a
+    /// custom object
     #[arg(long)]
     list: bool,
 
-    /// Print the request with its headers, its signature and its body, and send nothing
+    /// Print the request with its headers, signature and body, and send nothing
     #[arg(long, conflicts_with = "count")]
     print: bool,
 
-    /// Another value at a path of the body: record.jobTitle=CTO. What is JSON goes there as JSON;
-    /// repeatable
+    /// Set the value at a path of the body: record.jobTitle=CTO. A value that is JSON is inserted
+    /// as JSON. Repeatable
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<Change>,
 
-    /// How many to send. Each is an event of its own: with an event date of its own, and of a
-    /// record of its own
+    /// Number of deliveries. Each one is a different event, with its own date and its own record
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = input::positive)]
     count: NonZeroUsize,
 
-    /// How many may wait for their answer at once; Twenty sends up to 20
+    /// Maximum number of deliveries that wait for an answer at the same time; Twenty sends up to 20
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = input::positive)]
     concurrency: NonZeroUsize,
 
-    /// Send what a receiver must reject
+    /// Send a forged delivery, which a receiver must reject
     #[arg(long, value_name = "HOW", value_parser = forgery())]
     forge: Option<Forgery>,
 
@@ -107,7 +106,7 @@ impl Send {
         let template = what.delivery()?;
         let has_own_date = file.is_none() || self.count > NonZeroUsize::MIN;
         let count = self.count.get() as u64;
-        // Wrong options are told before anything is sent.
+        // Wrong options are reported before anything is sent.
         let first = self.nth(&template, 0, has_own_date)?;
         self.warn_about_changes(&first);
         let sign = |delivery: &Delivery| match self.forge {
@@ -125,11 +124,11 @@ impl Send {
             let headers = header_map(signed.headers())?;
             Ok(Ready { method: Method::POST, headers, body: signed.body().clone() })
         });
-        let hint = "compare the secrets, or let `twenty-webhook listen` receive it: it says why";
+        let hint = "compare the secrets, or send it to `twenty-webhook listen`, which explains why";
         batch::post(to, self.concurrency, count, deliveries, self.forge.is_none().then_some(hint))
     }
 
-    /// One of the deliveries. A file's goes as it is, when it is the only one.
+    /// Returns one of the deliveries. A single delivery from a file is not changed.
     fn nth(&self, template: &Delivery, number: u64, has_own_date: bool) -> Result<Delivery, Failure> {
         let mut delivery = template.clone();
         if has_own_date {
@@ -137,7 +136,7 @@ impl Send {
             let date = time::now().checked_add(later).unwrap_or(jiff::Timestamp::MAX);
             let told = format!("{date:.3}");
             let set = delivery.set("eventDate", told);
-            delivery = set.map_err(|error| Failure::about("--count wants an event that can be told apart", &error))?;
+            delivery = set.map_err(|error| Failure::about("--count cannot set the event's date", &error))?;
         }
         if self.count > NonZeroUsize::MIN {
             // Metadata has no record.
@@ -150,20 +149,21 @@ impl Send {
         Ok(delivery)
     }
 
-    /// A mistake that nothing else shows: a field of the record that was put beside the record.
+    /// Warns about a field of the record that was put beside the record, because nothing else shows
+    /// this mistake.
     fn warn_about_changes(&self, delivery: &Delivery) {
         let record = if delivery.name().metadata_name().is_some() { "event" } else { "record" };
         for Change { path, .. } in &self.set {
             if path.split('.').next() != Some(record) {
                 let path = harmless_line(path);
-                note(&format!("--set {path} is outside of {record}: a field of the record is {record}.{path}"));
+                note(&format!("--set {path} is outside the member {record}: a field of the record is {record}.{path}"));
             }
         }
     }
 }
 
-/// The request as it goes over the wire; on a terminal, without characters that a terminal acts on.
-/// `verify` and `replay` read it.
+/// Prints the request as it is sent. On a terminal, control characters are escaped. `verify` and
+/// `replay` can read the output.
 fn print_request(signed: &SignedDelivery, to: Option<&Target>) -> Result<(), Failure> {
     let uri = to.map(Target::uri);
     let path = uri.and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str);
@@ -182,7 +182,7 @@ fn print_request(signed: &SignedDelivery, to: Option<&Target>) -> Result<(), Fai
     let shown = String::from_utf8_lossy(&request).replace("\r\n", "\n");
     let shown = harmless(&shown);
     if matches!(shown, Cow::Owned(_)) {
-        note("characters that a terminal acts on are escaped here; in a file or a pipe the body is as it is sent");
+        note("control characters are escaped on a terminal; in a file or a pipe, the body is printed as it is sent");
     }
     output::print(&format!("{shown}\n"))
 }
@@ -201,13 +201,10 @@ impl Source {
                 let is_of_twenty = name.metadata_name().is_some()
                     || Delivery::samples().any(|sample| sample.name().object() == name.object());
                 if !is_of_twenty {
-                    note(&format!(
-                        "{} is no object that every Twenty has: sending a record of a made-up one",
-                        name.object()
-                    ));
+                    note(&format!("{} is not a standard object: sending a made-up record", name.object()));
                 }
                 if let Some(problem) = never_sent(name) {
-                    note(&format!("no Twenty sends {name}: {problem}"));
+                    note(&format!("no version of Twenty sends {name}: {problem}"));
                 }
                 Ok(Delivery::sample(name.clone()))
             }
@@ -240,7 +237,7 @@ impl FromStr for Source {
     }
 }
 
-/// A value for a place in the body.
+/// A value for a path in the body.
 #[derive(Clone)]
 struct Change {
     path: String,
@@ -257,7 +254,7 @@ impl FromStr for Change {
     }
 }
 
-/// Why no version of Twenty sends such an event, if so.
+/// Returns why no version of Twenty sends such an event, or `None` if some version does.
 fn never_sent(name: &EventName) -> Option<&'static str> {
     let kind = name.metadata_name();
     let has_action = |sample: &Delivery| {
@@ -269,9 +266,9 @@ fn never_sent(name: &EventName) -> Option<&'static str> {
     } else if Delivery::samples().any(|sample| has_action(&sample)) {
         None
     } else if kind.is_some() {
-        Some("metadata is created, updated or deleted")
+        Some("the actions of metadata are created, updated and deleted")
     } else {
-        Some("a record is created, updated, deleted, restored or destroyed")
+        Some("the actions of records are created, updated, deleted, restored and destroyed")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `sign`: the headers that Twenty would send with a body.
+//! `sign`: prints the headers that Twenty would send with a body.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -21,7 +21,7 @@ pub(crate) struct Sign {
     /// The body, exactly as it will be sent; `-` for standard input
     file: PathBuf,
 
-    /// When it was signed: milliseconds since 1970, or a time such as 2026-10-02T09:14:31Z
+    /// The time of the signature: milliseconds since 1970, or a time such as 2026-10-02T09:14:31Z
     #[arg(long, value_name = "TIME", default_value = "now")]
     timestamp: Moment,
 
@@ -36,7 +36,7 @@ impl Sign {
         let body = input::read(&self.file)?;
         if Capture::is_one(&body) {
             return Err(Failure::new(format!(
-                "{} is a whole delivery and no body: `replay --resign` sends it",
+                "{} is a complete delivery, not a body: send it with `replay --resign`",
                 input::name(&self.file)
             )));
         }

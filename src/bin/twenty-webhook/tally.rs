@@ -1,4 +1,4 @@
-//! How the receiver answered.
+//! Counts the receiver's answers.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -54,16 +54,14 @@ impl Tally {
         self.successes == self.total
     }
 
-    /// For a person, with line ends.
-    ///
-    /// `hint`: what to do about a 401.
+    /// Returns a summary for people. `hint` says what to do about a 401.
     pub(crate) fn summary(mut self, took: Duration, hint: Option<&str>) -> String {
         self.latencies.sort_unstable();
         let mut summary = match (self.total, self.latencies.first(), self.answers.keys().next()) {
             (1, Some(latency), Some(status)) => {
                 format!("{} in {}\n", styled(Self::style(status), status), told_for(*latency))
             }
-            // What follows is all there is to tell.
+            // The rest of the summary says everything.
             (1, ..) => String::new(),
             _ => self.table(took),
         };

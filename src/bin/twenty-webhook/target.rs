@@ -1,4 +1,4 @@
-//! Where deliveries are posted to.
+//! The addresses to which deliveries are posted.
 
 use std::{
     fmt,
@@ -76,7 +76,7 @@ impl FromStr for Target {
             _ => return Err("it should begin with http:// or https://".to_owned()),
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("Twenty sends no user name or password, so this does not either".to_owned());
+            return Err("a user name or a password is not supported, because Twenty sends none".to_owned());
         }
         // A port that is no number counts as none, and the default would be used.
         let behind_host = uri.authority().and_then(|authority| authority.as_str().strip_prefix(authority.host()));

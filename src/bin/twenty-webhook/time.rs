@@ -1,4 +1,4 @@
-//! Times: as they are given on the command line, and as they are told.
+//! Parses times from the command line, and formats times.
 
 use std::{str::FromStr, time::Duration};
 
@@ -28,7 +28,7 @@ impl FromStr for Moment {
             return Ok(Self::Now);
         }
         if text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err("that is in seconds; Twenty's timestamps are in milliseconds, three digits more");
+            return Err("this is in seconds, but Twenty's timestamps are in milliseconds (13 digits)");
         }
         let time = text.parse().ok().map(Timestamp::from_millis).or_else(|| from_civil(text.parse().ok()?));
         time.map(Self::At).ok_or("it should be `now`, milliseconds since 1970, or a time such as 2026-10-02T09:14:31Z")

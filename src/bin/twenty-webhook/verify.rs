@@ -1,4 +1,4 @@
-//! `verify`: whether a captured delivery is genuine, and if not, why.
+//! `verify`: checks whether captured deliveries are genuine, and explains why not.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,19 +22,21 @@ use crate::{
     time::{self, Moment},
 };
 
-/// Tell whether captured deliveries are genuine, and if not, why.
+/// Check whether captured deliveries are genuine, and explain why not.
 ///
-/// FILE is what `listen --save` writes, any HTTP request with its headers and body, or what other
-/// tools show of one: a HAR file, curl's output or command, an event of AWS Lambda, JSON or log
-/// lines that have the headers and the body, with any number of deliveries; or a body alone, with
-/// its timestamp and signature as options. Exits with 0 when all verify, with 1 when one does not,
-/// and with 2 when a file has none, or has a signature whose delivery cannot be read.
+/// A FILE is a capture of `listen --save`, another HTTP request with headers and body, or the
+/// output of another tool: a HAR file, curl's output or command, an event of AWS Lambda, or JSON or
+/// log lines that contain the headers and the body. It can contain any number of deliveries. It can
+/// also be a body alone, whose timestamp and signature you pass as options.
+///
+/// Exits with 0 if all deliveries verify, and with 1 if one of them does not. Exits with 2 if a
+/// file contains no delivery, or contains a signature whose delivery cannot be read.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  twenty-webhook verify captures/1790932471733-9c56cc51b374.http\n  \
     twenty-webhook verify captures/ requests.har\n  \
     twenty-webhook verify body.json --timestamp 1790932471733 --signature db637a878ed8…")]
 pub(crate) struct Verify {
-    /// Captures, directories of them, or a body; `-` for standard input
+    /// Captures, directories with captures, or a body; `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -46,8 +48,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "HEX")]
     signature: Option<String>,
 
-    /// The time to judge its age by: `now`, or another. Without it, when it was captured, or else
-    /// when it was signed
+    /// The time at which to judge the age: `now`, or another time. Default: the time of the
+    /// capture, or else of the signature
     #[arg(long, value_name = "TIME")]
     as_of: Option<Moment>,
 
@@ -104,14 +106,14 @@ impl Verify {
         })
     }
 
-    /// The report on a delivery, and whether it verifies.
+    /// Returns the report on a delivery, and whether it verifies.
     fn judge(&self, secret: &Secret, delivery: Delivery) -> Result<(String, bool), Failure> {
         let Delivery { mut capture, other_bodies, mut notes, lost, declared, .. } = delivery;
         let (now, reason) = self.present(secret, &capture)?;
         let verifier = self.secret.verifier(secret.clone(), FixedClock::at(now))?;
         let mut diagnosis = verifier.diagnose(capture.headers.iter().map(|(name, value)| (name, value)), &capture.body);
         for body in other_bodies {
-            // Where the file leaves the body open, the signature decides.
+            // If it is not clear which bytes are the body, the signature decides.
             if diagnosis.verdict().is_ok() {
                 break;
             }
@@ -152,48 +154,48 @@ impl Verify {
                 let capture = Capture { method: "POST".to_owned(), headers, body: file, captured_at: None };
                 Ok(Reading { deliveries: vec![formats::whole(capture)], unread: 0 })
             }
-            (Ok(_) | Err(NotFound::Malformed(_)), false) => Err(Failure::new(format!(
-                "{name} is a capture with headers of its own: leave out --timestamp and --signature"
-            ))),
+            (Ok(_) | Err(NotFound::Malformed(_)), false) => {
+                Err(Failure::new(format!("{name} is a capture that has headers: omit --timestamp and --signature")))
+            }
             (Err(NotFound::BodyAlone), true) => Err(Failure::new(format!(
-                "{name} is a body without headers: give those of the delivery with --timestamp and --signature"
+                "{name} is a body without headers: pass the delivery's headers with --timestamp and --signature"
             ))),
             (Err(error @ NotFound::Malformed(_)), true) => Err(Failure::new(format!("{name}: {error}"))),
             (Err(error), _) => Err(Failure::new(format!("{name} {error}"))),
         }
     }
 
-    /// One of the signature's headers.
+    /// Returns the name of one of the signature headers.
     fn header(&self, name: &str) -> String {
         format!("{}-{name}", self.secret.header_prefix.as_deref().unwrap_or("x-twenty-webhook"))
     }
 
-    /// The time to judge by, and why it is that.
+    /// Returns the time at which to judge a delivery, and a text that says which time this is.
     fn present(&self, secret: &Secret, capture: &Capture) -> Result<(Timestamp, &'static str), Failure> {
         if let Some(moment) = self.as_of {
             return Ok((moment.timestamp(), if moment == Moment::Now { ", which is now" } else { "" }));
         }
         if let Some(captured_at) = capture.captured_at.and_then(time::from_civil) {
-            return Ok((captured_at, ", when it was captured; for the present, --as-of now"));
+            return Ok((captured_at, ", when it was captured; for the current time, use --as-of now"));
         }
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let claimed = self.secret.verifier(secret.clone(), SystemClock)?.claimed_timestamp(headers);
         Ok(match claimed {
-            Some(claimed) => (claimed, ", its own timestamp; for the present, --as-of now"),
-            None => (Moment::Now.timestamp(), ", which is now: it has no timestamp that can be read"),
+            Some(claimed) => (claimed, ", its own timestamp; for the current time, use --as-of now"),
+            None => (Moment::Now.timestamp(), ", which is now, because it has no readable timestamp"),
         })
     }
 }
 
-/// About deliveries that only their signatures show.
+/// Reports deliveries of which only the signatures were found.
 fn unread_report(name: &str, count: usize, left: usize) -> String {
     let cause = format!("{name}: found {count} deliveries, {left} could not be read");
     let advice = "The file has other signatures, and it is unclear which body belongs to them. Put each delivery \
-                  into a file of its own, or capture the raw requests with `twenty-webhook listen --save`.";
+                  into its own file, or capture the raw requests with `twenty-webhook listen --save`.";
     format!("{}\n{}", styled(style::BAD, &cause), wrapped("   ", advice))
 }
 
-/// Which delivery a report is about.
+/// Returns the heading of a report, which identifies the delivery.
 fn heading(file: &Path, delivery: &Delivery, number: usize, count: usize) -> String {
     let mut heading = input::name(file);
     if count > 1 {
@@ -205,7 +207,7 @@ fn heading(file: &Path, delivery: &Delivery, number: usize, count: usize) -> Str
     format!("{heading}:\n")
 }
 
-/// Whether it is known what the delivery is.
+/// Returns whether the diagnosis explains the delivery.
 fn explains(diagnosis: &Diagnosis) -> bool {
     let is_open = |cause: &Cause| {
         matches!(
@@ -219,7 +221,8 @@ fn explains(diagnosis: &Diagnosis) -> bool {
     !diagnosis.causes().iter().any(is_open)
 }
 
-/// Whether the body is none that Twenty writes, although its length may be right.
+/// Returns whether the body shows that it is not as Twenty wrote it, although its length may be
+/// right.
 fn shows_changes(diagnosis: &Diagnosis) -> bool {
     let is_change = |cause: &Cause| {
         matches!(
@@ -232,26 +235,27 @@ fn shows_changes(diagnosis: &Diagnosis) -> bool {
 
 const DOTS: Loss = Loss {
     is_certain: false,
-    what: "the body has several dots in a row and no character beyond ASCII",
-    advice: "Text that Wireshark and other tools save as ASCII has a dot for every other byte. If this was \
-             saved so, capture the raw bytes. Otherwise copy the secret from this webhook in Twenty again.",
+    what: "the body has several dots in a row, and only ASCII characters",
+    advice: "Wireshark and other tools that save text as ASCII write a dot for each byte that is not ASCII. If this \
+             file was saved in this way, capture the raw bytes. Otherwise copy the secret from this webhook in Twenty \
+             again.",
 };
 
-/// Whether dots may stand for other bytes. What `listen --save` writes has all bytes.
+/// Returns whether dots may stand for other bytes. Captures of `listen --save` have all bytes.
 fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
     let body = &capture.body;
     let is_unexplained = diagnosis.causes().contains(&Cause::Unexplained);
     is_unexplained && capture.captured_at.is_none() && body.is_ascii() && body.windows(2).any(|pair| pair == b"..")
 }
 
-/// The verdict in its colour, and what is to be done about it.
+/// Returns the verdict in its colour, and what to do.
 fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool) -> String {
     let mut told = match diagnosis.verdict() {
         Ok(()) if is_post(method) => {
             format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies"))
         }
         Ok(()) => format!(
-            "{}: genuine and in time, but receivers accept POST only, and it came as {}\n",
+            "{}: genuine and in time, but receivers accept only POST, and its method is {}\n",
             styled(style::GOOD, "verifies"),
             shortened(method)
         ),
@@ -265,7 +269,7 @@ fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool)
     told
 }
 
-/// What the delivery is.
+/// Describes the verified delivery.
 fn tell(verified: &Verified) -> String {
     let secret = if verified.secret_index() == 0 { "the secret" } else { "the previous secret" };
     let signed = format!("signed on {} with {secret}\n", time::told(verified.timestamp()));

@@ -48,8 +48,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Connects within five seconds, and runs every command and script that the store needs on a
-    /// key of its own, so that a wrong server or a missing permission is reported now.
+    /// Connects within five seconds. Runs every command and script that the store needs on a
+    /// temporary key, so that a wrong server or a missing permission is reported now.
     ///
     /// # Errors
     ///

@@ -51,11 +51,11 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 ///
 /// # Connection
 ///
-/// All commands share one connection, or in a cluster one to each node. It reconnects by itself. A
-/// command that fails because the connection broke is sent once more, and the token shows whether
-/// the first one took effect. Each call ends within the deadline, which includes connecting. After
-/// a timeout the command may have been executed, or may still be executed by a stalled server. The
-/// lease of such a claim expires.
+/// All commands share one connection, or in a cluster one to each node. It reconnects
+/// automatically. A command that fails because the connection broke is sent once more, and the
+/// token shows whether the first one took effect. Each call ends within the deadline, which
+/// includes connecting. After a timeout the command may have been executed, or may still be
+/// executed by a stalled server. The lease of such a claim expires.
 ///
 /// The store requires a tokio runtime with time and I/O enabled. The runtime in which it was
 /// connected must keep running.
@@ -136,7 +136,7 @@ impl RedisStore {
         command
     }
 
-    /// Runs every command and script once, on a new key that expires by itself.
+    /// Runs every command and script once, on a new key that expires.
     async fn try_everything(&self) -> Result<(), StoreError> {
         // Long enough for the scripts to find the claim.
         const LEASE: Duration = CONNECT_WITHIN;

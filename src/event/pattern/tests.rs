@@ -72,7 +72,7 @@ fn a_pattern_is_given_once() {
         map.insert(&pattern(text), 1).unwrap();
         let refused = map.insert(&pattern(text), 2).unwrap_err();
         assert_eq!(refused.pattern(), *text);
-        assert_eq!(refused.to_string(), format!("event pattern `{text}` is given twice"));
+        assert_eq!(refused.to_string(), format!("event pattern `{text}` was added twice"));
         let name = EventName::new(text.replace("*.*", "*.created").replace('*', "view"));
         assert_eq!(map.get(&name), Some(&1), "{name}");
     }

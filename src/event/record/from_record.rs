@@ -23,20 +23,23 @@ use crate::event::{EventError, EventName, RawJson, json::Reader, unexpected::Sea
 ///   with a lower-case letter is used as it is.
 /// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still
 ///   rejected.
-/// - A newtype, an `Option` and a `Box` have the object of the struct inside, unless they have a
-///   `rename` of their own. A newtype of a type without a name has its own name.
-/// - With `#[serde(transparent)]`, `#[serde(from)]` and `#[serde(try_from)]`, serde asks for the
-///   type inside, so the object is that type's. Rename that type.
-/// - These have no name, and accept any event: structs with `#[serde(flatten)]`, unit structs,
-///   maps, tuples, enums (except adjacently tagged ones, which serde reads like a struct of the
-///   enum's name), [`serde_json::Value`], [`RawJson`], and types with a handwritten `Deserialize`
-///   that does not deserialize a struct. With these, check `event.name.object()`, or use an event
-///   router.
+/// - `Option<T>`, `Box<T>` and a newtype of `T` accept the object of `T`. A newtype with its own
+///   `rename` accepts the object that this names. If `T` has no name, a newtype of it accepts the
+///   object that the newtype is named after.
+/// - With `#[serde(transparent)]`, `#[serde(from)]` or `#[serde(try_from)]`, serde deserializes the
+///   inner type, so the name of the inner type decides. To select another object, rename the inner
+///   type.
+/// - Some types have no name and accept any event: structs with `#[serde(flatten)]`, unit structs,
+///   maps, tuples, enums, [`serde_json::Value`], [`RawJson`], and types with a handwritten
+///   `Deserialize` that does not deserialize a struct. For such a type, check
+///   `event.name.object()`, or use an event router.
+/// - An adjacently tagged enum does have a name, because serde reads it like a struct with the
+///   enum's name.
 ///
 /// # Types that handle errors
 ///
-/// A type may ignore the errors of its fields. Then it reads the same as with `serde_json`, except
-/// that the texts of these errors differ.
+/// A type may ignore the errors of its fields. It then reads the same values as with `serde_json`,
+/// but the texts of these errors differ.
 ///
 /// This trait is sealed: implement `Deserialize` instead.
 #[diagnostic::on_unimplemented(

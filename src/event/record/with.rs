@@ -39,8 +39,8 @@ use crate::event::{EventError, EventName, json::Reader, unexpected::Search};
 /// ```
 ///
 /// [`unexpected`](crate::WebhookEvent::unexpected) reports the members that do not fit either half,
-/// and both halves are read without them. So a member that both read, with different types, is left
-/// out of both when one of them rejects it. Declare each field once.
+/// and both halves are read without them. If both halves read the same member, and one of them
+/// rejects it, it is left out of both. So declare each field in one half only.
 ///
 /// # Not `#[serde(flatten)]`
 ///

@@ -1,4 +1,4 @@
-//! A connection that reconnects by itself.
+//! A connection that reconnects automatically.
 
 use std::{
     error::Error as _,
@@ -92,7 +92,7 @@ impl Connector {
 }
 
 fn parse(url: &str) -> Result<Config, InboxError> {
-    let message = "the database's URL cannot be used: it has the form postgres://user:password@host/database";
+    let message = "the database's URL is invalid: expected postgres://user:password@host/database";
     match url.parse::<Config>() {
         Ok(config) if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() => {
             Err(InboxError::because(InboxErrorKind::Settings, message, "it has no host"))
@@ -161,7 +161,7 @@ impl Session {
 pub(super) type SetUp =
     Box<dyn for<'a> Fn(&'a Session) -> Pin<Box<dyn Future<Output = Result<(), InboxError>> + Send + 'a>> + Send + Sync>;
 
-/// A connection that is made anew after it has ended.
+/// A connection that is opened again after it has ended.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
@@ -291,7 +291,7 @@ pub(super) fn failure(error: &Error) -> InboxError {
         ),
         // wrong password, no such database, no permission
         "28000" | "28P01" | "3D000" | "42501" => {
-            (InboxErrorKind::Settings, "the inbox's database refuses this user, or does not exist")
+            (InboxErrorKind::Settings, "the inbox's database rejects this user, or does not exist")
         }
         _ => (InboxErrorKind::Unavailable, "the inbox's database failed"),
     };

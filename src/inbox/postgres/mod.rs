@@ -1,6 +1,6 @@
 //! The inbox in a table of PostgreSQL, for several machines.
 //!
-//! The store has two connections, and each reconnects by itself. One stores deliveries as they
+//! The store has two connections, and each reconnects automatically. One stores deliveries as they
 //! arrive. The other one does everything else, and listens for notifications of other processes.
 //! Requests that arrive at the same time share a statement, and so a transaction and an fsync.
 //!

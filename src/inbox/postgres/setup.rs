@@ -56,10 +56,10 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
         Some(VERSION) => Ok(()),
         Some(newer) if newer > VERSION => Err(InboxError::because(
             InboxErrorKind::NewerVersion,
-            "a newer version of this crate made the inbox's table: use that version or a later one",
-            format!("its version is {newer}, and this one knows {VERSION}"),
+            "a newer version of this crate created the inbox's table: use that version or a later one",
+            format!("the table's version is {newer}, but this crate supports {VERSION}"),
         )),
-        _ => Err(InboxError::new(InboxErrorKind::Damaged, "the inbox's table has no version, or one that never was")),
+        _ => Err(InboxError::new(InboxErrorKind::Damaged, "the inbox's table has no version, or an unknown one")),
     }
 }
 

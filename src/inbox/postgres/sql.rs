@@ -60,7 +60,7 @@ impl Names {
         if is_name(&self.schema, "") && is_name(&self.table, Self::LONGEST_SUFFIX) {
             return Ok(());
         }
-        let message = "a schema's name has 1 to 63 bytes, a table's 1 to 55, and neither has a zero byte";
+        let message = "invalid name: a schema's has 1 to 63 bytes, a table's 1 to 55, without a zero byte";
         Err(InboxError::new(InboxErrorKind::Settings, message))
     }
 

@@ -65,7 +65,7 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health
 pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len() > 0),
-        Ok(_) => Err(InboxError::new(InboxErrorKind::Settings, "the inbox's path is not that of a file")),
+        Ok(_) => Err(InboxError::new(InboxErrorKind::Settings, "the inbox's path is not a file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unavailable("cannot open the inbox's file", error)),
     }
@@ -84,8 +84,8 @@ pub(super) fn open(path: &Path, options: &FileOptions, health: &Health) -> Resul
     open_locked(path, file, options, health)
 }
 
-/// Opens a file that was opened at this path. If another process has written it anew since then,
-/// it counts as locked, so that the caller tries again with the new file.
+/// Opens a file that was opened at this path. If another process has rewritten it since then, it
+/// counts as locked, so that the caller tries again with the new file.
 pub(super) fn open_locked(
     path: &Path,
     file: File,
@@ -135,7 +135,7 @@ pub(super) fn check_schema(schema: Option<u64>) -> Result<(), InboxError> {
         Some(newer) => Err(InboxError::because(
             InboxErrorKind::NewerVersion,
             "a newer version of this crate wrote the inbox's file: use that version or a later one",
-            format!("its schema is {newer}, and this version knows {SCHEMA}"),
+            format!("the file's schema is {newer}, but this version supports {SCHEMA}"),
         )),
     }
 }
@@ -207,7 +207,7 @@ fn lock_within(file: &File, timeout: Duration) -> io::Result<()> {
 
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this is not a file's name"))?;
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
     let mut temporary = name.to_owned();
     temporary.push(format!(".{:016x}.new", RandomState::new().hash_one(name)));
     Ok(path.with_file_name(temporary))

@@ -204,7 +204,7 @@ impl From<Failure> for InboxError {
         match error {
             Error::DatabaseAlreadyOpen => Self::new(
                 InboxErrorKind::Locked,
-                "another process has the inbox's file open: end it, or give each process a file of its own",
+                "another process has the inbox's file open: stop it, or give each process its own file",
             ),
             Error::UpgradeRequired(_) | Error::LockProtocolMismatch => {
                 Self::because(InboxErrorKind::NewerVersion, "another version of redb wrote the inbox's file", error)

@@ -1,4 +1,4 @@
-//! Writes the file anew after a failed sync.
+//! Rewrites the file after a failed sync.
 //!
 //! After a failed sync the kernel can count pages as written that are not on the disk: they are in
 //! its cache only, and a later sync reports success without them. So no sync of the same file can
@@ -116,13 +116,13 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     }
 }
 
-/// Opens the file again, and writes it anew first if a sync failed.
+/// Opens the file again, and rewrites it first if a sync failed.
 pub(super) fn reopen(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     if health.is_unsynced() { rewrite(path, options, health) } else { file::open(path, options, health) }
 }
 
 fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
-    let cannot = |error| unavailable("cannot write the inbox's file anew after a failed sync", error);
+    let cannot = |error| unavailable("cannot rewrite the inbox's file after a failed sync", error);
     // Replaces the file behind a symbolic link, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
@@ -235,7 +235,7 @@ fn log_rewriting(file: &File) {
     #[cfg(feature = "tracing")]
     tracing::error!(
         bytes = file.metadata().map(|metadata| metadata.len()).unwrap_or_default(),
-        "the inbox's file could not be synced: writing it anew"
+        "the inbox's file could not be synced: rewriting it"
     );
     #[cfg(not(feature = "tracing"))]
     let _ = file;
@@ -243,5 +243,5 @@ fn log_rewriting(file: &File) {
 
 fn log_rewritten() {
     #[cfg(feature = "tracing")]
-    tracing::info!("the inbox's file was written anew");
+    tracing::info!("the inbox's file was rewritten");
 }

@@ -18,8 +18,7 @@ pub struct Attempt {
     /// The event's id. It is the same on each attempt, after a restart and after a redrive, so you
     /// can use it as an idempotency key.
     pub id: EventId,
-    /// The number of this attempt, from 1. Attempts that the end of the process interrupted do not
-    /// count.
+    /// The number of this attempt, from 1. Attempts during which the process ended do not count.
     pub number: u32,
     /// Whether the event becomes a dead letter if this attempt fails.
     pub is_last: bool,
@@ -167,7 +166,7 @@ impl<T, E: Into<BoxError>> PermanentExt<T> for Result<T, E> {
 /// The result of a handler: `()`, or `Result<(), E>` with [`HandlerError`] or any error that
 /// converts into it. This trait is sealed.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not what a handler of the inbox returns",
+    message = "`{Self}` cannot be returned by a handler of the inbox",
     note = "return `()` or `Result<(), HandlerError>`"
 )]
 pub trait HandlerResult: sealed::Outcome {

@@ -41,8 +41,8 @@ use shared::Shared;
 ///
 /// Handlers are async functions or closures of `(state, WebhookEvent<T>, Attempt)`,
 /// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`. They return `()` or `Result<(), E>`, where
-/// `E` is any error type or [`HandlerError`]. The most specific pattern wins, in whatever order the
-/// patterns are added; see [`EventPattern`].
+/// `E` is any error type or [`HandlerError`]. The most specific pattern wins, regardless of the
+/// order in which you add them; see [`EventPattern`].
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -205,10 +205,10 @@ impl Worker {
     /// Takes no more events, waits for running handlers, and cancels those that run longer than
     /// `limit`. Unfinished events stay in the inbox.
     ///
-    /// Call it after the HTTP server has stopped, so that deliveries that cannot be stored are
-    /// still handled. But if systemd holds the listening socket, call it first: connections then
-    /// wait in the socket for the next process, for at most 5 seconds, and handlers may take
-    /// longer.
+    /// Call it after the HTTP server has stopped, because until then a delivery that cannot be
+    /// stored must be handled at once. If systemd holds the listening socket, call it before you
+    /// stop the server: connections that wait in the socket for the next process are lost after 5
+    /// seconds, and handlers may take longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);
@@ -246,9 +246,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Pattern(_) => f.write_str("an event pattern of the worker is invalid"),
             Self::WrongType { pattern, .. } => {
-                write!(f, "the handler of `{}` takes events of another object", pattern.escape_debug())
+                write!(f, "the handler of `{}` accepts events of another object", pattern.escape_debug())
             }
-            Self::NoRuntime => f.write_str("no tokio runtime: start the worker within one"),
+            Self::NoRuntime => f.write_str("no tokio runtime: start the worker inside a runtime"),
             Self::HasWorker => f.write_str("the inbox already has a worker: add all handlers to that worker"),
         }
     }

@@ -282,7 +282,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         let Taken { events, unreadable, .. } = taken;
         self.started = events.len();
         for lease in unreadable {
-            let end = End::Dead { reason: DeadReason::Unreadable, message: "what is stored cannot be read".into() };
+            let end = End::Dead { reason: DeadReason::Unreadable, message: "the stored event cannot be read".into() };
             self.done.push(Done { lease, end, report: None });
         }
         for event in events {

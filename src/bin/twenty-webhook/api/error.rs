@@ -1,4 +1,4 @@
-//! What can be wrong between this tool and the API.
+//! Errors of Twenty's API.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde_json::Value as Json;
 use super::{Api, LIMIT, PATIENCE, Redaction};
 use crate::client::{FetchError, PostError, Response};
 
-/// Why there is no answer to a question.
+/// Why a query of the API failed.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// The address cannot be asked.
+    /// The address is invalid.
     Url(String),
     NoConnection(PostError),
     BrokenOff,
@@ -20,15 +20,15 @@ pub(crate) enum ApiError {
         status: u16,
         location: String,
     },
-    /// No key, one that the server does not take, or one that has expired or was revoked.
+    /// The key is missing, invalid, expired or revoked.
     Token(String),
     Permission(String),
     RateLimit,
-    /// Whoever answered, it was not Twenty.
+    /// The response is not from Twenty.
     NotTwenty(String),
-    /// The question is one that this version of Twenty does not know.
+    /// This version of Twenty does not support the query.
     NotAsked(String),
-    /// Another error of the server's.
+    /// Another error of the server.
     Server {
         status: u16,
         said: String,
@@ -46,7 +46,7 @@ impl From<FetchError> for ApiError {
 }
 
 impl ApiError {
-    /// With what to do, and without the API key.
+    /// Returns the error with advice, and without the API key.
     pub(crate) fn told(&self, api: &Api) -> String {
         let text = api.redaction.hide_in_sentence(&format!("{}: {self}", api.base()));
         match self.advice() {
@@ -55,21 +55,21 @@ impl ApiError {
         }
     }
 
-    /// What to do about it.
+    /// Returns what to do.
     pub(crate) const fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Url(_) | Self::NotAsked(_) => None,
             Self::Server { .. } => Some("Try again later, or look at the server's log"),
             Self::NoConnection(_) | Self::BrokenOff => Some("Check the address, and whether the server runs"),
             Self::TooLong | Self::NotTwenty(_) => Some(
-                "Give the address under which people open Twenty, such as https://crm.example.com; in Twenty's cloud \
-                      it is https://api.twenty.com",
+                "Use the address at which people open Twenty, such as https://crm.example.com; for Twenty's cloud, use \
+                 https://api.twenty.com",
             ),
             Self::Redirect { .. } => {
-                Some("Give the address that the redirect leads to; the API key is not sent there unasked")
+                Some("Use the address that the redirect leads to; the API key is not sent there automatically")
             }
             Self::Token(_) => {
-                Some("Make a new API key under Settings > APIs & Webhooks, and put it into the file alone")
+                Some("Create a new API key under Settings > APIs & Webhooks, and store only the key in the file")
             }
             Self::Permission(_) => {
                 Some("Give the API key a role that may see the data model and the webhooks, under Settings > Roles")
@@ -78,7 +78,7 @@ impl ApiError {
         }
     }
 
-    /// Whether a Twenty server answered.
+    /// Returns whether a Twenty server answered.
     pub(crate) const fn is_of_twenty(&self) -> bool {
         matches!(self, Self::Token(_) | Self::Permission(_) | Self::RateLimit | Self::NotAsked(_))
     }
@@ -90,20 +90,20 @@ impl fmt::Display for ApiError {
             Self::Url(error) => f.write_str(error),
             Self::NoConnection(PostError::TooLate) => write!(f, "no answer within {} s", PATIENCE.as_secs()),
             Self::NoConnection(error) => error.fmt(f),
-            Self::BrokenOff => f.write_str("the answer broke off"),
+            Self::BrokenOff => f.write_str("the connection ended within the answer"),
             Self::TooLong => write!(f, "the answer is longer than {} MiB", LIMIT >> 20),
             Self::Redirect { status, location } => write!(f, "answered {status}, a redirect to {location}"),
             Self::Token(said) => write!(f, "the API key was not accepted: {said}"),
             Self::Permission(said) => write!(f, "the API key lacks a permission: {said}"),
             Self::RateLimit => f.write_str("too many requests"),
             Self::NotTwenty(found) => write!(f, "this is not Twenty's API: {found}"),
-            Self::NotAsked(said) => write!(f, "the server does not know the question: {said}"),
+            Self::NotAsked(said) => write!(f, "the server does not support the query: {said}"),
             Self::Server { status, said } => write!(f, "answered {status}: {said}"),
         }
     }
 }
 
-/// What an answer says that is an error: REST's `messages`, GraphQL's `errors`.
+/// Returns the message of a response that is an error: REST's `messages`, or GraphQL's `errors`.
 pub(crate) fn error_message(json: &Json) -> Option<String> {
     let texts = |list: &Json, of: fn(&Json) -> Option<&str>| {
         let texts: Vec<_> = list.as_array()?.iter().filter_map(of).collect();
@@ -115,7 +115,7 @@ pub(crate) fn error_message(json: &Json) -> Option<String> {
     messages.or_else(errors).or_else(single)
 }
 
-/// The answer, unless it is an error. `redaction` learns the secrets in it.
+/// Returns the response, unless it is an error. Adds the secrets in it to `redaction`.
 pub(super) fn json(response: &Response, redaction: &Redaction) -> Result<Json, ApiError> {
     let status = response.status;
     if matches!(status, 300..=399) {
@@ -151,7 +151,7 @@ fn no_json(response: &Response) -> ApiError {
     let found = match body.first() {
         None => "without a body",
         Some(b'<') => "with HTML",
-        Some(_) => "with something else than JSON",
+        Some(_) => "with something other than JSON",
     };
     if status >= 500 {
         return ApiError::Server { status, said: format!("{found}, as from a proxy whose server is down") };
@@ -159,7 +159,7 @@ fn no_json(response: &Response) -> ApiError {
     ApiError::NotTwenty(format!("it answered {status} {found}"))
 }
 
-/// Twenty's words, as its REST and GraphQL servers have them.
+/// Classifies an error by the texts of Twenty's REST and GraphQL servers.
 fn of_twenty(status: u16, code: &str, said: &str, redaction: &Redaction) -> ApiError {
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let shown = redaction.shown(said);

@@ -1,4 +1,4 @@
-//! Twenty's own API, as far as it is asked.
+//! The queries of Twenty's API.
 
 mod error;
 mod redaction;
@@ -20,10 +20,10 @@ use crate::{
     target::Target,
 };
 
-/// How long an answer may take. That with all objects has hundreds of kilobytes.
+/// How long a response may take. The response with all objects has hundreds of kilobytes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an answer may be, in bytes: a hundred times that of a workspace with 40 objects.
+/// The maximum length of a response in bytes: a hundred times that of a workspace with 40 objects.
 const LIMIT: usize = 32 << 20;
 
 /// The address of a Twenty server: scheme, host, and perhaps a port and a path, without a slash at
@@ -47,7 +47,7 @@ impl FromStr for ApiUrl {
     }
 }
 
-/// A server, and the API key to ask it with. Neither `Debug` nor `Display`, for the key's sake.
+/// A server and its API key. It implements neither `Debug` nor `Display`, because of the key.
 pub(crate) struct Api {
     url: ApiUrl,
     token: HeaderValue,
@@ -55,7 +55,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// With the key in a file.
+    /// Reads the key from a file.
     pub(crate) fn new(url: ApiUrl, token_file: &Path) -> Result<Self, Failure> {
         let name = format!("the API key in {}", input::name(token_file));
         let bytes = input::read(token_file)?;
@@ -63,17 +63,17 @@ impl Api {
         let text = text.strip_prefix(b"Bearer ").unwrap_or(text).trim_ascii();
         if text.is_empty() {
             return Err(Failure::new(format!(
-                "{name} is empty. Twenty makes API keys under Settings > APIs & Webhooks"
+                "{name} is empty: create a key in Twenty, under Settings > APIs & Webhooks"
             )));
         }
         if !text.iter().all(u8::is_ascii_graphic) {
-            return Err(Failure::new(format!("{name} is not one: it should be a line of letters, digits and dots")));
+            return Err(Failure::new(format!("{name} is invalid: it should be one line of letters, digits and dots")));
         }
         let token = HeaderValue::from_bytes(&[b"Bearer ", text].concat());
         let mut token = token.map_err(|_| Failure::new(format!("{name} cannot be sent in a header")))?;
         token.set_sensitive(true);
         if url.is_readable_by_others {
-            note("the API key is sent without encryption: use https:// where the server has it");
+            note("the API key is sent without encryption: use https:// if the server supports it");
         }
         let redaction = Redaction::of_token(&String::from_utf8_lossy(text));
         Ok(Self { url, token, redaction })

@@ -1,4 +1,4 @@
-//! `doctor`: what can be seen from outside, when nothing arrives or nothing verifies.
+//! `doctor`: checks from outside why nothing arrives, or why nothing verifies.
 
 mod probe;
 mod report;
@@ -35,17 +35,17 @@ Examples:
   twenty-webhook doctor --url https://crm.example.com --token-file token \\
       --target https://hooks.example.com/webhooks/twenty --send";
 
-/// How many webhooks are checked and shown. A workspace has a few.
+/// The maximum number of webhooks that are checked and shown. A workspace has a few.
 const MOST_WEBHOOKS: usize = 50;
 
 /// Check from outside why nothing arrives, or why nothing verifies.
 ///
-/// Reads the workspace's webhooks through Twenty's API, and looks at the target's address. With
-/// --target, it also connects to the target, with a GET request without a body. If the receiver's
-/// secret is given, it is compared with the webhook's.
+/// Reads the workspace's webhooks through Twenty's API, and checks the target's address. With
+/// --target, it also sends a GET request without a body to the target. If you pass the receiver's
+/// secret, it compares this secret with the webhook's.
 ///
-/// Each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 when one fails. Neither a secret nor
-/// the API key is shown. Of more than 50 webhooks, the first 50 are checked.
+/// The result of each check is `ok`, `warn`, `fail` or `skip`. Exits with 1 if a check fails.
+/// Secrets and the API key are never shown. Only the first 50 webhooks are checked.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Doctor {
@@ -53,25 +53,25 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "URL")]
     url: ApiUrl,
 
-    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs
-    /// & Webhooks
+    /// Read the API key from a file, `-` for standard input. Create the key in Twenty, under
+    /// Settings > APIs & Webhooks
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
 
-    /// The receiver's public address, as it is in Twenty
+    /// The receiver's public address, as the webhook in Twenty has it
     #[arg(long, value_name = "URL")]
     target: Option<Target>,
 
-    /// The events that should arrive: person.created,company.*
+    /// Events that should arrive: person.created,company.*
     #[arg(long, value_name = "EVENTS", value_delimiter = ',')]
     events: Vec<String>,
 
     /// Post two samples to the target, one signed with the webhook's secret and one with another
-    /// secret. The receiver acts on the first: its event is twentyWebhookDoctor.checked
+    /// secret. The receiver handles the first one, whose event is twentyWebhookDoctor.checked
     #[arg(long, requires = "target")]
     send: bool,
 
-    /// How to print the checks
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
 
@@ -117,10 +117,7 @@ impl Doctor {
                             "scheme",
                             Status::Fail,
                             &webhook.id,
-                            format!(
-                                "{} is not an address that can be posted to",
-                                report.shown_url(&webhook.target_url)
-                            ),
+                            format!("{} is not an address for POST requests", report.shown_url(&webhook.target_url)),
                             "Give the webhook an address that begins with https://",
                         )?,
                     }
@@ -134,7 +131,7 @@ impl Doctor {
         Ok(())
     }
 
-    /// All of the workspace's, if the API can be asked, and how far its clock is ahead of this
+    /// Returns the workspace's webhooks, if the API answers, and how far its clock is ahead of this
     /// machine's.
     async fn webhooks(
         &self,
@@ -144,7 +141,7 @@ impl Doctor {
         let mut clock = None;
         let mut asked = api.get_with(webhooks::PATH, |response| clock = ahead(response.headers.get("date"))).await;
         if matches!(asked, Err(ApiError::NotTwenty(_) | ApiError::Server { .. })) {
-            // A server without this route may still answer by GraphQL.
+            // A server without this route may still support GraphQL.
             asked = api.graphql(webhooks::QUERY).await.or(asked);
         }
         let webhooks: Result<Vec<Webhook>, ApiError> = asked.and_then(|json: Json| {
@@ -164,20 +161,19 @@ impl Doctor {
                     report.add("token", Status::Fail, text, advice)?;
                 } else {
                     report.add("api", Status::Fail, format!("{}: {text}", api.base()), advice)?;
-                    report.add("token", Status::Skip, "not checked, for want of an answer", "")?;
+                    report.add("token", Status::Skip, "not checked, because the API did not answer", "")?;
                 }
-                report.add("webhook", Status::Skip, "not checked, for want of an answer", "")?;
+                report.add("webhook", Status::Skip, "not checked, because the API did not answer", "")?;
                 Ok((None, clock))
             }
         }
     }
 
-    /// Those that this is about: that point at the target, or all.
+    /// Returns the webhooks to check: those that point at the target, or all.
     fn choose<'a>(&self, webhooks: &'a [Webhook], report: &mut Report) -> Result<Vec<&'a Webhook>, Failure> {
         let all: Vec<_> = webhooks.iter().collect();
         if all.is_empty() {
-            let advice =
-                "Create one under Settings > APIs & Webhooks. If there is one, this API key is of another workspace";
+            let advice = "Create one under Settings > APIs & Webhooks. If there is one, this API key belongs to another workspace";
             report.add("webhook", Status::Fail, "the workspace has no webhook", advice)?;
             return Ok(all);
         }
@@ -217,8 +213,8 @@ impl Doctor {
             [webhook] => report.webhook("webhook", Status::Ok, &webhook.id, "points at the target", "")?,
             _ => {
                 let text = format!("{} webhooks point at the target", there.len());
-                let advice = "Each event that several of them cover arrives several times, each time signed with \
-                              another secret. Keep one of them, or give the receiver all secrets";
+                let advice = "An event that several of them cover arrives several times, each time signed with \
+                              a different secret. Keep one of them, or configure all secrets in the receiver";
                 report.add("webhook", Status::Warn, text, advice)?;
             }
         }
@@ -234,11 +230,11 @@ impl Doctor {
                 id,
                 "has no secret: its deliveries are not signed, and every receiver of this crate rejects them"
                     .to_owned(),
-                "Set one on the webhook's page, under Settings > APIs & Webhooks, and give the same to the receiver",
+                "Set one on the webhook's page, under Settings > APIs & Webhooks, and configure it in the receiver",
             )?,
             (Some(_), None) => report.webhook("secret", Status::Ok, id, "has a secret", "")?,
             (Some(of_webhook), Some(of_receiver)) => {
-                // Compared as a receiver would: what one signs, the other one verifies.
+                // Compared as a receiver does: one signs, and the other one verifies.
                 let Ok(signer) = Signer::new(of_webhook.clone());
                 let verifier = self.secret.verifier(of_receiver.clone(), SystemClock)?;
                 let headers = signer_with_prefix(signer, self.secret.header_prefix.as_deref())?.sign("{}").pairs();
@@ -249,8 +245,8 @@ impl Doctor {
                         "secret",
                         Status::Fail,
                         id,
-                        "has another secret than the one that was given for the receiver".to_owned(),
-                        "Copy the secret from the webhook's page, whole and without a space or line end",
+                        "has another secret than the receiver".to_owned(),
+                        "Copy the whole secret from the webhook's page, without a space or a newline",
                     )?;
                 }
             }
@@ -272,10 +268,10 @@ impl Doctor {
         let missing = self.events.iter().filter(|event| !covers(&webhook.operations, event));
         let missing: Vec<_> = missing.map(|event| report.shown(event)).collect();
         if !missing.is_empty() {
-            let text = format!("covers {listed}, and not {}", missing.join(", "));
+            let text = format!("covers {listed}, but not {}", missing.join(", "));
             let advice = if missing.iter().any(|event| event == "workflowRun.updated") {
-                "Add them on the webhook's page; since September 2026 `workflowRun.updated` must be named, no `*` \
-                 covers it"
+                "Add them on the webhook's page. Since September 2026, `workflowRun.updated` must be named exactly: no \
+                 `*` covers it"
             } else {
                 "Add them on the webhook's page"
             };
@@ -283,7 +279,7 @@ impl Doctor {
         }
         let has_wildcard = covers(&webhook.operations, "workflowRun.created");
         let but = if self.events.is_empty() && has_wildcard && !covers(&webhook.operations, "workflowRun.updated") {
-            " (not workflowRun.updated, which must be named)"
+            " (not workflowRun.updated, which must be named exactly)"
         } else {
             ""
         };
@@ -307,12 +303,12 @@ impl Doctor {
     }
 }
 
-/// The first ones. Reports how many others there are.
+/// Returns the first webhooks, and reports the number of the others.
 fn some_of<'a>(mut webhooks: Vec<&'a Webhook>, report: &mut Report) -> Result<Vec<&'a Webhook>, Failure> {
     let more = webhooks.len().saturating_sub(MOST_WEBHOOKS);
     if more > 0 {
         webhooks.truncate(MOST_WEBHOOKS);
-        let text = format!("{more} more webhooks are not checked, only the first {MOST_WEBHOOKS}");
+        let text = format!("{more} more webhooks are not checked: only the first {MOST_WEBHOOKS} are");
         report.add("webhook", Status::Skip, text, "")?;
     }
     Ok(webhooks)
@@ -325,13 +321,13 @@ fn signer_with_prefix(signer: Signer, prefix: Option<&str>) -> Result<Signer, Fa
     }
 }
 
-/// How far the clock of who sent this `Date` header is ahead of this machine's.
+/// Returns how far the clock behind this `Date` header is ahead of this machine's.
 fn ahead(date: Option<&HeaderValue>) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(date?.to_str().ok()?).ok()?.timestamp();
     Some(date.duration_since(time::now()))
 }
 
-/// Compares what the receiver will compare: the time at which Twenty signs, and its own.
+/// Compares the clocks that a receiver compares: Twenty's, which is signed, and its own.
 fn check_clocks(
     (twenty, receiver): (Option<SignedDuration>, Option<SignedDuration>),
     report: &mut Report,
@@ -339,13 +335,13 @@ fn check_clocks(
     let (difference, whose) = match (twenty, receiver) {
         (Some(twenty), Some(receiver)) => (twenty.saturating_sub(receiver), "Twenty's and the receiver's"),
         (Some(twenty), None) => (twenty, "Twenty's and this machine's"),
-        _ => return report.add("clock", Status::Skip, "not compared, for want of a Date header", ""),
+        _ => return report.add("clock", Status::Skip, "not compared, because there is no Date header", ""),
     };
     let seconds = difference.as_secs().unsigned_abs();
     let advice =
-        "A receiver rejects what is signed more than 5 minutes before or after its own time. Let NTP set both clocks";
+        "A receiver rejects deliveries signed more than 5 minutes before or after its own time. Set both clocks by NTP";
     let (status, text) = match seconds {
-        // The header has whole seconds, and the network takes its time.
+        // The header has whole seconds, and the network takes time.
         0..=3 => (Status::Ok, format!("{whose} clocks agree")),
         4..=60 => (Status::Ok, format!("{whose} clocks differ by {seconds} s")),
         61..=240 => (Status::Warn, format!("{whose} clocks differ by {seconds} s")),

@@ -1,4 +1,4 @@
-//! The target: its address, and what it answers to a request that no receiver acts on.
+//! Checks the target's address, and its response to a request that no receiver acts on.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,7 +17,7 @@ use crate::{
     time::told_for,
 };
 
-/// Scheme and host. `resolves`: look the host's name up.
+/// Checks scheme and host. If `resolves`, the host's name is resolved.
 pub(super) async fn check_address(
     target: &Target,
     webhook: Option<&str>,
@@ -30,10 +30,10 @@ pub(super) async fn check_address(
         None => report.add(check, status, text, advice),
     };
     if target.uri().scheme_str() == Some("https") {
-        add("scheme", Status::Ok, "the target is reached by https".to_owned(), "")?;
+        add("scheme", Status::Ok, "the target uses https".to_owned(), "")?;
     } else {
         let advice = "Records are personal data, and http:// does not encrypt them";
-        add("scheme", Status::Warn, "the target is reached by http".to_owned(), advice)?;
+        add("scheme", Status::Warn, "the target uses http".to_owned(), advice)?;
     }
     let addresses = match target.host_ip() {
         Some(ip) => vec![ip],
@@ -55,8 +55,8 @@ pub(super) async fn check_address(
     match addresses.iter().find(|ip| is_private(**ip)) {
         Some(ip) => {
             let advice = "Twenty's safe mode, which is on by default since September 2026, blocks private addresses. \
-                          On a server of your own, add the host to OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS, on the \
-                          worker, too; otherwise use a public address or a tunnel";
+                          If you host Twenty yourself, add the host to OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS, also on \
+                          the worker. Otherwise use a public address or a tunnel";
             let text = if host == ip.to_string() {
                 format!("{host} is a private address")
             } else {
@@ -64,11 +64,11 @@ pub(super) async fn check_address(
             };
             add("address", Status::Warn, text, advice)
         }
-        None => add("address", Status::Ok, format!("{host} is a public address, as seen from here"), ""),
+        None => add("address", Status::Ok, format!("{host} is a public address, seen from this machine"), ""),
     }
 }
 
-/// Whether it is an address that means another machine, or none, elsewhere.
+/// Returns whether the address means another machine, or none, elsewhere.
 pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
@@ -79,8 +79,8 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Connects, sends a GET, and looks at the answer. How far the receiver's clock is ahead of this
-/// machine's.
+/// Connects, sends a GET, and checks the response. Returns how far the receiver's clock is ahead of
+/// this machine's.
 pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result<Option<SignedDuration>, Failure> {
     let is_https = target.uri().scheme_str() == Some("https");
     let answer = match get(target).await? {
@@ -89,14 +89,14 @@ pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result
             let (check, advice) = if error.is_about_certificate() {
                 (
                     "certificate",
-                    "Twenty accepts no certificate that public authorities have not signed, that has expired, or is \
-                                 for another name; send the intermediate certificates, too",
+                    "Twenty rejects a certificate that no public authority has signed, that has expired, or that is for \
+                     another name. The server must also send the intermediate certificates",
                 )
             } else {
                 (
                     "connection",
-                    "Check the port, the firewall, and whether the receiver listens on more than 127.0.0.1. This is \
-                     how it looks from this machine; Twenty's may see something else",
+                    "Check the port, the firewall, and whether the receiver listens on more than 127.0.0.1. This was \
+                     checked from this machine; Twenty's machine may get another result",
                 )
             };
             report.add(check, Status::Fail, error.to_string(), advice)?;
@@ -148,7 +148,7 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
                         "path",
                         Status::Fail,
                         text,
-                        "Give the webhook the address with the right end: `/` counts",
+                        "Correct the end of the webhook's address: the slash at the end matters",
                     )
                 }
                 _ => no_such_path(status, report),
@@ -156,18 +156,23 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
         }
         500..=599 => {
             let text = format!("the target answers {status} to a GET");
-            report.add("path", Status::Warn, text, "If it is a proxy's answer, the receiver behind it is not reached")
+            report.add(
+                "path",
+                Status::Warn,
+                text,
+                "If this answer comes from a proxy, the proxy does not reach the receiver",
+            )
         }
-        _ => report.ok("path", format!("the target answers {status} to a GET, which is no redirect")),
+        _ => report.ok("path", format!("the target answers {status} to a GET, without a redirect")),
     }
 }
 
 fn no_such_path(status: u16, report: &mut Report) -> Result<(), Failure> {
-    let advice = "Compare the path with the receiver's route, if a GET of it should not be answered so";
+    let advice = "Compare the path with the receiver's route, unless you expect this answer to a GET";
     report.add("path", Status::Warn, format!("the target answers {status} to a GET"), advice)
 }
 
-/// With a slash at the path's end, or without it.
+/// Returns the same address with the slash at the path's end added or removed.
 fn with_other_end(target: &Target) -> Option<Target> {
     let text = target.to_string();
     let (address, query) = text.split_once('?').map_or((&*text, None), |(address, query)| (address, Some(query)));

@@ -1,4 +1,4 @@
-//! A line for each check.
+//! Prints a line for each check.
 
 use std::process::ExitCode;
 
@@ -13,9 +13,9 @@ use crate::{
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// May be a reason.
+    /// Possibly a reason.
     Warn,
-    /// Is a reason.
+    /// Certainly a reason.
     Fail,
     Skip,
 }
@@ -31,8 +31,8 @@ struct Line<'a> {
     advice: &'a str,
 }
 
-/// Prints checks as they are made, and remembers whether one has failed. All that `doctor` prints on
-/// standard output is printed here, without the API key and secrets.
+/// Prints the results of checks, and remembers whether one has failed. Everything that `doctor`
+/// prints on standard output is printed here, without the API key and secrets.
 pub(super) struct Report {
     format: Format,
     redaction: Redaction,
@@ -44,12 +44,12 @@ impl Report {
         Self { format, redaction, has_failed: false }
     }
 
-    /// The beginning of a text from elsewhere, for a check's text.
+    /// Returns the beginning of a text from elsewhere, for a check's text.
     pub(super) fn shown(&self, text: &str) -> String {
         self.redaction.shown(text)
     }
 
-    /// The same for an address, without what may be a password or a token.
+    /// Does the same for an address, without the parts that may be a password or a token.
     pub(super) fn shown_url(&self, url: &str) -> String {
         self.redaction.shown_url(url)
     }
@@ -62,7 +62,7 @@ impl Report {
         self.add(check, Status::Ok, text, "")
     }
 
-    /// `advice` is empty when there is nothing to do.
+    /// Prints a check. `advice` is empty if there is nothing to do.
     pub(super) fn add(
         &mut self,
         check: &'static str,
@@ -73,7 +73,7 @@ impl Report {
         self.print(check, status, None, &text.into(), advice)
     }
 
-    /// About one of the webhooks.
+    /// Prints a check of one of the webhooks.
     pub(super) fn webhook(
         &mut self,
         check: &'static str,

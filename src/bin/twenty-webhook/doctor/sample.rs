@@ -1,4 +1,4 @@
-//! Samples that are posted to a receiver: one that it should accept, and one that it should not.
+//! Posts two samples to a receiver: one that it should accept, and one that it should reject.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use crate::{
 /// An object that no workspace has, and an action that Twenty does not have.
 const EVENT: &str = "twentyWebhookDoctor.checked";
 
-/// What a receiver should not exceed: Twenty sends the next change when this one is answered.
+/// The longest time that a receiver should take, because Twenty waits for the answer before it
+/// sends the next change.
 const SOON: Duration = Duration::from_secs(1);
 
 pub(super) async fn send(
@@ -45,7 +46,7 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// As this webhook would send it: a receiver may look at the ids.
+/// Returns a sample as this webhook would send it, because a receiver may check the ids.
 fn delivery(webhook: &Webhook) -> Result<Delivery, SetError> {
     let delivery = Delivery::sample(EVENT)
         .set("targetUrl", &webhook.target_url)?
@@ -76,17 +77,17 @@ fn judge_genuine(answer: Result<Answer, PostError>) -> Judgement {
         200..=299 => (
             Status::Warn,
             told,
-            "Twenty sends the next change when this one is answered, and gives up after 5 seconds. Answer at once \
-             and work later: see `acknowledge_within` and the inbox",
+            "Twenty waits for this answer before it sends the next change, and gives up after 5 seconds. Answer at \
+             once and work later: see `acknowledge_within` and the inbox",
         ),
         401 => (
             Status::Fail,
             told,
             "The receiver has another secret, its clock is off by more than 5 minutes, or something on the way \
-             changes the body. Its log has the reason at `debug`; `twenty-webhook listen` in its place explains it",
+             changes the body. Its log has the reason at `debug`. In its place, `twenty-webhook listen` explains it",
         ),
-        404 | 405 => (Status::Fail, told, "No receiver is at this path for POST requests"),
-        403 => (Status::Fail, told, "A firewall or a bot protection may answer in the receiver's place"),
+        404 | 405 => (Status::Fail, told, "There is no receiver for POST requests at this path"),
+        403 => (Status::Fail, told, "Perhaps a firewall or a bot protection answered instead of the receiver"),
         _ => (Status::Fail, told, "Look at the receiver's log"),
     }
 }

@@ -1,4 +1,4 @@
-//! The workspace's webhooks, as the API tells them.
+//! The workspace's webhooks, as the API returns them.
 
 use axum::http::Uri;
 use serde::Deserialize;
@@ -9,15 +9,15 @@ use crate::target::Target;
 
 pub(super) const PATH: &str = "/rest/metadata/webhooks";
 
-/// The same, of GraphQL's `/metadata`.
+/// The same query for GraphQL at `/metadata`.
 pub(super) const QUERY: &str = "query { webhooks { id targetUrl operations secret } }";
 
-/// A webhook. Not `Debug`, for the address may hold a token.
+/// A webhook. It does not implement `Debug`, because the address may contain a token.
 pub(super) struct Webhook {
     pub(super) id: String,
     pub(super) target_url: String,
     pub(super) operations: Vec<String>,
-    /// `None` when deliveries are not signed.
+    /// `None` if deliveries are not signed.
     pub(super) secret: Option<Secret>,
     pub(super) workspace_id: Option<String>,
 }
@@ -33,7 +33,7 @@ struct Raw {
     deleted_at: Option<Json>,
 }
 
-/// A bare array, or one in `data.webhooks`. `None` for something else.
+/// Reads a bare array, or one in `data.webhooks`. Returns `None` for anything else.
 pub(super) fn read(mut json: Json) -> Option<Vec<Webhook>> {
     let list = if json.is_array() { json } else { json.pointer_mut("/data/webhooks")?.take() };
     // The error would quote the value, which may be the secret.
@@ -51,7 +51,7 @@ impl From<Raw> for Webhook {
 }
 
 impl Webhook {
-    /// Twenty completes an address without a scheme.
+    /// Returns the address, completed as Twenty does if it has no scheme.
     pub(super) fn target(&self) -> Option<Target> {
         if self.target_url.contains("://") {
             self.target_url.parse().ok()
@@ -64,7 +64,7 @@ impl Webhook {
         self.target().is_some_and(|own| differences(&own, target).is_empty())
     }
 
-    /// In what its address differs from one on the same host. `None` for another host.
+    /// Returns how its address differs from another one on the same host. `None` for another host.
     pub(super) fn differs_in(&self, target: &Target) -> Option<String> {
         let own = self.target()?;
         let differences = differences(&own, target);
@@ -84,12 +84,12 @@ fn differences(a: &Target, b: &Target) -> Vec<&'static str> {
         (one.scheme() != other.scheme(), "the scheme"),
         (!a.host().eq_ignore_ascii_case(b.host()), "the host"),
         (one.scheme() == other.scheme() && a.port() != b.port(), "the port"),
-        (one.query() != other.query(), "the part behind `?`"),
+        (one.query() != other.query(), "the part after `?`"),
     ];
     others.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what).chain(paths).collect()
 }
 
-/// Whether a webhook with these operations is sent this event, or all events of this pattern.
+/// Returns whether a webhook with these operations gets this event, or all events of this pattern.
 pub(super) fn covers(operations: &[String], event: &str) -> bool {
     let has = |pattern: &str| operations.iter().any(|operation| operation == pattern);
     if event == "workflowRun.updated" {
@@ -106,7 +106,7 @@ pub(super) fn covers(operations: &[String], event: &str) -> bool {
     }
 }
 
-/// Whether no webhook is ever sent it.
+/// Returns whether Twenty never sends the event to webhooks.
 pub(super) fn never_sent(event: &str) -> bool {
     event.starts_with("timelineActivity.") || event.ends_with(".upserted")
 }
@@ -155,7 +155,7 @@ mod tests {
             ("hooks.example.com/twenty?a=b", Some("")),
             ("https://hooks.example.com/twenty/?a=b", Some("the slash at the end")),
             ("http://hooks.example.com/twenty?a=b", Some("the scheme")),
-            ("https://hooks.example.com:8443/twenty", Some("the port and the part behind `?`")),
+            ("https://hooks.example.com:8443/twenty", Some("the port and the part after `?`")),
             ("https://hooks.example.com/?a=b", Some("the path")),
             ("https://example.com/twenty?a=b", None),
             ("nonsense of any kind", None),

@@ -5,9 +5,9 @@ use crate::capture::{Capture, header};
 
 const DOTS: Loss = Loss {
     is_certain: false,
-    what: "curl's --trace-ascii writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any: capture with --trace, which writes all bytes. If it had \
-             none, copy the secret from this webhook in Twenty again.",
+    what: "curl's --trace-ascii writes a dot for each byte that is not ASCII",
+    advice: "If the body has such bytes, capture it with --trace, which writes all bytes. Otherwise copy the \
+             secret from this webhook in Twenty again.",
 };
 
 /// The commands in a text, with their headers and their data.

@@ -9,8 +9,8 @@ use super::{
 const MISSING: Loss = Loss {
     is_certain: true,
     what: "bytes are missing from the packet capture",
-    advice: "Packets were lost or cut when they were captured: by a full buffer, a snapshot length, or a capture that \
-             began too late. Capture again, with all bytes (-s 0), before you look at the secret.",
+    advice: "The capture lost or truncated packets: its buffer was full, its snapshot length was too small, or it \
+             began too late. Capture again with all bytes (-s 0) before you check the secret.",
 };
 
 /// How bytes are written.

@@ -21,9 +21,9 @@ pub(super) fn objects(text: &[u8], names: &Names) -> Found {
 
 const SHORTENED: Loss = Loss {
     is_certain: true,
-    what: "the program that printed the body left out parts of it, such as [Object]",
+    what: "the program that printed the body replaced parts of it, for example by [Object]",
     advice: "console.log shows two levels of objects and shortens long texts. Print the raw body, or \
-             JSON.stringify of the parsed one, before you look at the secret.",
+             JSON.stringify of the parsed body, before you check the secret.",
 };
 
 /// Writes literals of JavaScript and Python as JSON; other text stays about as it is.

@@ -65,7 +65,7 @@ const MAX_TEXT: usize = 1 << 20;
 const BY_SHAPES: Loss = Loss {
     is_certain: false,
     what: "the format is unknown: headers and body were found by their shapes",
-    advice: "The body may have the format's escapes, or other changes: capture the raw request with \
+    advice: "The format may have escaped or changed the body: capture the raw request with \
              `twenty-webhook listen --save`. If the body is as it was sent, copy the secret from this \
              webhook in Twenty again.",
 };

@@ -177,18 +177,18 @@ impl fmt::Display for NotFound {
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::NoHeaders { kind } => write!(
                 f,
-                "looks like {kind}, but nothing in it has the headers X-Twenty-Webhook-Signature and -Timestamp \
-                 (a fork's: --header-prefix): is this delivery signed, and does the capture keep all headers?"
+                "looks like {kind}, but does not contain the headers X-Twenty-Webhook-Signature and -Timestamp (for a \
+                 fork, use --header-prefix): check that the delivery is signed, and that the capture has all headers"
             ),
             Self::NoBody { kind } => write!(
                 f,
-                "looks like {kind} with the signature's headers, but no body was found near them in a form that is \
-                 known: capture the raw request with `twenty-webhook listen --save`"
+                "looks like {kind} with signature headers, but no body in a known form was found near them: capture \
+                 the raw request with `twenty-webhook listen --save`"
             ),
             Self::Unknown { kind } => write!(
                 f,
-                "looks like {kind}, but has no delivery that can be read: an HTTP request, curl's output, JSON or a log \
-                 line with the headers X-Twenty-Webhook-Signature and -Timestamp, and the body"
+                "looks like {kind}, but contains no readable delivery: expected an HTTP request, curl's output, JSON or \
+                 a log line with the headers X-Twenty-Webhook-Signature and -Timestamp, and the body"
             ),
         }
     }

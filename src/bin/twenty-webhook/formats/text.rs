@@ -12,9 +12,9 @@ const MAX_LINES_BETWEEN: usize = 16;
 
 pub(super) const DOTS: Loss = Loss {
     is_certain: false,
-    what: "tshark's follow writes a dot for every byte that is not ASCII",
-    advice: "The body is unknown if it had any: export JSON (-T json), or follow the stream as raw. If \
-             it had none, copy the secret from this webhook in Twenty again.",
+    what: "tshark's follow writes a dot for each byte that is not ASCII",
+    advice: "If the body has such bytes, export JSON (-T json), or follow the stream as raw. Otherwise \
+             copy the secret from this webhook in Twenty again.",
 };
 
 /// The line at an offset without its end, and the offset of the next one. `None` at the end.
@@ -317,7 +317,7 @@ fn bodies(
     if let Some(declared) = declared.filter(|_| !is_none)
         && all.iter().all(|body| body.len() != declared)
     {
-        notes.push(format!("content-length says {declared} bytes, and the file has {}", found.len()));
+        notes.push(format!("content-length says {declared} bytes, but the file has {}", found.len()));
     }
     (all, skipped.saturating_add(len))
 }

@@ -1,8 +1,8 @@
-//! Forwards verified deliveries, and recognises those that come back.
+//! Forwards verified deliveries, and detects loops.
 //!
-//! Each forwarded request names this process in `Via` (RFC 9110, 7.6.3), which is there to find
-//! loops. An address has too many spellings, and a loop may lead through other listeners and
-//! proxies, so addresses alone do not tell.
+//! Each forwarded request names this process in `Via` (RFC 9110, 7.6.3), whose purpose is to detect
+//! loops. Comparing addresses is not enough: an address has many spellings, and a loop may lead
+//! through other listeners and proxies.
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::Bytes;
@@ -33,16 +33,17 @@ impl Forward {
         self.client.target()
     }
 
-    /// Whether this process forwarded the request before. Proxies may have joined values of `Via`.
+    /// Returns whether this process has already forwarded the request. Proxies may have joined
+    /// values of `Via`.
     pub(super) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         let ours = self.via.as_bytes();
         let names_this = |value: &HeaderValue| value.as_bytes().windows(ours.len()).any(|part| part == ours);
         headers.get_all(header::VIA).iter().any(names_this)
     }
 
-    /// Posts the request on, and says in it who does so.
+    /// Forwards the request, with the name of this process.
     pub(super) async fn post(&self, mut headers: HeaderMap, body: Bytes) -> Result<Answer, PostError> {
-        // A server's limit for headers is far below what a map holds.
+        // Servers accept far fewer headers than a map can contain.
         let _ = headers.try_append(header::VIA, self.via.clone());
         self.client.send(Method::POST, &headers, body).await
     }

@@ -45,15 +45,20 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Deliveries may come to any path. Refused ones are answered as the crate's receivers do, and never forwarded. \
-Ctrl-C and SIGTERM end it.
+Deliveries can have any path. Rejected deliveries are answered as by the crate's receivers, and are never forwarded. \
+Ctrl-C and SIGTERM end the listener.
 
-A delivery that this process forwarded before is answered 508: --forward-to leads back here. It is known by its `Via` header, so a proxy \
-that removes `Via` hides a loop.
+If --forward-to leads back to this listener, a delivery returns after it was forwarded. It is answered 508. The header `Via` \
+identifies such deliveries, so a proxy that removes `Via` hides a loop.
 
-The members of a JSON object: time, status, verified, and method where it is not POST; of a verified delivery event, recordId, \
-displayName, updatedFields, unexpected (members of unexpected types, which read as absent), repetition (how many times it came \
-before), previousSecret and forwarded; of a refused one refusal and causes; of a saved one capture; with --show, record or body.
+Members of the JSON objects of --format json:
+  always              time, status, verified; method if it is not POST
+  if it is verified   event, recordId, displayName, updatedFields, forwarded, previousSecret;
+                      unexpected: members of unexpected types, which read as absent;
+                      repetition: how many times the delivery was received before
+  if it is rejected   rejection, causes
+  if it is saved      capture
+  with --show         record or body
 
 Examples:
   twenty-webhook listen
@@ -62,52 +67,52 @@ Examples:
   twenty-webhook listen --show record --filter 'person.*' --filter company.updated
   twenty-webhook listen --format json --show record | jq .record.name";
 
-/// Receive deliveries, verify them and show each one as it comes.
+/// Receive and verify deliveries, and show each one as it arrives.
 ///
-/// Without a secret it makes one and says where to put it.
+/// Without a secret, it generates one and says where to enter it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
-    /// Address to listen on; `:PORT` stands for 127.0.0.1:PORT, and port 0 lets the system choose
-    /// one
+    /// Address to listen on; `:PORT` means 127.0.0.1:PORT, and port 0 lets the system choose one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
     addr: String,
 
-    /// Post verified deliveries on to this address, byte for byte, and answer what it answers
+    /// Forward verified deliveries to this address, byte for byte, and answer with the same status
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Write every request into a file of this directory, unverified ones too, copies of a verified
-    /// one once; `verify` and `replay` read them
+    /// Save every request to a file in this directory, also unverified requests, but no duplicates
+    /// of verified requests. `verify` and `replay` read these files
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 
-    /// How many verified captures the directory may hold, and how many unverified ones (these also
-    /// 256 MiB at most); the oldest ones of the same kind are removed, by the time in their names
+    /// Maximum number of verified captures in the directory, and of unverified captures (which also
+    /// have at most 256 MiB). The oldest captures of the same kind, by the time in their names, are
+    /// removed
     #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save", value_parser = input::positive)]
     keep: NonZeroUsize,
 
-    /// How to show a delivery
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 
-    /// Show a verified delivery's JSON, too: on a terminal each member on a line, elsewhere all of it
+    /// Also show the JSON of verified deliveries: on a terminal with one member per line, otherwise
     /// on one line
     #[arg(long, value_enum, value_name = "PART")]
     show: Option<Part>,
 
     /// Show only verified deliveries of these events, such as `person.*`; repeatable. Other events
-    /// are still answered, saved and forwarded, and refused requests are always shown
+    /// are still answered, saved and forwarded, and rejected requests are always shown
     #[arg(long, value_name = "PATTERN")]
     filter: Vec<EventPattern>,
 
-    /// Serve a page that shows the deliveries as they come, and print its address. With --save it
-    /// also shows those that were saved before; with --forward-to it sends them again
+    /// Serve a page that shows deliveries as they arrive, and print its address. With --save, the
+    /// page also shows deliveries that were saved before; with --forward-to, it can send them again
     #[arg(long)]
     ui: bool,
 
     /// Address of that page; port 0 lets the system choose one. The page shows every delivery, so
-    /// leave it on this machine
+    /// do not open it to other machines
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", requires = "ui")]
     ui_addr: String,
 
@@ -115,10 +120,10 @@ pub(crate) struct Listen {
     secret: SecretOptions,
 }
 
-/// How long open requests may take after the program was asked to end: as long as Twenty waits, and a little more.
+/// How long open requests may take after a signal to end: a little longer than Twenty waits.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// How long the last deliveries may take to be shown after that.
+/// How long it may take after that to show the last deliveries.
 const PRINTING: Duration = Duration::from_secs(3);
 
 impl Listen {
@@ -141,14 +146,14 @@ impl Listen {
         let forward = match self.forward_to {
             Some(target) if target.is_address(address) => {
                 return Err(Failure::new(format!(
-                    "--forward-to {target} is where this listens itself: choose another port"
+                    "--forward-to {target} is the address of this listener: choose another port"
                 )));
             }
             target => target.map(Forward::new).transpose()?,
         };
         let inspector = if self.ui { Some(Inspector::bind(&self.ui_addr).await?) } else { None };
         let saved_in = self.save.as_ref().map(|directory| directory.display().to_string());
-        // It removes the excess, so it comes after everything else that may fail.
+        // It removes files, so it comes after everything else that may fail.
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
@@ -176,7 +181,7 @@ impl Listen {
         let stop = async move {
             tokio::select! {
                 () = asked_to_end() => {}
-                // Nobody reads what is shown.
+                // Nobody reads the output.
                 _ = closed => {}
             }
             let _ = stopping.send(());
@@ -191,8 +196,8 @@ impl Listen {
             }
             () = late => {}
         }
-        // A connection that is still open keeps its sender, so the printer is told. Whoever should read what it shows may
-        // have stopped reading.
+        // A connection that is still open keeps its sender of the queue, so the printer is ended
+        // explicitly. The reader of its output may have stopped reading.
         let end = async {
             queue.end().await;
             while !printed.is_finished() {
@@ -212,14 +217,15 @@ impl Listen {
     }
 }
 
-/// Where to send deliveries, on standard error: standard output has deliveries only. `options`: what `send` needs beside the secret.
+/// Prints where to send deliveries, on standard error, because standard output has only deliveries.
+/// `options` are those that `send` requires besides the secret.
 fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
     if is_private(address.ip()) {
         note(&format!(
-            "Twenty on another machine needs a tunnel, such as cloudflared tunnel --url http://{}\n\
-             Twenty's safe mode blocks private addresses but those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS",
+            "Twenty on another machine requires a tunnel, such as cloudflared tunnel --url http://{}\n\
+             Twenty's safe mode blocks private addresses except those in OUTBOUND_HTTP_ALLOWED_INTERNAL_HOSTS",
             from_this_machine(address)
         ));
     }
@@ -229,7 +235,7 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
     if let Some(secret) = new_secret {
         note(&format!(
             "no secret was given, so here is a new one: {}\n\
-             put it into Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
+             enter it in Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
              {}",
             styled(style::STRONG, secret),
             send_command(address, &format!(" --secret {secret}{options}")),
@@ -237,18 +243,19 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
     }
 }
 
-/// The command that sends a sample here. `options`: what it needs beside the address.
+/// Returns the command that sends a sample to this listener. `options` are those that it requires
+/// besides the address.
 fn send_command(address: SocketAddr, options: &str) -> String {
     format!("{} send person.created --to http://{address}/webhooks/twenty{options}", harmless_line(&program()))
 }
 
-/// Only a port: the host of the default.
+/// Completes an address that is only a port with the host of the default.
 fn full_address(asked: &str) -> String {
     let is_port = asked.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     if is_port { format!("127.0.0.1{asked}") } else { asked.to_owned() }
 }
 
-/// Who connects to the unspecified address reaches this machine, but not on every system.
+/// Replaces the unspecified address, because not every system can connect to it.
 fn from_this_machine(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -258,7 +265,7 @@ fn from_this_machine(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// As it was called, so that the command works where this one did.
+/// Returns the name with which the program was called, so that the printed command works, too.
 fn program() -> String {
     std::env::args_os().next().map_or("twenty-webhook".into(), |name| name.to_string_lossy().into_owned())
 }
@@ -274,13 +281,13 @@ fn cannot_listen(option: &str, address: &str, error: &io::Error) -> Failure {
         ErrorKind::PermissionDenied => {
             format!("; ports below 1024 may need more rights, so choose another one: {option} 127.0.0.1:3000")
         }
-        // Also when the host cannot be looked up, for which there is no kind.
+        // Also if the host cannot be resolved, for which there is no kind.
         _ => "; it should be HOST:PORT, such as 127.0.0.1:3000".to_owned(),
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))
 }
 
-/// By Ctrl-C or by SIGTERM.
+/// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn asked_to_end() {
     let ctrl_c = tokio::signal::ctrl_c();
     #[cfg(unix)]

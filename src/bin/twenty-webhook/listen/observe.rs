@@ -1,4 +1,5 @@
-//! Watches the crate's own middleware at work: it decides and answers, this tells the printer what came of it.
+//! Observes the crate's own middleware, which decides and responds, and reports the results to the
+//! printer.
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub(super) struct Observed {
     /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
-    /// If it was read to its end.
+    /// `None` if it was not read to its end.
     pub(super) body: Option<Bytes>,
     pub(super) status: u16,
     pub(super) verdict: Verdict,
@@ -38,27 +39,28 @@ pub(super) struct Observed {
 
 pub(super) enum Verdict {
     Accepted(Arc<Accepted>),
-    /// Verified, but no event.
+    /// Verified, but not an event.
     Rejected(WebhookRejection),
     Refused(Refusal),
-    /// Verified, but not posted.
+    /// Verified, but the method is not POST.
     WrongMethod,
-    /// Verified, but forwarded by this process before.
+    /// Verified, but already forwarded by this process.
     Loop,
 }
 
 impl Verdict {
-    /// Whether Twenty signed it: only a refusal comes before that is known.
+    /// Returns whether the delivery was verified. The middleware's rejections come before that is
+    /// known.
     pub(super) const fn is_verified(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
 }
 
-/// Marks the answer to a request that this process forwarded itself.
+/// Marks the response to a request that this process has already forwarded.
 #[derive(Clone, Copy)]
 struct CameBack;
 
-/// A verified event, and what became of it elsewhere.
+/// A verified event, and the result of forwarding it.
 pub(super) struct Accepted {
     pub(super) event: WebhookEvent,
     pub(super) forwarded: Option<Result<Answer, PostError>>,
@@ -82,7 +84,7 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
     };
     let status = match &forwarded {
         None => StatusCode::OK,
-        // 101 would promise another protocol.
+        // A status such as 101 would announce another protocol.
         Some(Ok(answer)) => StatusCode::from_u16(answer.status)
             .ok()
             .filter(|status| !status.is_informational())
@@ -95,7 +97,7 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
     response
 }
 
-/// On a task of its own, so that a sender who leaves early is shown as well.
+/// Runs on its own task, so that a request is shown even if its sender disconnects early.
 async fn observe(State(queue): State<Queue>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {

@@ -34,31 +34,31 @@ use crate::{
     output,
 };
 
-/// How many requests may wait to be shown before answers to verified ones are held back.
+/// How many requests may wait to be shown before responses to verified requests are delayed.
 const QUEUE: usize = 64;
 
-/// How many unverified requests may wait to be diagnosed and shown. The printer has room for more,
-/// so they leave places for verified ones.
+/// How many unverified requests may wait to be diagnosed and shown. The printer's queue is longer,
+/// so there is always room for verified requests.
 const UNVERIFIED: usize = QUEUE / 2;
 
-/// How many bytes the bodies of these requests may hold together. Also the longest unverified body
-/// that is diagnosed: twice the 2 MiB that a receiver takes unless told otherwise.
+/// The maximum number of bytes of all these requests' bodies, and of an unverified body that is
+/// diagnosed: twice a receiver's default limit of 2 MiB.
 const UNVERIFIED_BYTES: u32 = 4 << 20;
 
-/// What is reported of a request that this process forwarded before.
-const LOOP: &str = "it came back to the listener that had forwarded it: --forward-to leads here again, by this or another \
-                    name of this machine or through another listener";
+/// The reason for rejecting a request that this process has already forwarded.
+const LOOP: &str = "this listener has already forwarded the delivery: --forward-to leads back here, by a name of this \
+                    machine or through another listener";
 
-/// Takes requests to be shown. A clone is the same.
+/// The queue of requests to be shown. Clones share it.
 #[derive(Clone)]
 pub(super) struct Queue {
     /// `None` ends the printer.
     printer: Sender<Option<Waiting>>,
-    /// What comes here reaches the printer after its diagnosis, `None` as well.
+    /// Requests in this queue reach the printer after their diagnosis, and so does `None`.
     diagnoser: Sender<Option<Waiting>>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    /// How many unverified requests were left out since the last note about it.
+    /// The number of unverified requests that were omitted since the last note.
     omitted: Arc<AtomicU64>,
 }
 
@@ -66,35 +66,35 @@ pub(super) struct Queue {
 struct Waiting {
     observed: Observed,
     findings: Vec<Finding>,
-    /// Of an unverified request, its part of the bounds.
+    /// An unverified request's share of the bounds.
     room: Option<Room>,
 }
 
-/// What an unverified request takes of the bounds, until it is shown.
+/// An unverified request's share of the bounds, until it is shown.
 struct Room {
     _place: OwnedSemaphorePermit,
-    /// `None` when there was no room for the body, which was dropped.
+    /// `None` if there was no room for the body, which was dropped.
     bytes: Option<OwnedSemaphorePermit>,
 }
 
 impl Queue {
     fn new() -> (Self, Receiver<Option<Waiting>>, Receiver<Option<Waiting>>) {
         let (printer, shown) = mpsc::channel(QUEUE);
-        // One place more, for the end.
+        // One more place, for the end.
         let (diagnoser, diagnosed) = mpsc::channel(UNVERIFIED.saturating_add(1));
         let places = Arc::new(Semaphore::new(UNVERIFIED));
         let bytes = Arc::new(Semaphore::new(usize::try_from(UNVERIFIED_BYTES).unwrap_or(usize::MAX)));
         (Self { printer, diagnoser, places, bytes, omitted: Arc::default() }, diagnosed, shown)
     }
 
-    /// Has a request shown.
+    /// Queues a request to be shown.
     ///
-    /// A verified one waits for its place at the printer. An unverified one never waits, because
-    /// anybody can send it and Twenty waits 5 seconds: without a place it is left out, and without
-    /// room for its body it is shown without a diagnosis.
+    /// A verified request waits for a place in the queue. An unverified request never waits,
+    /// because anybody can send it. If there is no place for it, it is omitted. If there is no room
+    /// for its body, it is shown without a diagnosis.
     pub(super) async fn show(&self, observed: Observed) {
         if observed.verdict.is_verified() {
-            // When the printer has ended, so will the program.
+            // If the printer has ended, the program ends, too.
             let _ = self.printer.send(Some(Waiting { observed, findings: Vec::new(), room: None })).await;
         } else if !self.show_unverified(observed) {
             self.omitted.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +103,7 @@ impl Queue {
 
     fn show_unverified(&self, mut observed: Observed) -> bool {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return false };
-        // A body that is longer than all the room takes all of it.
+        // A body that is longer than the whole bound takes all of it.
         let length = observed.body.as_ref().map_or(0, |body| u32::try_from(body.len()).unwrap_or(u32::MAX));
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(length.min(UNVERIFIED_BYTES)).ok();
         if bytes.is_none() {
@@ -113,7 +113,7 @@ impl Queue {
         self.diagnoser.try_send(Some(Waiting { observed, findings: Vec::new(), room })).is_ok()
     }
 
-    /// Ends the printer, once it has shown what waits.
+    /// Ends the printer after it has shown the queued requests.
     pub(super) async fn end(&self) {
         if self.diagnoser.send(None).await.is_err() {
             // It may have ended by itself.
@@ -123,13 +123,13 @@ impl Queue {
 }
 
 pub(super) struct Printer {
-    /// Ends when the thread does: once it gets a `None`, or nobody reads.
+    /// Ends with the thread: after a `None`, or if nobody reads the output.
     pub(super) closed: oneshot::Receiver<()>,
     pub(super) thread: thread::JoinHandle<io::Result<()>>,
 }
 
 impl Printer {
-    /// `inspector`: where each request is added as well.
+    /// `inspector` is the store to which each request is added, too.
     pub(super) fn start(
         verifier: Verifier,
         mut captures: Option<Captures>,
@@ -150,7 +150,7 @@ impl Printer {
                 let mut report = report(&observed, &verifier, &mut repetitions, captures.as_mut());
                 report.findings = findings;
                 if room.as_ref().is_some_and(|room| room.bytes.is_none()) {
-                    report.add_to_refusal("too many long requests at a time: its cause is not looked for, not saved");
+                    report.add_to_rejection("too many long requests at a time: not diagnosed, not saved");
                 }
                 if let Some(inspector) = &inspector {
                     inspector.observed(&report, &observed, &verifier);
@@ -165,12 +165,10 @@ impl Printer {
                     output::Format::Pretty => report.pretty(),
                     output::Format::Json => report.json(),
                 })?;
-                // Something waited when they were left out, so this comes after them.
+                // The queue was full when they were omitted, so this note comes after its requests.
                 let omitted = omitted.swap(0, Ordering::Relaxed);
                 if omitted > 0 {
-                    output::note(&format!(
-                        "{omitted} requests that did not verify came too fast: not shown, not saved"
-                    ));
+                    output::note(&format!("{omitted} unverified requests came too fast: not shown, not saved"));
                 }
             }
             Ok(())
@@ -179,7 +177,8 @@ impl Printer {
     }
 }
 
-/// Diagnoses requests one at a time and passes them on, until the end or until the printer ends.
+/// Diagnoses requests one at a time and passes them to the printer, until the end or until the
+/// printer ends.
 fn diagnose_all(verifier: &Verifier, mut waiting: Receiver<Option<Waiting>>, printer: &Sender<Option<Waiting>>) {
     while let Some(next) = waiting.blocking_recv() {
         let is_end = next.is_none();
@@ -204,7 +203,7 @@ fn findings(observed: &Observed, verifier: &Verifier) -> Vec<Finding> {
     }
 }
 
-/// Whether an unverified body is too long to be diagnosed here. `verify` has all the time it needs.
+/// Returns whether an unverified body is too long to be diagnosed here. `verify` can take the time.
 pub(super) fn is_too_long(body: &[u8]) -> bool {
     u32::try_from(body.len()).map_or(true, |length| length > UNVERIFIED_BYTES)
 }
@@ -222,23 +221,23 @@ fn report(
             report.accepted(&accepted.event);
             accepted.forwarded.iter().for_each(|forwarded| report.forwarded(forwarded));
         }
-        Verdict::Rejected(rejection) => report.rejected(rejection.to_string()),
-        Verdict::WrongMethod => report.rejected("verified, but it is no POST".to_owned()),
+        Verdict::Rejected(rejection) => report.verified_but_rejected(rejection.to_string()),
+        Verdict::WrongMethod => report.verified_but_rejected("verified, but its method is not POST".to_owned()),
         Verdict::Loop => {
-            report.rejected(LOOP.to_owned());
-            // A copy of a delivery that is shown and saved when its answer is there.
+            report.verified_but_rejected(LOOP.to_owned());
+            // The delivery itself is shown and saved when its answer arrives.
             return report;
         }
         Verdict::Refused(refusal) => {
-            report.refused(refusal.to_string());
+            report.rejected(refusal.to_string());
             if observed.body.as_deref().is_some_and(is_too_long) && matches!(refusal.kind(), RefusalKind::Verify(_)) {
-                report.add_to_refusal("too long to look for the cause here: use --save, then verify");
+                report.add_to_rejection("too long to diagnose here: use --save, then verify");
             }
         }
     }
     if let Some(body) = &observed.body {
         let digest = Sha256::digest(body).into();
-        // A forger may send a body again and again; a repetition is what Twenty signed twice.
+        // Only verified deliveries count: an attacker can send a body any number of times.
         if let Verdict::Accepted(_) = observed.verdict {
             report.repetition = repetitions.count(digest);
         }

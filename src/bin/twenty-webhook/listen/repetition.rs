@@ -1,11 +1,11 @@
-//! Which deliveries came before.
+//! Recognises deliveries that were received before.
 
 use std::collections::{HashMap, VecDeque};
 
-/// How many are remembered.
+/// The number of remembered deliveries.
 const LIMIT: usize = 100_000;
 
-/// Counts bodies by their digest: Twenty signs a copy anew, so only the body tells.
+/// Counts bodies by their digests. Twenty signs a duplicate again, so only the body is the same.
 #[derive(Default)]
 pub(super) struct Repetitions {
     counts: HashMap<[u8; 32], u64>,
@@ -13,7 +13,7 @@ pub(super) struct Repetitions {
 }
 
 impl Repetitions {
-    /// How many times it came before.
+    /// Returns how many times the body was received before.
     pub(super) fn count(&mut self, digest: [u8; 32]) -> u64 {
         if let Some(count) = self.counts.get_mut(&digest) {
             *count = count.saturating_add(1);

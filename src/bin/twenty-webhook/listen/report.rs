@@ -1,4 +1,4 @@
-//! What is shown of a delivery.
+//! The report on a delivery.
 
 use std::{io, path::PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{
     output::{self, harmless_line, shortened, style, styled, wrapped},
 };
 
-/// A delivery; the members of a JSON line.
+/// The report on a delivery, whose members are those of a JSON line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -26,7 +26,7 @@ pub(super) struct Report {
     status: u16,
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<String>,
+    rejection: Option<String>,
     #[serde(rename = "causes", skip_serializing_if = "Vec::is_empty")]
     pub(super) findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub(super) struct Report {
     /// Members that read as absent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unexpected: Vec<String>,
-    /// How many times it came before.
+    /// How many times the delivery was received before.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) repetition: u64,
     #[serde(skip_serializing_if = "is_false")]
@@ -51,7 +51,7 @@ pub(super) struct Report {
     capture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capture_error: Option<String>,
-    /// Added as text, so that it stays as it was sent.
+    /// Added to the line as text, so that it stays as it was sent.
     #[serde(skip)]
     pub(super) shown: Option<Shown>,
 }
@@ -77,7 +77,7 @@ impl Report {
             method: (!is_post(method)).then(|| method.to_owned()),
             status,
             verified: false,
-            refusal: None,
+            rejection: None,
             findings: Vec::new(),
             event: None,
             record_id: None,
@@ -106,24 +106,24 @@ impl Report {
         self.previous_secret = event.verified().secret_index() > 0;
     }
 
-    /// How the target answered.
+    /// Adds the target's answer.
     pub(super) fn forwarded(&mut self, forwarded: &Result<Answer, PostError>) {
         self.forwarded = Some(Forwarded::new(forwarded));
     }
 
-    /// Refused although it verified.
-    pub(super) fn rejected(&mut self, why: String) {
+    /// Records that the delivery was verified, but rejected.
+    pub(super) fn verified_but_rejected(&mut self, why: String) {
         self.verified = true;
-        self.refused(why);
+        self.rejected(why);
     }
 
-    pub(super) fn refused(&mut self, why: String) {
-        self.refusal = Some(why);
+    pub(super) fn rejected(&mut self, why: String) {
+        self.rejection = Some(why);
     }
 
-    /// Adds a remark to why it was refused.
-    pub(super) fn add_to_refusal(&mut self, remark: &str) {
-        if let Some(why) = &mut self.refusal {
+    /// Adds a remark to the reason for the rejection.
+    pub(super) fn add_to_rejection(&mut self, remark: &str) {
+        if let Some(why) = &mut self.rejection {
             *why += &format!(" ({remark})");
         }
     }
@@ -135,12 +135,12 @@ impl Report {
         }
     }
 
-    /// Whether it is shown although nobody asked for such events.
+    /// Returns whether the report is shown even if a filter hides the event.
     pub(super) const fn is_alarming(&self) -> bool {
         self.capture_error.is_some()
     }
 
-    /// A JSON object on a line.
+    /// Returns a JSON object on a line.
     pub(super) fn json(&self) -> String {
         let line = output::json_line(self);
         match (&self.shown, line.strip_suffix("}\n")) {
@@ -149,17 +149,17 @@ impl Report {
         }
     }
 
-    /// A line, and below it what there is to explain or to show.
+    /// Returns a line, and below it explanations and the shown JSON.
     pub(super) fn pretty(&self) -> String {
         let time = styled(style::FAINT, self.time.strftime("%H:%M:%SZ"));
         let good = if self.verified && self.status < 300 { style::GOOD } else { style::BAD };
         let mut line = format!("{time}  {}  ", styled(good, self.status));
-        match &self.refusal {
-            None => self.tell_event(&mut line),
+        match &self.rejection {
+            None => self.add_event(&mut line),
             Some(why) => {
                 let method =
                     self.method.as_deref().map(|method| format!("{}: ", shortened(method))).unwrap_or_default();
-                line += &format!("{}  {method}{}", styled(style::BAD, "refused "), harmless_line(why));
+                line += &format!("{}  {method}{}", styled(style::BAD, "rejected"), harmless_line(why));
             }
         }
         if let Some(path) = &self.capture {
@@ -170,7 +170,7 @@ impl Report {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
         }
         if !self.unexpected.is_empty() {
-            let text = format!("of an unexpected type, so read as absent: {}", self.unexpected.join(", "));
+            let text = format!("members of unexpected types, which read as absent: {}", self.unexpected.join(", "));
             let text = wrapped("    ", &harmless_line(&text));
             line += &format!("{}\n", styled(style::ODD, text.trim_end()));
         }
@@ -183,7 +183,7 @@ impl Report {
         line
     }
 
-    fn tell_event(&self, line: &mut String) {
+    fn add_event(&self, line: &mut String) {
         *line += &styled(style::GOOD, "verified");
         let names = [&self.event, &self.display_name];
         for (name, style) in names.into_iter().zip([style::STRONG, anstyle::Style::new()]) {
@@ -195,7 +195,7 @@ impl Report {
             *line += &styled(style::FAINT, format_args!("  changed: {}", shortened(&fields)));
         }
         if self.repetition > 0 {
-            *line += &styled(style::ODD, format_args!("  repeated, came {} before", times(self.repetition)));
+            *line += &styled(style::ODD, format_args!("  duplicate, received {} before", times(self.repetition)));
         }
         if self.previous_secret {
             *line += &styled(style::ODD, "  signed with the previous secret");
@@ -230,7 +230,7 @@ impl Forwarded {
 }
 
 fn unexpected(UnexpectedMember { path, found, is_repeated, .. }: &UnexpectedMember) -> String {
-    if *is_repeated { format!("{path} (given twice)") } else { format!("{path} ({found})") }
+    if *is_repeated { format!("{path} (repeated)") } else { format!("{path} ({found})") }
 }
 
 fn times(count: u64) -> String {

@@ -1,4 +1,4 @@
-//! Writes captures into a directory: readable for the user only, and not too many.
+//! Writes captures to a directory: readable by the owner only, and limited in number.
 
 use std::{
     collections::BTreeMap,
@@ -15,39 +15,41 @@ use uuid::Uuid;
 use super::ui::Saved;
 use crate::output::{Failure, create_private, harmless_line};
 
-/// The most that unverified captures hold together, in bytes. Anybody can send them, and a full
-/// disk costs verified ones.
+/// The maximum size of all unverified captures, in bytes. Anybody can send them, and on a full disk
+/// verified deliveries could not be saved.
 const UNVERIFIED_BYTES: u64 = 256 << 20;
 
 const UNVERIFIED: &str = "-unverified";
 
 /// A directory of captures.
 ///
-/// A verified one is `1790932471733-9c56cc51b374.http`: the signed timestamp, and the beginning of
-/// the body's SHA-256. An unverified one is `1790932471801-0d2f1b6c7a55-unverified.http`: the time
-/// of its arrival, and the beginning of the file's SHA-256.
+/// A verified capture is named `1790932471733-9c56cc51b374.http`: the signed timestamp, and the
+/// beginning of the body's SHA-256. An unverified capture is named
+/// `1790932471801-0d2f1b6c7a55-unverified.http`: the time of arrival, and the beginning of the
+/// file's SHA-256.
 ///
-/// So a copy of a delivery has the name of the first one, and the directory itself remembers what
-/// was saved: after a restart, and for another process that saves here. The newest captures stay,
-/// by the time in the name, so a copy of one that was removed is too old to come back.
+/// So a duplicate has the same name as the first delivery, and the directory itself remembers what
+/// was saved, also after a restart and for another process that uses it. The newest captures, by
+/// the time in their names, stay. So a duplicate of a removed capture is too old to be saved again.
 ///
-/// Both kinds have bounds of their own, so that nobody without a secret removes what Twenty sent.
+/// Each kind has its own bounds, so that unauthenticated clients cannot remove the captures of
+/// genuine deliveries.
 pub(super) struct Captures {
     directory: PathBuf,
     verified: Kept,
     unverified: Kept,
 }
 
-/// The known captures of a kind.
+/// The known captures of one kind.
 struct Kept {
-    /// Their lengths in bytes, the oldest first.
+    /// The lengths in bytes, by name, from the oldest on.
     files: BTreeMap<Name, u64>,
     bytes: u64,
     max_files: usize,
     max_bytes: u64,
 }
 
-/// A capture's file, in the order of time.
+/// The name of a capture's file. Names are ordered by time.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     millis: u64,
@@ -55,11 +57,10 @@ struct Name {
 }
 
 impl Captures {
-    /// Creates the directory where there is none, and checks that it can be written to.
+    /// Creates the directory if it does not exist, and checks that it is writable.
     ///
-    /// Reads the names of the files and their lengths, and remembers as many as stay.
-    ///
-    /// `keep`: how many captures of each kind stay. The excess is removed.
+    /// Reads the names and lengths of the files. `keep` is the number of captures of each kind that
+    /// stay; older captures are removed, and not remembered.
     pub(super) fn open(directory: PathBuf, keep: NonZeroUsize) -> Result<Self, Failure> {
         let kept = |max_bytes| Kept { files: BTreeMap::new(), bytes: 0, max_files: keep.get(), max_bytes };
         let mut captures = Self { directory, verified: kept(u64::MAX), unverified: kept(UNVERIFIED_BYTES) };
@@ -71,7 +72,7 @@ impl Captures {
         Ok(captures)
     }
 
-    /// What is there.
+    /// Returns the paths of the captures.
     pub(super) fn saved(&self) -> Saved {
         let paths = |kept: &Kept| kept.files.keys().rev().map(|name| self.directory.join(&name.file)).collect();
         Saved { verified: paths(&self.verified), unverified: paths(&self.unverified) }
@@ -79,7 +80,7 @@ impl Captures {
 
     fn check(&self) -> io::Result<()> {
         make_directory(&self.directory)?;
-        // A new name each time: what another process left behind is never in the way.
+        // A new name each time, so that files of other processes do not matter.
         let trial = self.directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()));
         create_private(&trial)?;
         fs::remove_file(&trial)
@@ -99,14 +100,14 @@ impl Captures {
         Ok(())
     }
 
-    /// Writes a verified capture, and removes the oldest verified one when there are too many.
-    /// A copy of a capture that is there is not written again.
+    /// Writes a verified capture, and removes the oldest verified capture if there are too many. A
+    /// duplicate of a kept capture is not written again.
     ///
-    /// `digest`: the body's SHA-256.
+    /// `digest` is the body's SHA-256.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written, or when it would be the one to be removed.
+    /// If the file cannot be written, or is older than all captures in a full directory.
     pub(super) fn save_verified(
         &mut self,
         signed_at: Timestamp,
@@ -116,7 +117,8 @@ impl Captures {
         self.write(true, &Name::new(signed_at.as_millis(), digest, ""), capture)
     }
 
-    /// Writes an unverified capture, and removes the oldest unverified ones when there are too many.
+    /// Writes an unverified capture, and removes the oldest unverified captures if there are too
+    /// many.
     ///
     /// # Errors
     ///
@@ -134,7 +136,7 @@ impl Captures {
             created => created?,
         };
         if let Err(error) = file.write_all(capture) {
-            // A full disk: half a capture would only mislead.
+            // On a full disk, a truncated capture would mislead.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
@@ -152,7 +154,7 @@ impl Captures {
         let mut stays = true;
         while let Some(excess) = kept.take_excess() {
             stays &= excess != *name;
-            // Somebody else may have removed it.
+            // Another process may have removed it.
             let _ = fs::remove_file(self.directory.join(excess.file));
         }
         stays
@@ -166,7 +168,8 @@ impl Kept {
         self.bytes = self.bytes.saturating_sub(before).saturating_add(size);
     }
 
-    /// The oldest one, if there are too many or they are too long. The newest one always stays.
+    /// Returns the oldest capture if there are too many, or if they are too long together. The
+    /// newest capture always stays.
     fn take_excess(&mut self) -> Option<Name> {
         let is_excess = self.files.len() > self.max_files || (self.bytes > self.max_bytes && self.files.len() > 1);
         let (name, size) = if is_excess { self.files.pop_first()? } else { return None };
@@ -181,7 +184,7 @@ impl Name {
         Self { millis, file: format!("{millis:013}-{digest}{suffix}.http") }
     }
 
-    /// Reads a name that [`Name::new`] made; other files are not touched.
+    /// Parses a name that [`Name::new`] created. Other files are ignored.
     fn parse(file: String) -> Option<Self> {
         let (millis, digest) = file.strip_suffix(".http")?.split_once('-')?;
         let digest = digest.strip_suffix(UNVERIFIED).unwrap_or(digest);

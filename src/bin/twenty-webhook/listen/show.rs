@@ -1,4 +1,4 @@
-//! Which deliveries are shown, and their JSON: as it was sent, to the form of each number.
+//! Decides which deliveries are shown, and shows their JSON exactly as it was sent.
 
 use std::{
     collections::HashSet,
@@ -25,18 +25,18 @@ pub(super) struct View {
 /// A part of a delivery's JSON.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Part {
-    /// The record, changed fields first; of a metadata event, its member `event`
+    /// The record, changed fields first; for a metadata event, its member `event`
     Record,
     /// The whole body, in the order of its members
     Body,
 }
 
-/// A delivery's JSON that is to be shown.
+/// The JSON of a delivery that is shown.
 pub(super) struct Shown {
-    /// What it is called in a JSON line.
+    /// The name of its member in a JSON line.
     pub(super) name: &'static str,
     json: String,
-    /// How many of the members that come first were changed.
+    /// The number of changed members, which come first.
     changed: usize,
 }
 
@@ -63,7 +63,7 @@ fn changed_first(record: &RawJson, event: &WebhookEvent) -> Shown {
     let members = record.members();
     let names: HashSet<String> = members.iter().map(|(name, _)| name.clone()).collect();
     let listed: HashSet<&str> = event.updated_fields.iter().flatten().map(String::as_str).collect();
-    // As `WebhookEvent::changed` tells it, but in linear time for all of them.
+    // The same as `WebhookEvent::changed`, but in linear time for all fields.
     let is_changed = |name: &str| {
         let relation = name.strip_suffix("Id").filter(|relation| !names.contains(*relation));
         listed.contains(name) || relation.is_some_and(|relation| listed.contains(relation))
@@ -86,13 +86,14 @@ impl Shown {
         Tokens(&self.json).map(harmless_json).collect()
     }
 
-    /// On a terminal a member a line; elsewhere all on one line. With a line end.
+    /// Returns one member per line on a terminal, and one line otherwise, with a newline at the
+    /// end.
     pub(super) fn pretty(&self) -> String {
         self.lines(io::stdout().is_terminal())
     }
 
     fn lines(&self, is_spread: bool) -> String {
-        /// Deeper ones are not moved further to the right.
+        /// Deeper members are not indented further.
         const DEEPEST: usize = 32;
         let mut text = String::new();
         let mut depth = 0_usize;
@@ -172,7 +173,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// Where the string ends that `text` begins with.
+/// Returns the end of the string with which `text` begins.
 fn string_end(text: &str) -> usize {
     let mut is_escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {

@@ -1,4 +1,5 @@
-//! Keeps what the receiver reads of a body, so that a refused delivery can be shown, saved and diagnosed.
+//! Keeps the bytes that the receiver reads from a body, so that a rejected delivery can be shown,
+//! saved and diagnosed.
 
 use std::{
     pin::Pin,
@@ -9,13 +10,13 @@ use std::{
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
 
-/// A body that keeps what is read of it.
+/// A body that keeps the bytes that are read.
 pub(super) struct Tee {
     body: Body,
     kept: Kept,
 }
 
-/// What was read of a body. A clone is the same.
+/// The bytes that were read from a body. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<State>>);
 
@@ -34,7 +35,7 @@ impl Tee {
 }
 
 impl Kept {
-    /// The body, if it was read to its end: a refusal can come earlier.
+    /// Returns the body if it was read to its end. A request can be rejected before that.
     pub(super) fn take_whole(&self) -> Option<Bytes> {
         self.update(|state| state.is_whole.then(|| std::mem::take(&mut state.bytes).freeze()))
     }
@@ -58,7 +59,7 @@ impl HttpBody for Tee {
                 state.bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
                 state.is_whole = self.body.is_end_stream();
             }
-            // Broken off.
+            // Truncated.
             Some(Err(_)) => {}
             None => state.is_whole = true,
         });

@@ -1,4 +1,4 @@
-//! `types`: the workspace's objects as Rust types.
+//! `types`: generates Rust types from the workspace's objects.
 
 mod diff;
 mod docs;
@@ -34,34 +34,35 @@ Examples:
 
 /// Generate Rust types from your workspace's objects.
 ///
-/// Each object becomes a struct for `WebhookEvent<…>`. The module needs `twenty-webhook` and
-/// `serde` and nothing else. The same data model gives the same text. GraphQL, which --url asks,
-/// tells how numbers are stored and where morph relations lead; --objects with an answer of REST
-/// does not, so check a module in the way in which it was generated.
+/// Each object becomes a struct for `WebhookEvent<…>`. The module requires only `twenty-webhook`
+/// and `serde`. The same data model always results in the same text. --url uses GraphQL, which
+/// reports how numbers are stored and where morph relations lead. The REST response that --objects
+/// reads does not, so check a module with the same option with which it was generated.
 ///
-/// Exits with 1 when --check finds a difference.
+/// Exits with 1 if --check finds a difference.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Types {
-    /// Read the objects from a file, `-` for standard input: Twenty's answer to GET
+    /// Read the objects from a file, `-` for standard input: Twenty's response to GET
     /// /rest/metadata/objects
     #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "token_file"])]
     objects: Option<PathBuf>,
 
-    /// Ask the API for the objects. The address is that of the web app, or `https://api.twenty.com`
+    /// Read the objects from the API at this address: that of the web app, or
+    /// `https://api.twenty.com`
     #[arg(long, value_name = "URL", requires = "token_file")]
     url: Option<ApiUrl>,
 
-    /// Read the API key from a file, `-` for standard input. Twenty makes one under Settings > APIs
-    /// & Webhooks
+    /// Read the API key from a file, `-` for standard input. Create the key in Twenty, under
+    /// Settings > APIs & Webhooks
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
 
-    /// Leave out all objects but these, by their names in the singular: person,pet
+    /// Generate only these objects, by their names in the singular: person,pet
     #[arg(long, value_name = "OBJECTS", value_delimiter = ',', conflicts_with = "custom")]
     only: Vec<String>,
 
-    /// Leave out standard objects without custom fields
+    /// Omit standard objects without custom fields
     #[arg(long)]
     custom: bool,
 
@@ -69,14 +70,15 @@ pub(crate) struct Types {
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     output: Option<PathBuf>,
 
-    /// Write nothing, and compare with this file: exit with 1 and show what differs
+    /// Compare with this file and write nothing: show the differences, and exit with 1 if there are
+    /// any
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
 }
 
 impl Types {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        // What can be wrong without an answer is told before anything is asked.
+        // Errors that do not depend on the API are reported first.
         let current = self.check.as_deref().map(text).transpose()?;
         let objects = self.chosen(self.read()?)?;
         let module = emit::module(&objects, &self.options());
@@ -84,7 +86,7 @@ impl Types {
             let Some(difference) = diff::difference(&current, &module) else { return Ok(ExitCode::SUCCESS) };
             let name = input::name(file);
             output::print(&format!("--- {name}\n+++ the workspace\n{difference}"))?;
-            note(&format!("{name} is not what the workspace's objects give: generate it again, with --output"));
+            note(&format!("{name} differs from the types of the workspace's objects: generate it again with --output"));
             return Ok(ExitCode::from(1));
         }
         match &self.output {
@@ -99,7 +101,7 @@ impl Types {
             (Some(file), ..) => read::objects(&input::name(file), &input::read(file)?),
             (_, Some(url), Some(token_file)) => ask(&Api::new(url.clone(), token_file)?),
             // The options require each other.
-            _ => Err(Failure::new("give --objects FILE, or --url URL with --token-file FILE")),
+            _ => Err(Failure::new("use --objects FILE, or --url URL with --token-file FILE")),
         }
     }
 
@@ -107,8 +109,8 @@ impl Types {
         if let Some(missing) = self.only.iter().find(|name| !objects.iter().any(|object| object.name == **name)) {
             let of_plural = objects.iter().find(|object| object.plural == *missing);
             let there = || objects.iter().map(|object| &*object.name).collect::<Vec<_>>().join(", ");
-            let hint =
-                of_plural.map_or_else(|| format!("there are {}", there()), |object| format!("use `{}`", object.name));
+            let hint = of_plural
+                .map_or_else(|| format!("the objects are {}", there()), |object| format!("use `{}`", object.name));
             return Err(Failure::new(format!("--only: there is no active object `{}`: {hint}", shortened(missing))));
         }
         let is_chosen = |object: &Object| {
@@ -117,7 +119,7 @@ impl Types {
         Ok(objects.into_iter().filter(is_chosen).collect())
     }
 
-    /// Those that decide about the module, as they are written on a command line.
+    /// Returns the options that determine the module, as on a command line.
     fn options(&self) -> String {
         let mut only = self.only.clone();
         only.sort_unstable();
@@ -130,11 +132,11 @@ impl Types {
     }
 }
 
-/// GraphQL knows more. A server that does not know the question is asked by REST.
+/// Queries GraphQL, which reports more, or REST if the server's GraphQL does not support the query.
 fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
     let failed = |error: &ApiError| Failure::new(error.told(api));
     let read = |source: &str, answer: Json| {
-        // A name or a description would put it into the module, which is committed.
+        // From a name or a description, the key would get into the module, which is committed.
         if api.has_token_in(&answer) {
             return Err(Failure::new(format!(
                 "{source} contains the API key, so no types are generated: remove it from the data model's names, \
@@ -148,14 +150,14 @@ fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
             Ok(answer) => return read("the answer of /metadata", answer),
             Err(error) => error,
         };
-        // REST says more clearly what is wrong.
+        // REST's errors are clearer.
         let answer = api.get("/rest/metadata/objects").await.map_err(|error| failed(&error))?;
         if !matches!(graphql, ApiError::NotAsked(_)) {
             return Err(failed(&graphql));
         }
         note(&format!(
-            "this server's GraphQL does not know the question, so its REST API was asked, which does not tell how \
-             numbers are stored ({})",
+            "this server's GraphQL API does not support the query, so its REST API was used, which does not report \
+             how numbers are stored ({})",
             harmless(&api.redaction().hide_in_sentence(&graphql.to_string()))
         ));
         read("the answer of /rest/metadata/objects", answer)
@@ -167,7 +169,7 @@ fn text(file: &Path) -> Result<String, Failure> {
     String::from_utf8(input::read(file)?).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))
 }
 
-/// Leaves a file alone that is current, for the sake of build tools that look at its time.
+/// Does not write a file that is current, because build tools check its time.
 fn write(file: &Path, module: &str) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::about(input::name(file), error);
     match fs::read(file) {

@@ -95,15 +95,15 @@ impl Relation {
 /// errors.
 pub(super) fn objects(source: &str, answer: &[u8]) -> Result<Vec<Object>, Failure> {
     let json: Json = serde_json::from_slice(answer)
-        .map_err(|error| Failure::about(format!("{source} is not JSON: what is needed is {WANTED}"), &error))?;
+        .map_err(|error| Failure::about(format!("{source} is not JSON: expected {WANTED}"), &error))?;
     from_json(source, json)
 }
 
-const WANTED: &str = "Twenty's answer to GET /rest/metadata/objects";
+const WANTED: &str = "Twenty's response to GET /rest/metadata/objects";
 
 pub(super) fn from_json(source: &str, mut json: Json) -> Result<Vec<Object>, Failure> {
     if let Some(said) = api::error_message(&json) {
-        return Err(Failure::new(format!("{source} is an error of Twenty's: {}", shortened(&said))));
+        return Err(Failure::new(format!("{source} is an error from Twenty: {}", shortened(&said))));
     }
     let has_more = |json: &Json| json.pointer("/pageInfo/hasNextPage").and_then(Json::as_bool) == Some(true);
     let is_part = has_more(&json);
@@ -136,14 +136,14 @@ pub(super) fn from_json(source: &str, mut json: Json) -> Result<Vec<Object>, Fai
 fn object(raw: RawObject, has_second_rich_text: bool) -> Result<Object, String> {
     let name = raw.name_singular;
     if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !is_name(&name) {
-        return Err(format!("no object can be named {:?}", shortened(&name)));
+        return Err(format!("an object cannot have the name {:?}", shortened(&name)));
     }
     let mut fields = Vec::new();
     for field in raw.fields.into_iter().filter(|field| field.is_active != Some(false)) {
         members(field, has_second_rich_text, &mut fields);
     }
     if let Some(odd) = fields.iter().find(|field| !is_name(&field.name)) {
-        return Err(format!("no field of `{name}` can be named {:?}", shortened(&odd.name)));
+        return Err(format!("a field of `{name}` cannot have the name {:?}", shortened(&odd.name)));
     }
     // A relation's id can be listed as a field of its own, too. The one that says more comes first.
     fields.sort_by(|a, b| (&a.name, is_plain(a)).cmp(&(&b.name, is_plain(b))));
@@ -339,20 +339,20 @@ mod tests {
             ("", "not JSON"),
             ("<html>", "not JSON"),
             ("{}", "no `data.objects`"),
-            (r#"{"data":{"objects":null}}"#, "is not Twenty's answer"),
+            (r#"{"data":{"objects":null}}"#, "is not Twenty's response"),
             (r#"{"data":{"objects":[{}]}}"#, "nameSingular"),
             (r#"{"data":{"objects":{"edges":[{"node":{}}]}}}"#, "nameSingular"),
             (r#"{"data":{"objects":[]},"pageInfo":{"hasNextPage":true}}"#, "first page"),
             (r#"{"statusCode":403,"messages":["Missing authentication token"]}"#, "Missing authentication token"),
             (r#"{"errors":[{"message":"Token has expired."}],"data":null}"#, "Token has expired."),
-            (&object("*", "a"), "no object can be named"),
-            (&object("Pet", "a"), "no object can be named"),
-            (&object("pet\"", "a"), "no object can be named"),
-            (&object(&long, "a"), "no object can be named"),
-            (&object("pet", "a\nb"), "no field of `pet` can be named"),
-            (&object("pet", ""), "no field of `pet` can be named"),
-            (&object("pet", "1"), "no field of `pet` can be named"),
-            (&object("pet", "é"), "no field of `pet` can be named"),
+            (&object("*", "a"), "an object cannot have the name"),
+            (&object("Pet", "a"), "an object cannot have the name"),
+            (&object("pet\"", "a"), "an object cannot have the name"),
+            (&object(&long, "a"), "an object cannot have the name"),
+            (&object("pet", "a\nb"), "a field of `pet` cannot have the name"),
+            (&object("pet", ""), "a field of `pet` cannot have the name"),
+            (&object("pet", "1"), "a field of `pet` cannot have the name"),
+            (&object("pet", "é"), "a field of `pet` cannot have the name"),
         ] {
             let error = read(json).unwrap_err();
             assert!(error.starts_with("it ") && error.contains(expected), "{json}: {error}");

@@ -145,7 +145,7 @@ fn a_path_that_is_not_a_file_is_rejected_at_once() {
         for opened in opened {
             let refused = opened.unwrap_err();
             assert_eq!(refused.kind(), InboxErrorKind::Settings, "{refused}");
-            assert_eq!(refused.to_string(), "the inbox's path is not that of a file");
+            assert_eq!(refused.to_string(), "the inbox's path is not a file");
         }
     }
     std::fs::remove_file(pipe).unwrap();

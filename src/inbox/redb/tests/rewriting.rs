@@ -1,4 +1,4 @@
-//! After a failed sync the file is written anew.
+//! After a failed sync the file is rewritten.
 
 use std::{
     fs,

@@ -24,9 +24,9 @@ const MAX_DEPTH: usize = 64;
 
 const PARSED: Loss = Loss {
     is_certain: false,
-    what: "the file has the parsed body instead of the bytes that were sent",
-    advice: "It was written again as Twenty writes JSON, which restores most bodies. Capture the raw \
-             body to be sure. If that does not verify either, copy the secret from this webhook in \
+    what: "the file contains the parsed body instead of the bytes that were sent",
+    advice: "The body was serialized as Twenty writes JSON, which restores most bodies. Capture the raw \
+             body to be sure. If the raw body does not verify either, copy the secret from this webhook in \
              Twenty again.",
 };
 
@@ -244,7 +244,9 @@ impl<'n> Reader<'n> {
         };
         let Some(mut delivery) = delivery else { return };
         if is_parsed {
-            delivery.notes.push("the file has the parsed body: it was written again as Twenty writes JSON".to_owned());
+            delivery
+                .notes
+                .push("the file contains the parsed body: it was serialized as Twenty writes JSON".to_owned());
             delivery.lost = Some(PARSED);
         }
         match self.bodies.entry(origin) {

@@ -22,8 +22,8 @@ impl NoCommand {
     pub(super) const fn why(&self) -> &'static str {
         match self {
             Self::NoBody => "the body was not kept",
-            Self::TooLong => "the body is too long for a command: copy it as a capture, and replay that",
-            Self::HasNul => "no command can have a body with NUL bytes: copy it as a capture, and replay that",
+            Self::TooLong => "the body is too long for a command: copy the delivery as a capture, and replay that",
+            Self::HasNul => "a command cannot contain NUL bytes: copy the delivery as a capture, and replay that",
         }
     }
 }

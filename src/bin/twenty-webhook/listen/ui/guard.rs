@@ -130,7 +130,7 @@ impl Rejection {
         match self {
             Self::Host => (StatusCode::FORBIDDEN, "the Host header does not name this machine\n"),
             Self::Token => (StatusCode::NOT_FOUND, "not found: open the whole address that listen --ui prints\n"),
-            Self::Origin => (StatusCode::FORBIDDEN, "only the inspector's own page may ask for this\n"),
+            Self::Origin => (StatusCode::FORBIDDEN, "only the inspector's own page may send this request\n"),
             Self::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type is not application/json\n"),
         }
         .into_response()

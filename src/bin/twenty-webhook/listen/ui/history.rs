@@ -78,7 +78,7 @@ impl History {
         match verifier.verify(pairs(), capture.body.clone()) {
             Ok(verified) => match WebhookEvent::from_verified(verified) {
                 Ok(_) if !finding::is_post(&capture.method) => {
-                    report.rejected("verified, but it is no POST".to_owned());
+                    report.verified_but_rejected("verified, but its method is not POST".to_owned());
                 }
                 Ok(event) => {
                     is_event = true;
@@ -87,7 +87,7 @@ impl History {
                 Err(error) => report.rejected(error.to_string()),
             },
             Err(error) => {
-                report.refused(harmless_line(&error.to_string()).into_owned());
+                report.rejected(harmless_line(&error.to_string()).into_owned());
                 if !is_too_long(&capture.body) {
                     report.findings = finding::all(&capture.method, &verifier.diagnose(pairs(), &capture.body));
                 }

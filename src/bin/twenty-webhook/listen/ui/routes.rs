@@ -187,7 +187,7 @@ async fn events(State(app): State<Arc<App>>) -> Response {
 async fn search(State(app): State<Arc<App>>, Path(segment): Path<String>) -> Response {
     let text = segment.strip_prefix("q=").unwrap_or_default().to_lowercase();
     if text.is_empty() || text.len() > LONGEST_SEARCH {
-        return (StatusCode::BAD_REQUEST, "nothing to search for, or too long\n").into_response();
+        return (StatusCode::BAD_REQUEST, "the search text is empty or too long\n").into_response();
     }
     let Ok(_turn) = app.bounds.searching.acquire().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -231,9 +231,9 @@ async fn send(State(app): State<Arc<App>>, Path(id): Path<String>, body: Bytes) 
     let no_target = || Rejected::new(StatusCode::CONFLICT, "there is no --forward-to target");
     let resender = resender.as_ref().ok_or_else(no_target)?;
     let request: Request = serde_json::from_slice(&body)
-        .map_err(|_| Rejected::new(StatusCode::BAD_REQUEST, "the request is not as it should be"))?;
+        .map_err(|_| Rejected::new(StatusCode::BAD_REQUEST, "the request is malformed"))?;
     let turn = app.bounds.sending.acquire().await;
-    let _turn = turn.map_err(|_| Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the listener ends"))?;
+    let _turn = turn.map_err(|_| Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the listener is shutting down"))?;
     let sent = resender.send(&entry, request, store).await;
     let sent = sent.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;
     let sent = store.add(sent);
@@ -248,7 +248,7 @@ async fn change(State(app): State<Arc<App>>, id: Option<Path<String>>, change: C
     let no_letter = || Rejected::new(StatusCode::NOT_FOUND, "no such dead letter");
     let id = id.map(|Path(id)| id.parse()).transpose().map_err(|_| no_letter())?;
     let (done, changed) = oneshot::channel();
-    let ends = || Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the program ends");
+    let ends = || Rejected::new(StatusCode::SERVICE_UNAVAILABLE, "the program is shutting down");
     commands.send(Command { change, id, done }).await.map_err(|_| ends())?;
     let changed = changed.await.map_err(|_| ends())?;
     let changed = changed.map_err(|failure| Rejected::new(StatusCode::CONFLICT, failure.to_string()))?;

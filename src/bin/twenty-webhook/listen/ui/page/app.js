@@ -53,14 +53,14 @@ function verdict(summary) {
   if (summary.dead) return ['rejected', summary.dead.reason];
   if (summary.source === 'sent') return ['sent', summary.edited ? 'sent, edited' : 'sent again'];
   if (!summary.verified) return ['rejected', 'rejected'];
-  return summary.refusal ? ['warn', 'verified, rejected'] : ['verified', 'verified'];
+  return summary.rejection ? ['warn', 'verified, rejected'] : ['verified', 'verified'];
 }
 
 const badge = (summary) => el('span', { class: `badge ${verdict(summary)[0]}` }, verdict(summary)[1]);
 
 function title(summary) {
   if (summary.event) return visible(summary.event);
-  if (summary.verified) return summary.refusal ? 'no event' : 'event without a name';
+  if (summary.verified) return summary.rejection ? 'no event' : 'event without a name';
   return summary.method && summary.method !== 'POST' ? `unverified ${visible(summary.method)}` : 'unverified request';
 }
 
@@ -86,7 +86,7 @@ function answers(summary) {
 function second(summary) {
   const notes = [];
   if (summary.dead) notes.push(visible(summary.dead.message));
-  if (summary.refusal) notes.push(visible(summary.refusal));
+  if (summary.rejection) notes.push(visible(summary.rejection));
   if (summary.updatedFields?.length) notes.push(`changed: ${visible(summary.updatedFields.join(', '))}`);
   if (summary.repetition) notes.push(`repeated, came ${summary.repetition} × before`);
   if (summary.previousSecret) notes.push('previous secret');
@@ -128,7 +128,7 @@ function removeRow(id) {
 const FILTERS = {
   all: () => true,
   verified: (s) => s.verified && s.source !== 'sent',
-  rejected: (s) => !s.verified || Boolean(s.refusal),
+  rejected: (s) => !s.verified || Boolean(s.rejection),
   failed: (s) => (s.status && !isGood(s.status)) || (s.forwarded && !isGood(s.forwarded.status)),
   sent: (s) => s.source === 'sent',
 };
@@ -149,7 +149,7 @@ function refresh() {
     const is = isShown(row);
     if (row.item.hidden === is) row.item.hidden = !is;
     shown += is ? 1 : 0;
-    rejected += row.summary.refusal ? 1 : 0;
+    rejected += row.summary.rejection ? 1 : 0;
   }
   const [name, names] = about.inbox ? ['dead letter', 'dead letters'] : ['delivery', 'deliveries'];
   const parts = [`${rows.size} ${rows.size === 1 ? name : names}`];
@@ -460,14 +460,14 @@ function sendHint(details) {
 }
 
 function why(details) {
-  if (!details.refusal) return null;
+  if (!details.rejection) return null;
   const causes = (details.causes ?? []).map(({ cause, advice }) =>
     el('li', null, el('b', null, visible(cause)), el('p', null, advice)),
   );
   return el(
     'section',
     { class: 'why', 'aria-label': 'Why it was rejected' },
-    el('h3', null, `Rejected: ${visible(details.refusal)}`),
+    el('h3', null, `Rejected: ${visible(details.rejection)}`),
     causes.length ? el('ol', null, causes) : null,
   );
 }
@@ -589,7 +589,7 @@ function bodyPanel() {
   const root = parse(text);
   if (!root)
     return [
-      el('p', { class: 'bar' }, text === '' ? 'The body is empty.' : 'The body is no JSON.'),
+      el('p', { class: 'bar' }, text === '' ? 'The body is empty.' : 'The body is not JSON.'),
       ...(text === '' ? [] : rawPanel()),
     ];
   const tree = new Tree(text, root, open.details.updatedFields ?? []);
@@ -633,7 +633,7 @@ function rawPanel() {
   const text = open.body;
   const pre = el('pre', { class: 'code', id: 'raw' });
   let shown = 0;
-  const notes = open.details.isText ? '' : 'It is no UTF-8: what is not is shown as �. The capture has its bytes.';
+  const notes = open.details.isText ? '' : 'The body is not UTF-8: invalid bytes are shown as �. The capture has the original bytes.';
   const button = el('button', { type: 'button' });
   const more = () => {
     const next = Math.min(text.length, shown + 100_000);
@@ -669,7 +669,7 @@ function changesPanel() {
       { class: 'quiet' },
       open.details.recordId
         ? 'This is the first delivery of its record here.'
-        : 'It names no record, or is not verified, so there is nothing to compare it with.',
+        : 'It has no record or is not verified, so there is nothing to compare it with.',
     );
   const place = el('div', { id: 'changes' }, el('p', { class: 'quiet' }, 'Comparing…'));
   compare(previous, id, place).catch((error) => place.replaceChildren(el('p', { class: 'quiet' }, error.message)));
@@ -692,7 +692,7 @@ async function compare(previous, id, place) {
     ),
     ', the last one of the same record.',
   );
-  if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two is no JSON.'));
+  if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two bodies is not JSON.'));
   // What was changed on purpose first, and what differs in every two deliveries last.
   const fields = new Set(open.details.updatedFields ?? []);
   const rank = ({ path }) => (!path.startsWith('record.') ? 2 : fields.has(path.split(/[.[]/)[1]) ? 0 : 1);
@@ -708,7 +708,7 @@ async function compare(previous, id, place) {
   };
   button.addEventListener('click', more);
   more();
-  place.replaceChildren(with_, changes.length ? list : el('p', { class: 'quiet' }, 'Nothing differs.'), button);
+  place.replaceChildren(with_, changes.length ? list : el('p', { class: 'quiet' }, 'There are no differences.'), button);
 }
 
 function changed({ path, before, after }) {
@@ -812,7 +812,7 @@ function check() {
   try {
     JSON.parse($('edit-body').value);
   } catch (error) {
-    text = `This is no JSON, and is sent all the same: ${error.message}`;
+    text = `This is not JSON, but is sent anyway: ${error.message}`;
   }
   $('edit-note').textContent = text;
 }
@@ -844,8 +844,8 @@ const CHANGES = {
   ],
   purge: [
     'Purge',
-    'It is deleted, with its body. Nothing brings it back.',
-    'They are deleted, with their bodies. Nothing brings them back.',
+    'It is deleted together with its body. You cannot undo this.',
+    'They are deleted together with their bodies. You cannot undo this.',
     'purged',
   ],
 };
