@@ -83,12 +83,14 @@ function answers(summary) {
   return el('span', { class: 'answers' }, parts);
 }
 
+const times = (count) => (count === 1 ? 'once' : `${count} times`);
+
 function second(summary) {
   const notes = [];
   if (summary.dead) notes.push(visible(summary.dead.message));
   if (summary.rejection) notes.push(visible(summary.rejection));
   if (summary.updatedFields?.length) notes.push(`changed: ${visible(summary.updatedFields.join(', '))}`);
-  if (summary.repetition) notes.push(`repeated, came ${summary.repetition} × before`);
+  if (summary.repetition) notes.push(`duplicate, received ${times(summary.repetition)} before`);
   if (summary.previousSecret) notes.push('previous secret');
   if (summary.source === 'saved') notes.push('saved before');
   return notes.join(' · ');
@@ -477,7 +479,7 @@ function oddities(details) {
   if (details.unexpected?.length)
     notes.push(`Of an unexpected type, so read as absent: ${visible(details.unexpected.join(', '))}`);
   if (details.captureError) notes.push(`Not saved: ${visible(details.captureError)}`);
-  if (details.repetition) notes.push(`Repeated: the same body came ${details.repetition} × before.`);
+  if (details.repetition) notes.push(`Duplicate: the same body was received ${times(details.repetition)} before.`);
   if (details.previousSecret) notes.push('Signed with the previous secret.');
   return notes.length
     ? el(
