@@ -110,6 +110,22 @@ pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
     });
 }
 
+/// Reports, at each maintenance, that another file or none has the path of the inbox's file.
+#[cfg(feature = "redb")]
+pub(super) fn file_replaced(is_first: bool) {
+    report(|| {
+        #[cfg(feature = "metrics")]
+        {
+            let kind = InboxErrorKind::Unavailable.label();
+            metrics::counter!("twenty_webhook_inbox_store_failures_total", "kind" => kind).increment(1);
+        }
+        #[cfg(feature = "tracing")]
+        if is_first {
+            tracing::warn!("the inbox's file was moved, replaced or deleted while this process has it open");
+        }
+    });
+}
+
 /// Reports that the user's function for claim keys panicked.
 pub(super) fn key_by_panicked() {
     #[cfg(feature = "tracing")]

@@ -1,9 +1,13 @@
 //! The arguments that locate an inbox.
 
+#[cfg(feature = "redb")]
+use std::time::Duration;
 use std::{ffi::OsString, path::Path};
 
 use clap::Args;
 use twenty_webhook::inbox::Inbox;
+#[cfg(feature = "redb")]
+use twenty_webhook::inbox::InboxError;
 
 use crate::{input, output::Failure};
 
@@ -71,32 +75,116 @@ impl Place {
 
 #[cfg(feature = "redb")]
 fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
-    use std::time::Duration;
+    use std::{thread::sleep, time::Instant};
 
     use twenty_webhook::inbox::InboxErrorKind;
 
-    // A receiver that is shutting down closes the file soon.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    let builder = || Inbox::builder().create_if_missing(false).lock_timeout(PATIENCE);
-    if access == Access::Read {
-        match builder().open_read_only(path) {
-            // If the process that wrote it was killed, opening the file for writing recovers it.
-            Err(error) if error.kind() == InboxErrorKind::Unavailable => {}
-            opened => return opened.map_err(|error| Failure::about(input::name(path), &error)),
+    let builder = || Inbox::builder().create_if_missing(false);
+    let opened = match access {
+        Access::Write => builder().lock_timeout(PATIENCE).open(path),
+        Access::Read => {
+            let begun = Instant::now();
+            let read = || builder().open_read_only(path);
+            let write = || builder().lock_timeout(Duration::ZERO).open(path);
+            open_to_read(read, write, || {
+                sleep(Duration::from_millis(20));
+                begun.elapsed() < PATIENCE
+            })
         }
-    }
-    builder().open(path).map_err(|error| {
+    };
+    opened.map_err(|error| {
         let failure = Failure::about(input::name(path), &error);
-        if error.kind() != InboxErrorKind::Locked {
+        if error.kind() != InboxErrorKind::Locked || access == Access::Read {
             return failure;
         }
         Failure::new(format!("{failure}. Stop the receiver first, or call `Inbox::redrive` or `Inbox::purge` in it"))
     })
 }
 
+/// A receiver that starts or ends has the file to itself for a moment.
+#[cfg(feature = "redb")]
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tries to open a file until it is not locked, or until `wait` returns `false`.
+#[cfg(feature = "redb")]
+fn open_to_read<T>(
+    read: impl Fn() -> Result<T, InboxError>,
+    write: impl Fn() -> Result<T, InboxError>,
+    wait: impl Fn() -> bool,
+) -> Result<T, InboxError> {
+    use twenty_webhook::inbox::InboxErrorKind;
+
+    loop {
+        let opened = match read() {
+            // If the process that wrote it was killed, opening the file for writing recovers it. A
+            // new process may have opened it meanwhile.
+            Err(error) if error.kind() == InboxErrorKind::Unavailable => write(),
+            opened => opened,
+        };
+        match opened {
+            Err(error) if error.kind() == InboxErrorKind::Locked && wait() => {}
+            opened => return opened,
+        }
+    }
+}
+
 #[cfg(not(feature = "redb"))]
 fn open_file(path: &Path, _: Access) -> Result<Inbox, Failure> {
     let name = input::name(path);
     Err(Failure::new(format!("{name} is not a URL, and this tool was built without the feature `redb` for files")))
+}
+
+#[cfg(all(test, feature = "redb"))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Errors of the public interface: of a file that is locked, and of one that does not exist.
+    fn errors(test: &str) -> (InboxError, InboxError) {
+        let path = std::env::temp_dir().join(format!("twenty-place-{test}-{}.redb", std::process::id()));
+        let open = || Inbox::builder().lock_timeout(Duration::ZERO).open(&path).map(drop);
+        let _inbox = Inbox::open(&path).unwrap();
+        let locked = open().unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        (locked, Inbox::builder().create_if_missing(false).open(&path).unwrap_err())
+    }
+
+    /// A receiver was killed and starts again: its file must be recovered first, then the new
+    /// process has it locked, then it can be read.
+    #[test]
+    fn a_file_is_read_once_a_receiver_that_restarts_has_opened_it() {
+        let (locked, unavailable) = errors("read");
+        let next = Cell::new(0);
+        let step = |is_write: bool| {
+            let at = next.replace(next.get() + 1);
+            let (expected, result) = [
+                (false, Err(&locked)),
+                (false, Err(&unavailable)),
+                (true, Err(&locked)),
+                (false, Err(&unavailable)),
+                (true, Err(&locked)),
+                (false, Ok(())),
+            ][at];
+            assert_eq!(is_write, expected, "{at}");
+            result.map_err(Clone::clone)
+        };
+        open_to_read(|| step(false), || step(true), || true).unwrap();
+        assert_eq!(next.get(), 6);
+    }
+
+    #[test]
+    fn waiting_for_a_locked_file_ends_and_other_errors_are_returned_at_once() {
+        let (locked, unavailable) = errors("refused");
+        let left = Cell::new(5);
+        let wait = || {
+            left.set(left.get() - 1);
+            left.get() > 0
+        };
+        let refuse = |error: &InboxError| Err::<(), _>(error.clone());
+        let refused = open_to_read(|| refuse(&locked), || unreachable!(), wait).unwrap_err();
+        assert_eq!((refused.kind(), left.get()), (locked.kind(), 0));
+        let refused = open_to_read(|| refuse(&unavailable), || refuse(&unavailable), || unreachable!()).unwrap_err();
+        assert_eq!(refused.kind(), unavailable.kind());
+    }
 }

@@ -42,7 +42,11 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health
     let deadline = Instant::now().checked_add(options.lock_timeout);
     let mut is_waiting = false;
     loop {
-        match open(path, options, health) {
+        // Also during the wait, because another process may have rewritten it.
+        health.set_unsynced(rewrite::is_left_over(path));
+        let opened =
+            if health.is_unsynced() { rewrite::rewrite(path, options, health) } else { open(path, options, health) };
+        match opened {
             Err(error)
                 if error.kind() == InboxErrorKind::Locked
                     && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
@@ -53,9 +57,7 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health
                 }
                 sleep(TRY_AGAIN);
             }
-            opened => {
-                return opened.inspect(|_| rewrite::remove_left_over(path));
-            }
+            opened => return opened,
         }
     }
 }

@@ -64,21 +64,20 @@ impl RedbStore {
         clock: Arc<dyn Clock>,
         health: rewrite::Health,
     ) -> Result<Self, InboxError> {
-        let database = file::open_or_create(path, &options, &health)?;
-        let path = path.to_owned();
-        let reopen = Box::new(move || rewrite::reopen(&path, &options, &health));
-        Self::start(database, reopen, bounds, clock)
+        let mut place = rewrite::Place::new(path, options, health);
+        let database = place.create_or_open()?;
+        Self::start(database, Box::new(place), bounds, clock)
     }
 
     fn start(
-        database: ::redb::Database,
-        reopen: writer::Reopen,
+        database: Option<::redb::Database>,
+        source: Box<dyn writer::Source>,
         bounds: Bounds,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, InboxError> {
         let (jobs, received) = mpsc::channel(writer::BATCH);
         let work = Arc::new(Notify::new());
-        let mut writer = Writer::new(database, reopen, bounds, Arc::clone(&work));
+        let mut writer = Writer::new(database, source, bounds, Arc::clone(&work));
         writer.recover()?;
         std::thread::Builder::new().name("twenty-inbox".to_owned()).spawn(move || writer.run(received)).map_err(
             |error| InboxError::because(InboxErrorKind::Unavailable, "cannot start the inbox's thread", error),

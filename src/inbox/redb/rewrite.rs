@@ -13,14 +13,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use redb::{BackendError, Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
 
 use super::{
-    super::InboxError,
-    Failure,
+    super::{InboxError, InboxErrorKind, telemetry},
+    Failure, caught, damaged,
     file::{self, FileOptions, is_same_file, open_private, sync_directory, unavailable},
+    writer::Source,
 };
 
 /// What the opened files of an inbox share.
@@ -38,7 +40,7 @@ impl Health {
         self.is_unsynced.load(Ordering::Relaxed)
     }
 
-    fn set_unsynced(&self, is_unsynced: bool) {
+    pub(super) fn set_unsynced(&self, is_unsynced: bool) {
         self.is_unsynced.store(is_unsynced, Ordering::Relaxed);
     }
 
@@ -116,12 +118,90 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     }
 }
 
-/// Opens the file again, and rewrites it first if a sync failed.
-pub(super) fn reopen(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
-    if health.is_unsynced() { rewrite(path, options, health) } else { file::open(path, options, health) }
+/// The path at which the writer's thread opens the file.
+pub(super) struct Place {
+    path: PathBuf,
+    options: FileOptions,
+    health: Health,
+    pub(super) pause: Pause,
+    /// The file that was opened.
+    opened: Option<fs::Metadata>,
+    is_replaced: bool,
 }
 
-fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
+impl Place {
+    pub(super) fn new(path: &Path, options: FileOptions, health: Health) -> Self {
+        let (pause, opened) = (Pause::default(), None);
+        Self { path: path.to_owned(), options, health, pause, opened, is_replaced: false }
+    }
+
+    /// Opens the file for the first time, or creates it. Returns `None` if a process was killed
+    /// after a failed sync, and the file cannot be rewritten yet.
+    pub(super) fn create_or_open(&mut self) -> Result<Option<Database>, InboxError> {
+        let database = match file::open_or_create(&self.path, &self.options, &self.health) {
+            Err(error) if self.health.is_unsynced() && error.kind() == InboxErrorKind::Unavailable => {
+                telemetry::worker_failed("open", &error);
+                self.pause.extend(Instant::now(), error);
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        self.opened = fs::metadata(&self.path).ok();
+        Ok(Some(database))
+    }
+}
+
+impl Source for Place {
+    /// Opens the file again, and rewrites it first if a sync failed.
+    fn open(&mut self) -> Result<Database, InboxError> {
+        let database = if self.health.is_unsynced() {
+            self.pause.check(Instant::now())?;
+            rewrite(&self.path, &self.options, &self.health)
+                .inspect_err(|error| self.pause.extend(Instant::now(), error.clone()))?
+        } else {
+            file::open(&self.path, &self.options, &self.health)?
+        };
+        self.pause = Pause::default();
+        self.opened = fs::metadata(&self.path).ok();
+        Ok(database)
+    }
+
+    fn check(&mut self) {
+        let Some(opened) = &self.opened else { return };
+        let is_replaced = match fs::metadata(&self.path) {
+            Ok(current) => !is_same_file(opened, &current),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_replaced {
+            telemetry::file_replaced(!self.is_replaced);
+        }
+        self.is_replaced = is_replaced;
+    }
+}
+
+/// The growing pause between attempts to rewrite the file, because each copies all of it. The
+/// thread does not wait: until the pause ends, it repeats the last error.
+#[derive(Default)]
+pub(super) struct Pause(Option<(Instant, Duration, InboxError)>);
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    pub(super) fn check(&self, now: Instant) -> Result<(), InboxError> {
+        match &self.0 {
+            Some((begun, length, error)) if now.saturating_duration_since(*begun) < *length => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn extend(&mut self, now: Instant, error: InboxError) {
+        let length = self.0.as_ref().map_or(Self::FIRST, |(_, length, _)| length.saturating_mul(2).min(Self::LONGEST));
+        self.0 = Some((now, length, error));
+    }
+}
+
+pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     let cannot = |error| unavailable("cannot rewrite the inbox's file after a failed sync", error);
     // Replaces the file behind a symbolic link, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
@@ -135,15 +215,20 @@ fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Databa
     log_rewriting(&file);
     let temporary = temporary_name(path);
     let result = (|| {
-        // A process that was killed here may have left one.
-        remove_left_over(path);
+        // The last attempt left it. Its syncs cannot be trusted either.
+        let _ = fs::remove_file(&temporary);
         let new = open_private(OpenOptions::new().create_new(true), &temporary).map_err(cannot)?;
         copy(&file, &new).map_err(cannot)?;
         keep_owner_and_mode(&file, &new).map_err(cannot)?;
         new.sync_all().map_err(cannot)?;
         // It has its lock before it has its name.
         let backend = FileBackend::new(new).map_err(Failure::from)?;
-        let database = file::open_backend(Watched { backend, health: health.clone() }, options.cache)?;
+        let mut database = file::open_backend(Watched { backend, health: health.clone() }, options.cache)?;
+        // The kernel may have dropped pages that it could not write. Then the old file stays, which
+        // may have them on the disk. This takes about as long as the copy.
+        if !caught(|| Ok(database.check_integrity()?))? {
+            return Err(damaged("a part of it was lost after a failed sync"));
+        }
         fs::rename(&temporary, path).map_err(cannot)?;
         sync_directory(path).map_err(cannot)?;
         Ok(database)
@@ -153,7 +238,8 @@ fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Databa
         health.set_unsynced(false);
         log_rewritten();
     } else {
-        remove_left_over(path);
+        // It stays, so that the next process knows of the failed sync.
+        let _ = OpenOptions::new().write(true).truncate(true).open(&temporary);
     }
     result
 }
@@ -192,11 +278,9 @@ fn temporary_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes the copy that a killed process left. The caller holds the file's lock.
-pub(super) fn remove_left_over(path: &Path) {
-    if let Ok(path) = fs::canonicalize(path) {
-        let _ = fs::remove_file(temporary_name(&path));
-    }
+/// Returns whether a process could not rewrite the file before it ended.
+pub(super) fn is_left_over(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|path| temporary_name(&path).is_file())
 }
 
 /// Copies what the kernel's cache has. `io::copy` could let the new file share the old one's

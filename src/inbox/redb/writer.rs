@@ -24,8 +24,14 @@ pub(super) const BATCH: usize = 1024;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, InboxError>>;
 
-/// Opens the file again after a failure.
-pub(super) type Reopen = Box<dyn Fn() -> Result<Database, InboxError> + Send>;
+/// Where the file comes from.
+pub(super) trait Source: Send {
+    /// Opens the file again after a failure.
+    fn open(&mut self) -> Result<Database, InboxError>;
+
+    /// Checks that it is still the file that was opened.
+    fn check(&mut self);
+}
 
 pub(super) struct Job {
     pub(super) now: Timestamp,
@@ -96,7 +102,8 @@ pub(super) struct Writer {
     /// `None` after a failure: redb rejects all writes after an I/O error, even if there is space
     /// again, so the file is opened again.
     database: Option<Database>,
-    reopen: Reopen,
+    source: Box<dyn Source>,
+    is_recovered: bool,
     bounds: Bounds,
     /// The tokens of the leases that a worker holds.
     leases: HashMap<u64, u64>,
@@ -104,13 +111,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, reopen: Reopen, bounds: Bounds, work: Arc<Notify>) -> Self {
-        Self { database: Some(database), reopen, bounds, leases: HashMap::new(), work }
+    pub(super) fn new(database: Option<Database>, source: Box<dyn Source>, bounds: Bounds, work: Arc<Notify>) -> Self {
+        Self { database, source, is_recovered: false, bounds, leases: HashMap::new(), work }
     }
 
-    /// Recovers the events that were running when the previous process ended.
+    /// Recovers the events that were running when the previous process ended. Without a file this
+    /// happens when it is opened.
     pub(super) fn recover(&mut self) -> Result<(), InboxError> {
-        self.guarded(|writer, database| writer.recover_in(database, true)).map(drop)
+        if self.database.is_some() {
+            self.guarded(|writer, database| writer.recover_in(database, true))?;
+            self.is_recovered = true;
+        }
+        Ok(())
     }
 
     fn recover_in(&self, database: &mut Database, is_crash: bool) -> Result<u64, Failure> {
@@ -135,6 +147,9 @@ impl Writer {
     /// Runs a batch. Returns jobs that give back events whose taker no longer waits.
     fn process(&mut self, batch: Vec<Job>) -> Vec<Job> {
         let (writes, reads): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.command.is_write());
+        if writes.iter().any(|job| matches!(job.command, Command::Maintain(_))) {
+            self.source.check();
+        }
         let undelivered = self.write(writes);
         for job in reads {
             self.read(job.command);
@@ -159,7 +174,9 @@ impl Writer {
             return Ok(database);
         }
         // The failed transaction may have been committed.
-        let (recovered, database) = attempt((self.reopen)()?, |database| self.recover_in(database, false))?;
+        let is_crash = !self.is_recovered;
+        let (recovered, database) = attempt(self.source.open()?, |database| self.recover_in(database, is_crash))?;
+        self.is_recovered = true;
         if recovered > 0 {
             self.work.notify_one();
         }

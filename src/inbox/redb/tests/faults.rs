@@ -39,7 +39,7 @@ async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>)
         _ = gate.recv();
         file::open_backend(again.clone(), CACHE)
     });
-    let store = RedbStore::start(database, reopen, BOUNDS, Arc::new(clock())).unwrap();
+    let store = RedbStore::start(Some(database), reopen, BOUNDS, Arc::new(clock())).unwrap();
     disk.set_full(true);
     assert_eq!(store.put(event(9)).await.unwrap_err().kind(), InboxErrorKind::Unavailable);
     disk.set_full(false);

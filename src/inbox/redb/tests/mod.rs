@@ -17,6 +17,7 @@ use super::{
         store::{Bounds, Take},
     },
     RedbStore, file,
+    writer::Source,
 };
 use crate::{deduplicate::ClaimKey, verify::FixedClock};
 
@@ -29,11 +30,19 @@ fn created() -> Disk {
     disk
 }
 
+impl<F: FnMut() -> Result<redb::Database, InboxError> + Send> Source for F {
+    fn open(&mut self) -> Result<redb::Database, InboxError> {
+        self()
+    }
+
+    fn check(&mut self) {}
+}
+
 fn open(disk: &Disk, bounds: Bounds, clock: &FixedClock) -> Result<RedbStore, InboxError> {
     let database = file::open_backend(disk.clone(), CACHE)?;
     let disk = disk.clone();
     let reopen = Box::new(move || file::open_backend(disk.clone(), CACHE));
-    RedbStore::start(database, reopen, bounds, Arc::new(clock.clone()))
+    RedbStore::start(Some(database), reopen, bounds, Arc::new(clock.clone()))
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
