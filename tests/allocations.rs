@@ -252,3 +252,86 @@ mod layer {
         assert!(taken.bytes_max < 2 * LEN as u64 + 10_000, "{taken:?}");
     }
 }
+
+/// Clients that stall in the middle of a body, behind hyper's server.
+#[cfg(feature = "tower")]
+mod stalled {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+    use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+    use tokio::{io::AsyncWriteExt as _, runtime, task::yield_now};
+    use tower::Layer as _;
+    use twenty_webhook::tower::{VerifiedBody, WebhookLayer};
+
+    use super::*;
+
+    /// Returns how many bytes a connection holds whose client sends these pieces, each when the
+    /// server has read the previous one. `None` stands for a handler that collects the body itself.
+    fn held(layer: Option<&WebhookLayer>, framing: &str, pieces: &[Vec<u8>]) -> i64 {
+        let signature: String = signed("{}").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n{signature}\r\n");
+        // The clock stands still, so that no deadline passes.
+        let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let layer = layer.cloned();
+        let mut open = None;
+        let taken = measure(|| {
+            open = Some(runtime.block_on(async {
+                let (mut client, server) = tokio::io::duplex(1 << 20);
+                let (io, respond) = (TokioIo::new(server), || Ok::<_, Infallible>(Response::<Full<Bytes>>::default()));
+                let serving = if let Some(layer) = layer {
+                    let inner = move |_: Request<VerifiedBody>| std::future::ready(respond());
+                    let service = TowerToHyperService::new(layer.layer(tower::service_fn(inner)));
+                    tokio::spawn(http1::Builder::new().serve_connection(io, service))
+                } else {
+                    let collect = move |request: Request<Incoming>| async move {
+                        let _ = request.into_body().collect().await;
+                        respond()
+                    };
+                    tokio::spawn(http1::Builder::new().serve_connection(io, service_fn(collect)))
+                };
+                for piece in [head.as_bytes()].into_iter().chain(pieces.iter().map(Vec::as_slice)) {
+                    client.write_all(piece).await.unwrap();
+                    for _ in 0..10 {
+                        yield_now().await;
+                    }
+                }
+                assert!(!serving.is_finished());
+                (client, serving)
+            }));
+        });
+        taken.bytes_current
+    }
+
+    const LENGTH: &str = "content-length: 2097152";
+    const CHUNKED: &str = "transfer-encoding: chunked";
+
+    /// A gathered body is a copy, and the server keeps its own buffer for the next bytes. Buffers
+    /// that the server has filled must not stay.
+    #[test]
+    fn hold_at_most_the_received_bytes_more_than_without_the_layer() {
+        let layer = WebhookLayer::new(verifier());
+        for (size, count) in [(16 << 10, 1), (8 << 10, 2), (1 << 10, 16), (16, 1024), (128 << 10, 1), (1 << 10, 128)] {
+            let received = i64::try_from(size * count).unwrap();
+            let whole = vec![vec![b' '; size]; count];
+            let chunk = [format!("{size:x}\r\n").as_bytes(), &vec![b' '; size], b"\r\n"].concat();
+            for (framing, pieces) in [(LENGTH, whole), (CHUNKED, vec![chunk; count])] {
+                let [bare, ours] = [None, Some(&layer)].map(|layer| held(layer, framing, &pieces));
+                println!("{framing}: {count} of {size} bytes: {bare} without the layer, {ours} with it");
+                assert!(ours <= bare + received, "{framing}: {count} of {size} bytes: {bare}, {ours}");
+            }
+        }
+    }
+
+    /// Without the layer, each of these chunks holds a buffer of the server.
+    #[test]
+    fn hold_no_buffer_for_each_small_chunk() {
+        let layer = WebhookLayer::new(verifier());
+        let nothing = held(Some(&layer), CHUNKED, &[]);
+        let chunk = b"10\r\n0123456789abcdef\r\n".to_vec();
+        let held = held(Some(&layer), CHUNKED, &vec![chunk; 1024]) - nothing;
+        assert!(held <= 2 * (16 << 10), "{held}");
+    }
+}

@@ -184,8 +184,7 @@ impl Table {
         if self.len == self.capacity {
             self.make_room(now)?;
         }
-        let next = self.bucket(key).and_then(|bucket| *bucket);
-        let slot = Slot { key, token, expires, state, next, older: None, newer: None };
+        let slot = Slot { key, token, expires, state, next: None, older: None, newer: None };
         let place = match self.unused {
             Some(place) => {
                 let unused = self.slot(place).ok_or(Full)?;
@@ -199,8 +198,9 @@ impl Table {
                 u32::try_from(self.slots.len()).ok().and_then(Place::new).ok_or(Full)?
             }
         };
-        if let Some(bucket) = self.bucket(key) {
-            *bucket = Some(place);
+        let next = self.bucket(key).and_then(|bucket| bucket.replace(place));
+        if let Some(slot) = self.slot(place) {
+            slot.next = next;
         }
         self.enqueue(place, state);
         self.len = self.len.saturating_add(1);

@@ -124,6 +124,27 @@ async fn one_round_trip_a_call() {
     assert_eq!(before.since(&server), Calls { set: 3 + 1, evalsha: 3, eval: 0, del: 1 + 1 });
 }
 
+/// As with each of actix-web's workers. The other runtime does nothing meanwhile, and may have ended.
+#[test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+fn each_runtime_has_its_own_connection() {
+    let server = Server::start(&[]);
+    let connections = || {
+        let list: String = server.command(&["CLIENT", "LIST"]).unwrap();
+        list.lines().count() - 1
+    };
+    let [first, second] = [(); 2].map(|()| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    let store = first.block_on(RedisStore::connect(&server.url())).unwrap();
+    for _ in 0..3 {
+        second.block_on(works(&store));
+        first.block_on(works(&store));
+    }
+    assert_eq!(connections(), 2);
+    drop(first);
+    second.block_on(works(&store));
+    until("the connection of the ended runtime is closed", || connections() == 1);
+}
+
 /// How often a server was asked, in vain or not.
 #[derive(Debug, PartialEq)]
 struct Calls {

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use ::redis::{
     cluster_async::ClusterConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
+use tokio::runtime::{Handle, Id};
 
 use super::builder::Address;
 
@@ -22,8 +24,49 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// Connections that reconnect when they break.
 pub(super) enum Connection {
-    Server { client: Box<Client>, manager: Mutex<ConnectionManager> },
+    Server(Box<Server>),
     Cluster(ClusterConnection),
+}
+
+/// A server, with a connection for each tokio runtime that uses it. With a single connection, whose
+/// task runs on one runtime, each command from another runtime would wake two threads. Each worker
+/// of actix-web has its own runtime.
+pub(super) struct Server {
+    client: Client,
+    managers: Mutex<HashMap<Option<Id>, ConnectionManager>>,
+}
+
+/// How many runtimes have connections at most. Nothing tells when a runtime has ended, so beyond
+/// this all connections are dropped, and those that are in use are opened again.
+const MAX_RUNTIMES: usize = 1_000;
+
+impl Server {
+    fn new(client: Client) -> Self {
+        Self { client, managers: Mutex::default() }
+    }
+
+    /// Returns the connection of the current runtime, which connects on first use.
+    fn manager(&self) -> RedisResult<ConnectionManager> {
+        let mut managers = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manager) = managers.get(&current_runtime()) {
+            return Ok(manager.clone());
+        }
+        let manager = manager(&self.client)?;
+        if managers.len() >= MAX_RUNTIMES {
+            managers.clear();
+        }
+        managers.insert(current_runtime(), manager.clone());
+        Ok(manager)
+    }
+
+    /// Lets the next command of the current runtime open a new connection.
+    fn forget_manager(&self) {
+        self.managers.lock().unwrap_or_else(PoisonError::into_inner).remove(&current_runtime());
+    }
+}
+
+fn current_runtime() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
 impl Connection {
@@ -31,8 +74,10 @@ impl Connection {
         match address {
             Address::Server(url) => {
                 let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp_settings()))?;
-                let manager = Mutex::new(manager(&client)?);
-                Ok(Self::Server { client: Box::new(client), manager })
+                let server = Server::new(client);
+                // Reports invalid settings now.
+                server.manager()?;
+                Ok(Self::Server(Box::new(server)))
             }
             Address::Cluster(urls) => {
                 let client = ClusterClient::builder(urls)
@@ -51,15 +96,14 @@ impl Connection {
 
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self {
-            Self::Server { client, manager: current } => {
-                let mut connection = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let answer = command.query_async(&mut connection).await;
+            Self::Server(server) => {
+                let answer = command.query_async(&mut server.manager()?).await;
                 // the manager retries after a failure to connect, but a failure to log in it
                 // returns forever
                 if let Err(error) = &answer
                     && error.kind() == ErrorKind::AuthenticationFailed
                 {
-                    *current.lock().unwrap_or_else(PoisonError::into_inner) = manager(client)?;
+                    server.forget_manager();
                 }
                 answer
             }

@@ -51,14 +51,15 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 ///
 /// # Connection
 ///
-/// All commands share one connection, or in a cluster one to each node. It reconnects
-/// automatically. A command that fails because the connection broke is sent once more, and the
-/// token shows whether the first one took effect. Each call ends within the deadline, which
-/// includes connecting. After a timeout the command may have been executed, or may still be
-/// executed by a stalled server. The lease of such a claim expires.
+/// Each tokio runtime has one connection for all of its commands: usually there is one runtime, and
+/// with actix-web one for each worker. In a cluster, all runtimes share one connection to each
+/// node. Connections reconnect automatically. A command that fails because the connection broke is
+/// sent once more, and the token shows whether the first one took effect. Each call ends within the
+/// deadline, which includes connecting. After a timeout the command may have been executed, or may
+/// still be executed by a stalled server. The lease of such a claim expires.
 ///
-/// The store requires a tokio runtime with time and I/O enabled. The runtime in which it was
-/// connected must keep running.
+/// The store requires a tokio runtime with time and I/O enabled. In a cluster, the runtime in which
+/// the store was connected must keep running.
 ///
 /// `rediss://` addresses require TLS, which is a feature of the `redis` crate that you choose. For
 /// example, add this to your `Cargo.toml`: `redis = { version = "1", default-features = false,

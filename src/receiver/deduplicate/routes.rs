@@ -6,7 +6,7 @@
 //! keeps it after a failure.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     mem,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
@@ -72,7 +72,7 @@ impl Default for Holders {
 impl Holders {
     /// Returns why a delivery at `route` is a duplicate, or `None` if the store must decide.
     pub(super) fn look(&self, key: ClaimKey, route: Route) -> Option<Duplicate> {
-        self.lock().look(key, route)
+        self.lock().holders.get(&key)?.look(route)
     }
 
     /// Whether the handler of another route is running.
@@ -82,13 +82,19 @@ impl Holders {
 
     /// Binds the delivery to `route`, which keeps it for `keep_for` after a failure.
     pub(super) fn take(&self, key: ClaimKey, route: Route, keep_for: Duration) -> Result<Holder, Duplicate> {
-        let mut table = self.lock();
-        if let Some(duplicate) = table.look(key, route) {
-            return Err(duplicate);
+        match self.lock().holders.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Held { route, is_running: true, kept_until: None });
+            }
+            Entry::Occupied(mut entry) => {
+                let held = entry.get_mut();
+                if let Some(duplicate) = held.look(route) {
+                    return Err(duplicate);
+                }
+                let kept_until = held.kept_until.filter(|_| held.route == route);
+                *held = Held { route, is_running: true, kept_until };
+            }
         }
-        let kept_until = table.holders.get(&key).filter(|held| held.route == route).and_then(|held| held.kept_until);
-        table.holders.insert(key, Held { route, is_running: true, kept_until });
-        drop(table);
         Ok(Holder { holders: self.clone(), key, keep_for, end: End::Failed })
     }
 
@@ -97,18 +103,21 @@ impl Holders {
     }
 }
 
-impl Table {
-    fn look(&self, key: ClaimKey, route: Route) -> Option<Duplicate> {
-        let held = self.holders.get(&key)?;
-        if held.is_running {
+impl Held {
+    /// See [`Holders::look`].
+    fn look(&self, route: Route) -> Option<Duplicate> {
+        if self.is_running {
             return Some(Duplicate::Running);
         }
-        let is_kept = held.kept_until.is_some_and(|until| until > Instant::now());
-        (is_kept && held.route != route).then_some(Duplicate::OtherRoute)
+        let is_kept = self.kept_until.is_some_and(|until| until > Instant::now());
+        (is_kept && self.route != route).then_some(Duplicate::OtherRoute)
     }
+}
 
+impl Table {
     fn end(&mut self, key: ClaimKey, end: End, keep_for: Duration) {
-        let Some(held) = self.holders.get_mut(&key) else { return };
+        let Entry::Occupied(mut entry) = self.holders.entry(key) else { return };
+        let held = entry.get_mut();
         held.is_running = false;
         let is_over = match end {
             End::Completed => true,
@@ -127,7 +136,7 @@ impl Table {
             }
         };
         if is_over {
-            self.holders.remove(&key);
+            entry.remove();
         }
         self.forget();
     }
@@ -135,9 +144,8 @@ impl Table {
     /// Removes failures whose duplicates no longer verify, and the oldest ones if there are too
     /// many.
     fn forget(&mut self) {
-        let now = Instant::now();
         while let Some(&(key, until)) = self.failed.front()
-            && (until <= now || self.failed.len() > FAILED)
+            && (until <= Instant::now() || self.failed.len() > FAILED)
         {
             self.failed.pop_front();
             let Some(held) = self.holders.get_mut(&key).filter(|held| held.kept_until == Some(until)) else { continue };
