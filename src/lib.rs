@@ -46,11 +46,12 @@
 //!
 //! 1. [`verify`] works with bytes, time and keys. It creates [`Verified`], which everything else
 //!    requires.
-//! 2. [`event`] reads typed events in verified bytes, [`deduplicate`] has claims and their stores,
-//!    and [`receiver`] has the settings and statuses of all adapters.
+//! 2. [`event`] reads typed events from verified bytes, [`deduplicate`] has claims and their
+//!    stores, and [`receiver`] has the settings and statuses of all adapters.
 //! 3. [`tower`], [`axum`] and [`actix_web`] are adapters between requests, handlers and responses.
 //!
-//! [`testing`] and [`diagnose`] are outside the rings. The module `inbox` builds on all of them.
+//! [`testing`] and [`diagnose`] are outside the rings. The module `inbox` builds on the first two
+//! rings, and the adapters mount it.
 //!
 //! # Types of other crates
 //!

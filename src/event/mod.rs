@@ -107,9 +107,9 @@
 //!
 //! A member of an unexpected type does not make reading fail. Its field is `None`,
 //! [`WebhookEvent::unexpected`] reports its path and type, and [`WebhookEvent::raw_record`] still
-//! contains it. The record is what `serde_json` reads without exactly these members. Unknown
-//! members are ignored. If several members have the same name, the first one counts and the others
-//! are reported.
+//! contains it. The record is exactly what `serde_json` would read if these members were missing.
+//! Unknown members are ignored. If several members have the same name, the first one counts and the
+//! others are reported.
 //!
 //! In your own type, an unexpected value anywhere inside a field leaves out that whole field,
 //! unless the value is a member of one of Twenty's composite fields. Make such fields `Option`. The

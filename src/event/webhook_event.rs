@@ -144,8 +144,8 @@ impl<T> WebhookEvent<T> {
     /// Returns whether an update touched `field`, by Twenty's name for it.
     ///
     /// For a relation, you can pass either name, `company` or `companyId`, whichever of them the
-    /// delivery lists. Two independent fields with such names are not confused with a relation:
-    /// only then does the record contain a member with the first name.
+    /// delivery lists. Two independent fields with such names are not confused with a relation,
+    /// because a record contains a member with the first name only if it is a field of its own.
     ///
     /// For a bulk update, `true` may be wrong. Versions of autumn 2025 compared some of the updated
     /// records with each other, and listed fields that did not change, such as `id` and
@@ -201,9 +201,9 @@ impl<T> WebhookEvent<T> {
     /// Returns the members that were left out, because they have an unexpected type or repeat a
     /// name. Their fields are `None`.
     ///
-    /// The record is what `serde_json` reads from the record's text without exactly these members.
-    /// If there are more than 64, the default type keeps the whole record raw, and any other type
-    /// rejects it. A raw record has its whole text, including these members.
+    /// The record is exactly what `serde_json` would read from its text if these members were
+    /// missing. If there are more than 64, the default type keeps the whole record raw, and any
+    /// other type rejects it. A raw record has its whole text, including these members.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected

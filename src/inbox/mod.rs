@@ -14,11 +14,12 @@
 //! in a row while its handler ran. A dead letter keeps the whole body until you redrive or purge
 //! it, or until its retention (30 days by default) ends.
 //!
-//! A duplicate (a delivery with the same claim key) is answered 200 and not handled again for as
-//! long as the inbox remembers the keys of completed events. It remembers them for 24 hours by
-//! default, and always for at least as long as a replayed delivery verifies. Events of one record
-//! do not run at the same time in one process, but no order is guaranteed. The guarantee does not
-//! cover deliveries that Twenty never sends, disks that lie about fsync, or network file systems.
+//! A duplicate (a delivery with the same claim key, by default a hash of the body) is answered 200
+//! and not handled again for as long as the inbox remembers the keys of completed events. It
+//! remembers them for 24 hours by default, and always for at least as long as a replayed delivery
+//! verifies. Two events of the same record are not handled at the same time in one process, but no
+//! order is guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that
+//! lie about fsync, or network file systems.
 //!
 //! Make your handlers idempotent: if the process dies just after a handler has finished, its event
 //! is handled again. [`Attempt::id`] is the same each time.
@@ -178,7 +179,7 @@ struct Inner {
     has_worker: AtomicBool,
 }
 
-/// The numbers of an inbox.
+/// Statistics of an inbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -239,7 +240,7 @@ impl Inbox {
         WorkerBuilder::new(Arc::clone(&self.inner), state)
     }
 
-    /// Returns the numbers of the inbox.
+    /// Returns the statistics of the inbox.
     ///
     /// # Errors
     ///
@@ -326,8 +327,8 @@ impl Inbox {
         self.inner.store.erase(RecordKey::of_id(record_id)).await
     }
 
-    /// Returns unused space to the file system. Returns `false` if there was none. Nothing is
-    /// stored meanwhile, which can take seconds for a large file. In PostgreSQL this does nothing,
+    /// Returns unused space to the file system. Returns `false` if there was none. This can take
+    /// seconds for a large file, and nothing is stored meanwhile. In PostgreSQL this does nothing,
     /// because the database reuses free space; see [the settings](InboxBuilder#postgresql).
     ///
     /// # Errors

@@ -50,8 +50,8 @@ pub enum InboxFailure {
 /// # PostgreSQL
 ///
 /// With the feature `postgres`, several processes on several machines share an inbox in a table.
-/// Events of one record do not run at the same time in one process, but may run at the same time in
-/// two.
+/// Two events of the same record are not handled at the same time in one process, but may be in two
+/// processes.
 ///
 /// The inbox opens two connections, and reconnects when one ends. Connect to the server itself, or
 /// through a pool in session mode, because `LISTEN` requires a session. With a pool in transaction
@@ -68,8 +68,9 @@ pub enum InboxFailure {
 ///
 /// Each row is written three times, so the table depends on autovacuum and has its own settings for
 /// it. A transaction that stays open anywhere in the database blocks autovacuum: set
-/// `idle_in_transaction_session_timeout`. After a backlog, or an erasure that must be on disk,
-/// `VACUUM (FULL) twenty_webhook.inbox` releases the space; nothing is stored while it runs.
+/// `idle_in_transaction_session_timeout`. After a backlog, or if erased events must also disappear
+/// from the table's file, `VACUUM (FULL) twenty_webhook.inbox` releases the space; nothing is
+/// stored while it runs.
 #[derive(Debug)]
 #[must_use = "call `open` or `connect`"]
 pub struct InboxBuilder {
@@ -264,7 +265,7 @@ impl InboxBuilder {
     }
 
     /// Opens the inbox in this file for reading, while another process writes it. You can read its
-    /// numbers and its dead letters; all other operations fail.
+    /// statistics and its dead letters; all other operations fail.
     ///
     /// # Errors
     ///

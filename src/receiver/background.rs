@@ -130,10 +130,11 @@ impl Drop for Slot {
 #[must_use]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many handlers were running at the limit, or deliveries were waiting for the claim store
-    /// or for a duplicate's handler. They end with the process, and Twenty does not retry.
-    /// Deliveries that were aborted earlier, together with their worker or runtime, are not
-    /// included; `on_outcome` received [`Aborted`](super::OutcomeKind::Aborted) for each of them.
+    /// How many deliveries had not ended when the time limit passed: their handlers were running,
+    /// or they were waiting for the claim store or for a duplicate's handler. They end with the
+    /// process, and Twenty does not retry. Deliveries that were aborted earlier, together with
+    /// their worker or runtime, are not included; `on_outcome` received
+    /// [`Aborted`](super::OutcomeKind::Aborted) for each of them.
     pub abandoned: usize,
 }
 

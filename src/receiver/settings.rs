@@ -165,7 +165,7 @@ impl Receiver {
     ///
     /// - At most 10,000 deliveries wait. Further deliveries are answered with 503.
     /// - At most 100 of them are duplicates of deliveries that are in flight, or that this process
-    ///   knows to be handled. Further duplicates are answered with 409.
+    ///   knows to have been handled. Further duplicates are answered with 409.
     ///
     /// A delivery that was answered 202 while it waited is always handled, even if this limit has
     /// been reached meanwhile.

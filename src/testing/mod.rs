@@ -86,7 +86,7 @@
 //! # }
 //! ```
 //!
-//! # With anything else, at any time
+//! # Without a framework, at a chosen time
 //!
 //! To test at a certain time, give the verifier a [`FixedClock`](crate::verify::FixedClock) and
 //! sign deliveries with its time.

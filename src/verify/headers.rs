@@ -127,8 +127,8 @@ impl SignatureHeaders {
     }
 }
 
-/// Shows no signature: if the configured secret is wrong, a received signature is a valid
-/// credential.
+/// Shows no signature: even if this receiver rejects it because of a wrong secret, it can be a
+/// valid credential.
 impl fmt::Debug for SignatureHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignatureHeaders").field("timestamp", &self.timestamp()).finish_non_exhaustive()

@@ -53,8 +53,8 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not
-    /// compiled in; [`Timeout`](StoreErrorKind::Timeout),
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or requires a feature of
+    /// the `redis` crate that is not enabled; [`Timeout`](StoreErrorKind::Timeout),
     /// [`Connection`](StoreErrorKind::Connection) and [`Refused`](StoreErrorKind::Refused) as from
     /// every call.
     ///
@@ -77,8 +77,8 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or of a form that is not
-    /// compiled in.
+    /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or requires a feature of
+    /// the `redis` crate that is not enabled.
     ///
     /// # Panics
     ///

@@ -76,7 +76,7 @@ use crate::event::{EventError, EventName, json::Reader, unexpected::Search};
 /// # As JSON
 ///
 /// `Serialize` writes the members of both halves into one object. `With` does not implement
-/// `Deserialize`. `Debug` shows the standard record, which has no content but its id.
+/// `Deserialize`. `Debug` shows only the standard record's id.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct With<T, C> {
     /// The record of the standard type.

@@ -193,8 +193,8 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// How many handlers were still running at the limit and were cancelled. Their events are
-    /// handled again, and the cancelled attempts do not count.
+    /// How many handlers were still running when the time limit passed, and were cancelled. Their
+    /// events are handled again, and the cancelled attempts do not count.
     pub cancelled: usize,
 }
 
