@@ -31,7 +31,13 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer's body is read, so that the connection can be used again.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// How much of it is kept when the status is 4xx or 5xx, in bytes.
+/// How long the head of an answer may be, in bytes: as in Node.js, in which Twenty runs.
+///
+/// No more than this is parsed at a time. So a target that sends interim answers (1xx) without end
+/// keeps neither a deadline from passing nor others from being answered.
+const HEAD_LIMIT: usize = 16 << 10;
+
+/// How much of an answer's body is kept when the status is 4xx or 5xx, in bytes.
 const KEPT: usize = 1 << 11;
 
 /// Cheap to clone; clones share the connections.
@@ -52,7 +58,8 @@ impl Connections {
     fn to(target: &Target) -> Result<Self, Failure> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let builder = legacy::Client::builder(TokioExecutor::new());
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.http1_max_buf_size(HEAD_LIMIT);
         if target.uri().scheme() == Some(&Scheme::HTTP) {
             return Ok(Self::Plain(builder.build(connector)));
         }
