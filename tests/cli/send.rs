@@ -52,7 +52,7 @@ fn posts_as_twenty_does() {
 
 #[test]
 fn each_of_many_is_an_event_of_its_own() {
-    let upstream = Upstream::start(200, Duration::from_millis(10));
+    let upstream = Upstream::start_for(5, 200, Duration::from_millis(10));
     let done = run(&["send", "company.created", "--to", &upstream.url, "--count", "100", "--concurrency", "5"]);
     assert_eq!((done.code, &*done.log), (0, ""), "no progress bar in a pipe");
     let requests = upstream.requests();
@@ -71,7 +71,7 @@ fn each_of_many_is_an_event_of_its_own() {
         "{done:?}"
     );
     // Not more than Twenty sends, when nothing else is asked for.
-    let upstream = Upstream::start(200, Duration::from_millis(20));
+    let upstream = Upstream::start_for(20, 200, Duration::from_millis(20));
     run(&["send", "metadata.fieldMetadata.updated", "--to", &upstream.url, "--count", "60"]);
     assert_eq!((upstream.requests().len(), upstream.most_at_once()), (60, 20));
 }
