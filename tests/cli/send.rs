@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -52,7 +52,7 @@ fn posts_as_twenty_does() {
 
 #[test]
 fn count_sends_different_events() {
-    let upstream = Upstream::start(200, Duration::from_millis(10));
+    let upstream = Upstream::start_for(5, 200, Duration::from_millis(10));
     let done = run(&["send", "company.created", "--to", &upstream.url, "--count", "100", "--concurrency", "5"]);
     assert_eq!((done.code, &*done.log), (0, ""), "no progress bar in a pipe");
     let requests = upstream.requests();
@@ -71,7 +71,7 @@ fn count_sends_different_events() {
         "{done:?}"
     );
     // Not more than Twenty sends, when nothing else is asked for.
-    let upstream = Upstream::start(200, Duration::from_millis(20));
+    let upstream = Upstream::start_for(20, 200, Duration::from_millis(20));
     run(&["send", "metadata.fieldMetadata.updated", "--to", &upstream.url, "--count", "60"]);
     assert_eq!((upstream.requests().len(), upstream.most_at_once()), (60, 20));
 }
@@ -294,6 +294,23 @@ fn times_out_after_as_long_as_twenty() {
     assert_eq!(done.code, 1);
     assert!(done.output.contains("\n  no answer in time          2\n"), "{done:?}");
     assert!(done.output.ends_with("\nno answer within 5 s, after which Twenty gives up\n"), "{done:?}");
+}
+
+/// They come faster than they are read, so there is always another one.
+#[test]
+fn gives_up_on_interim_answers_without_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1 << 16]);
+        let answers = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2_000);
+        let begun = Instant::now();
+        // So that the test ends even if the deadline does not pass.
+        while begun.elapsed() < Duration::from_secs(60) && stream.write_all(answers.as_bytes()).is_ok() {}
+    });
+    let done = run(&["send", "person.created", "--to", &format!("http://{address}/")]);
+    assert!(done.code == 1 && done.output.starts_with("no answer within 5 s"), "{done:?}");
 }
 
 #[test]

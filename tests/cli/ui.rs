@@ -615,6 +615,31 @@ fn searches_in_everything() {
     }
 }
 
+#[test]
+fn duplicates_do_not_displace_verified_deliveries() {
+    const BOUND: usize = 1_000;
+    let (mut program, url) = listen(&["--ui"]);
+    let page = Page::of(&mut program);
+    send(&url, &Delivery::sample("company.created"));
+    let captured = ada().sign(&Signer::new(SECRET).unwrap());
+    let headers: String = captured.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = captured.body().len();
+    let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n");
+    let request = [head.as_bytes(), captured.body()].concat();
+    let mut connection = TcpStream::connect(program.address()).unwrap();
+    let mut answers = BufReader::new(connection.try_clone().unwrap());
+    for _ in 0..BOUND + 10 {
+        connection.write_all(&request).unwrap();
+        let mut lines = answers.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+        assert_eq!(lines.next().as_deref(), Some("HTTP/1.1 200 OK"));
+        lines.for_each(drop);
+    }
+    let count = |name: &str| page.deliveries().iter().filter(|delivery| delivery["event"] == name).count();
+    // The delivery itself and the newest copies.
+    program.until("the oldest copies are dropped", |_| page.get("api/deliveries").json()["dropped"] == 9);
+    assert_eq!((count("company.created"), count("person.updated")), (1, 1 + BOUND));
+}
+
 /// Names, fields and causes may be as long as a body, and a row of the list is short all the same.
 #[test]
 fn long_texts_do_not_make_the_list_long() {

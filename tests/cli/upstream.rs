@@ -46,8 +46,23 @@ impl Upstream {
         Self::serve("http", status, after, |stream| stream)
     }
 
+    /// Answers no request before this many were under way at once.
+    pub(crate) fn start_for(at_once: usize, status: u16, after: Duration) -> Self {
+        Self::serve_for(at_once, "http", status, after, |stream| stream)
+    }
+
     /// The same, with each connection turned into another, such as one with TLS.
     pub(crate) fn serve<S: Read + Write>(
+        scheme: &str,
+        status: u16,
+        after: Duration,
+        wrap: impl Fn(TcpStream) -> S + Clone + Send + 'static,
+    ) -> Self {
+        Self::serve_for(0, scheme, status, after, wrap)
+    }
+
+    fn serve_for<S: Read + Write>(
+        awaited: usize,
         scheme: &str,
         status: u16,
         after: Duration,
@@ -67,6 +82,9 @@ impl Upstream {
                         let at_once = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
                         state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
                         state.requests.lock().unwrap().push(request);
+                        while state.most_at_once.load(Ordering::SeqCst) < awaited {
+                            thread::sleep(Duration::from_millis(1));
+                        }
                         thread::sleep(after);
                         state.under_way.fetch_sub(1, Ordering::SeqCst);
                         let answer = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 2\r\n\r\nhi");

@@ -32,7 +32,13 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// used again.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// The maximum number of these bytes that are kept if the status is 4xx or 5xx.
+/// The maximum size of a response's head, in bytes: as in Node.js, which runs Twenty.
+///
+/// hyper parses at most this much at a time. So a server that sends interim responses (1xx) without
+/// end can prevent neither time limits nor other responses.
+const HEAD_LIMIT: usize = 16 << 10;
+
+/// The maximum number of bytes of a response's body that are kept if the status is 4xx or 5xx.
 const KEPT: usize = 1 << 11;
 
 /// Cheap to clone; clones share the connections.
@@ -53,7 +59,8 @@ impl Connections {
     fn to(target: &Target) -> Result<Self, Failure> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let builder = legacy::Client::builder(TokioExecutor::new());
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.http1_max_buf_size(HEAD_LIMIT);
         if target.uri().scheme() == Some(&Scheme::HTTP) {
             return Ok(Self::Plain(builder.build(connector)));
         }

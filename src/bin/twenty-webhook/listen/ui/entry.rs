@@ -4,6 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) at: jiff::Timestamp,
     pub(super) is_verified: bool,
+    /// A digest of what the signature of a verified delivery is about: time and body. A copy has the
+    /// same one, and nobody without the secret makes another.
+    pub(super) signed: Option<[u8; 32]>,
     /// The id of the record, once a signature vouches for it.
     pub(super) record: Option<String>,
     /// A JSON object, for a row of the list.
@@ -110,6 +114,11 @@ impl Entry {
         };
         let text = |members: &Map<String, Value>, name| members.get(name).and_then(Value::as_str).map(str::to_owned);
         let is_verified = details.get("verified") == Some(&Value::Bool(true));
+        let signed = match source {
+            Source::Live | Source::Saved if is_verified => signed_at.zip(body.as_deref()),
+            _ => None,
+        };
+        let signed = signed.map(|(at, body)| digest(at, body));
         let record = text(&details, "recordId").filter(|_| is_verified);
         let capture = text(&details, "capture");
         let saved =
@@ -165,6 +174,7 @@ impl Entry {
             id,
             at,
             is_verified,
+            signed,
             record,
             summary,
             details,
@@ -211,6 +221,10 @@ impl Entry {
         details.insert("sendable".to_owned(), (has_target && self.is_sendable && self.body.is_some()).into());
         Value::Object(details)
     }
+}
+
+fn digest(signed_at: Timestamp, body: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(signed_at.as_millis().to_be_bytes()).chain_update(body).finalize().into()
 }
 
 /// For a delivery that was not saved.

@@ -1,7 +1,7 @@
 //! The deliveries that the inspector holds in memory, within bounds, and the news about them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,7 +11,7 @@ use super::entry::Entry;
 
 /// How many deliveries of a kind are kept, and how many bytes they may hold together.
 pub(super) const VERIFIED: Limits = Limits { count: 4_000, bytes: 64 << 20 };
-const UNVERIFIED: Limits = Limits { count: 1_000, bytes: 16 << 20 };
+const BY_ANYBODY: Limits = Limits { count: 1_000, bytes: 16 << 20 };
 
 /// How many pieces of news wait for a slow browser before it has to fetch the list again.
 const NEWS: usize = 256;
@@ -35,9 +35,13 @@ struct Shared {
 }
 
 struct State {
-    /// Nobody without the secret removes what Twenty sent, so each kind has bounds of its own.
+    /// The verified deliveries, without copies.
     verified: Kept,
-    unverified: Kept,
+    /// What anybody can send: unverified deliveries, and copies of verified ones. Nobody without the
+    /// secret removes what Twenty sent, so they have bounds of their own.
+    by_anybody: Kept,
+    /// What was signed of the deliveries in `verified`.
+    signed: HashSet<[u8; 32]>,
     keys: HashMap<String, Key>,
     next: u64,
     /// How many were dropped to make room.
@@ -57,13 +61,14 @@ struct Kept {
 
 impl Store {
     pub(super) fn new() -> Self {
-        Self::bounded(VERIFIED, UNVERIFIED)
+        Self::bounded(VERIFIED, BY_ANYBODY)
     }
 
-    fn bounded(verified: Limits, unverified: Limits) -> Self {
+    fn bounded(verified: Limits, by_anybody: Limits) -> Self {
         let kept = |limits| Kept { entries: BTreeMap::new(), bytes: 0, limits };
-        let (verified, unverified) = (kept(verified), kept(unverified));
-        let state = State { verified, unverified, keys: HashMap::new(), next: 0, dropped: 0, status: None };
+        let (verified, by_anybody) = (kept(verified), kept(by_anybody));
+        let (signed, keys) = (HashSet::new(), HashMap::new());
+        let state = State { verified, by_anybody, signed, keys, next: 0, dropped: 0, status: None };
         Self(Arc::new(Shared { state: Mutex::new(state), news: broadcast::Sender::new(NEWS) }))
     }
 
@@ -120,13 +125,13 @@ impl Store {
     pub(super) fn get(&self, id: &str) -> Option<Arc<Entry>> {
         let state = self.state();
         let key = state.keys.get(id)?;
-        state.verified.entries.get(key).or_else(|| state.unverified.entries.get(key)).cloned()
+        state.verified.entries.get(key).or_else(|| state.by_anybody.entries.get(key)).cloned()
     }
 
     /// In the order of arrival.
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         let state = self.state();
-        let mut all: Vec<_> = state.verified.entries.iter().chain(&state.unverified.entries).collect();
+        let mut all: Vec<_> = state.verified.entries.iter().chain(&state.by_anybody.entries).collect();
         all.sort_unstable_by_key(|(key, _)| **key);
         all.into_iter().map(|(_, entry)| Arc::clone(entry)).collect()
     }
@@ -159,15 +164,23 @@ impl Store {
     }
 }
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+impl Kept {
+    fn remove(&mut self, key: &Key) -> Option<Arc<Entry>> {
+        let entry = self.entries.remove(key)?;
+        self.bytes = self.bytes.saturating_sub(entry.size());
+        Some(entry)
+    }
+}
+
 impl State {
     #[cfg(any(feature = "postgres", feature = "redb"))]
     fn remove(&mut self, id: &str) -> bool {
         let Some(key) = self.keys.remove(id) else { return false };
-        for kept in [&mut self.verified, &mut self.unverified] {
-            if let Some(entry) = kept.entries.remove(&key) {
-                kept.bytes = kept.bytes.saturating_sub(entry.size());
-            }
+        if let Some(entry) = self.verified.remove(&key) {
+            entry.signed.map(|signed| self.signed.remove(&signed));
         }
+        self.by_anybody.remove(&key);
         true
     }
 
@@ -176,7 +189,12 @@ impl State {
         let key = (entry.at, self.next);
         self.next = self.next.saturating_add(1);
         self.keys.insert(entry.id.clone(), key);
-        let kept = if entry.is_verified { &mut self.verified } else { &mut self.unverified };
+        let is_copy = entry.signed.is_some_and(|signed| self.signed.contains(&signed));
+        let is_twentys = entry.is_verified && !is_copy;
+        if is_twentys {
+            self.signed.extend(entry.signed);
+        }
+        let kept = if is_twentys { &mut self.verified } else { &mut self.by_anybody };
         kept.bytes = kept.bytes.saturating_add(entry.size());
         kept.entries.insert(key, entry);
         let mut removed = Vec::new();
@@ -185,6 +203,9 @@ impl State {
             let Some((_, oldest)) = kept.entries.pop_first() else { break };
             kept.bytes = kept.bytes.saturating_sub(oldest.size());
             self.keys.remove(&oldest.id);
+            if is_twentys {
+                oldest.signed.map(|signed| self.signed.remove(&signed));
+            }
             self.dropped = self.dropped.saturating_add(1);
             removed.push(oldest);
         }
@@ -194,6 +215,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -208,45 +231,58 @@ mod tests {
         }
     }
 
+    impl Store {
+        /// The ids of the verified deliveries and of the others, each with what was signed.
+        fn ids(&self) -> [BTreeMap<String, Option<[u8; 32]>>; 2] {
+            let state = self.state();
+            [&state.verified, &state.by_anybody]
+                .map(|kept| kept.entries.values().map(|entry| (entry.id.clone(), entry.signed)).collect())
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         /// Whatever comes, in whichever order: of each kind the newest are there, within both bounds
         /// or one alone, every id leads to its delivery, and each one that was dropped is reported.
+        /// Copies of a verified delivery count as what anybody can send.
         #[test]
         fn the_newest_of_each_kind_stay_within_the_bounds(
-            added in vec((any::<bool>(), 0..50_i64, 0..400_usize), 0..80),
+            added in vec((proptest::option::of(0..8_u8), 0..50_i64, 0..400_usize), 0..80),
         ) {
             let limits = Limits { count: 5, bytes: 2_000 };
             let store = Store::bounded(limits, limits);
             let mut news = store.news();
-            let mut told = std::collections::BTreeSet::new();
-            for (number, (is_verified, at, length)) in added.into_iter().enumerate() {
+            let mut told = BTreeSet::new();
+            for (number, (signed, at, length)) in added.into_iter().enumerate() {
                 let number = number as u64;
-                let entry = entry(number, at, is_verified, length);
-                let others = |is_verified: bool| {
-                    let all = store.all();
-                    all.iter().filter(|e| e.is_verified != is_verified).map(|e| e.id.clone()).collect::<Vec<_>>()
-                };
-                let before = others(is_verified);
-                store.add(Entry { summary: format!("\"{number}\""), ..entry });
-                prop_assert_eq!(others(is_verified), before, "the other kind loses nothing");
+                let entry = entry(number, at, signed.is_some(), length);
+                let signed = signed.map(|signed| [signed; 32]);
+                let [verified, by_anybody] = store.ids();
+                let is_copy = signed.is_some() && verified.values().any(|kept| *kept == signed);
+                store.add(Entry { summary: format!("\"{number}\""), signed, ..entry });
+                let now = store.ids();
+                if signed.is_some() && !is_copy {
+                    prop_assert_eq!(&now[1], &by_anybody, "what anybody can send loses nothing");
+                } else {
+                    prop_assert_eq!(&now[0], &verified, "the verified ones lose nothing");
+                }
                 let message: serde_json::Value = serde_json::from_str(&news.try_recv().unwrap()).unwrap();
                 told.insert(message["added"].as_str().unwrap().to_owned());
                 for id in message["dropped"].as_array().unwrap() {
                     prop_assert!(told.remove(id.as_str().unwrap()));
                 }
                 let all = store.all();
-                prop_assert_eq!(&all.iter().map(|e| e.id.clone()).collect::<std::collections::BTreeSet<_>>(), &told);
+                prop_assert_eq!(&all.iter().map(|e| e.id.clone()).collect::<BTreeSet<_>>(), &told);
                 prop_assert!(all.windows(2).all(|pair| pair[0].at <= pair[1].at));
                 prop_assert!(all.iter().all(|e| store.get(&e.id).is_some_and(|found| found.id == e.id)));
-                for kind in [true, false] {
-                    let kept: Vec<_> = all.iter().filter(|e| e.is_verified == kind).collect();
-                    let bytes: usize = kept.iter().map(|e| e.size()).sum();
+                for kept in &now {
+                    let bytes: usize = kept.keys().map(|id| store.get(id).unwrap().size()).sum();
                     prop_assert!(kept.len() <= 1 || (kept.len() <= 5 && bytes <= 2_000));
                 }
                 let kept = store.0.state.lock().unwrap();
                 prop_assert_eq!(kept.keys.len(), all.len());
+                prop_assert_eq!(&kept.signed, &now[0].values().copied().flatten().collect::<HashSet<_>>());
                 prop_assert_eq!(kept.dropped + all.len() as u64, number + 1);
             }
         }
