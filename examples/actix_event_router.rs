@@ -1,4 +1,4 @@
-//! One address, a handler for each kind of event: actix-web.
+//! One route with a handler for each kind of event, in actix-web.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_event_router
 

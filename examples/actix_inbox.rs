@@ -1,12 +1,12 @@
-//! Receives Twenty's webhooks with actix-web and stores each in an inbox before it answers. A
-//! worker handles them, again and again until it succeeds.
+//! Receives Twenty's webhooks with actix-web, and stores each event in an inbox before it responds.
+//! A worker handles the events, and retries until it succeeds.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web,redb --example actix_inbox
 //!
-//! `INBOX` names the file (`twenty-inbox.redb`), or with the feature `postgres` a `postgres://`
-//! URL. To see what the inbox does, let the handler fail: `FAIL=2` fails the first two attempts of
-//! each event, `FAIL_ALWAYS=person.created` fails these events for good, `HANDLER_MS=500` takes
-//! longer.
+//! `INBOX` is the path of the file (default `twenty-inbox.redb`) or, with the feature `postgres`, a
+//! `postgres://` URL. To see what the inbox does, let the handler fail. With `FAIL=2`, the first
+//! two attempts of each event fail. With `FAIL_ALWAYS=person.created`, these events fail
+//! permanently. With `HANDLER_MS=500`, each attempt takes half a second.
 
 mod common;
 #[path = "common/inbox.rs"]
@@ -30,8 +30,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let inbox = inbox::open().await?;
     let worker = inbox::start(&inbox)?;
     let app = move || App::new().configure(|config| routes(config, receiver.clone(), inbox.clone()));
-    // No connection is kept alive: a request on an idle one, at the moment when a restart closes
-    // it, would be lost.
+    // A request would be lost if it arrived on an idle connection while a restart closes it, so no
+    // connection is kept alive.
     let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled);
     let (listener, own) = common::listener()?;
     let server = server.disable_signals().shutdown_timeout(inbox::GRACE.as_secs()).listen(listener)?;
@@ -42,8 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
-        // First the worker, which takes longer, while deliveries are still accepted. Then the
-        // requests.
+        // The worker is stopped first, because it takes longer. Deliveries are accepted meanwhile.
         inbox::stop(worker).await;
         common::stop_accepting(&handle, own).await;
         handle.stop(true).await;

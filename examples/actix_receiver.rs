@@ -1,5 +1,5 @@
-//! Receives Twenty's webhooks with actix-web: each event once, acknowledged in time, a line for
-//! each.
+//! Receives Twenty's webhooks with actix-web. Handles each event once, acknowledges it in time, and
+//! prints a line for it.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_receiver
 
@@ -25,17 +25,17 @@ fn routes(config: &mut web::ServiceConfig, receiver: Receiver) {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    // Made once and cloned into each worker, so that all of them know what was handled.
+    // Created once and cloned into each worker, so that all workers know which events were handled.
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(MemoryStore::new(100_000))
         .acknowledge_within(Duration::from_millis(250));
     let for_workers = receiver.clone();
     let app = move || App::new().configure(|config| routes(config, for_workers.clone()));
-    // No connection is kept alive: a request on an idle one, at the moment when the program's end
-    // closes it, would be lost.
+    // A request would be lost if it arrived on an idle connection while the program closes it, so
+    // no connection is kept alive.
     let server = HttpServer::new(app).keep_alive(KeepAlive::Disabled);
     let (listener, own) = common::listener()?;
-    // By itself actix stops on signals, and with its workers the handlers that run on them.
+    // actix-web's own handling of signals would stop its workers, and the handlers on them.
     let server = server.disable_signals().shutdown_timeout(5).listen(listener)?;
     for address in server.addrs() {
         eprintln!("listening on http://{address}/webhooks/twenty");
@@ -44,7 +44,7 @@ async fn main() -> std::io::Result<()> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
-        // In this order: no new requests, then the handlers in the background, then the workers.
+        // In this order: stop new requests, wait for background handlers, stop the workers.
         common::stop_accepting(&handle, own).await;
         common::drain(&receiver).await;
         handle.stop(true).await;

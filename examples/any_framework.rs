@@ -1,5 +1,4 @@
-//! Verifies deliveries without any of the adapters: headers and bytes by hand, in whatever server
-//! you have.
+//! Verifies deliveries without an adapter, from headers and bytes, for use in any server.
 //!
 //!     cargo run --example any_framework
 
@@ -14,9 +13,9 @@ enum Refused {
     NotAnEvent(EventError),
 }
 
-/// What a handler does: verify the raw body first, then read the event from what was verified.
-/// `chunks` is the body as it arrives; with the whole of it at hand, `verifier.verify(headers,
-/// body)` does the same in one call.
+/// Verifies the raw body, then reads the event from the verified bytes. `chunks` are the parts of
+/// the body as they arrive. If you have the whole body, `verifier.verify(headers, body)` does the
+/// same in one call.
 fn receive(
     verifier: &Verifier,
     headers: &[(String, String)],
@@ -34,7 +33,7 @@ fn receive(
     WebhookEvent::from_verified(verified).map_err(Refused::NotAnEvent)
 }
 
-/// The status to answer, and nothing else: who cannot sign learns no reason.
+/// Returns the status of the response. It has no body, so an attacker learns no reason.
 fn status(outcome: &Result<WebhookEvent, Refused>) -> u16 {
     match outcome {
         Ok(_) => 200,

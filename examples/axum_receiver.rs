@@ -1,4 +1,5 @@
-//! Receives Twenty's webhooks with axum: each event once, acknowledged in time, a line for each.
+//! Receives Twenty's webhooks with axum. Handles each event once, acknowledges it in time, and
+//! prints a line for it.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum --example axum_receiver
 
@@ -33,7 +34,7 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(common::listen_addr()).await?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
     common::serve(listener, app(receiver.clone())).await?;
-    // No request is open any more; handlers that were acknowledged early may still run.
+    // All requests have ended, but handlers whose events were acknowledged may still be running.
     common::drain(&receiver).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One address, a handler for each kind of event: axum.
+//! One route with a handler for each kind of event, in axum.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum --example event_router
 

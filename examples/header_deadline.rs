@@ -1,13 +1,13 @@
-//! A receiver in axum that strangers who send slowly cannot use up. The crate gives each *body* a
-//! deadline; how long the *head* of a request may take, and how many connections there are at once,
-//! is for the server beneath. `axum::serve` bounds neither, so this serves with hyper instead. Not
-//! needed behind a proxy that takes in whole requests before it passes them on.
+//! A receiver in axum that slow clients cannot exhaust. The crate limits the time for each *body*.
+//! The server must limit the time for the *head* of a request and the number of connections.
+//! `axum::serve` limits neither, so this example serves with hyper. You do not need it behind a
+//! proxy that reads a whole request before it forwards it.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret
 //!     cargo run --features axum --example header_deadline
 //!
-//! actix-web has both: `HttpServer::client_request_timeout`, 5 seconds unless set, and
-//! `max_connections`, 25,000 a worker.
+//! actix-web has both limits: `HttpServer::client_request_timeout` (5 seconds by default) and
+//! `max_connections` (25,000 per worker by default).
 
 mod common;
 
@@ -28,26 +28,26 @@ use tokio::{
 };
 use twenty_webhook::{Receiver, WebhookEvent, tower::WebhookLayer};
 
-/// Each takes a file, of which a process has 1,024 unless told otherwise.
+/// Each connection takes a file descriptor. A process can usually have 1,024.
 const CONNECTIONS: usize = 500;
 
 async fn on_event(event: WebhookEvent) {
     common::print(&event);
 }
 
-/// Serves until `shutdown`. A connection is closed when the head of its request is not there in
-/// time, and after its response.
+/// Serves until `shutdown` completes. Closes a connection after its response, or if the head of its
+/// request does not arrive in time.
 async fn serve(
     listener: TcpListener,
     app: Router,
     head_within: Duration,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // HTTP/1 only, as Twenty speaks. `hyper_util::server::conn::auto` would wait for the first
-    // bytes without a deadline.
+    // Twenty uses only HTTP/1. `hyper_util::server::conn::auto` would wait for the first bytes
+    // without a time limit.
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_within).keep_alive(false);
-    // A client that closes its half of the connection after the request still gets the response.
+    // A client that closes its half of the connection after the request still gets a response.
     server.half_close(true);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -65,13 +65,13 @@ async fn serve(
             let service = TowerToHyperService::new(app.clone());
             let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
             tokio::spawn(async move {
-                // How connections end is nobody's concern.
+                // It does not matter how a connection ends.
                 let _ = connection.await;
                 drop(place);
             });
         }
     };
-    // All places may be taken, by clients who do not leave.
+    // Clients that keep their connections open may hold all permits.
     let too_late = async {
         let _ = is_ended.changed().await;
         sleep(common::GRACE).await;

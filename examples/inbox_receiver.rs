@@ -1,12 +1,12 @@
-//! Receives Twenty's webhooks with axum and stores each in an inbox before it answers. A worker
-//! handles them, again and again until it succeeds.
+//! Receives Twenty's webhooks with axum, and stores each event in an inbox before it responds. A
+//! worker handles the events, and retries until it succeeds.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,redb --example inbox_receiver
 //!
-//! `INBOX` names the file (`twenty-inbox.redb`), or with the feature `postgres` a `postgres://`
-//! URL. To see what the inbox does, let the handler fail: `FAIL=2` fails the first two attempts of
-//! each event, `FAIL_ALWAYS=person.created` fails these events for good, `HANDLER_MS=500` takes
-//! longer.
+//! `INBOX` is the path of the file (default `twenty-inbox.redb`) or, with the feature `postgres`, a
+//! `postgres://` URL. To see what the inbox does, let the handler fail. With `FAIL=2`, the first
+//! two attempts of each event fail. With `FAIL_ALWAYS=person.created`, these events fail
+//! permanently. With `HANDLER_MS=500`, each attempt takes half a second.
 
 mod common;
 #[path = "common/inbox.rs"]
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let worker = inbox::start(&inbox)?;
     let listener = TcpListener::from_std(common::listener()?.0)?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
+    // The worker is stopped first, because it takes longer. Deliveries are accepted meanwhile.
     let end = async {
         common::shutdown_signal().await;
         inbox::stop(worker).await;

@@ -1,12 +1,12 @@
-//! Receives the webhooks of many tenants, each at an address of its own and with secrets of its
-//! own, which can be changed while it runs.
+//! Receives the webhooks of many tenants. Each tenant has its own path and secrets, which you can
+//! change while the program runs.
 //!
 //!     echo 'acme its-secret' >tenants && echo 'globex another-secret' >>tenants
 //!     TENANTS_FILE=tenants cargo run --features axum --example many_tenants
 //!
-//! To rotate a tenant's secret, put the new one in front of the old one, `acme new-secret
-//! its-secret`, and send SIGHUP; Twenty signs for a while with the old one what it has already
-//! queued. Your tenants may as well be in a database: `keys_of` may wait.
+//! To rotate a tenant's secret, insert the new secret before the old one (`acme new-secret
+//! its-secret`), and send SIGHUP. Deliveries that Twenty has already queued are still signed with
+//! the old secret. You can also keep your tenants in a database, because `keys_of` is asynchronous.
 
 mod common;
 
@@ -34,7 +34,7 @@ use twenty_webhook::{
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The tenants' keys, by the name that is in the path.
+/// The tenants' keys by the tenant's name, which is part of the path.
 #[derive(Clone)]
 struct Tenants {
     file: Arc<str>,
@@ -51,7 +51,7 @@ impl Tenants {
         Ok(self.keys.read().map_err(|_| "poisoned")?.get(request.last_segment()).cloned())
     }
 
-    /// All of the file or, when something is wrong with it, nothing.
+    /// Reads the whole file, or fails and changes nothing.
     fn read_again(&self) -> Result<usize, BoxError> {
         let keys = read_keys(&self.file)?;
         let count = keys.len();
@@ -60,13 +60,13 @@ impl Tenants {
     }
 }
 
-/// A line for each tenant: its name, its secret, and older secrets that may still be in use.
+/// Reads a line for each tenant: its name, its secret, and older secrets that may still be in use.
 fn read_keys(file: &str) -> Result<HashMap<String, Keys>, BoxError> {
     let mut tenants = HashMap::new();
     for (number, line) in (1..).zip(fs::read_to_string(file)?.lines()) {
         let mut words = line.split_whitespace();
         let Some(name) = words.next() else { continue };
-        // The number, for the text has secrets in it.
+        // Shows the line's number only, because its text contains secrets.
         let in_line = |error: &dyn Error| format!("line {number} of {file}: {error}");
         let secrets = words.map(Secret::new).collect::<Result<Vec<_>, _>>().map_err(|error| in_line(&error))?;
         let keys = Keys::new(name, secrets).map_err(|error| in_line(&error))?;
@@ -77,7 +77,7 @@ fn read_keys(file: &str) -> Result<HashMap<String, Keys>, BoxError> {
     Ok(tenants)
 }
 
-/// The tenant is known by its keys, which are what verified the delivery.
+/// The keys that verified the delivery identify the tenant.
 async fn on_event(event: WebhookEvent) -> StatusCode {
     let id = event.record.id().map_or("-".to_owned(), |id| id.to_string());
     common::say(event.verified().keys_id(), Some(format!("{} {id}", event.name)));
@@ -109,11 +109,11 @@ fn read_again_on_hangup(tenants: Tenants) -> std::io::Result<()> {
 async fn main() -> Result<(), BoxError> {
     let file = std::env::var("TENANTS_FILE").map_err(|_| "TENANTS_FILE: a line for each tenant, `name secret`")?;
     let tenants = Tenants::read(file)?;
-    // Before anything is served: the signal ends a program that does not listen to it.
+    // This comes before serving, because SIGHUP ends a program that has no handler for it.
     #[cfg(unix)]
     read_again_on_hangup(tenants.clone())?;
-    // Copies are told by the tenant's keys and the body, so that what one tenant sends does not
-    // count as sent by another.
+    // Duplicates are recognised by the tenant's keys and the body, so one tenant's delivery is
+    // never a duplicate of another tenant's.
     let receiver = Receiver::for_tenants(Verifier::builder(), move |request| tenants.clone().keys_of(request))?
         .deduplicate(MemoryStore::new(100_000))
         .acknowledge_within(Duration::from_millis(250));

@@ -1,11 +1,11 @@
-//! Receives Twenty's webhooks, and serves what it counts and measures to Prometheus.
+//! Receives Twenty's webhooks, and serves metrics for Prometheus.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,metrics --example metrics
 //!     curl http://127.0.0.1:3000/metrics
 //!
-//! Any exporter of the `metrics` crate will do; this is `metrics-exporter-prometheus`, of which
-//! `default-features = false` leaves no server of its own. In production, let nobody but Prometheus
-//! reach `/metrics`.
+//! You can use any exporter for the `metrics` crate. This example uses
+//! `metrics-exporter-prometheus` with `default-features = false`, which leaves out its HTTP server.
+//! In production, allow only Prometheus to access `/metrics`.
 
 mod common;
 
@@ -20,11 +20,12 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio::{net::TcpListener, time::interval};
 use twenty_webhook::{Receiver, WebhookEvent, deduplicate::MemoryStore, tower::WebhookLayer};
 
-/// Bounds in seconds: for verification, in the microseconds, as for handlers, which have 5 seconds.
+/// Bucket bounds in seconds, both for verification, which takes microseconds, and for handlers,
+/// which have 5 seconds.
 const SECONDS: [f64; 8] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 5.0, 30.0];
 const BYTES: [f64; 6] = [1e3, 4e3, 16e3, 64e3, 256e3, 1e6];
 
-/// Whatever this process counts from now on is counted here.
+/// Installs the recorder of this process.
 fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
@@ -32,7 +33,8 @@ fn install_recorder() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// What was measured is kept one by one until it is put into its bucket: also when nobody asks.
+/// Moves recorded values into their buckets regularly. Otherwise they would use memory until the
+/// next scrape.
 async fn tidy_up(metrics: PrometheusHandle) {
     let mut now_and_then = interval(Duration::from_secs(5));
     loop {

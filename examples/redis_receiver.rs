@@ -1,6 +1,6 @@
-//! Receives Twenty's webhooks in several processes behind a load balancer. What one of them
-//! handled, the others do not handle again: they share a Redis. While it is down they go on, each
-//! remembering for itself.
+//! Receives Twenty's webhooks in several processes behind a load balancer. They share a Redis, so
+//! an event that one process has handled is not handled again by another. While Redis is down, each
+//! process remembers its own events.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret REDIS_URL=redis://127.0.0.1:6379
 //!     LISTEN_ADDR=127.0.0.1:3000 cargo run --features axum,redis --example redis_receiver
@@ -28,7 +28,7 @@ async fn on_event(event: WebhookEvent) -> StatusCode {
     StatusCode::OK
 }
 
-/// After an early 202 nobody else learns that a handler failed.
+/// Logs the failure of a handler whose event was already acknowledged with 202.
 fn on_outcome(outcome: &Outcome) {
     if let OutcomeKind::Failed { .. } | OutcomeKind::Aborted = outcome.kind {
         eprintln!("not handled: {outcome:?}");
@@ -44,7 +44,8 @@ fn app(receiver: Receiver) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let redis_url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-    // Lazily: a receiver that cannot start loses more than one that cannot see what the others did.
+    // The store connects on first use. A receiver that did not start without Redis would lose
+    // events; one that starts may only handle some of them twice.
     let store = RedisStore::builder(&redis_url).connect_lazy()?;
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(store)

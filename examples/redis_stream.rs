@@ -1,22 +1,23 @@
-//! Hands events over to workers by way of a Redis Stream: answers when Redis has the event on disk,
-//! works on it later.
+//! Passes events to workers through a Redis Stream. Responds when Redis has the event on disk, and
+//! handles it later.
 //!
 //!     export TWENTY_WEBHOOK_SECRET=dev-secret REDIS_URL=redis://127.0.0.1:6379
 //!     cargo run --features axum,redis --example redis_stream -- receive
 //!     cargo run --features axum,redis --example redis_stream -- work worker-1
 //!     cargo run --features axum,redis --example redis_stream -- work worker-2
 //!
-//! It speaks to Redis with the `redis` crate, features `connection-manager`, `streams` and
-//! `tokio-comp`.
+//! It uses the `redis` crate with the features `connection-manager`, `streams` and `tokio-comp`.
 //!
-//! Twenty does not send a rejected delivery again, so Redis must neither be down nor forget: run it
-//! with `maxmemory-policy noeviction` and a replica, and with `appendonly yes` and `appendfsync
-//! always`, without which the receiver does not start. Redis then answers when an event is on disk;
-//! with `appendfsync everysec`, a power cut takes the events of the last second. From Redis 7.2 on,
-//! the receiver also asks for each event whether it is on disk (`WAITAOF`), so that a change of the
-//! settings is noticed. Each event is worked on **at least once**: again if a worker dies after the
-//! work and before it said so. An event that nobody manages to work on is moved to the stream
-//! `twenty:gave-up`, so that it is neither lost nor in the way.
+//! Twenty does not send a rejected delivery again, so Redis must stay available and must not evict
+//! events: run it with a replica and `maxmemory-policy noeviction`. The receiver starts only with
+//! `appendonly yes` and `appendfsync always`. Redis then responds when an event is on disk. With
+//! `appendfsync everysec`, a power cut would lose the events of the last second. From Redis 7.2 on,
+//! the receiver also asks for each event whether it is on disk (`WAITAOF`), so it notices if these
+//! settings change.
+//!
+//! Each event is handled **at least once**. It is handled again if a worker ends after handling it,
+//! but before acknowledging it. An event that fails too often is moved to the stream
+//! `twenty:gave-up`, so it is not lost, and delays no other events.
 
 mod common;
 
@@ -44,12 +45,13 @@ use twenty_webhook::{
     verify::{ConfigError, Secret, VerifierBuilder},
 };
 
-/// What is not done yet. What is done is deleted, so it need not be trimmed, and must not.
+/// The stream of unfinished events. Finished events are deleted, so the stream must not be trimmed.
 const STREAM: &str = "twenty:events";
 const GAVE_UP: &str = "twenty:gave-up";
 const GROUP: &str = "workers";
 
-/// How many entries a worker takes at once, how long it waits for one, and how often one is tried.
+/// How many entries a worker takes at once, how long it waits for the first one, and the maximum
+/// number of attempts for an entry.
 const BATCH: usize = 10;
 const WAIT: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;
@@ -73,7 +75,7 @@ fn redis_url() -> String {
     env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned())
 }
 
-/// Made again when it breaks. An answer is waited for no longer than `patience`.
+/// Opens a connection that reconnects automatically, and waits at most `patience` for a response.
 fn connect(patience: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new().set_response_timeout(Some(patience)).set_number_of_retries(0);
     ConnectionManager::new_lazy_with_config(Client::open(redis_url())?, config)
@@ -85,7 +87,7 @@ async fn receive() -> Result<(), BoxError> {
     let mut redis = connect(Duration::from_secs(2))?;
     requires_durability(&mut redis).await?;
     let queue = Queue { knows_waitaof: knows_waitaof(&mut redis).await?, redis };
-    // No `acknowledge_within`: it would answer 202 before Redis has the event.
+    // Without `acknowledge_within`, which would respond with 202 before Redis has the event.
     let receiver =
         Receiver::new(common::verifier_from_env()).deduplicate(RedisStore::builder(&redis_url()).connect_lazy()?);
     let app = Router::new()
@@ -126,12 +128,12 @@ impl Queue {
         let mut add = redis::pipe();
         add.xadd(STREAM, "*", fields).ignore();
         if self.knows_waitaof {
-            // Redis's own disk, no replica's; waits for a second at most.
+            // On the disk of this Redis, not of a replica. Waits for at most one second.
             add.cmd("WAITAOF").arg(1).arg(0).arg(1_000);
         }
         let mut added = add.query_async(&mut self.redis).await;
         if added.as_ref().is_err_and(RedisError::is_connection_dropped) {
-            // Since the last event, maybe long ago. It is being made again.
+            // The connection may have broken long ago, after the last event. It reconnects now.
             added = add.query_async(&mut self.redis).await;
         }
         let on_disk: Vec<(u64, u64)> = added?;
@@ -143,8 +145,8 @@ impl Queue {
     }
 }
 
-/// Puts the body into the stream, and the headers that sign it: with them the worker verifies it
-/// once more. The name and the keys' id are for who looks into the stream.
+/// Adds the body to the stream, together with the headers of its signature, so that the worker can
+/// verify it again. The name and the keys' id are only for people who read the stream.
 async fn enqueue(State(mut queue): State<Queue>, headers: HeaderMap, event: WebhookEvent) -> StatusCode {
     let mut fields: Vec<(&str, &[u8])> = vec![
         ("event", event.name.as_str().as_bytes()),
@@ -156,7 +158,7 @@ async fn enqueue(State(mut queue): State<Queue>, headers: HeaderMap, event: Webh
     match queue.add(&fields).await {
         Ok(()) => StatusCode::OK,
         Err(error) => {
-            // Anything but 2xx lets a copy of the delivery through, if one comes.
+            // Without a 2xx, a duplicate of this delivery is handled if it arrives.
             eprintln!("{} could not be enqueued: {error}", event.name);
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -165,7 +167,7 @@ async fn enqueue(State(mut queue): State<Queue>, headers: HeaderMap, event: Webh
 
 // The workers.
 
-/// What a worker does with an event.
+/// Handles an event.
 async fn handle(event: &WebhookEvent) -> Result<(), BoxError> {
     common::print(event);
     Ok(())
@@ -181,14 +183,14 @@ async fn work(name: &str) -> Result<(), BoxError> {
             sleep(WAIT).await;
         }
     }
-    // The consumer stays in the group: with it would go what it has not done.
+    // The consumer stays in the group, because deleting it would delete its unfinished entries.
     Ok(())
 }
 
-/// Whoever can write to Redis could write an event of their own, and a `WebhookEvent` is made of
-/// verified bytes only: so the signature is verified again, with the same secrets; keep a previous
-/// one until nothing that it signed is left. Not the age: the receiver looked at it, and in the
-/// stream events may grow as old as they like.
+/// Verifies the signature again, with the same secrets, because a `WebhookEvent` is only read from
+/// verified bytes, and because anyone with access to Redis could add an event. Keep a previous
+/// secret until no event in the stream is signed with it. The age is not checked: the receiver has
+/// checked it, and events may wait in the stream for any time.
 fn verifier_of_any_age() -> Result<Verifier, ConfigError> {
     let variables = ["TWENTY_WEBHOOK_SECRET", "TWENTY_WEBHOOK_PREVIOUS_SECRET"];
     let secrets = variables.iter().filter_map(|name| Secret::new(env::var(name).ok()?).ok());
@@ -199,7 +201,8 @@ struct Worker<'a> {
     name: &'a str,
     verifier: Verifier,
     redis: ConnectionManager,
-    /// After how many milliseconds an entry counts as abandoned. Longer than a batch takes.
+    /// The time in milliseconds after which an entry counts as abandoned. It must be longer than a
+    /// batch takes.
     reclaim_after: usize,
 }
 
@@ -221,7 +224,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Entries that nobody has tried before. Waits for one.
+    /// Takes entries without earlier attempts. Waits for the first one.
     async fn new_ones(&mut self) -> RedisResult<Vec<StreamId>> {
         let wait = usize::try_from(WAIT.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default().group(GROUP, self.name).count(BATCH).block(wait);
@@ -229,11 +232,11 @@ impl Worker<'_> {
         Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
     }
 
-    /// An entry that a worker took long ago and did not get done: it failed, or died. It is ours
-    /// now.
+    /// Takes over an entry that another worker took long ago but did not finish, because the
+    /// attempt failed or the worker ended.
     ///
-    /// Only one, for taking it counts as an attempt: one that kills its worker must not use up the
-    /// attempts of others.
+    /// Takes only one entry, because taking counts as an attempt. Otherwise an entry that crashes
+    /// its worker would use up the attempts of others.
     async fn abandoned(&mut self) -> RedisResult<Option<StreamId>> {
         let options = StreamAutoClaimOptions::default().count(1);
         let reply: StreamAutoClaimReply =
@@ -241,13 +244,13 @@ impl Worker<'_> {
         Ok(reply.claimed.into_iter().next())
     }
 
-    /// How often an entry was taken, this time included, and also by workers that it killed.
+    /// Returns how often an entry was taken, including this time and by workers that crashed.
     async fn attempts(&mut self, entry: &StreamId) -> RedisResult<usize> {
         let reply: StreamPendingCountReply = self.redis.xpending_count(STREAM, GROUP, &entry.id, &entry.id, 1).await?;
         Ok(reply.ids.first().map_or(0, |pending| pending.times_delivered))
     }
 
-    /// One that fails stays with us until it counts as abandoned, and the others go on.
+    /// Handles the entries. A failed entry stays with this consumer until it counts as abandoned.
     async fn attempt(&mut self, entry: &StreamId) -> RedisResult<()> {
         let done = match self.event(entry) {
             Ok(event) => handle(&event).await,

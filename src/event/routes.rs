@@ -108,12 +108,12 @@ mod log {
             if is_first {
                 tracing::warn!(
                     twenty.event.name = &*text,
-                    "unmatched event: no pattern of the router matches its name, and there is no fallback"
+                    "unmatched event: no pattern matches its name, and there is no fallback"
                 );
             } else {
                 tracing::debug!(
                     twenty.event.name = &*text,
-                    "unmatched event: no pattern of the router matches its name, and there is no fallback"
+                    "unmatched event: no pattern matches its name, and there is no fallback"
                 );
             }
         }

@@ -96,7 +96,7 @@ impl<T: FromRecord> WebhookEvent<T> {
             let first: Vec<_> =
                 first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();
             tracing::warn!(
-                event.name = &*clip(event.name.as_str(), NAME),
+                twenty.event.name = &*clip(event.name.as_str(), NAME),
                 count = event.unexpected.len(),
                 first = first.join(", "),
                 "event has members of unexpected types"

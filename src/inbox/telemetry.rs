@@ -185,7 +185,7 @@ pub(super) fn attempted(ended: Ended, about: &About<'_>) {
                     %id,
                     twenty.event.name = &*clip(name().as_str(), NAME),
                     attempt,
-                    retry_in = ?about.retry_in,
+                    retry_in = about.retry_in.map(|pause| format!("{pause:.1?}")),
                     error,
                     "an attempt to handle an event of the inbox failed"
                 ),

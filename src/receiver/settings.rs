@@ -258,7 +258,10 @@ impl Receiver {
         self
     }
 
-    /// Sets the response to rejected requests, instead of a bare status.
+    /// Sets the response to requests that the middleware rejects, instead of a bare status.
+    ///
+    /// It is not used for rejections by an extractor, such as a 422 for an event of another object.
+    /// To respond to these, take `Result<WebhookEvent<T>, WebhookRejection>` in the handler.
     pub fn respond_with(mut self, respond: impl Fn(&Refusal) -> RefusalResponse + Send + Sync + 'static) -> Self {
         self.policy_mut().respond = Arc::new(respond);
         self
