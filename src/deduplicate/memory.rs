@@ -25,12 +25,12 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 ///
 /// # When it is full
 ///
-/// `capacity` should cover the deliveries of one time to live. In a full store a claim replaces an
-/// expired entry, or else the entry that was **completed first**. A duplicate of that delivery
-/// would be handled again. [`forgotten`](Self::forgotten) counts these entries, and with the
-/// feature `tracing` a warning is logged, at most once a minute. A running claim is never replaced.
-/// If every entry is running, the claim fails with [`StoreErrorKind::Full`], and so does the
-/// completion of a claim whose entry expired.
+/// `capacity` should cover the deliveries that arrive within one time to live. In a full store a
+/// claim replaces an expired entry, or else the entry that was **completed first**. A duplicate of
+/// that delivery would be handled again. [`forgotten`](Self::forgotten) counts these entries, and
+/// with the feature `tracing` a warning is logged, at most once a minute. A running claim is never
+/// replaced. If every entry is running, the claim fails with [`StoreErrorKind::Full`], and so does
+/// the completion of a claim whose entry expired.
 ///
 /// # Cost
 ///

@@ -80,7 +80,7 @@ impl Deduplicate {
     /// namespace.
     ///
     /// Use it for receivers that do different things with the same delivery, and for receivers with
-    /// different secrets whose keys have the same id. All verifiers that
+    /// different secrets whose keys have the same id. The keys of all verifiers that
     /// [`Verifier::new`](crate::Verifier::new) creates have the same id.
     pub fn namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.naming.namespace = namespace.into();

@@ -23,8 +23,8 @@ use super::EventName;
 /// If several patterns match, the one that is highest in this table is the most specific. Three
 /// rules are this crate's own:
 ///
-/// - `metadata.*` and other patterns of `metadata` in two parts are errors, because they would
-///   match no metadata event.
+/// - Patterns with two parts that begin with `metadata`, such as `metadata.*`, are errors, because
+///   they would match no metadata event.
 /// - The name of an object, or of a kind of metadata, must start with a lower-case letter and
 ///   consist of ASCII letters and digits, as Twenty's names do. A pattern such as `Person.created`
 ///   is an error, because it would never match. Any action is allowed, but the event routers log a

@@ -100,8 +100,8 @@ impl RawJson {
         self.parse().ok()
     }
 
-    /// Returns the member of an object with this name, and the first one if there are several.
-    /// Returns `None` if there is no such member, or if this is not an object.
+    /// Returns the member with this name, or the first one if there are several. Returns `None` if
+    /// there is no such member, or if this is not an object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
         self.find(|name| name == key.as_bytes())

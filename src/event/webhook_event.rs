@@ -143,9 +143,9 @@ impl Verified {
 impl<T> WebhookEvent<T> {
     /// Returns whether an update touched `field`, by Twenty's name for it.
     ///
-    /// For a relation, you can pass either name, `company` or `companyId`, whichever of them the
-    /// delivery lists. Two independent fields with such names are not confused with a relation,
-    /// because a record contains a member with the first name only if it is a field of its own.
+    /// For a relation, the names `company` and `companyId` give the same result, even if the
+    /// delivery lists only one of them. Two independent fields with such names are not mistaken for
+    /// a relation: if the record has a member `company`, each name is looked up separately.
     ///
     /// For a bulk update, `true` may be wrong. Versions of autumn 2025 compared some of the updated
     /// records with each other, and listed fields that did not change, such as `id` and
@@ -166,8 +166,8 @@ impl<T> WebhookEvent<T> {
     /// Some versions, such as those of October 2025 and January 2026, send a restoration as
     /// `deleted`, with a record in which `deletedAt` is `null`.
     ///
-    /// The fields of such a record depend on the selection of the client that made the change, so
-    /// this has limits:
+    /// Such a record has only the fields that the client selected when it made the change, so this
+    /// has limits:
     ///
     /// - If the client did not select `deletedAt`, as in `{id}`, a restoration looks like a
     ///   deletion, and this returns `false`.

@@ -17,9 +17,9 @@
 //! A duplicate (a delivery with the same claim key, by default a hash of the body) is answered 200
 //! and not handled again for as long as the inbox remembers the keys of completed events. It
 //! remembers them for 24 hours by default, and always for at least as long as a replayed delivery
-//! verifies. Two events of the same record are not handled at the same time in one process, but no
-//! order is guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that
-//! lie about fsync, or network file systems.
+//! would still verify. Two events of the same record are not handled at the same time in one
+//! process, but no order is guaranteed. The guarantee does not cover deliveries that Twenty never
+//! sends, disks that lie about fsync, or network file systems.
 //!
 //! Make your handlers idempotent: if the process dies just after a handler has finished, its event
 //! is handled again. [`Attempt::id`] is the same each time.

@@ -37,14 +37,14 @@ impl Delivery {
     /// those of Twenty in autumn 2026; people and addresses are invented. The bytes are the same
     /// each time.
     ///
-    /// There is a sample for each name:
+    /// Every name has a sample. Its content depends on the object and the action:
     ///
-    /// - each standard object, `created`, `updated` (with the changed fields), `deleted`,
-    ///   `restored` and `destroyed`;
+    /// - a standard object with the action `created`, `updated` (with the changed fields),
+    ///   `deleted`, `restored` or `destroyed`: a record of that object;
     /// - any other object: the record of a custom object, with that object's name;
     /// - metadata, such as `metadata.fieldMetadata.updated`: Twenty's rows for objects and fields,
     ///   and a short row for other kinds;
-    /// - any other action: only the record.
+    /// - any other action on a record: only the record.
     #[must_use]
     pub fn sample(name: impl Into<EventName>) -> Self {
         let name = name.into();
@@ -83,8 +83,8 @@ impl Delivery {
     /// Sets the value at a dotted path: `record.name.firstName`. The last member is added if it is
     /// missing. All other bytes stay the same.
     ///
-    /// By default, [deduplication](crate::deduplicate) treats deliveries with any difference as
-    /// different. To make a delivery different, set `eventDate`, which all events have.
+    /// By default, [deduplication](crate::deduplicate) treats deliveries as duplicates only if
+    /// their bodies are equal. To make a delivery differ, set `eventDate`, which all events have.
     ///
     /// ```
     /// use twenty_webhook::testing::Delivery;

@@ -54,9 +54,9 @@ impl RedisStoreBuilder {
     /// # Errors
     ///
     /// [`Settings`](StoreErrorKind::Settings) if an address is invalid, or requires a feature of
-    /// the `redis` crate that is not enabled; [`Timeout`](StoreErrorKind::Timeout),
-    /// [`Connection`](StoreErrorKind::Connection) and [`Refused`](StoreErrorKind::Refused) as from
-    /// every call.
+    /// the `redis` crate that is not enabled; also [`Timeout`](StoreErrorKind::Timeout),
+    /// [`Connection`](StoreErrorKind::Connection) and [`Refused`](StoreErrorKind::Refused), which
+    /// every call can return.
     ///
     /// # Panics
     ///

@@ -24,8 +24,8 @@ use crate::event::{EventError, EventName, RawJson, json::Reader, unexpected::Sea
 /// - `#[serde(rename = "*")]` accepts the records of any object. Metadata events are still
 ///   rejected.
 /// - `Option<T>`, `Box<T>` and a newtype of `T` accept the object of `T`. A newtype with its own
-///   `rename` accepts the object that this names. If `T` has no name, a newtype of it accepts the
-///   object that the newtype is named after.
+///   `rename` accepts the object that the `rename` names. If `T` has no name, a newtype of it
+///   accepts the object that the newtype is named after.
 /// - With `#[serde(transparent)]`, `#[serde(from)]` or `#[serde(try_from)]`, serde deserializes the
 ///   inner type, so the name of the inner type decides. To select another object, rename the inner
 ///   type.

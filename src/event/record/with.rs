@@ -13,8 +13,8 @@ use crate::event::{EventError, EventName, json::Reader, unexpected::Search};
 
 /// A standard record and the custom fields of the same object: `With<Person, PersonFields>`.
 ///
-/// Both halves are read from the whole record, each as if it were read alone. The event must be one
-/// of the standard type's object; the name of your struct does not matter. The fields of the
+/// Both halves are read from the whole record, each as if it were read alone. The event must be
+/// about the standard type's object; the name of your struct does not matter. The fields of the
 /// standard record are reachable directly, through [`Deref`].
 ///
 /// ```

@@ -79,8 +79,8 @@ impl HandlerError {
         Self::new(Kind::Permanent, error)
     }
 
-    /// Creates an error after which the worker retries no sooner than after this time, but no later
-    /// than after the longest pause of the [`RetryPolicy`](super::RetryPolicy).
+    /// Creates an error after which the worker waits for this time before it retries. The longest
+    /// pause of the [`RetryPolicy`](super::RetryPolicy) limits this time.
     pub fn retry_after(time: Duration, error: impl Into<BoxError>) -> Self {
         Self::new(Kind::RetryAfter(time), error)
     }
