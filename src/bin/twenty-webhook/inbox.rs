@@ -83,8 +83,10 @@ enum Action {
         output: Option<PathBuf>,
     },
     /// Make dead letters ready again, for new attempts
+    #[command(override_usage = "twenty-webhook inbox redrive [OPTIONS] <FILE|URL> <ID...|--all>")]
     Redrive(Letters),
     /// Delete dead letters
+    #[command(override_usage = "twenty-webhook inbox purge [OPTIONS] <FILE|URL> <ID...|--all>")]
     Purge(Letters),
     /// Serve a page that shows the numbers and the dead letters as they change, and print its
     /// address. The page can also redrive and purge dead letters
@@ -205,7 +207,7 @@ struct Counts {
 }
 
 fn no_letter(id: EventId) -> String {
-    format!("no dead letter has the id {id}; it may have been redriven or purged")
+    format!("no dead letter has the id {id}: the event may be pending, handled or purged")
 }
 
 async fn stats(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
