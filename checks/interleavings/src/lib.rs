@@ -14,7 +14,7 @@ pub mod deduplicate;
 pub use real::{error, fmt, future, hash, num, pin};
 
 pub mod sync {
-    pub use loom::sync::Mutex;
+    pub use loom::sync::{Mutex, MutexGuard};
     pub use real::sync::{Arc, LazyLock, PoisonError, atomic};
 }
 
