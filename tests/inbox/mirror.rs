@@ -245,6 +245,7 @@ mod in_postgres {
     use super::*;
     use crate::support::postgres::Server;
     use people::{People, sync};
+    use tokio::task::JoinSet;
 
     async fn send(people: &People, deliveries: &[Delivery], order: impl Iterator<Item = &usize>) {
         for &number in order {
@@ -261,14 +262,20 @@ mod in_postgres {
         // Two that create the table at the same time can fail; the inbox would retry.
         send(&first, &deliveries("warm-up", &[Created]).0, [0].iter()).await;
         let mut expected = Vec::new();
+        let mut tasks = JoinSet::new();
         for (number, history) in histories(4).iter().enumerate() {
             for order in orders(history.len()) {
                 let id = format!("{number:02} {order:?}");
                 let (deliveries, truth) = deliveries(&id, history);
-                tokio::join!(send(&first, &deliveries, order.iter()), send(&second, &deliveries, order.iter().rev()));
                 expected.push(format!("{id}|{}|{}", truth.job_title.as_deref().unwrap_or("-"), truth.is_live()));
+                let (first, second) = (first.clone(), second.clone());
+                tasks.spawn(async move {
+                    let one_way = send(&first, &deliveries, order.iter());
+                    tokio::join!(one_way, send(&second, &deliveries, order.iter().rev()))
+                });
             }
         }
+        tasks.join_all().await;
         let rows = "SELECT id, coalesce(job_title, '-'),
             CASE WHEN deleted_at IS NULL AND data_version <> '{}' THEN 'true' ELSE 'false' END
             FROM people WHERE id <> 'warm-up' ORDER BY id";
