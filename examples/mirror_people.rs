@@ -32,7 +32,8 @@ use twenty_webhook::{
 };
 
 async fn on_person(people: People, event: WebhookEvent<Person>) -> Result<(), HandlerError> {
-    let what = format!("{} {}", event.name, event.record.id.as_ref().map_or("-", |id| id.as_str()));
+    let id = event.record.id.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let what = format!("{} {id}", event.name);
     let result = people::sync(people, event).await;
     match &result {
         Ok(()) => println!("{}", escaped(&format!("mirrored {what}"))),
