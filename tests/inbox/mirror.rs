@@ -177,7 +177,7 @@ fn each_order_of_a_persons_events_ends_in_the_state_that_twenty_has() {
     }
 }
 
-/// The samples, which the tool sends, have the same `updatedAt` and `eventDate` from `updated` on.
+/// The samples have the same `updatedAt` and `eventDate` from `updated` on.
 #[test]
 fn each_order_of_the_samples_ends_as_their_actions_say() {
     let actions = ["created", "updated", "deleted", "restored", "destroyed"];
