@@ -5,6 +5,7 @@
 //! | [`receiving`] | receivers with axum, actix-web, tower or no framework |
 //! | [`events`] | typed events, custom fields, objects of your own, generated types |
 //! | [`inbox`] | deliveries that are on disk before they are answered |
+//! | [`mirroring`] | a table that follows Twenty, whatever the order of the events |
 //! | [`deduplication`] | duplicates and replays, without an inbox |
 //! | [`tenants`] | many workspaces, each with its own keys |
 //! | [`testing`] | tests of your receiver |
@@ -23,4 +24,4 @@ macro_rules! pages {
     };
 }
 
-pages!(receiving events inbox deduplication tenants testing observing deploying migrating tool features twenty);
+pages!(receiving events inbox mirroring deduplication tenants testing observing deploying migrating tool features twenty);

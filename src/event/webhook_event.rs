@@ -59,8 +59,9 @@ pub struct WebhookEvent<T = Record> {
     pub workspace_id: Option<Id>,
     /// The webhook for which it was sent.
     pub webhook_id: Option<Id>,
-    /// When the event was enqueued for delivery. All events of a batch share it, so it does not
-    /// show the order of changes. Order them by the record's `updated_at`.
+    /// When the event was enqueued for delivery. It can be late, and all events of a batch share
+    /// it, so it does not show the order of changes. To order them, see
+    /// [mirroring](crate::guide::mirroring).
     pub event_date: Option<jiff::Timestamp>,
     /// The user who caused the event, if it was a logged-in user (since autumn 2025).
     pub user_id: Option<Id>,

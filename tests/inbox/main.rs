@@ -8,6 +8,7 @@ mod accepting;
 mod database;
 mod dead_letters;
 mod file;
+mod mirror;
 #[cfg(all(feature = "actix-web", feature = "axum"))]
 mod mounted;
 mod panics;

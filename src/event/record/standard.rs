@@ -24,8 +24,9 @@ macro_rules! standard_object {
                 skip_serializing_if = "Option::is_none"
             )]
             pub created_at: Option<jiff::Timestamp>,
-            /// When it was last changed. Use it to order changes, because deliveries arrive in any
-            /// order.
+            /// When it was last changed, put into the trash or restored. A deleted record may not
+            /// have it, so it does not suffice to order changes: see
+            /// [mirroring](crate::guide::mirroring).
             #[serde(
                 default,
                 deserialize_with = "crate::event::field::time",

@@ -1,0 +1,76 @@
+//! Keeps a table of people in PostgreSQL in step with Twenty, whatever the order and number of the
+//! events. An inbox keeps the events while the database is down.
+//!
+//!     TWENTY_WEBHOOK_SECRET=dev-secret DATABASE_URL=postgres://me@localhost/crm \
+//!         cargo run --features axum,redb --example mirror_people
+//!
+//! The handler and the SQL are in `common/people.rs`, and `docs/guide/mirroring.md` explains them.
+//! `INBOX` names the inbox's file (`twenty-inbox.redb`).
+
+mod common;
+#[path = "common/inbox.rs"]
+#[allow(dead_code, reason = "this example has its own worker")]
+mod inbox;
+#[path = "common/people.rs"]
+mod people;
+
+use std::{error::Error, time::Duration};
+
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{get, post},
+};
+use common::escaped;
+use people::People;
+use tokio::net::TcpListener;
+use twenty_webhook::{
+    WebhookEvent,
+    event::record::Person,
+    inbox::{HandlerError, Inbox, RetryPolicy, StartError, Worker},
+    tower::WebhookLayer,
+};
+
+async fn on_person(people: People, event: WebhookEvent<Person>) -> Result<(), HandlerError> {
+    let id = event.record.id.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let what = format!("{} {id}", event.name);
+    let result = people::sync(people, event).await;
+    match &result {
+        Ok(()) => println!("{}", escaped(&format!("mirrored {what}"))),
+        Err(error) => eprintln!("{}", escaped(&format!("failed {what}: {error}"))),
+    }
+    result
+}
+
+fn start(inbox: &Inbox, people: People) -> Result<Worker, StartError> {
+    inbox
+        .worker(people)
+        .on("person.*", on_person)
+        // A database that is down for a weekend makes no dead letters: pauses of at most 5 minutes,
+        // for more than three days.
+        .retry(RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(300)).attempts(2_000))
+        .timeout(Duration::from_secs(30))
+        .start()
+}
+
+fn app(inbox: Inbox) -> Router {
+    Router::new()
+        .route("/webhooks/twenty", post(inbox).layer(WebhookLayer::new(common::verifier_from_env())))
+        .route("/health", get(StatusCode::OK))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let people = People::new(&std::env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL")?)?;
+    let inbox = inbox::open().await?;
+    let worker = start(&inbox, people)?;
+    let listener = TcpListener::from_std(common::listener()?.0)?;
+    eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
+    // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
+    let end = async {
+        common::shutdown_signal().await;
+        inbox::stop(worker).await;
+    };
+    common::serve_until(end, inbox::GRACE, listener, app(inbox)).await?;
+    Ok(())
+}
