@@ -156,19 +156,20 @@ impl Printer {
                 if let Some(inspector) = &inspector {
                     inspector.observed(&report, &observed, &verifier);
                 }
+                if printed.is_err() {
+                    // Requests that were answered are still saved.
+                    continue;
+                }
                 if let Verdict::Accepted(accepted) = &observed.verdict {
                     report.shown = view.show.and_then(|part| part.of(&accepted.event));
                     if !view.includes(&accepted.event.name) && !report.is_alarming() {
                         continue;
                     }
                 }
-                // The others were answered, too, so they are still saved.
-                if printed.is_ok() {
-                    printed = output::write_out(&match view.format {
-                        output::Format::Pretty => report.pretty(),
-                        output::Format::Json => report.json(),
-                    });
-                }
+                printed = output::write_out(&match view.format {
+                    output::Format::Pretty => report.pretty(),
+                    output::Format::Json => report.json(),
+                });
                 if printed.is_err() {
                     closing = None;
                     continue;
