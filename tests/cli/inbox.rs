@@ -1,7 +1,7 @@
 //! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without
 //! one.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -14,7 +14,7 @@ use twenty_webhook::{
     verify::Signer,
 };
 
-use super::{Directory, Done, PATIENCE, SECRET, TOOL, listen, run, run_with};
+use super::{Directory, Done, PATIENCE, SECRET, listen, run, run_with};
 use crate::support::{data_text, postgres};
 
 /// A receiver whose handler fails permanently.
@@ -210,9 +210,9 @@ fn rejects_files_that_are_not_inboxes_and_creates_none() {
 fn run_limited(blocks: u64, file: &str, arguments: &[&str]) -> i32 {
     let output = fs::File::options().create(true).append(true).open(file).unwrap();
     let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-    // Of the shells, dash and POSIX mode count in blocks of 512 bytes.
-    let mut command = Command::new("sh");
-    command.args(["-c", &limited, TOOL]).args(arguments).env("POSIXLY_CORRECT", "1").stdout(output);
+    let mut command = std::process::Command::new("sh");
+    // In POSIX mode, bash also counts blocks of 512 bytes.
+    command.args(["-c", &limited, super::TOOL]).args(arguments).env("POSIXLY_CORRECT", "1").stdout(output);
     command.status().unwrap().code().unwrap()
 }
 
