@@ -204,6 +204,83 @@ fn rejects_files_that_are_not_inboxes_and_creates_none() {
     }
 }
 
+/// Runs the tool with files limited to `blocks` of 512 bytes, as on a full disk, and appends its
+/// output to `file`. Returns the exit code.
+#[cfg(target_os = "linux")]
+fn run_limited(blocks: u64, file: &str, arguments: &[&str]) -> i32 {
+    let output = fs::File::options().create(true).append(true).open(file).unwrap();
+    let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let mut command = std::process::Command::new("sh");
+    // In POSIX mode, bash also counts blocks of 512 bytes.
+    command.args(["-c", &limited, super::TOOL]).args(arguments).env("POSIXLY_CORRECT", "1").stdout(output);
+    command.status().unwrap().code().unwrap()
+}
+
+/// A part of the output must not look like the whole.
+#[test]
+#[cfg(target_os = "linux")]
+fn reports_output_that_cannot_be_written() {
+    const BLOCK: usize = 512;
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let ids = receiver.dead_letters(2);
+    let capture = succeeds(&["inbox", "show", &file, &ids[0]]);
+    let head = capture.find("\r\n\r\n").unwrap() + 4;
+    for arguments in [
+        &["stats", &file][..],
+        &["stats", &file, "--format", "json"],
+        &["list", &file],
+        &["list", &file, "--format", "json"],
+        &["show", &file, &ids[0]],
+    ] {
+        let arguments = [&["inbox"], arguments].concat();
+        assert_eq!(run_limited(0, &directory.path("nothing"), &arguments), 2, "{arguments:?}");
+    }
+    // The disk is full after the head, or within the body.
+    for room in [head, head + 1, capture.len() - 1, capture.len()] {
+        let blocks = room.div_ceil(BLOCK);
+        let before = "x".repeat(blocks * BLOCK - room);
+        let (path, code) = (directory.file("capture", before), if room == capture.len() { 0 } else { 2 });
+        assert_eq!(run_limited(blocks as u64, &path, &["inbox", "show", &file, &ids[0]]), code, "{room}");
+    }
+    // A new file is whole, or there is none.
+    let new = directory.path("new.http");
+    let show = ["inbox", "show", &file, &ids[0], "--output", &new];
+    let blocks = (capture.len() - 1) / BLOCK;
+    assert_eq!(run_limited(blocks as u64, &directory.path("nothing"), &show), 2);
+    assert!(!Path::new(&new).exists());
+    assert_eq!(run(&show).code, 0);
+}
+
+/// The place can contain a password, whatever is wrong with it.
+#[test]
+fn an_error_about_an_unsupported_url_does_not_repeat_it() {
+    for place in [
+        "Postgres://ada:hunter2@localhost/crm",
+        "postgres+ssl://ada:hunter2@localhost/crm",
+        "\"postgres://ada:hunter2@localhost/crm\"",
+        " postgres://ada:hunter2@localhost/crm",
+        "\u{feff}postgres://ada:hunter2@localhost/crm",
+        "DATABASE_URL=postgres://ada:hunter2@localhost/crm",
+        "mysql://ada:hunter2@localhost/crm",
+        "jdbc:postgresql://localhost/crm?user=ada&password=hunter2",
+        "host=localhost user=ada password=hunter2",
+        "host=localhost user=ada password = hunter2",
+    ] {
+        for command in [&["stats"][..], &["list"], &["show", UNKNOWN], &["purge", "--all"], &["ui"]] {
+            for (argument, input) in [(place, ""), ("-", place)] {
+                let arguments = [&["inbox", command[0], argument], &command[1..]].concat();
+                let done = run_with(&arguments, &[], input.as_bytes());
+                assert!(done.code == 2 && done.log.contains("postgres://user:password@host/database"), "{done:?}");
+                assert!(!done.log.contains("hunter2"), "{done:?}");
+            }
+        }
+    }
+    let done = run_with(&["inbox", "stats", "-"], &[], b"\n");
+    assert!(done.code == 2 && done.log.contains("standard input is empty"), "{done:?}");
+}
+
 #[test]
 fn reads_the_place_from_standard_input() {
     let directory = Directory::new();

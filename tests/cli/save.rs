@@ -1,6 +1,12 @@
 //! `listen --save`: captures on disk.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use sha2::{Digest, Sha256};
 use twenty_webhook::testing::Delivery;
@@ -59,6 +65,37 @@ fn saves_each_delivery_in_a_file_that_only_the_owner_can_read() {
 
     let codes = found.iter().map(|file| run(&["verify", &format!("{captures}/{file}")]).code);
     assert_eq!(codes.collect::<Vec<_>>(), [0, 0, 1]);
+}
+
+/// A response promises that the delivery was received, so it is also saved if its line cannot be
+/// printed: nobody reads the output any more.
+#[test]
+fn saves_answered_deliveries_after_the_output_is_closed() {
+    const COUNT: usize = 10;
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let mut listener = Command::new(TOOL)
+        .args(["listen", "--addr", "127.0.0.1:0", "--save", &captures, "--show", "body"])
+        .env("TWENTY_WEBHOOK_SECRET", SECRET)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let mut log = BufReader::new(listener.stderr.take().unwrap());
+    log.read_line(&mut greeting).unwrap();
+    let url = greeting.trim_end().strip_prefix("listening on ").unwrap();
+    // The first line fills the pipe, so the others wait.
+    let title = format!("record.jobTitle={}", "x".repeat(100_000));
+    let count = (COUNT - 1).to_string();
+    for options in [["--set", &*title], ["--count", &count]] {
+        let sent = run(&[&["send", "person.created", "--to", url][..], &options].concat());
+        assert_eq!(sent.code, 0, "{sent:?}");
+    }
+    drop(listener.stdout.take());
+    assert!(listener.wait().unwrap().success());
+    assert_eq!(names(&captures).len(), COUNT);
 }
 
 #[test]

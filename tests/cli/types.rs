@@ -54,6 +54,20 @@ fn assert_formatted(module: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }
 
+/// A pipe would never end, and a device may be endless.
+#[test]
+#[cfg(unix)]
+fn output_that_is_not_a_regular_file_is_only_written() {
+    let module = run(&["types", "--objects", OBJECTS]).output;
+    let done = run(&["types", "--objects", OBJECTS, "--output", "/dev/stdout"]);
+    assert_eq!((done.code, &*done.log, done.output == module), (0, "", true));
+    #[cfg(target_os = "linux")]
+    for (device, code) in [("/dev/zero", 0), ("/dev/full", 2)] {
+        let done = run(&["types", "--objects", OBJECTS, "--output", device]);
+        assert_eq!((done.code, done.log.contains(device)), (code, code == 2), "{done:?}");
+    }
+}
+
 #[test]
 fn the_committed_modules_equal_the_generated_ones() {
     for (objects, module) in

@@ -1,7 +1,7 @@
 //! `inbox`: shows the events in a durable inbox, and redrives and purges dead letters.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -296,9 +296,9 @@ async fn list(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
             Format::Pretty => entry.pretty(),
             Format::Json => json_line(&entry),
         };
-        if output::write_out(&line).is_err() {
-            // The pipe is closed.
-            return Ok(ExitCode::SUCCESS);
+        match output::write_out(&line) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => written.map_err(|error| Failure::about("standard output", &error))?,
         }
         line.clear();
         is_any = true;
@@ -329,14 +329,11 @@ async fn show(inbox: &Inbox, id: EventId, output: Option<&Path>) -> Result<ExitC
     };
     let capture = Capture::write("POST", TARGET, headers_of(&letter), letter.body(), received_at(&letter));
     if let Some(path) = output {
-        let written = output::create_private(path).and_then(|mut file| file.write_all(&capture));
-        written.map_err(|error| Failure::about(input::name(path), &error))?;
+        output::write_private(path, &capture).map_err(|error| Failure::about(input::name(path), &error))?;
     } else if io::stdout().is_terminal() {
         output::print(&harmless(&String::from_utf8_lossy(&capture)))?;
-    } else if let Err(error) = io::stdout().lock().write_all(&capture)
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        return Err(Failure::about("standard output", &error));
+    } else {
+        output::print_bytes(&capture)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -45,11 +45,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     };
     let content = read().map_err(|error| Failure::about(name(file), &error))?;
     if content.len() > LIMIT {
-        return Err(Failure::new(format!(
-            "{} is longer than {} MiB, so it is not a delivery",
-            name(file),
-            LIMIT >> 20
-        )));
+        return Err(Failure::new(format!("{} is longer than {} MiB, the maximum", name(file), LIMIT >> 20)));
     }
     Ok(content)
 }

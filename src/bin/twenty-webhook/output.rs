@@ -5,7 +5,7 @@ use std::{
     borrow::Cow,
     error::Error,
     fmt::{self, Write as _},
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::Path,
 };
@@ -202,6 +202,15 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.write(true).create_new(true).open(path)
+}
+
+/// Writes a new file that only its owner can read. On an error, for example on a full disk, it is
+/// removed, because a truncated capture would mislead.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = create_private(path)?;
+    file.write_all(content).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
 
 /// Returns a JSON object on one line, with its line end. `object` consists of texts and numbers.

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "redb")]
 use std::time::Duration;
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
 
 use clap::Args;
 use twenty_webhook::inbox::Inbox;
@@ -44,12 +47,18 @@ impl Place {
     }
 
     fn read(&self) -> Result<OsString, Failure> {
-        if !input::is_standard_input(Path::new(&self.inbox)) {
-            return Ok(self.inbox.clone());
+        let name = Path::new(&self.inbox);
+        let (inbox, source) = if input::is_standard_input(name) {
+            let text = String::from_utf8(input::read(name)?);
+            let text = text.map_err(|error| Failure::about("standard input", &error))?;
+            (text.trim_ascii_end().into(), "standard input")
+        } else {
+            (self.inbox.clone(), "the argument FILE|URL")
+        };
+        if inbox.is_empty() {
+            return Err(Failure::new(format!("{source} is empty: it should be the inbox's file or URL")));
         }
-        let text = String::from_utf8(input::read(Path::new(&self.inbox))?);
-        let text = text.map_err(|error| Failure::about("standard input", &error))?;
-        Ok(text.trim_ascii_end().into())
+        Ok(inbox)
     }
 
     pub(crate) async fn open(&self, access: Access) -> Result<Inbox, Failure> {
@@ -57,6 +66,10 @@ impl Place {
         let is_url = |text: &&str| text.starts_with("postgres://") || text.starts_with("postgresql://");
         match inbox.to_str().filter(is_url) {
             Some(url) => self.connect(url).await,
+            None if may_have_password(&inbox) => Err(Failure::new(
+                "the inbox is neither an existing file nor a URL of the form postgres://user:password@host/database \
+                 (it is not repeated here, because it may contain a password)",
+            )),
             None => open_file(Path::new(&inbox), access),
         }
     }
@@ -71,6 +84,14 @@ impl Place {
     async fn connect(&self, _: &str) -> Result<Inbox, Failure> {
         Err(Failure::new("this tool was built without the feature `postgres`"))
     }
+}
+
+/// Returns whether the text may be meant as the address of a database. Errors about files contain
+/// the file's name.
+fn may_have_password(inbox: &OsStr) -> bool {
+    let text = inbox.to_string_lossy();
+    let is_like_address = ["://", "@", "password"].iter().any(|part| text.contains(part));
+    is_like_address && !Path::new(inbox).exists()
 }
 
 #[cfg(feature = "redb")]

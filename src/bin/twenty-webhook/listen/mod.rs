@@ -206,7 +206,8 @@ impl Listen {
         };
         if timeout(PRINTING, end).await.is_err() {
             return Err(Failure::new(
-                "the last requests are not shown: standard output is not read, or a diagnosis takes too long",
+                "the last requests are not shown, and with --save not saved: standard output is not read, or a diagnosis \
+                 takes too long",
             ));
         }
         let printed = printed.join().unwrap_or_else(|_| Err(io::Error::other("the printer panicked")));

@@ -123,7 +123,7 @@ impl Queue {
 }
 
 pub(super) struct Printer {
-    /// Ends with the thread: after a `None`, or if nobody reads the output.
+    /// Ends with the thread, or earlier if nobody reads the output.
     pub(super) closed: oneshot::Receiver<()>,
     pub(super) thread: thread::JoinHandle<io::Result<()>>,
 }
@@ -142,8 +142,9 @@ impl Printer {
         let (printer, diagnosing) = (queue.printer.clone(), verifier.clone());
         thread::spawn(move || diagnose_all(&diagnosing, unverified, &printer));
         let thread = thread::spawn(move || {
-            // Dropped with the thread, however it ends.
-            let _closing: oneshot::Sender<()> = closing;
+            // Dropped if the output fails, or with the thread, however it ends.
+            let mut closing: Option<oneshot::Sender<()>> = Some(closing);
+            let mut printed = Ok(());
             let mut repetitions = Repetitions::default();
             while let Some(Some(waiting)) = deliveries.blocking_recv() {
                 let Waiting { observed, findings, room } = waiting;
@@ -155,23 +156,32 @@ impl Printer {
                 if let Some(inspector) = &inspector {
                     inspector.observed(&report, &observed, &verifier);
                 }
+                if printed.is_err() {
+                    // Requests that were answered are still saved.
+                    continue;
+                }
                 if let Verdict::Accepted(accepted) = &observed.verdict {
                     report.shown = view.show.and_then(|part| part.of(&accepted.event));
                     if !view.includes(&accepted.event.name) && !report.is_alarming() {
                         continue;
                     }
                 }
-                output::write_out(&match view.format {
+                printed = output::write_out(&match view.format {
                     output::Format::Pretty => report.pretty(),
                     output::Format::Json => report.json(),
-                })?;
+                });
+                if printed.is_err() {
+                    closing = None;
+                    continue;
+                }
                 // The queue was full when they were omitted, so this note comes after its requests.
                 let omitted = omitted.swap(0, Ordering::Relaxed);
                 if omitted > 0 {
                     output::note(&format!("{omitted} unverified requests came too fast: not shown, not saved"));
                 }
             }
-            Ok(())
+            drop(closing);
+            printed
         });
         (queue, Self { closed, thread })
     }

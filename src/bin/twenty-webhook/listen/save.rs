@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -13,7 +13,7 @@ use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
 use super::ui::Saved;
-use crate::output::{Failure, create_private, harmless_line};
+use crate::output::{Failure, create_private, harmless_line, write_private};
 
 /// The maximum size of all unverified captures, in bytes. Anybody can send them, and on a full disk
 /// verified deliveries could not be saved.
@@ -130,15 +130,10 @@ impl Captures {
 
     fn write(&mut self, is_verified: bool, name: &Name, capture: &[u8]) -> io::Result<PathBuf> {
         let path = self.directory.join(&name.file);
-        let mut file = match create_private(&path) {
+        match write_private(&path, capture) {
             // This process or another one saved it before.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(path),
-            created => created?,
-        };
-        if let Err(error) = file.write_all(capture) {
-            // On a full disk, a truncated capture would mislead.
-            let _ = fs::remove_file(&path);
-            return Err(error);
+            written => written?,
         }
         if self.add(is_verified, name, u64::try_from(capture.len()).unwrap_or(u64::MAX)) {
             Ok(path)

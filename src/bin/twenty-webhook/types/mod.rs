@@ -172,10 +172,14 @@ fn text(file: &Path) -> Result<String, Failure> {
 /// Does not write a file that is current, because build tools check its time.
 fn write(file: &Path, module: &str) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::about(input::name(file), error);
-    match fs::read(file) {
-        Ok(current) if current == module.as_bytes() => return Ok(()),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
-        _ => {}
+    // A pipe cannot be read to its end here, and a device may be endless.
+    let may_be_current = match fs::metadata(file) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == module.len() as u64,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(&error)),
+    };
+    if may_be_current && fs::read(file).map_err(|error| failed(&error))? == module.as_bytes() {
+        return Ok(());
     }
     fs::write(file, module).map_err(|error| failed(&error))
 }
