@@ -17,12 +17,14 @@
 //! A duplicate (a delivery with the same claim key, by default a hash of the body) is answered 200
 //! and not handled again for as long as the inbox remembers the keys of completed events. It
 //! remembers them for 24 hours by default, and always for at least as long as a replayed delivery
-//! would still verify. Two events of the same record are not handled at the same time in one
+//! would still verify. If a delivery could not be stored, only the process that handled it
+//! remembers its key. Two events of the same record are not handled at the same time in one
 //! process, but no order is guaranteed. The guarantee does not cover deliveries that Twenty never
 //! sends, disks that lie about fsync, or network file systems.
 //!
-//! Make your handlers idempotent: if the process dies just after a handler has finished, its event
-//! is handled again. [`Attempt::id`] is the same each time.
+//! Make your handlers idempotent: if the process ends before the inbox has stored that a handler
+//! has finished, its event is handled again. This also happens on a graceful shutdown while the
+//! store fails. [`Attempt::id`] is the same each time.
 //!
 //! ```
 //! # #[cfg(feature = "redb")]

@@ -29,6 +29,8 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     is_unsynced: Arc<AtomicBool>,
+    /// The inbox's path.
+    path: Option<Arc<Path>>,
     /// Makes each sync fail.
     #[cfg(test)]
     pub(super) is_broken: Arc<AtomicBool>,
@@ -44,13 +46,22 @@ impl Health {
         self.is_unsynced.store(is_unsynced, Ordering::Relaxed);
     }
 
+    /// Also leaves an empty file for the next process, which may open the inbox as soon as this
+    /// process has closed it, or was killed.
+    fn set_failed(&self) {
+        self.set_unsynced(true);
+        if let Some(path) = self.path.as_deref().and_then(|path| fs::canonicalize(path).ok()) {
+            let _ = open_private(OpenOptions::new().create_new(true), &temporary_name(&path));
+        }
+    }
+
     /// A write that the file system refuses for lack of space is harmless: it changes no page, or
     /// leaves pages that the next sync writes. A sync that fails for lack of space is not.
     fn after_write(&self, result: io::Result<()>) -> io::Result<()> {
         let is_harmless = |error: &io::Error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         result.inspect_err(|error| {
             if !is_harmless(error) {
-                self.set_unsynced(true);
+                self.set_failed();
             }
         })
     }
@@ -75,10 +86,10 @@ impl<B: StorageBackend> StorageBackend for Watched<B> {
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
         if self.health.is_broken.load(Ordering::Relaxed) {
-            self.health.set_unsynced(true);
+            self.health.set_failed();
             return Err(io::Error::other("the disk is broken"));
         }
-        self.backend.sync_data().inspect_err(|_| self.health.set_unsynced(true))
+        self.backend.sync_data().inspect_err(|_| self.health.set_failed())
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -130,7 +141,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(path: &Path, options: FileOptions, health: Health) -> Self {
+    pub(super) fn new(path: &Path, options: FileOptions, mut health: Health) -> Self {
+        health.path = Some(path.into());
         let (pause, opened) = (Pause::default(), None);
         Self { path: path.to_owned(), options, health, pause, opened, is_replaced: false }
     }
@@ -154,7 +166,8 @@ impl Place {
 impl Source for Place {
     /// Opens the file again, and rewrites it first if a sync failed.
     fn open(&mut self) -> Result<Database, InboxError> {
-        let database = if self.health.is_unsynced() {
+        // Another process may have opened the file meanwhile, and failed to sync it.
+        let database = if self.health.is_unsynced() || is_left_over(&self.path) {
             self.pause.check(Instant::now())?;
             rewrite(&self.path, &self.options, &self.health)
                 .inspect_err(|error| self.pause.extend(Instant::now(), error.clone()))?
@@ -233,14 +246,15 @@ pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Re
         sync_directory(path).map_err(cannot)?;
         Ok(database)
     })();
-    let _ = old.close();
     if result.is_ok() {
         health.set_unsynced(false);
         log_rewritten();
     } else {
-        // It stays, so that the next process knows of the failed sync.
-        let _ = OpenOptions::new().write(true).truncate(true).open(&temporary);
+        // It stays, so that the next process knows of the failed sync. That process begins its own
+        // copy under this name once the lock is free.
+        let _ = open_private(OpenOptions::new().create(true).truncate(true), &temporary);
     }
+    let _ = old.close();
     result
 }
 

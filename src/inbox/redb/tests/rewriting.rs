@@ -203,6 +203,41 @@ fn the_next_process_rewrites_the_file_if_the_last_one_could_not() {
     });
 }
 
+/// The first process has not begun to rewrite the file, and may be killed before it does.
+#[test]
+fn a_process_that_opens_the_file_after_a_failed_sync_rewrites_it_first() {
+    block_on(async {
+        let place = Place::new("first");
+        let (path, health) = (place.inbox(), Health::default());
+        let store = open_at(&path, &health);
+        assert_eq!(store.put(event(0)).await.unwrap(), Put::Stored);
+        health.is_broken.store(true, Ordering::Relaxed);
+        assert!(is_unavailable(&store, 1).await);
+        let before = fs::File::open(&path).unwrap();
+        assert_eq!(place.names(), ["inbox.redb", "inbox.redb.rewrite.new"]);
+        // The first process has closed the file.
+        let next = open_at(&path, &Health::default());
+        assert!(is_replaced(&before, &path));
+        assert_eq!(place.names(), ["inbox.redb"]);
+        assert_eq!(next.put(event(0)).await.unwrap(), Put::Duplicate);
+        drop(store);
+    });
+}
+
+/// A process that closed its file for another reason opens it again after other processes.
+#[test]
+fn a_process_that_opens_the_file_again_rewrites_it_if_another_failed_to_sync_it() {
+    let place = Place::new("again");
+    let path = place.inbox();
+    let mut source = rewrite::Place::new(&path, OPTIONS, Health::default());
+    drop(source.create_or_open().unwrap());
+    block_on(end_while_syncs_fail(&path, 3));
+    let before = fs::File::open(&path).unwrap();
+    drop(source.open().unwrap());
+    assert!(is_replaced(&before, &path));
+    assert_eq!(place.names(), ["inbox.redb"]);
+}
+
 /// Deliveries are handled at once meanwhile, so the process must not end.
 #[test]
 fn an_inbox_opens_while_its_file_cannot_be_rewritten() {
