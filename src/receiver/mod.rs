@@ -52,8 +52,8 @@
 //! | `twenty_webhook_background_handlers` | gauge | | handlers running under [`acknowledge_within`](Receiver::acknowledge_within) |
 //!
 //! Counters start at zero for each value of their labels, so that an alert on an increase notices
-//! the first increment. There are no other labels, so neither tenants nor unauthenticated clients can
-//! increase the number of series.
+//! the first increment after the first scrape. There are no other labels, so neither tenants nor
+//! unauthenticated clients can increase the number of series.
 //!
 //! # Logs
 //!

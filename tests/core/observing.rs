@@ -17,7 +17,7 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 /// The values of labels in expressions, as in `{outcome=~"failed|aborted"}`.
 fn label_values(text: &str) -> BTreeSet<&str> {
     let mut values = BTreeSet::new();
-    for expression in text.lines().filter(|line| line.contains("expr")) {
+    for expression in text.lines().filter(|line| line.contains("twenty_webhook_")) {
         for label in expression.split("=~\"").chain(expression.split("=\"")).skip(1) {
             let value = label.split('"').next().unwrap_or_default().trim_end_matches('\\');
             values.extend(value.split('|').filter(|value| value.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
@@ -44,6 +44,27 @@ fn alerts_and_dashboard_name_what_is_documented() {
     for value in values {
         assert!(docs.contains(&format!("`{value}`")) || kinds.contains(&format!("\"{value}\"")), "{value}");
     }
+}
+
+/// Each has a severity, an entry in the runbook, and a test in which it fires and one in which it
+/// does not.
+#[test]
+fn each_alert_has_a_runbook_and_tests() {
+    let (alerts, tests, manual) =
+        (read("docs/prometheus-alerts.yml"), read("docs/prometheus-alerts-test.yml"), read("docs/operations.md"));
+    let rules: Vec<_> = alerts.split("- alert: ").skip(1).collect();
+    assert!(rules.len() >= 15, "{}", rules.len());
+    for rule in &rules {
+        let name = rule.lines().next().unwrap();
+        assert!(rule.contains("severity: critical") || rule.contains("severity: warning"), "{name}");
+        let runbook = format!("runbook: docs/operations.md#{}\n", name.to_ascii_lowercase());
+        assert!(format!("{rule}\n").contains(&runbook), "{name}: {runbook}");
+        assert!(manual.contains(&format!("\n### {name}\n")), "{name} has no entry in the runbook");
+        assert!(tests.contains(&format!("alertname: {name}, exp_alerts: [] }}")), "{name} is never silent");
+        assert!(tests.contains(&format!("alertname: {name}\n        exp_alerts:\n")), "{name} never fires");
+    }
+    let entries = manual.lines().filter(|line| line.starts_with("### Twenty")).count();
+    assert_eq!(entries, rules.len(), "entries of the runbook");
 }
 
 /// Where Prometheus is installed, as in the gate.

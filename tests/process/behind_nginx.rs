@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{net::TcpStream, task::block_in_place, time::sleep};
 use twenty_webhook::verify::Signer;
 
 use crate::support::{
@@ -116,5 +116,37 @@ async fn deliveries_arrive_as_they_were_sent() {
         assert_eq!(send(nginx.address, &long, &body).await, 401, "{example}");
         program.until("it handles both", |program| program.lines().len() == 2);
         drop(nginx);
+    }
+}
+
+/// The guide's settings for two instances, which differ from nginx's defaults: by default nginx has
+/// no server left for 10 seconds after both have refused a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_of_two_instances_lose_nothing() {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
+    let block = guide.split("```nginx\n").nth(2).unwrap().split_once("```").unwrap().0;
+    let start = |address: &str| {
+        Program::start("axum_receiver", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET), ("LISTEN_ADDR", address)])
+    };
+    let mut programs = [start("127.0.0.1:0"), start("127.0.0.1:0")];
+    let addresses = programs.each_mut().map(Program::address).map(|address| address.to_string());
+    let http = |port| {
+        let block = block.replace("127.0.0.1:3000", &addresses[0]).replace("127.0.0.1:3001", &addresses[1]);
+        assert!(addresses.iter().all(|address| block.contains(address)), "{block}");
+        block.replace("server {", &format!("server {{ listen 127.0.0.1:{port};"))
+    };
+    let Some(nginx) = Nginx::start(http).await else {
+        println!("nginx is not installed");
+        return;
+    };
+    let body = data_text("person.created.json");
+    for (program, address) in programs.iter_mut().zip(&addresses) {
+        assert!(block_in_place(|| program.terminate()).success());
+        // Both servers get their turn.
+        for _ in 0..6 {
+            assert!(matches!(send(nginx.address, &body, &body).await, 200 | 202), "{}", nginx.log());
+        }
+        *program = start(address);
+        block_in_place(|| program.address());
     }
 }
