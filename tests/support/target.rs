@@ -28,7 +28,7 @@ use std::{
 
 use serde::Deserialize;
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     runtime::Handle,
     signal::unix::{SignalKind, signal},
     time::sleep,
@@ -265,7 +265,11 @@ async fn serve_axum() {
     let app = Router::new()
         .route("/webhooks/twenty", on_event.layer(WebhookLayer::new(receiver.clone())))
         .route("/state", get(async move || state(&for_state, Handle::current().metrics().num_alive_tasks())));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // With tokio's backlog of 1,024 the kernel drops the ends of handshakes under 1,200 connections,
+    // and can leave connections that no client has. axum waits for their requests for ever.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(4_096).unwrap();
     let terminated = terminated();
     say(&listener.local_addr().unwrap().to_string());
     ::axum::serve(listener, app).with_graceful_shutdown(terminated).await.unwrap();
