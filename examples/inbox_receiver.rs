@@ -20,7 +20,6 @@ use axum::{
     routing::{get, post},
 };
 use common::escaped;
-use tokio::net::TcpListener;
 use twenty_webhook::{inbox::Inbox, tower::WebhookLayer};
 
 fn app(inbox: Inbox) -> Router {
@@ -33,13 +32,5 @@ fn app(inbox: Inbox) -> Router {
 async fn main() -> Result<(), Box<dyn Error>> {
     let inbox = inbox::open().await?;
     let worker = inbox::start(&inbox)?;
-    let listener = TcpListener::from_std(common::listener()?.0)?;
-    eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    // The worker is stopped first, because it takes longer. Deliveries are accepted meanwhile.
-    let end = async {
-        common::shutdown_signal().await;
-        inbox::stop(worker).await;
-    };
-    common::serve_until(end, inbox::GRACE, listener, app(inbox)).await?;
-    Ok(())
+    inbox::serve(worker, app(inbox)).await
 }

@@ -9,7 +9,6 @@
 
 mod common;
 #[path = "common/inbox.rs"]
-#[allow(dead_code, reason = "this example has its own worker")]
 mod inbox;
 #[path = "common/people.rs"]
 mod people;
@@ -23,7 +22,6 @@ use axum::{
 };
 use common::escaped;
 use people::People;
-use tokio::net::TcpListener;
 use twenty_webhook::{
     WebhookEvent,
     event::record::Person,
@@ -64,13 +62,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let people = People::new(&std::env::var("DATABASE_URL").map_err(|_| "set DATABASE_URL")?)?;
     let inbox = inbox::open().await?;
     let worker = start(&inbox, people)?;
-    let listener = TcpListener::from_std(common::listener()?.0)?;
-    eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    // First the worker, which takes longer, while deliveries are still accepted. Then the requests.
-    let end = async {
-        common::shutdown_signal().await;
-        inbox::stop(worker).await;
-    };
-    common::serve_until(end, inbox::GRACE, listener, app(inbox)).await?;
-    Ok(())
+    inbox::serve(worker, app(inbox)).await
 }

@@ -1,8 +1,9 @@
-//! What the inbox examples share: their settings from the environment, and the handler.
+//! What the inbox examples share: their settings from the environment, the handler, and their end.
+#![allow(dead_code, reason = "each example uses a part")]
 
 use std::{error::Error, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{net::TcpListener, time::sleep};
 use twenty_webhook::{
     WebhookEvent,
     inbox::{Attempt, HandlerError, Inbox, PermanentExt, Worker},
@@ -68,6 +69,19 @@ pub(crate) fn start(inbox: &Inbox) -> Result<Worker, Box<dyn Error>> {
 /// [`FIRST_REQUEST`](crate::common::FIRST_REQUEST) it is less than the 5 seconds that Twenty waits
 /// for an answer: deliveries wait in the socket of systemd until the next process accepts them.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// Serves with axum until the program is asked to end.
+pub(crate) async fn serve(worker: Worker, app: axum::Router) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::from_std(crate::common::listener()?.0)?;
+    eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
+    // The worker is stopped first, because it takes longer. Deliveries are accepted meanwhile.
+    let end = async {
+        crate::common::shutdown_signal().await;
+        stop(worker).await;
+    };
+    crate::common::serve_until(end, GRACE, listener, app).await?;
+    Ok(())
+}
 
 /// What is not handled in time stays in the inbox.
 pub(crate) async fn stop(worker: Worker) {

@@ -47,15 +47,16 @@ impl Server {
 
     /// Returns the connection of the current runtime, which connects on first use.
     fn manager(&self) -> RedisResult<ConnectionManager> {
+        let runtime = current_runtime();
         let mut managers = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(manager) = managers.get(&current_runtime()) {
+        if let Some(manager) = managers.get(&runtime) {
             return Ok(manager.clone());
         }
         let manager = manager(&self.client)?;
         if managers.len() >= MAX_RUNTIMES {
             managers.clear();
         }
-        managers.insert(current_runtime(), manager.clone());
+        managers.insert(runtime, manager.clone());
         Ok(manager)
     }
 
