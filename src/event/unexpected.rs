@@ -82,8 +82,8 @@ pub(super) fn printable(name: &[u8]) -> String {
 /// # Errors
 ///
 /// If `T` rejects the object for another reason than a member's value, if more than
-/// [`MAX_UNEXPECTED`] members would be left out, or if finding them would take more than a few
-/// passes.
+/// [`MAX_UNEXPECTED`] members would be left out, or if finding them would take more than three
+/// passes and 8 KiB.
 #[cold]
 pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
@@ -135,11 +135,12 @@ impl Search<'_> {
             return Ok(());
         }
         let mut from = 0;
-        // A type that continues after an error makes each read go to the end.
-        let mut budget = object.text.len().saturating_mul(3);
-        let mut repeats = HashMap::new();
-        while let Some(failed) = innermost(object.text, attempt.failure, &mut repeats) {
-            let Some(left) = budget.checked_sub(attempt.read_until.saturating_sub(from)) else {
+        // A type that continues after an error makes each read go to the end, and each read begins
+        // with the names of the objects around the failed member.
+        let mut budget = object.text.len().saturating_mul(3).saturating_add(MAX_UNEXPECTED * 128);
+        let mut outer = HashMap::new();
+        while let Some(failed) = innermost(object.text, attempt.failure, &mut outer) {
+            let Some(left) = budget.checked_sub(attempt.read_bytes) else {
                 return Err(too_odd(object, &failed));
             };
             budget = left;
@@ -171,7 +172,8 @@ struct Attempt<T, E> {
     /// The record, if `serde_json` would have read it, too.
     record: Option<T>,
     failure: Failure,
-    read_until: usize,
+    /// The number of bytes read, without hidden members.
+    read_bytes: usize,
     error: Option<E>,
 }
 
@@ -187,7 +189,12 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
         let mut reader = Reader::<E>::hiding(text, &hidden);
         let record = T::read(payload, &mut reader);
         let is_complete = reader.is_complete();
-        let attempt = Self { record: None, failure: reader.failure(), read_until: reader.read_until(), error: None };
+        let read_until = reader.read_until();
+        let read_bytes = hidden
+            .iter()
+            .map(|range| range.end.min(read_until).saturating_sub(range.start))
+            .fold(read_until, usize::saturating_sub);
+        let attempt = Self { record: None, failure: reader.failure(), read_bytes, error: None };
         match record {
             Ok(record) if is_complete => Self { record: Some(record), ..attempt },
             Ok(_) => attempt,
@@ -196,36 +203,46 @@ impl<T: FromRecord, E: Error> Attempt<T, E> {
     }
 }
 
-/// Returns the innermost failed member that a path can name.
-///
-/// `repeats` maps the position of a containing member to the names that are repeated inside it,
-/// because a path cannot distinguish these.
-fn innermost(text: &str, failure: Failure, repeats: &mut HashMap<usize, HashSet<String>>) -> Option<Odd> {
+/// A member that contains others.
+struct Outer {
+    end: usize,
+    /// The names that are repeated inside it. A path cannot distinguish their members.
+    repeated: HashSet<String>,
+}
+
+impl Outer {
+    fn at(text: &str, start: usize) -> Self {
+        let Some(member) = Members::member_at(text, start) else {
+            return Self { end: start, repeated: HashSet::new() };
+        };
+        let repeated = json::odd_names(member.value).filter(|odd| odd.is_repeated);
+        Self { end: member.end, repeated: repeated.map(|odd| printable(&odd.member.name())).collect() }
+    }
+}
+
+/// Returns the innermost failed member that a path can name. `outer` keeps the containing members
+/// by their positions.
+fn innermost(text: &str, failure: Failure, outer: &mut HashMap<usize, Outer>) -> Option<Odd> {
     let mut path = String::new();
-    let mut around = Vec::new();
+    let mut around: Vec<usize> = Vec::new();
     for start in failure.starts() {
         let name = printable(&Members::name_at(text, start)?.0);
-        if path.is_empty() {
-            path = name;
-        } else if COMPOSITE_MEMBERS.contains(&name.as_str())
-            && around.last().is_some_and(|start| {
-                !repeats.entry(*start).or_insert_with(|| repeated_names(text, *start)).contains(&name)
-            })
-        {
-            path = format!("{path}.{name}");
-        } else {
-            break;
+        match around.last() {
+            None => path = name,
+            Some(last) if COMPOSITE_MEMBERS.contains(&name.as_str()) => {
+                let outer = outer.entry(*last).or_insert_with(|| Outer::at(text, *last));
+                // An ignored error inside a later member is not inside this one.
+                if start >= outer.end || outer.repeated.contains(&name) {
+                    break;
+                }
+                path = format!("{path}.{name}");
+            }
+            Some(_) => break,
         }
         around.push(start);
     }
     let member = Members::member_at(text, around.pop()?)?;
     Some(Odd { path, around, ..Odd::new(&member) })
-}
-
-/// Returns the names that are repeated in the member that begins at `start`.
-fn repeated_names(text: &str, start: usize) -> HashSet<String> {
-    let value = Members::member_at(text, start).map_or("", |member| member.value);
-    json::odd_names(value).filter(|odd| odd.is_repeated).map(|odd| printable(&odd.member.name())).collect()
 }
 
 /// Returns what is before the end of a member, except the objects that contain it.

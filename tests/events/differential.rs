@@ -17,6 +17,7 @@ use twenty_webhook::{
 use crate::{
     handwritten::{LenientMap, NamedBy, Twice, Unread},
     oracle::{self, ENVELOPES, Envelope},
+    scripted::{self, Scripted},
     support::event::{typed, verified},
     types::{self, Flattened, Lenient, Untagged, lenient},
 };
@@ -140,7 +141,7 @@ fn names_in_each_place() {
 }
 
 macro_rules! any {
-    ($cases:literal $(, #[$attribute:meta])*) => {
+    ($cases:literal, $scripts:literal $(, #[$attribute:meta])*) => {
         proptest! {
             #![proptest_config(ProptestConfig { cases: $cases, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -156,10 +157,27 @@ macro_rules! any {
                 compare_each_in(&ENVELOPES[envelope], &value);
             }
         }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: $scripts, failure_persistence: None, ..ProptestConfig::default() })]
+
+            $(#[$attribute])*
+            #[test]
+            fn any_type(record in record(), script in vec(any::<u8>(), 1..60), envelope in 0..ENVELOPES.len()) {
+                compare_scripted(&record, &script, &ENVELOPES[envelope]);
+            }
+        }
     };
 }
 
-any!(25);
+fn compare_scripted(record: &str, script: &[u8], envelope: &Envelope) {
+    let delivery = verified(envelope.around(record));
+    scripted::set_script(script);
+    oracle::compare::<Scripted<false>>(record, envelope, &delivery);
+    oracle::compare::<Scripted<true>>(record, envelope, &delivery);
+}
+
+any!(25, 2_000);
 
 mod at_length {
     use super::*;
@@ -176,7 +194,7 @@ mod at_length {
         some_names_in_each_place(1);
     }
 
-    any!(200, #[ignore = "long: the gate runs it"]);
+    any!(200, 100_000, #[ignore = "long: the gate runs it"]);
 }
 
 /// Every so many of them.

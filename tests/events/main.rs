@@ -13,5 +13,7 @@ mod odd;
 mod oracle;
 mod properties;
 mod real;
+#[path = "../support/scripted.rs"]
+mod scripted;
 #[path = "../support/types.rs"]
 mod types;

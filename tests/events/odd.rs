@@ -331,6 +331,56 @@ fn many_odd_members_take_no_long_time() {
     assert!(person.unexpected().iter().all(|member| member.path == "userId"));
 }
 
+/// Members of composite fields.
+const INNER_NAMES: [&str; 12] = [
+    "firstName",
+    "lastName",
+    "primaryEmail",
+    "additionalEmails",
+    "addressCity",
+    "addressState",
+    "amountMicros",
+    "currencyCode",
+    "markdown",
+    "blocknote",
+    "source",
+    "workspaceMemberId",
+];
+
+/// Five composite fields whose members are all numbers. `pad` returns what is after an opening
+/// brace, a comma, a name and a value.
+fn odd_composites(name: &str, space: [&str; 4]) -> String {
+    let [brace, comma, behind_name, behind_value] = space;
+    let object = |members: Vec<String>| format!("{{{brace}{}}}", members.join(&format!(",{comma}")));
+    let member = |name: &str, value: &str| format!("\"{name}\"{behind_name}:{value}{behind_value}");
+    let inner = object(INNER_NAMES.iter().map(|name| member(name, "5")).collect());
+    object((0..5).map(|n| member(&format!("{name}{n}"), &inner)).collect())
+}
+
+#[test]
+fn up_to_64_odd_members_inside_composite_fields_are_left_out() {
+    let read = |record: &str| {
+        WebhookEvent::<HashMap<String, HashMap<String, String>>>::from_verified(verified(format!(
+            r#"{{"eventName":"rocket.created","record":{record}}}"#
+        )))
+    };
+    for space in [[""; 4], ["\n        "; 4]] {
+        let event = read(&odd_composites("aNameAsLongAsTheyComeInPractice", space)).unwrap();
+        assert_eq!((event.record.len(), event.unexpected().len()), (5, 60));
+    }
+
+    // Each search for another odd member reads again what is around it. The event is rejected if
+    // that is too long.
+    let wide = " ".repeat(20_000);
+    for space in [["", &wide, "", ""], ["", "", &wide, ""], ["", "", "", &wide]] {
+        assert_eq!(read(&odd_composites("name", space)).unwrap().unexpected().len(), 60);
+    }
+    let long_name = "x".repeat(20_000);
+    for record in [odd_composites("name", [&wide, "", "", ""]), odd_composites(&long_name, [""; 4])] {
+        assert_eq!(read(&record).unwrap_err().kind(), EventErrorKind::Mismatch);
+    }
+}
+
 /// Counts what a type is given to read: each byte of a string, and each number. Reading again shows
 /// in the count.
 mod counted {

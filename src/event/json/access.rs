@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::{
-    deserializer::visit_string,
+    deserializer::{RAW_VALUE, visit_string},
     reader::{LIMIT, Reader},
     scan::{behind_plain, behind_space, behind_string},
 };
@@ -134,10 +134,10 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     #[inline]
     fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
         let mut is_read = false;
-        let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read, is_variant: false });
-        // `serde_json` would still be before it.
-        if !is_read && key.is_ok() {
-            return Err(self.reader.lose());
+        let key = seed.deserialize(Name { name, reader: self.reader, start: self.member, is_read: &mut is_read });
+        // As `serde_json`, a type that did not read the name is still before it.
+        if !is_read {
+            self.reader.go_back_to_name(self.member);
         }
         key
     }
@@ -193,18 +193,26 @@ impl<'de, E: Error> SeqAccess<'de> for Inside<'_, 'de, E> {
 /// A member's name as a map's key. `serde_json` can read numbers and booleans from it.
 struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
+    /// After the name.
     reader: &'a mut Reader<'de, E>,
+    /// The length of the remaining text at the name's opening quote.
+    start: usize,
     is_read: &'a mut bool,
-    /// Whether it names a variant. Then only text is read from it.
-    is_variant: bool,
+}
+
+impl<'a, 'de, E: Error> Name<'a, 'de, E> {
+    /// Returns the reader, at the start of the name: the name is read like any other value.
+    #[cold]
+    fn reread(self) -> &'a mut Reader<'de, E> {
+        *self.is_read = true;
+        self.reader.go_back_to_name(self.start);
+        self.reader
+    }
 }
 
 macro_rules! numbers {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-            if self.is_variant {
-                return self.deserialize_any(visitor);
-            }
             *self.is_read = true;
             if let Cow::Borrowed(name) = self.name
                 && name.starts_with(|first: char| first.is_ascii_digit() || first == '-')
@@ -231,9 +239,6 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
-        if self.is_variant {
-            return self.deserialize_any(visitor);
-        }
         *self.is_read = true;
         match self.name {
             Cow::Borrowed("true") => visitor.visit_bool(true),
@@ -266,17 +271,20 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
+        match name {
+            RAW_VALUE => self.reread().deserialize_newtype_struct(name, visitor),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        visitor.visit_enum(UnitVariant(Self { is_variant: true, ..self }))
+        self.reread().deserialize_enum(name, variants, visitor)
     }
 
     numbers! {

@@ -14,7 +14,7 @@ use super::{
 pub(in crate::event) const RAW_JSON: &str = "$twenty_webhook::RawJson";
 
 /// The newtype name by which `serde_json`'s `RawValue` requests its text, as a map with this key.
-const RAW_VALUE: &str = "$serde_json::private::RawValue";
+pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 #[inline]
 pub(super) fn visit_string<'de, V: Visitor<'de>, E: Error>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, E> {

@@ -41,7 +41,7 @@ impl fmt::Display for NotRead {
 /// Public because the sealed [`FromRecord`](super::FromRecord) mentions it; its path is private.
 #[doc(hidden)]
 pub struct Reader<'de, E> {
-    text: &'de str,
+    pub(super) text: &'de str,
     pub(super) rest: &'de [u8],
     /// One more than the levels of objects and arrays that may still be entered.
     pub(super) depth: usize,

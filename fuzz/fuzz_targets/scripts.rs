@@ -1,0 +1,29 @@
+//! A record for a type that does what a script says: the event contains what `serde_json` reads from
+//! the record without the reported members.
+//!
+//! An input is a character for the envelope as for `types`, the script, a line end, and the
+//! record's text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use oracle::ENVELOPES;
+use scripted::Scripted;
+use twenty_webhook_fuzz::verified;
+
+#[path = "../../tests/support/oracle.rs"]
+#[allow(dead_code)]
+mod oracle;
+#[path = "../../tests/support/scripted.rs"]
+mod scripted;
+
+fuzz_target!(|input: &[u8]| {
+    let [envelope, input @ ..] = input else { return };
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let (script, record) = (&input[..end], &input[end + 1..]);
+    let Ok(record) = str::from_utf8(record) else { return };
+    let envelope = &ENVELOPES[usize::from(envelope.wrapping_sub(b'0')) % ENVELOPES.len()];
+    let delivery = verified(envelope.around(record).as_bytes());
+    scripted::set_script(script);
+    oracle::compare::<Scripted<false>>(record, envelope, &delivery);
+    oracle::compare::<Scripted<true>>(record, envelope, &delivery);
+});
