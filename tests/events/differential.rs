@@ -1,7 +1,7 @@
 //! Events of types of every kind, from records of every form: see `support/types.rs` and
 //! `support/oracle.rs`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{
@@ -15,7 +15,7 @@ use twenty_webhook::{
 };
 
 use crate::{
-    handwritten::{LenientMap, NamedBy, Twice, Unread},
+    handwritten::{LenientMap, NamedBy, Names, Twice, Unread},
     oracle::{self, ENVELOPES, Envelope},
     scripted::{self, Scripted},
     support::event::{typed, verified},
@@ -269,6 +269,9 @@ fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
         r#"{"a":{"a":}}"#,
         "[,]",
         "[1,]",
+        r#"{"a"}"#,
+        r#"{"a","b":1}"#,
+        r#"{"b":{"a"}}"#,
         r#"{"a":[]"#,
         r#"{"b":{"a":}}"#,
         r#"{"name":[,]}"#,
@@ -284,6 +287,8 @@ fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
             oracle::compare::<Variant>(unread, envelope, &delivery);
             oracle::compare::<Lenient<Unread>>(unread, envelope, &delivery);
             oracle::compare::<Lenient<Variant>>(unread, envelope, &delivery);
+            oracle::compare::<Names>(unread, envelope, &delivery);
+            oracle::compare::<BTreeMap<String, Names>>(unread, envelope, &delivery);
         }
     }
 }

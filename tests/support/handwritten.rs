@@ -77,6 +77,34 @@ impl<'de> Deserialize<'de> for Unread {
     }
 }
 
+/// Reads the names of an object's members until there is no other, and no values.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamesVisitor;
+
+        impl<'de> Visitor<'de> for NamesVisitor {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = map.next_key()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+
+        deserializer.deserialize_map(NamesVisitor)
+    }
+}
+
 /// An enum whose variants are named by a type of any kind, and hold a number.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NamedBy<N>(N, Option<u8>);

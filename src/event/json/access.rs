@@ -19,15 +19,12 @@ pub(in crate::event) struct Inside<'a, 'de, E> {
     reader: &'a mut Reader<'de, E>,
     end: u8,
     is_first: bool,
-    /// The length of the remaining text at the start of the current member, or 0 if no value can
-    /// come next.
-    member: usize,
 }
 
 impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     #[inline]
     pub(super) const fn new(reader: &'a mut Reader<'de, E>, end: u8) -> Self {
-        Self { reader, end, is_first: true, member: 0 }
+        Self { reader, end, is_first: true }
     }
 
     /// Returns whether there is another member or element, and moves to it.
@@ -56,6 +53,10 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     #[inline]
     fn open_name(&mut self) -> Result<bool, E> {
         let reader = &mut *self.reader;
+        // A type may read a name and no value, even if there is none.
+        if reader.member != 0 {
+            return Err(reader.lose());
+        }
         loop {
             let mut rest = behind_space(reader.rest);
             match rest {
@@ -66,9 +67,10 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
                 _ => return Err(reader.lose()),
             }
             self.is_first = false;
-            self.member = rest.len();
+            let member = rest.len();
             match rest {
-                [b'"', name @ ..] if self.member != reader.hidden_at => {
+                [b'"', name @ ..] if member != reader.hidden_at => {
+                    reader.member = member;
                     reader.rest = name;
                     return Ok(true);
                 }
@@ -76,7 +78,6 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
                 _ => return Err(reader.lose()),
             }
         }
-        self.member = 0;
         if reader.depth == LIMIT - 1 {
             reader.forget_failure();
         }
@@ -87,7 +88,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     pub(in crate::event) fn next_name(&mut self) -> Result<Option<Cow<'de, str>>, E> {
         let name = self.name()?;
         if name.is_some() {
-            self.reader.expect(b':')?;
+            self.expect_colon()?;
         }
         Ok(name)
     }
@@ -127,17 +128,24 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             reader.has_repeated_name = true;
             reader.rest = rest;
         }
-        reader.expect(b':')?;
+        self.expect_colon()?;
         Ok(true)
+    }
+
+    /// Moves after the colon that follows the name. The value comes next.
+    #[inline]
+    fn expect_colon(&mut self) -> Result<(), E> {
+        self.reader.member = 0;
+        self.reader.expect(b':')
     }
 
     #[inline]
     fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
-        let mut is_read = false;
-        let key = seed.deserialize(Name { name, reader: self.reader, start: self.member, is_read: &mut is_read });
+        let (mut is_read, start) = (false, self.reader.member);
+        let key = seed.deserialize(Name { name, reader: self.reader, start, is_read: &mut is_read });
         // As `serde_json`, a type that did not read the name is still before it.
         if !is_read {
-            self.reader.go_back_to_name(self.member);
+            self.reader.go_back_to_name(start);
         }
         key
     }
@@ -165,7 +173,7 @@ impl<'de, E: Error> MapAccess<'de> for Inside<'_, 'de, E> {
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
-        let member = std::mem::take(&mut self.member);
+        let member = std::mem::take(&mut self.reader.member);
         match behind_space(self.reader.rest) {
             [b':', rest @ ..] if member != 0 => self.reader.rest = rest,
             rest => return Err(self.reader.no_value(member != 0 || rest.first() == Some(&b':'))),
@@ -309,7 +317,7 @@ impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
         // As with `serde_json`, the end of the object comes next.
         let Some(name) = self.0.name()? else { return Err(E::custom("an object without a variant")) };
         let variant = self.0.read_name(name, seed)?;
-        self.0.reader.expect(b':')?;
+        self.0.expect_colon()?;
         self.0.reader.expect_value()?;
         Ok((variant, self.0.reader))
     }

@@ -45,6 +45,9 @@ pub struct Reader<'de, E> {
     pub(super) rest: &'de [u8],
     /// One more than the levels of objects and arrays that may still be entered.
     pub(super) depth: usize,
+    /// The length of the remaining text at the start of the member whose name was read, or 0 if no
+    /// value can come next.
+    pub(super) member: usize,
     pub(super) is_lost: bool,
     /// Its position when it was lost.
     stopped_at: usize,
@@ -86,6 +89,7 @@ impl<'de, E: Error> Reader<'de, E> {
             text,
             rest: text.as_bytes(),
             depth: LIMIT,
+            member: 0,
             is_lost: false,
             stopped_at: 0,
             names: Names::new(),
@@ -174,6 +178,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
         self.is_lost = true;
         self.rest = &[];
+        self.member = 0;
     }
 
     /// Handles a value of an unexpected type. Like `serde_json`, skips it if it is neither an
@@ -337,7 +342,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
         // As `serde_json` does, even after an error.
         match behind_space(self.rest) {
-            [first, rest @ ..] if *first == end => self.rest = rest,
+            [first, rest @ ..] if *first == end && self.member == 0 => self.rest = rest,
             _ => {
                 let lost = self.lose();
                 if value.is_ok() {
