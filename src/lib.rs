@@ -1,9 +1,11 @@
 //! Receive Twenty CRM's webhooks: wrap a route with the middleware, and your handler receives a
 //! typed event.
 //!
-//! Forged and stale deliveries never reach the handler. [`Receiver::deduplicate`] drops duplicates,
-//! and [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs. The
-//! module `inbox` (features `redb` and `postgres`) stores each delivery on disk before it answers.
+//! Forged and stale deliveries never reach the handler. In production, mount an [`inbox`] (features
+//! `redb` and `postgres`): it stores each delivery on disk before it answers, drops duplicates, and
+//! retries. Without an inbox, [`Receiver::deduplicate`] drops duplicates, and
+//! [`Receiver::acknowledge_within`] answers Twenty in time while a slow handler runs, but a crash
+//! loses events. Do not combine these two with an inbox, which then answers 500.
 //!
 //! | you have | you use | feature |
 //! |---|---|---|
@@ -17,24 +19,30 @@
 //! builds the command-line tool `twenty-webhook`; libraries do not need it.
 //!
 //! ```
-//! # #[cfg(feature = "axum")] {
+//! # #[cfg(all(feature = "axum", feature = "redb"))]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use axum::{Router, http::StatusCode, routing::post};
-//! use twenty_webhook::{Receiver, Verifier, WebhookEvent, deduplicate::MemoryStore, tower::WebhookLayer};
+//! use axum::{Router, routing::post};
+//! use twenty_webhook::{Verifier, WebhookEvent, inbox::Inbox, tower::WebhookLayer};
 //!
-//! async fn on_event(event: WebhookEvent) -> StatusCode {
+//! async fn on_event(event: WebhookEvent) {
 //!     println!("{}: {}", event.name, event.record.display_name().unwrap_or_default());
-//!     StatusCode::OK
 //! }
 //!
-//! let receiver = Receiver::new(Verifier::new("the secret from Twenty's settings")?)
-//!     .deduplicate(MemoryStore::new(100_000))
-//!     .acknowledge_within(Duration::from_millis(250));
-//! let app: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver)));
+//! let inbox = Inbox::open("twenty-inbox.redb")?;
+//! let worker = inbox.worker(()).fallback(on_event).start()?;
+//! let layer = WebhookLayer::new(Verifier::new("the secret from Twenty's settings")?);
+//! let app: Router = Router::new().route("/webhooks/twenty", post(inbox).layer(layer));
+//! // … `axum::serve` the app …
+//! worker.shutdown(Duration::from_secs(10)).await; // unfinished events stay in the inbox
 //! # let _ = app;
+//! # Ok(())
 //! # }
-//! # Ok::<(), twenty_webhook::verify::ConfigError>(())
+//! # fn main() {}
 //! ```
+//!
+//! This requires `features = ["axum", "redb", "tracing"]`. With `tracing`, the crate logs what it
+//! rejects and which handlers fail.
 //!
 //! The module of each framework has an `EventRouter`, which dispatches each kind of event to its
 //! own handler. [`testing`] creates deliveries for your tests. [`Verifier::diagnose`] explains why

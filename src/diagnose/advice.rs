@@ -142,8 +142,8 @@ impl Cause {
                  changed it. Capture the raw bytes before you check the secret."
             }
             Self::BodyHasReplacements => {
-                "Something decoded the body with a wrong encoding, and lost bytes that cannot be restored. Capture \
-                 the raw bytes, unless the record itself contains this character. Then check the secret."
+                "Something decoded the body with a wrong encoding, and lost bytes that cannot be restored. If the \
+                 record itself contains this character, check the secret. Otherwise capture the raw bytes."
             }
             Self::BodyEmpty => {
                 "Twenty never sends an empty body. Something has already read it: in actix-web an extractor such as \
@@ -155,7 +155,7 @@ impl Cause {
             }
             Self::BodyDecompressed { .. } => {
                 "Something on the way compressed the body, and something decompressed it. The result must be the \
-                 bytes that Twenty sent: turn compression off, or sign the bytes that are sent."
+                 bytes that Twenty sent: turn compression off. If the sender is yours, sign the bytes that it sends."
             }
             Self::BodyLengthChanged { .. } => {
                 "The body was truncated, rewritten or decompressed after it was sent. Compare what each proxy and \

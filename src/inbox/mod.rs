@@ -14,13 +14,14 @@
 //! in a row while its handler ran. A dead letter keeps the whole body until you redrive or purge
 //! it, or until its retention (30 days by default) ends.
 //!
-//! A duplicate (a delivery with the same claim key, by default a hash of the body) is answered 200
-//! and not handled again for as long as the inbox remembers the keys of completed events. It
-//! remembers them for 24 hours by default, and always for at least as long as a replayed delivery
-//! would still verify. If a delivery could not be stored, only the process that handled it
-//! remembers its key. Two events of the same record are not handled at the same time in one
-//! process, but no order is guaranteed. The guarantee does not cover deliveries that Twenty never
-//! sends, disks that lie about fsync, or network file systems.
+//! A duplicate is a delivery with the same claim key, by default a hash of the body. It is answered
+//! 200, and is not handled again for as long as the inbox remembers the keys of completed events.
+//! It remembers them for 24 hours by default, and never for less time than a replayed delivery
+//! verifies. If a delivery could not be stored, only the process that handled it remembers its key.
+//!
+//! Two events of the same record are not handled at the same time in one process, but no order is
+//! guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that lie
+//! about fsync, or network file systems.
 //!
 //! Make your handlers idempotent: if the process ends before the inbox has stored that a handler
 //! has finished, its event is handled again. This also happens on a graceful shutdown while the
