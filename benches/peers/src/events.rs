@@ -32,7 +32,7 @@ pub fn run() -> Value {
 /// Five members that every record has.
 #[expect(dead_code, reason = "reading is what is measured")]
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename = "*", rename_all = "camelCase")] // of any object
 struct FiveFields {
     id: Option<String>,
     created_at: Option<String>,
