@@ -20,7 +20,7 @@
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "redb"))]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn receiver() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //! use axum::{Router, routing::post};
 //! use twenty_webhook::{Verifier, WebhookEvent, inbox::Inbox, tower::WebhookLayer};
@@ -38,7 +38,6 @@
 //! # let _ = app;
 //! # Ok(())
 //! # }
-//! # fn main() {}
 //! ```
 //!
 //! This requires `features = ["axum", "redb", "tracing"]`. With `tracing`, the crate logs what it

@@ -1167,7 +1167,10 @@ mod report {
                 C::SecretDecoded { encoding: SecretEncoding::Hex },
                 "the key that signed is the configured secret, encoded as hexadecimal",
             ),
-            (C::OtherKeys { id: "a\n".into() }, "the secret of \"a\\n\" signed, which is not configured here"),
+            (
+                C::OtherKeys { id: "a\n".into() },
+                "the delivery was signed with the secret of \"a\\n\", which is not configured here",
+            ),
             (C::NewlineAdded, "a newline was added at the end of the body"),
             (C::NewlineCut, "the newline at the end of the body was removed"),
             (C::ByteOrderMarkAdded, "a byte order mark was added at the beginning of the body"),
