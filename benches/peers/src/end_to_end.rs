@@ -12,9 +12,8 @@ use crate::{
     serve::ROUTES,
 };
 
-const ROUNDS: usize = 9;
-/// Requests to a route in a round, by the number of connections.
-const REQUESTS: [(usize, usize); 2] = [(32, 12_000), (1_000, 15_000)];
+/// The numbers of connections and of rounds, and the requests to each route in a round.
+const RUNS: [(usize, usize, usize); 2] = [(32, 60, 2_500), (1_000, 16, 10_000)];
 /// Those that are checked with another sender.
 const CROSS_CHECKED: [&str; 4] = ["axum-bytes", "axum-value", "axum-person", "actix-person"];
 
@@ -24,14 +23,14 @@ pub fn run() -> Value {
     let redis = Redis::start(process::SENDER);
     // no delivery is ever sent twice, or it would not be handled
     let mut sent = 0;
-    let results = REQUESTS.map(|(connections, requests)| {
+    let results = RUNS.map(|(connections, rounds_count, requests)| {
         let servers = ROUTES.map(|route| (route, Server::start(route, &redis.url())));
         for (route, server) in &servers {
             must_refuse_forgeries(route, server);
         }
         let mut rounds = Vec::new();
-        for round in 0..ROUNDS {
-            eprintln!("end to end: {connections} connections, round {} of {ROUNDS}", round + 1);
+        for round in 0..rounds_count {
+            eprintln!("end to end: {connections} connections, round {} of {rounds_count}", round + 1);
             let twenty = Requests::signed(sent, requests, by_twenty);
             let standard = Requests::signed(sent, requests, by_standard);
             sent += requests as u64;
