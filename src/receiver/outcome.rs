@@ -35,7 +35,7 @@ pub enum OutcomeKind {
     /// No pattern of the event router matched, and the router has no fallback. No handler ran, and
     /// the response was 200.
     Unmatched,
-    /// It is in the [inbox](crate::inbox), whose worker handles it.
+    /// The delivery is in the [inbox](crate::inbox), whose worker handles it.
     Stored,
     /// A duplicate was handled before, or is in the inbox, so this delivery was not handled.
     Duplicate,
@@ -61,7 +61,7 @@ impl OutcomeKind {
         }
     }
 
-    /// Why the delivery was not handled: a status, or a short name.
+    /// Returns why the delivery was not handled: a status, or a short name.
     #[cfg(feature = "tracing")]
     pub(super) fn error(self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
@@ -72,12 +72,12 @@ impl OutcomeKind {
         }
     }
 
-    /// All short names.
+    /// The short names of all kinds.
     #[cfg(feature = "metrics")]
     pub(super) const LABELS: [&str; 7] =
         ["handled", "failed", "aborted", "unmatched", "stored", "duplicate", "refused"];
 
-    /// A short name, for logs and metrics.
+    /// Returns a short name, for logs and metrics.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) const fn label(self) -> &'static str {
         match self {

@@ -273,8 +273,8 @@ impl Receiver {
         policy
     }
 
-    /// Returns space for two bodies as long as the limit, in addition to the half that is reserved
-    /// for short ones.
+    /// Returns the number of bytes for two bodies as long as the limit, in addition to the half
+    /// that is reserved for short bodies.
     pub(super) const fn default_budget(body_limit: usize) -> usize {
         let for_long_ones = body_limit.saturating_mul(4);
         if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
@@ -284,7 +284,7 @@ impl Receiver {
         self.policy.id
     }
 
-    /// Returns whether this deduplicates or acknowledges.
+    /// Returns whether the receiver deduplicates or acknowledges.
     pub(super) fn is_managed(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
         deduplicate.is_some() || acknowledge.is_some()
