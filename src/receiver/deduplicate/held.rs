@@ -90,8 +90,8 @@ impl Held {
     /// Records that the delivery was not handled. A duplicate that arrives at this route can be
     /// handled.
     pub(in crate::receiver) async fn release(mut self) {
-        // The route is released before the store frees the key, so that a duplicate at another
-        // route is not handled first.
+        // The failure is recorded for this route before the store frees the key, so that a
+        // duplicate at another route is not handled first.
         self.holder = None;
         self.settle().await;
     }
@@ -117,7 +117,7 @@ impl Drop for Held {
         let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
-        // As in `release`, the route is released first if the delivery was not handled. Otherwise
+        // As in `release`, the failure is recorded first if the delivery was not handled. Otherwise
         // the route holds the delivery until the store has recorded the completion.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {

@@ -1,7 +1,7 @@
 //! The tables in the file, and the operations that change them inside a transaction.
 //!
-//! Keys and values are integers and bytes of our own, so that no version of redb reads them
-//! differently.
+//! Keys and values are integers and bytes in this crate's own encoding, so every version of redb
+//! reads them in the same way.
 
 mod take;
 
@@ -316,12 +316,12 @@ impl<'t> Tables<'t> {
         Ok(Some((dead, bytes.unwrap_or_default())))
     }
 
-    /// Removes an event. Its key counts as completed until it expires.
+    /// Removes an event. Its key counts as completed until the key expires.
     fn forget(&mut self, place: u64, gone: Gone, now: Timestamp, bounds: &Bounds) -> Result<()> {
         self.is_changed = true;
         self.numbers.bytes = self.numbers.bytes.saturating_sub(gone.len);
         let Some((key, fresh_until)) = gone.key_and_fresh_until else {
-            // The event's key is unreadable, but its entry contains this place.
+            // The event's key is unreadable, so find the entry of the key by its place.
             return Ok(self.keys.retain(|_, state| KeyState::decode(state) != Some(KeyState::Open(place)))?);
         };
         let fresh_until = fresh_until.saturating_add(KEY_MARGIN);
