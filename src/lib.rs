@@ -121,7 +121,7 @@ pub mod guide;
 #[cfg(feature = "inbox")]
 #[cfg_attr(
     not(any(feature = "postgres", feature = "redb")),
-    allow(dead_code, reason = "for stores that keep something")
+    allow(dead_code, reason = "only durable stores use it")
 )]
 pub mod inbox;
 mod lower_hex;

@@ -31,8 +31,8 @@ pub enum Cause {
     RepeatedSignature,
     /// More than one timestamp.
     RepeatedTimestamp,
-    /// A signature that is not 64 lower-case hexadecimal digits, for another reason than those
-    /// below.
+    /// A signature that is not 64 lower-case hexadecimal digits, for a reason that no cause below
+    /// describes.
     MalformedSignature,
     /// The signature matches, but has a prefix.
     SignaturePrefixed {

@@ -68,7 +68,8 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// If the value cannot be written as JSON, such as a map with keys that are not text.
+    /// Returns an error if the value cannot be written as JSON, such as a map with keys that are
+    /// not text.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(Self::from_body)
     }
@@ -150,7 +151,7 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// As [`WebhookEvent::from_verified`], with a kind in
+    /// Returns the same errors as [`WebhookEvent::from_verified`], with a kind in
     /// [`EventErrorKind`](crate::event::EventErrorKind).
     pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
         Verified::for_tests(self.body).into_event()

@@ -36,7 +36,7 @@ pub(super) const READY: Numbered<'_> = TableDefinition::new("ready");
 pub(super) const SUSPECT: Numbered<'_> = TableDefinition::new("suspect");
 /// [`Progress`] of the events that were taken.
 pub(super) const RUNNING: Numbered<'_> = TableDefinition::new("running");
-/// [`Progress`] of the events that wait, by due time and place.
+/// [`Progress`] of delayed events, by due time and place.
 pub(super) const DELAYED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("delayed");
 /// [`Dead`], by place.
 pub(super) const DEAD: Numbered<'_> = TableDefinition::new("dead");
@@ -46,7 +46,7 @@ pub(super) const DEAD_EVENTS: Numbered<'_> = TableDefinition::new("dead_events")
 const DEAD_TIMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("dead_times");
 /// [`KeyState`] by claim key.
 pub(super) const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
-/// Completed keys, after their time of expiry.
+/// Completed keys, by their time of expiry.
 pub(super) const EXPIRY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("expiry");
 
 pub(super) const META_SCHEMA: &str = "schema";
