@@ -35,10 +35,11 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// # Cost
 ///
 /// An entry takes at most 80 bytes. The address range is reserved when the store is created, and
-/// Regardless of the number of entries, an operation visits the entries of one hash bucket (one on
-/// average, rarely more than ten) and at most 20 more to remove expired ones. One lock guards the
-/// table for that time, and is never held across an `await`. With a single lock the capacity is
-/// exact, and a full store always replaces the entry that was completed first.
+/// the system provides the memory as entries are added. The table never grows or moves. Regardless
+/// of the number of entries, an operation visits the entries of one hash bucket (one on average,
+/// rarely more than ten) and at most 20 more to remove expired ones. One lock guards the table for
+/// that time, and is never held across an `await`. With a single lock the capacity is exact, and a
+/// full store always replaces the entry that was completed first.
 ///
 /// Expired entries are removed in the order in which they were added. If leases or times to live
 /// differ a lot, an entry that expired early can occupy its place until older entries are removed.

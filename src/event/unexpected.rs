@@ -146,7 +146,7 @@ impl Search<'_> {
             budget = left;
             let mut hidden = before(object.text, &failed);
             hidden.extend(ranges(odd));
-            // A member may fail because members inside it are hidden.
+            // A member may fail because members inside it are hidden. Such a failure is not new.
             let is_new = failed.range.start >= from;
             from = failed.range.end;
             if is_new {
@@ -172,7 +172,7 @@ struct Attempt<T, E> {
     /// The record, if `serde_json` would have read it, too.
     record: Option<T>,
     failure: Failure,
-    /// A member may fail because members inside it are hidden. Such a failure is not new.
+    /// The number of bytes read, without hidden members.
     read_bytes: usize,
     error: Option<E>,
 }

@@ -140,8 +140,8 @@ impl Shape {
     }
 
     /// # Errors
+    ///
     /// Fails if the type contains itself directly.
-    /// If the type contains itself directly.
     pub(super) fn check_ends(&self) -> Result<(), EventError> {
         if self.is_endless { Err(EventError::endless_type()) } else { Ok(()) }
     }

@@ -40,7 +40,7 @@ macro_rules! standard_objects {
         /// Any record. [`WebhookEvent`](super::WebhookEvent) contains it by default.
         ///
         /// It is non-exhaustive, because a later release may add a type for an object that is
-        /// [`Custom`](Self::Custom) today. The changelog lists such objects.
+        /// [`Custom`](Self::Custom) today. The changelog mentions such a change.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Record {

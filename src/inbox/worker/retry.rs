@@ -12,7 +12,7 @@ use super::attempt::Kind;
 /// use std::time::Duration;
 /// use twenty_webhook::inbox::RetryPolicy;
 ///
-/// The pauses are at most 1, 2, 4, 8, 16 and then 30 seconds; there are ten attempts.
+/// // Ten attempts, with pauses of at most 1, 2, 4, 8, 16 and then always 30 seconds.
 /// let policy = RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(30)).attempts(10);
 /// # let _ = policy;
 /// ```
