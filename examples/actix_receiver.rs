@@ -45,7 +45,7 @@ async fn main() -> std::io::Result<()> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
-        // In this order: stop new requests, wait for background handlers, stop the workers.
+        // The order matters: stop new requests, wait for background handlers, stop the workers.
         common::stop_accepting(&handle, own).await;
         common::drain(&receiver).await;
         handle.stop(true).await;

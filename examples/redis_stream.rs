@@ -50,8 +50,8 @@ const STREAM: &str = "twenty:events";
 const GAVE_UP: &str = "twenty:gave-up";
 const GROUP: &str = "workers";
 
-/// How many entries a worker takes at once, how long it waits for the first one, and the maximum
-/// number of attempts for an entry.
+/// The number of entries that a worker takes in one call, how long it waits for the first one, and
+/// the maximum number of attempts for an entry.
 const BATCH: usize = 10;
 const WAIT: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;

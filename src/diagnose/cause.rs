@@ -17,7 +17,7 @@ pub enum Cause {
     MissingSignature,
     /// A signature without a timestamp.
     MissingTimestamp,
-    /// The headers' names have underscores instead of hyphens, or are those of CGI.
+    /// The headers' names have underscores instead of hyphens, or are names of CGI variables.
     HeadersRenamed {
         /// The name of one of these headers, escaped and truncated to 64 characters.
         found: Box<str>,

@@ -101,7 +101,7 @@ enum Token<'a> {
     Spaces(&'a str),
     /// One of `{}[],:`
     Punctuation(&'a str),
-    /// With its quotes. The last string may be truncated.
+    /// A string with its quotes. The last string may be truncated.
     String(&'a str),
     /// A number, `true`, `false`, `null`, or text that is not JSON.
     Word(&'a str),

@@ -199,7 +199,7 @@ impl Error for PatternError {}
 /// added.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternMap<T> {
-    /// Its pattern for everything is `*.*`, which also matches metadata events.
+    /// The patterns for records, and `*.*`, which also matches metadata events.
     records: ScopeMap<T>,
     metadata: ScopeMap<T>,
 }

@@ -92,7 +92,7 @@ impl<T: FromRecord> WebhookEvent<T> {
         if !event.unexpected.is_empty() {
             use crate::clip::{NAME, clip};
 
-            // One line reports all of them, because there may be thousands.
+            // One line reports all members, because there may be thousands.
             let first = event.unexpected.iter().take(5);
             let first: Vec<_> =
                 first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();

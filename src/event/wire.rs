@@ -1,8 +1,8 @@
 //! Reads the parts of an event from the verified bytes.
 //!
 //! The fast path is one pass in Twenty's order: the name comes before the record, so the record's
-//! type is known when the record is reached. If that pass fails, for whatever reason, the slow path
-//! finds the members first, then reads each one separately, and leaves out and reports those that
+//! type is known when the record is reached. If that pass fails, for any reason, the slow path
+//! finds the members first, then reads each one separately, and leaves out and reports members that
 //! do not fit.
 //!
 //! If several members have the same name, which Twenty's `JSON.stringify` cannot write, the first

@@ -50,8 +50,7 @@ pub enum InboxFailure {
 /// # PostgreSQL
 ///
 /// With the feature `postgres`, several processes on several machines share an inbox in a table.
-/// Two events of the same record are not handled at the same time in one process, but may be in two
-/// processes.
+/// One process never handles two events of the same record at the same time, but two processes may.
 ///
 /// The inbox opens two connections, and reconnects when one ends. Connect to the server itself, or
 /// through a pool in session mode, because `LISTEN` requires a session. With a pool in transaction

@@ -4,11 +4,11 @@
 //! # States
 //!
 //! ```text
-//! put ─► ready ─► running ─┬─ complete ─► forgotten, but for its key, until the key expires
+//! put ─► ready ─► running ─┬─ complete ─► deleted; its key stays until it expires
 //!          ▲  ▲            ├─ retry ────► delayed ─► (when it is due) running
 //!          │  │            ├─ dead ─────► dead ─┬─ redrive ─► ready
-//!          │  └─ release ──┤                    └─ purge, retention ─► forgotten, but for its key
-//!          └── interrupted ┘ (the process died, or its lease ran out)
+//!          │  └─ release ──┤                    └─ purge, retention ─► deleted; its key stays
+//!          └── interrupted ┘ (the process died, or its lease expired)
 //! ```
 //!
 //! # Requirements

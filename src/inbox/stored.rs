@@ -51,7 +51,7 @@ impl StoredEvent {
         bytes.put_slice(signature);
         bytes.put_u8(nonce.is_some().into());
         bytes.put_slice(&nonce.unwrap_or_default());
-        // At most 20 digits.
+        // The timestamp has at most 20 digits.
         bytes.put_u8(u8::try_from(timestamp.len()).unwrap_or_default());
         bytes.put_slice(timestamp);
         bytes.put_u32(u32::try_from(keys_id.len()).unwrap_or_default());

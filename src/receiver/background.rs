@@ -225,8 +225,8 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// Runs `work`, which calls the handler, on a task of its own that `spawn` creates. Waits for
-    /// it until the deadline.
+    /// Runs `work`, which calls the handler, on a separate task that `spawn` creates. Waits for the
+    /// task until the deadline.
     pub(crate) async fn deliver<W, R>(
         self,
         mut delivery: Delivery,

@@ -10,9 +10,10 @@ use crate::verify::Verified;
 pub struct Outcome {
     /// What happened to the delivery.
     pub kind: OutcomeKind,
-    /// Whether the sender had already got a 202.
+    /// Whether the sender had already received a 202.
     pub acknowledged: bool,
-    /// From verification to the end, including the wait for a duplicate that was being handled.
+    /// The time from verification to the end, including the wait for a duplicate that was being
+    /// handled.
     pub duration: Duration,
     /// The delivery.
     pub verified: Verified,

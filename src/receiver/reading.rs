@@ -33,7 +33,7 @@ pub(crate) struct Reading {
     left_to_drain: usize,
     empty_chunks: usize,
     has_ended: bool,
-    /// Whether the refusal is in the log, with the resolver's error.
+    /// Whether the rejection is already in the log, with the resolver's error.
     is_logged: bool,
     /// Whether a middleware around this one deduplicates or acknowledges.
     is_inside_managed: bool,

@@ -33,9 +33,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Returns a realistic delivery of this event. Its members, their order and their forms are
-    /// those of Twenty in autumn 2026; people and addresses are invented. The bytes are the same
-    /// each time.
+    /// Returns a realistic delivery of this event. It has the same members, in the same order and
+    /// form, as the deliveries of Twenty in autumn 2026. People and addresses are invented. The
+    /// bytes are the same each time.
     ///
     /// Every name has a sample. Its content depends on the object and the action:
     ///

@@ -13,7 +13,7 @@ fn token(number: usize) -> Token {
 /// A model of the table, as simple as possible.
 struct Model {
     capacity: usize,
-    /// In the order of the last change.
+    /// The entries in the order of their last change.
     entries: Vec<Entry>,
     forgotten: u64,
 }
@@ -183,15 +183,15 @@ macro_rules! agree_with_the_model {
         proptest! {
             #![proptest_config(ProptestConfig::with_cases($cases))]
 
-            /// If the table is so small that every entry is visited, it agrees with the model for
-            /// any durations.
+            /// If the table is so small that every entry is visited, the table agrees with the
+            /// model for any durations.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model(capacity in 1..=LOOK, operations in operations(12, 1_u64..100, 1_u64..300)) {
                 agree(capacity, operations);
             }
 
-            /// At any size, it agrees with the model for equal leases and equal times to live.
+            /// A table of any size agrees with the model for equal leases and equal times to live.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model_for_equal_durations(
@@ -201,7 +201,7 @@ macro_rules! agree_with_the_model {
                 agree(capacity, operations);
             }
 
-            /// As long as the table is not full, it agrees with the model for any durations.
+            /// As long as the table is not full, the table agrees with the model for any durations.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model_until_it_is_full(operations in operations(30, 1_u64..100, 1_u64..300)) {

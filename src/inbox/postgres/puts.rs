@@ -34,7 +34,7 @@ const FIRST_COUNT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct PutJob {
     pub(super) event: NewEvent,
-    /// In milliseconds.
+    /// Until when a duplicate of the delivery verifies, in milliseconds.
     pub(super) fresh_until: i64,
     /// The event's share of the limit on waiting bytes, even after the caller has stopped waiting.
     pub(super) _room: OwnedSemaphorePermit,

@@ -81,7 +81,7 @@ pub struct WorkerBuilder<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
-    /// The default [concurrency](Self::concurrency): 16 events at once.
+    /// The default [concurrency](Self::concurrency): 16 events.
     pub const DEFAULT_CONCURRENCY: usize = 16;
 
     /// The default [timeout](Self::timeout) of a handler: 5 minutes.
@@ -119,7 +119,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// Sets how many events are handled at once, at least 1. Default:
+    /// Sets how many events are handled concurrently, at least 1. Default:
     /// [`Self::DEFAULT_CONCURRENCY`].
     pub const fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = events;

@@ -36,7 +36,7 @@ pub(super) enum Order {
     Abort,
 }
 
-/// The maximum number of events that are taken at once.
+/// The maximum number of events that one take returns.
 const BATCH: usize = 64;
 
 /// The interval at which the store is polled without a notification. Another process may have

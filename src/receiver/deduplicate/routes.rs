@@ -43,14 +43,14 @@ pub(super) struct Holders(Arc<Mutex<Table>>);
 
 struct Table {
     holders: HashMap<ClaimKey, Held>,
-    /// In the order of their first failure.
+    /// Failed deliveries, in the order of their first failure.
     failed: VecDeque<(ClaimKey, Instant)>,
 }
 
 struct Held {
     route: Route,
     is_running: bool,
-    /// How long the route keeps it after a failure; `None` before the first failure.
+    /// Until when the route keeps the delivery after a failure. `None` before the first failure.
     kept_until: Option<Instant>,
 }
 
