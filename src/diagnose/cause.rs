@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_in_two_units() {
+    fn durations_show_their_two_largest_units() {
         for (millis, text) in [
             (0, "0 ms"),
             (1, "1 ms"),

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64() {
+    fn encodes_and_decodes_base64() {
         // RFC 4648, section 10.
         for (bytes, text) in [
             ("", ""),
@@ -199,20 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal() {
+    fn decodes_hexadecimal_of_either_case() {
         assert_eq!(hex_decode(b"00fFA0"), Some(vec![0, 0xff, 0xa0]));
         assert_eq!(hex_decode(b"0"), None);
         assert_eq!(hex_decode(b"0g"), None);
     }
 
     #[test]
-    fn percent() {
+    fn decodes_percent_encoding() {
         assert_eq!(percent_decode(b"%7B+%c3%A9%", false), "{+é%".as_bytes());
         assert_eq!(percent_decode(b"%7+%g0%4", true), b"%7 %g0%4");
     }
 
     #[test]
-    fn escapes_of_logs() {
+    fn decodes_the_escapes_of_logs() {
         assert_eq!(log_decode(br#"{\x22a\x5C\xc3\xA9\"\\n"#).as_deref(), Some("{\"a\\é\"\\n".as_bytes()));
         assert_eq!(log_decode(b"\\n\\t\\/").as_deref(), Some(&b"\n\t/"[..]));
         for text in ["", "a", "\\", "\\x", "\\x2", "\\xg0", "\\u0041"] {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn utf16() {
+    fn decodes_utf16_of_either_byte_order() {
         for bytes in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}"] {
             assert_eq!(from_utf16(bytes).as_deref(), Some("{}"), "{bytes:?}");
         }
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn form() {
+    fn reads_the_first_field_of_a_form() {
         assert_eq!(form_value(b"payload=%7B+%7D&more=1"), b"{ }");
         assert_eq!(form_value(b"%7B%7D="), b"{}");
         assert_eq!(form_value(b"%7B%7D"), b"{}");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_1252() {
+    fn encodes_and_decodes_windows_1252() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(to_windows_1252(&from_windows_1252(&all)), Some(all));
         assert_eq!(from_windows_1252(b"\x80\x9f\xe9"), "€Ÿé");

@@ -445,7 +445,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends() {
+    fn changes_line_ends() {
         assert_eq!(trim_line_ends(b"a\n\r\n\n"), b"a");
         assert_eq!(line_feeds(b"\r\na\r\nb\rc\nd\r"), b"\na\nb\rc\nd\r");
         let signed = |body: Body, received: &'static str| body.signed(received.as_bytes());

@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_javascript_writes_them() {
+    fn writes_numbers_like_javascript() {
         // Each pair was computed with Node: `JSON.stringify(JSON.parse(…))`.
         for (written, javascript) in [
             ("0", "0"),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_as_javascript_writes_them() {
+    fn writes_strings_like_javascript() {
         let text = r#"["\u00e9\/\ud83d\ude80\u2028","\ud83d x","\u0007\u0008\u000a\u007f\"\\"]"#;
         let javascript = "[\"é/🚀\u{2028}\",\"\\ud83d x\",\"\\u0007\\b\\n\u{7f}\\\"\\\\\"]";
         assert_eq!(Style::JAVASCRIPT.rewrite(text), javascript);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces() {
+    fn writes_the_white_space_of_the_style() {
         let text = "{ \"a b\" :\t[1.0 , true,\r\n{}, \"\\u00e9🚀\" ] }\n";
         assert_eq!(Style::JAVASCRIPT.rewrite(text), "{\"a b\":[1,true,{},\"é🚀\"]}");
         assert_eq!(Style::ONLY_SPACES.rewrite(text), "{\"a b\":[1.0,true,{},\"\\u00e9🚀\"]}");
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn order() {
+    fn restores_the_order_of_an_envelope() {
         let sorted = r#"{"eventName":"a","record":{"b":1,"a":2},"targetUrl":"b","x\"":1}"#;
         let restored = r#"{"targetUrl":"b","eventName":"a","record":{"b":1,"a":2},"x\"":1}"#;
         assert_eq!(reorder(sorted).as_deref(), Some(restored));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_six_times_as_long() {
+    fn the_result_is_at_most_six_times_as_long() {
         for text in ["\"\u{1}\u{1}\u{1}\u{1}\"", "9e20", "1e20,1e20", "\"éé\"", "{,:,:}"] {
             for style in [Style::JAVASCRIPT, Style::PYTHON] {
                 assert!(style.rewrite(text).len() <= text.len() * 6, "{text}");

@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_as_jiff(
+        fn reads_the_same_time_as_jiff(
             text in "[0-9]{4}-(0[0-9]|1[0-3])-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9][.][0-9]{3}Z",
             at in 0..24_usize,
             other in "[0-9TZ:./a -]",

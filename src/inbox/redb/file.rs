@@ -273,7 +273,7 @@ mod tests {
     /// The process that creates the inbox may already have stored events when the last process
     /// tries to create it.
     #[test]
-    fn processes_that_create_an_inbox_at_once_get_the_same_file() {
+    fn processes_that_create_an_inbox_concurrently_get_the_same_file() {
         let options = FileOptions { cache: 1 << 20, create_if_missing: true, lock_timeout: Duration::from_secs(60) };
         for round in 0..40 {
             let path = std::env::temp_dir().join(format!("twenty-create-{}-{round}.redb", std::process::id()));

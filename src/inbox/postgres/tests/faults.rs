@@ -148,7 +148,7 @@ async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
 /// The server does not answer, although the connections are open.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn each_call_has_a_bound_in_time() {
+async fn each_call_has_a_time_limit() {
     let server = Server::start(&[]);
     let inner = connect(&server).await.inner;
     let store = &inner.store;
