@@ -216,10 +216,10 @@ agree_with_the_model!(32);
 mod at_length {
     use super::*;
 
-    agree_with_the_model!(256, #[ignore = "slow: CI runs it"]);
+    agree_with_the_model!(256, #[ignore = "long: the gate runs it"]);
 
     #[test]
-    #[ignore = "slow: CI runs it"]
+    #[ignore = "long: the gate runs it"]
     fn no_operation_takes_longer_in_a_larger_table() {
         few_steps(1_000_000);
     }
