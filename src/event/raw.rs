@@ -198,7 +198,8 @@ impl<'de> Deserialize<'de> for RawJson {
 /// levels deep, or has text that is not valid Unicode, or a number beyond the range of `f64`.
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value: Value = self.parse().map_err(|_| ser::Error::custom("the value cannot be a `serde_json::Value`: use its text"))?;
+        let value: Value =
+            self.parse().map_err(|_| ser::Error::custom("the value cannot be a `serde_json::Value`: use its text"))?;
         value.serialize(serializer)
     }
 }

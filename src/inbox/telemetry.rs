@@ -1,7 +1,10 @@
 //! Logs and metrics of the inbox: numbers, times, names of events and handlers' errors, but no
 //! secret, signature or body.
 
-#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "used by these features only"))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "used by these features only")
+)]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -158,7 +161,10 @@ impl Ended {
 }
 
 /// The report of an attempt.
-#[cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(dead_code, reason = "used by these features only"))]
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(dead_code, reason = "used by these features only")
+)]
 pub(super) struct About<'a> {
     pub(super) id: EventId,
     #[cfg(feature = "tracing")]

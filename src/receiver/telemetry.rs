@@ -1,7 +1,10 @@
 //! Logs and metrics. They contain no secret, signature, body or personal data, and unauthenticated
 //! clients cannot flood them.
 
-#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "used by these features only"))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "used by these features only")
+)]
 
 #[cfg(feature = "metrics")]
 use std::time::Duration;

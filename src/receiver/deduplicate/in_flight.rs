@@ -88,7 +88,10 @@ mod tests {
         assert!(in_flight.admit(key(0), false).is_none());
         assert!(in_flight.admit(key(1), true).is_none(), "the duplicates of all deliveries share one limit");
         let others: Vec<_> = (1..10 * COPIES).map(|number| in_flight.admit(key(number), false).unwrap()).collect();
-        assert!(others.iter().all(|other| !other.is_copy()), "duplicates do not count towards a limit for first deliveries");
+        assert!(
+            others.iter().all(|other| !other.is_copy()),
+            "duplicates do not count towards a limit for first deliveries"
+        );
         copies.pop();
         assert!(in_flight.admit(key(0), false).unwrap().is_copy());
         drop(first);
