@@ -1,4 +1,5 @@
-//! One route with a handler for each kind of event, in actix-web.
+//! Receives events with actix-web on one route, and handles each kind of event with its own
+//! handler.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_event_router
 

@@ -25,7 +25,8 @@ fn routes(config: &mut web::ServiceConfig, receiver: Receiver) {
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    // Created once and cloned into each worker, so that all workers know which events were handled.
+    // The receiver is created once and cloned into each worker, so that all workers know which
+    // events were handled.
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(MemoryStore::new(100_000))
         .acknowledge_within(Duration::from_millis(250));
@@ -44,7 +45,7 @@ async fn main() -> std::io::Result<()> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
-        // In this order: stop new requests, wait for background handlers, stop the workers.
+        // The order matters: stop new requests, wait for background handlers, stop the workers.
         common::stop_accepting(&handle, own).await;
         common::drain(&receiver).await;
         handle.stop(true).await;

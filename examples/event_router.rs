@@ -1,4 +1,4 @@
-//! One route with a handler for each kind of event, in axum.
+//! Receives events with axum on one route, and handles each kind of event with its own handler.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum --example event_router
 

@@ -66,12 +66,12 @@ fn read_keys(file: &str) -> Result<HashMap<String, Keys>, BoxError> {
     for (number, line) in (1..).zip(fs::read_to_string(file)?.lines()) {
         let mut words = line.split_whitespace();
         let Some(name) = words.next() else { continue };
-        // Shows the line's number only, because its text contains secrets.
+        // The error shows only the line's number, because the line's text contains secrets.
         let in_line = |error: &dyn Error| format!("line {number} of {file}: {error}");
         let secrets = words.map(Secret::new).collect::<Result<Vec<_>, _>>().map_err(|error| in_line(&error))?;
         let keys = Keys::new(name, secrets).map_err(|error| in_line(&error))?;
         if tenants.insert(name.to_owned(), keys).is_some() {
-            return Err(format!("line {number} of {file}: the second of the same name").into());
+            return Err(format!("line {number} of {file}: this name already has a line").into());
         }
     }
     Ok(tenants)

@@ -1,4 +1,4 @@
-//! Keeps a table of people in PostgreSQL in step with Twenty, whatever the order and number of the
+//! Keeps a table of people in PostgreSQL in step with Twenty, for any order and number of the
 //! events. An inbox keeps the events while the database is down.
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret DATABASE_URL=postgres://me@localhost/crm \
@@ -44,8 +44,8 @@ fn start(inbox: &Inbox, people: People) -> Result<Worker, StartError> {
     inbox
         .worker(people)
         .on("person.*", on_person)
-        // A database that is down for a weekend makes no dead letters: pauses of at most 5 minutes,
-        // for more than three days.
+        // If the database is down for a weekend, no event becomes a dead letter: the pauses are at
+        // most 5 minutes, and the attempts suffice for more than three days.
         .retry(RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(300)).attempts(2_000))
         .timeout(Duration::from_secs(30))
         .start()

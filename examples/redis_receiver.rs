@@ -44,8 +44,8 @@ fn app(receiver: Receiver) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let redis_url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
-    // The store connects on first use. A receiver that did not start without Redis would lose
-    // events; one that starts may only handle some of them twice.
+    // The store connects on first use. A receiver that cannot start without Redis would lose
+    // events; a receiver that starts without it can at worst handle some of them twice.
     let store = RedisStore::builder(&redis_url).connect_lazy()?;
     let receiver = Receiver::new(common::verifier_from_env())
         .deduplicate(store)

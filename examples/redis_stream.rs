@@ -50,8 +50,8 @@ const STREAM: &str = "twenty:events";
 const GAVE_UP: &str = "twenty:gave-up";
 const GROUP: &str = "workers";
 
-/// How many entries a worker takes at once, how long it waits for the first one, and the maximum
-/// number of attempts for an entry.
+/// The number of entries that a worker takes in one call, how long it waits for the first one, and
+/// the maximum number of attempts for an entry.
 const BATCH: usize = 10;
 const WAIT: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;
@@ -87,7 +87,8 @@ async fn receive() -> Result<(), BoxError> {
     let mut redis = connect(Duration::from_secs(2))?;
     requires_durability(&mut redis).await?;
     let queue = Queue { knows_waitaof: knows_waitaof(&mut redis).await?, redis };
-    // Without `acknowledge_within`, which would respond with 202 before Redis has the event.
+    // `acknowledge_within` is not set, because it would respond with 202 before Redis has the
+    // event.
     let receiver =
         Receiver::new(common::verifier_from_env()).deduplicate(RedisStore::builder(&redis_url()).connect_lazy()?);
     let app = Router::new()
@@ -123,12 +124,13 @@ struct Queue {
 }
 
 impl Queue {
-    /// Returns when the event is on Redis's disk.
+    /// Adds an entry. Returns when the event is on Redis's disk.
     async fn add(&mut self, fields: &[(&str, &[u8])]) -> Result<(), BoxError> {
         let mut add = redis::pipe();
         add.xadd(STREAM, "*", fields).ignore();
         if self.knows_waitaof {
-            // On the disk of this Redis, not of a replica. Waits for at most one second.
+            // Waits, for at most one second, until the event is on the disk of this Redis, not of a
+            // replica.
             add.cmd("WAITAOF").arg(1).arg(0).arg(1_000);
         }
         let mut added = add.query_async(&mut self.redis).await;
@@ -224,7 +226,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Takes entries without earlier attempts. Waits for the first one.
+    /// Takes entries without earlier attempts, and waits for the first one.
     async fn new_ones(&mut self) -> RedisResult<Vec<StreamId>> {
         let wait = usize::try_from(WAIT.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default().group(GROUP, self.name).count(BATCH).block(wait);

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Awaits a future. If it panics, returns the panic's message as an error. A panic while the future
-/// is dropped is ignored, also when this is dropped before the future has ended.
+/// is dropped is ignored, even if the future has not ended.
 pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
     let mut guarded = Guarded(Some(Box::pin(future)));
     poll_fn(|cx| {
@@ -41,7 +41,7 @@ impl<F> Drop for Guarded<F> {
 /// Drops a panic's payload, which can panic again.
 fn drop_caught(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // Dropping this one could panic again, without end.
+        // Dropping this payload could panic again, and so on without end.
         std::mem::forget(again);
     }
 }

@@ -5,7 +5,7 @@
 //! | [`receiving`] | receivers with axum, actix-web, tower or no framework |
 //! | [`events`] | typed events, custom fields, objects of your own, generated types |
 //! | [`inbox`] | deliveries that are on disk before they are answered |
-//! | [`mirroring`] | a table that follows Twenty, whatever the order of the events |
+//! | [`mirroring`] | a table that follows Twenty, for any order of the events |
 //! | [`deduplication`] | duplicates and replays, without an inbox |
 //! | [`tenants`] | many workspaces, each with its own keys |
 //! | [`testing`] | tests of your receiver |

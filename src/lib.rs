@@ -118,10 +118,7 @@ pub mod event;
 #[cfg(any(doc, all(doctest, feature = "actix-web", feature = "axum", feature = "redb", feature = "redis")))]
 pub mod guide;
 #[cfg(feature = "inbox")]
-#[cfg_attr(
-    not(any(feature = "postgres", feature = "redb")),
-    allow(dead_code, reason = "for stores that keep something")
-)]
+#[cfg_attr(not(any(feature = "postgres", feature = "redb")), allow(dead_code, reason = "only durable stores use it"))]
 pub mod inbox;
 mod lower_hex;
 #[cfg(feature = "receiver")]

@@ -1,8 +1,8 @@
 //! Hexadecimal digits in lower case, the only form in which Twenty writes signatures and ids.
 
-/// Decodes these digits. Returns `None` if one is not a digit, or is in upper case. Without
-/// branches, the processor decodes many digits at once, with a seventh of the instructions of the
-/// `hex` crate.
+/// Decodes these digits. Returns `None` if one is not a digit, or is in upper case. The code has no
+/// branches, so the processor decodes many digits in one step, with a seventh of the instructions
+/// of the `hex` crate.
 pub(crate) fn decode<const N: usize>(digits: &[[u8; 2]; N]) -> Option<[u8; N]> {
     let mut values = *digits;
     let mut all = 0;
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_as_the_hex_crate(text in "[0-9a-f]{64}", at in 0..64_usize, other: u8) {
+        fn decodes_like_the_hex_crate(text in "[0-9a-f]{64}", at in 0..64_usize, other: u8) {
             let (pairs, _) = text.as_bytes().as_chunks::<2>();
             let expected = hex::decode(&text).unwrap();
             prop_assert_eq!(decode::<32>(pairs.try_into().unwrap()).unwrap().to_vec(), expected);

@@ -1,5 +1,5 @@
 #![doc = include_str!("../docs/troubleshooting.md")]
-#![expect(clippy::doc_markdown, reason = "it quotes what the program says")]
+#![expect(clippy::doc_markdown, reason = "it quotes the program's output")]
 
 #[cfg(all(test, feature = "tower"))]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the inbox examples share: their settings from the environment, the handler, and their end.
+//! What the inbox examples share: settings from the environment, the handler, and shutdown.
 #![allow(dead_code, reason = "each example uses a part")]
 
 use std::{error::Error, time::Duration};
@@ -9,14 +9,14 @@ use twenty_webhook::{
     inbox::{Attempt, HandlerError, Inbox, PermanentExt, Worker},
 };
 
-/// How the handler behaves, to try the inbox.
+/// How the handler behaves, to try out the inbox.
 #[derive(Clone)]
 struct Behaviour {
     /// `FAIL`: how many attempts of each event fail.
     failures: u32,
-    /// `FAIL_ALWAYS`: the name of the events that fail for good.
+    /// `FAIL_ALWAYS`: the name of the events that fail permanently.
     fails_always: Option<String>,
-    /// `HANDLER_MS`: how long it takes.
+    /// `HANDLER_MS`: how long the handler takes.
     takes: Duration,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn open() -> Result<Inbox, Box<dyn Error>> {
     Ok(Inbox::open(place)?)
 }
 
-/// Starts to handle what is in the inbox.
+/// Starts a worker that handles the events in the inbox.
 pub(crate) fn start(inbox: &Inbox) -> Result<Worker, Box<dyn Error>> {
     let report = async |behaviour: Behaviour, event: WebhookEvent, attempt: Attempt| {
         let (name, number) = (event.name.clone(), attempt.number);
@@ -65,12 +65,13 @@ pub(crate) fn start(inbox: &Inbox) -> Result<Worker, Box<dyn Error>> {
     Ok(inbox.worker(Behaviour::from_env()?).fallback(report).start()?)
 }
 
-/// How long open requests may take at the end. Together with
-/// [`FIRST_REQUEST`](crate::common::FIRST_REQUEST) it is less than the 5 seconds that Twenty waits
-/// for an answer: deliveries wait in the socket of systemd until the next process accepts them.
+/// How long open requests may take after the shutdown signal. Together with
+/// [`FIRST_REQUEST`](crate::common::FIRST_REQUEST), this is less than the 5 seconds that Twenty
+/// waits for an answer, because new deliveries wait in systemd's socket until the next process
+/// accepts them.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// Serves with axum until the program is asked to end.
+/// Serves with axum until the shutdown signal.
 pub(crate) async fn serve(worker: Worker, app: axum::Router) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::from_std(crate::common::listener()?.0)?;
     eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
@@ -83,7 +84,7 @@ pub(crate) async fn serve(worker: Worker, app: axum::Router) -> Result<(), Box<d
     Ok(())
 }
 
-/// What is not handled in time stays in the inbox.
+/// Stops the worker. Events that are not handled in time stay in the inbox.
 pub(crate) async fn stop(worker: Worker) {
     let shutdown = worker.shutdown(Duration::from_secs(10)).await;
     if shutdown.cancelled > 0 {

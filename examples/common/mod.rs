@@ -1,5 +1,5 @@
-//! What the example receivers share: the secret from the environment, the line that they print, and
-//! their end.
+//! What the example receivers share: reading the secret from the environment, printing events, and
+//! graceful shutdown.
 #![allow(dead_code, reason = "each example uses a part")]
 
 use std::{
@@ -28,11 +28,10 @@ use twenty_webhook::{
     verify::{ConfigError, Secret},
 };
 
-/// A verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation,
+/// Creates a verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation,
 /// `TWENTY_WEBHOOK_PREVIOUS_SECRET`.
 ///
-/// Ends the program when there is none: a receiver without a secret would have to refuse
-/// everything.
+/// Exits if there is no secret, because a receiver without a secret would reject every delivery.
 pub(crate) fn verifier_from_env() -> Verifier {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let build = || -> Result<Verifier, ConfigError> {
@@ -54,10 +53,11 @@ pub(crate) fn listen_addr() -> String {
     std::env::var("LISTEN_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned())
 }
 
-/// The socket that systemd has handed over, or a new one at [`listen_addr`]. A new one is returned
-/// once more, for [`stop_accepting`].
+/// Returns the listening socket: the one that systemd has passed, or a new one at [`listen_addr`].
+/// For a new socket, also returns a second handle, for [`stop_accepting`].
 ///
-/// A socket that was handed over stays open while the program is restarted: connections wait in it.
+/// A socket that systemd has passed stays open while the program restarts, and connections wait in
+/// it.
 pub(crate) fn listener() -> io::Result<(std::net::TcpListener, Option<std::net::TcpListener>)> {
     let (listener, own) = match ListenFd::from_env().take_tcp_listener(0)? {
         Some(listener) => (listener, None),
@@ -71,24 +71,24 @@ pub(crate) fn listener() -> io::Result<(std::net::TcpListener, Option<std::net::
     Ok((listener, own))
 }
 
-/// `<event name> <record id or -> <display name or ->`
+/// Prints `<event name> <record id or -> <display name or ->`.
 pub(crate) fn print(event: &WebhookEvent) {
     let id = event.record.id().map_or("-".to_owned(), |id| id.to_string());
     let display_name = event.record.display_name().unwrap_or_else(|| "-".to_owned());
     println!("{}", escaped(&format!("{} {id} {display_name}", event.name)));
 }
 
-/// `<who> <what or ->`
+/// Prints `<who> <what or ->`.
 pub(crate) fn say(who: &str, what: Option<String>) {
     println!("{}", escaped(&format!("{who} {}", what.unwrap_or_else(|| "-".to_owned()))));
 }
 
-/// Without control characters, so that no record can forge a line of its own.
+/// Escapes control characters, so that a record cannot forge a line of the output.
 pub(crate) fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
-/// Until the program is asked to end, by Ctrl-C or by SIGTERM.
+/// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn shutdown_signal() {
     let ctrl_c = tokio::signal::ctrl_c();
     #[cfg(unix)]
@@ -104,25 +104,25 @@ pub(crate) async fn shutdown_signal() {
     let _ = ctrl_c.await;
 }
 
-/// How long open requests may take after the program was asked to end: as long as Twenty waits, and
-/// a little more.
+/// How long open requests may take after the shutdown signal: a little longer than Twenty waits for
+/// an answer.
 pub(crate) const GRACE: Duration = Duration::from_secs(6);
 
-/// How long connections are served after no more are accepted. A request that arrives on a
-/// connection that hyper or actix-web closes is lost, so each connection has time to send its
-/// first.
+/// How long open connections are served after the program has stopped accepting new ones. A request
+/// that arrives while hyper or actix-web closes its connection is lost, so each connection gets
+/// this time to send its first request.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Serves until the program is asked to end, and finishes the requests that have begun.
+/// Serves until the shutdown signal, and completes the requests that have begun.
 pub(crate) async fn serve(listener: TcpListener, app: axum::Router) -> io::Result<()> {
     serve_until(shutdown_signal(), GRACE, listener, app).await
 }
 
-/// Serves until `end`, and finishes the requests that have begun, within [`FIRST_REQUEST`] and
+/// Serves until `end`, and completes the requests that have begun, within [`FIRST_REQUEST`] and
 /// `grace`. No connection is kept alive.
 ///
-/// axum waits for every open connection, and a client that sends half a request head and then
-/// nothing keeps one open for as long as it likes. So the wait is bounded.
+/// axum waits for every open connection, and a client can keep one open for any time by sending
+/// only half a request head. The time limit ends this wait.
 pub(crate) async fn serve_until(
     end: impl Future<Output = ()> + Send + 'static,
     grace: Duration,
@@ -149,19 +149,20 @@ pub(crate) async fn serve_until(
     }
 }
 
-/// No connection is kept alive: a request on an idle one, at the moment when the program's end
-/// closes it, would be lost. hyper takes this header out of an HTTP/2 response.
+/// Adds `Connection: close` to a response, so that no connection is kept alive. Otherwise a request
+/// that arrives on an idle connection during shutdown would be lost. hyper removes this header from
+/// HTTP/2 responses.
 async fn close(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// Accepts connections until the channel is closed, then those that already wait, and then closes
-/// the socket.
+/// Accepts connections until the channel is closed. Then it accepts the connections that are
+/// already waiting, and closes the socket.
 ///
-/// The system would go on to take connections for an open socket, with requests that nobody
-/// answers. Refused, a load balancer tries the next instance. A socket of systemd's stays open:
-/// this program has only a copy of it.
+/// If the socket stayed open, the kernel would accept further connections, whose requests would get
+/// no answer. If connections are refused, a load balancer tries the next instance. A socket that
+/// systemd has passed stays open, because this program closes only its own copy.
 pub(crate) struct Accepting {
     listener: Option<TcpListener>,
     waiting: Vec<(TcpStream, SocketAddr)>,
@@ -174,7 +175,7 @@ impl Accepting {
         Ok(Self { address: listener.local_addr()?, listener: Some(listener), waiting: Vec::new(), ended })
     }
 
-    /// The next connection; `None` when there is none any more.
+    /// Returns the next connection, or `None` if the socket is closed and no connection is waiting.
     pub(crate) async fn next(&mut self) -> Option<(TcpStream, SocketAddr)> {
         if let Some(listener) = &mut self.listener {
             tokio::select! {
@@ -185,9 +186,10 @@ impl Accepting {
         self.waiting.pop()
     }
 
-    /// Asks the system itself for what waits: tokio may not have heard of it yet.
+    /// Accepts the waiting connections directly from the kernel, because tokio may not have been
+    /// notified of them yet.
     fn close(&mut self) {
-        /// As many as may wait.
+        /// The maximum number of connections that can be waiting.
         const BACKLOG: usize = 4096;
 
         let Some(Ok(listener)) = self.listener.take().map(TcpListener::into_std) else { return };
@@ -215,12 +217,13 @@ impl Listener for Accepting {
     }
 }
 
-/// Ends the first part of an actix-web server's life: no more connections are accepted. Those that
-/// were have [`FIRST_REQUEST`] to send their request.
+/// Starts the shutdown of an actix-web server: it accepts no more connections, and accepted ones
+/// get [`FIRST_REQUEST`] to send their request.
 ///
-/// A server that is paused leaves its socket open until it stops, and the system goes on to take
-/// connections for it, which are reset then. So the program stops the socket itself, on Linux. One
-/// of systemd's it does not: connections wait there for the next process.
+/// A paused server leaves its socket open until it stops. Meanwhile the kernel accepts further
+/// connections, and resets them when the server stops. So, on Linux, this function shuts down the
+/// program's own socket. It does not shut down a socket that systemd has passed, in which
+/// connections wait for the next process.
 pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::TcpListener>) {
     #[cfg(target_os = "linux")]
     if let Some(own) = own {
@@ -230,8 +233,8 @@ pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::
     sleep(FIRST_REQUEST).await;
 }
 
-/// Waits until actix-web has accepted what waits, since stopping the socket resets it. Then the
-/// system refuses connections. actix-web may log that it cannot accept.
+/// Waits until actix-web has accepted the waiting connections, because shutting the socket down
+/// resets them. Afterwards the kernel refuses connections. actix-web may log that it cannot accept.
 #[cfg(target_os = "linux")]
 async fn refuse_connections(socket: &std::net::TcpListener) {
     use rustix::{
@@ -239,7 +242,8 @@ async fn refuse_connections(socket: &std::net::TcpListener) {
         net::{Shutdown, shutdown},
     };
 
-    // Not without end: actix-web accepts nothing while it serves as many connections as it may.
+    // The wait is limited, because actix-web accepts nothing while it serves its maximum of
+    // connections.
     for _ in 0..1_000 {
         if let Ok(0) = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) {
             break;
@@ -249,8 +253,7 @@ async fn refuse_connections(socket: &std::net::TcpListener) {
     let _ = shutdown(socket, Shutdown::Read);
 }
 
-/// Waits for the handlers in the background. With [`GRACE`] before it, the program ends within 20
-/// seconds.
+/// Waits for the background handlers. Together with [`GRACE`], the program ends within 20 seconds.
 pub(crate) async fn drain(receiver: &Receiver) {
     let drained = receiver.drain(Duration::from_secs(10)).await;
     if drained.abandoned > 0 {

@@ -1,5 +1,5 @@
-//! A table of people that follows Twenty, whatever the order and number of the events. The guide's
-//! page `docs/guide/mirroring.md` explains it.
+//! A table of people that follows Twenty, for any order and number of the events. The guide's page
+//! `docs/guide/mirroring.md` explains it.
 
 use std::{
     sync::Arc,
@@ -48,11 +48,11 @@ ON CONFLICT (id) DO UPDATE SET
 /// The members of Twenty's record that the table needs.
 const MEMBERS: [&str; 6] = ["id", "name", "emails", "jobTitle", "updatedAt", "deletedAt"];
 
-/// What an event says about a person.
+/// The change that an event describes.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) id: String,
-    /// The newer change has the greater version.
+    /// A newer change has a greater version.
     pub(crate) version: Vec<i64>,
     /// `None` if the event has only a part of the record.
     pub(crate) data: Option<Data>,
@@ -120,7 +120,7 @@ impl Data {
     }
 }
 
-/// The table. It connects when it is first used, and again after a connection has failed.
+/// The table. It connects on first use, and reconnects after a connection has failed.
 #[derive(Clone)]
 pub(crate) struct People {
     config: Arc<Config>,
@@ -158,7 +158,7 @@ impl People {
     }
 }
 
-/// Twenty's times as tokio-postgres takes them for a `timestamptz`.
+/// Converts a time to the type that tokio-postgres accepts for a `timestamptz`.
 fn system_time(time: DateTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(time.as_millisecond().try_into().unwrap_or(0))
 }
@@ -167,7 +167,7 @@ fn system_time(time: DateTime) -> SystemTime {
 pub(crate) async fn sync(people: People, event: WebhookEvent<Person>) -> Result<(), HandlerError> {
     let change = Change::of(&event).permanent()?;
     people.apply(change).await.map_err(|error| match error.code() {
-        // SQLSTATE class 22: the database cannot store the value, on no attempt.
+        // SQLSTATE class 22: the database can never store this value.
         Some(code) if code.code().starts_with("22") => HandlerError::permanent(error),
         _ => error.into(),
     })

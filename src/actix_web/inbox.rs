@@ -3,7 +3,7 @@ use ::actix_web::{Handler, HttpResponse, ResponseError as _};
 use super::router::ResponseFuture;
 use crate::{inbox::Inbox, verify::Verified};
 
-/// Mounts the inbox like a handler, behind the middleware: `web::post().to(inbox)`.
+/// Mounts the inbox like a handler, inside the middleware: `web::post().to(inbox)`.
 impl Handler<(Verified,)> for Inbox {
     type Output = HttpResponse;
     type Future = ResponseFuture;

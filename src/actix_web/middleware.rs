@@ -144,8 +144,8 @@ where
     }
     let head = Head::of(&request);
     let route = receiver.deduplicates().then(|| Route::new(request.method().as_str(), request.path()));
-    // The handler takes the request when it starts. If none starts, the request is left for the
-    // response.
+    // The handler takes the request when it starts. If no handler starts, the request is left for
+    // the response.
     let request = Rc::new(Cell::new(Some(request)));
     let for_handler = Rc::clone(&request);
     let call = || async move {
@@ -166,7 +166,7 @@ where
     };
     Ok(match delivered {
         Delivered::Handled(answer) => answer?.map_into_left_body(),
-        // The request belongs to the handler, even if that has not started.
+        // The request belongs to the handler, even if the handler has not started.
         Delivered::Acknowledged => head.into_request().into_response(HttpResponse::Accepted()).map_into_right_body(),
         Delivered::Duplicate => {
             let request = request.take().unwrap_or_else(|| head.into_request());

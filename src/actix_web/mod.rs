@@ -28,7 +28,7 @@
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```
 //!
-//! Behind the middleware, `web::Bytes`, `String` and `web::Json` can still read the body, up to the
+//! Inside the middleware, `web::Bytes`, `String` and `web::Json` can still read the body, up to the
 //! verifier's limit. A `PayloadConfig` or `JsonConfig` outside the middleware keeps its settings
 //! except for the limit. One inside the middleware (on a resource, with the middleware around the
 //! app) keeps its own limit, too.

@@ -113,7 +113,7 @@ where
     })
 }
 
-/// The handler that an [`EventRouter`] builds. Mount it like any other handler, behind the
+/// The handler that an [`EventRouter`] builds. Mount it like any other handler, inside the
 /// middleware.
 #[derive(Clone, Debug)]
 #[must_use]

@@ -33,7 +33,7 @@
 //! [`testing`](crate::testing) for tests of your handlers. A handler that takes
 //! `Result<WebhookEvent, WebhookRejection>` gets rejected events, too.
 //!
-//! Behind the layer, `Bytes`, `String` and `Json` can still read the body, up to the verifier's
+//! Inside the layer, `Bytes`, `String` and `Json` can still read the body, up to the verifier's
 //! limit; axum's own limit is lifted.
 
 #[cfg(feature = "inbox")]

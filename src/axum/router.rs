@@ -104,7 +104,7 @@ impl<S> fmt::Debug for EventRouter<S> {
     }
 }
 
-/// The handler that an [`EventRouter`] builds. Mount it like any other handler, behind the layer.
+/// The handler that an [`EventRouter`] builds. Mount it like any other handler, inside the layer.
 #[must_use]
 pub struct EventHandler<S = ()> {
     routes: Arc<Routes<BoxedHandler<S>>>,

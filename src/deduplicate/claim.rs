@@ -57,7 +57,7 @@ impl ClaimKey {
         I: IntoIterator<Item: AsRef<[u8]>>,
     {
         let mut hasher = Sha256::new();
-        // `new` starts with the length of a namespace, and none is this long
+        // `new` begins with the length of the namespace, which is never `u64::MAX`.
         hasher.update(u64::MAX.to_be_bytes());
         hash_part(&mut hasher, namespace.as_bytes());
         hash_part(&mut hasher, keys_id.as_bytes());
@@ -71,7 +71,7 @@ impl ClaimKey {
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
-        allow(dead_code, reason = "for stores that keep something")
+        allow(dead_code, reason = "only durable stores restore keys")
     )]
     pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -89,8 +89,8 @@ fn hash_part(hasher: &mut Sha256, part: &[u8]) {
     hasher.update(part);
 }
 
-/// Hashes the first eight bytes. A part of a digest is as random as the whole, and a request's key
-/// is looked up about ten times.
+/// Hashes only the first eight bytes, because a part of a digest is as random as the whole, and
+/// each request looks up its key about ten times.
 impl Hash for ClaimKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -113,7 +113,7 @@ impl fmt::Debug for ClaimKey {
 /// Dropping it does nothing: the lease expires.
 ///
 /// [`Debug`](fmt::Debug) shows the key as [`ClaimKey`] does, without the token.
-#[must_use = "a claim that is neither completed nor released blocks its key until the lease runs out"]
+#[must_use = "a claim that is neither completed nor released blocks its key until the lease expires"]
 #[derive(PartialEq, Eq)]
 pub struct Claim {
     key: ClaimKey,
@@ -146,9 +146,9 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// A token has to be unique among all processes that share a store, but not secret: no client sends
-/// one. A keyed hash of a counter is unique, with two keys that the standard library takes from the
-/// system, and needs no system call.
+/// Returns a token that is unique among all processes that share a store. It need not be secret,
+/// because no client sends one. The token is a keyed hash of a counter. The two keys come from the
+/// standard library, which gets them from the system, so no system call is necessary.
 fn token() -> [u8; 16] {
     static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
     static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -160,7 +160,7 @@ fn token() -> [u8; 16] {
 /// The result of [`ClaimStore::claim`](super::ClaimStore::claim). A key has no other state, so this
 /// enum will not grow.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a fresh claim that is neither completed nor released blocks its key until the lease runs out"]
+#[must_use = "a fresh claim that is neither completed nor released blocks its key until the lease expires"]
 pub enum ClaimOutcome {
     /// The key was free, and the caller has claimed it. Handle the delivery, then complete or
     /// release.
@@ -177,9 +177,9 @@ mod tests {
 
     use super::*;
 
-    /// From Python: `hashlib.sha256(struct.pack(">Q", 6) + b"twenty" + …)`.
+    /// Computed with Python: `hashlib.sha256(struct.pack(">Q", 6) + b"twenty" + …)`.
     #[test]
-    fn keys_are_what_the_docs_say() {
+    fn keys_have_the_documented_form() {
         let key = ClaimKey::new("twenty", "tenant", &[0xab; 32]);
         assert_eq!(hex(key), "18c54d8ac4782ed9b9195e9800d9e0b199e7f5b7a3b06c3e1bbff17ea98b9cf8");
         let key = ClaimKey::from_parts("twenty", "tenant", ["a", "bc"]);

@@ -33,17 +33,18 @@ struct Inner {
 pub enum StoreErrorKind {
     /// A setting cannot be used, such as an invalid address. A retry does not help.
     Settings,
-    /// No response within the deadline. The call may have happened, or may still happen.
+    /// The store did not respond within the deadline. The call may have taken effect, or may still
+    /// take effect.
     Timeout,
-    /// No connection, or it broke. The call may have happened.
+    /// There is no connection, or it broke. The call may have taken effect.
     Connection,
     /// The store rejected the call: out of memory, read-only, wrong password, too old. Nothing
-    /// happened.
+    /// changed.
     Refused,
-    /// No room, because every entry is a running claim. Nothing happened.
+    /// The store has no capacity left, because every entry is a running claim. Nothing changed.
     Full,
-    /// The response is not one of a claim store: another program uses the same names, or the server
-    /// is something else.
+    /// A claim store would not send this response: another program uses the same names, or the
+    /// server is something else.
     Unexpected,
 }
 

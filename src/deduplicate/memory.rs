@@ -35,8 +35,8 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// # Cost
 ///
 /// An entry takes at most 80 bytes. The address range is reserved when the store is created, and
-/// the system provides the memory as entries are added. The table never grows or moves. However
-/// many entries there are, an operation visits the entries of one hash bucket (one on average,
+/// the system provides the memory as entries are added. The table never grows or moves. Regardless
+/// of the number of entries, an operation visits the entries of one hash bucket (one on average,
 /// rarely more than ten) and at most 20 more to remove expired ones. One lock guards the table for
 /// that time, and is never held across an `await`. With a single lock the capacity is exact, and a
 /// full store always replaces the entry that was completed first.
@@ -52,7 +52,7 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 pub struct MemoryStore {
     start: Instant,
     table: Mutex<Table>,
-    /// `None` when it never warns.
+    /// `None` if the store never logs this warning.
     #[cfg(feature = "tracing")]
     next_warning: Option<std::sync::atomic::AtomicU64>,
 }
@@ -93,7 +93,8 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nothing in the table panics. If something did, one lost entry is no reason to lose all.
+        // The code of the table does not panic. If it did, losing one entry would be better than
+        // losing all, so a poisoned lock is used as it is.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,7 +103,8 @@ impl MemoryStore {
         nanoseconds(self.start.elapsed())
     }
 
-    /// Answers `question` with the table and the time. An empty table has no key.
+    /// Calls `question` with the table and the time. An empty table has no key, so the result is
+    /// `false`.
     fn has(&self, question: impl FnOnce(&mut Table, u64) -> bool) -> bool {
         let mut table = self.lock();
         // The receiver's fallback stores are empty while the user's store works. This avoids
@@ -110,7 +112,7 @@ impl MemoryStore {
         table.len() > 0 && question(&mut table, self.now())
     }
 
-    /// Runs `operation` with the table and the time.
+    /// Calls `operation` with the table and the time.
     fn with<T>(&self, operation: impl FnOnce(&mut Table, u64) -> T) -> T {
         let mut table = self.lock();
         let now = self.now();

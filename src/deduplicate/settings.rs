@@ -4,7 +4,7 @@ use super::{ClaimStore, Naming};
 use crate::event::WebhookEvent;
 
 /// Settings for [`Receiver::deduplicate`](crate::receiver::Receiver::deduplicate). A store converts
-/// into the default ones.
+/// into the default settings with that store.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +61,8 @@ impl Deduplicate {
 
     /// The shortest [lease](Self::lease): 200 ms.
     ///
-    /// A shorter one could expire between two renewals on a busy machine, and a duplicate could run
-    /// at the same time.
+    /// With a shorter lease, a claim could expire between two renewals on a busy machine, and a
+    /// duplicate could run at the same time.
     pub const MIN_LEASE: Duration = Duration::from_millis(200);
 
     /// Uses this store. The store must bound its own response time, because deliveries wait for it.
@@ -93,15 +93,16 @@ impl Deduplicate {
     /// While the handler runs, the claim is renewed after each third of the lease. After a crash,
     /// duplicates wait until the lease ends.
     ///
-    /// Choose at least ten times as long as the store may take to answer. For `RedisStore` this
+    /// Choose at least ten times the time that the store may take to answer. For `RedisStore` this
     /// time is its deadline, half a second by default. The default lease suits a store that answers
     /// within three seconds.
     ///
     /// The lease begins when the store records it, so a part of it has passed when the answer
-    /// arrives. If it is shorter than the answer takes, the claim has already expired when its
-    /// handler starts. A second machine that receives a duplicate then handles it at the same time.
-    /// With a lease of ten times the store's time, a claim stays valid even if one renewal fails at
-    /// its deadline. Add the longest time for which a process may be suspended.
+    /// arrives. If the lease is shorter than the time until the answer, the claim has already
+    /// expired when its handler starts. A second machine that receives a duplicate then handles it
+    /// at the same time. With a lease of ten times the store's time, a claim stays valid even if
+    /// one renewal fails at its deadline. Add the longest time for which a process may be
+    /// suspended.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self

@@ -32,8 +32,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Each call is atomic with respect to calls from all tasks, threads and processes that share the
 /// store: of any number of claims on a free key, exactly one is `Fresh`.
 ///
-/// **Durations** have a resolution of a millisecond, and a store may round up. Less than a
-/// millisecond counts as one, more than a hundred years as a hundred.
+/// **Durations** have a resolution of a millisecond, and a store may round up. A duration of less
+/// than a millisecond counts as a millisecond, and one of more than a hundred years as a hundred
+/// years.
 ///
 /// **Cancellation.** A future does nothing until it is polled. If you drop it before it is ready,
 /// the call may or may not have happened. A claim that happened lasts until its lease expires.
@@ -72,7 +73,7 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): the lease may or may not have been extended.
+    /// The same as for [`claim`](Self::claim): the lease may or may not have been extended.
     fn renew<'a>(&'a self, claim: &'a Claim, lease: Duration) -> StoreFuture<'a, bool>;
 
     /// Marks the key as completed for `ttl` from now. Returns `false` if another claim holds the
@@ -80,15 +81,16 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): the key may or may not be completed. You can call this again.
+    /// The same as for [`claim`](Self::claim): the key may or may not be completed. You can call
+    /// this again.
     fn complete<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> StoreFuture<'a, bool>;
 
     /// Frees the key of a running claim. Returns whether the claim was running.
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): the key may or may not be free. You can call this again; it then
-    /// returns `false` if the first call succeeded.
+    /// The same as for [`claim`](Self::claim): the key may or may not be free. You can call this
+    /// again; it then returns `false` if the first call succeeded.
     fn release<'a>(&'a self, claim: &'a Claim) -> StoreFuture<'a, bool>;
 
     /// Frees a key in any state, for an operator who wants a delivery to be handled again. Returns
@@ -98,25 +100,27 @@ pub trait ClaimStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`claim`](Self::claim): the key may or may not be free. You can call this again.
+    /// The same as for [`claim`](Self::claim): the key may or may not be free. You can call this
+    /// again.
     fn forget(&self, key: ClaimKey) -> StoreFuture<'_, bool>;
 
-    /// Whether claims are in the memory of this process. A failed call then changes nothing and
-    /// loses no earlier claim, so the receiver needs no fallback store. For the stores of this
-    /// crate only.
+    /// Returns whether claims are in the memory of this process. A failed call then changes nothing
+    /// and loses no earlier claim, so the receiver needs no fallback store. Only the stores of this
+    /// crate override this.
     #[doc(hidden)]
     fn is_in_process(&self) -> bool {
         false
     }
 
-    /// Whether this process knows, without waiting, that the key is completed. Changes nothing.
+    /// Returns whether this process knows, without waiting, that the key is completed. Changes
+    /// nothing.
     #[doc(hidden)]
     fn is_completed_here(&self, _: ClaimKey) -> bool {
         false
     }
 
-    /// Whether this process knows, without waiting, that the key is running or completed. Changes
-    /// nothing.
+    /// Returns whether this process knows, without waiting, that the key is running or completed.
+    /// Changes nothing.
     #[doc(hidden)]
     fn is_claimed_here(&self, _: ClaimKey) -> bool {
         false
@@ -168,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_millisecond_to_a_hundred_years() {
+    fn durations_are_limited_to_a_millisecond_and_a_hundred_years() {
         assert_eq!(clamp(Duration::ZERO), Duration::from_millis(1));
         assert_eq!(clamp(Duration::from_micros(1_500)), Duration::from_micros(1_500));
         assert_eq!(clamp(Duration::MAX), Duration::from_secs(3_153_600_000));

@@ -1,30 +1,32 @@
-//! The entries of a [`MemoryStore`](super::MemoryStore): a hash table of fixed size whose every
+//! The entries of a [`MemoryStore`](super::MemoryStore): a hash table of fixed size. Every
 //! operation takes a bounded number of steps.
 //!
-//! Slots and buckets are reserved once and never moved, so that no claim pays for a growing table.
-//! A slot is in the chain of its bucket and in one of two queues, running and completed, each in
-//! the order of the last change. As long as all leases are equal, and all times to live, that is
-//! also the order in which entries expire: the front of a queue is the next to go. Expired entries
-//! are absent to every operation and lose their slot a few at a time.
+//! Slots and buckets are reserved once and never moved, so no claim pays for a growing table. Each
+//! slot is in the chain of its bucket. It is also in one of two queues, for running and for
+//! completed entries. Each queue is in the order of the last change. If all leases are equal, and
+//! all times to live are equal, entries expire in the same order, so the entry at the front of a
+//! queue expires first. Every operation treats expired entries as absent, and frees the slots of a
+//! few of them.
 //!
-//! Times are nanoseconds since any fixed instant; the caller holds the clock.
+//! Times are nanoseconds since an arbitrary fixed instant. The caller reads the clock.
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 
 use super::ClaimKey;
 
-/// The maximum number of expired entries of each queue that one operation removes. An operation
-/// adds one entry, so a backlog shrinks.
+/// The maximum number of expired entries that one operation removes from each queue. An operation
+/// adds at most one entry, so a backlog shrinks.
 const RECLAIMED: usize = 2;
 
-/// How many entries from the front of a queue are searched for an expired one if the table is full.
+/// The number of entries at the front of a queue that are searched for an expired one if the table
+/// is full.
 const LOOK: usize = 8;
 
 pub(super) type Token = [u8; 16];
 
-/// A slot's place, counted from one. `None`, the end of a chain, is all zeros, because the system
-/// provides zeroed memory for the buckets.
+/// The index of a slot plus one. `None` ends a chain. It is all zeros, because the system provides
+/// zeroed memory for the buckets.
 type Place = NonZeroU32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +35,7 @@ pub(super) enum State {
     Completed,
 }
 
-/// Every entry is running, so none can be removed.
+/// No entry can be removed, because every entry is running.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Full;
 
@@ -56,7 +58,7 @@ struct Queue {
 }
 
 pub(super) struct Table {
-    /// Keyed, so that an attacker who can choose bodies cannot fill one bucket.
+    /// The hash has a random key, so that an attacker who can choose bodies cannot fill one bucket.
     hasher: RandomState,
     buckets: Box<[Option<Place>]>,
     slots: Vec<Slot>,
@@ -71,7 +73,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Chosen so that places fit in 32 bits, and reserving the slots cannot overflow.
+    /// The limit ensures that places fit in 32 bits, and that reserving the slots cannot overflow.
     const MAX_CAPACITY: usize = if cfg!(target_pointer_width = "32") { 1 << 22 } else { 1 << 28 };
 
     pub(super) fn new(capacity: usize) -> Self {
@@ -162,7 +164,7 @@ impl Table {
         }
     }
 
-    /// Finds the entry of `key`. An expired entry is removed and not found.
+    /// Finds the entry of `key`. If the entry has expired, removes it and returns `None`.
     fn find(&mut self, key: ClaimKey, now: u64) -> Option<(Place, Slot)> {
         let mut link = self.bucket(key).and_then(|bucket| *bucket);
         while let Some(place) = link {
@@ -193,7 +195,7 @@ impl Table {
                 place
             }
             None => {
-                // all slots were reserved, so this neither allocates nor moves
+                // All slots were reserved, so this neither allocates nor moves them.
                 self.slots.push(slot);
                 u32::try_from(self.slots.len()).ok().and_then(Place::new).ok_or(Full)?
             }

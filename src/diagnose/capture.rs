@@ -33,8 +33,8 @@ impl<'a> Capture<'a> {
         Some(Timestamp::from_millis(if text.len() == 10 { number.checked_mul(1_000)? } else { number }))
     }
 
-    /// Returns whether a MAC can match: there is one signature and one timestamp, both well-formed
-    /// enough.
+    /// Returns whether a MAC can match: there is exactly one signature and one timestamp, and both
+    /// can be decoded.
     pub(super) fn is_comparable(&self) -> bool {
         self.signature.is_meant()
             && self.timestamp.is_meant()
@@ -149,7 +149,7 @@ impl Likeness {
 struct Found<'a> {
     likeness: Option<Likeness>,
     name: &'a [u8],
-    /// The values of the first few.
+    /// The values of the first headers that were found.
     values: Vec<&'a [u8]>,
 }
 

@@ -17,7 +17,7 @@ pub enum Cause {
     MissingSignature,
     /// A signature without a timestamp.
     MissingTimestamp,
-    /// The headers' names have underscores instead of hyphens, or are those of CGI.
+    /// The headers' names have underscores instead of hyphens, or are names of CGI variables.
     HeadersRenamed {
         /// The name of one of these headers, escaped and truncated to 64 characters.
         found: Box<str>,
@@ -31,8 +31,8 @@ pub enum Cause {
     RepeatedSignature,
     /// More than one timestamp.
     RepeatedTimestamp,
-    /// A signature that is not 64 lower-case hexadecimal digits, for another reason than those
-    /// below.
+    /// A signature that is not 64 lower-case hexadecimal digits, for a reason that no cause below
+    /// describes.
     MalformedSignature,
     /// The signature matches, but has a prefix.
     SignaturePrefixed {
@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_in_two_units() {
+    fn durations_show_their_two_largest_units() {
         for (millis, text) in [
             (0, "0 ms"),
             (1, "1 ms"),

@@ -27,7 +27,7 @@ pub(super) fn of(capture: &Capture<'_>, body: &[u8]) -> Vec<Cause> {
 
 type Alteration = fn(&Capture<'_>, &[u8]) -> Option<Cause>;
 
-/// Facts which show that the body is not the one that was sent. Only the first one is reported,
+/// Facts which show that the body is not the one that was sent. Only the first fact is reported,
 /// because the others follow from it.
 const ALTERATIONS: [Alteration; 5] = [empty, compression, order, length, no_json];
 
@@ -52,7 +52,8 @@ fn order(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     Some(Cause::BodyRewritten { what: Rewriting::Order })
 }
 
-/// Twenty sends JSON that every parser accepts, whatever its nesting.
+/// Reports a body that is not JSON. Twenty sends JSON that every parser accepts, so a deep nesting
+/// is not reported.
 fn no_json(_: &Capture<'_>, body: &[u8]) -> Option<Cause> {
     let error = serde_json::from_slice::<IgnoredAny>(body).err()?;
     match error.classify() {

@@ -7,7 +7,7 @@ pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
     let wrapped: Vec<u8>;
     let mut text = text.trim_ascii();
     if text.iter().any(u8::is_ascii_whitespace) {
-        // Text with other characters is no base64, and need not be copied.
+        // Text with other characters is not base64, and is not copied.
         let is_digit = |byte: &u8| sextet(*byte).is_some() || *byte == b'=' || byte.is_ascii_whitespace();
         wrapped =
             text.iter().all(is_digit).then(|| text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect())?;
@@ -21,7 +21,8 @@ pub(super) fn base64_decode(text: &[u8]) -> Option<Vec<u8>> {
             let sextet = group.get(position).map_or(Some(0), |digit| sextet(*digit))?;
             bits = bits << 6 | sextet;
         }
-        // Two digits make one byte, three make two. One digit makes none, so no encoder writes it.
+        // Two digits encode one byte, three encode two. A single digit encodes none, so no encoder
+        // writes it.
         let whole = group.len().checked_sub(1).filter(|whole| *whole > 0)?;
         bytes.extend(bits.to_be_bytes().iter().skip(1).take(whole));
     }
@@ -84,8 +85,8 @@ pub(super) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     bytes
 }
 
-/// Decodes the escapes of logs: `\x22` as in nginx, `\"` and `\n` as in Apache. `None` if there are
-/// none.
+/// Decodes the escapes of logs: `\x22` as in nginx, `\"` and `\n` as in Apache. Returns `None` if
+/// there are none.
 pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut rest = text.get(text.iter().position(|byte| *byte == b'\\')?..)?;
     let mut bytes = text.get(..text.len().checked_sub(rest.len())?)?.to_vec();
@@ -117,8 +118,8 @@ pub(super) fn log_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Decodes UTF-16. The byte order follows from a byte order mark, or else from the positions of
-/// zero bytes. `None` if the text is not UTF-16.
+/// Decodes UTF-16. A byte order mark, or else the positions of zero bytes, shows the byte
+/// order. Returns `None` if the text is not UTF-16.
 pub(super) fn from_utf16(bytes: &[u8]) -> Option<String> {
     let (little, text) = match bytes {
         [0xff, 0xfe, text @ ..] => (true, text),
@@ -160,7 +161,7 @@ pub(super) fn from_windows_1252(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char_of(*byte)).collect()
 }
 
-/// Encodes text as Windows-1252. `None` if it has other characters.
+/// Encodes text as Windows-1252. Returns `None` if the text has other characters.
 pub(super) fn to_windows_1252(text: &str) -> Option<Vec<u8>> {
     let byte_of = |char: char| {
         let special =
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64() {
+    fn encodes_and_decodes_base64() {
         // RFC 4648, section 10.
         for (bytes, text) in [
             ("", ""),
@@ -198,20 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal() {
+    fn decodes_hexadecimal_of_either_case() {
         assert_eq!(hex_decode(b"00fFA0"), Some(vec![0, 0xff, 0xa0]));
         assert_eq!(hex_decode(b"0"), None);
         assert_eq!(hex_decode(b"0g"), None);
     }
 
     #[test]
-    fn percent() {
+    fn decodes_percent_encoding() {
         assert_eq!(percent_decode(b"%7B+%c3%A9%", false), "{+é%".as_bytes());
         assert_eq!(percent_decode(b"%7+%g0%4", true), b"%7 %g0%4");
     }
 
     #[test]
-    fn escapes_of_logs() {
+    fn decodes_the_escapes_of_logs() {
         assert_eq!(log_decode(br#"{\x22a\x5C\xc3\xA9\"\\n"#).as_deref(), Some("{\"a\\é\"\\n".as_bytes()));
         assert_eq!(log_decode(b"\\n\\t\\/").as_deref(), Some(&b"\n\t/"[..]));
         for text in ["", "a", "\\", "\\x", "\\x2", "\\xg0", "\\u0041"] {
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn utf16() {
+    fn decodes_utf16_of_either_byte_order() {
         for bytes in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}"] {
             assert_eq!(from_utf16(bytes).as_deref(), Some("{}"), "{bytes:?}");
         }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn form() {
+    fn reads_the_first_field_of_a_form() {
         assert_eq!(form_value(b"payload=%7B+%7D&more=1"), b"{ }");
         assert_eq!(form_value(b"%7B%7D="), b"{}");
         assert_eq!(form_value(b"%7B%7D"), b"{}");
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_1252() {
+    fn encodes_and_decodes_windows_1252() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(to_windows_1252(&from_windows_1252(&all)), Some(all));
         assert_eq!(from_windows_1252(b"\x80\x9f\xe9"), "€Ÿé");

@@ -113,7 +113,8 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// `None` if there is no signature, so that nothing is hashed in vain.
+    /// Collects the evidence. Returns `None` if there is no signature, so that nothing is hashed
+    /// unnecessarily.
     pub(super) fn new(capture: &Capture<'a>, body: &'a [u8]) -> Option<Self> {
         let signatures = capture.signatures();
         let (timestamp, nonce) = (capture.timestamp_text(), capture.nonce_text());
@@ -156,17 +157,18 @@ enum Key {
     AsGiven,
     Trimmed,
     Unquoted,
-    /// Without the `NAME=` or `export NAME=` before it.
+    /// The configured secret without the `NAME=` or `export NAME=` before it.
     Named,
-    /// Without a prefix such as `whsec_`.
+    /// The configured secret without a prefix such as `whsec_`.
     Prefixed,
-    /// Hexadecimal in the other letter case.
+    /// A hexadecimal secret in the other letter case.
     LowerCase,
     UpperCase,
-    /// With these texts before and after it.
+    /// The configured secret with these texts before and after it.
     Padded(&'static str, &'static str),
     Decoded(SecretEncoding),
-    /// Decoded and then trimmed, because `echo` appends a line feed to the text that it encodes.
+    /// The configured secret, decoded and then trimmed, because `echo` appends a line feed to the
+    /// text that it encodes.
     DecodedTrimmed(SecretEncoding),
     Encoded(SecretEncoding),
 }
@@ -231,7 +233,7 @@ fn unquoted(text: &str) -> Option<&str> {
     ['"', '\'', '`'].into_iter().find_map(unquoted)
 }
 
-/// Ignores the letter case.
+/// Strips a prefix, ignoring the letter case.
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
@@ -259,9 +261,9 @@ fn hexadecimal(text: &str) -> Option<&str> {
 #[derive(Clone, Copy)]
 enum Time {
     AsSent,
-    /// Signed in seconds, sent in milliseconds.
+    /// The time was signed in seconds, and sent in milliseconds.
     Seconds,
-    /// Signed in milliseconds, sent in seconds.
+    /// The time was signed in milliseconds, and sent in seconds.
     Millis,
 }
 
@@ -279,7 +281,7 @@ impl Time {
     const fn cause(self) -> Option<Cause> {
         match self {
             Self::Seconds => Some(Cause::SignedInSeconds),
-            // Seconds in the header are reported whatever was signed.
+            // A header in seconds is reported regardless of what was signed.
             Self::AsSent | Self::Millis => None,
         }
     }
@@ -316,7 +318,7 @@ impl Join {
 #[derive(Clone, Copy)]
 enum Body {
     AsReceived,
-    /// With this line end.
+    /// The received body followed by this line end.
     Ended(&'static str),
     WithoutEnd,
     WithMark,
@@ -328,19 +330,19 @@ enum Body {
     Spaced,
     Stringified,
     Parsed,
-    /// UTF-8 of which each byte was read as a character.
+    /// Each byte of the signed UTF-8 was read as one Windows-1252 character. This undoes it.
     Utf8Of1252,
-    /// UTF-8 of which each character was written as one byte.
+    /// Each character of the signed text was written as one byte of Windows-1252. This undoes it.
     Utf8For1252,
     PercentDecoded,
     FormDecoded,
     Base64Decoded,
     WithoutNul,
-    /// Without the escapes of a log: `\x22`, `\"`.
+    /// The received body without the escapes of a log: `\x22`, `\"`.
     LogDecoded,
-    /// Without the escapes of the JSON string that contained it.
+    /// The received body without the escapes of the JSON string that contained it.
     InsideOfString,
-    /// The longest string of another JSON text.
+    /// The longest string in the received body, which is another JSON text.
     LongestString,
     FromUtf16,
     FromUtf16WithoutEnd,
@@ -443,7 +445,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn line_ends() {
+    fn changes_line_ends() {
         assert_eq!(trim_line_ends(b"a\n\r\n\n"), b"a");
         assert_eq!(line_feeds(b"\r\na\r\nb\rc\nd\r"), b"\na\nb\rc\nd\r");
         let signed = |body: Body, received: &'static str| body.signed(received.as_bytes());
@@ -453,13 +455,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_taken_for_what_it_cannot_be() {
+    fn hypotheses_apply_only_to_secrets_that_they_fit() {
         let used = |key: Key, secret: &str| key.used(secret).map(|key| String::from_utf8_lossy(&key).into_owned());
         assert_eq!(used(Key::Trimmed, "a b"), None);
         assert_eq!(used(Key::Trimmed, "\u{feff} a b\r\n\0").as_deref(), Some("a b"));
         assert_eq!(used(Key::Unquoted, "\"a\"\n").as_deref(), Some("a"));
         assert_eq!(used(Key::Unquoted, "\"a'"), None);
-        assert_eq!(used(Key::Unquoted, "\"\""), None, "an empty key signs for everybody");
+        assert_eq!(used(Key::Unquoted, "\"\""), None, "anyone can sign with an empty key");
         assert_eq!(used(Key::Decoded(SecretEncoding::Hex), "616").as_deref(), None);
         assert_eq!(used(Key::Encoded(SecretEncoding::Hex), "a\u{ff}").as_deref(), Some("61c3bf"));
     }

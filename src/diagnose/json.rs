@@ -19,7 +19,7 @@ pub(super) struct Style {
 enum Spaces {
     Keep,
     None,
-    /// One after each comma and colon.
+    /// One space after each comma and colon.
     AfterPunctuation,
 }
 
@@ -101,7 +101,7 @@ enum Token<'a> {
     Spaces(&'a str),
     /// One of `{}[],:`
     Punctuation(&'a str),
-    /// With its quotes. The last string may be truncated.
+    /// A string with its quotes. The last string may be truncated.
     String(&'a str),
     /// A number, `true`, `false`, `null`, or text that is not JSON.
     Word(&'a str),
@@ -144,7 +144,7 @@ fn decode(token: &str) -> Option<Vec<u16>> {
     decode_text(token.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-/// Does the same for the text between the quotes.
+/// Returns the code units of the text between the quotes.
 fn decode_text(text: &str) -> Option<Vec<u16>> {
     let mut units = Vec::with_capacity(text.len());
     let mut chars = text.chars();
@@ -160,7 +160,7 @@ fn decode_text(text: &str) -> Option<Vec<u16>> {
                 'u' => {
                     let (digits, rest) = chars.as_str().split_at_checked(4)?;
                     chars = rest.chars();
-                    // Rust would take a sign, too.
+                    // Rust's parser also accepts a sign.
                     u16::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?
                 }
                 _ => return None,
@@ -210,7 +210,7 @@ pub(super) fn stringify(text: &str) -> String {
 
 /// Returns the text of a JSON string that lacks its quotation marks.
 pub(super) fn inside_of_string(text: &str) -> Option<String> {
-    // A quotation mark ends the string, and a string without escapes is the text itself.
+    // A quotation mark would end the string, and a string without escapes is the text itself.
     let has_escapes = text.contains('\\');
     let units = has_escapes.then(|| decode_text(text))??;
     String::from_utf16(&units).ok()
@@ -232,18 +232,18 @@ pub(super) fn longest_string(text: &str) -> Option<String> {
     String::from_utf16(&decode(longest)?).ok()
 }
 
-/// Returns a number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. `None` if the word is
-/// not a number that JavaScript can represent.
+/// Returns a number as JavaScript writes it: `1.0` as `1`, `1e21` as `1e+21`. Returns `None` if the
+/// word is not a number that JavaScript can represent.
 fn javascript_number(word: &str) -> Option<String> {
     let starts_well = word.strip_prefix('-').unwrap_or(word).starts_with(|c: char| c.is_ascii_digit());
-    // Keeps out `-inf` and the like, which Rust's parser takes for numbers.
+    // This excludes words such as `-inf`, which Rust's parser accepts as numbers.
     let is_number = starts_well && word.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
     let number: f64 = word.parse().ok().filter(|number: &f64| is_number && number.is_finite())?;
     if number == 0.0 {
         return Some("0".to_owned());
     }
-    // Rust and JavaScript agree on the digits: the fewest that are read back as the same number.
-    // Where the point goes is ECMAScript's Number::toString.
+    // Rust and JavaScript write the same digits: the fewest that are read back as the same number.
+    // The position of the point is as in ECMAScript's Number::toString.
     let scientific = format!("{:e}", number.abs());
     let (mantissa, exponent) = scientific.split_once('e')?;
     let digits = mantissa.replace('.', "");
@@ -266,8 +266,8 @@ fn javascript_number(word: &str) -> Option<String> {
     })
 }
 
-/// The members of Twenty's envelope, in the order in which every version writes them, and those of
-/// the envelope in its documentation.
+/// The members of Twenty's envelope, in the order in which every version writes them, and the
+/// members of the envelope in its documentation.
 const ENVELOPES: [&[&str]; 2] = [
     &[
         "targetUrl",
@@ -286,12 +286,12 @@ const ENVELOPES: [&[&str]; 2] = [
     &["event", "data", "timestamp"],
 ];
 
-/// An object with more members is not an envelope. Without a limit, the list of members could take
+/// The maximum number of members of an envelope. Without a limit, the list of members could take
 /// several times the memory of the body.
 const MAX_MEMBERS: usize = 64;
 
-/// Puts an envelope's members into Twenty's order. `None` if they are already in this order, or if
-/// this is not an envelope.
+/// Puts an envelope's members into Twenty's order. Returns `None` if they are already in this
+/// order, or if this is not an envelope.
 pub(super) fn reorder(text: &str) -> Option<String> {
     check_is_json(text).ok()?;
     let mut members = Vec::new();
@@ -303,12 +303,12 @@ pub(super) fn reorder(text: &str) -> Option<String> {
     }
     let names = |members: &[(String, &str)]| -> Vec<String> { members.iter().map(|(name, _)| name.clone()).collect() };
     let before = names(&members);
-    // An envelope is told by a member that the other does not have.
+    // Each envelope has a member that the other does not have.
     let [twenty, documented] = ENVELOPES;
     let order = [("eventName", twenty), ("data", documented)]
         .into_iter()
         .find_map(|(name, order)| before.iter().any(|member| member == name).then_some(order))?;
-    // Unknown members go last, as they are.
+    // Unknown members go last, in their original order.
     members.sort_by_key(|(name, _)| order.iter().position(|known| known == name).unwrap_or(order.len()));
     let known = |name: &String| order.contains(&name.as_str());
     if before.iter().filter(|name| known(name)).eq(names(&members).iter().filter(|name| known(name))) {
@@ -323,8 +323,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_javascript_writes_them() {
-        // Each pair was asked of Node: `JSON.stringify(JSON.parse(…))`.
+    fn writes_numbers_like_javascript() {
+        // Each pair was computed with Node: `JSON.stringify(JSON.parse(…))`.
         for (written, javascript) in [
             ("0", "0"),
             ("-0", "0"),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_as_javascript_writes_them() {
+    fn writes_strings_like_javascript() {
         let text = r#"["\u00e9\/\ud83d\ude80\u2028","\ud83d x","\u0007\u0008\u000a\u007f\"\\"]"#;
         let javascript = "[\"é/🚀\u{2028}\",\"\\ud83d x\",\"\\u0007\\b\\n\u{7f}\\\"\\\\\"]";
         assert_eq!(Style::JAVASCRIPT.rewrite(text), javascript);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces() {
+    fn writes_the_white_space_of_the_style() {
         let text = "{ \"a b\" :\t[1.0 , true,\r\n{}, \"\\u00e9🚀\" ] }\n";
         assert_eq!(Style::JAVASCRIPT.rewrite(text), "{\"a b\":[1,true,{},\"é🚀\"]}");
         assert_eq!(Style::ONLY_SPACES.rewrite(text), "{\"a b\":[1.0,true,{},\"\\u00e9🚀\"]}");
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn order() {
+    fn restores_the_order_of_an_envelope() {
         let sorted = r#"{"eventName":"a","record":{"b":1,"a":2},"targetUrl":"b","x\"":1}"#;
         let restored = r#"{"targetUrl":"b","eventName":"a","record":{"b":1,"a":2},"x\"":1}"#;
         assert_eq!(reorder(sorted).as_deref(), Some(restored));
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_six_times_as_long() {
+    fn the_result_is_at_most_six_times_as_long() {
         for text in ["\"\u{1}\u{1}\u{1}\u{1}\"", "9e20", "1e20,1e20", "\"éé\"", "{,:,:}"] {
             for style in [Style::JAVASCRIPT, Style::PYTHON] {
                 assert!(style.rewrite(text).len() <= text.len() * 6, "{text}");

@@ -97,9 +97,9 @@ impl Verifier {
     /// # Cost
     ///
     /// Computes at most 56 HMACs for each secret: that of [`verify`](Self::verify), and one for
-    /// each of 55 hypotheses until one explains the signature. Each HMAC covers at most about six
-    /// times the body's length, and the memory stays below 13 times the body's length, whatever was
-    /// captured. This is fast enough for a person who waits, but too slow to do for every forged
+    /// each of 55 hypotheses until one explains the signature. For any capture, each HMAC covers at
+    /// most about six times the body's length, and the memory stays below 13 times the body's
+    /// length. This is fast enough for a person who waits, but too slow to do for every forged
     /// request.
     ///
     /// # Security
@@ -214,7 +214,7 @@ impl Verifier {
     fn untimely(&self, verdict: VerifyErrorKind, capture: &Capture<'_>) -> Option<Cause> {
         let (now, sent) = (self.now(), capture.timestamp()?);
         let (age, ahead) = (now.saturating_since(sent), sent.saturating_since(now));
-        // The verdict counts as well, since the clock may have moved on meanwhile.
+        // The verdict also counts, because the clock may have advanced since it was determined.
         if verdict == VerifyErrorKind::TooOld || age > self.tolerance() {
             Some(Cause::TooOld { age })
         } else if verdict == VerifyErrorKind::FromTheFuture || ahead > self.tolerance() {

@@ -41,7 +41,7 @@ impl Signature {
         let (mac, digits) = match hex_decode(text).and_then(|mac| mac.try_into().ok()) {
             Some(mac) if text.iter().any(u8::is_ascii_uppercase) => (mac, Digits::UpperHex),
             Some(mac) => (mac, Digits::LowerHex),
-            // Checked first, so that a long value is not decoded for nothing.
+            // The length is checked first, so that a long value is not decoded unnecessarily.
             None if text.len() <= 44 => (base64_decode(text)?.try_into().ok()?, Digits::Base64),
             None => return None,
         };

@@ -84,7 +84,7 @@ macro_rules! keys {
 keys! {
     TargetUrl = "targetUrl",
     EventName = "eventName",
-    /// The name in the documented body; what changed in a metadata event.
+    /// The event's name in the documented body. In a metadata event, the description of the change.
     Event = "event",
     ObjectMetadata = "objectMetadata",
     WorkspaceId = "workspaceId",

@@ -9,8 +9,8 @@ pub(crate) struct Heading {
 }
 
 impl Heading {
-    /// Reads only as far as necessary. If the body is not a JSON object, this has what was found
-    /// until then.
+    /// Reads only as far as necessary. If the body is not a JSON object, the result contains what
+    /// was found before the error.
     #[cfg(feature = "receiver")]
     pub(crate) fn read(body: &[u8]) -> Self {
         let mut heading = Self::default();

@@ -89,14 +89,14 @@ impl fmt::Debug for EventName {
     }
 }
 
-/// As text.
+/// Writes the name as text.
 impl Serialize for EventName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
     }
 }
 
-/// From text.
+/// Reads the name from text.
 impl<'de> Deserialize<'de> for EventName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cow::<str>::deserialize(deserializer).map(Self::new)
@@ -176,14 +176,14 @@ impl fmt::Display for Action {
     }
 }
 
-/// As text.
+/// Writes the action as text.
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-/// From text.
+/// Reads the action from text.
 impl<'de> Deserialize<'de> for Action {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cow::<str>::deserialize(deserializer).map(|text| (&*text).into())

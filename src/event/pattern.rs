@@ -199,7 +199,7 @@ impl Error for PatternError {}
 /// added.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternMap<T> {
-    /// Its pattern for everything is `*.*`, which also matches metadata events.
+    /// The patterns for records, and `*.*`, which also matches metadata events.
     records: ScopeMap<T>,
     metadata: ScopeMap<T>,
 }
@@ -221,7 +221,7 @@ impl<T> PatternMap<T> {
 
     /// # Errors
     ///
-    /// If the pattern already has a value, which stays.
+    /// Fails if the pattern already has a value, and keeps that value.
     pub(crate) fn insert(&mut self, pattern: &EventPattern, value: T) -> Result<(), PatternError> {
         let text = pattern.to_string();
         let scope = match pattern.scope {

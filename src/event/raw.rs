@@ -53,8 +53,8 @@ impl RawJson {
     /// Returns the JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Always UTF-8, because it was parsed; checked again, because `unsafe` is forbidden and the
-        // check is cheap.
+        // The bytes are always UTF-8, because they were parsed. They are checked again, because
+        // `unsafe` is forbidden and the check is cheap.
         std::str::from_utf8(&self.0).unwrap_or("null")
     }
 
@@ -69,8 +69,8 @@ impl RawJson {
     ///
     /// # Errors
     ///
-    /// If the JSON does not fit `T`. The error's text can quote the value, so take care where you
-    /// log it.
+    /// Returns an error if the JSON does not fit `T`. The error's text can quote the value, so take
+    /// care where you log it.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         let mut reader = Reader::<serde_json::Error>::new(self.as_str());
         match T::deserialize(&mut reader) {
@@ -141,11 +141,11 @@ pub(crate) fn range_in(text: impl AsRef<[u8]>, piece: impl AsRef<[u8]>) -> Optio
     (end <= text.len()).then_some(start..end)
 }
 
-/// Any JSON text.
+/// Parses any JSON text.
 ///
 /// # Errors
 ///
-/// If the text is not JSON.
+/// Returns an error if the text is not JSON.
 impl FromStr for RawJson {
     type Err = serde_json::Error;
 
@@ -173,12 +173,12 @@ impl<'de> Deserialize<'de> for RawJson {
                 f.write_str("any JSON value")
             }
 
-            /// From this crate's reader, which has checked it.
+            /// This crate's reader passes the text, which it has checked.
             fn visit_borrowed_bytes<E: Error>(self, text: &'de [u8]) -> Result<RawJson, E> {
                 Ok(RawJson(Bytes::copy_from_slice(text)))
             }
 
-            /// From any other deserializer.
+            /// Any other deserializer passes the value.
             fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawJson, D::Error> {
                 Ok(RawJson(Value::deserialize(deserializer)?.to_string().into()))
             }
@@ -194,11 +194,12 @@ impl<'de> Deserialize<'de> for RawJson {
 ///
 /// # Errors
 ///
-/// If the value cannot be a [`serde_json::Value`]: it is nested more than 127 levels deep, or has
-/// text that is not valid Unicode, or a number beyond the range of `f64`.
+/// Returns an error if the value cannot be a [`serde_json::Value`]: it is nested more than 127
+/// levels deep, or has text that is not valid Unicode, or a number beyond the range of `f64`.
 impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let value: Value = self.parse().map_err(|_| ser::Error::custom("a value that has no other form in JSON"))?;
+        let value: Value =
+            self.parse().map_err(|_| ser::Error::custom("the value cannot be a `serde_json::Value`: use its text"))?;
         value.serialize(serializer)
     }
 }

@@ -81,9 +81,9 @@ pub(super) fn printable(name: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// If `T` rejects the object for another reason than a member's value, if more than
-/// [`MAX_UNEXPECTED`] members would be left out, or if finding them would take more than three
-/// passes and 8 KiB.
+/// Fails if `T` rejects the object for another reason than a member's value, or if more than
+/// [`MAX_UNEXPECTED`] members would be left out. Also fails if finding the members would require
+/// reading more than three times the length of the object plus 8 KiB.
 #[cold]
 pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
@@ -98,8 +98,8 @@ pub(super) fn read<T: FromRecord>(
     T::search(&mut search)?;
     let mut odd = search.odd;
     keep_outermost(&mut odd);
-    // A type may require a member that was hidden inside another one. Then the outer member does
-    // not fit.
+    // `T` may require a member that is hidden inside another one. In this case the whole outer
+    // member is hidden.
     for _ in 0..2 {
         if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
             return Ok((record, report(odd, object.path)));
@@ -135,8 +135,8 @@ impl Search<'_> {
             return Ok(());
         }
         let mut from = 0;
-        // A type that continues after an error makes each read go to the end, and each read begins
-        // with the names of the objects around the failed member.
+        // If a type continues after an error, each read goes to the end of the object. Each read
+        // also begins with the names of the objects around the failed member.
         let mut budget = object.text.len().saturating_mul(3).saturating_add(MAX_UNEXPECTED * 128);
         let mut outer = HashMap::new();
         while let Some(failed) = innermost(object.text, attempt.failure, &mut outer) {
@@ -146,7 +146,7 @@ impl Search<'_> {
             budget = left;
             let mut hidden = before(object.text, &failed);
             hidden.extend(ranges(odd));
-            // A member may fail because members inside it are hidden.
+            // A member may fail because members inside it are hidden. Such a failure is not new.
             let is_new = failed.range.start >= from;
             from = failed.range.end;
             if is_new {
@@ -231,7 +231,7 @@ fn innermost(text: &str, failure: Failure, outer: &mut HashMap<usize, Outer>) ->
             None => path = name,
             Some(last) if COMPOSITE_MEMBERS.contains(&name.as_str()) => {
                 let outer = outer.entry(*last).or_insert_with(|| Outer::at(text, *last));
-                // An ignored error inside a later member is not inside this one.
+                // The failure may be an ignored error inside a later member.
                 if start >= outer.end || outer.repeated.contains(&name) {
                     break;
                 }
@@ -245,7 +245,8 @@ fn innermost(text: &str, failure: Failure, outer: &mut HashMap<usize, Outer>) ->
     Some(Odd { path, around, ..Odd::new(&member) })
 }
 
-/// Returns what is before the end of a member, except the objects that contain it.
+/// Returns the ranges to hide so that the next read begins after `odd`: the earlier siblings of
+/// each member that contains `odd`, and in the innermost object everything up to the end of `odd`.
 fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     let mut object = 0;
     let mut hidden = Vec::new();
@@ -281,7 +282,7 @@ fn keep_outermost(odd: &mut Vec<Odd>) {
     });
 }
 
-/// Replaces members that are hidden inside a member by the whole member.
+/// Replaces each hidden member inside another member by the outermost member that contains it.
 fn hide_whole(text: &str, odd: &mut Vec<Odd>) {
     let mut end = 0;
     odd.sort_by_key(|odd| odd.range.start);

@@ -92,7 +92,7 @@ impl<T: FromRecord> WebhookEvent<T> {
         if !event.unexpected.is_empty() {
             use crate::clip::{NAME, clip};
 
-            // One line for all of them, because there may be thousands.
+            // One line reports all members, because there may be thousands.
             let first = event.unexpected.iter().take(5);
             let first: Vec<_> =
                 first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();
@@ -106,7 +106,7 @@ impl<T: FromRecord> WebhookEvent<T> {
         Ok(event)
     }
 
-    /// Does the same without logging.
+    /// Reads the event without logging.
     pub(crate) fn read(verified: Verified) -> Result<Self, EventError> {
         let (Envelope { name, record, about }, unexpected) = wire::read(verified.body())?;
         let About { updated_fields, object_metadata, workspace_id, webhook_id, event_date, .. } = about;

@@ -1,8 +1,8 @@
 //! Reads the parts of an event from the verified bytes.
 //!
 //! The fast path is one pass in Twenty's order: the name comes before the record, so the record's
-//! type is known when the record is reached. If that pass fails, for whatever reason, the slow path
-//! finds the members first, then reads each one separately, and leaves out and reports those that
+//! type is known when the record is reached. If that pass fails, for any reason, the slow path
+//! finds the members first, then reads each one separately, and leaves out and reports members that
 //! do not fit.
 //!
 //! If several members have the same name, which Twenty's `JSON.stringify` cannot write, the first
@@ -46,7 +46,7 @@ pub(super) fn read<T: FromRecord>(body: &Bytes) -> Result<(Envelope<T>, Vec<Unex
 fn read_fast<T: FromRecord>(body: &Bytes, text: &str) -> Option<Envelope<T>> {
     let mut reader = Reader::<NotRead>::of_envelope(text);
     reader.next().filter(|first| *first == b'{')?;
-    // Filled in place, because records are large.
+    // Records are large, so they are read into their final place.
     let mut parts = Parts { name: None, record: None, about: About::default(), may_repeat: false };
     reader.enter(b'}', |members| parts.read(body, members)).ok()?;
     if !reader.is_complete() || parts.may_repeat && odd_names(text).any(|odd| odd.is_repeated) {
@@ -129,7 +129,7 @@ impl<T: FromRecord> Parts<T> {
     }
 }
 
-/// The lowest bit for unknown names, above those of [`Key`].
+/// The lowest bit for unknown names, above the bits of [`Key`].
 const UNKNOWN: u64 = 1 << 32;
 
 /// Converts a record in the form of the official documentation to the form that Twenty sends.
@@ -208,7 +208,7 @@ fn read_slowly<T: FromRecord>(body: &Bytes, text: &str) -> Result<(Envelope<T>, 
                 unexpected.extend(left_out);
                 record = Some(read);
             }
-            // After the name, it has no meaning.
+            // After the name, these members have no meaning, so their types do not matter.
             Key::EventName | Key::Event => odd(member.start < name_at && member.value != "null"),
             Key::ObjectMetadata if member.value != "null" => {
                 let object = Object { body: text, text: member.value, end: member.end, path: key.name() };
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_takes_what_twenty_sends() {
+    fn the_fast_path_accepts_what_twenty_sends() {
         let body = Bytes::from_static(include_bytes!("../../tests/data/person.created.json"));
         assert!(read_fast::<Record>(&body, std::str::from_utf8(&body).unwrap()).is_some());
     }

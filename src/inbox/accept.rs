@@ -20,11 +20,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Accepted {
-    /// It is on disk, and a worker will handle it.
+    /// The delivery is on disk, and a worker will handle it.
     Stored,
     /// A duplicate is in the inbox, or was handled before.
     Duplicate,
-    /// It could not be stored, and was handled at once; see [`InboxFailure::Handle`].
+    /// The delivery could not be stored, and was handled directly; see [`InboxFailure::Handle`].
     Handled,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Direct {
     running: Mutex<HashSet<ClaimKey>>,
 }
 
-/// An event that is being handled without the store, until it is dropped.
+/// An event that is being handled without the store. It counts as running until this is dropped.
 struct Running<'d> {
     direct: &'d Direct,
     key: ClaimKey,
@@ -72,7 +72,7 @@ impl Direct {
         Running { direct: self, key }
     }
 
-    /// Waits while the event is being handled at once, because it may have been stored too late.
+    /// Waits while the event is being handled directly, because it may have been stored too late.
     pub(super) async fn ended(&self, key: ClaimKey) {
         while self.running().contains(&key) {
             sleep(Duration::from_millis(10)).await;
@@ -83,7 +83,7 @@ impl Direct {
         *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = worker;
     }
 
-    /// Returns whether the event was handled at once, because it could not be stored in time.
+    /// Returns whether the event was handled directly, because it could not be stored in time.
     pub(super) fn is_handled(&self, key: ClaimKey) -> bool {
         self.handled.is_completed_here(key)
     }
@@ -94,12 +94,12 @@ impl Direct {
 }
 
 impl Inbox {
-    /// How long storing is retried, so that reopening the file or restarting a database goes
-    /// unnoticed.
+    /// How long storing is retried. During this time, callers do not notice that the file is
+    /// reopened or that a database restarts.
     const TRY_AGAIN_FOR: Duration = Duration::from_millis(1_500);
 
-    /// How long storing may take in total. Twenty waits for 5 seconds, and one attempt to handle
-    /// the event must fit in.
+    /// How long storing may take in total. Twenty waits for 5 seconds, and the remaining time must
+    /// suffice for one attempt to handle the event.
     const STORE_WITHIN: Duration = Duration::from_secs(3);
 
     const PAUSE: Duration = Duration::from_millis(50);
@@ -125,7 +125,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// If the delivery could neither be stored nor handled. Answer 503; Twenty does not retry.
+    /// Returns an error if the delivery could neither be stored nor handled. Answer 503; Twenty
+    /// does not retry.
     pub async fn accept(&self, verified: Verified) -> Result<Accepted, InboxError> {
         let key = self.inner.naming.key(&verified, telemetry::key_by_panicked);
         if self.inner.direct.is_handled(key) {
@@ -169,7 +170,8 @@ impl Inbox {
         }
     }
 
-    /// Runs on a separate task, so that it continues after Twenty has timed out.
+    /// Handles the event without the store. Runs on a separate task, so that it continues after
+    /// Twenty has timed out.
     async fn handle_at_once(&self, event: StoredEvent, error: InboxError) -> Result<Accepted, InboxError> {
         let Some(worker) = self.inner.direct.worker() else {
             telemetry::not_stored(&error, "rejected");
@@ -180,12 +182,14 @@ impl Inbox {
         let task = tokio::spawn(async move {
             let error = for_task;
             let handled = &inner.direct.handled;
-            // The claim is short, because a claim that is never completed keeps duplicates away.
+            // The lease is short, because a claim that is never completed rejects duplicates until
+            // it expires.
             let claim = match handled.claim(event.key, Duration::from_secs(600)).await {
                 Ok(ClaimOutcome::Fresh(claim)) => Some(claim),
                 Ok(ClaimOutcome::Completed) => return Ok(Accepted::Duplicate),
                 Ok(ClaimOutcome::Running) => return Err(error),
-                // Too many are running. Handling a duplicate twice is better than losing it.
+                // The store is full of running claims. Handling a duplicate twice is better than
+                // losing it.
                 Err(_) => None,
             };
             let _running = inner.direct.started(event.key);
@@ -196,7 +200,7 @@ impl Inbox {
                 } else {
                     handled.release(&claim).await.map(drop)
                 };
-                // A store in memory does not fail here, and if it did, the claim would expire.
+                // A store in memory does not fail here. If it did, the claim would expire.
                 drop(ended);
             }
             telemetry::not_stored(&error, if is_handled { "handled" } else { "failed" });

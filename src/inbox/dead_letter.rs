@@ -92,13 +92,13 @@ impl DeadLetter {
         Heading::read_name(self.body()).unwrap_or_else(|| EventName::new(""))
     }
 
-    /// Returns when it was accepted.
+    /// Returns when the event was accepted.
     #[must_use]
     pub const fn received_at(&self) -> Timestamp {
         self.event.accepted_at
     }
 
-    /// Returns when it became a dead letter.
+    /// Returns when the event became a dead letter.
     #[must_use]
     pub const fn died_at(&self) -> Timestamp {
         self.died_at
@@ -116,7 +116,7 @@ impl DeadLetter {
         self.interruptions
     }
 
-    /// Returns why it is a dead letter.
+    /// Returns why the event is a dead letter.
     #[must_use]
     pub const fn reason(&self) -> DeadReason {
         self.reason
@@ -181,7 +181,7 @@ impl DeadLetters {
     /// Returns the next dead letter.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, InboxError> {
         if self.page.is_empty()
             && let Some(after) = self.after

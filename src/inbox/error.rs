@@ -28,7 +28,7 @@ pub enum InboxErrorKind {
     /// The store cannot be reached, read or written: no space, no permission, no connection. The
     /// operation may have happened.
     Unavailable,
-    /// The inbox has reached its limit of events or bytes. Nothing happened.
+    /// The inbox has reached its limit of events or bytes. Nothing changed.
     Full,
     /// The store did not answer in time. The operation may have happened, or may still happen.
     Timeout,
@@ -64,7 +64,7 @@ impl InboxErrorKind {
     pub(crate) const ALL: [Self; 7] =
         [Self::Settings, Self::Locked, Self::NewerVersion, Self::Damaged, Self::Unavailable, Self::Full, Self::Timeout];
 
-    /// The name in metrics.
+    /// Returns the name in metrics.
     #[cfg(feature = "metrics")]
     pub(crate) const fn label(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! A store in memory, for users' tests and our own. It implements [`Store`](super::store::Store) in
-//! the simplest way, so tests compare the other stores with it.
+//! A store in memory, for tests of users and of this crate. It implements
+//! [`Store`](super::store::Store) in the simplest way, so tests compare the other stores with it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -32,9 +32,9 @@ pub(super) struct MemoryInbox {
 struct Rows {
     next: u64,
     token: u64,
-    /// By position in the order of acceptance.
+    /// The events by their positions in the order of acceptance.
     events: BTreeMap<u64, Row>,
-    /// Completed keys and their times of expiry.
+    /// The completed keys and the times at which they expire.
     completed: HashMap<ClaimKey, Timestamp>,
 }
 
@@ -91,7 +91,7 @@ impl MemoryInbox {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a crash does to running events.
+    /// Does what a crash does to running events.
     #[cfg(all(test, any(feature = "postgres", feature = "redb")))]
     pub(super) fn interrupt(&self) {
         for row in self.rows().events.values_mut() {
@@ -102,7 +102,7 @@ impl MemoryInbox {
         }
     }
 
-    /// Returns `false` if the lease was lost.
+    /// Ends a run. Returns `false` if the lease was lost.
     fn end(&self, rows: &mut Rows, lease: Lease, end: End, now: Timestamp) -> bool {
         let row = rows.events.get_mut(&lease.event);
         let is_held = |row: &&mut Row| matches!(row.state, State::Running { token } if token == lease.token);

@@ -247,7 +247,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn stats(&self) -> Result<Stats, InboxError> {
         self.inner.store.stats().await
     }
@@ -270,21 +270,21 @@ impl Inbox {
         DeadLetters::new(Arc::clone(&self.inner.store))
     }
 
-    /// Returns a dead letter, or `None` if none has this id.
+    /// Returns the dead letter with this id, or `None` if there is none.
     ///
     /// # Errors
     ///
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn dead_letter(&self, id: EventId) -> Result<Option<DeadLetter>, InboxError> {
         self.inner.store.dead_letter(id).await
     }
 
-    /// Makes a dead letter ready again, as if it had just been accepted. Returns `false` if none
-    /// has this id.
+    /// Makes a dead letter ready again, as if it had just been accepted. Returns `false` if no dead
+    /// letter has this id.
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn redrive(&self, id: EventId) -> Result<bool, InboxError> {
         Ok(self.inner.store.redrive(Which::One(id)).await?.count > 0)
     }
@@ -293,17 +293,17 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn redrive_all(&self) -> Result<u64, InboxError> {
         in_steps(|which| self.inner.store.redrive(which)).await
     }
 
-    /// Deletes a dead letter. Returns `false` if none has this id. Duplicates of it count as
-    /// handled.
+    /// Deletes a dead letter. Returns `false` if no dead letter has this id. Later duplicates of
+    /// the deleted event count as handled.
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn purge(&self, id: EventId) -> Result<bool, InboxError> {
         Ok(self.inner.store.purge(Which::One(id)).await?.count > 0)
     }
@@ -312,7 +312,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn purge_all(&self) -> Result<u64, InboxError> {
         in_steps(|which| self.inner.store.purge(which)).await
     }
@@ -325,7 +325,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn erase_record(&self, record_id: &str) -> Result<u64, InboxError> {
         self.inner.store.erase(RecordKey::of_id(record_id)).await
     }
@@ -336,7 +336,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// Fails if the store cannot be written.
     pub async fn compact(&self) -> Result<bool, InboxError> {
         self.inner.store.compact().await
     }

@@ -1,4 +1,4 @@
-//! Compares a durable store with the store in memory, by random operations.
+//! Compares a durable store with the store in memory, by performing random operations on both.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,8 +18,7 @@ use crate::{
 pub(super) trait Subject {
     fn store(&self) -> &dyn Store;
 
-    /// Ends the process without warning, and opens the store again. All running events were
-    /// interrupted.
+    /// Kills the process, and opens the store again. All running events were interrupted.
     async fn kill(&mut self);
 }
 
@@ -36,7 +35,8 @@ pub(super) fn clock() -> FixedClock {
     FixedClock::at(NOW)
 }
 
-/// Returns the event with this number, about one of few records. Each fifth event has no record.
+/// Returns the event with this number. Every fifth event has no record, and the others are about
+/// one of four records.
 pub(super) fn event(number: u64) -> StoredEvent {
     let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{}","n":{number}}}}}"#, number % 5);
     let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock()).build().unwrap();
@@ -64,7 +64,7 @@ pub(super) trait EndOne: Store {
 
 impl<S: Store + ?Sized> EndOne for S {}
 
-/// What happened to events: a row of the table of faults in `docs/inbox.md`.
+/// The outcome of events under a fault: a row of the table of faults in `docs/inbox.md`.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) sent: u64,
@@ -72,12 +72,12 @@ pub(super) struct Outcome {
     pub(super) handled: usize,
     pub(super) dead: u64,
     pub(super) lost: usize,
-    /// Handled more than once.
+    /// The number of events that were handled more than once.
     pub(super) doubled: usize,
 }
 
 impl Outcome {
-    /// None of the dead letters was handled.
+    /// Creates the outcome. Requires that no dead letter was handled.
     pub(super) fn new(sent: u64, accepted: &[u64], handled: &BTreeMap<u64, u32>, dead: u64) -> Self {
         let missing = accepted.iter().filter(|number| !handled.contains_key(number)).count();
         Self {
@@ -102,14 +102,15 @@ impl Outcome {
 pub(super) enum Operation {
     Put(u64),
     Take {
-        /// As in `End`.
+        /// Indexes of leases, and how their events end, as in `End`.
         ends: Vec<(usize, u8)>,
         limit: usize,
         turn: u64,
         busy: Vec<u64>,
         alone: bool,
     },
-    /// The index among the leases so far, some of which are stale.
+    /// The index of a lease among all leases so far, some of which are stale, and how the event
+    /// ends.
     End(usize, u8),
     Advance(u64),
     SetBack(u64),
@@ -118,7 +119,7 @@ pub(super) enum Operation {
     Erase(u64),
     Maintain,
     Begin,
-    /// The process is killed.
+    /// Kills the process.
     Kill,
     Find(u64),
 }
@@ -127,7 +128,7 @@ pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
     vec(operation(), 1..60)
 }
 
-/// Bounds that the operations reach, and bounds that they do not reach.
+/// Limits, some of which the operations reach.
 pub(super) fn bounds() -> impl Strategy<Value = Bounds> {
     let max_pending = prop_oneof![3 => Just(BOUNDS.max_pending), 1 => 1_u64..6];
     let max_bytes = prop_oneof![3 => Just(BOUNDS.max_bytes), 1 => 200_u64..2_000];
@@ -193,7 +194,7 @@ struct Both<S> {
     subject: S,
     memory: MemoryInbox,
     clock: FixedClock,
-    /// The leases of the store and of the model, for the same take.
+    /// Pairs of leases from the same take: the store's and the model's.
     leases: Vec<(Lease, Lease)>,
 }
 

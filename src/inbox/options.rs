@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboxFailure {
-    /// A worker of this process handles it at once. It makes one attempt on a separate task, which
+    /// A worker of this process handles it directly. It makes one attempt on a separate task, which
     /// Twenty's timeout does not cancel. If the attempt succeeds, the delivery is answered with
     /// success. Without a worker in this process, the delivery is rejected.
     ///
@@ -27,7 +27,7 @@ pub enum InboxFailure {
     /// before this attempt has ended, the event is handled twice.
     #[default]
     Handle,
-    /// It is rejected, and lost, because Twenty does not retry.
+    /// The delivery is rejected, and lost, because Twenty does not retry.
     Reject,
 }
 
@@ -50,8 +50,7 @@ pub enum InboxFailure {
 /// # PostgreSQL
 ///
 /// With the feature `postgres`, several processes on several machines share an inbox in a table.
-/// Two events of the same record are not handled at the same time in one process, but may be in two
-/// processes.
+/// One process never handles two events of the same record at the same time, but two processes may.
 ///
 /// The inbox opens two connections, and reconnects when one ends. Connect to the server itself, or
 /// through a pool in session mode, because `LISTEN` requires a session. With a pool in transaction
@@ -177,8 +176,8 @@ impl InboxBuilder {
         self
     }
 
-    /// Sets what happens to a delivery that cannot be stored within 1.5 seconds. By default it is
-    /// handled at once.
+    /// Sets what happens to a delivery that cannot be stored within 1.5 seconds. By default a
+    /// worker handles it directly.
     pub const fn on_failure(mut self, failure: InboxFailure) -> Self {
         self.on_failure = failure;
         self
@@ -269,9 +268,9 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). Also [`Unavailable`](super::InboxErrorKind::Unavailable) if there
-    /// is no file, or if the process that wrote it was killed and no other process has opened it
-    /// since.
+    /// Returns the same errors as [`open`](Self::open). Also
+    /// [`Unavailable`](super::InboxErrorKind::Unavailable) if there is no file, or if the process
+    /// that wrote it was killed and no other process has opened it since.
     #[cfg(feature = "redb")]
     pub fn open_read_only(self, path: impl AsRef<std::path::Path>) -> Result<Inbox, InboxError> {
         let store = super::redb::RedbReader::open(path.as_ref(), self.file.cache)?;
@@ -354,7 +353,7 @@ impl InboxBuilder {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     #[cfg(feature = "postgres")]
     pub async fn connect_with_tls<T>(self, url: &str, tls: T) -> Result<Inbox, InboxError>
     where

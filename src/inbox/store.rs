@@ -4,22 +4,22 @@
 //! # States
 //!
 //! ```text
-//! put ─► ready ─► running ─┬─ complete ─► forgotten, but for its key, until the key expires
+//! put ─► ready ─► running ─┬─ complete ─► deleted; its key stays until it expires
 //!          ▲  ▲            ├─ retry ────► delayed ─► (when it is due) running
 //!          │  │            ├─ dead ─────► dead ─┬─ redrive ─► ready
-//!          │  └─ release ──┤                    └─ purge, retention ─► forgotten, but for its key
-//!          └── interrupted ┘ (the process died, or its lease ran out)
+//!          │  └─ release ──┤                    └─ purge, retention ─► deleted; its key stays
+//!          └── interrupted ┘ (the process died, or its lease expired)
 //! ```
 //!
-//! # What an implementation must keep
+//! # Requirements
 //!
-//! - **`put` answers only after the event is on disk.** If the key is in the store, in whatever
-//!   state, the answer is [`Put::Duplicate`]. Puts of many callers share one transaction.
-//! - **A lease has a token** that no other take of the same event had. An end and a
-//!   [`Store::renew`] with another token than the event's current one change nothing and return
-//!   `false`.
+//! - **`put` answers only after the event is on disk.** If the key is in the store, in any state,
+//!   the answer is [`Put::Duplicate`]. Puts of many callers share one transaction.
+//! - **A lease has a token** that no other take of the same event had. If an end or a
+//!   [`Store::renew`] has another token than the event's current one, it changes nothing and
+//!   returns `false`.
 //! - **A take also ends handled events**: both happen or neither does. It chooses from the events
-//!   that were there before it ended any.
+//!   that were in the store before it ended any.
 //! - **`take` returns an event to one caller.** With several processes this requires `SKIP LOCKED`,
 //!   and leases that end ([`Store::lease`]). A take never returns an event whose record is in
 //!   [`Take::busy`], nor two events of the same record ([`RecordKey::NONE`] is not a record).
@@ -47,7 +47,7 @@
 //! [`InboxBuilder`](super::InboxBuilder) that calls `Inbox::new(Arc::new(store), self)`. For a
 //! database that several processes share:
 //!
-//! - [`StoredEvent::encode`] returns an event as bytes. Its key and record must be columns, too.
+//! - [`StoredEvent::encode`] returns an event as bytes. Its key and record must also be columns.
 //! - Each caller puts one event. Gather puts in a task of the store and insert a batch, as
 //!   `redb/writer.rs` does, and answer after the commit. Limit the bytes that wait.
 //! - [`Store::lease`] returns the lease's duration, and the worker renews after each third of it.
@@ -57,9 +57,9 @@
 //! - If the caller of `take` no longer waits for the answer, give the events back.
 //! - Use the database's time, so that machines need not agree. The model test sets it through the
 //!   clock in the settings.
-//! - `src/inbox/model.rs` compares the store with the store in memory; `kill` ends all leases.
-//! - The `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))` in `lib.rs`, `claim.rs`,
-//!   `headers.rs` and `verified.rs` name the new feature, too.
+//! - `src/inbox/model.rs` compares the store with the store in memory. Its `kill` ends all leases.
+//! - In `lib.rs`, `claim.rs`, `headers.rs` and `verified.rs`, add the new feature to
+//!   `cfg_attr(not(any(… feature = "redb")), allow(dead_code, …))`.
 
 use std::{collections::HashSet, fmt, future::Future, pin::Pin, time::Duration};
 
@@ -70,11 +70,11 @@ use super::{DeadLetter, DeadReason, EventId, InboxError, RecordKey, Stats, Store
 
 pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, InboxError>> + Send + 'a>>;
 
-/// The number of interruptions from which on an event runs alone.
+/// The number of interruptions from which an event runs alone.
 pub(crate) const ALONE_FROM: u32 = 2;
 
-/// How long a key is kept after a duplicate no longer verifies: time for the body to arrive, and a
-/// margin for clocks.
+/// How long a key is kept after a duplicate no longer verifies: the time in which the body may
+/// arrive, and a margin for clocks.
 pub(crate) const KEY_MARGIN: Duration = Duration::from_secs(60);
 
 /// Stores accepted events. All methods can be called from any task. If a future is dropped, the
@@ -91,25 +91,26 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// future.
     fn take(&self, take: Take) -> StoreFuture<'_, Taken>;
 
-    /// How long a lease lasts without [`renew`](Self::renew). `None` in a store of a single
-    /// process, which has no leases.
+    /// Returns how long a lease lasts without [`renew`](Self::renew). Returns `None` in a store for
+    /// a single process, which has no leases.
     fn lease(&self) -> Option<Duration> {
         None
     }
 
-    /// Extends a lease, from now on. Returns `false` if it was lost.
+    /// Extends a lease, counted from now. Returns `false` if the lease was lost.
     fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(true) })
     }
 
-    /// Notified when there may be events to take: after a put, a redrive, or a release. With
-    /// several processes this is best effort, because the worker also polls each second.
+    /// Returns a notifier, which is notified when there may be events to take: after a put, a
+    /// redrive, or a release. With several processes this is best effort, because the worker also
+    /// polls each second.
     fn work(&self) -> &Notify;
 
     /// Forgets some of the due keys and dead letters. Returns `true` if there are more.
     fn maintain(&self) -> StoreFuture<'_, bool>;
 
-    /// Returns the numbers of the store.
+    /// Returns the statistics of the store.
     fn stats(&self) -> StoreFuture<'_, Stats>;
 
     /// Returns at most `limit` dead letters after this position, in the order of acceptance, each
@@ -125,11 +126,12 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// Forgets dead letters. Their keys count as completed from now on.
     fn purge(&self, which: Which) -> StoreFuture<'_, Step>;
 
-    /// Forgets all events of a record, in whatever state, and returns their number. Their keys
-    /// count as completed from now on.
+    /// Forgets all events of a record, in any state, and returns their number. Their keys count as
+    /// completed from now on.
     fn erase(&self, record: RecordKey) -> StoreFuture<'_, u64>;
 
-    /// Returns space to the system, if that requires an action. Returns `false` if there was none.
+    /// Returns space to the system, if that requires an action. Returns `false` if no space was
+    /// returned.
     fn compact(&self) -> StoreFuture<'_, bool>;
 }
 
@@ -140,7 +142,7 @@ pub(crate) enum Put {
     Duplicate,
 }
 
-/// What a worker requests.
+/// The request of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Take {
     /// The events that have ended.
@@ -151,13 +153,13 @@ pub(crate) struct Take {
     pub(crate) turn: u64,
     /// The records of the events that run in this process.
     pub(crate) busy: HashSet<RecordKey>,
-    /// Take a suspect, because nothing runs in this process.
+    /// Takes a suspect. Nothing runs in this process.
     pub(crate) alone: bool,
     pub(crate) longest_delay: Duration,
 }
 
 impl Take {
-    /// Takes nothing.
+    /// Creates a request that takes nothing.
     #[cfg(any(feature = "redb", all(test, feature = "postgres")))]
     pub(crate) fn only_to_end(ends: Vec<(Lease, End)>) -> Self {
         Self { ends, limit: 0, turn: 0, busy: HashSet::new(), alone: false, longest_delay: Duration::MAX }
@@ -171,9 +173,10 @@ impl Take {
 
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// For each of [`Take::ends`], whether its lease was held.
+    /// Whether the lease was held, for each of [`Take::ends`].
     pub(crate) ended: Vec<bool>,
-    /// Those of [`Take::ends`] that another transaction has locked. The worker ends them later.
+    /// The leases in [`Take::ends`] whose rows another transaction has locked. The worker ends them
+    /// later.
     pub(crate) locked: HashSet<Lease>,
     pub(crate) events: Vec<TakenEvent>,
     /// Taken events that cannot be read. The worker makes them dead letters.
@@ -192,7 +195,7 @@ pub(crate) struct TakenEvent {
     pub(crate) event: StoredEvent,
     /// How many attempts have ended.
     pub(crate) attempts: u32,
-    /// How many attempts were interrupted since the last one that ended.
+    /// How many attempts were interrupted since the last attempt that ended.
     pub(crate) interruptions: u32,
 }
 
@@ -208,7 +211,7 @@ pub(crate) struct Lease {
 #[derive(Clone, Debug)]
 pub(crate) enum End {
     Complete,
-    /// One more attempt after this time.
+    /// The event gets another attempt after this time.
     Retry {
         delay: Duration,
     },
@@ -216,14 +219,14 @@ pub(crate) enum End {
         reason: DeadReason,
         message: Box<str>,
     },
-    /// It did not run, or not to its end. Nothing is counted.
+    /// The handler did not run, or did not end. Nothing is counted.
     Release,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     One(EventId),
-    /// Some of those after this position, so that each call is short.
+    /// Some of the dead letters after this position, so that each call is short.
     SomeAfter(u64),
 }
 
@@ -231,11 +234,11 @@ pub(crate) enum Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) count: u64,
-    /// The position of the last one, if there may be more after it.
+    /// The position of the last processed dead letter, if there may be more after it.
     pub(crate) last: Option<u64>,
 }
 
-/// A new event, as the writer of a store gets it.
+/// A new event in the form in which the writer of a store receives it.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     pub(crate) key: crate::deduplicate::ClaimKey,

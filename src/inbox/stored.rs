@@ -51,7 +51,7 @@ impl StoredEvent {
         bytes.put_slice(signature);
         bytes.put_u8(nonce.is_some().into());
         bytes.put_slice(&nonce.unwrap_or_default());
-        // At most 20 digits.
+        // The timestamp has at most 20 digits.
         bytes.put_u8(u8::try_from(timestamp.len()).unwrap_or_default());
         bytes.put_slice(timestamp);
         bytes.put_u32(u32::try_from(keys_id.len()).unwrap_or_default());
@@ -63,13 +63,13 @@ impl StoredEvent {
     /// The length of everything before the body, without the two texts.
     const HEAD: usize = 1 + 8 + 8 + 4 + 32 + 16 + 32 + 1 + 16 + 1 + 4;
 
-    /// Reads when it was accepted, and nothing else.
+    /// Reads only when the event was accepted.
     pub(crate) fn accepted_at(mut bytes: &[u8]) -> Option<Timestamp> {
         (bytes.try_get_u8().ok()? == Self::VERSION).then_some(())?;
         bytes.try_get_u64().ok().map(Timestamp::from_millis)
     }
 
-    /// Reads its key and until when a duplicate verifies, and nothing else.
+    /// Reads only the event's key, and until when a duplicate verifies.
     #[cfg(feature = "redb")]
     pub(crate) fn key_and_fresh_until(mut bytes: &[u8]) -> Option<(ClaimKey, Timestamp)> {
         Self::accepted_at(bytes)?;
@@ -81,7 +81,7 @@ impl StoredEvent {
         Some((ClaimKey::from_bytes(key), fresh_until))
     }
 
-    /// `None` for bytes that [`encode`](Self::encode) did not write.
+    /// Decodes an event. Returns `None` for bytes that [`encode`](Self::encode) did not write.
     pub(crate) fn decode(mut bytes: Bytes) -> Option<Self> {
         if bytes.try_get_u8().ok()? != Self::VERSION {
             return None;
@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn events_come_back_as_they_were(body in any::<Vec<u8>>(), keys_id in "\\PC{0,300}") {
+        fn decodes_what_was_encoded(body in any::<Vec<u8>>(), keys_id in "\\PC{0,300}") {
             let event = event(body, &keys_id);
             let read = StoredEvent::decode(event.encode().into()).unwrap();
             prop_assert_eq!((read.key, read.record, read.accepted_at), (event.key, event.record, event.accepted_at));
@@ -146,7 +146,7 @@ mod tests {
 
         #[cfg(feature = "redb")]
         #[test]
-        fn the_key_is_where_it_is_read(body in any::<Vec<u8>>(), cut in 0_usize..200) {
+        fn reads_the_key_without_decoding_the_event(body in any::<Vec<u8>>(), cut in 0_usize..200) {
             let event = event(body, "default");
             let bytes = event.encode();
             let read = StoredEvent::key_and_fresh_until(&bytes);
@@ -156,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), at in 0_usize..200, byte in any::<u8>()) {
+        fn decoding_any_bytes_succeeds_or_is_rejected(bytes in any::<Vec<u8>>(), at in 0_usize..200, byte in any::<u8>()) {
             StoredEvent::decode(bytes.into());
             let mut bytes = event(b"{}".to_vec(), "default").encode();
             bytes.truncate(at.max(1));
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_refused() {
+    fn another_version_is_rejected() {
         let mut bytes = event(b"{}".to_vec(), "default").encode();
         bytes[0] = 2;
         assert!(StoredEvent::decode(bytes.into()).is_none());
     }
 
     #[test]
-    fn the_head_is_as_long_as_it_says() {
+    fn the_head_has_the_declared_length() {
         let event = event(b"{}".to_vec(), "k");
         assert_eq!(event.encode().len(), StoredEvent::HEAD + 13 + 1 + 2);
         assert_eq!(event.encode().capacity(), event.encode().len());

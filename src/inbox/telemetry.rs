@@ -1,7 +1,10 @@
 //! Logs and metrics of the inbox: numbers, times, names of events and handlers' errors, but no
 //! secret, signature or body.
 
-#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "reported nowhere"))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "used by these features only")
+)]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -110,7 +113,8 @@ pub(super) fn worker_failed(call: &'static str, error: &InboxError) {
     });
 }
 
-/// Reports, at each maintenance, that another file or none has the path of the inbox's file.
+/// Reports, at each maintenance, that the path of the inbox's file refers to another file or to
+/// none.
 #[cfg(feature = "redb")]
 pub(super) fn file_replaced(is_first: bool) {
     report(|| {
@@ -139,7 +143,7 @@ pub(super) enum Ended {
     Unmatched,
     Retried,
     Dead,
-    /// Meanwhile the event was erased, or taken by another worker.
+    /// Meanwhile the event was erased, or another worker took it.
     Lost,
 }
 
@@ -157,7 +161,10 @@ impl Ended {
 }
 
 /// The report of an attempt.
-#[cfg_attr(not(all(feature = "metrics", feature = "tracing")), allow(dead_code, reason = "reported nowhere"))]
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    allow(dead_code, reason = "used by these features only")
+)]
 pub(super) struct About<'a> {
     pub(super) id: EventId,
     #[cfg(feature = "tracing")]
@@ -212,7 +219,7 @@ pub(super) fn holds(stats: &Stats, now: Timestamp) {
         #[cfg(feature = "metrics")]
         {
             // Exact below 2^53.
-            #[expect(clippy::cast_precision_loss, reason = "exact for all that fits on a disk")]
+            #[expect(clippy::cast_precision_loss, reason = "exact for any number that fits on a disk")]
             let set = |state: &'static str, count: u64| {
                 metrics::gauge!("twenty_webhook_inbox_events", "state" => state).set(count as f64);
             };

@@ -82,15 +82,15 @@ fn add_one(counter: &AtomicUsize, limit: usize) -> bool {
 pub(crate) struct Slot {
     background: Arc<Background>,
     is_running: bool,
-    /// Set by whichever comes first, the outcome or the 202.
+    /// Set by the outcome or by the 202, whichever comes first.
     is_decided: Arc<AtomicBool>,
     /// `None` until the outcome is known.
     acknowledged: Option<bool>,
 }
 
 impl Slot {
-    /// Counts the handler as running, once. Returns `false` if too many are. After a 202 there is
-    /// no limit, because the sender does not see a rejection.
+    /// Counts the handler as running, once. Returns `false` if too many handlers are running. After
+    /// a 202 there is no limit, because the sender does not see a rejection.
     pub(super) fn start(&mut self) -> bool {
         if self.is_running {
             return true;
@@ -106,7 +106,7 @@ impl Slot {
         has_room
     }
 
-    /// Whether a 202 was sent before the outcome was known. Prevents a later 202.
+    /// Returns whether a 202 was sent before the outcome was known. Also prevents a later 202.
     pub(super) fn was_acknowledged(&mut self) -> bool {
         *self.acknowledged.get_or_insert_with(|| self.is_decided.swap(true, Ordering::Relaxed))
     }
@@ -210,7 +210,7 @@ impl Receiver {
         Drained { abandoned: background.total() }
     }
 
-    /// Records the arrival of a request. `None` without `acknowledge_within`.
+    /// Records the arrival of a request. Returns `None` without `acknowledge_within`.
     pub(crate) fn arrival(&self) -> Option<Arrival> {
         let Acknowledge { within, background } = self.acknowledge()?;
         Some(Arrival { deadline: Instant::now().checked_add(*within), background: Arc::clone(background) })
@@ -225,8 +225,8 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// Runs `work`, which calls the handler, on a task of its own that `spawn` creates. Waits for
-    /// it until the deadline.
+    /// Runs `work`, which calls the handler, on a separate task that `spawn` creates. Waits for the
+    /// task until the deadline.
     pub(crate) async fn deliver<W, R>(
         self,
         mut delivery: Delivery,
@@ -259,7 +259,7 @@ impl Arrival {
     }
 }
 
-/// Resumes a handler's panic where it would have been without the task.
+/// Returns the result of a task. A handler's panic continues here, as it would without the task.
 fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
     match ended.map_err(JoinError::try_into_panic) {
         Ok(delivered) => delivered,
@@ -278,20 +278,20 @@ mod tests {
     }
 
     #[test]
-    fn only_handlers_count_and_what_was_acknowledged_always_starts() {
+    fn only_handlers_count_and_acknowledged_deliveries_always_start() {
         let Acknowledge { background, .. } = Acknowledge::new(Duration::ZERO, 1);
         let mut running = slot(&background);
         let mut waiting: Vec<_> = (1..WAITING_LIMIT).map(|_| slot(&background)).collect();
-        assert!(running.start(), "those that wait take no room from handlers");
+        assert!(running.start(), "waiting deliveries do not count as handlers");
         let [mut refused, mut acknowledged] = [waiting.pop().unwrap(), waiting.pop().unwrap()];
         assert!(!refused.start());
-        assert!(refused.is_decided.load(Ordering::Relaxed), "no 202 follows a refusal");
+        assert!(refused.is_decided.load(Ordering::Relaxed), "no 202 follows a rejection");
         assert!(!refused.was_acknowledged());
         acknowledged.is_decided.store(true, Ordering::Relaxed);
         assert!(acknowledged.start());
         assert!(acknowledged.was_acknowledged());
         drop((refused, running));
-        assert!(!waiting.pop().unwrap().start(), "one too many still runs");
+        assert!(!waiting.pop().unwrap().start(), "the acknowledged handler still runs");
         drop((acknowledged, waiting));
         assert_eq!(background.total(), 0);
         assert!(slot(&background).start());

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_has_room_for_two_long_bodies_and_as_much_for_short_ones() {
+    fn the_default_fits_two_long_bodies_and_as_many_bytes_of_short_ones() {
         for limit in [0, SHORT, 2 << 20, 16 << 20, 33 << 20, 50 << 20, 64 << 20] {
             let budget = Budget::new(Receiver::default_budget(limit), limit);
             let share = || Share::none_of(Arc::clone(&budget));
@@ -90,8 +90,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the limit and the budget are chosen: with nothing else held, each body fits that
-        /// is no longer than either.
+        /// If no other request holds bytes, a body fits if it is no longer than the limit and the
+        /// budget, for any limit and any budget.
         #[test]
         fn an_idle_budget_takes_every_body_up_to_the_limit(
             bytes in 0..8 * SHORT,
@@ -121,7 +121,7 @@ mod tests {
         let share = || Share::none_of(Arc::clone(&budget));
         let [mut long, mut another] = [share(), share()];
         assert!(long.grow(SHORT));
-        // From here on it is long.
+        // From here on, the body counts as long.
         assert!(long.grow(SHORT));
         assert!(!long.grow(1));
         assert!(another.grow(SHORT));

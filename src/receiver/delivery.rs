@@ -30,7 +30,7 @@ pub(crate) struct Delivery {
     /// `None` if nothing reports the duration.
     began: Option<Instant>,
     slot: Option<Slot>,
-    /// Only with deduplication.
+    /// `None` without deduplication.
     claim: Option<(ClaimKey, Route)>,
     admitted: Option<Admitted>,
     span: Span,
@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Only deduplication uses `route`.
+    /// Starts a delivery. Only deduplication uses `route`.
     pub(crate) fn begin(receiver: Receiver, verified: Verified, route: Option<Route>) -> Self {
         let span = telemetry::span(&verified, || receiver.verifier().now());
         let began = receiver.is_told().then(Instant::now);
@@ -47,7 +47,7 @@ impl Delivery {
         Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
     }
 
-    /// Counts this delivery as in flight. Returns `false` if it is one duplicate too many.
+    /// Counts this delivery as in flight. Returns `false` if too many duplicates are in flight.
     pub(super) fn admit(&mut self) -> bool {
         let (Some(deduplicate), Some((key, _))) = (self.receiver.deduplication(), self.claim) else {
             return true;
@@ -58,7 +58,7 @@ impl Delivery {
         self.admitted.is_some()
     }
 
-    /// Whether this process knows, without a remote store, that this is not a duplicate.
+    /// Returns whether this process knows, without a remote store, that this is not a duplicate.
     pub(super) fn is_known_first(&self) -> bool {
         match (self.receiver.deduplication(), &self.admitted) {
             (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_copy(),
@@ -81,8 +81,8 @@ impl Delivery {
         Delivered::Duplicate
     }
 
-    /// How long duplicates can verify: twice the tolerance, because a delivery may be signed ahead
-    /// of time, plus the body deadline.
+    /// Returns how long duplicates can verify: twice the tolerance, because a delivery may be
+    /// signed ahead of time, plus the body deadline.
     fn fresh_for(&self) -> Duration {
         let tolerance = self.verified.fresh_until().saturating_since(self.verified.timestamp());
         tolerance.saturating_mul(2).saturating_add(self.receiver.deadline())
@@ -134,7 +134,7 @@ impl Delivery {
                 None => handler.await,
             };
             match (self.answered(outcome(&answer)), held) {
-                // The router's responses if it has no handler.
+                // The router answers with these statuses if it has no handler.
                 (OutcomeKind::Failed { status: 404 | 405 }, Some(held)) => held.release_for_every_route().await,
                 (OutcomeKind::Failed { .. }, Some(held)) => held.release().await,
                 (_, Some(held)) => held.complete().await,
@@ -147,7 +147,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        // Called in any case, because it prevents a 202 from now on.
+        // This must be called in any case, because it prevents a later 202.
         let acknowledged = self.slot.as_mut().is_some_and(Slot::was_acknowledged);
         let Some(began) = self.began else { return };
         let outcome =

@@ -34,13 +34,15 @@ impl Receiver {
     }
 }
 
-/// A list of codings may have empty members (RFC 9110, 5.6.1), which are ignored.
+/// Returns whether the body is not encoded. A list of codings may have empty members (RFC 9110,
+/// 5.6.1), which are ignored.
 fn is_plain(codings: &[u8]) -> bool {
     let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// A malformed length counts as 0, because the body itself is checked, too.
+/// Returns the declared length. A malformed length counts as 0, because the body itself is checked,
+/// too.
 fn parse_length(value: &[u8]) -> u64 {
     std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

@@ -24,7 +24,7 @@ impl Intake {
         let is_of_unknown_tenant = keys.is_none();
         #[cfg(feature = "tracing")]
         if let Some(keys) = &keys {
-            // The resolver may create them for each request.
+            // The resolver may create the keys for each request.
             keys.warn_of_odd_secrets(|| receiver.warnings().is_odd_secret_due());
         }
         Self { is_of_unknown_tenant, ..Self::verifying(receiver, receiver.verifier().start(signature, keys)) }

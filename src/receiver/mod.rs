@@ -8,7 +8,7 @@
 //! | body did not arrive within its deadline | 408 |
 //! | body is longer than the limit | 413 |
 //! | `Content-Encoding` other than `identity` | 415, `Accept-Encoding: identity` |
-//! | too many unverified bytes at once; too many background handlers; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
+//! | too many unverified bytes in memory; too many background handlers; draining; claim store down, under [`StoreFailure::Reject`]; inbox that can neither store nor handle; failed to resolve the tenant's keys | 503 |
 //! | stored in the [inbox](crate::inbox); duplicate of a delivery that was handled or is in the inbox | 200 |
 //! | duplicate of a delivery that is being handled | waits for it; 409 when another duplicate already waits, or more than a hundred duplicates are in flight |
 //! | duplicate of a delivery that another route failed to handle | 409 |
@@ -60,7 +60,7 @@
 //! With the feature `tracing`, the middleware logs spans and events;
 //! `RUST_LOG=twenty_webhook=debug` shows all of them. No level shows secrets, signatures, bodies or
 //! personal data. Names and paths are truncated after 100 bytes, and a delivery causes only a few
-//! lines, whatever it contains.
+//! lines, regardless of its content.
 //!
 //! Each verified delivery has a span `delivery`, at info, until its handler ends, even in the
 //! background:

@@ -10,9 +10,10 @@ use crate::verify::Verified;
 pub struct Outcome {
     /// What happened to the delivery.
     pub kind: OutcomeKind,
-    /// Whether the sender had already got a 202.
+    /// Whether the sender had already received a 202.
     pub acknowledged: bool,
-    /// From verification to the end, including the wait for a duplicate that was being handled.
+    /// The time from verification to the end, including the wait for a duplicate that was being
+    /// handled.
     pub duration: Duration,
     /// The delivery.
     pub verified: Verified,
@@ -35,7 +36,7 @@ pub enum OutcomeKind {
     /// No pattern of the event router matched, and the router has no fallback. No handler ran, and
     /// the response was 200.
     Unmatched,
-    /// It is in the [inbox](crate::inbox), whose worker handles it.
+    /// The delivery is in the [inbox](crate::inbox), whose worker handles it.
     Stored,
     /// A duplicate was handled before, or is in the inbox, so this delivery was not handled.
     Duplicate,
@@ -61,7 +62,7 @@ impl OutcomeKind {
         }
     }
 
-    /// Why the delivery was not handled: a status, or a short name.
+    /// Returns why the delivery was not handled: a status, or a short name.
     #[cfg(feature = "tracing")]
     pub(super) fn error(self) -> Option<std::borrow::Cow<'static, str>> {
         match self {
@@ -72,12 +73,12 @@ impl OutcomeKind {
         }
     }
 
-    /// All short names.
+    /// The short names of all kinds.
     #[cfg(feature = "metrics")]
     pub(super) const LABELS: [&str; 7] =
         ["handled", "failed", "aborted", "unmatched", "stored", "duplicate", "refused"];
 
-    /// A short name, for logs and metrics.
+    /// Returns a short name, for logs and metrics.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(super) const fn label(self) -> &'static str {
         match self {

@@ -19,8 +19,8 @@ const DRAIN_LIMIT: usize = 64 << 10;
 /// that may never arrive.
 const DRAIN_WITHIN: Duration = Duration::from_millis(50);
 
-/// How many frames are read before this yields to the runtime, so that a body that is always ready
-/// does not starve others.
+/// How many frames are read before the reader yields to the runtime, so that a body that is always
+/// ready does not starve other tasks.
 const FRAMES_PER_POLL: usize = 128;
 
 /// How many chunks of a body may be empty. No other limit counts empty chunks, and a server may
@@ -33,7 +33,7 @@ pub(crate) struct Reading {
     left_to_drain: usize,
     empty_chunks: usize,
     has_ended: bool,
-    /// Whether the refusal is in the log, with the resolver's error.
+    /// Whether the rejection is already in the log, with the resolver's error.
     is_logged: bool,
     /// Whether a middleware around this one deduplicates or acknowledges.
     is_inside_managed: bool,
@@ -76,8 +76,8 @@ impl Reading {
             },
             Err(refusal) => Stage::Drain(refusal),
         };
-        // A client that waits for `100 Continue` has not begun to send the body, and reading it
-        // would ask for it.
+        // A client that waits for `100 Continue` has not begun to send the body. If the middleware
+        // read the body, the server would ask the client to send it.
         let is_waiting = || headers.into_iter().any(|(name, _)| name.as_ref().eq_ignore_ascii_case(b"expect"));
         let left_to_drain = if !matches!(stage, Stage::Take(_)) && is_waiting() { 0 } else { DRAIN_LIMIT };
         Self {
@@ -92,9 +92,9 @@ impl Reading {
         }
     }
 
-    /// Whether part of the body was not read. The server cannot keep such an HTTP/1 connection
-    /// open, so the response must have `Connection: close`. Otherwise the client would send its
-    /// next request on a connection that is being closed.
+    /// Returns whether part of the body was not read. The server cannot keep such an HTTP/1
+    /// connection open, so the response must have `Connection: close`. Otherwise the client would
+    /// send its next request on a connection that is being closed.
     pub(crate) fn leaves_body_unread(&self) -> bool {
         !self.has_ended
     }
@@ -230,7 +230,7 @@ mod tests {
         verify::{Keys, Secret, Signer, Verifier, VerifyErrorKind},
     };
 
-    /// Of the rejections of one kind within a period, one is a warning. Each other one is
+    /// In each period, one rejection of each kind is a warning. Each further rejection is
     /// suppressed, and counts once.
     #[tokio::test(start_paused = true)]
     async fn refusals_count_as_suppressed_once() {

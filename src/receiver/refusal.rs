@@ -76,7 +76,7 @@ impl Refusal {
 
 #[cfg(feature = "tracing")]
 impl Refusal {
-    /// Whether this loses a verified delivery. It does not if a duplicate waits.
+    /// Returns whether this loses a verified delivery. If a duplicate waits, nothing is lost.
     pub(super) const fn is_of_authentic(&self) -> bool {
         matches!(
             self.kind,
@@ -88,7 +88,7 @@ impl Refusal {
         )
     }
 
-    /// What to do, for the log.
+    /// Returns what to do, for the log.
     pub(super) const fn hint(&self) -> Option<&'static str> {
         match self.kind {
             RefusalKind::Verify(VerifyErrorKind::SignatureMismatch) => Some(
@@ -226,7 +226,7 @@ impl RefusalKind {
 
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 impl RefusalKind {
-    /// A short name, for logs and metrics.
+    /// Returns a short name, for logs and metrics.
     pub(super) const fn label(self) -> &'static str {
         use VerifyErrorKind as Verify;
         match self {

@@ -144,8 +144,8 @@ impl Receiver {
     /// short time, such as 250 milliseconds.
     ///
     /// The time counts from the request's arrival. If the client disconnects, the handler
-    /// continues. At most [`background_limit`](Self::background_limit) handlers run at once. After
-    /// a 202, only [`on_outcome`](Self::on_outcome) reports the outcome of the delivery. Call
+    /// continues. At most [`background_limit`](Self::background_limit) handlers run concurrently.
+    /// After a 202, only [`on_outcome`](Self::on_outcome) reports the outcome of the delivery. Call
     /// [`drain`](Self::drain) before the program exits, because accepted events are in memory only.
     ///
     /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker
@@ -156,7 +156,7 @@ impl Receiver {
         self
     }
 
-    /// Sets how many handlers may run at once under
+    /// Sets how many handlers may run concurrently under
     /// [`acknowledge_within`](Self::acknowledge_within). Further deliveries are answered with 503.
     /// Default: [`Self::DEFAULT_BACKGROUND_LIMIT`].
     ///
@@ -205,8 +205,8 @@ impl Receiver {
 
     /// Accepts deliveries of this workspace only. Call it again to add another one.
     ///
-    /// Use it if several workspaces share a secret. Verified deliveries of other workspaces, and
-    /// those without a workspace id, are rejected with 401.
+    /// Use it if several workspaces share a secret. Verified deliveries of other workspaces, or
+    /// without a workspace id, are rejected with 401.
     ///
     /// # Errors
     ///
@@ -219,8 +219,8 @@ impl Receiver {
 
     /// Accepts deliveries of this webhook only. Call it again to add another one.
     ///
-    /// Use it if several webhooks share a secret. Verified deliveries of other webhooks, and those
-    /// without a webhook id, are rejected with 401.
+    /// Use it if several webhooks share a secret. Verified deliveries of other webhooks, or without
+    /// a webhook id, are rejected with 401.
     ///
     /// # Errors
     ///
@@ -273,8 +273,8 @@ impl Receiver {
         policy
     }
 
-    /// Returns space for two bodies as long as the limit, in addition to the half that is reserved
-    /// for short ones.
+    /// Returns the number of bytes for two bodies as long as the limit, in addition to the half
+    /// that is reserved for short bodies.
     pub(super) const fn default_budget(body_limit: usize) -> usize {
         let for_long_ones = body_limit.saturating_mul(4);
         if for_long_ones > Self::DEFAULT_UNVERIFIED_BUDGET { for_long_ones } else { Self::DEFAULT_UNVERIFIED_BUDGET }
@@ -284,7 +284,7 @@ impl Receiver {
         self.policy.id
     }
 
-    /// Returns whether this deduplicates or acknowledges.
+    /// Returns whether the receiver deduplicates or acknowledges.
     pub(super) fn is_managed(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
         deduplicate.is_some() || acknowledge.is_some()

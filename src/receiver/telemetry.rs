@@ -1,7 +1,10 @@
 //! Logs and metrics. They contain no secret, signature, body or personal data, and unauthenticated
 //! clients cannot flood them.
 
-#![cfg_attr(not(all(feature = "metrics", feature = "tracing")), expect(unused_variables, reason = "said nowhere"))]
+#![cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "used by these features only")
+)]
 
 #[cfg(feature = "metrics")]
 use std::time::Duration;
@@ -71,7 +74,7 @@ pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
     #[cfg(feature = "tracing")]
     if refusal.kind() == super::RefusalKind::Nested {
-        // A mistake in the program, which loses all deliveries.
+        // This is a mistake in the program, and all deliveries are lost.
         tracing::error!(status = refusal.status(), "rejected a verified delivery: {refusal}");
     } else if refusal.is_of_authentic() {
         tracing::warn!(status = refusal.status(), "rejected a verified delivery: {refusal}");
@@ -122,7 +125,7 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
         OutcomeKind::Handled | OutcomeKind::Stored | OutcomeKind::Duplicate => {
             tracing::debug!("{}", outcome.kind.label());
         }
-        // Lost, unless it is redelivered.
+        // The delivery is lost, unless it is redelivered.
         #[cfg(feature = "tracing")]
         OutcomeKind::Failed { .. } | OutcomeKind::Aborted => {
             tracing::warn!(acknowledged = outcome.acknowledged, "a verified delivery was not handled");
@@ -158,13 +161,13 @@ pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFa
     metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1);
     #[cfg(feature = "tracing")]
     {
-        // As text, so that it is quoted and cannot forge a line.
+        // Text is quoted, so that it cannot forge a line.
         let source = std::error::Error::source(error).map(ToString::to_string);
         tracing::error!(call, source, ?then, "{error}");
     }
 }
 
-/// Reports that a handler ended, but another one had got its claim.
+/// Reports that a handler succeeded after its claim had expired and a duplicate had been claimed.
 pub(super) fn handled_twice() {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_handled_twice_total").increment(1);
@@ -194,8 +197,8 @@ pub(super) fn describe() {
         describe_histogram!("twenty_webhook_handler_seconds", Seconds, "time from verification to the handler's end");
         describe_gauge!("twenty_webhook_background_handlers", "handlers running in the background");
 
-        // Counters start at zero, because Prometheus' `increase` does not see the increment with
-        // which a series begins, so there would be no alert.
+        // Counters start at zero, because Prometheus' `increase` ignores the increment with which a
+        // series begins. Without the zero, the first increment would cause no alert.
         for kind in RefusalKind::ALL {
             metrics::counter!("twenty_webhook_refusals_total", "kind" => kind.label()).increment(0);
         }
@@ -211,7 +214,7 @@ pub(super) fn describe() {
 
 /// Adds to the number of handlers in the background, or subtracts from it.
 pub(super) fn in_background(more: i8) {
-    // Not `set`, because of two concurrent calls the older one could come last.
+    // `set` could leave an outdated number, because two concurrent calls may run in either order.
     #[cfg(feature = "metrics")]
     metrics::gauge!("twenty_webhook_background_handlers").increment(more);
 }

@@ -78,7 +78,7 @@ impl TenantRequest {
     }
 }
 
-/// Shows the path. Query and headers can hold credentials.
+/// Shows only the path, because query and headers can hold credentials.
 impl fmt::Debug for TenantRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantRequest").field("path", &clip(&self.path, NAME)).finish_non_exhaustive()

@@ -30,10 +30,10 @@ impl Warnings {
         }
     }
 
-    /// If the rejection may be due to the configuration, so that an event may be lost, returns
-    /// whether a warning is due, with the number of rejections that were suppressed since the last
-    /// one. If no warning is due, this rejection counts as suppressed, so call this once for each
-    /// rejection.
+    /// Returns the number of rejections that were suppressed since the last warning, if a warning
+    /// is due. A warning can be due only if the rejection may be caused by the configuration, so
+    /// that an event may be lost. If no warning is due, this rejection counts as suppressed, so
+    /// call this once for each rejection.
     pub(super) fn due_or_suppressed(&self, kind: RefusalKind) -> Option<u64> {
         self.throttle(kind)?.due_or_suppressed()
     }
@@ -61,12 +61,12 @@ impl Warnings {
     }
 }
 
-/// Lets one warning through in each period: unauthenticated clients can cause it, and must not
-/// flood the log.
+/// A throttle that lets one warning through in each period, because unauthenticated clients can
+/// cause the warning and must not flood the log.
 #[derive(Debug)]
 struct Throttle {
     start: Instant,
-    /// In milliseconds since the start.
+    /// When the next warning may be logged, in milliseconds since the start.
     next: AtomicU64,
     suppressed: AtomicU64,
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_a_period_with_the_number_of_those_before() {
+    fn lets_one_through_in_a_period_with_the_number_of_suppressed_ones() {
         let throttle = Throttle::new();
         assert_eq!(throttle.due_or_suppressed(), Some(0));
         for _ in 0..3 {

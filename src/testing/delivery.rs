@@ -33,9 +33,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Returns a realistic delivery of this event. Its members, their order and their forms are
-    /// those of Twenty in autumn 2026; people and addresses are invented. The bytes are the same
-    /// each time.
+    /// Returns a realistic delivery of this event. It has the same members, in the same order and
+    /// form, as the deliveries of Twenty in autumn 2026. People and addresses are invented. The
+    /// bytes are the same each time.
     ///
     /// Every name has a sample. Its content depends on the object and the action:
     ///
@@ -68,7 +68,8 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// If the value cannot be written as JSON, such as a map with keys that are not text.
+    /// Returns an error if the value cannot be written as JSON, such as a map with keys that are
+    /// not text.
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_vec(value).map(Self::from_body)
     }
@@ -150,7 +151,7 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// As [`WebhookEvent::from_verified`], with a kind in
+    /// Returns the same errors as [`WebhookEvent::from_verified`], with a kind in
     /// [`EventErrorKind`](crate::event::EventErrorKind).
     pub fn into_event<T: FromRecord>(self) -> Result<WebhookEvent<T>, EventError> {
         Verified::for_tests(self.body).into_event()

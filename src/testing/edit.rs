@@ -76,7 +76,7 @@ pub(super) fn set(body: &[u8], path: &str, value: &str) -> Result<String, SetErr
     let (range, value) = match find_member(object, name) {
         Some(old) => (range_in(text, old), value.to_owned()),
         None => {
-            // After the last member.
+            // The new member goes after the last one.
             let members = object.strip_suffix('}').unwrap_or(object).trim_end();
             let comma = if members.ends_with('{') { "" } else { "," };
             let end = range_in(text, members).map(|range| range.end..range.end);

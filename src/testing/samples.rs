@@ -110,7 +110,7 @@ pub(super) fn names() -> impl Iterator<Item = EventName> {
     )
 }
 
-/// The delivery's body.
+/// Returns the delivery's body.
 pub(super) fn body(name: &EventName) -> String {
     match name.metadata_name() {
         Some(kind) => metadata_event(name, kind),
@@ -171,7 +171,7 @@ fn compact(file: &str) -> String {
     file.lines().map(str::trim_start).collect()
 }
 
-/// As a JSON string.
+/// Returns a text as a JSON string.
 fn quoted(text: &str) -> Value {
     text.into()
 }

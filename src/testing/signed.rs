@@ -46,7 +46,7 @@ impl SignedDelivery {
     ///
     /// # Errors
     ///
-    /// If `uri` is malformed.
+    /// Returns an error if `uri` is malformed.
     #[cfg(feature = "tower")]
     pub fn into_http_request<B: From<Bytes>>(
         self,

@@ -33,15 +33,15 @@ pin_project! {
 pin_project! {
     #[project = PhaseProjection]
     enum Phase<S, B, F, A> {
-        /// The outer middleware forbids this one.
+        /// Rejects the request, because an outer middleware also deduplicates or acknowledges.
         Refuse { refusal: Refusal, version: Version },
         /// Reads the body.
         Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
-        /// Only verification is configured. Waits until the inner service is ready,
+        /// If only verification is configured, waits until the inner service is ready.
         Ready { inner: S, request: Option<Request<VerifiedBody>> },
-        /// and for its response.
+        /// If only verification is configured, waits for the inner service's response.
         Call { #[pin] future: F },
-        /// Everything else.
+        /// If more than verification is configured, waits for the delivery.
         Deliver { future: Delivering<A>, version: Version },
     }
 }
@@ -58,7 +58,8 @@ where
         Self { phase, receiver }
     }
 
-    /// The outer middleware belongs to the same receiver and has done everything.
+    /// Passes a delivery through, because the outer middleware belongs to the same receiver and has
+    /// done everything.
     pub(super) fn pass_through(head: Parts, verified: &Verified, receiver: Receiver, inner: S) -> Self {
         let body = VerifiedBody::new(verified.body().clone());
         Self { phase: Phase::Ready { inner, request: Some(Request::from_parts(head, body)) }, receiver }
@@ -159,7 +160,8 @@ where
     }
 }
 
-/// The path is the one that was sent, even inside axum's `nest`, which strips a prefix.
+/// Returns the request's route. Its path is the one that was sent, even inside axum's `nest`, which
+/// strips a prefix.
 fn route(head: &Parts) -> Route {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(uri)) = head.extensions.get() {
@@ -172,7 +174,7 @@ fn verified_request(head: Parts, verified: Verified) -> Request<VerifiedBody> {
     let body = VerifiedBody::new(verified.body().clone());
     let mut request = Request::from_parts(head, body);
     request.extensions_mut().insert(verified);
-    // Lifts axum's own limit, because the verifier has already checked the length.
+    // The limit of axum itself is lifted, because the verifier has already checked the length.
     #[cfg(feature = "axum")]
     axum::extract::DefaultBodyLimit::disable().apply(&mut request);
     request
@@ -184,7 +186,8 @@ fn bare<R>(status: StatusCode) -> Response<ResponseBody<R>> {
     response
 }
 
-/// `is_unread` says whether part of the request's body was not read.
+/// Returns the response to a rejected request. `is_unread` is whether part of its body was not
+/// read.
 fn refuse<R>(receiver: &Receiver, refusal: Refusal, version: Version, is_unread: bool) -> Response<ResponseBody<R>> {
     let (status, headers, body) = receiver.respond(&refusal).into_parts(version < Version::HTTP_2, is_unread);
     let mut response = Response::new(ResponseBody::own(body));

@@ -87,7 +87,7 @@
 //! # Requirements
 //!
 //! The layer requires a tokio runtime with an enabled timer, as in `axum::serve` and every hyper
-//! server on tokio, because a body that does not arrive at once has [a
+//! server on tokio, because a body that does not arrive immediately has [a
 //! deadline](crate::receiver::Receiver::body_deadline).
 //!
 //! The service is always ready. It reserves nothing in the inner service for an unverified request,

@@ -39,12 +39,12 @@ fn refusals() -> impl Iterator<Item = Refusal> {
 
 fn rejections() -> [WebhookRejection; 8] {
     #[derive(Debug, serde::Deserialize)]
-    struct Chain(#[expect(dead_code, reason = "asked for")] Option<Box<Chain>>);
+    struct Chain(#[expect(dead_code, reason = "only its name is read")] Option<Box<Chain>>);
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(rename = "exam")]
     struct Score {
-        #[expect(dead_code, reason = "asked for")]
+        #[expect(dead_code, reason = "only its name is read")]
         score: u8,
     }
     fn rejected<T: FromRecord>(delivery: &Delivery) -> WebhookRejection {

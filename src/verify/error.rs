@@ -182,7 +182,7 @@ impl Error for SecretFileError {
     }
 }
 
-/// For `Verifier::new(secret)?` with an existing [`Secret`](super::Secret), which cannot fail.
+/// Allows `Verifier::new(secret)?` with an existing [`Secret`](super::Secret), which cannot fail.
 impl From<std::convert::Infallible> for ConfigError {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

@@ -14,7 +14,7 @@ pub(crate) struct HeaderNames {
 impl HeaderNames {
     pub(super) const DEFAULT_PREFIX: &str = "x-twenty-webhook";
 
-    /// In bytes. Many servers limit a whole head to 8 KiB.
+    /// The maximum length of the prefix in bytes. Many servers limit a whole head to 8 KiB.
     const MAX_PREFIX: usize = 1024;
 
     pub(super) fn new(prefix: &str) -> Result<Self, ConfigError> {
@@ -77,7 +77,7 @@ pub struct SignatureHeaders {
     values: SignatureValues,
 }
 
-/// The values without the names.
+/// The values of the signature headers, without the names.
 #[derive(Clone)]
 pub(crate) struct SignatureValues {
     timestamp: TimestampHeader,
@@ -136,8 +136,8 @@ impl fmt::Debug for SignatureHeaders {
 }
 
 impl SignatureValues {
-    /// Signature and timestamp must each occur exactly once and be well-formed. A malformed nonce
-    /// is not an error, because it is not signed.
+    /// Parses the values. Signature and timestamp must each occur exactly once and be well-formed.
+    /// A malformed nonce is not an error, because it is not signed.
     pub(super) fn parse<N, V>(
         names: &HeaderNames,
         headers: impl IntoIterator<Item = (N, V)>,
@@ -175,7 +175,7 @@ impl SignatureValues {
         }
     }
 
-    /// When the delivery claims to have been signed.
+    /// Returns the time at which the delivery was signed, according to its header.
     pub(super) const fn timestamp(&self) -> Timestamp {
         self.timestamp.value
     }
@@ -188,12 +188,12 @@ impl SignatureValues {
         &self.signature
     }
 
-    /// Restores values that were [parsed](Self::parse) before, from their parts. `None` if the
-    /// timestamp's text is malformed.
+    /// Restores values that were [parsed](Self::parse) before, from their parts. Returns `None` if
+    /// the timestamp's text is malformed.
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
-        allow(dead_code, reason = "for stores that keep something")
+        allow(dead_code, reason = "only durable stores use it")
     )]
     pub(crate) fn from_parts(timestamp: &[u8], signature: [u8; 32], nonce: Option<[u8; 16]>) -> Option<Self> {
         Some(Self { timestamp: TimestampHeader::parse(timestamp).ok()?, signature, nonce })
@@ -210,7 +210,8 @@ impl SignatureValues {
     }
 }
 
-/// Header names are case-insensitive. Servers use lower case, so that comparison comes first.
+/// Compares a header's name with one of ours, ignoring case. Servers send names in lower case, so
+/// the exact comparison comes first.
 fn is(name: &[u8], ours: &str) -> bool {
     name == ours.as_bytes() || name.eq_ignore_ascii_case(ours.as_bytes())
 }
@@ -226,7 +227,7 @@ pub(crate) struct TimestampHeader {
 }
 
 impl TimestampHeader {
-    /// The digits of `u64::MAX`.
+    /// The number of digits of `u64::MAX`.
     const MAX_DIGITS: usize = 20;
 
     pub(crate) fn parse(text: &[u8]) -> Result<Self, VerifyErrorKind> {
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_what_was_parsed() {
+    fn pairs_return_the_parsed_values() {
         let pairs = [
             ("x-twenty-webhook-timestamp", "1790932471733"),
             ("x-twenty-webhook-signature", SIGNATURE),
@@ -326,7 +327,7 @@ mod tests {
         {
             assert_eq!(with_timestamp(text).unwrap_err(), VerifyErrorKind::MalformedTimestamp, "{text:?}");
         }
-        // at most 20 digits, whatever their value
+        // at most 20 digits, including leading zeros
         assert_eq!(with_timestamp("00000001790932471733").unwrap().timestamp().as_millis(), 1_790_932_471_733);
         assert_eq!(with_timestamp("000000001790932471733").unwrap_err(), VerifyErrorKind::MalformedTimestamp);
         assert_eq!(with_timestamp("18446744073709551616").unwrap_err(), VerifyErrorKind::MalformedTimestamp);

@@ -114,8 +114,8 @@ impl Keys {
     }
 }
 
-/// Compares eight bytes at once: `subtle` hides the result of each comparison from the compiler,
-/// and that takes longer than the comparison itself.
+/// Splits a MAC into words of eight bytes, to reduce the number of comparisons. `subtle` hides the
+/// result of each comparison from the compiler, which takes longer than the comparison itself.
 fn words(bytes: &[u8; 32]) -> [u64; 4] {
     let (words, _) = bytes.as_chunks::<8>();
     std::array::from_fn(|index| words.get(index).copied().map(u64::from_ne_bytes).unwrap_or_default())

@@ -89,7 +89,7 @@ impl Secret {
         Self::new(text).map_err(|_| SecretFileError::Blank { path: path.into() })
     }
 
-    /// Returns what looks misconfigured in the text, or nothing.
+    /// Returns a description of what looks misconfigured in the text, or an empty text.
     #[cfg(feature = "tracing")]
     pub(super) fn oddities(&self) -> String {
         let is_blank = |c: char| c.is_whitespace() || "\0\u{feff}\u{200b}".contains(c);
@@ -104,7 +104,7 @@ impl Secret {
         found.join(", ")
     }
 
-    /// The empty secret, which no webhook can have.
+    /// Returns the empty secret, which no webhook can have.
     pub(super) fn nobodys() -> Self {
         Self { text: Zeroizing::default(), mac: HmacSha256::new(&Key::<HmacSha256>::default()) }
     }
@@ -130,7 +130,7 @@ const MAX_FILE_LEN: usize = 64 << 10;
 /// Returns the file's bytes, or one byte more than the maximum if the file is too long.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path)?;
-    // It must not grow, because growing would leave an unwiped copy.
+    // The buffer must not grow, because growing would leave an unwiped copy.
     let mut bytes = Zeroizing::new(vec![0; MAX_FILE_LEN + 1]);
     let mut len = 0_usize;
     loop {

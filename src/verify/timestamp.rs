@@ -50,7 +50,7 @@ impl Timestamp {
     }
 }
 
-/// Returns whole milliseconds, or the largest number.
+/// Returns whole milliseconds, or the largest number if they do not fit.
 pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -79,7 +79,7 @@ impl TryFrom<Timestamp> for jiff::Timestamp {
     }
 }
 
-/// The decimal milliseconds, as in the header.
+/// Writes the decimal milliseconds, as in the header.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -22,15 +22,15 @@ pub struct Verification {
 /// The received part of the body. Its memory grows with the received bytes, not with a declared
 /// length.
 enum Body {
-    /// At most one chunk; nearly every body is one. It is kept as it is and hashed when the body
-    /// has ended, so that no hash state moves with it.
+    /// At most one chunk, as for nearly every body. The chunk is stored as received, and hashed
+    /// when the body has ended, so that no hash state moves with it.
     One(Bytes),
     /// Several chunks, which are hashed as they arrive.
     Many(Box<Many>),
 }
 
 struct Many {
-    /// With the first secret.
+    /// The MAC with the first secret.
     mac: Option<HmacSha256>,
     /// Copies of the chunks. Slices would keep the server's buffers in memory, with everything that
     /// a client put between the chunks.
@@ -47,7 +47,7 @@ impl Many {
 }
 
 impl Verification {
-    // Inlined, here and in the caller, so that the state is created in place.
+    // This is inlined, here and in the caller, so that the state is created in place.
     #[inline]
     pub(super) const fn new(values: SignatureValues, fresh_until: Timestamp, keys: Keys, body_limit: usize) -> Self {
         Self { values, fresh_until, keys, body: Body::One(Bytes::new()), body_limit }
@@ -60,8 +60,8 @@ impl Verification {
     ///
     /// # Errors
     ///
-    /// [`VerifyErrorKind::BodyTooLong`] if the chunks exceed the verifier's body limit. The chunk
-    /// is not kept then.
+    /// [`VerifyErrorKind::BodyTooLong`] if the chunks exceed the verifier's body limit. The last
+    /// chunk is then discarded.
     pub fn update(&mut self, chunk: impl Into<Bytes>) -> Result<(), VerifyError> {
         let chunk = chunk.into();
         self.check_limit(chunk.len())?;
@@ -81,7 +81,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Returns whether the body stays within its limit with so many more bytes.
+    /// Checks that the body stays within its limit with `more` bytes.
     pub(crate) fn check_limit(&self, more: usize) -> Result<(), VerifyError> {
         if more > self.body_limit.saturating_sub(self.received()) {
             return Err(VerifyErrorKind::BodyTooLong.into());

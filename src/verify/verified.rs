@@ -36,7 +36,7 @@ pub struct Verified {
     fresh_until: Timestamp,
     keys_id: Arc<str>,
     secret_index: usize,
-    /// The receiver whose middleware verified it, if one did; see `VerifiedBy`.
+    /// The receiver whose middleware verified the delivery, if one did; see `VerifiedBy`.
     #[cfg_attr(not(feature = "receiver"), expect(dead_code, reason = "there is no middleware"))]
     by: Option<(u64, bool)>,
 }
@@ -45,7 +45,7 @@ pub struct Verified {
 #[cfg(feature = "receiver")]
 pub(crate) struct VerifiedBy {
     pub(crate) receiver_id: u64,
-    /// Whether it, or one around it, deduplicates or acknowledges.
+    /// Whether this middleware, or an outer one, deduplicates or acknowledges.
     pub(crate) is_managed: bool,
 }
 
@@ -72,7 +72,8 @@ impl Verified {
         Self { body, values: values.clone(), fresh_until, keys_id, secret_index, by: None }
     }
 
-    /// A delivery that this crate signed with a secret that no webhook has, for tests of handlers.
+    /// Creates a delivery that this crate signed with a secret that no webhook has, for tests of
+    /// handlers.
     pub(crate) fn for_tests(body: Bytes) -> Self {
         let signed = Signer::nobodys().sign(&body);
         let fresh_until = signed.timestamp().saturating_add(Verifier::DEFAULT_TOLERANCE);
@@ -84,7 +85,7 @@ impl Verified {
     #[cfg(feature = "inbox")]
     #[cfg_attr(
         not(any(feature = "postgres", feature = "redb")),
-        allow(dead_code, reason = "for stores that keep something")
+        allow(dead_code, reason = "only durable stores use it")
     )]
     pub(crate) fn restore(
         body: Bytes,

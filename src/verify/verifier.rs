@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_what_the_docs_say() {
+    fn the_defaults_are_the_documented_ones() {
         assert_eq!(Verifier::DEFAULT_TOLERANCE.as_secs(), 300);
         assert_eq!(Verifier::DEFAULT_BODY_LIMIT, 2_097_152);
     }

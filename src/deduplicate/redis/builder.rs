@@ -60,7 +60,7 @@ impl RedisStoreBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let deadline = self.deadline;
         let mut store = self.deadline(CONNECT_WITHIN).connect_lazy()?;
@@ -82,7 +82,7 @@ impl RedisStoreBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn connect_lazy(self) -> Result<RedisStore, StoreError> {
         let Self { address, prefix, deadline } = self;
         let connection = Connection::open(address).map_err(store_error)?;

@@ -15,29 +15,30 @@ use tokio::runtime::{Handle, Id};
 
 use super::builder::Address;
 
-/// How long one attempt to connect may take, in the background, while commands wait for it.
+/// The time limit for one attempt to connect. The attempt runs in the background while commands
+/// wait for it.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a peer may leave data unacknowledged before its connection counts as lost. The system's
 /// default is a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Connections that reconnect when they break.
+/// Connections that reconnect automatically when they break.
 pub(super) enum Connection {
     Server(Box<Server>),
     Cluster(ClusterConnection),
 }
 
-/// A server, with a connection for each tokio runtime that uses it. With a single connection, whose
-/// task runs on one runtime, each command from another runtime would wake two threads. Each worker
-/// of actix-web has its own runtime.
+/// A server, with a connection for each tokio runtime that uses it: each worker of actix-web has
+/// its own runtime. With a single connection, whose task runs on one runtime, each command from
+/// another runtime would wake two threads.
 pub(super) struct Server {
     client: Client,
     managers: Mutex<HashMap<Option<Id>, ConnectionManager>>,
 }
 
-/// How many runtimes have connections at most. Nothing tells when a runtime has ended, so beyond
-/// this all connections are dropped, and those that are in use are opened again.
+/// The maximum number of runtimes with a connection. Nothing reports the end of a runtime, so
+/// beyond this number all connections are dropped. Runtimes that still run then connect again.
 const MAX_RUNTIMES: usize = 1_000;
 
 impl Server {
@@ -84,7 +85,8 @@ impl Connection {
                 let client = ClusterClient::builder(urls)
                     .tcp_settings(tcp_settings())
                     .connection_timeout(CONNECT_WITHIN)
-                    // waits for redirections and elections, until the deadline of the call
+                    // The client waits for redirections and elections, within the deadline of the
+                    // call.
                     .overall_response_timeout(None)
                     .retries(16)
                     .min_retry_wait(5)
@@ -99,8 +101,8 @@ impl Connection {
         match self {
             Self::Server(server) => {
                 let answer = command.query_async(&mut server.manager()?).await;
-                // the manager retries after a failure to connect, but a failure to log in it
-                // returns forever
+                // After a failure to connect, the manager retries. After a failure to log in, it
+                // returns the same error forever.
                 if let Err(error) = &answer
                     && error.kind() == ErrorKind::AuthenticationFailed
                 {
@@ -117,10 +119,10 @@ impl Connection {
 fn manager(client: &Client) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
-        // a command waits for only one attempt, so that it fails at once while the server is down,
-        // instead of using up its deadline
+        // A command waits for only one attempt. It therefore fails immediately while the server is
+        // down, instead of using up its deadline.
         .set_number_of_retries(0)
-        // each call has its own deadline
+        // Each call has its own deadline.
         .set_response_timeout(None);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }

@@ -85,11 +85,11 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// As [`RedisStoreBuilder::connect`].
+    /// Returns the same errors as [`RedisStoreBuilder::connect`].
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }
@@ -139,7 +139,7 @@ impl RedisStore {
 
     /// Runs every command and script once, on a new key that expires.
     async fn try_everything(&self) -> Result<(), StoreError> {
-        // Long enough for the scripts to find the claim.
+        // The lease is long enough for the scripts to find the claim.
         const LEASE: Duration = CONNECT_WITHIN;
 
         let nobodys = Claim::new(ClaimKey::new("", "", &[0; 32]));
@@ -252,7 +252,7 @@ enum How {
     Hash,
 }
 
-/// A script and its SHA-1, by which the server knows it.
+/// A script and its SHA-1 hash, by which the server identifies it.
 struct Script {
     code: &'static str,
     hash: String,

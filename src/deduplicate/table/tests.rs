@@ -13,7 +13,7 @@ fn token(number: usize) -> Token {
 /// A model of the table, as simple as possible.
 struct Model {
     capacity: usize,
-    /// In the order of the last change.
+    /// The entries in the order of their last change.
     entries: Vec<Entry>,
     forgotten: u64,
 }
@@ -183,15 +183,15 @@ macro_rules! agree_with_the_model {
         proptest! {
             #![proptest_config(ProptestConfig::with_cases($cases))]
 
-            /// If the table is so small that every entry is visited, it agrees with the model for
-            /// any durations.
+            /// If the table is so small that every entry is visited, the table agrees with the
+            /// model for any durations.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model(capacity in 1..=LOOK, operations in operations(12, 1_u64..100, 1_u64..300)) {
                 agree(capacity, operations);
             }
 
-            /// At any size, it agrees with the model for equal leases and equal times to live.
+            /// A table of any size agrees with the model for equal leases and equal times to live.
             $(#[$attribute])*
             #[test]
             fn agrees_with_the_model_for_equal_durations(
@@ -201,10 +201,10 @@ macro_rules! agree_with_the_model {
                 agree(capacity, operations);
             }
 
-            /// As long as the table is not full, it agrees with the model for any durations.
+            /// As long as the table is not full, the table agrees with the model for any durations.
             $(#[$attribute])*
             #[test]
-            fn agrees_with_the_model_while_there_is_room(operations in operations(30, 1_u64..100, 1_u64..300)) {
+            fn agrees_with_the_model_until_it_is_full(operations in operations(30, 1_u64..100, 1_u64..300)) {
                 agree(400, operations);
             }
         }
@@ -263,7 +263,8 @@ fn no_operation_takes_longer_in_a_larger_table() {
 
 #[track_caller]
 fn few_steps(entries: u64) {
-    // two of each queue's front, eight of each for room, the rest from chains of one bucket
+    // Two entries at the front of each queue, eight of each queue if the table is full, and the
+    // rest from the chains of buckets.
     const BOUND: usize = 40;
     let most = most_steps(entries);
     println!("{entries} entries: {most} steps at most");
@@ -283,7 +284,7 @@ fn expired_entries_are_removed_before_the_table_grows() {
 }
 
 #[test]
-fn there_is_a_largest_capacity() {
+fn the_capacity_is_limited() {
     assert_eq!(Table::MAX_CAPACITY, if cfg!(target_pointer_width = "32") { 1 << 22 } else { 1 << 28 });
 }
 
@@ -293,6 +294,6 @@ fn eighty_bytes_an_entry() {
         let table = Table::new(capacity);
         assert_eq!(table.slots.capacity(), capacity);
         let bytes = table.slots.capacity() * size_of::<Slot>() + table.buckets.len() * size_of::<Option<Place>>();
-        assert!(bytes <= 80 * capacity, "{} bytes an entry", bytes / capacity);
+        assert!(bytes <= 80 * capacity, "{} bytes per entry", bytes / capacity);
     }
 }

@@ -8,7 +8,7 @@ use serde::{
 
 use crate::event::raw::Text;
 
-/// A day (`DATE`). Twenty sends `2027-01-01`, or in versions of early 2025 midnight of that day,
+/// A day (`DATE`). Twenty sends `2027-01-01`. Versions of early 2025 send midnight of that day,
 /// `2027-01-01T00:00:00.000Z`.
 ///
 /// `Debug` does not show it, because it may be someone's birthday; `Display` does.
@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Date {
     }
 }
 
-/// As `2027-01-01`.
+/// Writes the form `2027-01-01`.
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)

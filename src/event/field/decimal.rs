@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Decimal {
                 Ok(Decimal::of_number(&number))
             }
 
-            /// The form of numbers if any crate enables `serde_json`'s feature
+            /// Numbers arrive in this form if any crate enables `serde_json`'s feature
             /// `arbitrary_precision`.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Decimal, A::Error> {
                 let number = Number::deserialize(MapAccessDeserializer::new(map))?;

@@ -73,13 +73,13 @@ fn plain(text: &str) -> Option<Timestamp> {
     let (year, month, day) = (number(&text[..4]), number(&text[5..7]), number(&text[8..10]));
     let (hour, minute, second) = (number(&text[11..13]), number(&text[14..16]), number(&text[17..19]));
     let millis = number(&text[20..23]);
-    // The last days of months, and leap seconds, are left to jiff.
+    // jiff reads the last days of months, and leap seconds.
     let is_plain = (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
     if !is_plain {
         return None;
     }
-    // Years that begin in March have their leap day at the end; 153 days are five months from March
-    // on.
+    // In a year that begins in March, the leap day is the last day. The five months from March on
+    // have 153 days, and so have the five months from August on.
     let (year, month) =
         if month > 2 { (year, month.wrapping_sub(3)) } else { (year.wrapping_sub(1), month.wrapping_add(9)) };
     let leap_days = year.div_euclid(4).wrapping_sub(year.div_euclid(100)).wrapping_add(year.div_euclid(400));
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_as_jiff(
+        fn reads_the_same_time_as_jiff(
             text in "[0-9]{4}-(0[0-9]|1[0-3])-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9][.][0-9]{3}Z",
             at in 0..24_usize,
             other in "[0-9TZ:./a -]",

@@ -34,26 +34,26 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
         if next == Some(self.end) {
             return Ok(false);
         }
-        // A type that ignores errors may read elements for as long as there are any.
+        // A type that ignores errors may request elements until there are no more.
         if self.reader.is_lost {
             return Ok(false);
         }
         if !std::mem::take(&mut self.is_first) {
             self.reader.expect(b',')?;
         }
-        // A type may read nothing where an element must be.
+        // A type may read nothing here, so check that there is an element.
         match self.reader.next() {
             Some(b',' | b']') | None => Err(self.reader.lose()),
             _ => Ok(true),
         }
     }
 
-    /// Moves after the opening quote of the next name, if there is another member that is not
-    /// hidden.
+    /// Moves past the opening quote of the next name. Returns `false` if there is no further member
+    /// that is not hidden.
     #[inline]
     fn open_name(&mut self) -> Result<bool, E> {
         let reader = &mut *self.reader;
-        // A type may read a name and no value, even if there is none.
+        // The type has read a name, but not the value after it.
         if reader.member != 0 {
             return Err(reader.lose());
         }
@@ -100,8 +100,8 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
             return Ok(None);
         }
         let Ok(name) = self.reader.string_inside() else {
-            // The position of `serde_json` after a name that is not Unicode depends on the type
-            // that reads it.
+            // After a name that is not Unicode, the position of `serde_json` depends on the type
+            // that reads the name.
             return Err(self.reader.lose());
         };
         if self.reader.depth == LIMIT - 1 {
@@ -143,7 +143,7 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
     fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
         let (mut is_read, start) = (false, self.reader.member);
         let key = seed.deserialize(Name { name, reader: self.reader, start, is_read: &mut is_read });
-        // As `serde_json`, a type that did not read the name is still before it.
+        // As with `serde_json`, the reader stays at the name if the type did not read it.
         if !is_read {
             self.reader.go_back_to_name(start);
         }
@@ -201,7 +201,7 @@ impl<'de, E: Error> SeqAccess<'de> for Inside<'_, 'de, E> {
 /// A member's name as a map's key. `serde_json` can read numbers and booleans from it.
 struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
-    /// After the name.
+    /// The reader, which is after the name.
     reader: &'a mut Reader<'de, E>,
     /// The length of the remaining text at the name's opening quote.
     start: usize,
@@ -209,7 +209,8 @@ struct Name<'a, 'de, E> {
 }
 
 impl<'a, 'de, E: Error> Name<'a, 'de, E> {
-    /// Returns the reader, at the start of the name: the name is read like any other value.
+    /// Moves the reader back to the start of the name and returns it. The name is then read like
+    /// any other value.
     #[cold]
     fn reread(self) -> &'a mut Reader<'de, E> {
         *self.is_read = true;
@@ -252,7 +253,7 @@ impl<'de, E: Error> Deserializer<'de> for Name<'_, 'de, E> {
             Cow::Borrowed("true") => visitor.visit_bool(true),
             Cow::Borrowed("false") => visitor.visit_bool(false),
             // `serde_json` skips other strings, but checks the first byte separately. So it cannot
-            // read the second half of an escaped pair.
+            // read the second half of an escaped surrogate pair.
             Cow::Owned(name) if name.starts_with(|first: char| !first.is_ascii() && first.len_utf16() == 2) => {
                 Err(self.reader.lose())
             }
@@ -314,7 +315,7 @@ impl<'a, 'de, E: Error> EnumAccess<'de> for Variants<'a, 'de, E> {
     type Variant = &'a mut Reader<'de, E>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self::Variant), E> {
-        // As with `serde_json`, the end of the object comes next.
+        // If there is no name, the end of the object comes next, as with `serde_json`.
         let Some(name) = self.0.name()? else { return Err(E::custom("an object without a variant")) };
         let variant = self.0.read_name(name, seed)?;
         self.0.expect_colon()?;

@@ -20,7 +20,7 @@ pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 pub(super) fn visit_string<'de, V: Visitor<'de>, E: Error>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, E> {
     match text {
         Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-        // Not `visit_string`, which some types read differently, and `serde_json` never calls.
+        // `serde_json` never calls `visit_string`, and some types handle it differently.
         Cow::Owned(text) => visitor.visit_str(&text),
     }
 }

@@ -78,7 +78,7 @@ fn written_name<'a>(text: &'a str, member: &'a [u8]) -> Option<(&'a str, &'a [u8
 }
 
 /// Iterates over the members of an object, in the order of the text. A text that is not an object
-/// has none, and the iteration ends at malformed text.
+/// has no members, and the iteration ends at malformed text.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a> {
     text: &'a str,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_name_is_found_however_it_is_written() {
+    fn finds_a_repeated_name_in_any_spelling() {
         let odd = |text| odd_names(text).map(|odd| (odd.member.value.to_owned(), odd.is_repeated)).collect::<Vec<_>>();
         let text = r#"{"a":1,"b":2,"\u0061":3,"\ud800":4,"\uD800":5}"#;
         assert_eq!(odd(text), [("3".to_owned(), true), ("4".to_owned(), false), ("5".to_owned(), true)]);

@@ -4,10 +4,11 @@
 //! The text has been checked to be UTF-8, and strings without escapes are borrowed. `serde_json`
 //! reads the numbers.
 //!
-//! Some types ignore errors: `Ok(T::deserialize(deserializer).ok())`. What they read after an error
-//! depends on the reader's position, so [`Reader`] moves to the position of `serde_json`. Where
-//! `serde_json` could not continue, as in the middle of an object, the reader is lost, and its read
-//! counts as failed, whatever the type returns.
+//! Some types ignore errors: `Ok(T::deserialize(deserializer).ok())`. What such a type reads next
+//! depends on the position of the reader after the error, so [`Reader`] moves to the same position
+//! as `serde_json`. If `serde_json` could not continue there, for example in the middle of an
+//! object, the reader is *lost*. A lost reader's read counts as failed, even if the type returns a
+//! value.
 
 mod access;
 mod deserializer;

@@ -1,4 +1,4 @@
-//! Positions in a text, to read it twice, for two types.
+//! Positions in a text, with which an object is read twice, as two types.
 
 use std::ops::Range;
 
@@ -54,7 +54,7 @@ impl<'de, E: Error> Reader<'de, E> {
     /// Checks that the reader is at this position.
     ///
     /// # Errors
-    /// If it is at another position.
+    /// Fails if the reader is at another position.
     pub(in crate::event) fn expect_place(&mut self, place: Place<'de>) -> Result<(), E> {
         let is_there = (self.rest.len(), self.hidden.len()) == (place.rest.len(), place.hidden.len());
         if is_there && !self.is_lost { Ok(()) } else { Err(self.lose()) }

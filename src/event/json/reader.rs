@@ -18,7 +18,7 @@ pub(super) const LIMIT: usize = 128;
 /// below the record.
 const LEVELS: usize = 3;
 
-/// An error without content, which is the cheapest.
+/// An error without content, which costs least to create.
 #[derive(Debug)]
 pub(in crate::event) struct NotRead;
 
@@ -49,7 +49,7 @@ pub struct Reader<'de, E> {
     /// value can come next.
     pub(super) member: usize,
     pub(super) is_lost: bool,
-    /// Its position when it was lost.
+    /// The position at which the reader was lost.
     stopped_at: usize,
     /// The names of the outermost object's members.
     pub(super) names: Names,
@@ -66,7 +66,8 @@ pub struct Reader<'de, E> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::event) struct Failure {
     starts: [Option<usize>; LEVELS],
-    /// The level from which on all levels are fixed by the first loss.
+    /// The loss of the reader fixed this level and all inner levels. Later errors do not change
+    /// them.
     fixed: Option<usize>,
 }
 
@@ -108,8 +109,8 @@ impl<'de, E: Error> Reader<'de, E> {
         reader
     }
 
-    /// Creates a reader for an object whose members are read as separate texts: each has all
-    /// levels, and its members' names are checked.
+    /// Creates a reader for an envelope, whose members are read as separate texts: each of them may
+    /// have all levels, and the names of its members are checked.
     pub(in crate::event) const fn of_envelope(text: &'de str) -> Self {
         let mut reader = Self::new(text);
         reader.depth = LIMIT + 1;
@@ -201,8 +202,8 @@ impl<'de, E: Error> Reader<'de, E> {
         E::invalid_type(found, expected)
     }
 
-    /// Handles a request for a value where none can be. A type may request one twice, and
-    /// `serde_json` does not move then.
+    /// Handles a request for a value where no value can be. A type may request the same value
+    /// twice, and `serde_json` does not move then.
     #[cold]
     pub(super) fn no_value(&mut self, is_malformed: bool) -> E {
         if is_malformed { self.lose() } else { E::custom("a value without a name") }
@@ -219,7 +220,7 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Handles a type that reads nothing where a value must be.
+    /// Checks that a value comes next, because a type may read nothing.
     #[inline]
     pub(in crate::event) fn expect_value(&mut self) -> Result<(), E> {
         match self.next() {
@@ -314,7 +315,7 @@ impl<'de, E: Error> Reader<'de, E> {
         let piece = self.skip()?;
         let mut json = serde_json::Deserializer::from_str(piece);
         let value = read(&mut json);
-        // It may have stopped inside the scalar: `i128` reads the `1` of `1.5`.
+        // `serde_json` may have stopped inside the scalar: `i128` reads the `1` of `1.5`.
         if json.end().is_err() {
             return Err(self.lose());
         }
@@ -340,7 +341,7 @@ impl<'de, E: Error> Reader<'de, E> {
         if self.hidden_at != usize::MAX {
             self.pass_trailing_hidden();
         }
-        // As `serde_json` does, even after an error.
+        // Like `serde_json`, this requires the end even after an error.
         match behind_space(self.rest) {
             [first, rest @ ..] if *first == end && self.member == 0 => self.rest = rest,
             _ => {

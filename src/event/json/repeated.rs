@@ -50,7 +50,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_that_is_there_is_found(names in vec("[a-z]{0,20}", 1..60), which in any::<prop::sample::Index>()) {
+        fn finds_every_name_that_was_added(names in vec("[a-z]{0,20}", 1..60), which in any::<prop::sample::Index>()) {
             let mut filter = Names::new();
             for name in &names {
                 filter.insert(name.as_bytes());
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_fields_are_told_apart() {
+    fn distinguishes_the_names_of_fields() {
         // Each row of the table in the docs begins with the object and the name of a field.
         let rows: Vec<_> = include_str!("../record/FIELDS.md").lines().skip(2).collect();
         let fields_of = |object: &str| -> Vec<&str> {

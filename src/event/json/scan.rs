@@ -9,7 +9,7 @@ pub(super) fn behind_space(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Twenty writes no white space.
+/// Returns the rest after white space. Twenty writes none, so this is rarely called.
 #[cold]
 fn behind_all_space(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = bytes {
@@ -30,7 +30,7 @@ pub(super) fn after(byte: u8, bytes: &[u8]) -> Option<&[u8]> {
 /// Returns the rest from the first quote, backslash or control character on.
 #[inline]
 pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
-    // Most strings are short. In long ones the processor can check more bytes at once.
+    // Most strings are short. For long strings, `behind_long_plain` checks more bytes in one step.
     for _ in 0..8 {
         let Some((word, rest)) = bytes.split_first_chunk() else { break };
         let ends = ends(*word);
@@ -42,8 +42,8 @@ pub(super) fn behind_plain(mut bytes: &[u8]) -> &[u8] {
     behind_long_plain(bytes)
 }
 
-/// Sets the highest bit of each byte, counted from the lowest, that is a quote, a backslash or a
-/// control character, and perhaps of some above the first of them.
+/// Sets the highest bit of each byte that is a quote, a backslash or a control character. The
+/// lowest bit that is set is exact. Bytes above it may be marked by mistake.
 #[inline]
 const fn ends(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -102,10 +102,10 @@ fn behind_name(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Returns the rest after a value of any depth.
 pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
-    // A bit for each enclosing object and array, the innermost last: whether it is an object.
+    // One bit for each enclosing object (1) or array (0). The lowest bit is the innermost.
     let mut around = 0_u128;
     let mut depth = 0_u32;
-    // The bits of those outside the innermost 128.
+    // The bits of further enclosing objects and arrays, 128 in each number.
     let mut further_out = Vec::new();
     let mut rest = bytes;
     loop {
@@ -131,7 +131,7 @@ pub(super) fn behind_value(bytes: &[u8]) -> Option<&[u8]> {
             }
             scalar => behind_scalar(scalar)?,
         };
-        // After a value, or before the end of an empty object or array.
+        // Here a value has ended, or an empty object or array is about to end.
         loop {
             if depth == 0 {
                 let Some(outer) = further_out.pop() else { return Some(rest) };

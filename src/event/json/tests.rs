@@ -84,7 +84,7 @@ fn json() -> impl Strategy<Value = String> {
     (value, any::<bool>()).prop_map(|(value, pretty)| if pretty { format!("{value:#}") } else { value.to_string() })
 }
 
-/// Values for each member of [`Everything`], and some that fit none.
+/// Values for each member of [`Everything`], and some values that fit no member.
 fn everything() -> impl Strategy<Value = String> {
     let names = [
         "text", "borrowed", "number", "whole", "letter", "is", "unit", "pair", "list", "kind", "by_name", "bytes",
@@ -190,7 +190,7 @@ proptest! {
         check(&text)?;
     }
 
-    /// Wherever it is in the blocks that are read at once.
+    /// The end may be at any position in the blocks that are checked in one step.
     #[test]
     fn finds_the_end_of_a_string(len in 0..200_usize, end in select(&["\"", "\\", "\u{1f}", "\u{0}", ""]), behind in 0..40_usize) {
         let plain = " !#é\u{7f}[]~".chars().cycle().take(len).collect::<String>();
@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn goes_as_deep_as_serde_json() {
+fn enters_as_many_levels_as_serde_json() {
     let wrapped =
         |open: &str, inner: &str, close: &str, depth| format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
     for depth in [1, 126, 127, 128, 129, 1000] {
@@ -224,7 +224,7 @@ fn goes_as_deep_as_serde_json() {
 }
 
 #[test]
-fn borrows_what_has_no_escapes() {
+fn borrows_strings_without_escapes() {
     assert_eq!(read::<&str>(r#""plain""#), Some("plain"));
     assert_eq!(read::<&str>(r#""a\tb""#), None);
 }

@@ -54,7 +54,7 @@ fn the_most_specific_pattern_wins_in_any_order() {
 }
 
 #[test]
-fn a_map_finds_what_matches_and_nothing_else() {
+fn a_map_finds_only_matching_patterns() {
     let names = ["person.created", "person.x", "x.created", "metadata.view.created", "metadata.view.x", "x", ""];
     for text in RECORD.iter().chain(&METADATA) {
         let mut map = PatternMap::new();
@@ -66,7 +66,7 @@ fn a_map_finds_what_matches_and_nothing_else() {
 }
 
 #[test]
-fn a_pattern_is_given_once() {
+fn a_pattern_cannot_be_added_twice() {
     for text in RECORD.iter().chain(&METADATA) {
         let mut map = PatternMap::new();
         map.insert(&pattern(text), 1).unwrap();
@@ -79,21 +79,21 @@ fn a_pattern_is_given_once() {
 }
 
 #[test]
-fn patterns_are_read_and_shown_alike() {
+fn patterns_are_shown_as_they_were_parsed() {
     for text in RECORD.iter().chain(&METADATA) {
         assert_eq!(pattern(text).to_string(), *text);
         assert_eq!(format!("{:?}", pattern(text)), format!("{text:?}"));
     }
 }
 
-/// Patterns that are built from a name that Twenty can send match it; other names cannot be
-/// patterns.
+/// Patterns that are built from a name that Twenty can send match it. Patterns with other names are
+/// rejected.
 mod names {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The rule, expressed differently than in the code.
+    /// The rule, written differently than in the code.
     const OBJECT: &str = "[a-z][a-zA-Z0-9]{0,62}";
 
     fn never_matches(text: &str) {
@@ -104,7 +104,7 @@ mod names {
 
     proptest! {
         #[test]
-        fn of_objects_are_taken(object in OBJECT, action in "[a-z]{1,10}") {
+        fn of_objects_are_accepted(object in OBJECT, action in "[a-z]{1,10}") {
             for name in [format!("{object}.{action}"), format!("metadata.{object}.{action}")] {
                 prop_assume!(!name.starts_with("metadata.metadata") && object != "metadata");
                 let name = EventName::new(name);
@@ -116,7 +116,7 @@ mod names {
         }
 
         #[test]
-        fn that_no_object_has_are_refused(object in "[a-zA-Z0-9_]{1,20}", action in "[a-z]{1,10}|\\*") {
+        fn that_no_object_has_are_rejected(object in "[a-zA-Z0-9_]{1,20}", action in "[a-z]{1,10}|\\*") {
             prop_assume!(!object.starts_with(|c: char| c.is_ascii_lowercase()) || object.contains('_'));
             never_matches(&format!("{object}.{action}"));
             never_matches(&format!("metadata.{object}.{action}"));
@@ -155,7 +155,7 @@ mod names {
 }
 
 #[test]
-fn malformed_patterns_are_refused_by_name() {
+fn rejections_quote_the_malformed_pattern() {
     for text in [
         "",
         ".",

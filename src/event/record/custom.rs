@@ -1,6 +1,7 @@
 use crate::event::{RawJson, field::Id};
 
-/// A record without a type of its own: the name of its object, and its fields as they were sent.
+/// A record of an object for which this crate has no type: the object's name, and the fields as
+/// they were sent.
 ///
 /// ```
 /// # use twenty_webhook::{event::{Record, WebhookEvent, field::Currency}, verify::{Signer, Verifier}};

@@ -55,12 +55,12 @@ pub trait FromRecord: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn read<E: Error>(payload: Payload<'_>, reader: &mut Reader<'_, E>) -> Result<Self, E>;
 
-    /// Whether it reads a person, for which the flat members of the official documentation are
-    /// supported.
+    /// Returns whether it reads a person from events with this name. For people, the flat members
+    /// of the official documentation are supported.
     #[doc(hidden)]
     fn is_person(name: &EventName) -> bool;
 
-    /// Keeps any record as raw JSON. `None` for a type that cannot.
+    /// Keeps any record as raw JSON. Returns `None` for a type that cannot keep it.
     #[doc(hidden)]
     fn keep_raw(_name: &EventName, _raw: RawJson) -> Option<Self> {
         None
@@ -141,7 +141,7 @@ impl Shape {
 
     /// # Errors
     ///
-    /// If the type contains itself directly.
+    /// Fails if the type contains itself directly.
     pub(super) fn check_ends(&self) -> Result<(), EventError> {
         if self.is_endless { Err(EventError::endless_type()) } else { Ok(()) }
     }
@@ -173,7 +173,7 @@ impl Shape {
     }
 }
 
-/// Whether `object` is the type's name with a lower-case first letter.
+/// Returns whether `object` is the type's name with a lower-case first letter.
 fn is_lower_camel(object: &str, type_name: &str) -> bool {
     let (mut object, mut type_name) = (object.chars(), type_name.chars());
     let first = type_name.next().into_iter().flat_map(char::to_lowercase);
@@ -261,19 +261,19 @@ mod tests {
     struct AnyObject {}
 
     #[derive(Deserialize)]
-    struct OfNamed(#[expect(dead_code, reason = "asked for its name only")] Box<Named>);
+    struct OfNamed(#[expect(dead_code, reason = "only its name is read")] Box<Named>);
 
     #[derive(Deserialize)]
     #[serde(rename = "plan")]
-    struct Renamed(#[expect(dead_code, reason = "asked for its name only")] Option<Named>);
+    struct Renamed(#[expect(dead_code, reason = "only its name is read")] Option<Named>);
 
     #[derive(Deserialize)]
-    struct Untyped(#[expect(dead_code, reason = "asked for its name only")] Value);
+    struct Untyped(#[expect(dead_code, reason = "only its name is read")] Value);
 
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Transparent {
-        #[expect(dead_code, reason = "asked for its name only")]
+        #[expect(dead_code, reason = "only its name is read")]
         inner: Named,
     }
 
@@ -292,7 +292,7 @@ mod tests {
     #[derive(Deserialize)]
     struct Flattened {
         #[serde(flatten)]
-        #[expect(dead_code, reason = "asked for its name only")]
+        #[expect(dead_code, reason = "only its name is read")]
         inner: Named,
     }
 
@@ -300,7 +300,7 @@ mod tests {
     enum Choice {}
 
     #[derive(Deserialize)]
-    struct Chain(#[expect(dead_code, reason = "asked for its name only")] Option<Box<Chain>>);
+    struct Chain(#[expect(dead_code, reason = "only its name is read")] Option<Box<Chain>>);
 
     /// Returns the object whose events `T` accepts, or `*` for any. Also checks which events it
     /// rejects.
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_takes_the_events_of_its_object() {
+    fn a_type_accepts_the_events_of_its_object() {
         assert_eq!(object::<Person>(), "person");
         assert_eq!(object::<NoteTarget>(), "noteTarget");
         assert_eq!(object::<Named>(), "subscription");
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_custom_fields_takes_the_events_of_the_standard_object() {
+    fn a_record_with_custom_fields_accepts_the_events_of_the_standard_object() {
         assert_eq!(object::<With<Person, Named>>(), "person");
         assert_eq!(object::<With<Named, Person>>(), "subscription");
         assert_eq!(object::<With<Person, HashMap<String, Value>>>(), "person");

@@ -33,14 +33,14 @@ pub use workflows::*;
 
 use super::{EventError, EventName, RawJson, field::Id, json::Reader};
 
-/// Defines, from the list of standard objects, the enum and those of its methods that depend on the
-/// object.
+/// Defines the enum of records, and its methods that depend on the object, from the list of
+/// standard objects.
 macro_rules! standard_objects {
     ($($(#[$doc:meta])* $Name:ident,)*) => {
         /// Any record. [`WebhookEvent`](super::WebhookEvent) contains it by default.
         ///
         /// It is non-exhaustive, because a later release may add a type for an object that is
-        /// [`Custom`](Self::Custom) today; the changelog says so.
+        /// [`Custom`](Self::Custom) today. The changelog mentions such a change.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum Record {

@@ -39,8 +39,8 @@ standard_object! {
     }
 }
 
-/// A person as servers send it, from one as the official documentation shows it: with a flat name
-/// and e-mail address. `None` when there is nothing to change.
+/// Converts a person from the form of the official documentation, which has a flat name and e-mail
+/// address, to the form that servers send. Returns `None` if there is nothing to change.
 pub(in crate::event) fn as_sent(person: &str) -> Option<String> {
     let is_text = |json: &&str| serde_json::from_str::<String>(json).is_ok();
     let flat = |name| find_member(person, name).filter(is_text).map(|value| format!("\"{name}\":{value}"));
@@ -141,7 +141,7 @@ standard_object! {
 }
 
 standard_object! {
-    /// What a note is attached to.
+    /// A record to which a note is attached.
     NoteTarget = "noteTarget" {
         /// The note.
         note_id: Id,
@@ -162,7 +162,7 @@ standard_object! {
 }
 
 select! {
-    /// How far a task has come.
+    /// The status of a task.
     TaskStatus {
         /// To do.
         Todo = "TODO",
@@ -183,7 +183,7 @@ standard_object! {
         /// When it is due.
         #[serde(serialize_with = "write_time")]
         due_at: jiff::Timestamp,
-        /// Its stage.
+        /// Its status.
         status: TaskStatus,
         /// The workspace member who has to do it.
         assignee_id: Id,
@@ -192,7 +192,7 @@ standard_object! {
 }
 
 standard_object! {
-    /// What a task is attached to.
+    /// A record to which a task is attached.
     TaskTarget = "taskTarget" {
         /// The task.
         task_id: Id,
@@ -213,7 +213,7 @@ standard_object! {
 }
 
 standard_object! {
-    /// A file attached to something.
+    /// A file that is attached to a record.
     Attachment = "attachment" {
         /// File name.
         name: String,
@@ -221,7 +221,7 @@ standard_object! {
         file: Vec<FileRef>,
         /// Where it is stored (superseded by `file`).
         full_path: String,
-        /// What kind of file it is.
+        /// The kind of the file.
         file_category: String,
         /// The task it is attached to.
         target_task_id: Id,
@@ -239,7 +239,7 @@ standard_object! {
         target_workflow_id: Id,
         /// The chat with an AI agent that it is attached to.
         target_agent_chat_thread_id: Id,
-        /// What kind of file it is (until January 2026).
+        /// The kind of the file (until January 2026).
         r#type: String,
         /// The workspace member who attached it (until January 2026).
         author_id: Id,
@@ -266,7 +266,7 @@ standard_object! {
     WorkspaceMember = "workspaceMember" {
         /// First and last name.
         name: FullName,
-        /// Light, dark or the system's.
+        /// The color scheme: light, dark or the system's.
         color_scheme: String,
         /// Language and region.
         locale: String,
@@ -276,7 +276,7 @@ standard_object! {
         user_email: String,
         /// The day that a week starts with.
         calendar_start_day: Decimal,
-        /// The user behind it.
+        /// The member's user.
         user_id: Id,
         /// Time zone.
         time_zone: String,

@@ -1,7 +1,8 @@
-/// Defines the type of a standard object, with the fields that all objects have and its own.
+/// Defines the type of a standard object, with the fields that all objects have and the object's
+/// own fields.
 ///
-/// Twenty's name of a field is the Rust name in camelCase. Its own fields of type `jiff::Timestamp`
-/// must be written by `write_time`.
+/// Twenty's name of a field is the Rust name in camelCase. The object's own fields of type
+/// `jiff::Timestamp` must be written by `write_time`.
 macro_rules! standard_object {
     (
         $(#[$doc:meta])*
@@ -59,7 +60,7 @@ macro_rules! standard_object {
         }
 
         impl $Name {
-            /// The object's name in the singular, as Twenty has it.
+            /// The object's name in the singular, as Twenty writes it.
             pub const OBJECT: &'static str = $object;
 
             /// Returns a name for display.

@@ -119,7 +119,7 @@ impl<T: FromRecord, C: DeserializeOwned> FromRecord for With<T, C> {
         let end = reader.place();
         reader.go_back(start);
         let custom = C::deserialize(&mut *reader)?;
-        // A type may read nothing, or ignore an error.
+        // The type may have read nothing, or ignored an error.
         reader.expect_place(end)?;
         Ok(Self { standard, custom })
     }

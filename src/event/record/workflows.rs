@@ -96,9 +96,9 @@ standard_object! {
         workflow_id: Id,
         /// The version that ran.
         workflow_version_id: Id,
-        /// The workflow that the workflow was made from (since 2026).
+        /// The workflow from which this run's workflow was made (since 2026).
         core_workflow_id: Id,
-        /// The version that the version was made from (since 2026).
+        /// The version from which this run's version was made (since 2026).
         core_workflow_version_id: Id,
     }
     display_name: |run| run.name.clone()

@@ -1,4 +1,4 @@
-//! Ends and renews leases. Those that arrive at the same time share a statement.
+//! Ends and renews leases. Changes that are requested at the same time share a statement.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -15,19 +15,19 @@ use super::{
     millis, signed, unsigned,
 };
 
-/// How long a statement may take.
+/// The time limit for a statement.
 const WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) const BATCH: usize = 256;
 
-/// A lease to renew from now on.
+/// A request to renew a lease.
 pub(super) struct Renewal {
     pub(super) lease: Lease,
     pub(super) reply: oneshot::Sender<Result<bool, InboxError>>,
 }
 
-/// Ends or renewals, as the parameters of the statement `change`, which are also the first ones of
-/// `take`.
+/// Ends or renewals of leases, as the parameters of the statement `change`. They are also the first
+/// parameters of `take`.
 pub(super) struct Changes {
     remember_for: i64,
     ids: Vec<i64>,
@@ -51,7 +51,7 @@ impl Changes {
             changes.kinds.push(kind);
             changes.delays.push(millis(delay));
             changes.reasons.push(dead.map(|(reason, _)| reason.to_byte().into()));
-            // PostgreSQL has no zero in a text.
+            // A text in PostgreSQL cannot contain a zero.
             changes.messages.push(dead.map(|(_, message)| message.replace('\0', "\u{fffd}")));
         }
         changes
@@ -92,7 +92,7 @@ impl Changes {
         ]
     }
 
-    /// Changes the events whose leases are held, except rows that are locked by others.
+    /// Changes the events whose leases are held. Skips rows that another transaction has locked.
     async fn make(&self, shared: &Shared) -> Result<Changed, InboxError> {
         let rows = shared.link.query(&shared.sql.change, &self.parameters(), WITHIN).await?;
         let changed = read_leases(&rows)?;
@@ -105,12 +105,13 @@ impl Changes {
 /// The results of ending or renewing leases.
 pub(super) struct Changed {
     pub(super) changed: HashSet<Lease>,
-    /// Leases that are held, but whose rows are locked by others.
+    /// Leases that are held, but whose rows another transaction has locked.
     pub(super) locked: HashSet<Lease>,
 }
 
 impl Changed {
-    /// Finds out why the others were not changed.
+    /// Creates the result. Queries why the other leases were not changed: their rows are locked, or
+    /// the leases were lost.
     pub(super) async fn new(
         shared: &Shared,
         leases: impl Iterator<Item = Lease>,
@@ -127,21 +128,21 @@ impl Changed {
     }
 }
 
-/// Renews leases. Those that arrive at the same time share a statement.
+/// Renews leases. Renewals that are requested at the same time share a statement.
 pub(super) async fn renew(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Renewal>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         // A lease that occurs twice in a batch is changed once.
         let renewed = Changes::renewals(&shared, batch.iter().map(|job| job.lease)).make(&shared).await;
         for Renewal { lease, reply } in batch.drain(..) {
-            // A locked row is renewed next time.
+            // A locked row is renewed by the next renewal, so its lease counts as held.
             let is_held = |renewed: &Changed| renewed.changed.contains(&lease) || renewed.locked.contains(&lease);
             _ = reply.send(renewed.as_ref().map(is_held).map_err(Clone::clone));
         }
     }
 }
 
-/// Ends what is done.
+/// Ends leases.
 pub(super) async fn end(shared: &Shared, ends: &[(Lease, End)]) -> Result<Changed, InboxError> {
     let changed = if ends.is_empty() {
         Changed { changed: HashSet::new(), locked: HashSet::new() }
@@ -152,7 +153,7 @@ pub(super) async fn end(shared: &Shared, ends: &[(Lease, End)]) -> Result<Change
     Ok(changed)
 }
 
-/// Notes which leases have ended.
+/// Records which leases have ended.
 pub(super) fn note(shared: &Shared, ends: &[(Lease, End)], Changed { changed, locked }: &Changed) {
     let mut held = shared.held();
     for (lease, _) in ends {
@@ -175,7 +176,8 @@ pub(super) fn read_lease(row: &Row) -> Result<Lease, tokio_postgres::Error> {
     Ok(Lease { event: unsigned(row.try_get(0)?), token: unsigned(row.try_get(1)?) })
 }
 
-/// Reads this process's leases from the table, also those of takes that failed after their commit.
+/// Reads this process's leases from the table, including leases of takes that failed after their
+/// commit.
 pub(super) async fn own_leases(shared: &Shared) -> Result<Vec<Lease>, InboxError> {
     read_leases(&shared.link.query(&shared.sql.own, &[(&shared.owner, Type::INT8)], WITHIN).await?)
 }

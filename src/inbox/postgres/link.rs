@@ -39,10 +39,11 @@ type Connect = dyn Fn(Listener) -> Boxed<Result<(Client, Boxed<()>), Error>> + S
 pub(in crate::inbox) struct Connector(Arc<Connect>);
 
 impl Connector {
-    /// How long connecting may take.
+    /// The time limit for connecting.
     const CONNECT: Duration = Duration::from_secs(5);
 
-    /// After how long an idle connection is probed, and how long the answer may take.
+    /// How long a connection is idle before it is probed. Also the time limit for the answer to a
+    /// probe.
     const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
     pub(in crate::inbox) fn without_tls(url: &str) -> Result<Self, InboxError> {
@@ -65,7 +66,7 @@ impl Connector {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Self::CONNECT);
         }
-        // With the defaults, it takes two hours to notice that the server is gone.
+        // With the default settings, it takes two hours to detect that the server is gone.
         if config.get_keepalives_idle() > Self::KEEP_ALIVE {
             config.keepalives_idle(Self::KEEP_ALIVE);
         }
@@ -152,7 +153,7 @@ impl Session {
 
     /// Waits until the connection ends.
     pub(super) async fn closed(&self) {
-        // Nothing is ever sent.
+        // Nothing is sent on this channel, so this waits until the sender is dropped.
         _ = self.closed.clone().changed().await;
     }
 }
@@ -169,7 +170,7 @@ struct Inner {
     connector: Connector,
     listener: Listener,
     set_up: SetUp,
-    /// The runtime on which connections are made and driven, whichever runtime queries them.
+    /// The runtime that makes and drives the connections. Any runtime can query them.
     runtime: Handle,
     state: Mutex<State>,
 }
@@ -190,8 +191,8 @@ struct Failed {
 impl Link {
     const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 
-    /// Storing is retried for 1.5 seconds, so a server that is back should be noticed within that
-    /// time.
+    /// The longest pause between attempts to connect. Storing is retried for 1.5 seconds, so a
+    /// server that is available again should be noticed within that time.
     pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
     pub(super) fn new(connector: Connector, listener: Listener, set_up: SetUp) -> Self {
@@ -269,7 +270,7 @@ impl Inner {
     }
 }
 
-/// Classifies an error. The server's detail is left out, because it can contain what is stored.
+/// Classifies an error. The server's detail is left out, because it can contain stored data.
 pub(super) fn failure(error: &Error) -> InboxError {
     let Some(refused) = error.as_db_error() else {
         let mut text = error.to_string();
@@ -282,7 +283,7 @@ pub(super) fn failure(error: &Error) -> InboxError {
     };
     let code = refused.code().code();
     let (kind, message) = match code {
-        // cancelled, as by `statement_timeout`
+        // the statement was cancelled, for example by `statement_timeout`
         "57014" => (InboxErrorKind::Timeout, "the inbox's database did not answer in time"),
         // no such schema, table or column
         "3F000" | "42P01" | "42703" => (

@@ -2,10 +2,11 @@
 //!
 //! The store has two connections, and each reconnects automatically. One stores deliveries as they
 //! arrive. The other one does everything else, and listens for notifications of other processes.
-//! Requests that arrive at the same time share a statement, and so a transaction and an fsync.
+//! Requests that arrive at the same time share a statement, and therefore a transaction and an
+//! fsync.
 //!
-//! Due times, leases and the expiry of keys follow the server's clock. A client's clock only stamps
-//! an event's time of acceptance, and decides nothing.
+//! Due times, leases and the expiry of keys follow the server's clock. A client's clock provides
+//! only the time at which an event was accepted, and no decision depends on it.
 
 mod changes;
 mod link;
@@ -45,7 +46,7 @@ use setup::{PLANS, SET_UP, SET_UP_PUTS, SET_UP_WORK, migrate, set_up, warn_of_it
 pub(super) use sql::Names;
 use sql::{SERVER_CLOCK, Sql};
 
-/// A lease that ends later was granted before the server's clock was set back.
+/// The longest lease. If a lease ends later, it was granted before the server's clock was set back.
 pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone, Debug)]
@@ -58,10 +59,10 @@ pub(super) struct PostgresOptions {
 pub(super) struct PgStore {
     shared: Arc<Shared>,
     puts: mpsc::Sender<PutJob>,
-    /// Bounds the deliveries that wait to be stored, in KiB.
+    /// Limits the size of deliveries that wait to be stored, in KiB.
     queued: Arc<Semaphore>,
     renewals: mpsc::Sender<Renewal>,
-    /// Lets one take run at a time.
+    /// Ensures that only one take runs at a time.
     taking: AsyncMutex<()>,
     tasks: [AbortHandle; 2],
 }
@@ -72,14 +73,14 @@ struct Shared {
     /// The table's name, quoted.
     table: String,
     channel: String,
-    /// For everything but puts.
+    /// The connection for everything except puts.
     link: Link,
     /// Identifies this process's leases.
     owner: i64,
     bounds: Bounds,
     lease: Duration,
     work: Arc<Notify>,
-    /// Asks the task [`announce`] to notify other processes.
+    /// Tells the task [`announce`] that it must notify other processes.
     announce: Notify,
     /// The tokens of the leases that this process holds.
     held: Mutex<HashMap<u64, u64>>,
@@ -92,10 +93,10 @@ impl Shared {
 }
 
 impl PgStore {
-    /// The most KiB that wait to be stored. A larger event waits alone.
+    /// The maximum of KiB that wait to be stored. A single event is always allowed.
     const MAX_QUEUED_KIB: u32 = 64 << 10;
 
-    /// How long a call may take that shares a statement with others.
+    /// The time limit for a call that shares a statement with other calls.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     pub(super) async fn connect(
@@ -106,7 +107,7 @@ impl PgStore {
         Self::start(connector, options, bounds, SERVER_CLOCK).await
     }
 
-    /// `now`: an SQL expression for the present time in milliseconds.
+    /// Starts the store. `now` is an SQL expression for the present time in milliseconds.
     async fn start(
         connector: Connector,
         options: &PostgresOptions,
@@ -118,7 +119,7 @@ impl PgStore {
         let version: Arc<str> = Sql::new(names, now).version.into();
         let putting = Link::new(connector.clone(), Arc::new(|_| {}), set_up(SET_UP_PUTS.to_owned(), &version));
         let channel = names.channel();
-        // Random, so that no two processes have the same.
+        // The number is random, so that no two processes have the same.
         let owner = i64::from_be_bytes(RandomState::new().hash_one(std::process::id()).to_be_bytes());
         let work = Arc::new(Notify::new());
         let listener: Listener = {
@@ -159,7 +160,7 @@ impl PgStore {
     }
 }
 
-/// Keeps the connection that listens open, also while nothing is queried.
+/// Keeps the connection that listens open, even while nothing is queried.
 async fn stay_connected(shared: Arc<Shared>) {
     loop {
         match shared.link.session().await {
@@ -201,7 +202,7 @@ fn no_row() -> InboxError {
     InboxError::new(InboxErrorKind::Damaged, "the inbox's database answered without a row")
 }
 
-/// Milliseconds, at most some hundred thousand years, so that no sum overflows.
+/// Returns milliseconds, limited to some hundred thousand years, so that no sum overflows.
 fn millis(duration: Duration) -> i64 {
     signed(whole_millis(duration).min(1 << 53))
 }
@@ -293,7 +294,7 @@ impl Store for PgStore {
         Box::pin(operate::erase(&self.shared, record))
     }
 
-    /// `VACUUM` is the database's own business.
+    /// Does nothing, because `VACUUM` is the database's task.
     fn compact(&self) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
@@ -305,7 +306,7 @@ impl Drop for PgStore {
     }
 }
 
-/// Shows neither the URL nor what is stored.
+/// Shows neither the URL nor stored data.
 impl fmt::Debug for PgStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgStore").field("table", &self.shared.table).finish_non_exhaustive()

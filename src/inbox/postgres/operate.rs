@@ -1,4 +1,4 @@
-//! Operators' commands, and the removal of expired rows.
+//! The commands of operators, and the removal of expired rows.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::verify::Timestamp;
 
-/// How long a statement may take.
+/// The time limit for a statement.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How many rows one step searches for a record's events.
+/// The number of rows in which one step searches for a record's events.
 const WINDOW: i64 = 20_000;
 
 pub(super) async fn maintain(shared: &Shared) -> Result<bool, InboxError> {
@@ -39,7 +39,7 @@ pub(super) async fn stats(shared: &Shared) -> Result<Stats, InboxError> {
     for row in &rows {
         let (state, count, bytes, head) = read_count(row).map_err(|error| unreadable(&error))?;
         match state {
-            // Ready, or suspect.
+            // The states ready and suspect.
             0 | 3 => stats.ready = stats.ready.saturating_add(count),
             1 => stats.delayed = count,
             2 => stats.running = count,
@@ -51,7 +51,7 @@ pub(super) async fn stats(shared: &Shared) -> Result<Stats, InboxError> {
     }
     if stats.remembered_keys > COUNTED {
         let rows = shared.link.query(&shared.sql.estimate, &[(&shared.table, Type::TEXT)], WITHIN).await?;
-        // NULL when the table is gone.
+        // The count is NULL if the table was deleted.
         let all: Option<i64> = rows.first().and_then(|row| row.try_get(0).ok().flatten());
         let others = [stats.ready, stats.delayed, stats.running, stats.dead];
         let others = others.into_iter().fold(0, u64::saturating_add);
@@ -114,7 +114,7 @@ fn read_letter(row: &Row) -> Result<(u64, Option<DeadLetter>), tokio_postgres::E
     Ok((unsigned(row.try_get(0)?), letter))
 }
 
-/// The first and the last claim key that an event of this id can have.
+/// Returns the first and the last claim key that an event with this id can have.
 fn keys_of(id: EventId) -> ([u8; 32], [u8; 32]) {
     let key = |end: u8| {
         let mut key = [end; 32];

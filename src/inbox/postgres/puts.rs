@@ -1,4 +1,4 @@
-//! Stores deliveries: those that arrive at the same time share a statement.
+//! Stores deliveries. Deliveries that arrive at the same time share a statement.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,24 +19,24 @@ use super::{
 };
 use crate::deduplicate::ClaimKey;
 
-/// The most events that share a statement.
+/// The maximum number of events that share a statement.
 pub(super) const BATCH: usize = 1024;
 
-/// The most bytes that share a statement. A larger event has a statement of its own.
+/// The maximum number of bytes that share a statement. A larger event has its own statement.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How long a statement may take. The request that delivered the event waits for 3 seconds in
+/// The time limit for a statement. The request that delivered the event waits for 3 seconds in
 /// total.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the first count may take. Nothing can be stored before it has succeeded.
+/// The time limit for the first count. Nothing can be stored before it has succeeded.
 const FIRST_COUNT_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct PutJob {
     pub(super) event: NewEvent,
-    /// In milliseconds.
+    /// Until when a duplicate of the delivery verifies, in milliseconds.
     pub(super) fresh_until: i64,
-    /// Its share of the bound on waiting bytes, held even after the caller has stopped waiting.
+    /// The event's share of the limit on waiting bytes, even after the caller has stopped waiting.
     pub(super) _room: OwnedSemaphorePermit,
     pub(super) reply: oneshot::Sender<Result<Put, InboxError>>,
 }
@@ -48,18 +48,19 @@ pub(super) struct Puts {
 }
 
 impl Puts {
-    /// How long a batch waits for the callers of the last batch: a quarter of the time that the
-    /// last batch took, and at most this long.
+    /// The maximum time for which a batch waits for the callers of the last batch. It waits for a
+    /// quarter of the time that the last batch took, and no longer than this.
     const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<PutJob>) {
         let mut received = Vec::new();
         let mut pause = Duration::ZERO;
-        // How many callers wait or were just answered.
+        // The number of callers that are waiting or were just answered.
         let mut expected = 0;
         while !received.is_empty() || jobs.recv_many(&mut received, BATCH).await > 0 {
-            // A caller that was just answered sends its next event at once. Without this wait, two
-            // halves of the callers would take turns, each half with an fsync of its own.
+            // A caller that was just answered usually sends its next event immediately. Without
+            // this wait, two halves of the callers would take turns, and each half would need its
+            // own fsync.
             let others = async {
                 while received.len() < expected {
                     let missing = expected.saturating_sub(received.len());
@@ -107,7 +108,7 @@ impl Puts {
                     self.shared.work.notify_one();
                     self.shared.announce.notify_one();
                 }
-                // Of several with the same key, the first one is stored.
+                // If several events have the same key, the first one is stored.
                 answer(batch, |job| Ok(if stored.remove(&job.event.key) { Put::Stored } else { Put::Duplicate }));
             }
             Err(error) => answer(batch, |_| Err(error.clone())),
@@ -125,20 +126,21 @@ impl Puts {
             (&fresh_until, Type::INT8_ARRAY),
             (&events, Type::BYTEA_ARRAY),
         ];
-        // A statement that fails may still have been committed.
+        // The capacity is used in any case, because a statement that fails may still have been
+        // committed.
         batch.iter().for_each(|job| self.room.use_up(job));
         let rows = self.link.query(&self.shared.sql.put, &parameters, WITHIN).await?;
         keys_of(&rows)
     }
 
-    /// Rejects events that there is no room for. Duplicates need no room.
+    /// Rejects events for which there is no capacity. Duplicates require none.
     async fn admit(&mut self, batch: Vec<PutJob>) -> Result<Vec<PutJob>, (InboxError, Vec<PutJob>)> {
         if self.room.is_for(&batch) {
             return Ok(batch);
         }
         if let Err(error) = self.count().await {
-            // Counting is slow while many dead rows wait for vacuum. Then the last count is used
-            // again.
+            // Counting is slow while many dead rows wait for vacuum. In this case the last count
+            // remains valid.
             self.room.renew();
             return if self.room.is_for(&batch) { Ok(batch) } else { Err((error, batch)) };
         }
@@ -212,8 +214,8 @@ fn full() -> InboxError {
     )
 }
 
-/// How much may be stored before the table is counted again. Counting a large table is slow, and
-/// other processes store events, too.
+/// The capacity that may be used before the table is counted again. Counting a large table is slow,
+/// and other processes store events, too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     events: u64,
@@ -222,7 +224,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// How long a count is used.
+    /// How long a count is valid.
     const GOOD_FOR: Duration = Duration::from_secs(10);
 
     pub(super) const fn unknown() -> Self {
@@ -237,7 +239,7 @@ impl Room {
         };
     }
 
-    /// Uses an old count for as long again.
+    /// Extends the validity of an old count.
     fn renew(&mut self) {
         self.counted_at = self.counted_at.map(|_| Instant::now());
     }
@@ -261,7 +263,7 @@ mod tests {
     use super::{super::super::store::NewEvent, *};
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_count_is_good_again_when_it_is_renewed_but_its_room_is_used_up_all_the_same() {
+    async fn a_renewed_count_is_valid_again_without_the_capacity_that_was_used() {
         let bounds = Bounds { max_pending: 3, max_bytes: 1_000, ..crate::inbox::model::BOUNDS };
         let queued = Arc::new(tokio::sync::Semaphore::new(10));
         let job = || {

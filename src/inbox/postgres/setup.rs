@@ -11,12 +11,13 @@ use super::{
     sql::{Names, VERSION},
 };
 
-/// How long a statement of the set-up may take. A migration waits for the one of another process.
+/// The time limit for a statement of the setup. A migration waits for the migration of another
+/// process.
 pub(super) const SET_UP: Duration = Duration::from_secs(10);
 
-/// The settings of a connection, whatever the database's defaults are: a commit is answered when it
-/// is on disk, transactions are `read committed`, and statements are not compiled, because
-/// compiling takes longer than running them.
+/// The settings of a connection, regardless of the database's defaults. A commit is answered when
+/// it is on disk. Transactions are `read committed`. Statements are not compiled, because compiling
+/// takes longer than running them.
 macro_rules! set_up {
     ($timeout:literal) => {
         concat!(
@@ -31,12 +32,13 @@ macro_rules! set_up {
 pub(super) const SET_UP_PUTS: &str = set_up!("10s");
 pub(super) const SET_UP_WORK: &str = set_up!("60s");
 
-/// Each statement of a worker has an index in the order that it needs. While its statistics are
-/// old, the planner would prefer to read and sort all due rows.
+/// Planner settings for a worker's statements. Each of these statements has an index with the order
+/// that it requires. While the statistics are old, the planner would prefer to read and sort all
+/// due rows.
 pub(super) const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off";
 
-/// Prepares a connection, and rejects a table of another version: it may have been migrated while
-/// there was no connection.
+/// Prepares a connection. Rejects a table of another version, because it may have been migrated
+/// while there was no connection.
 pub(super) fn set_up(statements: String, version: &Arc<str>) -> SetUp {
     let version = Arc::clone(version);
     let statements: Arc<str> = statements.into();
@@ -63,7 +65,7 @@ async fn check_version(session: &Session, version: &str) -> Result<(), InboxErro
     }
 }
 
-/// Warns when the server's settings risk losing committed events in a power cut.
+/// Warns if the server's settings can lose committed events in a power cut.
 pub(super) async fn warn_of_its_settings(session: &Session) -> Result<(), InboxError> {
     const OFF: &str =
         "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";

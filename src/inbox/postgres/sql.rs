@@ -7,13 +7,13 @@
 //! | ready | 0 | 0 |
 //! | delayed | 1 | when its next attempt is due |
 //! | running | 2 | when its lease ends |
-//! | suspect: ready, but to run alone | 3 | 0 |
-//! | dead | 4 | when it died |
+//! | suspect: ready, but must run alone | 3 | 0 |
+//! | dead | 4 | when it became a dead letter |
 //! | completed: only its key is kept | 5 | when its key expires |
 //!
 //! Times are milliseconds of the server's clock. Statements are not prepared, but planned each
-//! time: a plan from the time when the table was empty would be wrong for long, and prepared
-//! statements do not survive a reconnect.
+//! time, for two reasons: a plan that was made while the table was empty would be inefficient for a
+//! long time, and prepared statements do not survive a reconnect.
 
 use sha2::{Digest, Sha256};
 
@@ -23,20 +23,21 @@ use super::super::{
 };
 use crate::verify::whole_millis;
 
-/// The version of the table that this crate makes and uses.
+/// The version of the table that this crate creates and uses.
 pub(super) const VERSION: i32 = 1;
 
 /// The server's clock. It does not change within a statement, so that an index can be used.
 pub(super) const SERVER_CLOCK: &str = "(extract(epoch FROM now()) * 1000)::bigint";
 
-/// How many rows one step of forgetting, redriving or purging changes.
+/// The number of rows that one step of forgetting, redriving or purging changes.
 pub(super) const FORGET: usize = 500;
 pub(super) const STEP: usize = 100;
 
-/// How many expired leases, or due times too far in the future, are corrected at once.
+/// The maximum number of expired leases, or of due times too far in the future, that one statement
+/// corrects.
 const CORRECT: usize = 1_000;
 
-/// How many remembered keys are counted one by one.
+/// The maximum number of remembered keys that are counted exactly.
 pub(super) const COUNTED: u64 = 100_000;
 
 /// The names of schema and table that the user chose.
@@ -47,10 +48,11 @@ pub(in crate::inbox) struct Names {
 }
 
 impl Names {
-    /// PostgreSQL cuts longer names.
+    /// PostgreSQL truncates longer names.
     const MAX_LEN: usize = 63;
 
-    /// The longest suffix of the table's name, in the names of its indexes and its version table.
+    /// The longest suffix that is appended to the table's name, for its indexes and its version
+    /// table.
     const LONGEST_SUFFIX: &str = "_version";
 
     pub(super) fn check(&self) -> Result<(), InboxError> {
@@ -64,7 +66,7 @@ impl Names {
         Err(InboxError::new(InboxErrorKind::Settings, message))
     }
 
-    /// The whole migration, for users who run it themselves.
+    /// Returns the whole migration, for users who run it themselves.
     pub(in crate::inbox) fn by_hand(&self) -> Result<String, InboxError> {
         self.check()?;
         Ok(self.create_schema() + &self.migration())
@@ -80,17 +82,17 @@ impl Names {
         parts.first().copied().unwrap_or_default()
     }
 
-    /// The channel for notifications.
+    /// Returns the channel for notifications.
     pub(super) fn channel(&self) -> String {
         format!("twenty_inbox_{:016x}", u64::from_be_bytes(self.digest()))
     }
 
-    /// The advisory lock that a migration holds, so that one runs at a time.
+    /// Returns the advisory lock that a migration holds, so that only one migration runs at a time.
     pub(super) fn lock(&self) -> i64 {
         i64::from_be_bytes(self.digest())
     }
 
-    /// The statements that make the table, for a database without it.
+    /// Returns the statements that create the table, for a database without it.
     pub(super) fn migration(&self) -> String {
         let (table, version) = (self.qualified(""), self.qualified("_version"));
         let index = |suffix: &str| quoted(&format!("{}{suffix}", self.table));
@@ -132,7 +134,7 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The statements, with the names in them.
+/// The statements, with the names of schema and table inserted.
 pub(super) struct Sql {
     pub(super) version: Box<str>,
     pub(super) put: Box<str>,
@@ -160,11 +162,11 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    /// `now`: an expression for the present time in milliseconds.
+    /// Creates the statements. `now` is an expression for the present time in milliseconds.
     pub(super) fn new(names: &Names, now: &str) -> Self {
         let (t, version) = (names.qualified(""), names.qualified("_version"));
         let margin = whole_millis(KEY_MARGIN);
-        // `$1`: how long keys are remembered.
+        // `$1`: how long keys are remembered
         let expires = format!("greatest({now} + $1, fresh_until + {margin})");
         let forget = format!(
             "UPDATE {t} SET state = 5, due = {expires}, owner = 0, size = 0, \
@@ -181,7 +183,7 @@ impl Sql {
             "UPDATE {t} SET state = 0, due = 0, attempts = 0, interruptions = 0, reason = NULL, message = NULL"
         );
         let ready_again = format!("CASE WHEN interruptions >= {ALONE_FROM} THEN 3 ELSE 0 END");
-        // `$1`: how long keys are remembered; the others: what changes.
+        // `$1`: how long keys are remembered; the other parameters: the changes
         let change = format!(
             "UPDATE {t} AS e SET \
                  state = CASE kind WHEN 0 THEN 5 WHEN 1 THEN 1 WHEN 2 THEN 4 WHEN 3 THEN {ready_again} ELSE 2 END, \
@@ -229,7 +231,7 @@ impl Sql {
                  ORDER BY due DESC LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
                  UPDATE {t} AS e SET due = {now} + most FROM far WHERE e.id = far.id RETURNING e.id"
             )),
-            // `$8`: which events; `$9`: for how long; `$10`: this process.
+            // `$8`: the chosen events; `$9`: the lease's duration; `$10`: this process
             take: sql(format!(
                 "WITH ended AS ({change}), free AS MATERIALIZED (SELECT id FROM {t} WHERE id = ANY($8) \
                  AND (state IN (0, 3) OR state = 1 AND due <= {now}) FOR UPDATE SKIP LOCKED), \
@@ -277,13 +279,13 @@ impl Sql {
 /// The kinds of rows that [`Sql::candidates`] returns.
 pub(super) mod candidate {
     pub(in super::super) const READY: i16 = 0;
-    /// Delayed, and due.
+    /// A delayed event that is due.
     pub(in super::super) const DUE: i16 = 1;
-    /// Running, with a lease of this process that the process does not know of.
+    /// A running event with a lease of this process, of which the process has no record.
     pub(in super::super) const LEAKED: i16 = 2;
     /// The first suspect.
     pub(in super::super) const SUSPECT: i16 = 3;
-    /// The next one that is not due yet.
+    /// The next delayed event that is not due yet.
     pub(in super::super) const NEXT: i16 = 4;
     /// Some leases have expired.
     pub(in super::super) const LOST: i16 = 5;
@@ -291,8 +293,8 @@ pub(super) mod candidate {
     pub(in super::super) const FAR: i16 = 6;
 }
 
-/// `$1`: how many; `$2`: this process; `$3`: the events that it knows it runs; `$4`, `$5`: the longest
-/// delay and lease.
+/// Returns the statement that reads candidates. `$1`: the limit; `$2`: this process; `$3`: the
+/// events that it runs; `$4`, `$5`: the longest delay and lease.
 fn candidates(t: &str, now: &str) -> Box<str> {
     let none = "0::bigint, 0::bigint, 0::bigint, ''::bytea";
     format!(
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_are_refused() {
+    fn impossible_names_are_rejected() {
         let check = |schema: &str, table: &str| Names { schema: schema.into(), table: table.into() }.check().is_ok();
         assert!(check("a", "b") && check(&"a".repeat(63), &"b".repeat(55)) && check("ä \"'", "ö;"));
         for (schema, table) in [("", "b"), ("a", ""), ("a\0", "b"), ("a", "b\0")] {

@@ -1,8 +1,8 @@
 //! Takes the events that run next.
 //!
 //! The first statement reads candidates without a lock, and this module chooses among them. The
-//! second statement takes the chosen events, except those that another process has taken meanwhile.
-//! It also ends the events that are done, so that both share an fsync.
+//! second statement takes the chosen events, except events that another process has taken
+//! meanwhile. It also ends handled events, so that both changes share an fsync.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -22,20 +22,20 @@ use super::{
     unsigned,
 };
 
-/// How long a statement may take.
+/// The time limit for a statement.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The most candidates that are read in search of events whose records are not busy.
+/// The maximum number of candidates that are read to find events whose records are not busy.
 const LOOK_AT: usize = 10_000;
 
-/// The fewest candidates that are read.
+/// The minimum number of candidates that are read.
 const FEWEST: usize = 8;
 
-/// By which factor more candidates are read when too many of them belong to busy records.
+/// The factor by which more candidates are read if too many candidates belong to busy records.
 const WIDER: usize = 16;
 
-/// How often one take starts over, because leases were recovered, times were corrected, or another
-/// process took the chosen events.
+/// The maximum number of times that one take starts over, because leases were recovered, times were
+/// corrected, or another process took the chosen events.
 const ROUNDS: usize = 20;
 
 /// The events that a worker can choose from.
@@ -50,8 +50,8 @@ struct Candidates {
     is_far: bool,
 }
 
-/// The leases of a take that has not returned yet. If the take fails or is dropped, they are
-/// forgotten; the next take finds them in the table and releases them.
+/// The leases of a take that has not returned yet. If the take fails or is dropped, this process
+/// forgets the leases. The next take finds them in the table and releases them.
 struct Granted<'a> {
     shared: &'a Shared,
     leases: Vec<Lease>,
@@ -88,7 +88,7 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
         return Ok(taken);
     }
     let mut busy = take.busy.clone();
-    // Events that another process took after they were chosen.
+    // The events that another process took after they were chosen here.
     let mut gone = HashSet::new();
     let mut window = take.limit.saturating_mul(2).max(FEWEST);
     for _ in 0..ROUNDS {
@@ -106,7 +106,7 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
             choose(take, slots, missing, &found, &gone, &mut busy, &mut left_busy)
         };
         if chosen.len() < missing && !take.alone && !is_seen_whole && window < LOOK_AT {
-            // The next round chooses from the start.
+            // The next round chooses again from the beginning.
             busy.clone_from(&take.busy);
             busy.extend(
                 taken.events.iter().map(|taken| taken.event.record).filter(|record| *record != RecordKey::NONE),
@@ -127,15 +127,15 @@ async fn take_some(shared: &Shared, take: &mut Take, all: &mut Granted<'_>) -> R
         window = window.saturating_add(gone.len()).min(LOOK_AT);
     }
     if !take.ends.is_empty() {
-        // Each round had something to repair.
+        // Every round had something to repair, so no round has ended these events.
         let changed = changes::end(shared, &take.ends).await?;
         note_ends(take, &mut taken, changed);
     }
     Ok(taken)
 }
 
-/// Recovers expired leases and corrects times. Returns whether anything changed, so that the
-/// candidates have to be read again. Rows that are locked by others are left as they are.
+/// Recovers expired leases and corrects times. Skips rows that another transaction has locked.
+/// Returns whether anything changed, so that the candidates must be read again.
 async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool, InboxError> {
     let mut is_any = false;
     if found.is_far {
@@ -152,7 +152,7 @@ async fn repair(shared: &Shared, take: &Take, found: &Candidates) -> Result<bool
     Ok(is_any)
 }
 
-/// Makes events ready whose leases have expired. Returns whether there were any.
+/// Makes events with expired leases ready. Returns whether there were any.
 pub(super) async fn recover(shared: &Shared) -> Result<bool, InboxError> {
     let held = held(shared);
     let parameters: [Parameter<'_>; 2] = [(&shared.owner, Type::INT8), (&held, Type::INT8_ARRAY)];
@@ -163,7 +163,7 @@ fn longest(take: &Take) -> i64 {
     millis(take.longest_delay)
 }
 
-/// The longest lease of any process.
+/// Returns the longest lease of any process.
 fn longest_lease(shared: &Shared) -> i64 {
     millis(shared.lease.max(super::LONGEST_LEASE))
 }
@@ -210,7 +210,8 @@ fn read_candidate(row: &Row) -> Result<(i16, u64, i64, u64, RecordKey), tokio_po
     Ok((row.try_get(0)?, unsigned(row.try_get(1)?), row.try_get(2)?, unsigned(row.try_get(3)?), record))
 }
 
-/// Chooses an event for each slot: a ready or a delayed one first, as the slot prefers.
+/// Chooses an event for each slot. A slot takes a ready or a delayed event first, depending on its
+/// number.
 fn choose(
     take: &Take,
     first_slot: u64,
@@ -244,7 +245,8 @@ fn choose(
     chosen
 }
 
-/// Ends what is done, and takes the chosen events that are still free. Returns how many it took.
+/// Ends handled events, and takes the chosen events that are still free. Returns how many events it
+/// took.
 async fn end_and_grant(
     shared: &Shared,
     take: &mut Take,
@@ -276,7 +278,7 @@ async fn end_and_grant(
     changes::note(shared, &take.ends, &changed);
     note_ends(take, taken, changed);
     let count = granted.len();
-    // Events start in the order in which they were chosen.
+    // The events start in the order in which they were chosen.
     let place = |event: u64| chosen.iter().position(|chosen| *chosen == event);
     granted.sort_by_key(|(lease, ..)| place(lease.event));
     for (lease, attempts, interruptions, event) in granted {
@@ -288,7 +290,7 @@ async fn end_and_grant(
     Ok(count)
 }
 
-/// Notes which ends changed something. Later rounds of the take have no ends.
+/// Records which ends changed something. Later rounds of the take have no ends.
 fn note_ends(take: &mut Take, taken: &mut Taken, Changed { changed, locked }: Changed) {
     for (lease, end) in take.ends.drain(..) {
         let is_held = changed.contains(&lease);

@@ -20,7 +20,7 @@ use super::{
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::inbox) struct FileOptions {
-    /// In bytes.
+    /// The size of the cache in bytes.
     pub(in crate::inbox) cache: usize,
     pub(in crate::inbox) create_if_missing: bool,
     /// How long to wait for another process to close the file.
@@ -42,7 +42,8 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health
     let deadline = Instant::now().checked_add(options.lock_timeout);
     let mut is_waiting = false;
     loop {
-        // Also during the wait, because another process may have rewritten it.
+        // This is also checked during the wait, because another process may have rewritten the
+        // file.
         health.set_unsynced(rewrite::is_left_over(path));
         let opened =
             if health.is_unsynced() { rewrite::rewrite(path, options, health) } else { open(path, options, health) };
@@ -62,8 +63,8 @@ pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health
     }
 }
 
-/// Returns whether there is a file that is not empty. Opening a named pipe would wait for its
-/// writer.
+/// Returns whether a file that is not empty exists. Rejects anything else, because opening a named
+/// pipe would wait for its writer.
 pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len() > 0),
@@ -86,8 +87,9 @@ pub(super) fn open(path: &Path, options: &FileOptions, health: &Health) -> Resul
     open_locked(path, file, options, health)
 }
 
-/// Opens a file that was opened at this path. If another process has rewritten it since then, it
-/// counts as locked, so that the caller tries again with the new file.
+/// Opens an inbox in a file that was opened at this path. If another process has replaced the file
+/// at the path meanwhile, the file counts as locked, so that the caller tries again with the new
+/// file.
 pub(super) fn open_locked(
     path: &Path,
     file: File,
@@ -98,7 +100,7 @@ pub(super) fn open_locked(
     let opened = file.metadata().map_err(cannot)?;
     let backend = FileBackend::new(file).map_err(Failure::from)?;
     let database = open_backend(Watched { backend, health: health.clone() }, options.cache)?;
-    // Whoever replaces the file has the lock of the one that is replaced.
+    // A process that replaces a file holds the lock of the old file, so the path is final here.
     if is_same_file(&opened, &fs::metadata(path).map_err(cannot)?) {
         Ok(database)
     } else {
@@ -142,7 +144,7 @@ pub(super) fn check_schema(schema: Option<u64>) -> Result<(), InboxError> {
     }
 }
 
-/// Creates an inbox in an empty backend. Returns when it is on disk.
+/// Creates an inbox in an empty backend. Returns after it is on disk.
 pub(super) fn initialise(backend: impl StorageBackend, cache: usize) -> Result<(), InboxError> {
     let create = || -> Result<(), Failure> {
         let database = builder(cache).create_with_backend(backend)?;
@@ -159,20 +161,22 @@ pub(super) fn initialise(backend: impl StorageBackend, cache: usize) -> Result<(
 
 pub(super) fn builder(cache: usize) -> Builder {
     let mut builder = Builder::new();
-    // So that the command-line tool can read while a receiver runs.
+    // This mode lets the command-line tool read while a receiver runs.
     builder.set_concurrency_mode(ConcurrencyMode::SingleWriter).set_cache_size(cache);
     builder
 }
 
-/// Creates the inbox under a temporary name, and links it to its final name when it is on disk,
-/// because a power cut while redb creates a file can leave one that never opens. Until then an
-/// empty file has the final name, and the process that creates the inbox holds its lock.
+/// Creates the inbox under a temporary name, and links it to its final name when it is on disk.
+/// Without this, a power cut while redb creates the file can leave a file that never opens. Until
+/// the link is made, an empty file has the final name, and the process that creates the inbox holds
+/// its lock.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
     let empty = open_private(OpenOptions::new().create(true), path).map_err(cannot)?;
-    // Replaces the empty file behind a symbolic link, not the link.
+    // If the path is a symbolic link, its target is replaced, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
-    // Another process may be faster, and its file can be locked for a long time.
+    // Another process may have created the inbox already, and may keep its file locked for a long
+    // time.
     if empty.metadata().map_err(cannot)?.len() > 0 {
         return Ok(());
     }
@@ -189,7 +193,7 @@ fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
         drop(file);
         fs::rename(&temporary, path).map_err(cannot)
     })();
-    // The file has its final name now, or is useless.
+    // The file has its final name now, or is not needed.
     let _ = fs::remove_file(&temporary);
     result?;
     sync_directory(path).map_err(cannot)
@@ -222,7 +226,7 @@ pub(super) fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result
     options.open(path)
 }
 
-/// Syncs the directory, without which a new name is not on disk.
+/// Syncs the directory. A new name is on disk only after this.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -266,9 +270,10 @@ mod tests {
 
     use super::*;
 
-    /// The first process may have stored something before the last one has created the inbox.
+    /// The process that creates the inbox may already have stored events when the last process
+    /// tries to create it.
     #[test]
-    fn processes_that_create_an_inbox_at_once_get_the_same_file() {
+    fn processes_that_create_an_inbox_concurrently_get_the_same_file() {
         let options = FileOptions { cache: 1 << 20, create_if_missing: true, lock_timeout: Duration::from_secs(60) };
         for round in 0..40 {
             let path = std::env::temp_dir().join(format!("twenty-create-{}-{round}.redb", std::process::id()));
@@ -293,7 +298,7 @@ mod tests {
             });
             let left = left.count();
             fs::remove_file(&path).unwrap();
-            assert_eq!((mode, left), (0o600, 1), "its mode, and one file only");
+            assert_eq!((mode, left), (0o600, 1), "its mode, and the number of files");
         }
     }
 }

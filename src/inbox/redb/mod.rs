@@ -1,7 +1,7 @@
 //! The inbox in one file, for one process.
 //!
 //! One thread owns the file. It runs a batch of jobs in one transaction, and answers when the
-//! transaction is on disk. So a thousand deliveries that arrive at once share one fsync.
+//! transaction is on disk. So a thousand deliveries that arrive at the same time share one fsync.
 
 mod file;
 mod read;
@@ -34,7 +34,7 @@ use writer::{Command, Job, Writer};
 
 pub(super) struct RedbStore {
     jobs: mpsc::Sender<Job>,
-    /// Bounds the bytes that wait for the writer, in KiB.
+    /// Limits the bytes that wait for the writer, in KiB.
     queued: Arc<Semaphore>,
     work: Arc<Notify>,
     clock: Arc<dyn Clock>,
@@ -47,7 +47,7 @@ impl RedbStore {
     /// The maximum time for which a call waits for the writer.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Opens or creates the file, and recovers what a crash interrupted.
+    /// Opens or creates the file, and recovers events that a crash interrupted.
     pub(super) fn open(
         path: &Path,
         options: FileOptions,
@@ -100,7 +100,7 @@ impl RedbStore {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Does the same with a timeout, for callers that have an alternative.
+    /// Sends a command with a timeout, for callers that have an alternative.
     async fn ask_in_time<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, InboxError>>) -> Command,
@@ -131,7 +131,7 @@ impl Store for RedbStore {
     }
 
     fn take(&self, take: Take) -> StoreFuture<'_, Taken> {
-        // Without a timeout, because taken events must reach the worker.
+        // A take has no timeout, because the worker must receive the taken events.
         Box::pin(self.ask(|reply| Command::Take(take, reply)))
     }
 

@@ -1,4 +1,4 @@
-//! Reads that change nothing.
+//! Reads, which change nothing.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub(in crate::inbox) struct RedbReader {
 
 impl RedbReader {
     pub(in crate::inbox) fn open(path: &Path, cache: usize) -> Result<Self, InboxError> {
-        // This gives a clearer error for a missing file.
+        // This check gives a clearer error for a missing file.
         file::is_there(path)?;
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, Failure> {
             let database = file::builder(cache).open_read_only(path)?;

@@ -25,13 +25,13 @@ use super::{
     writer::Source,
 };
 
-/// What the opened files of an inbox share.
+/// The state that all opened files of an inbox share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     is_unsynced: Arc<AtomicBool>,
     /// The inbox's path.
     path: Option<Arc<Path>>,
-    /// Makes each sync fail.
+    /// If set, each sync fails. Only tests set it.
     #[cfg(test)]
     pub(super) is_broken: Arc<AtomicBool>,
 }
@@ -46,8 +46,8 @@ impl Health {
         self.is_unsynced.store(is_unsynced, Ordering::Relaxed);
     }
 
-    /// Also leaves an empty file for the next process, which may open the inbox as soon as this
-    /// process has closed it, or was killed.
+    /// Records a failed sync. Also leaves an empty file for the next process, which may open the
+    /// inbox as soon as this process has closed it or was killed.
     fn set_failed(&self) {
         self.set_unsynced(true);
         if let Some(path) = self.path.as_deref().and_then(|path| fs::canonicalize(path).ok()) {
@@ -55,8 +55,9 @@ impl Health {
         }
     }
 
-    /// A write that the file system refuses for lack of space is harmless: it changes no page, or
-    /// leaves pages that the next sync writes. A sync that fails for lack of space is not.
+    /// Records a failed write, unless the file system rejected it for lack of space. Such a write
+    /// changes no page, or leaves pages that the next sync writes. A sync that fails for lack of
+    /// space can lose pages.
     fn after_write(&self, result: io::Result<()>) -> io::Result<()> {
         let is_harmless = |error: &io::Error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         result.inspect_err(|error| {
@@ -192,8 +193,8 @@ impl Source for Place {
     }
 }
 
-/// The growing pause between attempts to rewrite the file, because each copies all of it. The
-/// thread does not wait: until the pause ends, it repeats the last error.
+/// The growing pause between attempts to rewrite the file, because each attempt copies the whole
+/// file. The thread does not wait: during the pause, it repeats the last error.
 #[derive(Default)]
 pub(super) struct Pause(Option<(Instant, Duration, InboxError)>);
 
@@ -216,7 +217,7 @@ impl Pause {
 
 pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     let cannot = |error| unavailable("cannot rewrite the inbox's file after a failed sync", error);
-    // Replaces the file behind a symbolic link, not the link.
+    // If the path is a symbolic link, its target is replaced, not the link.
     let path = &fs::canonicalize(path).map_err(cannot)?;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
     let old = FileBackend::new(file.try_clone().map_err(cannot)?).map_err(Failure::from)?;
@@ -228,17 +229,17 @@ pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Re
     log_rewriting(&file);
     let temporary = temporary_name(path);
     let result = (|| {
-        // The last attempt left it. Its syncs cannot be trusted either.
+        // The last attempt may have left this file. Its syncs cannot be trusted either.
         let _ = fs::remove_file(&temporary);
         let new = open_private(OpenOptions::new().create_new(true), &temporary).map_err(cannot)?;
         copy(&file, &new).map_err(cannot)?;
         keep_owner_and_mode(&file, &new).map_err(cannot)?;
         new.sync_all().map_err(cannot)?;
-        // It has its lock before it has its name.
+        // The new file is locked before it is renamed.
         let backend = FileBackend::new(new).map_err(Failure::from)?;
         let mut database = file::open_backend(Watched { backend, health: health.clone() }, options.cache)?;
-        // The kernel may have dropped pages that it could not write. Then the old file stays, which
-        // may have them on the disk. This takes about as long as the copy.
+        // The kernel may have dropped pages that it could not write. If so, the old file stays,
+        // because the pages may be on its disk. This check takes about as long as the copy.
         if !caught(|| Ok(database.check_integrity()?))? {
             return Err(damaged("a part of it was lost after a failed sync"));
         }
@@ -250,7 +251,7 @@ pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Re
         health.set_unsynced(false);
         log_rewritten();
     } else {
-        // It stays, so that the next process knows of the failed sync. That process begins its own
+        // This file tells the next process that a sync failed. The next process creates its own
         // copy under this name once the lock is free.
         let _ = open_private(OpenOptions::new().create(true).truncate(true), &temporary);
     }
@@ -258,20 +259,20 @@ pub(super) fn rewrite(path: &Path, options: &FileOptions, health: &Health) -> Re
     result
 }
 
-/// Takes the lock that a writer takes in redb. Opening the database would also write to the old
-/// file, and could make what is on the disk refer to pages that are not.
+/// Takes the same lock as a writer in redb. Opening the database instead would also write to the
+/// old file, and pages on the disk could then refer to pages that are not on the disk.
 fn lock(old: &FileBackend) -> Result<(), DatabaseError> {
     const BYTES: (Bound<u64>, Bound<u64>) = (Bound::Included(1 << 62), Bound::Included((1 << 62) + 1));
 
     let locked = match old.try_lock_range(BYTES.0, BYTES.1) {
-        // Without locks of ranges, redb locks the whole file.
+        // If locks of ranges are not supported, redb locks the whole file.
         Err(error) if is_unsupported(&error) => old.try_lock_range(Bound::Unbounded, Bound::Unbounded),
         locked => locked,
     };
     match locked {
         Ok(false) => Err(DatabaseError::DatabaseAlreadyOpen),
         Ok(true) => Ok(()),
-        // Without any locks, redb relies on the user.
+        // If no locks are supported, redb requires the user to prevent concurrent access.
         Err(error) if is_unsupported(&error) => Ok(()),
         Err(BackendError::Io(error)) => Err(StorageError::Io(error).into()),
         Err(error) => Err(StorageError::Io(io::Error::other(error)).into()),
@@ -292,13 +293,13 @@ fn temporary_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Returns whether a process could not rewrite the file before it ended.
+/// Returns whether a process ended before it could rewrite the file.
 pub(super) fn is_left_over(path: &Path) -> bool {
     fs::canonicalize(path).is_ok_and(|path| temporary_name(&path).is_file())
 }
 
-/// Copies what the kernel's cache has. `io::copy` could let the new file share the old one's
-/// blocks on the disk, which are the ones that were not written.
+/// Copies the content of the kernel's cache. `io::copy` could let the new file share blocks of the
+/// old file on the disk, which may not have been written.
 fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     from.rewind()?;
@@ -312,7 +313,7 @@ fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
     }
 }
 
-/// The new file is private until it has the old one's owner.
+/// Copies owner and mode. The new file stays private until it has the owner of the old file.
 fn keep_owner_and_mode(old: &File, new: &File) -> io::Result<()> {
     #[cfg(unix)]
     {

@@ -11,7 +11,7 @@ use crate::verify::Timestamp;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// A key that sorts by time, then place.
+/// Returns a key that sorts by time, then by place.
 pub(super) const fn time_key(millis: u64, place: u64) -> u128 {
     (millis as u128) << 64 | place as u128
 }
@@ -25,7 +25,7 @@ pub(super) const fn time_of(key: u128) -> u64 {
     (key >> 64) as u64
 }
 
-/// The state of an event besides its bytes.
+/// The state of an event, without its bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Progress {
     pub(super) record: RecordKey,
@@ -97,9 +97,9 @@ impl Dead {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyState {
-    /// Pending or dead, at this place.
+    /// The event is pending or dead, at this place.
     Open(u64),
-    /// Until it expires.
+    /// The event is completed. The key expires at this time.
     Completed(u64),
 }
 

@@ -24,12 +24,12 @@ pub(super) const BATCH: usize = 1024;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, InboxError>>;
 
-/// Where the file comes from.
+/// The source of the database: the file at a path, or a test's backend.
 pub(super) trait Source: Send {
     /// Opens the file again after a failure.
     fn open(&mut self) -> Result<Database, InboxError>;
 
-    /// Checks that it is still the file that was opened.
+    /// Checks that the path still refers to the file that was opened.
     fn check(&mut self);
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Job {
 }
 
 pub(super) enum Command {
-    /// The permit accounts for its bytes while it waits, even if the caller no longer waits for the
-    /// answer.
+    /// The permit accounts for the event's bytes while the event waits, even if the caller no
+    /// longer waits for the answer.
     Put(NewEvent, OwnedSemaphorePermit, Reply<Put>),
     Begin(Reply<()>),
     Take(Take, Reply<Taken>),
@@ -48,7 +48,7 @@ pub(super) enum Command {
     Redrive(Which, Reply<Step>),
     Purge(Which, Reply<Step>),
     Erase(RecordKey, Reply<u64>),
-    // These only read, or run in a transaction of their own.
+    // These commands only read, or run in their own transaction.
     Stats(Reply<Stats>),
     DeadLetters(u64, usize, Reply<Vec<(u64, DeadLetter)>>),
     DeadLetter(EventId, Reply<Option<DeadLetter>>),
@@ -79,7 +79,7 @@ impl Command {
 struct Answer {
     /// The changes of the leases.
     leases: Leases,
-    /// Whether there are more events to take than before.
+    /// Whether there are more events to take than before the commit.
     is_work: bool,
     /// Sends the answer, or the error of the commit. Returns `false` if the caller no longer waits.
     send: Box<dyn FnOnce(Option<InboxError>) -> bool>,
@@ -99,8 +99,8 @@ impl Answer {
 }
 
 pub(super) struct Writer {
-    /// `None` after a failure: redb rejects all writes after an I/O error, even if there is space
-    /// again, so the file is opened again.
+    /// `None` after a failure. After an I/O error, redb rejects all writes, even if the cause is
+    /// gone, so the file is opened again.
     database: Option<Database>,
     source: Box<dyn Source>,
     is_recovered: bool,
@@ -115,8 +115,8 @@ impl Writer {
         Self { database, source, is_recovered: false, bounds, leases: HashMap::new(), work }
     }
 
-    /// Recovers the events that were running when the previous process ended. Without a file this
-    /// happens when it is opened.
+    /// Recovers the events that were running when the previous process ended. If the file is not
+    /// open, this happens when it is opened.
     pub(super) fn recover(&mut self) -> Result<(), InboxError> {
         if self.database.is_some() {
             self.guarded(|writer, database| writer.recover_in(database, true))?;
@@ -144,7 +144,7 @@ impl Writer {
         }
     }
 
-    /// Runs a batch. Returns jobs that give back events whose taker no longer waits.
+    /// Runs a batch. Returns jobs that release events whose taker no longer waits.
     fn process(&mut self, batch: Vec<Job>) -> Vec<Job> {
         let (writes, reads): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.command.is_write());
         if writes.iter().any(|job| matches!(job.command, Command::Maintain(_))) {
@@ -157,7 +157,7 @@ impl Writer {
         undelivered
     }
 
-    /// Runs an operation on the open file, which stays open if it succeeds.
+    /// Runs an operation on the open file. If the operation succeeds, the file stays open.
     fn guarded<T>(
         &mut self,
         operation: impl FnOnce(&Self, &mut Database) -> Result<T, Failure>,
@@ -344,7 +344,7 @@ impl Writer {
     }
 }
 
-/// Stores a job's result together with its receiver. A failure is sent at once.
+/// Stores a job's result together with its receiver. A failure is sent immediately.
 fn keep<T, R>(result: Result<T, Failure>, reply: Reply<R>) -> Result<(T, Reply<R>), Failure> {
     match result {
         Ok(value) => Ok((value, reply)),
@@ -372,14 +372,14 @@ fn finish(transaction: redb::WriteTransaction, is_changed: bool) -> Result<(), F
 
 fn begin(database: &Database) -> Result<redb::WriteTransaction, Failure> {
     let mut transaction = database.begin_write()?;
-    // Opening a large file after a crash takes milliseconds and not seconds.
+    // This makes opening a large file after a crash take milliseconds instead of seconds.
     transaction.set_quick_repair(true);
     Ok(transaction)
 }
 
-/// Runs an operation on a file, and returns the file if it succeeds. After a failure or a panic,
-/// which a damaged file can cause in redb, the file is closed. No accepted event is lost by this,
-/// because events are accepted only after their commit.
+/// Runs an operation on a file, and returns the file if the operation succeeds. After a failure or
+/// a panic, which a damaged file can cause in redb, the file is closed. This loses no accepted
+/// event, because events are accepted only after their commit.
 fn attempt<T>(
     mut database: Database,
     operation: impl FnOnce(&mut Database) -> Result<T, Failure>,

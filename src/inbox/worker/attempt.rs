@@ -34,10 +34,10 @@ impl Attempt {
 
 /// Why a handler failed, and whether to retry.
 ///
-/// `?` converts any error into one, and the worker retries. [`PermanentExt`] creates a permanent
-/// error, after which it does not retry.
+/// `?` converts any error into a `HandlerError`, after which the worker retries. [`PermanentExt`]
+/// creates a permanent error, after which the worker does not retry.
 ///
-/// It does not implement [`Error`], because then not every error could be converted into it.
+/// It does not implement [`Error`], because otherwise not every error could be converted into it.
 ///
 /// ```
 /// use std::{io, time::Duration};
@@ -89,7 +89,7 @@ impl HandlerError {
         Self { kind, source: error.into() }
     }
 
-    /// Returns whether there is no further attempt.
+    /// Returns whether the worker makes no further attempt.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         matches!(self.kind, Kind::Permanent | Kind::Mismatch)
@@ -153,7 +153,7 @@ pub trait PermanentExt<T>: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// The same error, as a [`HandlerError`].
+    /// Returns the same error, as a [`HandlerError`].
     fn permanent(self) -> Result<T, HandlerError>;
 }
 

@@ -24,17 +24,17 @@ use crate::{
 pub(super) enum Fault {
     /// There is a suspect, but it cannot be taken, because another transaction has locked its row.
     SuspectIsLocked,
-    /// There was a suspect, and since then the store fails.
+    /// There was a suspect. Since then, the store fails.
     TakesFail,
     /// All calls of the worker fail.
     EverythingFails,
-    /// Events can be taken, but after that nothing can be written.
+    /// Events can be taken, but afterwards nothing can be written.
     FailsWhileTheyRun,
     /// There is one event, and the renewal of its lease panics.
     RenewalPanics,
-    /// There is one event, and for a minute another transaction has locked its row.
+    /// There is one event, whose row another transaction has locked for a minute.
     EndIsLocked,
-    /// More than three events cannot be taken in time.
+    /// A take of more than three events times out.
     FewCanBeTaken,
     /// Events are stored after their callers have stopped waiting.
     StoresTooLate,
@@ -150,7 +150,7 @@ impl Store for Faulty {
     }
 
     fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
-        Box::pin(async { panic!("as a recorder of the user's could") })
+        Box::pin(async { panic!("as a user's recorder could") })
     }
 
     fn work(&self) -> &Notify {

@@ -11,14 +11,14 @@ type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Sen
 /// A handler of a worker: an async function or closure of `(state, WebhookEvent<T>, Attempt)`,
 /// `(state, WebhookEvent<T>)` or `(WebhookEvent<T>)`.
 ///
-/// `Args` distinguishes these. This trait is sealed.
+/// `Args` distinguishes these forms. This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of an inbox whose worker's state is `{S}`",
     note = "a handler is an async function of `({S}, WebhookEvent<T>, Attempt)`, `({S}, WebhookEvent<T>)` or \
             `(WebhookEvent<T>)`, whose future is `Send`, and which returns `()` or `Result<(), HandlerError>`"
 )]
 pub trait Handler<S, Args>: sealed::Sealed<S, Args> + Send + Sync + 'static {
-    /// Checks whether its type accepts events with this name.
+    /// Checks whether the handler's type accepts events with this name.
     #[doc(hidden)]
     fn check_object(name: &EventName) -> Result<(), EventError>;
 

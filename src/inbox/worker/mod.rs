@@ -81,7 +81,7 @@ pub struct WorkerBuilder<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
-    /// The default [concurrency](Self::concurrency): 16 events at once.
+    /// The default [concurrency](Self::concurrency): 16 events.
     pub const DEFAULT_CONCURRENCY: usize = 16;
 
     /// The default [timeout](Self::timeout) of a handler: 5 minutes.
@@ -119,7 +119,7 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// Sets how many events are handled at once, at least 1. Default:
+    /// Sets how many events are handled concurrently, at least 1. Default:
     /// [`Self::DEFAULT_CONCURRENCY`].
     pub const fn concurrency(mut self, events: usize) -> Self {
         self.concurrency = events;
@@ -156,7 +156,8 @@ impl<S: Clone + Send + Sync + 'static> WorkerBuilder<S> {
         if inbox.has_worker.swap(true, Ordering::AcqRel) {
             return Err(StartError::HasWorker);
         }
-        // An event that runs alone acquires all slots at once, which limits their number.
+        // An event that runs alone acquires all slots in one call, which limits the number of
+        // slots.
         let slots = concurrency.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let shared = Arc::new(Shared::new(inbox, state, routes, policy, timeout, slots));
         let direct: Weak<Shared<S>> = Arc::downgrade(&shared);
@@ -179,7 +180,7 @@ impl<S> fmt::Debug for WorkerBuilder<S> {
     }
 }
 
-/// A running worker. Dropping it stops it at once; [shut it down](Self::shutdown) instead.
+/// A running worker. Dropping it stops it immediately; [shut it down](Self::shutdown) instead.
 #[derive(Debug)]
 #[must_use = "dropping the worker stops it"]
 pub struct Worker {
@@ -199,16 +200,16 @@ pub struct Shutdown {
 }
 
 impl Worker {
-    /// How long the worker has, after the limit, to give its events back.
+    /// How long the worker may take after the limit to release its events.
     const TO_GIVE_BACK: Duration = Duration::from_secs(5);
 
     /// Takes no more events, waits for running handlers, and cancels those that run longer than
     /// `limit`. Unfinished events stay in the inbox.
     ///
-    /// Call it after the HTTP server has stopped, because until then a delivery that cannot be
-    /// stored must be handled at once. If systemd holds the listening socket, call it before you
-    /// stop the server: connections that wait in the socket for the next process are lost after 5
-    /// seconds, and handlers may take longer.
+    /// Call it after the HTTP server has stopped, because until then a worker must be able to
+    /// handle deliveries that cannot be stored. If systemd holds the listening socket, call it
+    /// before you stop the server: connections that wait in the socket for the next process are
+    /// lost after 5 seconds, and handlers may take longer.
     pub async fn shutdown(mut self, limit: Duration) -> Shutdown {
         let Some(mut supervisor) = self.supervisor.take() else { return Shutdown { cancelled: 0 } };
         self.order.send_replace(Order::Drain);

@@ -12,7 +12,7 @@ use super::attempt::Kind;
 /// use std::time::Duration;
 /// use twenty_webhook::inbox::RetryPolicy;
 ///
-/// // After 1, 2, 4, 8, 16 seconds and then each 30, at most; ten attempts.
+/// // Ten attempts, with pauses of at most 1, 2, 4, 8, 16 and then always 30 seconds.
 /// let policy = RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(30)).attempts(10);
 /// # let _ = policy;
 /// ```
@@ -32,15 +32,15 @@ impl RetryPolicy {
     ///
     /// The end of the range also limits the time of
     /// [`HandlerError::retry_after`](super::HandlerError::retry_after). If the end of the range is
-    /// before its start, the start counts as the end.
+    /// less than its start, both are the start.
     pub const fn exponential(pauses: RangeInclusive<Duration>) -> Self {
         let (shortest, longest) = (*pauses.start(), *pauses.end());
         let longest = if longest.as_nanos() < shortest.as_nanos() { shortest } else { longest };
         Self { shortest, longest, attempts: 20, interruptions: 5 }
     }
 
-    /// Sets the number of attempts, at least 1. Default: 20, which take four to eight hours with
-    /// the default pauses.
+    /// Sets the number of attempts, at least 1. Default: 20. With the default pauses, 20 attempts
+    /// take four to eight hours.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = if attempts == 0 { 1 } else { attempts };
         self
@@ -71,7 +71,7 @@ impl RetryPolicy {
     }
 }
 
-/// Pauses of 1 second to 1 hour, 20 attempts.
+/// Creates the default policy: pauses from 1 second to 1 hour, and 20 attempts.
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self::exponential(Duration::from_secs(1)..=Duration::from_secs(60 * 60))
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_longest_with_jitter() {
+    fn pauses_double_up_to_a_limit_with_jitter() {
         let seconds = Duration::from_secs;
         let policy = RetryPolicy::exponential(seconds(1)..=seconds(30));
         for (attempt, longest) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (7, 30), (33, 30), (u32::MAX, 30)] {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requested_pause_is_limited_by_the_longest() {
+    fn a_requested_pause_is_limited() {
         let policy = RetryPolicy::exponential(Duration::from_secs(1)..=Duration::from_secs(30));
         for (asked, expected) in [(0, 0), (7, 7), (30, 30), (31, 30)] {
             let asked = Kind::RetryAfter(Duration::from_secs(asked));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_what_the_docs_say() {
+    fn the_defaults_are_the_documented_ones() {
         let policy = RetryPolicy::default();
         let total: Duration = (1..20).map(|attempt| policy.pause(attempt, Kind::Transient)).sum();
         assert!((4..10).contains(&(total.as_secs() / 3600)), "{total:?}");

@@ -26,24 +26,24 @@ use super::{
     upkeep::{Place, maintain},
 };
 
-/// The orders of the worker's owner.
+/// The orders that the worker's owner gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Run,
-    /// Take no more events, and wait for running handlers.
+    /// Take no more events, and wait for the running handlers.
     Drain,
-    /// Cancel running handlers.
+    /// Cancel the running handlers.
     Abort,
 }
 
-/// The maximum number of events that are taken at once.
+/// The maximum number of events that one take returns.
 const BATCH: usize = 64;
 
-/// The interval at which the store is polled without a notification, because another process may
-/// have stored an event, or the clock may have been set.
+/// The interval at which the store is polled without a notification. Another process may have
+/// stored an event, or the clock may have been set.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The maximum time for which ended handlers wait for those that started with them, so that all
+/// The maximum time for which ended handlers wait for handlers that started with them, so that all
 /// share a transaction. They wait for a quarter of the last transaction's time, and no longer than
 /// this.
 const LONGEST_GATHERING: Duration = Duration::from_millis(2);
@@ -51,15 +51,16 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 /// The pauses after the store failed double from the first to the last.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), POLL];
 
-/// How long cancelled handlers have to end. After that, the events of ended handlers are given back
-/// without waiting for the others.
+/// How long cancelled handlers have to end. After that, the events of ended handlers are released
+/// without waiting for the other handlers.
 const TO_END: Duration = Duration::from_millis(100);
 
 /// Takes events, runs their handlers, and writes their ends to the store. One transaction ends
 /// handled events and takes the next ones.
 pub(super) struct Supervisor<S: Send + Sync + 'static> {
     shared: Arc<Shared<S>>,
-    /// Running handlers hold it, too, because a handler that blocks its thread outlives the worker.
+    /// Running handlers hold this place, too, because a handler that blocks its thread outlives the
+    /// worker.
     place: Arc<Place>,
     orders: watch::Receiver<Order>,
     /// The number of cancelled handlers.
@@ -72,19 +73,19 @@ pub(super) struct Supervisor<S: Send + Sync + 'static> {
     /// Events that have ended, but whose rows are locked by another transaction.
     locked: Vec<Done>,
     unlock_at: Instant,
-    /// A suspect is running.
+    /// Whether a suspect is running.
     is_alone: bool,
-    /// There are suspects, and their turn has come.
+    /// Whether there are suspects, and the next take must take one.
     is_suspects_turn: bool,
-    /// When a suspect could not be taken, because another transaction had locked it.
+    /// When a suspect could not be taken, because another transaction had locked its row.
     missed_suspect: Option<Instant>,
-    /// There may be events to take.
+    /// Whether there may be events to take.
     is_work: bool,
     /// When to poll the store without a notification.
     look_again_at: Instant,
     turn: u64,
-    /// The maximum number of events to take. It is lower after the store failed, because events may
-    /// be large.
+    /// The maximum number of events to take. It is reduced after the store failed, because events
+    /// may be large.
     most: usize,
     /// How many events the last transaction took.
     started: usize,
@@ -118,9 +119,9 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Runs until it is ordered to end.
+    /// Runs until the owner orders it to end.
     pub(super) async fn run(mut self) {
-        // On a task of its own, so that forgetting many keys delays no event.
+        // Maintenance runs on a separate task, so that forgetting many keys delays no event.
         let mut upkeep = JoinSet::new();
         upkeep.spawn(maintain(Arc::clone(&self.shared.inbox)));
         if self.begin().await {
@@ -130,7 +131,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.give_back().await;
     }
 
-    /// Returns `false` if it was ordered to end before the store answered.
+    /// Prepares the store. Returns `false` if the owner ordered the worker to end before the store
+    /// answered.
     async fn begin(&mut self) -> bool {
         while self.order() == Order::Run {
             match self.shared.inbox.store.begin().await {
@@ -184,7 +186,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Waits a moment for handlers that started together with those that have ended.
+    /// Waits a moment for handlers that started together with the handlers that have ended.
     async fn gather(&mut self) {
         if self.unlock_at <= Instant::now() {
             self.done.append(&mut self.locked);
@@ -214,11 +216,12 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         };
     }
 
-    /// Ends handled events and takes the next ones, in one transaction. It is not cancelled,
-    /// because taken events must arrive.
+    /// Ends handled events and takes the next ones, in one transaction. This future is not
+    /// cancelled, because the worker must receive the taken events.
     async fn exchange(&mut self, (limit, alone): (usize, bool)) {
         if limit > 0 {
-            // From now on, freeing a record wakes this loop. The take tells whether that matters.
+            // From now on, this loop wakes when a record becomes free. The result of the take shows
+            // whether that is necessary.
             self.shared.left_busy.store(true, Ordering::Release);
         }
         let busy = self.shared.busy().clone();
@@ -287,8 +290,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
         for event in events {
             let lease = event.lease;
-            // An event that is handled at once may have occupied the record meanwhile. Then this
-            // one waits for its next turn.
+            // Meanwhile an event that is handled directly may have occupied the record. In this
+            // case, the taken event waits for its next turn.
             let Some(busy) = self.shared.occupy(event.event.record) else {
                 self.done.push(Done { lease, end: End::Release, report: None });
                 continue;
@@ -310,7 +313,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     }
 
     fn order(&self) -> Order {
-        // Without an owner there will be no other order.
+        // The owner was dropped, so there will be no other order.
         if self.orders.has_changed().is_err() { Order::Abort } else { *self.orders.borrow() }
     }
 
@@ -332,7 +335,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Err(error) if error.is_cancelled() => {
                 self.running.remove(&error.id()).map(|lease| Done { lease, end: End::Release, report: None })
             }
-            // The panic was outside the handler, in the user's recorder or subscriber.
+            // The panic was outside the handler, in a recorder or subscriber of the user.
             Err(error) => self.running.remove(&error.id()).map(|lease| {
                 let end = End::Retry { delay: self.shared.policy.longest };
                 Done { lease, end, report: None }
@@ -342,7 +345,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.done.extend(done);
     }
 
-    /// Waits for running handlers, until it is ordered to cancel them.
+    /// Waits for the running handlers, until the owner orders it to cancel them.
     async fn drain(&mut self) {
         while self.order() == Order::Drain && !(self.tasks.is_empty() && self.is_all_written()) {
             if self.done.is_empty() {
@@ -361,7 +364,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         }
     }
 
-    /// Cancels running handlers, and gives their events back.
+    /// Cancels the running handlers, and releases their events.
     async fn give_back(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
@@ -382,8 +385,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 sleep(if self.locked.is_empty() { self.pause.unwrap_or_default() } else { TO_END }).await;
             }
         };
-        // If the store does not answer, it recovers the events when it is opened again, or when
-        // their leases end.
+        // If the store does not answer, it recovers the events later: when it is opened again, or
+        // when their leases end.
         let _ = timeout(Duration::from_secs(3), written).await;
     }
 

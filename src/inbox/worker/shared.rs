@@ -39,16 +39,16 @@ pub(super) struct Shared<S> {
     routes: Routes<Boxed<S>>,
     pub(super) policy: RetryPolicy,
     timeout: Duration,
-    /// How many events may be taken. Each has a slot until its end is in the store.
+    /// The maximum number of taken events. Each has a slot until its end is in the store.
     pub(super) slot_count: usize,
-    /// The same number of permits, for running handlers. An event whose end cannot be written needs
-    /// none, so that deliveries can be handled at once while the store fails.
+    /// Permits for running handlers, as many as there are slots. An event whose end cannot be
+    /// written holds no permit, so that deliveries can be handled directly while the store fails.
     handlers: Semaphore,
     /// The records of running events.
     busy: Mutex<HashSet<RecordKey>>,
     /// Whether the store has events that wait for a busy record.
     pub(super) left_busy: AtomicBool,
-    /// Notified when a busy record becomes free for which an event waits.
+    /// Notified when a busy record becomes free and an event waits for it.
     pub(super) wake: Notify,
 }
 
@@ -59,7 +59,7 @@ enum Verdict {
     Failed(Kind, String),
 }
 
-/// A taken event whose handler has ended, or that has none.
+/// A taken event whose handler has ended, or that has no handler.
 pub(super) struct Done {
     pub(super) lease: Lease,
     pub(super) end: End,
@@ -76,8 +76,8 @@ pub(super) struct Report {
 }
 
 impl Done {
-    /// Reports the attempt when its end is in the store. `is_held` says whether its lease was not
-    /// lost.
+    /// Reports the attempt. Call this when its end is in the store. `is_held` is `false` if its
+    /// lease was lost.
     pub(super) fn report(self, is_held: bool) {
         let Some(Report { event, number, took, error, ended }) = self.report else { return };
         let retry_in = if let End::Retry { delay } = self.end { Some(delay) } else { None };
@@ -138,12 +138,12 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         }
     }
 
-    /// Marks a record as busy. Returns `None` if it already is.
+    /// Marks a record as busy. Returns `None` if it is busy already.
     pub(super) fn occupy(self: &Arc<Self>, record: RecordKey) -> Option<Busy<S>> {
         (record == RecordKey::NONE || self.busy().insert(record)).then(|| Busy { shared: Arc::clone(self), record })
     }
 
-    /// Runs a taken event. `alone` means that nothing else may run.
+    /// Runs a taken event. With `alone`, nothing else may run.
     pub(super) async fn run(self: Arc<Self>, taken: TakenEvent, busy: Busy<S>, alone: bool) -> Done {
         let TakenEvent { lease, event, attempts, interruptions } = taken;
         let number = attempts.saturating_add(1);
@@ -159,15 +159,15 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         Done { lease, end, report: Some(Report { event, number, took, error, ended }) }
     }
 
-    /// Calls the handler of a taken event when there is a permit for it. Returns how long the
-    /// handler took.
+    /// Waits for a permit and calls the handler of a taken event. Returns how long the handler
+    /// took.
     async fn handle_taken(&self, event: &StoredEvent, number: u32, alone: bool) -> (Verdict, Duration) {
         self.inbox.direct.ended(event.key).await;
         let places = if alone { self.slot_count } else { 1 };
         let running = self.handlers.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await;
         let begun = Instant::now();
         let verdict = if self.inbox.direct.is_handled(event.key) {
-            // It was handled at once, and stored too late for the answer.
+            // The event was handled directly, and was stored too late.
             Verdict::Handled
         } else {
             self.attempt(event, number, self.policy.is_last(number)).await
@@ -187,8 +187,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             };
         };
         let attempt = Attempt::new((*key).into(), number, is_last, *accepted_at);
-        // All code of the user runs inside `caught`, also when the timeout drops the handler and
-        // when the error's text is written.
+        // All code of the user runs inside `caught`, including destructors when the timeout drops
+        // the handler, and the formatting of the error.
         let verdict = caught(async {
             let handled = async { handler(self.state.clone(), verified.clone(), attempt).await };
             match timeout(self.timeout, handled).await {
@@ -219,7 +219,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         (End::Dead { reason, message: message.clone() }, Ended::Dead, Some(message))
     }
 
-    /// Awaits a handler, and renews its lease meanwhile, if the store has leases.
+    /// Awaits a handler. If the store has leases, renews the event's lease meanwhile.
     async fn renewed_during<T>(&self, lease: Lease, handler: impl Future<Output = T>) -> T {
         let Some(time) = self.inbox.store.lease() else { return handler.await };
         // Two renewals may fail before the lease ends.
@@ -229,8 +229,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
                 sleep(interval).await;
                 match self.inbox.store.renew(lease).await {
                     Ok(true) => {}
-                    // The handler continues, because its work cannot be undone, but its end changes
-                    // nothing.
+                    // The handler continues, because its work cannot be undone, but its result
+                    // changes nothing in the store.
                     Ok(false) => std::future::pending().await,
                     Err(error) => telemetry::worker_failed("renew", &error),
                 }
@@ -246,7 +246,8 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
 
 impl<S: Clone + Send + Sync + 'static> DirectHandler for Shared<S> {
     fn handle(self: Arc<Self>, event: StoredEvent) -> Pin<Box<dyn Future<Output = bool> + Send>> {
-        /// Twenty waits for 5 seconds, of which 3 may have passed.
+        /// The time limit for a free slot. Twenty waits for 5 seconds, and storing may have taken 3
+        /// of them.
         const PATIENCE: Duration = Duration::from_millis(1_500);
 
         Box::pin(async move {

@@ -15,7 +15,8 @@ use super::{
     faulty::{Fault, Faulty, taken, verified},
 };
 
-/// A store that answers at once is called at most a few times a second, whatever it answers.
+/// A store that answers immediately is called at most a few times a second, regardless of its
+/// answers.
 #[tokio::test(start_paused = true)]
 async fn the_worker_pauses_between_takes_that_return_nothing() {
     for fault in [Fault::SuspectIsLocked, Fault::TakesFail, Fault::EverythingFails] {
@@ -29,8 +30,8 @@ async fn the_worker_pauses_between_takes_that_return_nothing() {
     }
 }
 
-/// Ended handlers whose ends cannot be written do not prevent other deliveries from being handled
-/// at once, even of the same record.
+/// The ends of some handlers cannot be written. Other deliveries must still be handled directly,
+/// even deliveries about the same record.
 #[tokio::test(start_paused = true)]
 async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
     for fault in [Fault::FailsWhileTheyRun, Fault::EverythingFails] {
@@ -46,9 +47,9 @@ async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
     }
 }
 
-/// The event's slot is free again, and the event is tried again later.
+/// After the panic, the event's slot is free, and the event is retried later.
 #[tokio::test(start_paused = true)]
-async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() {
+async fn a_panic_outside_the_handler_leaves_no_event_running_and_frees_the_slot() {
     let store = Arc::new(Faulty::new(Fault::RenewalPanics));
     let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
     let handler = async |_: crate::WebhookEvent| sleep(Duration::from_secs(60)).await;
@@ -58,11 +59,11 @@ async fn a_panic_beside_the_handler_leaves_no_event_running_and_takes_no_slot() 
     assert!(matches!(ends[..], [(lease, End::Retry { .. })] if lease == taken(0).lease), "{ends:?}");
     let calls = store.calls.load(Ordering::Relaxed);
     sleep(Duration::from_secs(10)).await;
-    assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more");
+    assert!(store.calls.load(Ordering::Relaxed) >= calls + 10, "it takes no more events");
     drop(worker);
 }
 
-/// For example, if events are large and the database is far away.
+/// A take can time out if, for example, events are large and the database is far away.
 #[tokio::test(start_paused = true)]
 async fn takes_fewer_events_when_a_take_times_out() {
     let store = Arc::new(Faulty::new(Fault::FewCanBeTaken));
@@ -88,9 +89,9 @@ async fn an_end_that_is_locked_is_written_later() {
     drop(worker);
 }
 
-/// This also holds for an event without a record, which never waits for a busy record.
+/// This also applies to an event without a record, which never waits for a busy record.
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_being_handled_at_once_is_not_handled_beside_that() {
+async fn a_directly_handled_event_is_not_handled_concurrently_by_a_take() {
     let store = Arc::new(Faulty::new(Fault::StoresTooLate));
     let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
     let runs = Arc::new(AtomicUsize::new(0));
@@ -152,10 +153,10 @@ fn a_recorder_that_panics_ends_no_worker() {
 }
 
 /// A handler that blocks its thread cannot be cancelled. The events of other handlers are still
-/// given back, and as long as it runs, no other worker can start and handle its event at the same
-/// time.
+/// released. While the handler runs, no other worker can start, so its event is not handled a
+/// second time concurrently.
 #[test]
-fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
+fn a_handler_that_blocks_its_thread_delays_only_its_own_event() {
     let inbox = InboxBuilder::new().in_memory();
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
     let state = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(blocked)));
@@ -165,7 +166,7 @@ fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
         let handler = async |(runs, blocked): (Arc<AtomicUsize>, Arc<Mutex<_>>), _: crate::WebhookEvent| {
             let _: &Mutex<std::sync::mpsc::Receiver<()>> = &blocked;
             if runs.fetch_add(1, Ordering::SeqCst) == 0 {
-                // Blocks until the sender is dropped.
+                // This blocks until the sender is dropped.
                 _ = blocked.lock().unwrap().recv();
             } else {
                 std::future::pending::<()>().await;
@@ -205,10 +206,10 @@ fn a_handler_that_blocks_its_thread_holds_up_its_own_event_only() {
     });
 }
 
-/// No more handlers run at once than there are slots, whether their events were taken or could not
-/// be stored.
+/// No more handlers run concurrently than there are slots. This applies to handlers of taken events
+/// and of events that could not be stored.
 #[tokio::test(start_paused = true)]
-async fn handlers_that_run_at_once_are_bounded_by_the_slots() {
+async fn the_slots_limit_the_number_of_concurrent_handlers() {
     let store = Arc::new(Faulty::new(Fault::FailsWhileTheyRun));
     let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
     let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));

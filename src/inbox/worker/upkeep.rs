@@ -1,4 +1,4 @@
-//! Maintenance, which runs beside the handlers.
+//! Maintenance, which runs concurrently with the handlers.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -27,7 +27,7 @@ pub(super) async fn maintain(inbox: Arc<Inner>) {
     loop {
         loop {
             match inbox.store.maintain().await {
-                // In small steps, between which other calls get their turn.
+                // The steps are small, so that other calls get their turn in between.
                 Ok(true) => sleep(Duration::from_millis(20)).await,
                 Ok(false) => break,
                 Err(error) => {

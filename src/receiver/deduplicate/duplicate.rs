@@ -3,11 +3,11 @@ use crate::receiver::RefusalKind;
 /// Why a delivery is not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::receiver) enum Duplicate {
-    /// It was handled.
+    /// The delivery was handled.
     Handled,
-    /// It is being handled, and another duplicate already waits.
+    /// The delivery is being handled, and another duplicate already waits.
     Running,
-    /// It arrived at another route first, and that route's handler failed.
+    /// The delivery arrived at another route first, and that route's handler failed.
     OtherRoute,
     /// The store failed, and `StoreFailure::Reject` is set.
     Unknown,

@@ -32,8 +32,8 @@ pub(in crate::receiver) struct Held {
 pub(super) enum End {
     NotHandled,
     Handled,
-    /// This process knows that a duplicate was handled. If the store rejects the completion, it has
-    /// the duplicate's.
+    /// This process knows that a duplicate was handled. If the store rejects this completion, it
+    /// already has the completion of the duplicate.
     HandledBefore,
 }
 
@@ -44,8 +44,8 @@ impl Held {
 
     /// Waits for `handler` and renews the claim while it runs.
     pub(in crate::receiver) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
-        // Polled after the handler, which may have used up the task's budget. The renewal must not
-        // wait.
+        // The renewal must not wait, so it is polled even if the handler has used up the task's
+        // budget.
         let mut renewal = pin!(unconstrained(self.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer),
@@ -68,12 +68,13 @@ impl Held {
         }
     }
 
-    /// Records that the delivery was handled, so that duplicates are not.
+    /// Records that the delivery was handled, so that duplicates are not handled again.
     pub(in crate::receiver) async fn complete(self) {
         self.complete_as(End::Handled).await;
     }
 
-    /// Records that a duplicate was handled before. A store that just failed may have lost that.
+    /// Records again that a duplicate was handled. A store that has just failed may have lost the
+    /// first record.
     pub(super) async fn complete_again(self) {
         self.complete_as(End::HandledBefore).await;
     }
@@ -86,10 +87,11 @@ impl Held {
         self.settle().await;
     }
 
-    /// Records that the delivery was not handled. A duplicate that arrives at this route can be.
+    /// Records that the delivery was not handled. A duplicate that arrives at this route can be
+    /// handled.
     pub(in crate::receiver) async fn release(mut self) {
-        // Before the store frees the key, so that a duplicate at another route is not handled
-        // first.
+        // The failure is recorded for this route before the store frees the key, so that a
+        // duplicate at another route is not handled first.
         self.holder = None;
         self.settle().await;
     }
@@ -115,7 +117,8 @@ impl Drop for Held {
         let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
-        // As in `release`, but a completion keeps the place until the store has it.
+        // As in `release`, the failure is recorded first if the delivery was not handled. Otherwise
+        // the route holds the delivery until the store has recorded the completion.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {
             let deduplication = Arc::clone(deduplication);

@@ -23,7 +23,7 @@ struct Deliveries {
 
 impl Default for InFlight {
     fn default() -> Self {
-        // With capacity for the usual number of deliveries, so that admitting one does not
+        // The capacity fits the usual number of deliveries, so that admitting one does not
         // allocate.
         Self(Arc::new(Mutex::new(Deliveries { keys: HashSet::with_capacity(64), copies: 0 })))
     }
@@ -86,9 +86,12 @@ mod tests {
         let mut copies: Vec<_> = (0..COPIES).map(|place| in_flight.admit(key(0), place == 0).unwrap()).collect();
         assert!(copies.iter().all(Admitted::is_copy));
         assert!(in_flight.admit(key(0), false).is_none());
-        assert!(in_flight.admit(key(1), true).is_none(), "one bound for the copies of all deliveries");
+        assert!(in_flight.admit(key(1), true).is_none(), "the duplicates of all deliveries share one limit");
         let others: Vec<_> = (1..10 * COPIES).map(|number| in_flight.admit(key(number), false).unwrap()).collect();
-        assert!(others.iter().all(|other| !other.is_copy()), "no copy takes the room of a first delivery");
+        assert!(
+            others.iter().all(|other| !other.is_copy()),
+            "duplicates do not count towards a limit for first deliveries"
+        );
         copies.pop();
         assert!(in_flight.admit(key(0), false).unwrap().is_copy());
         drop(first);

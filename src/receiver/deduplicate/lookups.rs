@@ -31,8 +31,8 @@ impl Lookups {
                 Lookup::Ours(ours) => {
                     let found = look_up().await;
                     ours.tell(match found {
-                        // If the key was free, this delivery has claimed it, so for the others it
-                        // is running. Each delivery checks its own route.
+                        // If the key was free, this delivery has claimed it, so for the other
+                        // deliveries the key is running. Each delivery checks its own route.
                         Ok(_) | Err(Duplicate::OtherRoute) => Duplicate::Running,
                         Err(duplicate) => duplicate,
                     });

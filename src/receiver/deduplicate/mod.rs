@@ -117,7 +117,8 @@ impl Deduplication {
             Err(Duplicate::Unknown)
         };
         let taken = taken.map(|holder| held.holder = Some(holder));
-        // A duplicate may have been handled during the lookup. From here on, none can be.
+        // A duplicate may have been handled during the lookup. From here on, no duplicate can be
+        // handled.
         if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
             held.complete_again().await;
             return Err(Duplicate::Handled);
@@ -208,6 +209,6 @@ mod tests {
             assert_eq!((store.forgotten(), lines()), (1, 0));
         }
         complete(&MemoryStore::new(1), 10).await;
-        assert_eq!(lines(), 1, "in a minute");
+        assert_eq!(lines(), 1, "one warning in a minute");
     }
 }

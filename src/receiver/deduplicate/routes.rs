@@ -22,7 +22,8 @@ use crate::deduplicate::ClaimKey;
 /// for all routes.
 const FAILED: usize = 100_000;
 
-/// The longest time for which a failed delivery stays bound. It can be added to any point in time.
+/// The longest time for which a failed delivery stays bound. Adding it to the current time cannot
+/// overflow.
 const MAX_KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A request's method and path. Different spellings of one path are different routes.
@@ -31,7 +32,7 @@ pub(crate) struct Route(u64);
 
 impl Route {
     pub(crate) fn new(method: &str, path: &str) -> Self {
-        // Keyed, so that an attacker cannot find two paths with the same hash.
+        // The hash has a random key, so that an attacker cannot find two paths with the same hash.
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(HASHER.hash_one((method, path)))
     }
@@ -42,14 +43,14 @@ pub(super) struct Holders(Arc<Mutex<Table>>);
 
 struct Table {
     holders: HashMap<ClaimKey, Held>,
-    /// In the order of their first failure.
+    /// Failed deliveries, in the order of their first failure.
     failed: VecDeque<(ClaimKey, Instant)>,
 }
 
 struct Held {
     route: Route,
     is_running: bool,
-    /// How long the route keeps it after a failure; `None` before the first failure.
+    /// Until when the route keeps the delivery after a failure. `None` before the first failure.
     kept_until: Option<Instant>,
 }
 
@@ -64,7 +65,7 @@ enum End {
 
 impl Default for Holders {
     fn default() -> Self {
-        // With capacity for the usual number of deliveries, so that an insertion does not allocate.
+        // The capacity fits the usual number of deliveries, so that an insertion does not allocate.
         Self(Arc::new(Mutex::new(Table { holders: HashMap::with_capacity(64), failed: VecDeque::new() })))
     }
 }
@@ -75,7 +76,7 @@ impl Holders {
         self.lock().holders.get(&key)?.look(route)
     }
 
-    /// Whether the handler of another route is running.
+    /// Returns whether the handler of another route is running.
     pub(super) fn is_held_by_another(&self, key: ClaimKey, route: Route) -> bool {
         self.lock().holders.get(&key).is_some_and(|held| held.is_running && held.route != route)
     }
@@ -104,7 +105,7 @@ impl Holders {
 }
 
 impl Held {
-    /// See [`Holders::look`].
+    /// Implements [`Holders::look`].
     fn look(&self, route: Route) -> Option<Duplicate> {
         if self.is_running {
             return Some(Duplicate::Running);
@@ -121,10 +122,10 @@ impl Table {
         held.is_running = false;
         let is_over = match end {
             End::Completed => true,
-            // After an earlier failure the route keeps it.
+            // After an earlier failure, the route keeps the delivery.
             End::NotFound => held.kept_until.is_none(),
             End::Failed => {
-                // Only after the first failure: duplicates do not become fresh again, and a
+                // Only the first failure is recorded: duplicates do not become fresh again, and a
                 // delivery that fails often must not displace others.
                 if held.kept_until.is_none()
                     && let Some(until) = Instant::now().checked_add(keep_for.min(MAX_KEPT))
@@ -192,7 +193,7 @@ mod tests {
     const KEEP: Duration = Duration::from_secs(600);
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_kept_for_its_route_and_not_for_ever() {
+    async fn a_failure_is_kept_for_its_route_for_a_limited_time() {
         let holders = Holders::default();
         let [here, there] = [Route::new("POST", "/here"), Route::new("POST", "/there")];
         for _ in 0..3 {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_kept_however_long_a_body_may_take() {
+    async fn a_failure_is_kept_with_any_body_deadline() {
         let holders = Holders::default();
         let [here, there] = [Route::new("POST", "/here"), Route::new("POST", "/there")];
         drop(holders.take(key(0), here, Duration::MAX));
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_bounded_however_often_one_fails() {
+    async fn a_delivery_that_fails_often_does_not_displace_others() {
         let holders = Holders::default();
         let [here, there] = [Route::new("POST", "/here"), Route::new("GET", "/here")];
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! A duplicate waits for the delivery that is being handled.
+//! Lets a duplicate wait for the delivery that is being handled.
 
 use std::{
     collections::HashSet,
@@ -15,8 +15,8 @@ use crate::deduplicate::ClaimKey;
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Deduplication {
-    /// Claims a delivery. If a duplicate is being handled, waits for it: its handler may fail, and
-    /// then this delivery may be the last one.
+    /// Claims a delivery. If a duplicate is being handled, waits for the result: if its handler
+    /// fails, this delivery may be the last one that arrives.
     ///
     /// `fresh_for` is how long duplicates can still verify, including the time in which their
     /// bodies arrive. `must_handle` returns whether the delivery must be handled even if the store
@@ -54,7 +54,8 @@ impl Deduplication {
     }
 }
 
-/// The only entry for a key in a list of this process, until it is dropped.
+/// An entry of a key in a list of this process. A list has at most one entry for each key. Dropping
+/// this removes the entry.
 struct Listed<'a> {
     list: &'a Mutex<HashSet<(ClaimKey, bool)>>,
     key: (ClaimKey, bool),
@@ -63,8 +64,8 @@ struct Listed<'a> {
 impl<'a> Listed<'a> {
     fn enter(list: &'a Mutex<HashSet<(ClaimKey, bool)>>, key: (ClaimKey, bool)) -> Option<Self> {
         let is_first = list.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        // Not `then_some`, which would create and drop a second `Listed`, and so remove the entry
-        // of the first.
+        // `then_some` would create and drop a second `Listed`, which would remove the entry of the
+        // first.
         is_first.then(|| Self { list, key })
     }
 }

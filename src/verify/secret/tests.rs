@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn blank_secrets_are_refused() {
+fn blank_secrets_are_rejected() {
     for text in ["", " ", "\n", "\t \r\n", "\0", "\u{a0}"] {
         assert_eq!(Secret::new(text).unwrap_err(), ConfigError::BlankSecret, "{text:?}");
     }
@@ -58,7 +58,7 @@ fn from_file_strips_exactly_one_newline() {
 
 #[cfg(not(miri))]
 #[test]
-fn a_file_without_a_secret_is_refused_by_its_path() {
+fn a_file_without_a_secret_is_rejected_with_its_path() {
     let long = vec![b'x'; MAX_FILE_LEN + 1];
     type Is = fn(&SecretFileError) -> bool;
     for (content, is) in [
@@ -116,7 +116,7 @@ mod memory {
 
     const TEXT: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f";
 
-    /// A range of this process's memory.
+    /// A range of this process's memory, with a buffer for its content.
     struct Piece {
         memory: File,
         at: u64,
@@ -147,7 +147,7 @@ mod memory {
         assert_eq!(
             piece.look()[OWN_BY_ALLOCATOR..],
             TEXT.as_bytes()[OWN_BY_ALLOCATOR..],
-            "or the others prove nothing"
+            "otherwise the other tests prove nothing"
         );
     }
 
@@ -206,7 +206,8 @@ mod memory {
 
     #[test]
     fn shows_no_secret_that_was_read_from_a_file() {
-        // Far after the start, where the next allocations are placed.
+        // The secret is far after the start of the file, because the next allocations overwrite the
+        // start of the freed buffer.
         let plus_one = [&[b'y'; 60_000][..], b"tfdsfu!uibu!jt!sfbe!gspn!b!gjmf!jo!uijt!uftu!pomz"].concat();
         let file = {
             let content: zeroize::Zeroizing<Vec<u8>> = plus_one.iter().map(|byte| byte - 1).collect::<Vec<_>>().into();
@@ -216,7 +217,7 @@ mod memory {
         let mut piece = vec![0; 1 << 16];
         assert_eq!(found_on_heap(searched, &mut piece), 0);
         let secret = Secret::from_file(&file.0).unwrap();
-        assert_eq!(found_on_heap(searched, &mut piece), 1, "the secret's own");
+        assert_eq!(found_on_heap(searched, &mut piece), 1, "only the copy in the secret");
         drop(secret);
         assert_eq!(found_on_heap(searched, &mut piece), 0);
     }

@@ -1,5 +1,5 @@
-//! Published test vectors, through the path of a delivery: the parser of the headers, the chunks,
-//! the comparison.
+//! Runs published test vectors through the code that verifies deliveries: the parser of the
+//! headers, the chunks, the comparison.
 //!
 //! They are not integration tests, because the public API hashes only `timestamp ":" body`, and no
 //! published vector begins with that. So the tests leave out that prefix, and pass the key directly

@@ -1,4 +1,4 @@
-//! What is accepted is handled, whatever happens to the server, to a connection, or to a worker.
+//! Accepted events are handled under any fault of the server, of a connection or of a worker.
 
 use std::{
     collections::BTreeMap,
@@ -24,15 +24,15 @@ use crate::WebhookEvent;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Until when something has to happen on a machine that is busy.
+/// A time limit that is long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often each event was handled.
 type Handled = Arc<Mutex<BTreeMap<u64, u32>>>;
 
-/// What is not stored is not handled at once, so that nothing hides what the store lost.
+/// Returns an inbox that does not handle events directly, so that losses of the store are visible.
 async fn connect(server: &Server) -> Inbox {
-    // The user who may do everything has connections reserved.
+    // PostgreSQL reserves connections for superusers, so the inbox connects as another user.
     server.sql(
         "DO 'BEGIN IF to_regrole(''receiver'') IS NULL THEN CREATE ROLE receiver LOGIN;
         GRANT CREATE ON DATABASE postgres TO receiver; END IF; END'",
@@ -53,7 +53,7 @@ fn work(inbox: &Inbox, handled: &Handled) -> Worker {
     inbox.worker(Arc::clone(handled)).fallback(handler).start().unwrap()
 }
 
-/// Accepts events until it is told to stop. Returns how many, and those that were accepted.
+/// Accepts events until `stop` is set. Returns the number of sent events, and the accepted ones.
 fn accept(inbox: &Inbox, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<(u64, Vec<u64>)> {
     let (inbox, stop) = (inbox.clone(), Arc::clone(stop));
     tokio::spawn(async move {
@@ -89,8 +89,8 @@ async fn until_empty(inbox: &Inbox) -> Stats {
     until_stats(inbox, |stats| stats.ready + stats.delayed + stats.running == 0).await
 }
 
-/// Accepts and handles while something happens; then all that was accepted is handled, and what is
-/// accepted afterwards is, too. Returns how many were handled more than once.
+/// Accepts and handles events during a fault. Afterwards, all accepted events are handled, and new
+/// events are accepted and handled. Returns how many events were handled more than once.
 async fn survives(server: &mut Server, fault: &str, happens: impl AsyncFnOnce(&mut Server)) -> usize {
     let inbox = connect(server).await;
     let handled = Handled::default();
@@ -114,7 +114,7 @@ async fn survives(server: &mut Server, fault: &str, happens: impl AsyncFnOnce(&m
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
-    // Here what a commit says is on the disk.
+    // With this setting, a committed transaction is on disk.
     let mut server = Server::start(&["fsync=on"]);
     for is_killed in [true, false] {
         let fault = if is_killed { "killed and restarted" } else { "stopped at once and restarted" };
@@ -132,7 +132,7 @@ async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
     }
 }
 
-/// For longer than a lease, and than any call takes.
+/// The server is frozen for longer than a lease, and for longer than any call takes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
@@ -145,10 +145,10 @@ async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
     .await;
 }
 
-/// A server that is there and does not answer.
+/// The server does not answer, although the connections are open.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn each_call_has_a_bound_in_time() {
+async fn each_call_has_a_time_limit() {
     let server = Server::start(&[]);
     let inner = connect(&server).await.inner;
     let store = &inner.store;
@@ -188,10 +188,10 @@ async fn connections_that_are_ended_or_refused_come_back() {
             }
         })
         .await;
-        assert_eq!(doubled, 0, "its process went on, so it knows what it runs");
+        assert_eq!(doubled, 0, "the process continues, so it knows which events it runs");
         server.sql("DROP SCHEMA twenty_webhook CASCADE");
     }
-    // All other connections are taken, and then the inbox's own, too.
+    // First all other connections are taken, and then the inbox's own connections, too.
     survives(&mut server, "out of connections", async |server| {
         let config: tokio_postgres::Config = server.url_of("receiver", "postgres").parse().unwrap();
         let (admin, connection) =
@@ -205,17 +205,18 @@ async fn connections_that_are_ended_or_refused_come_back() {
                 taken.push(client);
             }
         }
-        // All but that of `admin`, and one that is reserved.
+        // All connections, except that of `admin` and a reserved one.
         assert_eq!(taken.len(), 8 - 2);
         sleep(SECOND).await;
     })
     .await;
 }
 
-/// An idle connection that ended is noticed before something is stored, or a worker waits.
+/// The store notices that an idle connection has ended, before something is stored and while a
+/// worker waits.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn what_another_process_stores_is_found_also_after_the_listener_was_ended() {
+async fn events_of_another_process_are_found_after_the_listening_connection_ended() {
     let server = Server::start(&[]);
     let (receiver, inbox) = (connect(&server).await, connect(&server).await);
     let handled = Handled::default();
@@ -229,20 +230,21 @@ async fn what_another_process_stores_is_found_also_after_the_listener_was_ended(
     drop(worker);
 }
 
-/// Without the question that a worker asks each second.
+/// No worker runs, so nothing polls the store.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn what_another_process_stores_is_notified() {
+async fn another_process_is_notified_of_stored_events() {
     let server = Server::start(&[]);
     let [receiver, other] = [connect(&server).await, connect(&server).await].map(|inbox| inbox.inner);
-    // A notification of an earlier time.
+    // Ignore earlier notifications.
     let work = other.store.work();
     while timeout(SECOND, work.notified()).await.is_ok() {}
     for number in 0..3 {
         receiver.store.put(model::event(number)).await.unwrap();
         timeout(PATIENCE, work.notified()).await.unwrap();
     }
-    // The listener comes back although nobody asks, and says so, for it may have missed something.
+    // The listening connection reconnects although nothing queries it. It then notifies, because it
+    // may have missed a notification.
     server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'");
     timeout(PATIENCE, work.notified()).await.unwrap();
     while timeout(SECOND, work.notified()).await.is_ok() {}
@@ -252,7 +254,7 @@ async fn what_another_process_stores_is_notified() {
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_POSTGRES_CHILD";
 
-/// Not a test by itself: a worker in a process of its own, whose handler does not end.
+/// Not a test: a worker in a separate process, whose handler does not end. Another test runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by another test"]
 async fn child_that_works() {
@@ -284,8 +286,8 @@ impl Drop for Process {
     }
 }
 
-/// Two workers: one is stopped beyond its lease, another one takes its event over, the first one
-/// goes on and says how the event ended. That changes nothing.
+/// A worker is stopped for longer than its lease, and another worker takes its event. Then the
+/// first worker continues and ends the event, which changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
@@ -303,14 +305,14 @@ async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
     let worker = inbox.worker(Arc::clone(&handled)).fallback(handler).retry(once_an_hour()).start().unwrap();
     let before = until_stats(&inbox, |stats| stats.delayed == 1).await;
     stopped.signal("-CONT");
-    // Its handler ends, and it completes the event.
+    // The first worker's handler ends, and the worker tries to complete the event.
     sleep(5 * SECOND).await;
     assert_eq!(inbox.stats().await.unwrap(), before);
     assert_eq!(*handled.lock().unwrap(), [1]);
     drop(worker);
 }
 
-/// Its lease is moved on again and again, and it is not run a second time.
+/// The lease is renewed several times, and the event is not handled a second time.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn the_lease_of_a_handler_that_takes_longer_is_renewed() {
@@ -322,7 +324,7 @@ async fn the_lease_of_a_handler_that_takes_longer_is_renewed() {
         let lease_ends = || -> u64 { server.sql(due)[0].parse().unwrap() };
         let begun = Instant::now();
         let first = lease_ends();
-        // Two leases further on.
+        // Wait until the lease was extended by two leases.
         while lease_ends() < first + 4_000 {
             assert!(begun.elapsed() < PATIENCE, "it is renewed");
             sleep(Duration::from_millis(100)).await;

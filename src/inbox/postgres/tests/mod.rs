@@ -19,7 +19,7 @@ use super::{
 };
 use crate::verify::{Clock, FixedClock};
 
-/// A schema that no other test uses.
+/// Returns options with a schema that no other test uses.
 fn options() -> PostgresOptions {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let schema = format!("test {}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -27,7 +27,7 @@ fn options() -> PostgresOptions {
     PostgresOptions { names, lease: InboxBuilder::DEFAULT_LEASE, create_if_missing: true }
 }
 
-/// The present time, as a test sets it.
+/// An SQL expression for the present time, which a test sets.
 const TEST_CLOCK: &str = "(SELECT millis FROM test_clock)";
 
 fn start_clock(server: &Server) {

@@ -1,4 +1,4 @@
-//! The table does what the plain store in memory does.
+//! The table behaves like the store in memory.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{
     *,
 };
 
-/// The store, by whose server it is as late as by the test's clock.
+/// A store whose server has the time of the test's clock.
 #[derive(Debug)]
 struct Timed {
     store: PgStore,
@@ -94,12 +94,12 @@ impl Subject for Table<'_> {
         &self.timed
     }
 
-    /// The leases run out, and another process finds that.
+    /// Lets the leases expire, and lets another process recover the events.
     async fn kill(&mut self) {
         self.timed.store = open(self.server, &self.options, self.bounds).await.unwrap();
         let table = &self.timed.store.shared.table;
         self.timed.hand.client.execute(&format!("UPDATE {table} SET due = 0 WHERE state = 2"), &[]).await.unwrap();
-        // As each take does.
+        // Each take does this, too.
         super::super::take::recover(&self.timed.store.shared).await.unwrap();
     }
 }
@@ -111,7 +111,7 @@ fn the_table_does_what_the_store_in_memory_does() {
     start_clock(&server);
     let runtime = Runtime::new().unwrap();
     let hand = std::sync::Arc::new(runtime.block_on(ClockHand::new(&server)));
-    // Time jumps by months, and no lease ends by itself.
+    // The time jumps by months, so the leases are long enough that none expires by itself.
     let options = PostgresOptions { lease: Duration::from_secs(100 * 365 * 86_400), ..options() };
     let table =
         runtime.block_on(open(&server, &options, super::super::super::model::BOUNDS)).unwrap().shared.table.clone();

@@ -1,4 +1,4 @@
-//! Several stores on one table, as processes on several machines have them.
+//! Several stores on one table, as in processes on several machines.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What these tests share: a server is expensive.
+/// The server and the clock. The tests share them, because a server is expensive.
 struct Setting {
     server: Server,
     hand: ClockHand,
@@ -47,18 +47,18 @@ impl Setting {
 #[ignore = "starts a private postgres"]
 async fn several_stores_share_a_table() {
     let setting = Setting::new().await;
-    a_lease_that_ended_ends_nothing(&setting).await;
-    a_lease_that_is_renewed_goes_on(&setting).await;
-    a_process_does_not_take_over_what_it_runs_itself(&setting).await;
-    what_a_failed_take_took_is_given_back(&setting).await;
-    a_take_that_nobody_waits_for_loses_nothing(&setting).await;
+    an_expired_lease_cannot_end_an_event(&setting).await;
+    a_renewed_lease_stays_valid(&setting).await;
+    a_process_does_not_take_events_that_it_runs(&setting).await;
+    events_of_a_failed_take_are_released(&setting).await;
+    a_cancelled_take_loses_no_event(&setting).await;
     an_event_is_taken_by_one_process(&setting).await;
-    events_of_busy_records_are_passed_over(&setting).await;
+    events_of_busy_records_are_skipped(&setting).await;
     a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
-    the_bounds_hold_for_what_was_counted(&setting).await;
+    the_limits_apply_to_the_counted_events(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
     a_zero_in_a_message_keeps_no_event_running(&setting).await;
-    what_somebody_else_has_locked_keeps_no_other_event_waiting(&setting).await;
+    a_locked_row_delays_no_other_event(&setting).await;
 }
 
 fn ends() -> Vec<End> {
@@ -66,13 +66,13 @@ fn ends() -> Vec<End> {
     vec![End::Complete, End::Retry { delay: SECOND }, dead, End::Release]
 }
 
-async fn a_lease_that_ended_ends_nothing(setting: &Setting) {
+async fn an_expired_lease_cannot_end_an_event(setting: &Setting) {
     for end in ends() {
         let options = options();
         let (stopped, other) = (setting.open(&options).await, setting.open(&options).await);
         stopped.put(event(1)).await.unwrap();
         let lost = stopped.take(take(5)).await.unwrap().events.remove(0).lease;
-        assert!(other.take(take(5)).await.unwrap().events.is_empty(), "the lease goes on");
+        assert!(other.take(take(5)).await.unwrap().events.is_empty(), "the lease is still valid");
         setting.advance(options.lease + SECOND).await;
         let taken = other.take(take(5)).await.unwrap().events.remove(0);
         assert_eq!((taken.attempts, taken.interruptions), (0, 1), "{end:?}");
@@ -84,7 +84,7 @@ async fn a_lease_that_ended_ends_nothing(setting: &Setting) {
     }
 }
 
-async fn a_lease_that_is_renewed_goes_on(setting: &Setting) {
+async fn a_renewed_lease_stays_valid(setting: &Setting) {
     let options = options();
     let (one, other) = (setting.open(&options).await, setting.open(&options).await);
     one.put(event(1)).await.unwrap();
@@ -97,8 +97,8 @@ async fn a_lease_that_is_renewed_goes_on(setting: &Setting) {
     assert!(one.end(lease, End::Complete).await.unwrap());
 }
 
-/// As after the server was frozen for longer than a lease.
-async fn a_process_does_not_take_over_what_it_runs_itself(setting: &Setting) {
+/// For example, after the server was frozen for longer than a lease.
+async fn a_process_does_not_take_events_that_it_runs(setting: &Setting) {
     let options = options();
     let (store, killed) = (setting.open(&options).await, setting.open(&options).await);
     store.put(event(1)).await.unwrap();
@@ -112,8 +112,8 @@ async fn a_process_does_not_take_over_what_it_runs_itself(setting: &Setting) {
     assert!(store.end(lease, End::Complete).await.unwrap());
 }
 
-/// Its answer did not arrive.
-async fn what_a_failed_take_took_is_given_back(setting: &Setting) {
+/// The answer to the take did not arrive.
+async fn events_of_a_failed_take_are_released(setting: &Setting) {
     let options = options();
     let store = setting.open(&options).await;
     for number in 0..3 {
@@ -126,8 +126,8 @@ async fn what_a_failed_take_took_is_given_back(setting: &Setting) {
     assert_eq!(counts, [(0, 0); 3]);
 }
 
-/// Wherever it is dropped.
-async fn a_take_that_nobody_waits_for_loses_nothing(setting: &Setting) {
+/// The take is dropped after any number of polls.
+async fn a_cancelled_take_loses_no_event(setting: &Setting) {
     let store = setting.open(&options()).await;
     store.put(event(4)).await.unwrap();
     for polls in 1.. {
@@ -143,7 +143,7 @@ async fn a_take_that_nobody_waits_for_loses_nothing(setting: &Setting) {
         let was_answered = taken.is_some();
         let taken = match taken {
             Some(taken) => taken.unwrap(),
-            // It may still be on its way to the server.
+            // The statement may still be on its way to the server.
             None => {
                 sleep(Duration::from_millis(20)).await;
                 store.take(take(1)).await.unwrap()
@@ -169,7 +169,7 @@ async fn an_event_is_taken_by_one_process(setting: &Setting) {
     }
     let puts = (0..EVENTS).map(|number| {
         let store = Arc::clone(&stores[0]);
-        // Each about a record of its own.
+        // Each event is about a different record.
         let event = super::super::super::StoredEvent { record: RecordKey::of_id(&number.to_string()), ..event(number) };
         tokio::spawn(async move { store.put(event).await.unwrap() })
     });
@@ -196,8 +196,8 @@ async fn an_event_is_taken_by_one_process(setting: &Setting) {
     assert_eq!((all.len() as u64, different.len() as u64), (EVENTS, EVENTS));
 }
 
-/// More of them than are looked at first.
-async fn events_of_busy_records_are_passed_over(setting: &Setting) {
+/// There are more such events than one take reads first.
+async fn events_of_busy_records_are_skipped(setting: &Setting) {
     let store = Arc::new(setting.open(&options()).await);
     let busy = RecordKey::of_id("busy");
     let record = |number| if number == 200 { RecordKey::of_id("free") } else { busy };
@@ -213,7 +213,7 @@ async fn events_of_busy_records_are_passed_over(setting: &Setting) {
     let taken = store.take(Take { busy: [busy].into(), ..take(3) }).await.unwrap();
     assert_eq!(taken.events.iter().map(|taken| taken.event.record).collect::<Vec<_>>(), [record(200)]);
     assert!(taken.left_busy);
-    // Of the record that is free now, one.
+    // The record is not busy now, but only one of its events is taken at a time.
     let taken = store.take(take(3)).await.unwrap();
     assert_eq!(taken.events.iter().map(|taken| taken.event.record).collect::<Vec<_>>(), [busy]);
     assert!(taken.left_busy);
@@ -232,13 +232,13 @@ async fn a_clock_that_is_set_back_keeps_no_lease_alive(setting: &Setting) {
     assert_eq!(other.take(take(5)).await.unwrap().events.len(), 1);
 }
 
-async fn the_bounds_hold_for_what_was_counted(setting: &Setting) {
+async fn the_limits_apply_to_the_counted_events(setting: &Setting) {
     let options = options();
     let bounds = Bounds { max_pending: 10, ..BOUNDS };
     let store = Arc::new(open(&setting.server, &options, bounds).await.unwrap());
     let puts = (0..40).map(|number| {
         let store = Arc::clone(&store);
-        // Each is put twice.
+        // Each event is put twice.
         tokio::spawn(async move { store.put(event(number / 2)).await.map_err(|error| error.kind()) })
     });
     let mut stored = 0;
@@ -273,8 +273,8 @@ async fn a_zero_in_a_message_keeps_no_event_running(setting: &Setting) {
     assert_eq!(&*store.dead_letters(0, 1).await.unwrap()[0].1.message, "a\u{fffd}b");
 }
 
-/// Whatever is to be done with the row that is locked: it is done later.
-async fn what_somebody_else_has_locked_keeps_no_other_event_waiting(setting: &Setting) {
+/// A locked row is changed later, for each kind of change.
+async fn a_locked_row_delays_no_other_event(setting: &Setting) {
     let now = setting.clock.now().as_millis();
     let config: tokio_postgres::Config = setting.server.url().parse().unwrap();
     let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
@@ -304,7 +304,7 @@ async fn what_somebody_else_has_locked_keeps_no_other_event_waiting(setting: &Se
         client.batch_execute("COMMIT").await.unwrap();
         assert!(store.end(taken[0].lease, End::Complete).await.unwrap(), "{what}");
     }
-    // Ends, too, and renewals.
+    // The same for ends and renewals.
     for end in ends() {
         let store = setting.open(&options()).await;
         let table = &store.shared.table;
@@ -328,8 +328,8 @@ async fn what_somebody_else_has_locked_keeps_no_other_event_waiting(setting: &Se
     }
 }
 
-/// Whatever the table holds, and before it was ever analyzed: a plan that reads the whole table
-/// would make each take slower with each event that waits.
+/// With any content, and before the table was ever analyzed. A plan that reads the whole table
+/// would make each take slower with each waiting event.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn a_take_reads_indexes_only() {
@@ -364,7 +364,7 @@ async fn a_take_reads_indexes_only() {
         ];
         for plan in plans {
             assert!(!plan.contains("Seq Scan"), "{rows} of {state}: {plan}");
-            // Suspects are few.
+            // The plan may sort suspects, because there are few of them.
             let mut sorted = plan.lines().filter(|line| line.contains("Sort Key"));
             assert!(sorted.all(|line| line.contains("interruptions")), "{rows} of {state}: {plan}");
         }

@@ -1,4 +1,4 @@
-//! Creating, finding and refusing the table; what is kept secret.
+//! Creating, finding and rejecting the table, and keeping secrets out of errors.
 
 use super::{
     super::{
@@ -20,15 +20,15 @@ async fn connect(server: &Server, options: &PostgresOptions) -> Result<PgStore, 
 #[ignore = "starts a private postgres"]
 async fn tables_are_created_once_found_again_and_refused() {
     let server = Server::start(&[]);
-    processes_that_migrate_at_once_make_one_table(&server).await;
+    processes_that_migrate_concurrently_create_one_table(&server).await;
     names_may_contain_anything(&server).await;
-    other_versions_are_refused(&server).await;
-    who_may_create_nothing_can_use_what_is_there(&server).await;
-    puts_are_on_disk_whatever_the_default_is(&server).await;
+    other_versions_are_rejected(&server).await;
+    a_user_without_the_right_to_create_can_use_an_existing_table(&server).await;
+    puts_are_on_disk_with_any_default_settings(&server).await;
     errors_and_debug_show_no_secret(&server).await;
 }
 
-async fn processes_that_migrate_at_once_make_one_table(server: &Server) {
+async fn processes_that_migrate_concurrently_create_one_table(server: &Server) {
     let options = options();
     let url = server.url();
     let connecting = (0..8_u64).map(|number| {
@@ -60,7 +60,7 @@ async fn names_may_contain_anything(server: &Server) {
     }
 }
 
-async fn other_versions_are_refused(server: &Server) {
+async fn other_versions_are_rejected(server: &Server) {
     let options = options();
     let store = connect(server, &options).await.unwrap();
     let version = |version: &str| {
@@ -69,13 +69,13 @@ async fn other_versions_are_refused(server: &Server) {
     version("2");
     let refused = connect(server, &options).await.unwrap_err();
     assert_eq!(refused.kind(), InboxErrorKind::NewerVersion, "{refused:?}");
-    // Also one that was connected when the table was changed, when it connects again.
+    // A process that was connected when the table was changed rejects it when it reconnects.
     server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'");
     let refused = loop {
         match store.stats().await {
             Err(error) if error.kind() == InboxErrorKind::Unavailable => {}
             Err(error) => break error,
-            Ok(_) => panic!("it was refused"),
+            Ok(_) => panic!("the table must be rejected"),
         }
     };
     assert_eq!(refused.kind(), InboxErrorKind::NewerVersion, "{refused:?}");
@@ -83,7 +83,7 @@ async fn other_versions_are_refused(server: &Server) {
     assert_eq!(connect(server, &options).await.unwrap_err().kind(), InboxErrorKind::Damaged);
 }
 
-async fn who_may_create_nothing_can_use_what_is_there(server: &Server) {
+async fn a_user_without_the_right_to_create_can_use_an_existing_table(server: &Server) {
     server.sql("CREATE ROLE reader LOGIN");
     let builder = || Inbox::builder().schema("by hand").table("events");
     let url = server.url_of("reader", "postgres");
@@ -99,7 +99,7 @@ async fn who_may_create_nothing_can_use_what_is_there(server: &Server) {
     assert_eq!(inbox.erase_record("1").await.unwrap(), 1);
 }
 
-async fn puts_are_on_disk_whatever_the_default_is(server: &Server) {
+async fn puts_are_on_disk_with_any_default_settings(server: &Server) {
     server.sql("ALTER DATABASE postgres SET synchronous_commit = off");
     server.sql("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'");
     let options = options();

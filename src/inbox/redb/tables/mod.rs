@@ -1,7 +1,7 @@
 //! The tables in the file, and the operations that change them inside a transaction.
 //!
-//! Keys and values are integers and bytes of our own, so that no version of redb reads them
-//! differently.
+//! Keys and values are integers and bytes in this crate's own encoding, so every version of redb
+//! reads them in the same way.
 
 mod take;
 
@@ -36,7 +36,7 @@ pub(super) const READY: Numbered<'_> = TableDefinition::new("ready");
 pub(super) const SUSPECT: Numbered<'_> = TableDefinition::new("suspect");
 /// [`Progress`] of the events that were taken.
 pub(super) const RUNNING: Numbered<'_> = TableDefinition::new("running");
-/// [`Progress`] of the events that wait, by due time and place.
+/// [`Progress`] of delayed events, by due time and place.
 pub(super) const DELAYED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("delayed");
 /// [`Dead`], by place.
 pub(super) const DEAD: Numbered<'_> = TableDefinition::new("dead");
@@ -46,7 +46,7 @@ pub(super) const DEAD_EVENTS: Numbered<'_> = TableDefinition::new("dead_events")
 const DEAD_TIMES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("dead_times");
 /// [`KeyState`] by claim key.
 pub(super) const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
-/// Completed keys, after their time of expiry.
+/// Completed keys, by their time of expiry.
 pub(super) const EXPIRY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("expiry");
 
 pub(super) const META_SCHEMA: &str = "schema";
@@ -316,12 +316,12 @@ impl<'t> Tables<'t> {
         Ok(Some((dead, bytes.unwrap_or_default())))
     }
 
-    /// Removes an event. Its key counts as completed until it expires.
+    /// Removes an event. Its key counts as completed until the key expires.
     fn forget(&mut self, place: u64, gone: Gone, now: Timestamp, bounds: &Bounds) -> Result<()> {
         self.is_changed = true;
         self.numbers.bytes = self.numbers.bytes.saturating_sub(gone.len);
         let Some((key, fresh_until)) = gone.key_and_fresh_until else {
-            // The event's key is unreadable, but its entry contains this place.
+            // The event's key is unreadable, so find the entry of the key by its place.
             return Ok(self.keys.retain(|_, state| KeyState::decode(state) != Some(KeyState::Open(place)))?);
         };
         let fresh_until = fresh_until.saturating_add(KEY_MARGIN);

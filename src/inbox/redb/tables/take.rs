@@ -18,13 +18,13 @@ use super::{
 };
 use crate::verify::Timestamp;
 
-/// The maximum number of ready events that are checked to find one whose record is not busy.
+/// The maximum number of ready events that are checked to find an event whose record is not busy.
 const LOOK_AT: usize = 10_000;
 
-/// The maximum number of due times that are corrected at once, after the clock was set back.
+/// The maximum number of due times that one take corrects after the clock was set back.
 const CORRECT: usize = 1_000;
 
-/// Where a chosen event is.
+/// The table that contains a chosen event.
 #[derive(Clone, Copy)]
 enum From {
     Ready(u64),
@@ -51,8 +51,7 @@ impl Tables<'_> {
         Ok(taken)
     }
 
-    /// Corrects due times beyond the longest delay, which were stored before the clock was set
-    /// back.
+    /// Corrects due times beyond the longest delay. They were stored before the clock was set back.
     fn correct_due_times(&mut self, take: &Take, now: Timestamp) -> Result<()> {
         let longest = now.saturating_add(take.longest_delay).as_millis();
         let beyond = time_key(longest.saturating_add(1), 0);
@@ -123,7 +122,7 @@ impl Tables<'_> {
         Ok(chosen)
     }
 
-    /// Moves a chosen event to the running ones.
+    /// Moves a chosen event to the running events.
     fn start(&mut self, from: From, mut progress: Progress, taken: &mut Taken) -> Result<()> {
         let place = match from {
             From::Ready(place) => self.ready.remove(place)?.map(|_| place),

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 
-/// How many power cuts each disk survives, one after the other.
+/// The number of power cuts on each disk.
 const LIVES: u64 = 4;
 
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Promises {
         }
         let mut running: Vec<(Lease, u64)> = Vec::new();
         for _ in 0..200 {
-            // Several puts at once, so that they share a transaction.
+            // Several puts run concurrently, so that they share a transaction.
             let count = 1 + random.below(6);
             let new: Vec<_> = (0..count).map(|more| *next + more).collect();
             *next += count;
@@ -75,7 +75,7 @@ impl Promises {
 
     /// Compares the stored events with the accepted ones, without changing their state.
     async fn check(&mut self, store: &RedbStore) -> Result<(), InboxError> {
-        // All pending events are taken and given back, a few at a time.
+        // All pending events are taken and released, a few at a time.
         let mut pending = HashSet::new();
         let mut leases = Vec::new();
         loop {
@@ -90,7 +90,7 @@ impl Promises {
         for lease in leases {
             assert!(store.end(lease, End::Release).await?);
         }
-        // Delayed events are not due, so their keys are checked.
+        // Delayed events are not due, so their keys are checked instead.
         for &number in &self.stored {
             self.checks += 1;
             let is_pending = pending.contains(&key(number));
@@ -104,10 +104,10 @@ impl Promises {
     }
 }
 
-/// The content of a disk after a cut.
+/// Returns the content of a disk after a cut.
 type Left = fn(&Disk, &mut Random) -> Disk;
 
-/// One disk, with several cuts.
+/// Cuts the power of one disk several times.
 async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
     let mut random = Random(seed);
     let clock = clock();
@@ -121,7 +121,7 @@ async fn life(disk: Disk, left: Left, seed: u64, promises: &mut Promises) {
             promises.work(&store, &mut random, &mut next).await;
         }
         disk = left(&disk, &mut random);
-        // The power stays on for the check, on a copy.
+        // The check uses a copy of the disk, whose power stays on.
         let found = open(&disk.after_kill(), BOUNDS, &clock);
         let checked = match found {
             Ok(store) => promises.check(&store).await,
@@ -152,7 +152,7 @@ fn lives(count: u64, left: Left, disk: impl Fn() -> Disk) -> Promises {
     all
 }
 
-/// The number of disks. `INBOX_POWER_CUTS` sets the number of cuts.
+/// Returns the number of disks. `INBOX_POWER_CUTS` sets the number of cuts.
 fn disks() -> u64 {
     std::env::var("INBOX_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(300) / LIVES
 }
@@ -176,7 +176,7 @@ fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
     assert!(lives(20, Disk::after_cut, lying).lost > 0);
 }
 
-/// A snapshot by the file system has everything that was written until then, like the file of a
+/// A snapshot by the file system contains everything that was written before it, like the file of a
 /// killed process.
 #[test]
 fn a_snapshot_at_any_instant_has_what_was_promised() {
@@ -185,8 +185,8 @@ fn a_snapshot_at_any_instant_has_what_was_promised() {
     assert!(checks > cuts, "something was stored");
 }
 
-/// Control: a copy that is read in parts while events are stored and completed. This is why a file
-/// in use must not be copied.
+/// Control: a file is copied in parts while events are stored and completed. The result shows why a
+/// file in use must not be copied.
 #[test]
 fn a_copy_of_a_file_in_use_can_be_damaged() {
     const EVENTS: u64 = 32;
@@ -224,8 +224,8 @@ fn a_copy_of_a_file_in_use_can_be_damaged() {
     assert!(damaged > 0);
 }
 
-/// A file that gets its name when it is completely on disk always opens. Before that, there is no
-/// file with this name.
+/// The file gets its name after it is completely on disk, so it always opens. Before that, no file
+/// has this name.
 #[test]
 fn a_power_cut_during_creation_leaves_no_file_or_one_that_opens() {
     let operations = created().operations();

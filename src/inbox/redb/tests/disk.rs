@@ -8,7 +8,8 @@ use std::{
 
 use redb::{BackendError, StorageBackend};
 
-/// Synced data survives a power cut. Of later writes, any subset of sectors survives.
+/// A disk. Synced data survives a power cut. Any subset of the sectors that were written later
+/// survives, too.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk(Arc<Mutex<State>>);
 
@@ -17,7 +18,7 @@ struct State {
     durable: Vec<u8>,
     current: Vec<u8>,
     pending: Vec<Operation>,
-    /// Reports syncs that did not happen.
+    /// If set, syncs are reported but not done.
     lies: bool,
     is_full: bool,
     /// The number of operations after which the power is cut and every operation fails.
@@ -95,8 +96,8 @@ impl Disk {
         self.state().syncs
     }
 
-    /// Returns the disk as the next process finds it after this one is killed. The kernel keeps
-    /// everything.
+    /// Returns the disk as the next process finds it after this process is killed. The kernel keeps
+    /// all written data.
     pub(super) fn after_kill(&self) -> Self {
         Self::with_content(self.content())
     }
@@ -115,7 +116,7 @@ impl Disk {
     pub(super) fn after_cut(&self, random: &mut Random) -> Self {
         let state = self.state();
         let mut content = state.durable.clone();
-        // From nothing survives to all survives.
+        // The chance in percent that a sector survives, from 0 to 100.
         let chance = random.below(101);
         for operation in &state.pending {
             match operation {
@@ -189,7 +190,7 @@ impl StorageBackend for Disk {
         self.change(Some(Operation::Write(usize::try_from(offset).unwrap(), data.to_vec())))
     }
 
-    // One process has it open.
+    // Only one process has the disk open, so locks always succeed.
 
     fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
         Ok(true)

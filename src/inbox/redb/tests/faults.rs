@@ -1,4 +1,4 @@
-//! A full disk, damaged files, files of other programs.
+//! A full disk, damaged files, and files of other programs.
 
 use super::{
     super::super::{
@@ -30,7 +30,7 @@ fn a_full_disk_fails_and_recovers_once_there_is_space() {
     });
 }
 
-/// A store whose thread is blocked, as during a long fsync, until the sender is dropped.
+/// Returns a store whose thread is blocked until the sender is dropped, as during a long fsync.
 async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>) {
     let (go, gate) = std::sync::mpsc::channel::<()>();
     let database = file::open_backend(disk.clone(), CACHE).unwrap();
@@ -46,9 +46,9 @@ async fn standing_still(disk: &Disk) -> (RedbStore, std::sync::mpsc::Sender<()>)
     (store, go)
 }
 
-/// The event is handled at once, because it is not stored in time. Then it is stored after all.
+/// The event is handled directly, because it is not stored in time. Then it is stored after all.
 #[tokio::test(start_paused = true)]
-async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_late() {
+async fn a_directly_handled_event_is_not_handled_again_when_it_is_stored_too_late() {
     let (store, go) = standing_still(&created()).await;
     let inbox = Inbox::new(Arc::new(store), InboxBuilder::new());
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -58,7 +58,7 @@ async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_lat
     let worker = inbox.worker(Arc::clone(&count)).fallback(handler).start().unwrap();
     let StoredEvent { verified, .. } = event(0);
     assert_eq!(inbox.accept(verified).await.unwrap(), Accepted::Handled);
-    // With paused time, waiting for the thread would time out at once.
+    // With paused time, waiting for the thread would time out immediately.
     tokio::time::resume();
     drop(go);
     loop {
@@ -72,9 +72,10 @@ async fn what_was_handled_at_once_is_not_handled_again_when_it_is_stored_too_lat
     drop(worker);
 }
 
-/// The bytes that wait for the thread are bounded, even if the callers no longer wait for answers.
+/// Bytes that wait for the thread count towards the limit, even if the callers no longer wait for
+/// answers.
 #[test]
-fn puts_of_cancelled_callers_still_count() {
+fn puts_of_cancelled_callers_count_towards_the_limit() {
     block_on(async {
         let (store, go) = standing_still(&created()).await;
         let all = RedbStore::MAX_QUEUED_KIB as usize;
@@ -85,7 +86,7 @@ fn puts_of_cancelled_callers_still_count() {
                 std::task::Poll::Ready(())
             })
             .await;
-            // So that the next put can acquire its permits at once.
+            // After this, the next put can acquire its permits immediately.
             tokio::task::yield_now().await;
         }
         assert!(store.queued.available_permits() <= all - 100);
@@ -95,9 +96,9 @@ fn puts_of_cancelled_callers_still_count() {
     });
 }
 
-/// A take whose commit failed may have happened, although no worker has its events.
+/// If the commit of a take failed, the take may have happened, although no worker has its events.
 #[test]
-fn what_an_ambiguous_take_took_is_ready_again() {
+fn events_of_an_ambiguous_take_are_ready_again() {
     block_on(async {
         for operations in 1..60 {
             let disk = created();
@@ -126,22 +127,22 @@ fn events_of_a_cancelled_take_are_ready_again() {
         store.put(event(0)).await.unwrap();
         {
             let mut taking = store.take(take(1));
-            // Sends the request, and does not wait for the answer.
+            // This sends the request, and does not wait for the answer.
             std::future::poll_fn(|cx| {
                 _ = taking.as_mut().poll(cx);
                 std::task::Poll::Ready(())
             })
             .await;
         }
-        // The answer may have arrived before the caller was dropped. Then the next worker starts
-        // with this call.
+        // The answer may have arrived before the caller was dropped. In this case, the next worker
+        // releases the event by calling `begin`.
         store.begin().await.unwrap();
         assert_eq!(store.take(take(1)).await.unwrap().events.len(), 1);
     });
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_refused() {
+fn a_file_of_a_newer_version_is_rejected() {
     let disk = created();
     {
         let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
@@ -156,7 +157,7 @@ fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn a_file_of_another_program_is_refused_and_not_changed() {
+fn a_file_of_another_program_is_rejected_and_not_changed() {
     let disk = Disk::default();
     {
         let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();

@@ -23,7 +23,7 @@ use crate::{deduplicate::ClaimKey, verify::FixedClock};
 
 const CACHE: usize = 1 << 20;
 
-/// An empty inbox.
+/// Returns a disk with an empty inbox.
 fn created() -> Disk {
     let disk = Disk::default();
     file::initialise(disk.clone(), CACHE).unwrap();

@@ -21,7 +21,7 @@ impl Subject for File {
     }
 
     async fn kill(&mut self) {
-        // Writes of the old store while it closes go to the old disk.
+        // The old store may still write while it closes. These writes go to the old disk.
         self.disk = self.disk.after_kill();
         self.store = open(&self.disk, self.bounds, &self.clock).unwrap();
     }

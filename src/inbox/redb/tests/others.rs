@@ -1,4 +1,5 @@
-//! Mistakes of other inboxes and queues that concern the store. The others are in `tests/inbox`.
+//! Mistakes of other inboxes and queues that concern the store. Tests for further ones are in
+//! `tests/inbox`.
 
 use super::{
     super::super::store::{End, Put, Store},
@@ -7,7 +8,7 @@ use super::{
     *,
 };
 
-/// A worker that was frozen while another one took its event must not end the other's run.
+/// A worker was frozen while another worker took its event. It must not end the other worker's run.
 #[test]
 fn a_stale_owner_changes_nothing() {
     block_on(async {
@@ -26,7 +27,7 @@ fn a_stale_owner_changes_nothing() {
     });
 }
 
-/// An answered event is on disk, not in a buffer.
+/// When a put is answered, its event is on disk, not in a buffer.
 #[test]
 fn what_was_answered_is_on_disk() {
     block_on(async {
@@ -74,9 +75,9 @@ fn forgetting_a_lot_delays_no_event() {
     });
 }
 
-/// Events that arrive at once share an fsync.
+/// Events that arrive at the same time share an fsync.
 #[test]
-fn a_thousand_at_once_take_few_transactions() {
+fn a_thousand_concurrent_events_take_few_transactions() {
     block_on(async {
         let disk = created();
         let store = open(&disk, BOUNDS, &clock()).unwrap();
@@ -91,7 +92,7 @@ fn a_thousand_at_once_take_few_transactions() {
     });
 }
 
-/// The transaction that ends an event takes the next one.
+/// The transaction that ends an event also takes the next event.
 #[tokio::test]
 async fn a_worker_commits_once_per_event_and_not_twice() {
     const EVENTS: u64 = 50;
@@ -115,7 +116,7 @@ async fn a_worker_commits_once_per_event_and_not_twice() {
         received.recv().await.unwrap();
     }
     worker.shutdown(Duration::from_secs(60)).await;
-    // One sync takes the first event, and one may forget keys.
+    // One sync takes the first event, and another one may forget keys.
     let all = disk.syncs() - before;
     assert!(all <= (EVENTS + 2) * one, "{all} for {EVENTS} events, {one} for a put");
 }

@@ -1,4 +1,4 @@
-//! What happens to accepted events under faults: rows of the table in `docs/inbox.md`.
+//! The outcomes of accepted events under faults: rows of the table in `docs/inbox.md`.
 
 use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
@@ -19,13 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often each event was handled.
 type Handled = Arc<Mutex<BTreeMap<u64, u32>>>;
 
-/// An inbox that does not handle events at once, so that losses of the store are visible.
+/// Returns an inbox that does not handle events directly, so that losses of the store are visible.
 fn inbox(disk: &Disk, clock: &FixedClock) -> Result<Inbox, InboxError> {
     let settings = Inbox::builder().clock(clock.clone()).on_failure(InboxFailure::Reject);
     Ok(Inbox::new(Arc::new(open(disk, BOUNDS, clock)?), settings))
 }
 
-/// The first attempt of each third event fails.
+/// Starts a worker. The first attempt of every third event fails.
 fn work(inbox: &Inbox, handled: &Handled) -> Worker {
     let handler = async |handled: Handled, event: WebhookEvent, attempt: Attempt| {
         let number: u64 = event.raw_record().unwrap().get("n").unwrap().parse().unwrap();
@@ -39,7 +39,7 @@ fn work(inbox: &Inbox, handled: &Handled) -> Worker {
     inbox.worker(Arc::clone(handled)).fallback(handler).retry(policy).start().unwrap()
 }
 
-/// Sends events concurrently. Returns those that were accepted.
+/// Sends events concurrently. Returns the accepted events.
 async fn send(inbox: &Inbox, numbers: Range<u64>) -> Vec<u64> {
     let accept = |number| inbox.accept(model::event(number).verified);
     let accepted = join_all(numbers.clone().map(|number| Box::pin(accept(number))).collect()).await;
@@ -136,7 +136,7 @@ async fn an_older_version_changes_nothing_in_a_newer_file() {
 #[cfg(target_os = "linux")]
 #[cfg(unix)]
 #[test]
-fn a_path_that_is_not_a_file_is_rejected_at_once() {
+fn a_path_that_is_not_a_file_is_rejected_without_waiting() {
     let directory = std::env::temp_dir();
     let pipe = directory.join(format!("twenty-pipe-{}", std::process::id()));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! After a failed sync the file is rewritten.
+//! The file is rewritten after a failed sync.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use super::{
 const OPTIONS: FileOptions =
     FileOptions { cache: CACHE, create_if_missing: true, lock_timeout: Duration::from_secs(60) };
 
-/// An empty directory of its own.
+/// A temporary directory.
 struct Place(PathBuf);
 
 impl Place {
@@ -55,7 +55,8 @@ fn open_at(path: &Path, health: &Health) -> RedbStore {
     RedbStore::open_watched(path, OPTIONS, BOUNDS, Arc::new(clock()), health.clone()).unwrap()
 }
 
-/// A file that stays open keeps its inode's number from being used again.
+/// Returns whether the file at the path was replaced. While a file is open, no new file can get the
+/// number of its inode.
 fn is_replaced(before: &fs::File, path: &Path) -> bool {
     !file::is_same_file(&before.metadata().unwrap(), &fs::metadata(path).unwrap())
 }
@@ -116,7 +117,7 @@ fn a_failed_sync_makes_the_inbox_rewrite_its_file() {
             for number in 20..24 {
                 assert!(is_unavailable(&store, number).await);
             }
-            assert!(!is_replaced(&before, &real), "not while syncs fail");
+            assert!(!is_replaced(&before, &real), "it is not replaced while syncs fail");
             health.is_broken.store(false, Ordering::Relaxed);
             assert_eq!(put_after_pause(&store, 24).await, Put::Stored);
             assert!(is_replaced(&before, &real));
@@ -140,7 +141,7 @@ fn a_failed_sync_makes_the_inbox_rewrite_its_file() {
     });
 }
 
-/// Without space again and again, the file stays as it is.
+/// While there is not enough space, the file is not changed.
 #[test]
 fn a_file_that_cannot_be_rewritten_stays_and_is_rewritten_later() {
     block_on(async {
@@ -149,7 +150,7 @@ fn a_file_that_cannot_be_rewritten_stays_and_is_rewritten_later() {
         let store = open_at(&path, &health);
         store.put(event(0)).await.unwrap();
         let before = fs::File::open(&path).unwrap();
-        // The copy's name is taken by something that cannot be removed as a file is.
+        // A directory has the name of the copy, and cannot be removed like a file.
         let obstacle = place.0.join("inbox.redb.rewrite.new");
         fs::create_dir(&obstacle).unwrap();
         health.is_broken.store(true, Ordering::Relaxed);
@@ -167,7 +168,8 @@ fn a_file_that_cannot_be_rewritten_stays_and_is_rewritten_later() {
     });
 }
 
-/// Ends without rewriting the file, like a process that is killed while syncs fail.
+/// Opens the inbox and ends without rewriting the file, like a process that is killed while syncs
+/// fail.
 async fn end_while_syncs_fail(path: &Path, count: u64) {
     let health = Health::default();
     let store = open_at(path, &health);
@@ -179,7 +181,7 @@ async fn end_while_syncs_fail(path: &Path, count: u64) {
         assert!(is_unavailable(&store, number).await);
     }
     drop(store);
-    // Its thread has ended when it has closed the file.
+    // The store's thread ends after it has closed the file.
     while Arc::strong_count(&health.is_broken) > 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -203,7 +205,7 @@ fn the_next_process_rewrites_the_file_if_the_last_one_could_not() {
     });
 }
 
-/// The first process has not begun to rewrite the file, and may be killed before it does.
+/// The first process has not begun to rewrite the file, and may be killed before it begins.
 #[test]
 fn a_process_that_opens_the_file_after_a_failed_sync_rewrites_it_first() {
     block_on(async {
@@ -224,7 +226,8 @@ fn a_process_that_opens_the_file_after_a_failed_sync_rewrites_it_first() {
     });
 }
 
-/// A process that closed its file for another reason opens it again after other processes.
+/// A process closes its file for another reason, and opens it again after other processes have used
+/// it.
 #[test]
 fn a_process_that_opens_the_file_again_rewrites_it_if_another_failed_to_sync_it() {
     let place = Place::new("again");
@@ -238,7 +241,7 @@ fn a_process_that_opens_the_file_again_rewrites_it_if_another_failed_to_sync_it(
     assert_eq!(place.names(), ["inbox.redb"]);
 }
 
-/// Deliveries are handled at once meanwhile, so the process must not end.
+/// Deliveries are handled directly meanwhile, so the process must not end.
 #[test]
 fn an_inbox_opens_while_its_file_cannot_be_rewritten() {
     block_on(async {
@@ -269,7 +272,7 @@ fn a_damaged_copy_does_not_replace_the_file() {
         let path = place.inbox();
         end_while_syncs_fail(&path, 20).await;
         let whole = fs::read(&path).unwrap();
-        // The last block of a page of a tree has its values. At first nothing is lost.
+        // The last block of a tree's page contains values. The first iteration loses no block.
         for end in (4096..=whole.len()).step_by(4096) {
             let lost = end - BLOCK..end;
             let is_first = end == 4096;
@@ -280,7 +283,8 @@ fn a_damaged_copy_does_not_replace_the_file() {
             if !is_first {
                 damaged[lost].fill(0);
             }
-            // A new file, because the thread of the last iteration may still close its own.
+            // Use a new file, because the thread of the last iteration may not have closed the old
+            // one yet.
             fs::remove_file(&path).unwrap();
             fs::write(&path, &damaged).unwrap();
             fs::write(place.0.join("inbox.redb.rewrite.new"), "").unwrap();
@@ -385,7 +389,8 @@ fn a_file_that_is_moved_replaced_or_deleted_is_logged_once() {
     });
 }
 
-/// A process that opened the file just before another one replaced it must not write to it.
+/// A process opened the file just before another process replaced it. It must not write to the old
+/// file.
 #[cfg(unix)]
 #[test]
 fn a_file_that_was_replaced_before_it_was_locked_counts_as_locked() {
@@ -407,7 +412,7 @@ fn a_file_that_was_replaced_before_it_was_locked_counts_as_locked() {
     });
 }
 
-/// Another process that has taken the file over must not have it replaced.
+/// A file that another process has opened must not be replaced.
 #[test]
 fn a_file_that_another_process_has_is_not_replaced() {
     let place = Place::new("other");
@@ -426,7 +431,7 @@ fn a_file_that_another_process_has_is_not_replaced() {
     assert!(!health.is_unsynced() && is_replaced(&before, &path));
 }
 
-/// What is on the disk was sound before the sync failed, and refers to no later page.
+/// The data on the disk was valid before the sync failed, and refers to no later page.
 #[test]
 fn nothing_is_written_to_the_old_file_after_a_failed_sync() {
     block_on(async {
