@@ -306,7 +306,7 @@ fn problems_of_the_target_are_reported() {
                 (if request.line.contains("/hooks/") { 405 } else { 404 }, vec![("date", date(0))], String::new())
             },
             "path fail",
-            "/hooks/?… does not",
+            "/hooks/?… answers with another status",
         ),
         (
             "/hooks/",
@@ -314,7 +314,7 @@ fn problems_of_the_target_are_reported() {
                 (if request.line.contains("/hooks/") { 404 } else { 405 }, vec![("date", date(0))], String::new())
             },
             "path fail",
-            "/hooks?… does not",
+            "/hooks?… answers with another status",
         ),
     ];
     for (path, respond, check, text) in cases {

@@ -234,7 +234,7 @@ impl Doctor {
             )?,
             (Some(_), None) => report.webhook("secret", Status::Ok, id, "has a secret", "")?,
             (Some(of_webhook), Some(of_receiver)) => {
-                // Compared as a receiver does: one signs, and the other one verifies.
+                // The secrets are compared as in a receiver: one signs, and the other one verifies.
                 let Ok(signer) = Signer::new(of_webhook.clone());
                 let verifier = self.secret.verifier(of_receiver.clone(), SystemClock)?;
                 let headers = signer_with_prefix(signer, self.secret.header_prefix.as_deref())?.sign("{}").pairs();
@@ -321,7 +321,7 @@ fn signer_with_prefix(signer: Signer, prefix: Option<&str>) -> Result<Signer, Fa
     }
 }
 
-/// Returns how far the clock behind this `Date` header is ahead of this machine's.
+/// Returns how far the clock that wrote this `Date` header is ahead of this machine's.
 fn ahead(date: Option<&HeaderValue>) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(date?.to_str().ok()?).ok()?.timestamp();
     Some(date.duration_since(time::now()))

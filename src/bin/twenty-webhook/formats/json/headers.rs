@@ -45,8 +45,8 @@ pub(super) fn of_short_names(members: &Members<'_>, names: &Names) -> Option<Hea
     Some(vec![header("timestamp", &timestamp), header("signature", &signature)])
 }
 
-/// Reads `[{"name": …, "value": …}]`, `[["name", "value"]]`, `["name", "value", …]` or `["name:
-/// value"]`.
+/// Reads `[{"name": …, "value": …}]`, `[["name", "value"]]`, `["name", "value", …]` or
+/// `["name: value"]`.
 pub(super) fn of_list(raw: &RawValue, names: &Names) -> Option<Headers> {
     let mut pairs = Headers::new();
     let mut words: Vec<String> = Vec::new();
