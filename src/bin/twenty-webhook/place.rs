@@ -176,7 +176,7 @@ mod tests {
     /// A receiver was killed and starts again: its file must be recovered first, then the new
     /// process has it locked, then it can be read.
     #[test]
-    fn a_file_is_read_once_a_receiver_that_restarts_has_opened_it() {
+    fn a_file_is_read_after_a_restarted_receiver_has_opened_it() {
         let (locked, unavailable) = errors("read");
         let next = Cell::new(0);
         let step = |is_write: bool| {

@@ -52,8 +52,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
-    /// The name of an event, of which a sample is sent, or a file, whose body is sent. A file is a
-    /// path with a slash, a name that ends with .json or .http, or `-` for standard input
+    /// Send a sample of this event, or the body in this file. A file is a path with a slash, a name
+    /// that ends with .json or .http, or `-` for standard input
     #[arg(value_name = "EVENT|FILE", required_unless_present = "list")]
     what: Option<Source>,
 

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn hides_whole_texts_and_encoded_ones() {
+    fn hides_plain_and_percent_encoded_texts() {
         let redaction = knowing(&["a b", "a b c", "", " "]);
         for (text, expected) in [
             ("", ""),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_compared_by_what_they_mean() {
+    fn differences_between_addresses_are_named() {
         let webhook = |target_url: &str| {
             let raw = serde_json::json!([{ "id": "1", "targetUrl": target_url }]);
             read(raw).unwrap().remove(0)

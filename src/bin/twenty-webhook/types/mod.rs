@@ -48,7 +48,8 @@ pub(crate) struct Types {
     #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "token_file"])]
     objects: Option<PathBuf>,
 
-    /// Read the objects from the API. The address of the web app, or `https://api.twenty.com`
+    /// Read the objects from the API at this address: the address of the web app, or
+    /// `https://api.twenty.com`
     #[arg(long, value_name = "URL", requires = "token_file")]
     url: Option<ApiUrl>,
 

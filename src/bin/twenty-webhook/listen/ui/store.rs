@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_compared_with_the_last_one_of_its_record() {
+    fn a_delivery_is_compared_with_the_previous_delivery_of_its_record() {
         let store = Store::new();
         for (number, record) in ["a", "b", "a", "b", "a"].iter().enumerate() {
             let record = Some((*record).to_owned());

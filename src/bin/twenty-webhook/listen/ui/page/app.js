@@ -339,7 +339,7 @@ async function route() {
       el(
         'p',
         { class: 'quiet' },
-        `${error.message}. The list may have dropped it to stay within its bounds, or the listener was restarted without --save.`,
+        `${error.message}. The list may have dropped it, or the listener was restarted without --save.`,
       ),
     );
     $('detail').hidden = false;
@@ -454,7 +454,7 @@ function sendHint(details) {
   if (details.dead) return null;
   const minutes = details.signedAt ? Math.floor((Date.now() - details.signedAt) / 60000) : 0;
   let text = '';
-  if (!details.verified) text = 'Only verified deliveries can be sent again: a forged delivery would get a genuine signature.';
+  if (!details.verified) text = 'Only verified deliveries can be sent again: a forged one would get a signature.';
   else if (!about.forwardTo) text = 'To send it again, start listen with --forward-to URL.';
   else if (details.sendable && minutes >= 5)
     text = `It was signed ${minutes} minutes ago, and receivers reject it after 5 minutes: send it signed anew.`;
@@ -655,7 +655,7 @@ function headersPanel() {
     el('tr', null, el('th', { scope: 'row' }, visible(name)), el('td', null, visible(value))),
   );
   const left = credentials?.length
-    ? el('p', { class: 'hint' }, `Omitted, because these headers may contain credentials: ${visible(credentials.join(', '))}`)
+    ? el('p', { class: 'hint' }, `Omitted, because they may contain credentials: ${visible(credentials.join(', '))}`)
     : null;
   return [
     headers.length ? el('table', null, el('tbody', null, lines)) : el('p', { class: 'quiet' }, 'There are no headers.'),
