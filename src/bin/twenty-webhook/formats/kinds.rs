@@ -16,8 +16,8 @@ const MAGIC: [(&[u8], &str); 9] = [
     (b"\xff\xd8\xff", "an image"),
 ];
 
-/// Returns the kind of a file that looks readable, but lacks the bytes of the body. In such a file,
-/// the readers would take some other text for the body.
+/// Returns the kind of a file that is binary, or that looks readable but lacks the bytes of the
+/// body. In such a file, the readers would take some other text for the body.
 pub(super) fn without_bytes(text: &[u8]) -> Option<&'static str> {
     let start = text.get(..text.len().min(4_000)).unwrap_or_default();
     let has = |part: &str| find(start, part.as_bytes()).is_some();

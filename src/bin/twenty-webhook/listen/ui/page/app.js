@@ -60,7 +60,7 @@ const badge = (summary) => el('span', { class: `badge ${verdict(summary)[0]}` },
 
 function title(summary) {
   if (summary.event) return visible(summary.event);
-  if (summary.verified) return summary.rejection ? 'no event' : 'event without a name';
+  if (summary.verified) return summary.rejection ? 'not an event' : 'event without a name';
   return summary.method && summary.method !== 'POST' ? `unverified ${visible(summary.method)}` : 'unverified request';
 }
 
@@ -755,7 +755,7 @@ function common(a, b) {
 
 async function copy(what) {
   try {
-    if (what === 'capture' && !open.details.isText) throw new Error('it is no text: download the capture');
+    if (what === 'capture' && !open.details.isText) throw new Error('the body is not text: download the capture');
     const text = await get(`${one(open.id)}/${what}`, 'text');
     await write(text);
   } catch (error) {
