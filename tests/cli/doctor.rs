@@ -435,7 +435,7 @@ fn only_the_first_webhooks_are_checked() {
     let twenty = twenty(&json!(webhooks));
     for arguments in [&[][..], &["--target", &receiver.url]] {
         let (_, checks) = Doctor::new(&twenty).with(arguments).checks();
-        let more = "2950 more webhooks are not checked: only the first 50 are";
+        let more = "2950 more webhooks are not checked: only the first 50 are checked";
         assert_eq!(checks.iter().filter(|(_, status, text)| status == "skip" && text == more).count(), 1, "{checks:?}");
         assert_eq!(checks.iter().filter(|(check, ..)| check == "secret").count(), 50);
         let done = Doctor::new(&twenty).with(arguments).run();

@@ -69,7 +69,7 @@ impl Tally {
             summary += &wrapped("401: ", &format!("the signature was not accepted; {hint}"));
         }
         if self.answers.keys().any(|label| label.starts_with('3')) {
-            summary += "3xx: Twenty follows a redirect, but after 301, 302 and 303 without the body\n";
+            summary += "3xx: Twenty follows a redirect, but drops the body after 301, 302 and 303\n";
             if let Some(location) = &self.location {
                 summary += &format!("the redirect leads to {}: give Twenty that address\n", shortened(location));
             }
