@@ -154,7 +154,10 @@ fn no_json(response: &Response) -> ApiError {
         Some(_) => "without JSON",
     };
     if status >= 500 {
-        return ApiError::Server { status, said: format!("an error {found}, perhaps from a proxy whose server is down") };
+        return ApiError::Server {
+            status,
+            said: format!("an error {found}, perhaps from a proxy whose server is down"),
+        };
     }
     ApiError::NotTwenty(format!("it answered {status} {found}"))
 }

@@ -143,8 +143,10 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
             };
             match get(&other).await? {
                 Ok(answer) if !matches!(answer.status, 300..=399 | 404 | 410) => {
-                    let text =
-                        format!("the target answers {status}, but {} answers with another status", report.shown_url(&other.to_string()));
+                    let text = format!(
+                        "the target answers {status}, but {} answers with another status",
+                        report.shown_url(&other.to_string())
+                    );
                     report.add(
                         "path",
                         Status::Fail,
