@@ -263,9 +263,7 @@ impl fmt::Display for Cause {
             Self::SecretDecoded { encoding } => {
                 write!(f, "the key that signed is the configured secret, encoded as {encoding}")
             }
-            Self::OtherKeys { id } => {
-                write!(f, "the delivery was signed with the secret of {id:?}, which is not configured here")
-            }
+            Self::OtherKeys { id } => write!(f, "the delivery was signed with the secret of {id:?}, which is not configured here"),
             Self::NewlineAdded => f.write_str("a newline was added at the end of the body"),
             Self::NewlineCut => f.write_str("the newline at the end of the body was removed"),
             Self::ByteOrderMarkAdded => f.write_str("a byte order mark was added at the beginning of the body"),
