@@ -306,7 +306,7 @@ fn problems_of_the_target_are_reported() {
                 (if request.line.contains("/hooks/") { 405 } else { 404 }, vec![("date", date(0))], String::new())
             },
             "path fail",
-            "/hooks/?… does not",
+            "/hooks/?… answers with another status",
         ),
         (
             "/hooks/",
@@ -314,7 +314,7 @@ fn problems_of_the_target_are_reported() {
                 (if request.line.contains("/hooks/") { 404 } else { 405 }, vec![("date", date(0))], String::new())
             },
             "path fail",
-            "/hooks?… does not",
+            "/hooks?… answers with another status",
         ),
     ];
     for (path, respond, check, text) in cases {
@@ -435,7 +435,7 @@ fn only_the_first_webhooks_are_checked() {
     let twenty = twenty(&json!(webhooks));
     for arguments in [&[][..], &["--target", &receiver.url]] {
         let (_, checks) = Doctor::new(&twenty).with(arguments).checks();
-        let more = "2950 more webhooks are not checked: only the first 50 are";
+        let more = "2950 more webhooks are not checked: only the first 50 are checked";
         assert_eq!(checks.iter().filter(|(_, status, text)| status == "skip" && text == more).count(), 1, "{checks:?}");
         assert_eq!(checks.iter().filter(|(check, ..)| check == "secret").count(), 50);
         let done = Doctor::new(&twenty).with(arguments).run();

@@ -141,5 +141,5 @@ fn under_a_forks_prefix() {
         headers.find(|header| header.0 == format!("x-aston-webhook-{name}")).unwrap().1
     };
     let done = forked(&["verify", &body, "--timestamp", value("timestamp"), "--signature", value("signature")]);
-    assert!(done.code == 0 && done.output.contains("09:14:31.733Z, its own timestamp"), "{done:?}");
+    assert!(done.code == 0 && done.output.contains("09:14:31.733Z, the delivery's timestamp"), "{done:?}");
 }

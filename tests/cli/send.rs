@@ -207,7 +207,7 @@ fn counts_the_answers() {
         let done = run(&["send", "person.created", "--to", &upstream.url, "--count", "3"]);
         assert_eq!(done.code, expected, "{done:?}");
         assert!(done.output.contains(&format!("\n  {status} ")), "{done:?}");
-        assert_eq!(done.output.contains("without the body"), status == 302, "{done:?}");
+        assert_eq!(done.output.contains("drops the body"), status == 302, "{done:?}");
     }
     let upstream = Upstream::start(401, Duration::ZERO);
     let done = run(&["send", "person.created", "--to", &upstream.url]);

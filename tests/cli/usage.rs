@@ -96,7 +96,7 @@ fn without_a_store_inbox_names_the_required_features() {
     for arguments in [&["inbox"][..], &["inbox", "--help"], &["inbox", "list", "twenty-inbox.redb", "--format", "json"]]
     {
         let done = run(arguments);
-        assert!(done.code == 2 && done.log.starts_with("error: this build has no inbox"), "{done:?}");
+        assert!(done.code == 2 && done.log.starts_with("error: this build does not support inboxes"), "{done:?}");
         for features in ["--features cli,redb", "--features cli,postgres"] {
             assert!(done.log.contains(features), "{done:?}");
         }

@@ -51,7 +51,7 @@ fn a_capture_is_judged_as_of_its_own_time() {
     let unknown = directory.file("b.http", capture("", BODY));
     let done = run(&["verify", &unknown]);
     assert!(
-        done.code == 0 && done.output.contains(", its own timestamp; for the current time, use --as-of now"),
+        done.code == 0 && done.output.contains(", the delivery's timestamp; for the current time, use --as-of now"),
         "{done:?}"
     );
 }
@@ -111,17 +111,17 @@ fn a_changed_timestamp_is_not_reported_as_old() {
         let done = run(&["verify", &file]);
         assert!(done.code == 1 && done.output.contains(expected), "{timestamp}: {done:?}");
         assert!(!done.output.contains("\n2. ") && !done.output.contains(" ago"), "{timestamp}: {done:?}");
-        assert!(done.output.contains("judged as of 2026-10-02T09:14:31.733Z, its own timestamp"), "{done:?}");
+        assert!(done.output.contains("judged as of 2026-10-02T09:14:31.733Z, the delivery's timestamp"), "{done:?}");
     }
     let signature = good.lines().find_map(|line| line.strip_prefix("x-twenty-webhook-signature: ")).unwrap();
     let body = directory.file("body.json", BODY);
     for timestamp in [" 1790932471733", "1790932471733\t", " 1790932471733, 1790932471733 "] {
         let done = run(&["verify", &body, "--timestamp", timestamp, "--signature", signature]);
         assert!(done.code == 1 && !done.output.contains("\n2. "), "{timestamp}: {done:?}");
-        assert!(done.output.contains("its own timestamp"), "{timestamp}: {done:?}");
+        assert!(done.output.contains("the delivery's timestamp"), "{timestamp}: {done:?}");
     }
     let done = run(&["verify", &body, "--timestamp", "soon", "--signature", signature]);
-    assert!(done.output.contains("which is now, because it has no readable timestamp"), "{done:?}");
+    assert!(done.output.contains("which is now, because the delivery has no readable timestamp"), "{done:?}");
 }
 
 #[test]

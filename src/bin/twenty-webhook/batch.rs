@@ -20,7 +20,7 @@ use crate::{
     target::Target,
 };
 
-/// The number of deliveries from which on there is a progress bar.
+/// The minimum number of deliveries for which a progress bar is shown.
 const MANY: u64 = 50;
 
 /// A delivery, ready to be sent.
@@ -72,7 +72,7 @@ async fn post_all(
 ) -> Result<(), Failure> {
     let mut under_way = JoinSet::new();
     let mut answered = |answer: Result<_, JoinError>| {
-        // No task that is waited for is aborted, so this could only be a panic.
+        // These tasks are never aborted, so the error can only be a panic.
         tally.add(answer.unwrap_or_else(|error| resume_unwind(error.into_panic())));
         progress.inc(1);
     };

@@ -1,4 +1,5 @@
-//! A captured delivery in one file: an HTTP/1.1 request with its headers, a blank line, and the body's raw bytes.
+//! A captured delivery in one file: an HTTP/1.1 request with its headers, a blank line, and the raw
+//! bytes of the body.
 //!
 //! ```text
 //! POST /webhooks/twenty HTTP/1.1
@@ -11,30 +12,32 @@
 //! {"targetUrl":"…
 //! ```
 //!
-//! What other tools write down of a request is read as well: lines that end with a line feed alone, a byte order mark in front,
-//! and neither request line nor `content-length`.
+//! Requests that other tools wrote can be read as well: lines may end with a line feed alone, the
+//! file may begin with a byte order mark, and the request line and `content-length` may be missing.
 
 use std::fmt;
 
-/// When it was captured, in the file only.
+/// The header with the time of the capture. It exists only in the file.
 const CAPTURED_AT: &str = "captured-at";
 
-/// Who else may know them has no need to, and no receiver asks for them.
+/// Headers whose values are not saved. People who read captures do not need them, and receivers of
+/// webhooks do not require them.
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
-/// What was said about how the body came, which is no longer true of the file.
+/// Headers that described how the body was transferred, which do not apply to the file.
 pub(crate) const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The longest head, in bytes. Servers accept 16 KiB to 1 MiB, so no delivery comes near.
+/// The maximum length of a head in bytes. Servers accept between 16 KiB and 1 MiB, and the heads of
+/// deliveries are much shorter.
 pub(crate) const MAX_HEAD: usize = 1 << 20;
 
-/// The most headers. A header in memory takes many times its shortest form in a file, and no server
-/// accepts as many.
+/// The maximum number of headers. In memory, a header takes many times its shortest form in a file,
+/// and no server accepts so many headers.
 pub(crate) const MAX_HEADERS: usize = 1_000;
 
-/// Whether a header's value is nothing to show or to keep.
+/// Returns whether a header's value is neither shown nor saved.
 pub(crate) fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
@@ -42,20 +45,21 @@ pub(crate) fn is_credential(name: &str) -> bool {
 /// A captured delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
-    /// The request's method; `POST` when the file has no request line.
+    /// The request's method. `POST` if the file has no request line.
     pub(crate) method: String,
-    /// All but those about the file: when it was captured, how long its body is.
+    /// The headers, except those that describe the file: the time of the capture, and the body's
+    /// length.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
-    /// As it was received.
+    /// The body as it was received.
     pub(crate) body: Vec<u8>,
     /// When it was received, if the file says so.
     pub(crate) captured_at: Option<jiff::Timestamp>,
 }
 
 impl Capture {
-    /// The file of a request that was received now.
+    /// Writes a request in the form of a file.
     ///
-    /// `target`: path and query. Credentials among the headers are left out.
+    /// `target` is the path and query. Headers with credentials are omitted.
     pub(crate) fn write<N: AsRef<str>, V: AsRef<[u8]>>(
         method: &str,
         target: &str,
@@ -78,7 +82,8 @@ impl Capture {
         file
     }
 
-    /// Whether a file begins as a capture does, and not as a body: JSON begins neither with a request line nor with a header.
+    /// Returns whether a file begins like a capture and not like a body. JSON begins neither with a
+    /// request line nor with a header.
     pub(crate) fn is_one(file: &[u8]) -> bool {
         let (line, _) = next_line(without_mark(file)).unwrap_or_default();
         method(line).is_some() || header(line).is_some()
@@ -88,16 +93,16 @@ impl Capture {
     ///
     /// # Errors
     ///
-    /// When the file is no capture, or its head is longer than any server accepts.
+    /// If the file is not a capture, or if its head is longer than any server accepts.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, Malformed> {
         Self::parse_with_length(file).map(|(capture, _)| capture)
     }
 
-    /// The same, and whether the head declares the body's length.
+    /// Reads a file, and also returns whether the head declares the body's length.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
+    /// The same as for [`parse`](Self::parse).
     pub(crate) fn parse_with_length(file: &[u8]) -> Result<(Self, bool), Malformed> {
         let mut rest = without_mark(file);
         let head_and_body = rest.len();
@@ -122,7 +127,7 @@ impl Capture {
             if name.eq_ignore_ascii_case(CAPTURED_AT) {
                 capture.captured_at = Some(text()?.parse().map_err(|_| malformed)?);
             } else if name.eq_ignore_ascii_case("content-length") {
-                // `parse` alone takes a sign as well.
+                // `parse` alone would accept a sign, too.
                 let digits = Some(text()?).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
                 let length = digits.and_then(|text| text.parse().ok()).ok_or(malformed)?;
                 if declared.replace(length).is_some_and(|before| before != length) {
@@ -139,7 +144,8 @@ impl Capture {
     }
 }
 
-/// The body's bytes, of as many as the head declares. A line break that an editor put behind them does not count.
+/// Returns the body, which must be as long as the head declares. A line break that an editor added
+/// at the end is ignored.
 fn body(rest: &[u8], declared: Option<usize>) -> Result<&[u8], Malformed> {
     let Some(declared) = declared else { return Ok(rest) };
     let other_length = Malformed::Length { declared, found: rest.len() };
@@ -151,15 +157,15 @@ fn without_mark(file: &[u8]) -> &[u8] {
     file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file)
 }
 
-/// A line without its end, and what comes after it.
+/// Returns the first line without its line end, and the text after it.
 pub(crate) fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     let (line, rest) = (text.get(..end)?, text.get(end.checked_add(1)?..)?);
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest))
 }
 
-/// The method of a request line such as `POST /webhooks/twenty HTTP/1.1`. Any token is one: a
-/// client chooses it freely.
+/// Returns the method of a request line such as `POST /webhooks/twenty HTTP/1.1`. Every token is a
+/// valid method, because a client can choose it freely.
 pub(crate) fn method(line: &[u8]) -> Option<&str> {
     let mut words = line.split(|byte| *byte == b' ');
     let method = std::str::from_utf8(words.next()?).ok()?;
@@ -169,34 +175,34 @@ pub(crate) fn method(line: &[u8]) -> Option<&str> {
     (is_method && has_target && has_version && words.next().is_none()).then_some(method)
 }
 
-/// Name and value, without the white space around it.
+/// Returns the name and value of a header line, without the white space around the value.
 pub(crate) fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = (line.get(..colon)?, line.get(colon.checked_add(1)?..)?);
     let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(is_token))?;
     let value = value.trim_ascii();
-    // What HTTP allows in a value: neither line breaks nor other control characters.
+    // HTTP allows neither line breaks nor other control characters in a value.
     let is_value = value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
     is_value.then_some((name, value))
 }
 
-/// A character of a header's name (RFC 9110, 5.6.2).
+/// Returns whether a byte can be part of a header's name (RFC 9110, 5.6.2).
 pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Why a file is not a capture. Does not show its content.
+/// Why a file is not a capture. Never shows the file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// The line of this number is neither a header nor blank.
+    /// The line with this number is neither a header nor blank.
     Line(usize),
-    /// The end came before the body.
+    /// The file ends before the body.
     NoBlankLine,
     /// The body is not as long as the head declares.
     Length { declared: usize, found: usize },
-    /// The body is in chunks, with their lengths among the bytes.
+    /// The body is chunked, so that the chunks' lengths are among its bytes.
     Chunked,
-    /// The head is longer, or has more headers, than any server accepts.
+    /// The head is longer than any server accepts, or has more headers.
     LongHead,
 }
 
@@ -256,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Whatever token a client chooses as its method.
+    /// A client can choose any token as its method.
     #[test]
     fn the_method_comes_back_as_it_was() {
         let tokens = (0..=255_u8).filter(|byte| is_token(*byte)).map(|byte| char::from(byte).to_string());
@@ -270,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_can_read_it() {
+    fn a_capture_is_plain_text() {
         let file = written(&[("content-type", b"application/json")], b"{}");
         let expected = "POST /webhooks/twenty?token=a HTTP/1.1\r\ncaptured-at: 2026-10-02T09:14:31.801Z\r\n\
                         content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
@@ -278,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_credentials_nor_what_is_no_longer_true_are_kept() {
+    fn credentials_and_headers_about_the_transfer_are_omitted() {
         let file = written(
             &[
                 ("Authorization", b"Bearer a"),
@@ -297,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_tools_write_is_read() {
+    fn reads_requests_that_other_tools_wrote() {
         let expected = headers(&[("Host", b"a:1"), ("x", b"y")]);
         for file in [
             "POST / HTTP/1.1\r\nHost: a:1\r\nx: y\r\n\r\n{}\r\n",
@@ -309,7 +315,7 @@ mod tests {
             assert_eq!((&*capture.method, capture.captured_at), ("POST", None));
             assert_eq!((capture.headers, &*capture.body), (expected.clone(), &b"{}\r\n"[..]));
         }
-        // As long as it is declared, and the line break of an editor behind it.
+        // The body has the declared length, and an editor may have added a line break.
         for end in ["", "\n", "\r\n"] {
             assert_eq!(read(format!("content-length: 3\n\n{{}}\n{end}")).body, b"{}\n");
         }
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_no_capture() {
+    fn a_body_is_not_a_capture() {
         for body in [
             "",
             "{",
@@ -341,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn each_error_names_what_is_wrong() {
         let length = |declared, found| Malformed::Length { declared, found };
         for (file, expected) in [
             ("POST / HTTP/1.1\n", Malformed::NoBlankLine),
@@ -368,7 +374,7 @@ mod tests {
         }
     }
 
-    /// A head has a bound, so what is held of it is a small multiple of the file.
+    /// A head has a maximum length, so parsing takes little memory, however long the file is.
     #[test]
     fn long_heads_are_rejected_before_they_fill_the_memory() {
         const LEN: usize = 8 << 20;
@@ -392,9 +398,10 @@ mod tests {
         assert_eq!(Capture::parse(file(MAX_HEAD - 3).as_bytes()), Err(Malformed::LongHead));
     }
 
-    /// Every beginning of a capture, and each with a byte changed: an error or a capture, and never a panic.
+    /// Parses every prefix of a capture, and every capture with one changed byte. The result is an
+    /// error or a capture, and never a panic.
     #[test]
-    fn mutilated_files() {
+    fn mutilated_files_never_panic() {
         let file = written(&[("host", b"localhost"), ("x-odd", b"\xff")], b"{\"a\":1}");
         for end in 0..file.len() {
             assert!(Capture::parse(&file[..end]).is_err(), "{end}");

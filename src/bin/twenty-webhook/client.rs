@@ -1,4 +1,4 @@
-//! Posts deliveries.
+//! Posts deliveries, and fetches responses.
 
 use std::{
     error::Error,
@@ -25,7 +25,7 @@ use crate::{
     target::Target,
 };
 
-/// How long Twenty waits.
+/// How long Twenty waits for a response.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum number of bytes of a response's body that are read, so that the connection can be
@@ -41,14 +41,15 @@ const HEAD_LIMIT: usize = 16 << 10;
 /// The maximum number of bytes of a response's body that are kept if the status is 4xx or 5xx.
 const KEPT: usize = 1 << 11;
 
-/// Cheap to clone; clones share the connections.
+/// A client for one address. Clones are cheap, and share the connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     connections: Connections,
     target: Target,
 }
 
-/// Without TLS no certificates are looked for, so that `http://` works where there are none.
+/// The connections. Without TLS, no certificate authorities are loaded, so that `http://` works on
+/// machines that have none.
 #[derive(Clone)]
 enum Connections {
     Plain(legacy::Client<HttpConnector, Full<Bytes>>),
@@ -66,7 +67,7 @@ impl Connections {
         }
         connector.enforce_http(false);
         let tls = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| {
-            Failure::about("https needs the certificate authorities of this machine, and there are none", &error)
+            Failure::about("https requires the certificate authorities of this machine, but none were found", &error)
         })?;
         Ok(Self::Tls(builder.build(tls.https_only().enable_http1().wrap_connector(connector))))
     }
@@ -116,12 +117,12 @@ impl Answer {
 }
 
 impl Client {
-    /// Posts to this address.
+    /// Creates a client for this address.
     pub(crate) fn new(target: Target) -> Result<Self, Failure> {
         Ok(Self { connections: Connections::to(&target)?, target })
     }
 
-    /// Sends these bytes with these headers, but for those that the connection decides about.
+    /// Sends a request with these headers, except the headers that the connection determines.
     pub(crate) async fn send(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Result<Answer, PostError> {
         let request = self.request(method, headers, body);
         let began = Instant::now();
@@ -134,7 +135,7 @@ impl Client {
             let is_error = status.is_client_error() || status.is_server_error();
             let mut rest = Limited::new(response.into_body(), ANSWER_LIMIT);
             let mut body = Vec::new();
-            // A longer answer, or one that breaks off, has a status all the same.
+            // The status is known even if the body is longer or truncated.
             while let Some(Ok(frame)) = rest.frame().await {
                 let room = if is_error { KEPT.saturating_sub(body.len()) } else { 0 };
                 body.extend(frame.data_ref().into_iter().flatten().take(room));
@@ -150,8 +151,8 @@ impl Client {
         }
     }
 
-    /// The same, and returns the whole response: within `patience`, and with a body of up to
-    /// `limit` bytes. A redirect is not followed.
+    /// Sends a request, and returns the whole response if it arrives within `patience` and its body
+    /// has at most `limit` bytes. Redirects are not followed.
     pub(crate) async fn fetch(
         &self,
         method: Method,
@@ -185,11 +186,11 @@ impl Client {
     }
 }
 
-/// Headers from (name, value) pairs.
+/// Creates headers from (name, value) pairs.
 ///
 /// # Errors
 ///
-/// When HTTP does not allow one of them, or there are more than a map holds.
+/// If HTTP does not allow one of them, or if there are more than a map can hold.
 pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     pairs: impl IntoIterator<Item = (N, V)>,
 ) -> Result<HeaderMap, Failure> {
@@ -205,27 +206,28 @@ pub(crate) fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(headers)
 }
 
-/// The headers of a captured request that is sent again, under a new signature if there is a signer.
+/// Returns the headers with which a captured request is sent again. A signer replaces the
+/// signature.
 ///
 /// # Errors
 ///
-/// As for [`header_map`].
+/// The same as for [`header_map`].
 pub(crate) fn headers_to_resend<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     captured: impl IntoIterator<Item = (N, V)>,
     body: &[u8],
     signer: Option<&Signer>,
 ) -> Result<HeaderMap, Failure> {
     let mut headers = header_map(captured)?;
-    // It tells the way of the captured request. Kept, it would make the listener that forwarded
-    // that one see a loop.
+    // `Via` names the proxies of the captured request. If it stayed, the listener that forwarded
+    // that request would detect a loop.
     headers.remove(header::VIA);
-    // Of the body as it was on its way; the client sets them anew.
+    // These headers describe the body as it was transferred. The client sets them again.
     for name in FRAMING {
         headers.remove(name);
     }
     if let Some(signer) = signer {
         for (name, value) in header_map(signer.sign(body).pairs())? {
-            // Replaces the captured one, however often it was there.
+            // Replaces all captured headers with this name.
             let inserted = name.map(|name| headers.try_insert(name, value)).transpose();
             inserted.map_err(|error| Failure::about("a header cannot be sent", &error))?;
         }
@@ -233,8 +235,8 @@ pub(crate) fn headers_to_resend<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(headers)
 }
 
-/// Without what is about one connection only (RFC 9110, 7.6.1), or decided by the client: host and
-/// length.
+/// Removes the headers that apply to a single connection (RFC 9110, 7.6.1), and those that the
+/// client sets: host and length.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     const OF_THE_CONNECTION: [&str; 12] = [
         "connection",
@@ -253,14 +255,14 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named = named.flat_map(|names| names.split(',')).map(str::trim);
     let mut left = headers.clone();
-    // A look-up each, so that many names in front of many headers take no quadratic time.
+    // Each name takes one look-up, so that many names and many headers do not take quadratic time.
     for name in OF_THE_CONNECTION.into_iter().chain(named) {
         left.remove(name);
     }
     left
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
 pub(crate) enum PostError {
     Failed(legacy::Error),
@@ -284,19 +286,19 @@ impl PostError {
         }
     }
 
-    /// Of the innermost error of the system's.
+    /// Returns the kind of the innermost I/O error.
     fn io_kind(&self) -> Option<ErrorKind> {
         self.chain().filter_map(|error| error.downcast_ref::<io::Error>()).last().map(io::Error::kind)
     }
 
-    /// The error and what it came from.
+    /// Returns the error and its sources.
     fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
         let first: Option<&(dyn Error + 'static)> = match self {
             Self::TooLate => None,
             Self::Failed(error) => Some(error),
         };
         successors(first, |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // Its `source` would be that of the error inside of it.
+            // `source` would return the source of the inner error, and skip the inner error itself.
             Some(inside) => Some(inside as &(dyn Error + 'static)),
             None => error.source(),
         })
@@ -312,7 +314,7 @@ impl PostError {
         if error.is_connect() && self.io_kind() == Some(ErrorKind::UnexpectedEof) {
             return Some("the target ended the TLS handshake: if it does not speak TLS, use http://");
         }
-        // hyper's error has no kind for what is not HTTP.
+        // hyper has no error kind for a response that is not HTTP.
         let is_no_http = |error: &(dyn Error + 'static)| error.to_string().starts_with("invalid HTTP version");
         self.chain().any(is_no_http).then_some("the target does not answer in HTTP: if it speaks TLS, use https://")
     }
@@ -338,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_about_the_connection_stays_behind() {
+    fn headers_of_a_single_connection_are_removed() {
         let headers = header_map([
             ("connection", "keep-alive, X-Once"),
             ("x-once", "a"),

@@ -19,21 +19,21 @@ const BODY_LOST: &str = "After a redirect with 301, 302 or 303, a sender uses GE
 const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers answer 405 to other methods. Look for a redirect, a \
                             proxy or a test tool that changes the method.";
 
-/// Replaces the advice about the secret if the capture may contain other bytes than Twenty signed.
+/// The cause if no mistake was found and the capture may contain other bytes than Twenty signed.
 const NOT_EXACT: &str = "the capture may not contain the exact bytes that Twenty signed, or another secret signed";
-/// What to do in this case.
+/// The advice for [`NOT_EXACT`].
 const BYTES_OR_SECRET: &str = "Escapes, redaction, parsed and rewritten JSON, wrapped or shortened lines and changed \
                                spaces all change the bytes: capture the raw request with `twenty-webhook listen --save`. \
                                If the capture does contain the exact bytes, the secret is wrong: copy it from this \
                                webhook in Twenty again.";
 
-/// For JSON that was rewritten according to the signature, perhaps by the tool that made the
-/// capture.
+/// The advice if the signature proves that the JSON was rewritten. The tool that made the capture
+/// may have done this.
 const REWRITTEN: &str = "The file's JSON was parsed and serialized again, by your program or by the tool that made the \
                          capture. Verify the raw bytes before any JSON parser reads them, and capture the raw request \
                          with `twenty-webhook listen --save`.";
 
-/// For text that lacks some of Twenty's headers, and may not be a request at all.
+/// The advice if some of Twenty's headers are missing. The text may not be a request at all.
 const NO_HEADERS: &str = "The file may not be a request from Twenty, or the capture left out the headers: capture the raw \
                           request, with all headers, with `twenty-webhook listen --save`.";
 
@@ -43,8 +43,9 @@ pub(crate) fn is_post(method: &str) -> bool {
 }
 
 /// Returns all findings about a captured delivery. A certain loss in the file comes first, and a
-/// possible loss comes last. In both cases the secret is not blamed. Unless the capture is known to
-/// contain the exact bytes, findings without a proof name the capture before the secret.
+/// possible loss comes last. In both cases, no finding blames the secret. Unless `is_exact` is
+/// true, because the capture contains the exact bytes, findings without a proof name the capture
+/// before the secret.
 pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>, is_exact: bool) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
     let causes: Vec<_> = unanswered(method, diagnosis.causes())

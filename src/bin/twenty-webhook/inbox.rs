@@ -180,7 +180,7 @@ impl Letters {
         }
         let letters = if changed == 1 { "1 dead letter".to_owned() } else { format!("{changed} dead letters") };
         output::print(&match change {
-            Change::Redrive => format!("redrove {letters}\n"),
+            Change::Redrive => format!("made {letters} ready again\n"),
             Change::Purge => format!("purged {letters}\n"),
         })?;
         Ok(exit_code)

@@ -12,7 +12,7 @@ use crate::output::{Failure, harmless_line};
 /// The maximum length of a file in bytes. Twenty itself limits deliveries to 50 MiB.
 pub(crate) const LIMIT: usize = 64 << 20;
 
-/// `-`
+/// Returns whether the file is standard input: `-`.
 pub(crate) fn is_standard_input(file: &Path) -> bool {
     file == Path::new("-")
 }

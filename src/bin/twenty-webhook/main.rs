@@ -4,7 +4,7 @@
 //!
 //! It uses only the public API of the crate.
 
-// No input may make it panic.
+// No input may cause a panic.
 #![cfg_attr(
     not(test),
     warn(

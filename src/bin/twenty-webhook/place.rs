@@ -40,7 +40,8 @@ pub(crate) enum Access {
 }
 
 impl Place {
-    /// Reads the place from standard input, if it is `-`, so that it can be opened more than once.
+    /// Replaces `-` by the place that is read from standard input, so that the inbox can be opened
+    /// more than once.
     pub(crate) fn resolved(mut self) -> Result<Self, Failure> {
         self.inbox = self.read()?;
         Ok(self)
@@ -122,7 +123,7 @@ fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
     })
 }
 
-/// A receiver that starts or ends has the file to itself for a moment.
+/// How long to wait for a receiver that starts or ends, because it locks the file for a moment.
 #[cfg(feature = "redb")]
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -161,7 +162,8 @@ mod tests {
 
     use super::*;
 
-    /// Errors of the public interface: of a file that is locked, and of one that does not exist.
+    /// Returns two errors of the public API: one for a locked file, and one for a file that does
+    /// not exist.
     fn errors(test: &str) -> (InboxError, InboxError) {
         let path = std::env::temp_dir().join(format!("twenty-place-{test}-{}.redb", std::process::id()));
         let open = || Inbox::builder().lock_timeout(Duration::ZERO).open(&path).map(drop);
@@ -174,7 +176,7 @@ mod tests {
     /// A receiver was killed and starts again: its file must be recovered first, then the new
     /// process has it locked, then it can be read.
     #[test]
-    fn a_file_is_read_once_a_receiver_that_restarts_has_opened_it() {
+    fn a_file_is_read_after_a_restarted_receiver_has_opened_it() {
         let (locked, unavailable) = errors("read");
         let next = Cell::new(0);
         let step = |is_write: bool| {
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_a_locked_file_ends_and_other_errors_are_returned_at_once() {
+    fn waiting_for_a_locked_file_ends_and_other_errors_are_returned_immediately() {
         let (locked, unavailable) = errors("refused");
         let left = Cell::new(5);
         let wait = || {

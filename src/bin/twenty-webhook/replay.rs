@@ -78,7 +78,7 @@ fn read(file: &Path, names: &Names) -> Result<Vec<Capture>, Failure> {
     })?;
     if unread > 0 {
         let found = deliveries.len().saturating_add(unread);
-        note(&format!("{name} has {found} deliveries, of which {unread} cannot be read and are not sent"));
+        note(&format!("{name} has {found} deliveries; {unread} of them cannot be read and are not sent"));
     }
     for Delivery { capture, place, notes, .. } in &deliveries {
         let place = if place.is_empty() { String::new() } else { format!(" ({})", harmless_line(place)) };

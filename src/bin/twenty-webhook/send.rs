@@ -47,13 +47,13 @@ Examples:
 /// Post sample deliveries, signed as Twenty signs them.
 ///
 /// Exits with 0 if every delivery was answered with a 2xx status within 5 seconds, the time after
-/// which Twenty gives up. Otherwise, it exits with 1, so it should exit with 1 for a forged
-/// delivery. Ctrl-C prints a summary of the answers so far and exits with 1.
+/// which Twenty gives up. Otherwise, it exits with 1. A forged delivery must be rejected, so exit
+/// code 1 is the expected result. Ctrl-C prints a summary of the answers so far and exits with 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
-    /// The name of an event, to send a sample of it; or a file, to send its body. A file is a path
-    /// with a slash, a name that ends with .json or .http, or `-` for standard input
+    /// Send a sample of this event, or the body in this file. A file is a path with a slash, a name
+    /// that ends with .json or .http, or `-` for standard input
     #[arg(value_name = "EVENT|FILE", required_unless_present = "list")]
     what: Option<Source>,
 
@@ -139,7 +139,7 @@ impl Send {
             delivery = set.map_err(|error| Failure::about("--count cannot set the event's date", &error))?;
         }
         if self.count > NonZeroUsize::MIN {
-            // Metadata has no record.
+            // Metadata events have no record.
             delivery = delivery.clone().set("record.id", Uuid::new_v4().to_string()).unwrap_or(delivery);
         }
         for Change { path, value } in &self.set {
@@ -149,8 +149,8 @@ impl Send {
         Ok(delivery)
     }
 
-    /// Warns about a field of the record that was put beside the record, because nothing else shows
-    /// this mistake.
+    /// Warns about a field of the record that was set outside of the record, because nothing else
+    /// shows this mistake.
     fn warn_about_changes(&self, delivery: &Delivery) {
         let record = if delivery.name().metadata_name().is_some() { "event" } else { "record" };
         for Change { path, .. } in &self.set {
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_and_files_are_told_apart() {
+    fn events_and_files_are_distinguished() {
         for event in ["person.created", "metadata.fieldMetadata.updated", "rocket9.launched"] {
             assert!(matches!(event.parse(), Ok(Source::Event(_))), "{event}");
         }

@@ -49,7 +49,7 @@ impl Tally {
         self.total
     }
 
-    /// Whether every delivery was answered with a 2xx status.
+    /// Returns whether every delivery was answered with a 2xx status.
     pub(crate) const fn is_success(&self) -> bool {
         self.successes == self.total
     }
@@ -69,7 +69,7 @@ impl Tally {
             summary += &wrapped("401: ", &format!("the signature was not accepted; {hint}"));
         }
         if self.answers.keys().any(|label| label.starts_with('3')) {
-            summary += "3xx: Twenty follows a redirect, but after 301, 302 and 303 without the body\n";
+            summary += "3xx: Twenty follows a redirect, but drops the body after 301, 302 and 303\n";
             if let Some(location) = &self.location {
                 summary += &format!("the redirect leads to {}: give Twenty that address\n", shortened(location));
             }
@@ -104,8 +104,8 @@ impl Tally {
     }
 }
 
-/// The beginning of a body, whatever it is: a few harmless lines with an indent, so that none looks
-/// like one of the summary's.
+/// Returns the beginning of a body with any content: a few harmless lines with an indent, so that
+/// none of them looks like a line of the summary.
 fn indented(body: &[u8]) -> String {
     const CHARS: usize = 500;
     const LINES: usize = 20;
@@ -119,11 +119,11 @@ fn indented(body: &[u8]) -> String {
     shown
 }
 
-/// Of sorted latencies.
+/// The percentiles of sorted latencies.
 struct Percentiles<'a>(&'a [Duration]);
 
 impl Percentiles<'_> {
-    /// The nearest rank: as many percent are at most this long.
+    /// Returns a percentile by nearest rank: this percentage of the latencies is at most this long.
     fn at(&self, percent: usize) -> Duration {
         let rank = self.0.len().saturating_mul(percent).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -17,7 +17,7 @@ impl Target {
         &self.0
     }
 
-    /// Whether its host plainly is this machine.
+    /// Returns whether the host obviously is this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         match self.host_ip() {
             Some(ip) => ip.is_loopback(),
@@ -25,24 +25,24 @@ impl Target {
         }
     }
 
-    /// A name, or an address without brackets.
+    /// Returns the host: a name, or an IP address without brackets.
     pub(crate) fn host(&self) -> &str {
         self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The host, when it is no name.
+    /// Returns the host's IP address, unless the host is a name.
     pub(crate) fn host_ip(&self) -> Option<IpAddr> {
         self.host().parse().ok()
     }
 
-    /// The port that is written, or that of the scheme.
+    /// Returns the port in the address, or else the scheme's default port.
     pub(crate) fn port(&self) -> u16 {
         let default = if self.0.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         self.0.port_u16().unwrap_or(default)
     }
 
-    /// Whether it plainly is the address that is listened on. Other spellings, host names and
-    /// detours are recognised when a forwarded request comes back.
+    /// Returns whether this obviously is the address on which this program listens. Other
+    /// spellings, host names and detours are recognised when a forwarded request comes back.
     pub(crate) fn is_address(&self, listening: SocketAddr) -> bool {
         if self.port() != listening.port() {
             return false;
@@ -50,7 +50,7 @@ impl Target {
         let here = listening.ip();
         let is_any = here.is_unspecified();
         match self.host_ip() {
-            // Who connects to the unspecified address reaches this machine.
+            // A connection to the unspecified address reaches this machine.
             Some(ip) if ip.is_unspecified() => is_any || here.is_loopback(),
             Some(ip) if ip.is_loopback() => is_any || here == ip,
             Some(ip) => here == ip,
@@ -78,7 +78,7 @@ impl FromStr for Target {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("a user name or a password is not supported, because Twenty sends none".to_owned());
         }
-        // A port that is no number counts as none, and the default would be used.
+        // A port that is not a number would be ignored, and the default port would be used.
         let behind_host = uri.authority().and_then(|authority| authority.as_str().strip_prefix(authority.host()));
         if uri.port_u16().is_none() && behind_host.is_some_and(|rest| rest.len() > 1) {
             return Err("its port should be a number up to 65535".to_owned());
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_addresses_will_do() {
+    fn accepts_only_whole_addresses() {
         for text in [
             "localhost:3000",
             "/webhooks",

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use twenty_webhook::verify::{Clock, SystemClock, Timestamp};
 
-/// `now`, milliseconds since 1970, or RFC 3339.
+/// A time on the command line: `now`, milliseconds since 1970, or RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Now,
@@ -35,28 +35,28 @@ impl FromStr for Moment {
     }
 }
 
-/// The present, to the millisecond.
+/// Returns the current time, in whole milliseconds.
 pub(crate) fn now() -> jiff::Timestamp {
     to_civil(SystemClock.now()).unwrap_or(jiff::Timestamp::MAX)
 }
 
-/// `None` beyond the year 9999.
+/// Converts a timestamp. Returns `None` after the year 9999.
 pub(crate) fn to_civil(time: Timestamp) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_millisecond(i64::try_from(time.as_millis()).ok()?).ok()
 }
 
-/// `None` before 1970.
+/// Converts a time. Returns `None` before 1970.
 pub(crate) fn from_civil(time: jiff::Timestamp) -> Option<Timestamp> {
     u64::try_from(time.as_millisecond()).ok().map(Timestamp::from_millis)
 }
 
-/// `2026-10-02T09:14:31.733Z`; milliseconds where no calendar reaches.
+/// Formats a time as `2026-10-02T09:14:31.733Z`, or in milliseconds after the year 9999.
 pub(crate) fn told(time: Timestamp) -> String {
     to_civil(time)
         .map_or_else(|| format!("{time} ms after 1970"), |civil| civil.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
-/// `0.8 ms`, `12 ms`, `1.25 s`
+/// Formats a duration: `0.8 ms`, `12 ms`, `1.25 s`.
 pub(crate) fn told_for(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1000.0;
     match millis {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments() {
+    fn moments_are_parsed() {
         let at = |millis| Ok(Moment::At(Timestamp::from_millis(millis)));
         assert_eq!("now".parse(), Ok(Moment::Now));
         assert_eq!("1790932471733".parse(), at(1_790_932_471_733));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told() {
+    fn times_are_formatted() {
         assert_eq!(told(Timestamp::from_millis(1_790_932_471_733)), "2026-10-02T09:14:31.733Z");
         assert_eq!(told(Timestamp::from_millis(u64::MAX)), "18446744073709551615 ms after 1970");
         assert_eq!(told_for(Duration::from_micros(1_234)), "1.2 ms");

@@ -181,13 +181,13 @@ impl Verify {
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let claimed = self.secret.verifier(secret.clone(), SystemClock)?.claimed_timestamp(headers);
         Ok(match claimed {
-            Some(claimed) => (claimed, ", its own timestamp; for the current time, use --as-of now"),
-            None => (Moment::Now.timestamp(), ", which is now, because it has no readable timestamp"),
+            Some(claimed) => (claimed, ", the delivery's timestamp; for the current time, use --as-of now"),
+            None => (Moment::Now.timestamp(), ", which is now, because the delivery has no readable timestamp"),
         })
     }
 }
 
-/// Reports deliveries of which only the signatures were found.
+/// Reports deliveries that could not be read, although their signatures were found.
 fn unread_report(name: &str, count: usize, left: usize) -> String {
     let cause = format!("{name}: found {count} deliveries, {left} could not be read");
     let advice = "The file has other signatures, and it is unclear which body belongs to them. Put each delivery \
@@ -221,8 +221,7 @@ fn explains(diagnosis: &Diagnosis) -> bool {
     !diagnosis.causes().iter().any(is_open)
 }
 
-/// Returns whether the body shows that it is not as Twenty wrote it, although its length may be
-/// right.
+/// Returns whether the body shows that it was changed, even if its length is right.
 fn shows_changes(diagnosis: &Diagnosis) -> bool {
     let is_change = |cause: &Cause| {
         matches!(

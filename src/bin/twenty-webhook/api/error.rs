@@ -60,7 +60,7 @@ impl ApiError {
         match self {
             Self::Url(_) | Self::NotAsked(_) => None,
             Self::Server { .. } => Some("Try again later, or look at the server's log"),
-            Self::NoConnection(_) | Self::BrokenOff => Some("Check the address, and whether the server runs"),
+            Self::NoConnection(_) | Self::BrokenOff => Some("Check the address, and whether the server is running"),
             Self::TooLong | Self::NotTwenty(_) => Some(
                 "Use the address at which people open Twenty, such as https://crm.example.com; for Twenty's cloud, use \
                  https://api.twenty.com",
@@ -90,7 +90,7 @@ impl fmt::Display for ApiError {
             Self::Url(error) => f.write_str(error),
             Self::NoConnection(PostError::TooLate) => write!(f, "no answer within {} s", PATIENCE.as_secs()),
             Self::NoConnection(error) => error.fmt(f),
-            Self::BrokenOff => f.write_str("the connection ended within the answer"),
+            Self::BrokenOff => f.write_str("the connection closed before the end of the response"),
             Self::TooLong => write!(f, "the answer is longer than {} MiB", LIMIT >> 20),
             Self::Redirect { status, location } => write!(f, "answered {status}, a redirect to {location}"),
             Self::Token(said) => write!(f, "the API key was not accepted: {said}"),
@@ -150,11 +150,14 @@ fn no_json(response: &Response) -> ApiError {
     let body = response.body.trim_ascii_start();
     let found = match body.first() {
         None => "without a body",
-        Some(b'<') => "with HTML",
-        Some(_) => "with something other than JSON",
+        Some(b'<') => "with HTML instead of JSON",
+        Some(_) => "without JSON",
     };
     if status >= 500 {
-        return ApiError::Server { status, said: format!("{found}, as from a proxy whose server is down") };
+        return ApiError::Server {
+            status,
+            said: format!("an error {found}, perhaps from a proxy whose server is down"),
+        };
     }
     ApiError::NotTwenty(format!("it answered {status} {found}"))
 }
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_apart() {
+    fn errors_are_classified() {
         let rest = [
             (403, r#"{"statusCode":403,"messages":["Missing authentication token"],"error":"F"}"#, "Token"),
             (401, r#"{"statusCode":401,"messages":["No payload"]}"#, "Token"),

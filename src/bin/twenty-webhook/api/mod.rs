@@ -1,4 +1,4 @@
-//! The queries of Twenty's API.
+//! Queries Twenty's API.
 
 mod error;
 mod redaction;
@@ -20,7 +20,7 @@ use crate::{
     target::Target,
 };
 
-/// How long a response may take. The response with all objects has hundreds of kilobytes.
+/// How long a response may take. The response with all objects is hundreds of kilobytes long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The maximum length of a response in bytes: a hundred times that of a workspace with 40 objects.
@@ -83,26 +83,26 @@ impl Api {
         &self.url.base
     }
 
-    /// Asks by GET.
+    /// Sends a GET request.
     pub(crate) async fn get(&self, path: &str) -> Result<Json, ApiError> {
         self.get_with(path, |_| {}).await
     }
 
-    /// The same, and shows the response as soon as it has come.
+    /// Sends a GET request, and passes the response to `look` before it is parsed.
     pub(crate) async fn get_with(&self, path: &str, look: impl FnOnce(&Response)) -> Result<Json, ApiError> {
         let response = self.exchange(Method::GET, path, Bytes::new()).await?;
         look(&response);
         error::json(&response, &self.redaction)
     }
 
-    /// Asks `/metadata`.
+    /// Sends a GraphQL query to `/metadata`.
     pub(crate) async fn graphql(&self, query: &str) -> Result<Json, ApiError> {
         let body = serde_json::json!({ "query": query }).to_string();
         let response = self.exchange(Method::POST, "/metadata", body.into()).await?;
         error::json(&response, &self.redaction)
     }
 
-    /// Whatever the status.
+    /// Sends a request, and returns the response with any status.
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Response, ApiError> {
         let target: Target = format!("{}{path}", self.url.base).parse().map_err(ApiError::Url)?;
         let client = Client::new(target).map_err(|failure| ApiError::Url(failure.to_string()))?;
@@ -115,12 +115,12 @@ impl Api {
         Ok(client.fetch(method, &headers, body, PATIENCE, LIMIT).await?)
     }
 
-    /// What knows the key, and the secrets of all answers so far.
+    /// Returns the redaction, which knows the key and the secrets in all responses so far.
     pub(crate) fn redaction(&self) -> Redaction {
         self.redaction.clone()
     }
 
-    /// Whether a text or a name of this answer contains the key.
+    /// Returns whether a text or a name in this response contains the key.
     pub(crate) fn has_token_in(&self, answer: &Json) -> bool {
         let token = self.token.to_str().unwrap_or_default();
         let token = token.strip_prefix("Bearer ").unwrap_or(token);
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_servers_address_will_do() {
+    fn accepts_only_the_address_of_a_server() {
         for (text, base) in [
             ("https://crm.example.com", "https://crm.example.com"),
             ("https://crm.example.com/", "https://crm.example.com"),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_some_of_http_is_readable_by_others() {
+    fn http_to_another_machine_is_readable_by_others() {
         for (text, expected) in [
             ("https://crm.example.com", false),
             ("http://crm.example.com", true),

@@ -1,4 +1,4 @@
-//! Keeps the API key and webhooks' secrets out of what is printed.
+//! Keeps the API key and the webhooks' secrets out of the output.
 
 use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, fmt::Write as _, ops::Bound, rc::Rc};
 
@@ -8,15 +8,16 @@ use crate::output::shortened;
 
 /// The texts that must not be printed: the API key, and every secret that the API has listed.
 ///
-/// Clones share what they know. Hide before shortening or escaping a text: a part of a secret is
-/// not recognised.
+/// Clones share these texts. Hide a text before you shorten or escape it, because a part of a
+/// secret is not recognised.
 #[derive(Clone, Default)]
 pub(crate) struct Redaction(Rc<RefCell<Known>>);
 
-/// What is printed instead, by the bytes of the text.
+/// The replacements of the hidden texts, by the texts' bytes.
 type Known = BTreeMap<Vec<u8>, &'static str>;
 
-/// A shorter secret may be a word of this tool's own sentences.
+/// The minimum length of a secret that is hidden in this tool's own sentences. A shorter secret may
+/// be a word in them.
 const SHORTEST_IN_SENTENCES: usize = 8;
 
 impl Redaction {
@@ -30,7 +31,7 @@ impl Redaction {
         self.add(secret, "(a secret)");
     }
 
-    /// Adds every text that a member `secret` holds, whatever the rest of the answer looks like.
+    /// Adds the text of every member `secret`, in a response of any form.
     pub(super) fn add_secrets_of(&self, answer: &Json) {
         match answer {
             Json::Array(list) => list.iter().for_each(|item| self.add_secrets_of(item)),
@@ -51,22 +52,22 @@ impl Redaction {
         }
     }
 
-    /// A text from elsewhere, whole.
+    /// Hides the secrets in a text from elsewhere.
     pub(crate) fn hide(&self, text: &str) -> String {
         self.replace(text, 0)
     }
 
-    /// A sentence of this tool's, which may contain text from elsewhere.
+    /// Hides the secrets in a sentence of this tool, which may contain text from elsewhere.
     pub(crate) fn hide_in_sentence(&self, text: &str) -> String {
         self.replace(text, SHORTEST_IN_SENTENCES)
     }
 
-    /// The beginning of a text from elsewhere, on one line.
+    /// Returns the beginning of a text from elsewhere on one line, without secrets.
     pub(crate) fn shown(&self, text: &str) -> String {
         shortened(&self.hide(text))
     }
 
-    /// The same for an address: without a user name and password, and without the part behind `?`,
+    /// Does the same for an address. Also hides the user name and password, and the part after `?`,
     /// in which many people have a token.
     pub(crate) fn shown_url(&self, url: &str) -> String {
         let url = self.hide(url);
@@ -77,7 +78,8 @@ impl Redaction {
         }
     }
 
-    /// Overlapping texts are hidden together, so that none of them uncovers the rest of another.
+    /// Replaces the texts that have at least `shortest` bytes. Overlapping texts are hidden
+    /// together, so that hiding one of them does not show the rest of another.
     fn replace(&self, text: &str, shortest: usize) -> String {
         let known = self.0.borrow();
         let mut shown = String::with_capacity(text.len());
@@ -97,9 +99,10 @@ impl Redaction {
     }
 }
 
-/// The longest known text that `text` begins with: its length, and what is printed instead.
+/// Returns the length of the longest known text with which `text` begins, and its replacement.
 ///
-/// A look-up or a few, not a comparison with each: the API may list many secrets.
+/// Takes a few look-ups instead of a comparison with each known text, because the API may list many
+/// secrets.
 fn longest_at(known: &Known, mut text: &[u8]) -> Option<(usize, &'static str)> {
     loop {
         let up_to_it = (Bound::Unbounded, Bound::Included(text));
@@ -107,13 +110,14 @@ fn longest_at(known: &Known, mut text: &[u8]) -> Option<(usize, &'static str)> {
         if text.starts_with(before) {
             return Some((before.len(), shown_as));
         }
-        // Whatever else `text` begins with comes before `before`, and both begin with it.
+        // Any other known text with which `text` begins sorts before `before`, which begins with
+        // it, too.
         let common = text.iter().zip(before).take_while(|(a, b)| a == b).count();
         text = text.get(..common)?;
     }
 }
 
-/// As in a part of an address.
+/// Encodes a text as in a part of an address.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -127,7 +131,8 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// An address of which it is unclear where the user name and password end is not shown at all.
+/// Hides the user name and password in an address. If it is unclear where they end, only the scheme
+/// is shown.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
     let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let (scheme, rest) = match url.split_once("//") {
@@ -165,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn hides_whole_texts_and_encoded_ones() {
+    fn hides_plain_and_percent_encoded_texts() {
         let redaction = knowing(&["a b", "a b c", "", " "]);
         for (text, expected) in [
             ("", ""),
@@ -180,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn finds_secrets_wherever_they_are_listed() {
+    fn finds_secrets_at_any_depth() {
         let redaction = Redaction::default();
         redaction.add_secrets_of(&json!({ "data": { "webhooks": [{ "secret": "one" }, { "secret": null }] } }));
         assert_eq!(redaction.hide("one null"), "(a secret) null");
     }
 
     #[test]
-    fn what_may_be_a_token_is_not_shown() {
+    fn hides_parts_of_an_address_that_may_be_a_token() {
         let redaction = knowing(&[]);
         for (url, expected) in [
             ("https://a/b?token=c", "https://a/b?…"),
@@ -210,7 +215,7 @@ mod tests {
     }
 
     proptest! {
-        /// Compared with a search for each text in turn.
+        /// Compares the result with a search for each text in turn.
         #[test]
         fn covers_every_occurrence(secrets in prop::collection::vec("[aé%]{1,4}", 0..6), text in "[abé%]{0,30}") {
             let redaction = Redaction::default();

@@ -173,7 +173,7 @@ impl Doctor {
     fn choose<'a>(&self, webhooks: &'a [Webhook], report: &mut Report) -> Result<Vec<&'a Webhook>, Failure> {
         let all: Vec<_> = webhooks.iter().collect();
         if all.is_empty() {
-            let advice = "Create one under Settings > APIs & Webhooks. If there is one, this API key belongs to another workspace";
+            let advice = "Create a webhook under Settings > APIs & Webhooks. If it exists, this API key belongs to another workspace";
             report.add("webhook", Status::Fail, "the workspace has no webhook", advice)?;
             return Ok(all);
         }
@@ -205,7 +205,7 @@ impl Doctor {
                     ),
                     None => (
                         format!("none of the {} webhooks points at the target", all.len()),
-                        "Create one under Settings > APIs & Webhooks, or correct the address of one",
+                        "Create a webhook under Settings > APIs & Webhooks, or correct a webhook's address",
                     ),
                 };
                 report.add("webhook", Status::Fail, text, advice)?;
@@ -230,11 +230,11 @@ impl Doctor {
                 id,
                 "has no secret: its deliveries are not signed, and every receiver of this crate rejects them"
                     .to_owned(),
-                "Set one on the webhook's page, under Settings > APIs & Webhooks, and configure it in the receiver",
+                "Set a secret on the webhook's page, under Settings > APIs & Webhooks, and configure it in the receiver",
             )?,
             (Some(_), None) => report.webhook("secret", Status::Ok, id, "has a secret", "")?,
             (Some(of_webhook), Some(of_receiver)) => {
-                // Compared as a receiver does: one signs, and the other one verifies.
+                // The secrets are compared as in a receiver: one signs, and the other one verifies.
                 let Ok(signer) = Signer::new(of_webhook.clone());
                 let verifier = self.secret.verifier(of_receiver.clone(), SystemClock)?;
                 let headers = signer_with_prefix(signer, self.secret.header_prefix.as_deref())?.sign("{}").pairs();
@@ -308,7 +308,7 @@ fn some_of<'a>(mut webhooks: Vec<&'a Webhook>, report: &mut Report) -> Result<Ve
     let more = webhooks.len().saturating_sub(MOST_WEBHOOKS);
     if more > 0 {
         webhooks.truncate(MOST_WEBHOOKS);
-        let text = format!("{more} more webhooks are not checked: only the first {MOST_WEBHOOKS} are");
+        let text = format!("{more} more webhooks are not checked: only the first {MOST_WEBHOOKS} are checked");
         report.add("webhook", Status::Skip, text, "")?;
     }
     Ok(webhooks)
@@ -321,7 +321,7 @@ fn signer_with_prefix(signer: Signer, prefix: Option<&str>) -> Result<Signer, Fa
     }
 }
 
-/// Returns how far the clock behind this `Date` header is ahead of this machine's.
+/// Returns how far the clock that wrote this `Date` header is ahead of this machine's.
 fn ahead(date: Option<&HeaderValue>) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(date?.to_str().ok()?).ok()?.timestamp();
     Some(date.duration_since(time::now()))

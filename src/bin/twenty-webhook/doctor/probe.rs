@@ -17,7 +17,7 @@ use crate::{
     time::told_for,
 };
 
-/// Checks scheme and host. If `resolves`, the host's name is resolved.
+/// Checks the scheme and the host. If `resolves` is true, the host's name is resolved.
 pub(super) async fn check_address(
     target: &Target,
     webhook: Option<&str>,
@@ -68,7 +68,8 @@ pub(super) async fn check_address(
     }
 }
 
-/// Returns whether the address means another machine, or none, elsewhere.
+/// Returns whether the address is private: in other networks, it leads to another machine or to
+/// none.
 pub(crate) fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
@@ -142,8 +143,10 @@ async fn check_status(target: &Target, answer: &Answer, report: &mut Report) -> 
             };
             match get(&other).await? {
                 Ok(answer) if !matches!(answer.status, 300..=399 | 404 | 410) => {
-                    let text =
-                        format!("the target answers {status}, and {} does not", report.shown_url(&other.to_string()));
+                    let text = format!(
+                        "the target answers {status}, but {} answers with another status",
+                        report.shown_url(&other.to_string())
+                    );
                     report.add(
                         "path",
                         Status::Fail,
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_addresses() {
+    fn private_addresses_are_recognised() {
         for ip in [
             "10.1.2.3",
             "127.0.0.1",
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_end_of_an_address() {
+    fn the_slash_at_the_end_is_added_or_removed() {
         for (text, expected) in [
             ("https://a/b", Some("https://a/b/")),
             ("https://a/b/", Some("https://a/b")),

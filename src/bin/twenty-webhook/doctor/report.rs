@@ -13,9 +13,9 @@ use crate::{
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// Possibly a reason.
+    /// A possible reason.
     Warn,
-    /// Certainly a reason.
+    /// A certain reason.
     Fail,
     Skip,
 }

@@ -77,14 +77,14 @@ fn judge_genuine(answer: Result<Answer, PostError>) -> Judgement {
         200..=299 => (
             Status::Warn,
             told,
-            "Twenty waits for this answer before it sends the next change, and gives up after 5 seconds. Answer at \
-             once and work later: see `acknowledge_within` and the inbox",
+            "Twenty waits for this answer before it sends the next change, and gives up after 5 seconds. Answer \
+             immediately and work later: see `acknowledge_within` and the inbox",
         ),
         401 => (
             Status::Fail,
             told,
             "The receiver has another secret, its clock is off by more than 5 minutes, or something on the way \
-             changes the body. Its log has the reason at `debug`. In its place, `twenty-webhook listen` explains it",
+             changes the body. Its log has the reason at `debug`. To see an explanation, run `twenty-webhook listen` in its place",
         ),
         404 | 405 => (Status::Fail, told, "There is no receiver for POST requests at this path"),
         403 => (Status::Fail, told, "Perhaps a firewall or a bot protection answered instead of the receiver"),
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_answer_is_told() {
+    fn a_slow_answer_is_a_warning() {
         let answered = |status, millis| {
             let latency = Duration::from_millis(millis);
             judge_genuine(Ok(Answer { status, latency, location: None, body: Vec::new(), date: None })).0

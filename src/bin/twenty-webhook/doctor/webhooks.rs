@@ -9,7 +9,7 @@ use crate::target::Target;
 
 pub(super) const PATH: &str = "/rest/metadata/webhooks";
 
-/// The same query for GraphQL at `/metadata`.
+/// The GraphQL query for `/metadata` that returns the same webhooks.
 pub(super) const QUERY: &str = "query { webhooks { id targetUrl operations secret } }";
 
 /// A webhook. It does not implement `Debug`, because the address may contain a token.
@@ -33,7 +33,7 @@ struct Raw {
     deleted_at: Option<Json>,
 }
 
-/// Reads a bare array, or one in `data.webhooks`. Returns `None` for anything else.
+/// Reads the webhooks from an array, or from `data.webhooks`. Returns `None` for anything else.
 pub(super) fn read(mut json: Json) -> Option<Vec<Webhook>> {
     let list = if json.is_array() { json } else { json.pointer_mut("/data/webhooks")?.take() };
     // The error would quote the value, which may be the secret.
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_compared_by_what_they_mean() {
+    fn differences_between_addresses_are_named() {
         let webhook = |target_url: &str| {
             let raw = serde_json::json!([{ "id": "1", "targetUrl": target_url }]);
             read(raw).unwrap().remove(0)

@@ -1,11 +1,11 @@
-//! Where a body ends, and how it is encoded in a file.
+//! Finds the end of a body, and decodes the encodings that files use for bodies.
 
 use super::{
     literal,
     text::{is_request_line, line_at},
 };
 
-/// Reads UTF-16. `None` when the file is another text.
+/// Decodes UTF-16. Returns `None` if the file has another encoding.
 pub(super) fn from_utf16(file: &[u8]) -> Option<String> {
     let (little, text) = match file {
         [0xff, 0xfe, text @ ..] => (true, text),
@@ -14,7 +14,7 @@ pub(super) fn from_utf16(file: &[u8]) -> Option<String> {
         [0, first, 0, second, ..] if *first != 0 && *second != 0 => (false, file),
         _ => return None,
     };
-    // A line end that an editor appended as one byte does not count.
+    // A line end that an editor appended as a single byte is ignored.
     let (pairs, _) = text.as_chunks::<2>();
     let units = pairs.iter().map(|pair| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) });
     char::decode_utf16(units).collect::<Result<String, _>>().ok()
@@ -27,8 +27,8 @@ pub(super) fn without_line_ends(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Where something else begins behind a body of unknown length: a response, the next request, the
-/// end of a Markdown fence.
+/// Returns where something else begins after a body of unknown length: a response, the next
+/// request, or the end of a Markdown fence.
 pub(super) fn end(text: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     let mut is_first = true;
@@ -36,7 +36,7 @@ pub(super) fn end(text: &[u8]) -> Option<usize> {
         if !is_first && is_separator(line) {
             return Some(at);
         }
-        // Behind a JSON text without a line end.
+        // A response may follow a JSON text without a line end between them.
         if let Some(glued) =
             find(line, b"}HTTP/").filter(|glued| is_status(line.get(glued.saturating_add(1)..).unwrap_or_default()))
         {
@@ -76,7 +76,7 @@ fn is_status(line: &[u8]) -> bool {
     (1..=3).contains(&version.len()) && code.len() == 3 && code.iter().all(u8::is_ascii_digit)
 }
 
-/// The position of a text in another.
+/// Returns the position of `part` in `text`.
 pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     let first = part.first()?;
     let mut at = 0_usize;
@@ -90,7 +90,8 @@ pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     }
 }
 
-/// Joins chunks, and says how long they are in the file. `None` when the text is not in chunks.
+/// Joins the chunks of a body, and returns their length in the file, too. Returns `None` if the
+/// text is not chunked.
 pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let mut body = Vec::new();
     let mut at = 0_usize;
@@ -102,7 +103,7 @@ pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
         }
         let len = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
         if len == 0 {
-            // Trailers, and the blank line behind them.
+            // Skips the trailers and the blank line after them.
             let mut at = next;
             while let Some((line, next)) = line_at(text, at) {
                 at = next;
@@ -122,8 +123,8 @@ pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Readings of a text that may be encoded, the first one the likeliest. `says_base64`: something
-/// beside it says so.
+/// Returns the readings of a text that may be encoded, the likeliest first. `says_base64` is true
+/// if another part of the file says that the text is base64.
 pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
     let plain = text.trim_ascii_start();
     if !says_base64 && (plain.starts_with(b"{") || plain.is_empty()) {
@@ -138,13 +139,13 @@ pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
     decoded.into_iter().chain([text.to_vec()]).collect()
 }
 
-/// Whether decoded bytes are what they should be: JSON, or a whole request.
+/// Returns whether decoded bytes look like JSON or like a whole request.
 fn is_body(bytes: &[u8]) -> bool {
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     start.starts_with(b"{") || line_at(bytes, 0).is_some_and(|(line, _)| is_request_line(line).is_some())
 }
 
-/// Decodes base64 of either alphabet, padded or not, with line breaks or without.
+/// Decodes base64 in either alphabet, with or without padding and line breaks.
 pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let (mut bits, mut count) = (0_u32, 0_u32);
@@ -173,7 +174,7 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Decodes hexadecimal, with colons or spaces between the bytes or without.
+/// Decodes hexadecimal digits, with or without colons or spaces between the bytes.
 pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len() / 2);
     let mut high = None;
@@ -187,8 +188,8 @@ pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
     (high.is_none() && !decoded.is_empty()).then_some(decoded)
 }
 
-/// JSON without the white space between its tokens; and its strings with the escapes that
-/// JavaScript writes, if they are `rewritten`.
+/// Removes the white space between the tokens of a JSON text. If `rewritten` is true, strings with
+/// escapes are also written again with the escapes that JavaScript writes.
 pub(super) fn compact(json: &str, rewritten: bool) -> Vec<u8> {
     let mut compact = Vec::with_capacity(json.len());
     let mut rest = json;

@@ -1,8 +1,8 @@
-//! The XML that Burp Suite exports: items that each have a request, as base64 or as it is.
+//! Reads the XML that Burp Suite exports. Each item contains a request, in base64 or as plain text.
 
 use super::{Found, MAX_DELIVERIES, Names, body, text::requests};
 
-/// The requests of the items.
+/// Returns the requests in the items.
 pub(super) fn items(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut rest = text;
@@ -32,7 +32,7 @@ pub(super) fn items(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// The attributes of the element that begins at an offset, and what comes after its tag.
+/// Returns the attributes of the element at an offset, and the text after its start tag.
 fn element(text: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     let tag = text.get(at.checked_add("<request".len())?..)?;
     let end = body::find(tag, b">")?;

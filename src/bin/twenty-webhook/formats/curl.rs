@@ -1,4 +1,4 @@
-//! curl's commands, and what `--trace` and `--trace-ascii` write.
+//! Reads curl's commands, and the output of `--trace` and `--trace-ascii`.
 
 use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, text::line_at};
 use crate::capture::{Capture, header};
@@ -10,7 +10,7 @@ const DOTS: Loss = Loss {
              secret from this webhook in Twenty again.",
 };
 
-/// The commands in a text, with their headers and their data.
+/// Returns the deliveries that the commands in a text would post.
 pub(super) fn commands(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let Ok(text) = str::from_utf8(text) else { return found };
@@ -33,7 +33,7 @@ pub(super) fn commands(text: &[u8], names: &Names) -> Found {
                 continue;
             }
         }
-        // A line has one command: looking for more would read it once for each.
+        // A line has only one command. Looking for more would read the line once for each of them.
         let rest = text.get(at..).unwrap_or_default();
         at = at.saturating_add(rest.find('\n').map_or(rest.len(), |len| len.saturating_add(1)));
     }
@@ -43,7 +43,7 @@ pub(super) fn commands(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// The delivery of a command, and whether it has the headers.
+/// Returns the delivery that a command posts, and whether it has the signature headers.
 fn delivery(words: &[Vec<u8>], number: usize, names: &Names) -> (Option<Delivery>, bool) {
     let mut headers = Headers::new();
     let mut data: Option<Vec<u8>> = None;
@@ -77,14 +77,14 @@ fn delivery(words: &[Vec<u8>], number: usize, names: &Names) -> (Option<Delivery
         }
     }
     let has_headers = names.are_in(&headers);
-    // `@file`: it is in another file.
+    // `@file` means that the data is in another file.
     let data = data.filter(|data| has_headers && !data.is_empty() && !data.starts_with(b"@"));
     let method = method.filter(|method| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic()));
     let place = format!("command {number}");
     (data.and_then(|data| Delivery::new(method, headers, vec![data], place)), has_headers)
 }
 
-/// The words of a shell's command, and how long it is.
+/// Returns the words of a shell's command, and the command's length.
 fn words(command: &str) -> (Vec<Vec<u8>>, usize) {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -143,7 +143,7 @@ fn words(command: &str) -> (Vec<Vec<u8>>, usize) {
     (words, at)
 }
 
-/// What is within `$'…'`.
+/// Decodes the text within `$'…'`.
 fn ansi_c(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -165,7 +165,7 @@ fn ansi_c(text: &str) -> Vec<u8> {
             Some('t') => bytes.push(b'\t'),
             Some('x') => bytes.extend(digits(2).and_then(|byte| u8::try_from(byte).ok())),
             Some('u') => {
-                // Browsers write UTF-16's units, two for characters outside of the first plane.
+                // Browsers write UTF-16 code units, and two of them for characters above U+FFFF.
                 let unit = digits(4).unwrap_or(0xfffd);
                 let low = rest.strip_prefix("\\u").filter(|_| (0xd800..0xdc00).contains(&unit));
                 let low = low.and_then(|rest| Some((u32::from_str_radix(rest.get(..4)?, 16).ok()?, rest.get(4..)?)));
@@ -188,9 +188,10 @@ fn ansi_c(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whether it is for Windows's `cmd`, as browsers copy it.
+/// Returns whether the command is for Windows' `cmd`, as browsers copy it.
 fn is_cmd(command: &str) -> bool {
-    // `cmd` has no single quotes, and within those of a shell anything may stand.
+    // Looks only at the text before the first single quote: `cmd` has no single quotes, and in a
+    // shell, any text can follow one.
     let line = command.lines().next().unwrap_or_default().split('\'').next().unwrap_or_default();
     line.contains(" ^\"") || line.trim_end().ends_with(" ^")
 }
@@ -202,7 +203,7 @@ fn cmd_words(command: &str) -> (Vec<Vec<u8>>, usize) {
     while let Some((at, c)) = chars.next() {
         match c {
             '^' => match chars.next() {
-                // A line goes on; two of them are a line break in the text.
+                // The command continues on the next line.
                 Some((_, '\r')) => {
                     chars.next();
                 }
@@ -219,7 +220,8 @@ fn cmd_words(command: &str) -> (Vec<Vec<u8>>, usize) {
     (words(&plain).0, len)
 }
 
-/// What `--trace` and `--trace-ascii` write: sections of numbered lines.
+/// Reads the output of `--trace` and `--trace-ascii`, which consists of sections with numbered
+/// lines.
 pub(super) fn traces(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut request: Vec<u8> = Vec::new();
@@ -246,7 +248,7 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
     };
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         at = next;
-        // `--trace-time` puts the time in front.
+        // `--trace-time` puts the time first.
         let mark = line.get(..line.len().min(40)).unwrap_or_default();
         let marked = |mark_of: &[u8]| body::find(mark, mark_of).is_some();
         if marked(b"=> Send ") || marked(b"<= Recv ") || marked(b"== Info") {
@@ -269,7 +271,8 @@ pub(super) fn traces(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// `--trace-ascii` writes a dot for each byte that is not ASCII, so a length is of no use.
+/// Removes `content-length`, which does not match: `--trace-ascii` writes a dot for each byte that
+/// is not ASCII.
 fn without_length(request: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(request.len());
     let mut at = 0;
@@ -289,7 +292,7 @@ fn without_length(request: &[u8]) -> Vec<u8> {
 
 struct Section {
     is_head: bool,
-    /// Whether the lines are text, which leaves out line ends.
+    /// Whether the lines are text, which omits line ends.
     is_text: bool,
     bytes: Vec<u8>,
 }
@@ -299,7 +302,7 @@ impl Section {
         Self { is_head, is_text: false, bytes: Vec::new() }
     }
 
-    /// `0000: 7b 22 61 22 3a 31 7d   {"a":1}`, or `0000: {"a":1}`.
+    /// Reads a line such as `0000: 7b 22 61 22 3a 31 7d   {"a":1}` or `0000: {"a":1}`.
     fn line(&mut self, line: &[u8]) {
         let Some((digits, rest)) = line.split_at_checked(5).filter(|(digits, _)| digits.ends_with(b":")) else {
             return;
@@ -307,7 +310,7 @@ impl Section {
         let digits = digits.get(..4).and_then(|digits| str::from_utf8(digits).ok());
         let Some(offset) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()) else { return };
         let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-        // 16 pairs of digits and blanks, then the text.
+        // 16 pairs of digits, each with a blank, and then the text.
         let pairs = rest.get(..48).unwrap_or_default();
         let is_pair = |pair: &[u8]| {
             pair == b"   " || matches!(pair, [a, b, b' '] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
@@ -320,8 +323,8 @@ impl Section {
             return;
         }
         self.is_text = true;
-        // Long lines go on at the next offset; a line end takes two bytes. Offsets have four
-        // digits, and begin anew.
+        // A long line continues at the next offset. A line end takes two bytes. Offsets have four
+        // digits, and start again at 0 after `ffff`.
         let (expected, offset) = (self.bytes.len() & 0xffff, offset & 0xffff);
         if offset == expected.wrapping_add(2) & 0xffff {
             self.bytes.extend_from_slice(b"\r\n");

@@ -1,10 +1,10 @@
-//! The reader that finds the most in a text.
+//! Chooses the reader that finds the most deliveries in a text.
 
 use super::{
     Delivery, Found, Names, NotFound, Reading, burp, curl, follow, json, kinds, literal, log, signatures, text,
 };
 
-/// The reading that leaves fewer signatures out; the first one, if they are equal.
+/// Returns the reading with fewer unread signatures, or the first one if the numbers are equal.
 pub(super) fn better(one: Result<Reading, NotFound>, other: Result<Reading, NotFound>) -> Result<Reading, NotFound> {
     match (&one, &other) {
         (Ok(first), Ok(second)) if second.unread < first.unread => other,
@@ -13,8 +13,8 @@ pub(super) fn better(one: Result<Reading, NotFound>, other: Result<Reading, NotF
     }
 }
 
-/// What one reader finds in a text, or else what the readers find in its parts, of which each has
-/// one signature.
+/// Returns what one reader finds in the text. If that is incomplete, returns what the readers find
+/// in the text's parts, each of which has one signature.
 pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let whole = find_whole(text, names);
     let found = whole.as_ref().map_or(0, |reading| reading.deliveries.len());
@@ -41,7 +41,7 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
         };
         for mut delivery in in_part {
             delivery.place = format!("from line {line} on");
-            // The same delivery, printed twice.
+            // A program may have printed the same delivery twice.
             if !deliveries.last().is_some_and(|last| signatures::is_copy(last, &delivery, names)) {
                 deliveries.push(delivery);
             }
@@ -49,7 +49,7 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     }
     let unread = signatures::unread(text, names, &deliveries).len().max(empty);
     match whole {
-        // All signatures are known, and one of them is there again with a body of its own.
+        // All signatures were read, but one of them occurs again with another body.
         Ok(Reading { deliveries: whole, .. }) if is_complete && deliveries.len() <= found => {
             Ok(Reading { deliveries: whole, unread: empty.min(count.saturating_sub(found)) })
         }
@@ -59,7 +59,8 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     }
 }
 
-/// What the first reader finds that leaves out the fewest signatures.
+/// Returns the reading with the fewest unread signatures. If several readers are equal, the first
+/// one counts.
 fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let start = text.trim_ascii_start();
     let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
@@ -77,7 +78,7 @@ fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let has_signature = || log::names_in(text, names) || !signatures::places(text, names).is_empty();
     if is_json && let Ok(text) = str::from_utf8(start) {
         let is_whole = reader.documents(text);
-        // Something else follows the JSON texts, perhaps with further deliveries in it.
+        // Something else follows the JSON texts, and may contain more deliveries.
         let rest = (!is_whole).then(|| json::embedded(text.as_bytes(), names).deliveries);
         if let Some(reading) = add(rest.unwrap_or_else(|| std::mem::take(&mut reader.found))) {
             return Ok(reading);
@@ -117,7 +118,8 @@ fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
         if has_headers || has_signature() || signatures::has_digits(text) {
             NotFound::NoBody { kind }
         } else if is_json || !(text.is_empty() || text::is_text(text)) {
-            // Cut off, or of any other format: `--timestamp` and `--signature` say that it is the body.
+            // The text is truncated or has another format. With `--timestamp` and `--signature`, it
+            // is taken as the body.
             NotFound::BodyAlone
         } else {
             NotFound::Unknown { kind }

@@ -1,5 +1,5 @@
-//! What tshark writes of a stream that it follows: the bytes of both sides in turns, as ASCII with
-//! their number before them, as hexadecimal digits, as a dump, or as base64 in YAML.
+//! Reads the output of tshark's `follow`: the bytes of both sides in turns, as ASCII after their
+//! number, as hexadecimal digits, as a dump, or as base64 in YAML.
 
 use super::{
     Found, Loss, MAX_DELIVERIES, Names, body,
@@ -13,7 +13,7 @@ const MISSING: Loss = Loss {
              began too late. Capture again with all bytes (-s 0) before you check the secret.",
 };
 
-/// How bytes are written.
+/// How the bytes are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Ascii,
@@ -22,7 +22,7 @@ enum Form {
     Yaml,
 }
 
-/// The requests in the streams of a text.
+/// Returns the requests in the streams of a text.
 pub(super) fn streams(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut at = 0;
@@ -50,7 +50,7 @@ pub(super) fn streams(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// The bytes that each side sent, and where they end in the text.
+/// Returns the bytes that each side sent, and where the stream ends in the text.
 fn sides(text: &[u8], start: usize, form: Form) -> ([Vec<u8>; 2], usize) {
     let mut sides = [Vec::new(), Vec::new()];
     let mut is_answer = false;
@@ -87,7 +87,7 @@ fn sides(text: &[u8], start: usize, form: Form) -> ([Vec<u8>; 2], usize) {
     (sides, at)
 }
 
-/// Whether the second peer sent what follows `    peer: 1`.
+/// Reads a line such as `    peer: 1`. Returns whether the second peer sent the bytes after it.
 fn peer(line: &[u8]) -> Option<bool> {
     Some(line.trim_ascii().strip_prefix(b"peer: ")? != b"0")
 }

@@ -1,9 +1,9 @@
-//! What texts look like that no reader can read, for messages.
+//! Describes files that no reader can read, for messages.
 
 use super::{body::find, text::line_at};
 
 const PACKETS: &str = "packets (export them from Wireshark as JSON, or with tshark -T json)";
-/// How files begin that are no text.
+/// The first bytes of binary file formats, with their descriptions.
 const MAGIC: [(&[u8], &str); 9] = [
     (b"\xd4\xc3\xb2\xa1", PACKETS),
     (b"\xa1\xb2\xc3\xd4", PACKETS),
@@ -16,8 +16,8 @@ const MAGIC: [(&[u8], &str); 9] = [
     (b"\xff\xd8\xff", "an image"),
 ];
 
-/// Forms with headers that look readable, and without the body's bytes. Their readers would find
-/// some other text instead of the body.
+/// Returns the kind of a file that is binary, or that looks readable but lacks the bytes of the
+/// body. In such a file, the readers would take some other text for the body.
 pub(super) fn without_bytes(text: &[u8]) -> Option<&'static str> {
     let start = text.get(..text.len().min(4_000)).unwrap_or_default();
     let has = |part: &str| find(start, part.as_bytes()).is_some();
@@ -47,7 +47,7 @@ fn is_tcpdump(start: &[u8]) -> bool {
     false
 }
 
-/// What a text looks like, for a message.
+/// Returns what a text looks like, for a message.
 pub(super) fn kind(text: &[u8]) -> &'static str {
     let has = |part: &str| find(text, part.as_bytes()).is_some();
     let start = text.trim_ascii_start();

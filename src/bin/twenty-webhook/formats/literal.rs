@@ -1,12 +1,12 @@
-//! Objects as programs print them: `console.log` of Node.js, `print` of Python, with single quotes
-//! and bare names. They are written as JSON, and read as that.
+//! Reads objects as programs print them, with single quotes and bare names: `console.log` of
+//! Node.js, `print` of Python. They are converted to JSON and read as JSON.
 
 use super::{Found, Loss, Names, json};
 
-/// The objects in a text.
+/// Returns the deliveries in the objects of a text.
 pub(super) fn objects(text: &[u8], names: &Names) -> Found {
     let Ok(text) = str::from_utf8(text) else { return Found::default() };
-    // Only texts of programs: others would be read twice for nothing.
+    // Other texts contain no such objects, and reading them a second time would be wasted work.
     if !text.contains(['{', '(']) || !text.contains(['\'', '`', '<', '(']) {
         return Found::default();
     }
@@ -26,7 +26,7 @@ const SHORTENED: Loss = Loss {
              JSON.stringify of the parsed body, before you check the secret.",
 };
 
-/// Writes literals of JavaScript and Python as JSON; other text stays about as it is.
+/// Converts literals of JavaScript and Python to JSON. Other text stays almost unchanged.
 fn to_json(text: &str) -> String {
     let mut json = String::with_capacity(text.len());
     let mut rest = text;
@@ -46,7 +46,8 @@ fn to_json(text: &str) -> String {
             }
             // `[Object: null prototype] {`, `[Object]`
             '[' if after.starts_with(|c: char| c.is_ascii_uppercase()) => {
-                // Without an end it is no literal, and each further one would search the rest again.
+                // Without an end it is not a literal. Every further bracket would search the rest
+                // again, so this ends the conversion.
                 let Some(end) = rest.find(']') else { break };
                 rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
                 if !rest.trim_start().starts_with('{') {
@@ -54,7 +55,7 @@ fn to_json(text: &str) -> String {
                 }
             }
             ',' => {
-                // JSON has no comma before the end.
+                // JSON does not allow a comma before a closing bracket.
                 if !after.trim_start().starts_with(['}', ']', ')']) {
                     json.push(',');
                 }
@@ -73,9 +74,9 @@ fn to_json(text: &str) -> String {
                 let (word, next) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
                 rest = next;
                 match word {
-                    // Bytes and raw strings of Python.
+                    // Prefixes of Python's strings, such as bytes and raw strings.
                     "b" | "r" | "u" | "rb" | "f" if rest.starts_with(['\'', '"']) => {}
-                    // A type's name before its value.
+                    // The name of a type before its value.
                     _ if rest.starts_with('(') || rest.trim_start().starts_with('{') => json.push(' '),
                     "true" | "True" => json.push_str("true"),
                     "false" | "False" => json.push_str("false"),
@@ -92,11 +93,10 @@ fn to_json(text: &str) -> String {
     json
 }
 
-/// A string up to its quote, without escapes; and what comes after it.
+/// Decodes a string up to its closing quote. Returns the text after it, too.
 fn string(text: &str, quote: char) -> (String, &str) {
     let mut string = String::new();
-    // Whether characters that are not ASCII were written as escapes, and whether they were as they
-    // are.
+    // Whether there are characters outside of ASCII that were escaped, and others that were not.
     let (mut has_escaped, mut has_plain) = (false, false);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -123,7 +123,7 @@ fn string(text: &str, quote: char) -> (String, &str) {
                         None => string.extend(['\\', kind]),
                     }
                 }
-                // A byte, as C writes it.
+                // An octal escape, as C writes bytes.
                 Some(c @ '0'..='7') => {
                     let digits =
                         chars.as_str().get(..2).filter(|digits| digits.bytes().all(|b| (b'0'..=b'7').contains(&b)));
@@ -146,7 +146,7 @@ fn string(text: &str, quote: char) -> (String, &str) {
     (string, chars.as_str())
 }
 
-/// The bytes of a text such as `b'{…}'`, as Python and Rust print them.
+/// Decodes a text such as `b'{…}'`, which is how Python and Rust print bytes.
 pub(super) fn bytes(text: &[u8]) -> Option<Vec<u8>> {
     let text = str::from_utf8(text).ok()?.trim().strip_prefix('b')?;
     let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
@@ -154,13 +154,14 @@ pub(super) fn bytes(text: &[u8]) -> Option<Vec<u8>> {
     rest.is_empty().then(|| string.into_bytes())
 }
 
-/// `b'Zo\\xc3\\xab'`: each escape is a byte of UTF-8, and no character.
+/// Decodes a string such as `b'Zo\\xc3\\xab'`, in which each escape is a byte of UTF-8, not a
+/// character.
 fn of_bytes(string: String) -> String {
     let bytes: Option<Vec<u8>> = string.chars().map(|c| u8::try_from(c).ok()).collect();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(string)
 }
 
-/// Node.js breaks long strings: `'a' +` and the rest in the next line.
+/// Joins a long string that Node.js breaks into `'a' +` and the rest on the next line.
 fn joined(mut first: String, rest: &str, quote: char) -> (String, &str) {
     let mut rest = rest;
     while let Some(next) = rest.trim_start().strip_prefix('+').and_then(|rest| rest.trim_start().strip_prefix(quote)) {

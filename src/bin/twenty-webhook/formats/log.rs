@@ -1,9 +1,9 @@
-//! Lines of access logs. Their formats are free, so timestamp, signature and body are found by
-//! their shapes, and the verdict shows whether they belong together.
+//! Reads lines of access logs. Their formats vary, so timestamp, signature and body are found by
+//! their shapes. The verification shows whether they belong together.
 
 use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, text::line_at};
 
-/// The deliveries in lines that have one signature, a timestamp and a body.
+/// Returns the deliveries in lines that have one signature, a timestamp and a body.
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let (mut at, mut number) = (0, 0_usize);
@@ -26,8 +26,8 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// The one delivery in a text of an unknown format, such as what a program prints or a row of a
-/// table.
+/// Returns the only delivery in a text of an unknown format, such as the output of a program or a
+/// row of a table.
 pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     if text.len() > MAX_TEXT || !names_in(text, names) {
@@ -43,7 +43,8 @@ pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     found
 }
 
-/// What a body may be without the escapes of a format, with what follows it and without.
+/// Returns the readings of a body: with and without the escapes of a format, and with and without
+/// the text after the JSON.
 fn readings(body: &[u8]) -> Vec<Vec<u8>> {
     let undoubled = |quote: &str| {
         let text = str::from_utf8(body).ok()?;
@@ -55,7 +56,7 @@ fn readings(body: &[u8]) -> Vec<Vec<u8>> {
         readings.extend(json.filter(|json| json.len() < reading.len()).map(|json| json.as_bytes().to_vec()));
         readings.push(reading);
     }
-    // The likeliest first: whole JSON texts.
+    // Whole JSON texts are the likeliest, so they come first.
     readings.sort_by_key(|reading| serde_json::from_slice::<serde::de::IgnoredAny>(reading).is_err());
     readings
 }
@@ -70,15 +71,15 @@ const BY_SHAPES: Loss = Loss {
              webhook in Twenty again.",
 };
 
-/// Whether one of the headers' names is in a text.
+/// Returns whether a text contains the name of a signature header.
 pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let mut words = text.split(|byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok());
     words.any(|word| names.is_signature(word))
 }
 
-/// A signature's 64 digits and a timestamp's 13, outside of the body. `None` when there are none,
-/// or several signatures.
+/// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body.
+/// Returns `None` if one of them is missing, or if there are several signatures.
 fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let outside = body_in(line).and_then(|body| {
         let start = body.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
@@ -95,10 +96,10 @@ fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((signature, words().find(is_time)?))
 }
 
-/// From the brace that opens an object to the last one that closes it.
+/// Returns the text from the brace that opens an object to the last closing brace.
 fn body_in(line: &[u8]) -> Option<&[u8]> {
     let starts = [&b"{\""[..], b"{\\x22", b"{\\\"", b"{\\u0022"];
-    // Twenty's own members first: other objects may stand before the body.
+    // Members of Twenty's bodies are tried first, because other objects may precede the body.
     let brace_before = |member: &[u8]| {
         let at = body::find(line, member)?;
         let before = line.get(at.saturating_sub(8)..at)?;
@@ -111,7 +112,8 @@ fn body_in(line: &[u8]) -> Option<&[u8]> {
     line.get(start..end)
 }
 
-/// Undoes `\x22` and `\"`. `None` when there is no such escape.
+/// Decodes escapes such as `\x22` and `\"`. Returns `None` if there is none, or if one is
+/// malformed.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     body::find(text, b"\\")?;
     let mut bytes = Vec::with_capacity(text.len());
@@ -132,7 +134,7 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
             }
             b'u' => {
                 let (digits, after) = after.split_at_checked(4)?;
-                // Characters outside of the first plane are two units of UTF-16.
+                // Characters above U+FFFF are two UTF-16 code units.
                 let pair = digits.first().is_some_and(|digit| b"dD".contains(digit));
                 let pair = if pair { rest.get(..10).zip(rest.get(10..)) } else { None };
                 let (digits, after) =
@@ -141,7 +143,7 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
                 bytes.extend(serde_json::from_str::<String>(&json).ok()?.into_bytes());
                 rest = after;
             }
-            // As C writes bytes; JSON has no such escape.
+            // C writes bytes as octal escapes, which JSON does not have.
             b'0'..=b'7' => {
                 let (digits, after) = rest.split_at_checked(2).filter(|(digits, _)| digits.iter().all(is_octal))?;
                 let digit = |byte: u8| u32::from(byte.wrapping_sub(b'0'));
@@ -164,7 +166,8 @@ fn is_octal(byte: &u8) -> bool {
     (b'0'..=b'7').contains(byte)
 }
 
-/// Of `"POST /webhooks/twenty HTTP/1.1"`.
+/// Returns the method of a quoted request line such as `"PUT /webhooks/twenty HTTP/1.1"`, unless it
+/// is POST.
 fn method(line: &[u8]) -> Option<&str> {
     let methods = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
     methods.into_iter().find(|method| body::find(line, format!("\"{method} /").as_bytes()).is_some())

@@ -1,11 +1,12 @@
-//! Deliveries in the files that people have: one pipeline finds the envelopes in a file, extracts
-//! headers and body from each, and leaves the verdict to the caller.
+//! Finds deliveries in the files that people have. One pipeline finds the envelopes in a file, and
+//! extracts the headers and the body from each of them. The caller verifies the deliveries.
 //!
-//! A file is read as a [`Capture`], or else as JSON (`json`), or else as text (`text`, `curl`,
-//! `log`). Each reader looks for the names of the signature's headers and for a body near them,
-//! instead of for a vendor's format. The signatures in the text (`signatures`) show whether a reader
-//! has found all deliveries. If none has, the text is read in parts of one signature each, and the
-//! signatures that are left are counted.
+//! A file is read as a [`Capture`], otherwise as JSON (`json`), otherwise as text (`text`, `curl`,
+//! `log`). The readers do not depend on the formats of vendors: they look for the names of the
+//! signature headers, and for a body near them. The signatures in the text (`signatures`) show
+//! whether a reader has found all deliveries. If no reader has, the text is split into parts with
+//! one signature each, and each part is read. The signatures that still belong to no delivery are
+//! counted.
 
 mod body;
 mod burp;
@@ -26,48 +27,50 @@ use std::{borrow::Cow, fmt};
 use self::find::{better, find};
 use crate::capture::{Capture, Malformed, is_token};
 
-/// The most deliveries that are read from one file.
+/// The maximum number of deliveries that are read from one file.
 const MAX_DELIVERIES: usize = 10_000;
 
 /// A delivery that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// Its first possible body, and everything else about it.
+    /// The request, with the likeliest reading of its body.
     pub(crate) capture: Capture,
-    /// Other readings of the body, where the file leaves open which bytes belong to it.
+    /// Other readings of the body, if the file does not show which bytes belong to it.
     pub(crate) other_bodies: Vec<Vec<u8>>,
-    /// Where in the file it is; empty when the whole file is the delivery.
+    /// The delivery's position in the file. Empty if the whole file is the delivery.
     pub(crate) place: String,
-    /// What the reader noticed, such as a `content-length` that does not fit.
+    /// The reader's remarks, for example about a `content-length` that does not match the body.
     pub(crate) notes: Vec<String>,
-    /// What the format loses, which may be why a delivery does not verify.
+    /// What the format loses. This may be the reason why the delivery does not verify.
     pub(crate) lost: Option<Loss>,
-    /// The length that the request declared, which shows whether a body is as it was sent.
+    /// The body's length that the request declared. It shows whether the body is as it was sent.
     pub(crate) declared: Option<usize>,
 }
 
-/// What was found in a file.
+/// The deliveries that were found in a file.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// At least one.
+    /// Contains at least one delivery.
     pub(crate) deliveries: Vec<Delivery>,
-    /// How many other signatures the file has, whose deliveries could not be read.
+    /// The number of other signatures in the file, whose deliveries could not be read.
     pub(crate) unread: usize,
 }
 
-/// What a format loses of a delivery, as a finding.
+/// What a format loses from a delivery, as a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Loss {
-    /// Whether the file shows it. If it only may be so, other facts come first.
+    /// Whether the file proves the loss. A loss that is only possible is reported after other
+    /// findings.
     pub(crate) is_certain: bool,
     pub(crate) what: &'static str,
     pub(crate) advice: &'static str,
 }
 
 impl Delivery {
-    /// `None` when there is no body.
+    /// Returns `None` if there is no body.
     fn new(method: Option<&str>, headers: Headers, bodies: Vec<Vec<u8>>, place: String) -> Option<Self> {
-        // Files have names and values that no request has, such as `:authority` of HTTP/2.
+        // Files contain names and values that are not valid in a request, such as `:authority` of
+        // HTTP/2.
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
         let is_value = |value: &[u8]| value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
         let headers = headers.into_iter().map(|(name, value)| (name, value.trim_ascii().to_vec()));
@@ -83,15 +86,15 @@ impl Delivery {
     }
 }
 
-/// Names and values.
+/// Header names and values.
 type Headers = Vec<(String, Vec<u8>)>;
 
-/// What the signature's headers are called.
+/// The names of the signature headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    /// `x-twenty-webhook`, in lower case.
+    /// The prefix in lower case, such as `x-twenty-webhook`.
     prefix: String,
-    /// Without anything but letters and digits.
+    /// The letters and digits of the prefix.
     squashed: String,
 }
 
@@ -101,10 +104,10 @@ impl Names {
         Self { squashed: squash(&prefix), prefix }
     }
 
-    /// Which of the headers a name means, however it is spelled: `HTTP_X_TWENTY_WEBHOOK_SIGNATURE`,
-    /// `req.headers.x-twenty-webhook-signature`.
+    /// Returns which of the headers a name means. The name can have any spelling, such as
+    /// `HTTP_X_TWENTY_WEBHOOK_SIGNATURE` or `req.headers.x-twenty-webhook-signature`.
     fn role(&self, name: &str) -> Option<&'static str> {
-        // Longer names are no header's.
+        // No name of a header is longer.
         let name = squash(name.get(..name.len().min(200))?);
         ["signature", "timestamp", "nonce"].into_iter().find(|role| {
             name.strip_suffix(role)
@@ -112,12 +115,12 @@ impl Names {
         })
     }
 
-    /// Whether one of the two headers that every signed delivery has.
+    /// Returns whether the name is that of one of the two headers that every signed delivery has.
     fn is_signature(&self, name: &str) -> bool {
         matches!(self.role(name), Some("signature" | "timestamp"))
     }
 
-    /// The name that was sent, where the file's format has changed it.
+    /// Returns the name that was sent, if the file's format has changed it.
     fn sent(&self, name: &str) -> String {
         let Some(role) = self.role(name) else { return name.to_owned() };
         let expected = format!("{}-{role}", self.prefix);
@@ -125,7 +128,8 @@ impl Names {
         if is_decorated { expected } else { name.to_owned() }
     }
 
-    /// The same for formats that change the names of all headers, such as `x_twenty_…` in a log.
+    /// Does the same for formats that change the names of all headers, such as `x_twenty_…` in a
+    /// log.
     fn header(&self, name: &str) -> String {
         let expected = self.role(name).map(|role| format!("{}-{role}", self.prefix));
         expected.filter(|expected| squash(name).ends_with(&squash(expected))).unwrap_or_else(|| name.to_owned())
@@ -135,35 +139,35 @@ impl Names {
         headers.iter().any(|(name, _)| self.is_signature(name))
     }
 
-    /// How many of the headers there are.
+    /// Returns the number of these headers.
     fn count(&self, headers: &Headers) -> usize {
         headers.iter().filter(|(name, _)| self.is_signature(name)).count()
     }
 }
 
-/// Letters and digits only, in lower case.
+/// Returns the letters and digits of a name, in lower case.
 fn squash(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Why there is no delivery in a file. Does not show its content.
+/// Why a file contains no delivery. Never shows the file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotFound {
-    /// The file may be a body, without headers.
+    /// The file may be a body without headers.
     BodyAlone,
-    /// The file is like a capture, up to this.
+    /// The file begins like a capture, but has this error.
     Malformed(Malformed),
-    /// The file is of a known kind, and has no such headers.
+    /// The file has a known format, but no signature headers.
     NoHeaders {
         /// `a HAR file`.
         kind: &'static str,
     },
-    /// The headers are there, and no body is near.
+    /// The file has signature headers, but no body near them.
     NoBody {
         /// `a HAR file`.
         kind: &'static str,
     },
-    /// It is none of the formats that are known.
+    /// The file has no known format.
     Unknown {
         /// `text`.
         kind: &'static str,
@@ -194,11 +198,12 @@ impl fmt::Display for NotFound {
     }
 }
 
-/// The deliveries in a file, at least one, and how many signatures belong to none of them.
+/// Reads the deliveries in a file (at least one), and counts the signatures that belong to none of
+/// them.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// If the file contains no delivery.
 pub(crate) fn read(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let decoded = body::from_utf16(file);
     let is_utf16 = decoded.is_some();
@@ -230,7 +235,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
         && body::end(&capture.body).is_none()
     {
         let mut delivery = whole(capture.clone());
-        // Lines as HTTP ends them: nothing has read them as text.
+        // A CRLF line end shows that no tool has read the request as text.
         let is_raw =
             is_request(text) && text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
         delivery.declared = is_raw.then_some(capture.body.len());
@@ -239,7 +244,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
             delivery.other_bodies.push(trimmed.to_vec());
         }
         let deliveries = vec![delivery];
-        // Otherwise the body is no body alone.
+        // A further signature would mean that the body contains more than one body.
         if signatures::unread(text, names, &deliveries).is_empty() {
             return Ok(Reading { deliveries, unread: 0 });
         }
@@ -250,7 +255,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let whole_lines = whole_lines.or_else(|| strace::joined(&text));
     let joined = wrapped::json_lines(&text);
     let text = whole_lines.map_or(text, Cow::Owned);
-    // What a log collector put around lines hides a request of several lines.
+    // The text that a log collector put around each line hides requests of several lines.
     let mut lenient = find(&text, names);
     if lenient.as_ref().map_or(true, |reading| reading.unread > 0) {
         for text in joined.into_iter().chain(wrapped::leaves(&text)) {
@@ -259,7 +264,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     }
     match (lenient, strict) {
         (Ok(found), _) => Ok(found),
-        // A request, and no other text that begins like one.
+        // The text may be a request, and not some other text that begins like a request.
         (Err(NotFound::Unknown { .. } | NotFound::BodyAlone), Some(Ok((capture, _))))
             if may_be_request(&text, &capture) =>
         {
@@ -270,20 +275,21 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     }
 }
 
-/// Whether a text that begins with headers may be a request: an e-mail is none.
+/// Returns whether a text that begins with headers may be a request. An e-mail, for example, is
+/// not.
 fn may_be_request(text: &[u8], capture: &Capture) -> bool {
     let is_mail = |name: &str| name.eq_ignore_ascii_case("mime-version");
-    // Without a request line the method is this one.
+    // A capture without a request line has the method `POST`.
     let is_plain = is_request(text) || capture.method == "POST";
     is_plain && !capture.headers.iter().any(|(name, _)| is_mail(name))
 }
 
-/// Whether a text begins with a request line.
+/// Returns whether a text begins with a request line.
 fn is_request(text: &[u8]) -> bool {
     text::line_at(text, 0).is_some_and(|(line, _)| text::is_request_line(line).is_some())
 }
 
-/// Without the escape sequences of terminals. No JSON text has their first character.
+/// Removes the escape sequences of terminals. Their first character does not occur in JSON.
 fn without_colors(text: &[u8]) -> Cow<'_, [u8]> {
     if body::find(text, b"\x1b[").is_none() {
         return text.into();
@@ -307,12 +313,12 @@ fn without_colors(text: &[u8]) -> Cow<'_, [u8]> {
     plain.into()
 }
 
-/// The file is one delivery.
+/// Returns a delivery that is the whole file.
 pub(crate) fn whole(capture: Capture) -> Delivery {
     Delivery { capture, other_bodies: Vec::new(), place: String::new(), notes: Vec::new(), lost: None, declared: None }
 }
 
-/// What a reader has found.
+/// The deliveries that a reader has found.
 #[derive(Default)]
 struct Found {
     deliveries: Vec<Delivery>,

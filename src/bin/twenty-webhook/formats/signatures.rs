@@ -1,33 +1,33 @@
-//! The signatures in a text, wherever they are. They show whether a reader has found all
-//! deliveries, and where one delivery ends and the next one begins.
+//! Finds the signatures in any text. They show whether a reader has found all deliveries, and where
+//! one delivery ends and the next one begins.
 
 use std::{collections::HashSet, ops::Range};
 
 use super::{Delivery, Names, body};
 
-/// How many bytes before a value are searched for its name.
+/// The number of bytes before a value that are searched for its name.
 const NEAR: usize = 300;
 
-/// How many words may stand between a name and its value, such as `value` or `string(64)`.
+/// The maximum number of words between a name and its value, such as `value` or `string(64)`.
 const MAX_WORDS_BETWEEN: usize = 6;
 
-/// Members that only Twenty's bodies have: there is a body between two signatures.
+/// Members that only Twenty's bodies have. They show that a body is between two signatures.
 const MARKERS: [&[u8]; 2] = [b"eventName", b"eventType"];
 
-/// The places of all signatures in a text: 64 hexadecimal digits that the header's name precedes,
-/// or that stand beside a timestamp.
+/// Returns the positions of all signatures in a text. A signature is 64 hexadecimal digits after
+/// the header's name or next to a timestamp.
 pub(super) fn places(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     let all = digits(text);
     all.into_iter().filter(|place| is_named(text, place, names) || is_beside_a_timestamp(text, place)).collect()
 }
 
-/// Whether a text has 64 hexadecimal digits anywhere.
+/// Returns whether a text has 64 hexadecimal digits anywhere.
 pub(super) fn has_digits(text: &[u8]) -> bool {
     !digits(text).is_empty()
 }
 
-/// The signatures in a text that none of the deliveries has, each once. Those within the JSON text
-/// of a delivery's body are a part of that delivery.
+/// Returns the signatures in a text that no delivery has, each of them once. Signatures within a
+/// delivery's JSON body belong to that delivery.
 pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {
     let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| values(delivery, names)).map(lower).collect();
     let mut seen = HashSet::new();
@@ -45,13 +45,13 @@ pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec
     unread
 }
 
-/// The values of a delivery's signature header.
+/// Returns the values of a delivery's signature header.
 fn values<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = &'a [u8]> {
     let headers = delivery.capture.headers.iter().filter(|(name, _)| names.role(name) == Some("signature"));
     headers.map(|(_, value)| &**value)
 }
 
-/// Whether two deliveries are the same, printed twice.
+/// Returns whether the deliveries are the same delivery, printed twice.
 pub(super) fn is_copy(one: &Delivery, other: &Delivery, names: &Names) -> bool {
     let bodies = |delivery| {
         let Delivery { capture, other_bodies, .. }: &Delivery = delivery;
@@ -62,7 +62,7 @@ pub(super) fn is_copy(one: &Delivery, other: &Delivery, names: &Names) -> bool {
         && bodies(one).iter().any(|body| others.contains(body))
 }
 
-/// The parts of a text that have one delivery each, in order.
+/// Returns the parts of a text that have one delivery each, in order.
 pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     let is_marked = |range: Range<usize>| {
         let between = text.get(range).unwrap_or_default();
@@ -74,7 +74,7 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     let nexts = places.iter().skip(1).map(|next| next.start).chain([text.len()]);
     let mut groups: Vec<Range<usize>> = Vec::new();
     for (place, next) in places.iter().zip(nexts) {
-        // The same signature again, without another body: the same delivery.
+        // If the same signature occurs again without another body, it is the same delivery.
         let is_same = |last: &Range<usize>| {
             let end = last.end.saturating_sub(64)..last.end;
             let is_equal = text.get(end).map(lower) == text.get(place.clone()).map(lower);
@@ -95,7 +95,7 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
 }
 
-/// The line of the first marker, up to its end.
+/// Returns the line of the first marker, with its line end.
 fn marked_line(between: &[u8]) -> Option<Range<usize>> {
     let marker = MARKERS.iter().filter_map(|marker| body::find(between, marker)).min()?;
     let line = between.get(..marker)?.iter().rposition(|byte| *byte == b'\n');
@@ -104,9 +104,9 @@ fn marked_line(between: &[u8]) -> Option<Range<usize>> {
     Some(start..marker.saturating_add(len).saturating_add(1))
 }
 
-/// Where the body of a text ends, with what closes it in its line.
+/// Returns where the body ends, after the characters on its last line that close it.
 fn end_of_body(between: &[u8]) -> usize {
-    // A body of one line.
+    // The body is on one line.
     let line = marked_line(between).filter(|line| between.get(line.clone()).is_some_and(|line| line.contains(&b'}')));
     if let Some(line) = line {
         return line.end;
@@ -122,7 +122,7 @@ fn end_of_body(between: &[u8]) -> usize {
     end.saturating_add(len).saturating_add(usize::from(line.is_some()))
 }
 
-/// The start of the line in which the next body begins.
+/// Returns the start of the line on which the next body begins.
 fn start_of_body(between: &[u8]) -> usize {
     marked_line(between).map_or(0, |line| line.start)
 }
@@ -131,7 +131,8 @@ fn lower(value: &[u8]) -> String {
     String::from_utf8_lossy(value).to_ascii_lowercase()
 }
 
-/// The places of all runs of 64 hexadecimal digits, without those of an escape before them.
+/// Returns the positions of all runs of 64 hexadecimal digits. The digits of an escape sequence
+/// before a run do not belong to it.
 fn digits(text: &[u8]) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     let mut at = 0_usize;
@@ -161,7 +162,7 @@ fn before<'a>(text: &'a [u8], place: &Range<usize>) -> &'a [u8] {
     text.get(place.start.saturating_sub(NEAR)..place.start).unwrap_or_default()
 }
 
-/// Whether the name of the signature's header is the last one before a value.
+/// Returns whether the last name of a header before a value is that of the signature.
 fn is_named(text: &[u8], place: &Range<usize>, names: &Names) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let words = before(text, place).rsplit(|byte| !is_name(byte)).filter(|word| !word.is_empty());
@@ -176,8 +177,8 @@ fn is_named(text: &[u8], place: &Range<usize>, names: &Names) -> bool {
     false
 }
 
-/// Whether a value has a timestamp beside it, perhaps with the nonce between them, or a short name
-/// such as `sig`.
+/// Returns whether a value is next to a timestamp, perhaps with the nonce between them, or follows
+/// a short name such as `sig`.
 fn is_beside_a_timestamp(text: &[u8], place: &Range<usize>) -> bool {
     fn is_time(word: &[u8]) -> bool {
         word.len() == 13 && word.starts_with(b"1") && word.iter().all(u8::is_ascii_digit)

@@ -1,12 +1,12 @@
-//! A request that a program reads in several calls, as strace prints them.
+//! Joins a request that strace prints as several calls, because the program reads it in parts.
 
 use super::text::{is_request_line, line_at};
 
-/// Joins the texts of calls that read from the same descriptor, one after the other. `None` when
-/// there are none to join.
+/// Joins the texts of consecutive calls that read from the same descriptor. Returns `None` if there
+/// is nothing to join.
 pub(super) fn joined(text: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::with_capacity(text.len());
-    // The call that is being written.
+    // The beginning of the current call.
     let mut call: Option<&[u8]> = None;
     let mut is_joined = false;
     let mut at = 0;
@@ -32,8 +32,8 @@ pub(super) fn joined(text: &[u8]) -> Option<Vec<u8>> {
     is_joined.then_some(output)
 }
 
-/// What comes before the text of a call such as `7  read(5, "POST …", 65536) = 1000`, and the text.
-/// `None` when strace has shortened it.
+/// Splits a call such as `7  read(5, "POST …", 65536) = 1000` into the part before its text, and
+/// the text. Returns `None` if the line is another call, or if strace has shortened the text.
 fn read(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let quote = line.iter().take(80).position(|byte| *byte == b'"')?;
     let (start, rest) = line.split_at_checked(quote)?;
@@ -49,7 +49,7 @@ fn read(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (!behind.starts_with(b"\"...")).then_some((start, content))
 }
 
-/// Whether an escaped text begins with a request line.
+/// Returns whether an escaped text begins with a request line.
 fn is_request(content: &[u8]) -> bool {
     let line = content.split(|byte| *byte == b'\\').next().unwrap_or_default();
     is_request_line(line).is_some()

@@ -1,5 +1,5 @@
-//! A delivery put into each form comes back as it was; and no text, however it was made, costs more
-//! than a multiple of its length.
+//! Tests that each form of a delivery is read back unchanged, and that reading a text never costs
+//! more than a multiple of the text's length.
 
 use std::cell::Cell;
 
@@ -18,17 +18,17 @@ fn names() -> Names {
     Names::new(None)
 }
 
-/// The deliveries alone.
+/// Reads a file and returns only its deliveries.
 fn read(file: &[u8], names: &Names) -> Result<Vec<Delivery>, NotFound> {
     super::read(file, names).map(|reading| reading.deliveries)
 }
 
-/// A signature of its own for each delivery.
+/// Returns a different signature for each delivery.
 fn signature(number: usize) -> String {
     format!("{number:02x}{}", &SIGNATURE[2..])
 }
 
-/// The numbers of the deliveries that were found, by their signatures.
+/// Returns the numbers of the deliveries that were found, which are in their signatures.
 fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
     let signature = |delivery: &Delivery| {
         let header = delivery.capture.headers.iter().find(|(name, _)| names().role(name) == Some("signature"));
@@ -37,7 +37,7 @@ fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
     deliveries.iter().map(signature).collect()
 }
 
-/// Bodies as Twenty writes them: JSON of one line, with any characters in its strings.
+/// Generates bodies as Twenty writes them: JSON on one line, with any characters in its strings.
 fn any_body() -> impl Strategy<Value = String> {
     ("\\PC{0,40}", any::<i64>(), any::<String>()).prop_map(|(name, number, other)| {
         let pair = |text: &str| Value::from(text).to_string();
@@ -52,7 +52,8 @@ fn any_body() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Several in each form that shows the signature: each is found, in order, or counted.
+    /// Puts several deliveries in each form into one file. Each delivery is found, in order, or is
+    /// counted as unread.
     #[test]
     fn no_signature_is_left_out(bodies in proptest::collection::vec(any_body(), 2..4), between in "(\n[a-z ]{0,30}){0,3}\n") {
         let all: Vec<_> = bodies.iter().map(|body| forms(body)).collect();
@@ -67,7 +68,7 @@ proptest! {
             if (0..bodies.len()).any(|number| !file.contains(&signature(number))) {
                 continue;
             }
-            // Or else nothing is read, which is an error as well.
+            // The alternative is an error, which does not leave out anything silently either.
             let Ok(Reading { deliveries, unread }) = super::read(file.as_bytes(), &names()) else { continue };
             let found = numbers(&deliveries);
             if !found.is_sorted() || found.len() + unread != bodies.len() {
@@ -77,7 +78,7 @@ proptest! {
         prop_assert!(wrong.is_empty(), "{:?}", wrong);
     }
 
-    /// A signature that is used again for another body.
+    /// Two deliveries in one file have the same signature, but different bodies.
     #[test]
     fn a_second_body_with_the_same_signature_is_found(mut bodies in proptest::collection::vec(any_body(), 2), between in "(\n[a-z ]{0,30}){0,3}\n") {
         bodies[1] = bodies[1].replace("\"eventName\":\"a.", "\"eventName\":\"b.");
@@ -117,7 +118,6 @@ proptest! {
         }
     }
 
-    /// Several in one file: each comes back, in order.
     #[test]
     fn several_deliveries_come_back_in_order(bodies in proptest::collection::vec(any_body(), 2..5)) {
         let lf = head("\n");
@@ -141,16 +141,16 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_named(file in any::<Vec<u8>>()) {
+    fn any_bytes_result_in_deliveries_or_an_error(file in any::<Vec<u8>>()) {
         match read(&file, &names()) {
             Ok(found) => prop_assert!(!found.is_empty()),
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
     }
 
-    /// Each form with a part cut out, and a byte changed.
+    /// Removes a part of each form, and changes a byte.
     #[test]
-    fn mutilated_forms_are_read_or_named(body in any_body(), from: prop::sample::Index, len in 0_usize..40, byte: u8) {
+    fn mutilated_forms_never_panic(body in any_body(), from: prop::sample::Index, len in 0_usize..40, byte: u8) {
         for (_, mut file) in forms(&body) {
             let at = from.index(file.len());
             file[at] = byte;
@@ -161,11 +161,12 @@ proptest! {
 }
 
 thread_local! {
-    /// How often places of bodies have been compared.
+    /// The number of comparisons of bodies' positions.
     pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Each delivery is compared with few others, however many there are, and the order stays.
+/// However many deliveries there are, each of them is compared with a few others only, and their
+/// order stays.
 #[test]
 fn work_is_linear_in_the_number_of_deliveries() {
     let map = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE});
@@ -193,7 +194,7 @@ fn work_is_linear_in_the_number_of_deliveries() {
     }
 }
 
-/// Texts that would be read again and again, or held many times.
+/// Reads texts that a careless reader would read again and again, or copy many times.
 #[test]
 fn work_and_memory_are_bounded_by_the_file() {
     const LEN: usize = 1 << 15;
@@ -280,7 +281,7 @@ fn work_and_memory_are_bounded_by_the_file() {
 }
 
 #[test]
-fn names_in_every_spelling() {
+fn names_are_recognised_in_every_spelling() {
     let names = names();
     for name in [
         "X-Twenty-Webhook-Signature",

@@ -1,13 +1,14 @@
-//! HTTP requests in text: with lines in front, prefixes before the lines, no version,
-//! pseudo-headers, and responses or further requests behind the body.
+//! Reads HTTP requests in text. There may be lines before the request, prefixes before its lines,
+//! pseudo-headers, a request line without a version, and responses or further requests after the
+//! body.
 
 use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, literal};
 use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 
-/// The most variables of a file that are looked at.
+/// The maximum number of variables that are read from a file.
 const MAX_VARIABLES: usize = 100;
 
-/// How many lines may stand between the headers and the body.
+/// The maximum number of lines between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
 
 pub(super) const DOTS: Loss = Loss {
@@ -17,7 +18,8 @@ pub(super) const DOTS: Loss = Loss {
              copy the secret from this webhook in Twenty again.",
 };
 
-/// The line at an offset without its end, and the offset of the next one. `None` at the end.
+/// Returns the line at an offset without its line end, and the offset of the next line. Returns
+/// `None` at the end of the text.
 pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
     let len = rest.iter().position(|byte| *byte == b'\n');
@@ -26,12 +28,12 @@ pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((line.strip_suffix(b"\r").unwrap_or(line), next))
 }
 
-/// Whether a file is text and not, say, an image.
+/// Returns whether a file is text and not, for example, an image.
 pub(super) fn is_text(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().take(1_000).all(|byte| *byte >= b' ' || b"\t\r\n\x1b".contains(byte))
 }
 
-/// The method of a request line, with its version or with a URL.
+/// Returns the method of a request line, in which the version may be missing.
 pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
     let is_plain = |method: &&str| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if let Some(method) = method(line).filter(is_plain) {
@@ -46,16 +48,16 @@ pub(super) fn is_request_line(line: &[u8]) -> Option<&str> {
     (is_method && is_target && is_end).then_some(method)
 }
 
-/// A line of a head.
+/// A line of a request's head.
 #[derive(Clone, Copy)]
 enum Line<'a> {
     Request(&'a str),
     Header(&'a str, &'a [u8]),
-    /// `:path: /`, a comment.
+    /// Another pseudo-header, such as `:path: /`.
     Other,
 }
 
-/// `None` for a line that belongs to no head.
+/// Parses a line. Returns `None` if it cannot belong to a head.
 fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     let text = bare(text);
     if let Some(method) = is_request_line(text) {
@@ -84,7 +86,7 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     (is_name && names.is_signature(name)).then_some(Line::Header(name, value))
 }
 
-/// Without the prefix that curl or Markdown put before a line.
+/// Removes the prefix that curl or Markdown puts before a line.
 fn bare(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii_start();
     let line = [&b"> "[..], b"| "].iter().find_map(|prefix| line.strip_prefix(*prefix)).unwrap_or(line);
@@ -95,20 +97,21 @@ fn is_comment(line: &[u8]) -> bool {
     line.starts_with(b"#") || line.starts_with(b"//")
 }
 
-/// Lines that may be a head.
+/// Consecutive lines that may be a head.
 #[derive(Default)]
 struct Head {
     start: usize,
     method: Option<String>,
     headers: Headers,
-    /// A header has a blank value, so the next line may be it: browsers' panes show it so.
+    /// Whether the last header has a blank value. Then the next line may be the value, as in
+    /// browsers' developer tools.
     waits_for_value: bool,
     is_quoted: bool,
-    /// One of the headers is the signature's or the timestamp's.
+    /// Whether one of the headers is the signature or the timestamp.
     is_signed: bool,
 }
 
-/// The requests in a text that have the signature's headers.
+/// Returns the requests in a text that have signature headers.
 pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut head: Option<Head> = None;
@@ -141,7 +144,7 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
             at = next;
             continue;
         }
-        // A comment within a head, or before its first header.
+        // Skips a comment if the head has no signature header yet.
         if is_comment(value) && head.as_ref().is_some_and(|head| !head.is_signed) {
             at = next;
             continue;
@@ -175,7 +178,8 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
     head.is_quoted |= content.trim_ascii_start().starts_with(b"> ");
     match line {
         Line::Request(method) => {
-            // What came before it was no part of this head, unless it were pseudo-headers.
+            // The lines before a request line do not belong to this head, unless this line is the
+            // pseudo-header `:method`.
             if !content.trim_ascii_start().starts_with(b":") {
                 head.headers.clear();
                 head.is_signed = false;
@@ -189,7 +193,8 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 head.waits_for_value = false;
             } else {
                 head.waits_for_value = value.is_empty();
-                // Of a request, another spelling is a fact; of a list of variables, it is not.
+                // In a request, another spelling is a fact about the request. In a list of
+                // variables, it is not.
                 let name = if head.method.is_some() { names.sent(name) } else { names.header(name) };
                 head.is_signed |= names.is_signature(&name);
                 head.headers.push((name, unquoted(value).to_vec()));
@@ -199,7 +204,7 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
     }
 }
 
-/// Names and values of a REST Client file's variables: `@name = value`.
+/// Returns the names and values of a REST Client file's variables: `@name = value`.
 fn variables(text: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut variables = Vec::new();
     let mut at = 0;
@@ -213,14 +218,14 @@ fn variables(text: &[u8]) -> Vec<(&[u8], &[u8])> {
     variables
 }
 
-/// A value that is a variable alone, such as `{{signature}}`.
+/// Replaces a value that consists of a variable, such as `{{signature}}`, by the variable's value.
 fn resolved<'a>(value: &'a [u8], variables: &[(&'a [u8], &'a [u8])]) -> &'a [u8] {
     let name = value.strip_prefix(b"{{").and_then(|name| name.strip_suffix(b"}}")).map(<[u8]>::trim_ascii);
     let variable = name.and_then(|name| variables.iter().rev().find(|(other, _)| *other == name));
     variable.map_or(value, |(_, value)| value)
 }
 
-/// YAML and shells quote values.
+/// Removes the quotes that YAML and shells put around values.
 fn unquoted(value: &[u8]) -> &[u8] {
     let value = value.strip_suffix(b",").unwrap_or(value);
     match value {
@@ -229,7 +234,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
     }
 }
 
-/// A delivery whose body begins at an offset, and where its body ends.
+/// Returns the delivery whose body begins at an offset, and where its body ends.
 fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Names) -> (Option<Delivery>, usize) {
     let named = |headers: &Headers, name: &str| {
         headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
@@ -237,7 +242,7 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
     let declared = named(&head.headers, "content-length").and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
     let is_chunked = named(&head.headers, "transfer-encoding").is_some();
     let rest = text.get(start..).unwrap_or_default();
-    // `body: {…}` among the lines: a list of fields, and no request.
+    // A line such as `body: {…}` shows that this is a list of fields and not a request.
     let field = ["rawBody", "raw_body", "body", "payload", "content", "data"].into_iter().find_map(|name| {
         named(&head.headers, name).filter(|value| value.starts_with(b"{") || value.starts_with(b"ey"))
     });
@@ -246,7 +251,8 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
         Some(value) => {
             head.headers.retain(|(name, _)| names.role(name).is_some());
             let mut readings = body::readings(&value, false);
-            // YAML doubles quotes in quotes, and escapes as JSON does.
+            // In single-quoted text, YAML doubles single quotes. In double-quoted text, it escapes
+            // as JSON does.
             if let Ok(text) = str::from_utf8(&value) {
                 readings.push(text.replace("''", "'").into_bytes());
                 readings.extend(serde_json::from_str::<String>(&format!("\"{text}\"")).map(String::into_bytes));
@@ -269,7 +275,7 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
     (delivery.map(|delivery| Delivery { notes, declared, ..delivery }), end)
 }
 
-/// Readings of the body that a text begins with, and where it ends.
+/// Returns the readings of the body with which a text begins, and where the body ends.
 fn bodies(
     rest: &[u8],
     declared: Option<usize>,
@@ -291,7 +297,7 @@ fn bodies(
     }
     let skipped = between(rest, is_quoted);
     let text = rest.get(skipped..).unwrap_or_default();
-    // A separator that comes first: there is no body.
+    // If a separator comes first, there is no body.
     let is_none = line_at(text, 0).is_none_or(|(line, _)| body::is_separator(line) && !line.starts_with(b"> {"));
     if let Some(declared) = declared.filter(|_| skipped > 0 && text.starts_with(b"{"))
         && let Some((body, behind)) = text.split_at_checked(declared)
@@ -308,7 +314,7 @@ fn bodies(
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
     }
-    // Whatever follows the JSON text.
+    // Another reading omits the text after the JSON.
     if let Some(json) = str::from_utf8(trimmed).ok().and_then(|text| text.get(..end_of_value(text)?))
         && json.len() < trimmed.len()
     {
@@ -322,7 +328,7 @@ fn bodies(
     (all, skipped.saturating_add(len))
 }
 
-/// How many bytes come before the body: curl's remarks, a fence, a heading.
+/// Returns the number of bytes before the body: curl's remarks, a fence, a heading.
 fn between(rest: &[u8], is_quoted: bool) -> usize {
     let mut at = 0;
     let mut is_first = true;
@@ -345,6 +351,6 @@ fn between(rest: &[u8], is_quoted: bool) -> usize {
         is_first = false;
         at = next;
     }
-    // No JSON is near: what follows the blank line.
+    // No JSON is near, so the body begins directly after the blank line.
     0
 }

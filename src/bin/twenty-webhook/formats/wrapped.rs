@@ -1,11 +1,12 @@
-//! What a log collector or a web page has put around a text: lines that a container runtime or the
-//! journal has wrapped, and escapes of HTML.
+//! Unwraps text: lines that a container runtime or the journal has wrapped, escapes of HTML, and
+//! the lines of a patch.
 
 use serde_json::{Value, value::RawValue};
 
 use super::text::line_at;
 
-/// Of Docker's `json-file` driver and `journalctl -o json`. `None` when there are no such lines.
+/// Unwraps the lines of Docker's `json-file` driver and of `journalctl -o json`. Returns `None` if
+/// there are no such lines.
 pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
     let mut printed = Vec::new();
     let start = text.trim_ascii_start();
@@ -15,10 +16,10 @@ pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
     for line in serde_json::Deserializer::from_slice(start).into_iter::<&RawValue>() {
         let line: Value = serde_json::from_str(line.ok()?.get()).ok()?;
         match (line.get("log"), line.get("MESSAGE")) {
-            // Line ends are a part of it; a long line is in several parts.
+            // The text includes its line end. A long line is split into several parts.
             (Some(Value::String(part)), _) => printed.extend_from_slice(part.as_bytes()),
             (_, Some(Value::String(message))) => printed.extend_from_slice(format!("{message}\n").as_bytes()),
-            // Text that is not ASCII, as bytes.
+            // The journal writes text that is not ASCII as an array of bytes.
             (_, Some(Value::Array(bytes))) => {
                 printed.extend(bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()));
                 printed.push(b'\n');
@@ -29,8 +30,8 @@ pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
     (!printed.is_empty()).then_some(printed)
 }
 
-/// Of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. `None` when a line is
-/// another.
+/// Unwraps the lines of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. Returns
+/// `None` if a line has another form.
 pub(super) fn container_lines(text: &[u8]) -> Option<Vec<u8>> {
     let mut printed = Vec::new();
     let mut at = 0;
@@ -55,7 +56,7 @@ pub(super) fn container_lines(text: &[u8]) -> Option<Vec<u8>> {
     (!printed.is_empty()).then_some(printed)
 }
 
-/// Text that a web page shows, without the escapes of HTML. `None` when there is none.
+/// Decodes the HTML escapes in the text of a web page. Returns `None` if the text is not escaped.
 pub(super) fn html(text: &[u8]) -> Option<Vec<u8>> {
     let is_escaped = |text: &&str| (text.contains("{&quot;") || text.contains("{&#34;")) && !text.contains("{\"");
     let text = str::from_utf8(text).ok().filter(is_escaped)?;
@@ -64,7 +65,7 @@ pub(super) fn html(text: &[u8]) -> Option<Vec<u8>> {
     Some(plain.replace("</pre>", "\n```\n").replace("<pre>", "\n```\n").into_bytes())
 }
 
-/// The lines that a patch adds. `None` when the text is no patch.
+/// Returns the lines that a patch adds, or `None` if the text is not a patch.
 pub(super) fn patch(text: &[u8]) -> Option<Vec<u8>> {
     let mut added = Vec::new();
     let mut at = 0;
@@ -81,9 +82,8 @@ pub(super) fn patch(text: &[u8]) -> Option<Vec<u8>> {
     (!added.is_empty()).then_some(added)
 }
 
-/// The members of a JSON text that are strings or numbers, each as a line with its name: a
-/// delivery's parts may be in strings that are apart from each other. `None` when the text is no
-/// JSON.
+/// Writes each string or number in a JSON text as a line with its name, because the parts of a
+/// delivery may be in separate strings. Returns `None` if the text is not JSON.
 pub(super) fn leaves(text: &[u8]) -> Option<Vec<u8>> {
     let mut lines = Vec::new();
     for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
@@ -93,7 +93,7 @@ pub(super) fn leaves(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn add_leaves(name: &str, value: &Value, lines: &mut Vec<u8>) {
-    // What only tells a value's type.
+    // These names describe only the type of a value.
     let is_type = |name: &str| matches!(name, "S" | "N" | "B" | "M" | "L" | "value" | "stringValue" | "Value");
     match value {
         Value::Object(members) => {

@@ -45,7 +45,7 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Deliveries can have any path. Rejected deliveries are answered as by the crate's receivers, and are never forwarded. \
+Deliveries can have any path. Rejected deliveries get the same answers as from the crate's receivers, and are never forwarded. \
 Ctrl-C and SIGTERM end the listener.
 
 If --forward-to leads back to this listener, a delivery returns after it was forwarded. It is answered 508. The header `Via` \
@@ -69,7 +69,7 @@ Examples:
 
 /// Receive and verify deliveries, and show each one as it arrives.
 ///
-/// Without a secret, it generates one and says where to enter it.
+/// If you pass no secret, it generates one and prints where to enter it.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
@@ -123,7 +123,7 @@ pub(crate) struct Listen {
 /// How long open requests may take after a signal to end: a little longer than Twenty waits.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// How long it may take after that to show the last deliveries.
+/// How long it may take afterwards to show the last deliveries.
 const PRINTING: Duration = Duration::from_secs(3);
 
 impl Listen {
@@ -153,7 +153,7 @@ impl Listen {
         };
         let inspector = if self.ui { Some(Inspector::bind(&self.ui_addr).await?) } else { None };
         let saved_in = self.save.as_ref().map(|directory| directory.display().to_string());
-        // It removes files, so it comes after everything else that may fail.
+        // Opening the directory removes files, so it comes after everything else that may fail.
         let captures = self.save.map(|directory| Captures::open(directory, self.keep)).transpose()?;
         let prefix = self.secret.header_prefix.as_ref().map(|prefix| format!(" --header-prefix {prefix}"));
         greet(address, forward.as_ref(), shown_secret.as_deref(), &prefix.unwrap_or_default());
@@ -196,8 +196,8 @@ impl Listen {
             }
             () = late => {}
         }
-        // A connection that is still open keeps its sender of the queue, so the printer is ended
-        // explicitly. The reader of its output may have stopped reading.
+        // An open connection keeps its sender of the queue, so the printer must be ended
+        // explicitly. This is limited in time, because nobody may be reading its output.
         let end = async {
             queue.end().await;
             while !printed.is_finished() {
@@ -218,8 +218,8 @@ impl Listen {
     }
 }
 
-/// Prints where to send deliveries, on standard error, because standard output has only deliveries.
-/// `options` are those that `send` requires besides the secret.
+/// Prints where to send deliveries. This goes to standard error, because standard output contains
+/// only deliveries. `options` are the options that `send` requires in addition to the secret.
 fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str>, options: &str) {
     let url = format!("http://{address}/webhooks/twenty");
     note(&styled(style::STRONG, format_args!("listening on {url}")));
@@ -244,8 +244,8 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
     }
 }
 
-/// Returns the command that sends a sample to this listener. `options` are those that it requires
-/// besides the address.
+/// Returns the command that sends a sample to this listener. `options` are the options that it
+/// requires in addition to the address.
 fn send_command(address: SocketAddr, options: &str) -> String {
     format!("{} send person.created --to http://{address}/webhooks/twenty{options}", harmless_line(&program()))
 }
@@ -282,7 +282,7 @@ fn cannot_listen(option: &str, address: &str, error: &io::Error) -> Failure {
         ErrorKind::PermissionDenied => {
             format!("; ports below 1024 may need more rights, so choose another one: {option} 127.0.0.1:3000")
         }
-        // Also if the host cannot be resolved, for which there is no kind.
+        // This includes a host that cannot be resolved, for which there is no kind.
         _ => "; it should be HOST:PORT, such as 127.0.0.1:3000".to_owned(),
     };
     Failure::new(format!("cannot listen on {address}: {error}{advice}"))

@@ -49,8 +49,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Returns whether the delivery was verified. The middleware's rejections come before that is
-    /// known.
+    /// Returns whether the delivery was verified. The middleware rejects a delivery before or
+    /// during verification.
     pub(super) const fn is_verified(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
@@ -66,7 +66,7 @@ pub(super) struct Accepted {
     pub(super) forwarded: Option<Result<Answer, PostError>>,
 }
 
-/// Receives at any path.
+/// Returns the application, which receives deliveries at any path.
 pub(super) fn app(verifier: Verifier, forward: Option<Forward>, queue: Queue) -> Router {
     let receive = post(accept).layer(WebhookLayer::new(verifier)).with_state(forward);
     Router::new().fallback_service(receive).layer(from_fn_with_state(queue, observe))
@@ -97,7 +97,7 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
     response
 }
 
-/// Runs on its own task, so that a request is shown even if its sender disconnects early.
+/// Observes a request on a separate task, so that it is shown even if its sender disconnects early.
 async fn observe(State(queue): State<Queue>, request: Request, next: Next) -> Response {
     let at = time::now();
     let observed = tokio::spawn(async move {

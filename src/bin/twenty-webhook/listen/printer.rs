@@ -1,7 +1,7 @@
-//! Shows requests, one after the other, on a thread of its own: a terminal may be slow.
+//! Shows requests, one after the other, on a separate thread, because a terminal may be slow.
 //!
 //! Unverified requests are diagnosed before that on another thread, because a diagnosis may take
-//! long. No answer waits for it.
+//! long. No response waits for a diagnosis.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ use crate::{
 const QUEUE: usize = 64;
 
 /// How many unverified requests may wait to be diagnosed and shown. The printer's queue is longer,
-/// so there is always room for verified requests.
+/// so it always has places for verified requests.
 const UNVERIFIED: usize = QUEUE / 2;
 
 /// The maximum number of bytes of all these requests' bodies, and of an unverified body that is
@@ -73,14 +73,14 @@ struct Waiting {
 /// An unverified request's share of the bounds, until it is shown.
 struct Room {
     _place: OwnedSemaphorePermit,
-    /// `None` if there was no room for the body, which was dropped.
+    /// `None` if the body exceeded the bound, and was dropped.
     bytes: Option<OwnedSemaphorePermit>,
 }
 
 impl Queue {
     fn new() -> (Self, Receiver<Option<Waiting>>, Receiver<Option<Waiting>>) {
         let (printer, shown) = mpsc::channel(QUEUE);
-        // One more place, for the end.
+        // The additional place is for the `None` that ends the queue.
         let (diagnoser, diagnosed) = mpsc::channel(UNVERIFIED.saturating_add(1));
         let places = Arc::new(Semaphore::new(UNVERIFIED));
         let bytes = Arc::new(Semaphore::new(usize::try_from(UNVERIFIED_BYTES).unwrap_or(usize::MAX)));
@@ -90,8 +90,8 @@ impl Queue {
     /// Queues a request to be shown.
     ///
     /// A verified request waits for a place in the queue. An unverified request never waits,
-    /// because anybody can send it. If there is no place for it, it is omitted. If there is no room
-    /// for its body, it is shown without a diagnosis.
+    /// because anybody can send it. If there is no place for it, it is omitted. If its body exceeds
+    /// the bound, the request is shown without a diagnosis.
     pub(super) async fn show(&self, observed: Observed) {
         if observed.verdict.is_verified() {
             // If the printer has ended, the program ends, too.
@@ -116,7 +116,7 @@ impl Queue {
     /// Ends the printer after it has shown the queued requests.
     pub(super) async fn end(&self) {
         if self.diagnoser.send(None).await.is_err() {
-            // It may have ended by itself.
+            // The diagnosing thread may have ended already.
             let _ = self.printer.send(None).await;
         }
     }
@@ -129,7 +129,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// `inspector` is the store to which each request is added, too.
+    /// Starts the threads. Each request is also added to `inspector`, if there is one.
     pub(super) fn start(
         verifier: Verifier,
         mut captures: Option<Captures>,
@@ -142,7 +142,7 @@ impl Printer {
         let (printer, diagnosing) = (queue.printer.clone(), verifier.clone());
         thread::spawn(move || diagnose_all(&diagnosing, unverified, &printer));
         let thread = thread::spawn(move || {
-            // Dropped if the output fails, or with the thread, however it ends.
+            // Dropped if the output fails, or when the thread ends, even with a panic.
             let mut closing: Option<oneshot::Sender<()>> = Some(closing);
             let mut printed = Ok(());
             let mut repetitions = Repetitions::default();
@@ -174,7 +174,8 @@ impl Printer {
                     closing = None;
                     continue;
                 }
-                // The queue was full when they were omitted, so this note comes after its requests.
+                // The queue was full when these requests were omitted, so the note follows the
+                // requests in the queue.
                 let omitted = omitted.swap(0, Ordering::Relaxed);
                 if omitted > 0 {
                     output::note(&format!("{omitted} unverified requests came too fast: not shown, not saved"));
@@ -316,8 +317,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Whatever arrives, the bodies that wait stay within the bound, or one longer body waits
-        /// alone; a body that fits is never dropped; and all that is left out is counted.
+        /// For any requests, the waiting bodies stay within the bound, or one longer body waits
+        /// alone. A body that fits is never dropped, and every omitted request is counted.
         #[test]
         fn bodies_that_wait_for_a_diagnosis_stay_within_the_bound(steps in vec(step(), 0..120)) {
             let bound = UNVERIFIED_BYTES as usize;
@@ -346,7 +347,7 @@ mod tests {
         }
     }
 
-    /// No diagnosis ends here. Verified deliveries are answered and shown, however many come.
+    /// No diagnosis ends in this test. Any number of verified deliveries is answered and shown.
     #[test]
     fn verified_deliveries_are_answered_while_a_diagnosis_is_blocked() {
         let signer = Signer::new("secret").unwrap();
@@ -372,6 +373,6 @@ mod tests {
             }
         });
         let waiting = std::iter::from_fn(|| diagnoser.try_recv().ok()).count();
-        assert_eq!(waiting, UNVERIFIED, "the others are left out");
+        assert_eq!(waiting, UNVERIFIED, "the others are omitted");
     }
 }

@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_forgotten() {
+    fn the_oldest_delivery_is_forgotten() {
         let mut repetitions = Repetitions::default();
         assert_eq!([0, 0, 0].map(|number| repetitions.count(digest(number))), [0, 1, 2]);
         for number in 1..=LIMIT {

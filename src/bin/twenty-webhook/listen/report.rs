@@ -20,7 +20,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     time: jiff::Timestamp,
-    /// If it is not `POST`.
+    /// The method, if it is not `POST`.
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<String>,
     status: u16,
@@ -149,7 +149,7 @@ impl Report {
         }
     }
 
-    /// Returns a line, and below it explanations and the shown JSON.
+    /// Returns a line, followed by explanations and the shown JSON.
     pub(super) fn pretty(&self) -> String {
         let time = styled(style::FAINT, self.time.strftime("%H:%M:%SZ"));
         let good = if self.verified && self.status < 300 { style::GOOD } else { style::BAD };

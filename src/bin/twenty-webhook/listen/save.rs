@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_own_names_are_counted() {
+    fn only_names_of_captures_are_parsed() {
         for (file, is_unverified) in [
             ("1790932471733-9c56cc51b374.http", false),
             ("0000000000012-9c56cc51b374.http", false),
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    /// A directory of the test's own, removed with it.
+    /// A directory for one test, which is removed when this value is dropped.
     struct Directory(PathBuf);
 
     impl Directory {
@@ -275,10 +275,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever comes, in whichever order and however often, and however often the program is
-        /// started again: the newest `keep` captures of each kind are there, and no others. So a
-        /// copy of a capture removes none, whether that capture is kept or was removed, and neither
-        /// kind removes the other.
+        /// For any captures, in any order, repeated or not, and with any number of restarts: the
+        /// directory contains the newest `keep` captures of each kind, and no others. So a
+        /// duplicate of a capture removes nothing, even if the capture itself was removed, and no
+        /// kind of capture removes the other.
         #[test]
         fn the_newest_of_each_kind_stay(
             keep in 1..5_usize,
@@ -303,13 +303,13 @@ mod tests {
                 let expected = [newest(&all_verified), newest(&all_unverified)].concat();
                 let expected: BTreeSet<_> = expected.into_iter().map(|name| name.file).collect();
                 prop_assert_eq!(directory.names(), expected);
-                // And it says so.
+                // The result matches the directory.
                 prop_assert_eq!(done.as_ref().is_ok_and(|path| path.exists()), done.is_ok());
             }
         }
 
-        /// Two processes do not know of each other's files, but each name exists once, and neither
-        /// removes one of the newest.
+        /// Two processes do not know each other's files, but each name exists once, and neither
+        /// process removes one of the newest captures.
         #[test]
         fn two_processes_keep_the_newest(
             keep in 1..5_usize,
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_written_once_by_any_process() {
+    fn a_duplicate_is_written_only_once_by_all_processes() {
         let directory = Directory::new();
         let (mut first, mut second) = (directory.open(3), directory.open(3));
         let path = save_verified(&mut first, 1, 1).unwrap();
@@ -340,14 +340,14 @@ mod tests {
         }
         assert_eq!(fs::read(&path).unwrap(), [1]);
         assert_eq!(directory.names().len(), 1);
-        // A capture that the user removes is one that may come again.
+        // A capture that the user removed can be written again.
         fs::remove_file(&path).unwrap();
         assert_eq!(save_verified(&mut first, 1, 1).unwrap(), path);
         assert_eq!((first.verified.files.len(), first.verified.bytes), (1, 1));
     }
 
     #[test]
-    fn long_unverified_captures_make_room_earlier() {
+    fn long_unverified_captures_are_removed_earlier() {
         let directory = Directory::new();
         let mut captures = directory.open(1_000);
         captures.unverified.max_bytes = 10;
@@ -357,13 +357,13 @@ mod tests {
             captures.save_unverified(jiff::Timestamp::from_millisecond(millis).unwrap(), &vec![0; len]).unwrap()
         };
         let long = save(11);
-        assert!(long.exists(), "one stays, however long it is");
+        assert!(long.exists(), "a single capture always stays");
         let [a, b, c] = [6, 4, 5].map(save);
         assert_eq!([&long, &a, &b, &c].map(|path| path.exists()), [false, false, true, true]);
         assert!(captures.unverified.bytes == 9 && UNVERIFIED_BYTES > crate::input::LIMIT as u64);
     }
 
-    /// Opening looks at names and lengths only, and remembers no more than stays.
+    /// Opening reads only names and lengths, and remembers only the captures that stay.
     #[test]
     fn opening_a_directory_of_many_or_odd_files_is_bounded() {
         let directory = Directory::new();
@@ -375,7 +375,7 @@ mod tests {
         }
         let others = [".twenty-webhook-trial-a", "18446744073709551615-010101010101.http", "notes.txt"];
         others.iter().for_each(|name| drop(file(name)));
-        // It has the length, but not the content.
+        // This file has the length, but no content on the disk.
         file(&Name::new(499, [2; 32], UNVERIFIED).file).set_len(UNVERIFIED_BYTES + 1).unwrap();
         fs::create_dir(directory.0.join(&verified(1000, 1).file)).unwrap();
         let captures = directory.open(3);

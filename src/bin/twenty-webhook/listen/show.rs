@@ -47,11 +47,11 @@ impl View {
 }
 
 impl Part {
-    /// `None` for an event without a record.
+    /// Returns this part of an event, or `None` if the event has no record.
     pub(super) fn of(self, event: &WebhookEvent) -> Option<Shown> {
         let as_sent = |name, json| Shown { name, json, changed: 0 };
         match (self, &event.record) {
-            // It was read as JSON, so it is UTF-8.
+            // The body was read as JSON, so it is UTF-8.
             (Self::Body, _) => Some(as_sent("body", String::from_utf8_lossy(event.body()).into_owned())),
             (Self::Record, Record::Metadata(metadata)) => Some(as_sent("record", metadata.raw().as_str().to_owned())),
             (Self::Record, _) => event.raw_record().map(|record| changed_first(&record, event)),
@@ -69,7 +69,7 @@ fn changed_first(record: &RawJson, event: &WebhookEvent) -> Shown {
         listed.contains(name) || relation.is_some_and(|relation| listed.contains(relation))
     };
     let (changed, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| is_changed(name));
-    // Also for what is no object.
+    // This includes a record that is not an object.
     if changed.is_empty() {
         return Shown { name: "record", json: record.as_str().to_owned(), changed: 0 };
     }
@@ -81,7 +81,7 @@ fn changed_first(record: &RawJson, event: &WebhookEvent) -> Shown {
 }
 
 impl Shown {
-    /// On one line, without colours.
+    /// Returns the JSON on one line, without colours.
     pub(super) fn compact(&self) -> String {
         Tokens(&self.json).map(harmless_json).collect()
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_fields_come_first_and_all_else_stays_as_it_was_sent() {
+    fn changed_fields_come_first_and_the_rest_stays_as_it_was_sent() {
         let body = r#"{"eventName":"person.updated", "record": {"a": 1.50, "b" : {}, "c\u00e9":[ ],
             "d": [1e400, {"e": "\ud800"}], "companyId": null}, "updatedFields": ["cé", "company"]}"#;
         let event: WebhookEvent = Delivery::from_body(body).into_event().unwrap();
@@ -269,7 +269,8 @@ mod tests {
     }
 
     proptest! {
-        /// The same value, on one line where it should be, and nothing that a terminal acts on.
+        /// The shown JSON has the same value, is on one line if it should be, and contains nothing
+        /// that a terminal interprets.
         #[test]
         fn any_value_stays_the_same_and_is_harmless(value in json(), is_indented: bool) {
             let text = if is_indented { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
@@ -283,14 +284,14 @@ mod tests {
             prop_assert!(!shown.compact().contains('\n'));
         }
 
-        /// What is no JSON does not come here, and would do no harm.
+        /// This function gets only JSON, but other text does no harm either.
         #[test]
-        fn any_text_comes_to_an_end(text: String) {
+        fn showing_any_text_ends(text: String) {
             prop_assert!(shown(&text).lines(true).ends_with('\n'));
         }
     }
 
-    /// The work is linear in the text, also where it is nested.
+    /// The output is linear in the text, even if the text is deeply nested.
     #[test]
     fn deep_nesting_does_not_multiply_the_text() {
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));

@@ -59,7 +59,7 @@ impl HttpBody for Tee {
                 state.bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
                 state.is_whole = self.body.is_end_stream();
             }
-            // Truncated.
+            // The body was truncated.
             Some(Err(_)) => {}
             None => state.is_whole = true,
         });

@@ -1,20 +1,20 @@
-//! How a generated module differs from the one that would be generated now.
+//! Compares a generated module with the module that would be generated now.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::output::harmless_line;
 
-/// A struct of a module: the line that begins it, and its fields.
+/// A struct of a module: the lines before it, and its fields.
 #[derive(Default)]
 struct Struct<'a> {
-    /// Doc comment, attributes.
+    /// The doc comment and the attributes.
     head: Vec<&'a str>,
-    /// By name: their doc comments, attributes and declarations.
+    /// The fields' doc comments, attributes and declarations, by the fields' names.
     fields: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
-/// What differs, in lines like those of `diff`, each below the struct that it is in; nothing when
-/// both are the same. Line ends may be those of Windows.
+/// Returns the differences in lines like those of `diff`, each below its struct. Returns `None` if
+/// both modules are the same. Line ends may be CRLF.
 pub(super) fn difference(old: &str, new: &str) -> Option<String> {
     if old.lines().eq(new.lines()) {
         return None;
@@ -33,7 +33,7 @@ pub(super) fn difference(old: &str, new: &str) -> Option<String> {
         }
     }
     if shown.is_empty() {
-        // Not in a struct: the header, or code that somebody added.
+        // The difference is not in a struct, but in the header, or in code that somebody added.
         let number = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count();
         if let Some(old) = old.lines().nth(number) {
             line(&mut shown, '-', old);
@@ -68,7 +68,7 @@ fn changes(shown: &mut String, name: &str, before: &Struct<'_>, after: &Struct<'
     }
 }
 
-/// The lines that only one of both has, around those that both have.
+/// Writes the lines that only one of them has, between the lines that both have.
 fn compare(shown: &mut String, before: Option<&Vec<&str>>, after: Option<&Vec<&str>>) {
     let (before, after) = (before.map_or(&[][..], Vec::as_slice), after.map_or(&[][..], Vec::as_slice));
     if before == after {
@@ -95,7 +95,7 @@ fn line(shown: &mut String, sign: char, text: &str) {
     let _ = writeln!(shown, "{sign} {}", harmless_line(text));
 }
 
-/// The structs of a module that this tool has written, by their names.
+/// Returns the structs of a module that this tool has written, by their names.
 fn structs(module: &str) -> BTreeMap<&str, Struct<'_>> {
     let mut structs = BTreeMap::new();
     let mut waiting = Vec::new();

@@ -1,27 +1,26 @@
-//! Doc comments that say what admins wrote, whatever they wrote.
+//! Writes doc comments with the texts of admins, which can contain anything.
 
 use std::fmt::Write as _;
 
 use crate::output::harmless_line;
 
-/// How wide a module is: what rustfmt allows.
+/// The maximum width of a line: the default of rustfmt.
 pub(super) const WIDTH: usize = 100;
 
-/// How many characters of a description are shown.
+/// The maximum number of characters of a description that are shown.
 const LONGEST: usize = 300;
 
-/// Text for a doc comment: words that are never split, such as code.
+/// The text of a doc comment, as words that are never split. A word can be code.
 #[derive(Default)]
 pub(super) struct Doc(Vec<String>);
 
 impl Doc {
-    /// Prose of this tool's.
+    /// Adds a sentence of this tool.
     pub(super) fn say(&mut self, text: &str) {
         self.0.extend(text.split(' ').map(str::to_owned));
     }
 
-    /// Text of unknown origin, as a sentence: no Markdown in it has an effect, and neither has a
-    /// line end.
+    /// Adds text of unknown origin as a sentence. Markdown and line ends in it have no effect.
     pub(super) fn quote(&mut self, text: &str) {
         let shortened: String = text.chars().take(LONGEST).collect();
         let is_whole = shortened.len() == text.len();
@@ -36,15 +35,15 @@ impl Doc {
         self.0.append(&mut words);
     }
 
-    /// A value of unknown origin, as code, and what comes directly behind it.
+    /// Adds a value of unknown origin as code. `behind` follows it directly.
     pub(super) fn code(&mut self, text: &str, behind: &str) {
         let words: Vec<_> = text.split_whitespace().collect();
-        // A code span cannot have a backtick in it, and shows a backslash as it is.
+        // A code span cannot contain a backtick, and shows a backslash as it is.
         let code = harmless_line(&words.join(" ")).replace('`', "'");
         self.0.push(if code.is_empty() { format!("an empty text{behind}") } else { format!("`{code}`{behind}") });
     }
 
-    /// The lines of the comment.
+    /// Writes the lines of the comment.
     pub(super) fn write(&self, indent: usize, into: &mut String) {
         let indent = " ".repeat(indent);
         let mut column = usize::MAX;
@@ -63,7 +62,7 @@ impl Doc {
     }
 }
 
-/// A word in which no character means anything to Markdown, wherever the word stands in a line.
+/// Escapes the characters of a word that Markdown would interpret, at any position in a line.
 fn escaped(word: &str) -> String {
     let mut escaped = String::with_capacity(word.len());
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -74,7 +73,7 @@ fn escaped(word: &str) -> String {
             '-' | '+' | '=' => at == 0,
             // A numbered list
             '.' | ')' => is_number(before),
-            // Rustdoc complains about addresses that are no links.
+            // Rustdoc warns about addresses that are not links.
             ':' => behind.starts_with("://"),
             _ => false,
         };
@@ -123,10 +122,9 @@ mod tests {
     }
 
     proptest! {
-        /// Without what is escaped, and without code spans, no character is left that means
-        /// something.
+        /// Outside of escapes and code spans, no character is left that Markdown would interpret.
         #[test]
-        fn nothing_means_anything(
+        fn markdown_in_text_has_no_effect(
             text in "([a-z0-9 \n\t\r`*_<>~|&#$+=.():/!{}\"'-]|\\\\|\\[|\\]|\u{202e}|\u{2028}|\u{0}|é){0,60}",
             options in prop::collection::vec("([a-z \n`*/\"]|\\\\|\u{202e}){0,10}", 0..4),
         ) {

@@ -1,7 +1,7 @@
 //! Writes the Rust module.
 //!
-//! Its form is that of rustfmt, and not only in the default configuration: few lines in it are long
-//! enough, or short enough, for another one to lay them out in another way.
+//! The module is formatted as by rustfmt. Most configurations of rustfmt leave it unchanged,
+//! because few of its lines are long or short enough to be laid out in another way.
 
 use std::fmt::Write as _;
 
@@ -11,13 +11,14 @@ use super::{
     schema::{Field, Object, Value},
 };
 
-/// These come first, in this order, and then the others by name.
+/// The members that come first, in this order. The others follow, sorted by name.
 const FIRST: [&str; 7] = ["id", "createdAt", "updatedAt", "deletedAt", "createdBy", "updatedBy", "position"];
 
-/// What each struct derives, besides what needs a path.
+/// The traits that each struct derives.
 const DERIVES: &str = "Clone, Default, PartialEq, serde::Deserialize, serde::Serialize";
 
-/// The module for these objects, which are sorted. `options` chose them.
+/// Returns the module for these objects, which are sorted. `options` are the options that selected
+/// them.
 pub(super) fn module(objects: &[Object], options: &str) -> String {
     let mut structs = String::new();
     let names = objects.iter().map(|object| {
@@ -41,7 +42,7 @@ pub(super) fn module(objects: &[Object], options: &str) -> String {
     module + &structs
 }
 
-/// The part that depends on the command alone.
+/// Returns the part of the module that depends only on the command.
 fn header(options: &str) -> String {
     let mut header = "\
 // The records of a Twenty workspace, for `twenty_webhook::WebhookEvent`.
@@ -94,12 +95,12 @@ fn write_field(module: &mut String, name: &str, field: &Field) {
         let _ = writeln!(module, "    #[serde(rename = \"{}\")]", field.name);
     }
     let declared = format!("    pub {name}: Option<{}>,", field.value.rust_type());
-    // There is one place where rustfmt breaks it.
+    // rustfmt breaks such a line only here.
     *module += &if declared.len() > WIDTH { declared.replacen(": ", ":\n        ", 1) } else { declared };
     module.push('\n');
 }
 
-/// What admins wrote; Twenty's type; and what else is known.
+/// Returns a field's doc comment: the admins' description, Twenty's type, and what else is known.
 fn field_doc(field: &Field) -> Doc {
     let mut doc = Doc::default();
     doc.quote(&field.about);
@@ -121,7 +122,7 @@ fn field_doc(field: &Field) -> Doc {
     doc
 }
 
-/// Records are personal data, so `Debug` shows nothing but the id.
+/// Writes an implementation of `Debug` that shows only the id, because records are personal data.
 fn write_debug(module: &mut String, name: &str, object: &Object) {
     let has_id = object.fields.iter().any(|field| field.name == "id");
     let id = if has_id { "        debug.field(\"id\", &self.id);\n" } else { "" };

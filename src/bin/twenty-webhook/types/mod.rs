@@ -48,7 +48,7 @@ pub(crate) struct Types {
     #[arg(long, value_name = "FILE", required_unless_present = "url", conflicts_with_all = ["url", "token_file"])]
     objects: Option<PathBuf>,
 
-    /// Read the objects from the API at this address: that of the web app, or
+    /// Read the objects from the API at this address: the address of the web app, or
     /// `https://api.twenty.com`
     #[arg(long, value_name = "URL", requires = "token_file")]
     url: Option<ApiUrl>,
@@ -136,7 +136,7 @@ impl Types {
 fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
     let failed = |error: &ApiError| Failure::new(error.told(api));
     let read = |source: &str, answer: Json| {
-        // From a name or a description, the key would get into the module, which is committed.
+        // A key in a name or a description would get into the module, which people commit.
         if api.has_token_in(&answer) {
             return Err(Failure::new(format!(
                 "{source} contains the API key, so no types are generated: remove it from the data model's names, \
@@ -147,7 +147,7 @@ fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
     };
     output::run_async(async {
         let graphql = match api.graphql(read::QUERY).await {
-            Ok(answer) => return read("the answer of /metadata", answer),
+            Ok(answer) => return read("the response of /metadata", answer),
             Err(error) => error,
         };
         // REST's errors are clearer.
@@ -160,7 +160,7 @@ fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
              how numbers are stored ({})",
             harmless(&api.redaction().hide_in_sentence(&graphql.to_string()))
         ));
-        read("the answer of /rest/metadata/objects", answer)
+        read("the response of /rest/metadata/objects", answer)
     })?
 }
 
@@ -169,7 +169,7 @@ fn text(file: &Path) -> Result<String, Failure> {
     String::from_utf8(input::read(file)?).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))
 }
 
-/// Does not write a file that is current, because build tools check its time.
+/// Writes the module, unless the file is already current, because build tools check its time.
 fn write(file: &Path, module: &str) -> Result<(), Failure> {
     let failed = |error: &std::io::Error| Failure::about(input::name(file), error);
     // A pipe cannot be read to its end here, and a device may be endless.

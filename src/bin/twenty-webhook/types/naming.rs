@@ -1,9 +1,9 @@
-//! Rust names for Twenty's.
+//! Converts Twenty's names to Rust names.
 
 use std::collections::BTreeSet;
 
-/// Names that differ, from those that were wanted: with a number behind them where there would be
-/// two. Those that are plain, as is said beside them, stay as they are.
+/// Makes names unique, by adding a number to repeated names. The flag of a name says whether it is
+/// plain. Plain names stay unchanged.
 pub(super) fn unique(wanted: Vec<(String, bool)>, separator: &str) -> Vec<String> {
     let mut taken: BTreeSet<String> =
         wanted.iter().filter(|(_, is_plain)| *is_plain).map(|(name, _)| name.clone()).collect();
@@ -19,14 +19,14 @@ pub(super) fn unique(wanted: Vec<(String, bool)>, separator: &str) -> Vec<String
     names.collect()
 }
 
-/// The name of an object's struct: `Contract` for `contract`. A name that Rust itself uses becomes
-/// `OptionRecord`.
+/// Returns the name of an object's struct: `Contract` for `contract`. A name that Rust itself uses
+/// gets a suffix: `OptionRecord` for `option`.
 pub(super) fn struct_name(object: &str) -> String {
     let name = pascal_case(object);
     if PRELUDE.contains(&name.as_str()) { format!("{name}Record") } else { name }
 }
 
-/// What a struct in scope would hide, or may not be called.
+/// Names that a struct in scope would hide, or that a struct cannot have.
 const PRELUDE: &[&str] = &[
     "AsMut",
     "AsRef",
@@ -76,23 +76,24 @@ const PRELUDE: &[&str] = &[
     "Vec",
 ];
 
-/// The name of a member's field: `created_at` for `createdAt`.
+/// Returns the name of a member's field: `created_at` for `createdAt`.
 pub(super) fn field_name(member: &str) -> String {
     let name = snake_case(member);
     if KEYWORDS.contains(&name.as_str()) { name + "_" } else { name }
 }
 
-/// Whether a struct has the object's name as it is.
+/// Returns whether the struct's name differs from the object's only in its form.
 pub(super) fn is_plain_struct(name: &str, object: &str) -> bool {
     camel_case(name) == object
 }
 
-/// Whether `rename_all = "camelCase"` makes `member` of `field`, and does so for all to see.
+/// Returns whether `rename_all = "camelCase"` converts `field` to `member`, in a way that readers
+/// can see.
 pub(super) fn is_plain(field: &str, member: &str) -> bool {
     !field.ends_with('_') && camel_case(field) == member
 }
 
-/// Strict, reserved and weak ones, of all editions.
+/// The strict, reserved and weak keywords of all editions.
 const KEYWORDS: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
@@ -100,7 +101,7 @@ const KEYWORDS: &[&str] = &[
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// `i_cal_uid` of `iCalUID`.
+/// Converts `iCalUID` to `i_cal_uid`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len().saturating_mul(2));
     let mut before = '_';
@@ -129,7 +130,7 @@ fn pascal_case(name: &str) -> String {
     words.collect()
 }
 
-/// As serde does it.
+/// Converts a field's name as serde does.
 fn camel_case(field: &str) -> String {
     let pascal = pascal_case(field);
     let mut letters = pascal.chars();
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stay_apart() {
+    fn names_become_unique() {
         let wanted = [("a", false), ("a", true), ("a_2", true), ("a", false), ("b", false), ("c", true), ("c", true)];
         let names = unique(wanted.map(|(name, is_plain)| (name.to_owned(), is_plain)).to_vec(), "_");
         assert_eq!(names, ["a_3", "a", "a_2", "a_4", "b", "c", "c_2"]);

@@ -1,5 +1,5 @@
-//! Reads the data model from an answer of Twenty's: REST's `GET /rest/metadata/objects`, or
-//! GraphQL's to [`QUERY`].
+//! Reads the data model from a response of Twenty: to REST's `GET /rest/metadata/objects`, or to
+//! GraphQL's [`QUERY`].
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -10,15 +10,16 @@ use crate::{
     output::{Failure, shortened},
 };
 
-/// What GraphQL's `/metadata` is asked. It tells two things more than REST: how a `NUMBER` is
-/// stored, and what a morph relation leads to.
+/// The query for GraphQL's `/metadata`. Its response contains two facts that REST's does not: how a
+/// `NUMBER` is stored, and where a morph relation leads.
 pub(super) const QUERY: &str = "query { objects(paging: { first: 1000 }) { pageInfo { hasNextPage } edges { node { \
     nameSingular namePlural labelSingular description isCustom isActive \
     fieldsList { name type label description isCustom isActive options settings \
     relation { type targetObjectMetadata { nameSingular } } \
     morphRelations { type sourceFieldMetadata { name } targetObjectMetadata { nameSingular } } } } } } }";
 
-/// PostgreSQL's limit for names, which is Twenty's, and the `Id` behind a relation's.
+/// The maximum length of a name: PostgreSQL's limit, which is also Twenty's, and the `Id` after the
+/// name of a relation.
 const LONGEST_NAME: usize = 63 + 2;
 
 #[derive(Deserialize)]
@@ -85,14 +86,14 @@ struct ObjectName {
 }
 
 impl Relation {
-    /// Whether the other side holds the id.
+    /// Returns whether the other side holds the id.
     fn is_to_many(&self) -> bool {
         self.r#type.as_deref() == Some("ONE_TO_MANY")
     }
 }
 
-/// The active objects with their active fields, sorted by name. `source` names the answer in
-/// errors.
+/// Reads the active objects with their active fields, sorted by name. `source` is the name of the
+/// response in errors.
 pub(super) fn objects(source: &str, answer: &[u8]) -> Result<Vec<Object>, Failure> {
     let json: Json = serde_json::from_slice(answer)
         .map_err(|error| Failure::about(format!("{source} is not JSON: expected {WANTED}"), &error))?;
@@ -145,7 +146,8 @@ fn object(raw: RawObject, has_second_rich_text: bool) -> Result<Object, String> 
     if let Some(odd) = fields.iter().find(|field| !is_name(&field.name)) {
         return Err(format!("a field of `{name}` cannot have the name {:?}", shortened(&odd.name)));
     }
-    // A relation's id can be listed as a field of its own, too. The one that says more comes first.
+    // A relation's id can be listed as a separate field, too. The field with more information comes
+    // first, and stays.
     fields.sort_by(|a, b| (&a.name, is_plain(a)).cmp(&(&b.name, is_plain(b))));
     fields.dedup_by(|later, earlier| later.name == earlier.name);
     let about = first_text([raw.description, raw.label_singular]);
@@ -162,7 +164,7 @@ fn is_plain(field: &Field) -> bool {
     matches!(field.value, Value::Plain(_))
 }
 
-/// Whether it is of the form of Twenty's names, which is that of identifiers.
+/// Returns whether a name has the form of Twenty's names, which are identifiers.
 fn is_name(name: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -173,8 +175,8 @@ fn first_text<const N: usize>(texts: [Option<String>; N]) -> String {
     texts.into_iter().flatten().find(|text| !text.trim().is_empty()).unwrap_or_default()
 }
 
-/// The members of a record in which a field appears: none for the side of a relation that holds no
-/// id, several for a morph relation.
+/// Adds the members of a record that contain a field's value: none for the side of a relation that
+/// does not hold the id, and several for a morph relation.
 fn members(raw: RawField, has_second_rich_text: bool, into: &mut Vec<Field>) {
     let RawField { name, r#type: field_type, .. } = raw;
     let is_custom = raw.is_custom == Some(true);
@@ -189,7 +191,7 @@ fn members(raw: RawField, has_second_rich_text: bool, into: &mut Vec<Field>) {
                     add(member, Value::Relation { field_type: field_type.clone(), target: target(relation) });
                 }
             }
-            // One entry for each target. REST does not tell which entries hold no id.
+            // REST lists one entry for each target. It does not report which entries hold no id.
             None => add(format!("{name}Id"), Value::Relation { field_type, target: None }),
         },
         "RELATION" if raw.relation.as_ref().is_some_and(Relation::is_to_many) => {}
@@ -216,8 +218,9 @@ fn members(raw: RawField, has_second_rich_text: bool, into: &mut Vec<Field>) {
     }
 }
 
-/// A morph relation `owner` is stored as one column for each target: `ownerRocket`, `ownerPet`.
-/// GraphQL shows the field once, under the name of the first column or under the common name.
+/// Returns the name of a morph relation's column. A morph relation `owner` is stored as one column
+/// for each target: `ownerRocket`, `ownerPet`. GraphQL lists the field once, under the name of the
+/// first column or under the common name.
 fn morph_name(name: &str, relation: &Relation) -> String {
     let target = relation.target_object_metadata.as_ref().map_or("", |object| &object.name_singular);
     let mut letters = target.chars();
@@ -236,7 +239,7 @@ mod tests {
         objects("it", json.as_bytes()).map_err(|failure| failure.to_string())
     }
 
-    /// The members of an object with these fields, with their Rust types.
+    /// Returns the members of an object with these fields, and their Rust types.
     fn fields(fields: &str) -> Vec<(String, &'static str)> {
         let json = format!(r#"{{"data":{{"objects":[{{"nameSingular":"pet","fields":[{fields}]}}]}}}}"#);
         let objects = read(&json).unwrap();
@@ -293,7 +296,7 @@ mod tests {
         };
         assert_eq!(names(&relation("MANY_TO_ONE")), ["ownerId"]);
         assert!(names(&relation("ONE_TO_MANY")).is_empty());
-        // As GraphQL has it: under the name of the first column, or the common one.
+        // GraphQL uses the name of the first column, or the common name.
         for name in ["ownerPerson", "owner"] {
             let of = |kind: &str, source: &str, of: &str| {
                 let source = json!({ "name": source });
@@ -308,15 +311,15 @@ mod tests {
             let json = json!({ "name": name, "type": "MORPH_RELATION", "morphRelations": morphs }).to_string();
             assert_eq!(names(&json), ["ownerPersonId", "ownerPetId"]);
         }
-        // As REST has it.
+        // REST uses the name of each column.
         assert_eq!(names(r#"{"name":"ownerPet","type":"MORPH_RELATION"}"#), ["ownerPetId"]);
-        // Listed twice: once.
+        // A member that is listed twice is read once.
         let twice = format!(r#"{{"name":"ownerId","type":"TEXT"}},{}"#, relation("MANY_TO_ONE"));
         assert_eq!(fields(&twice), [("ownerId".to_owned(), "field::Id")]);
     }
 
     #[test]
-    fn what_is_inactive_is_left_out() {
+    fn inactive_objects_and_fields_are_omitted() {
         let json = r#"{"data":{"objects":[
             {"nameSingular":"pet","isActive":false,"fields":[]},
             {"nameSingular":"dog","fields":[

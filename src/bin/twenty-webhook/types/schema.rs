@@ -1,22 +1,22 @@
-//! The workspace's data model, as far as types need it.
+//! The parts of the workspace's data model that are required to generate types.
 
-/// An object, with what its records hold.
+/// An object, and the members of its records.
 #[derive(Debug)]
 pub(super) struct Object {
-    /// In the singular: `pet`.
+    /// The name in the singular: `pet`.
     pub(super) name: String,
-    /// In the plural: `pets`.
+    /// The name in the plural: `pets`.
     pub(super) plural: String,
-    /// What admins wrote about it. Any text.
+    /// The description that admins wrote, which can be any text.
     pub(super) about: String,
-    /// Made by the workspace, not by Twenty.
+    /// Whether the workspace created it, and not Twenty.
     pub(super) is_custom: bool,
-    /// Sorted, each name once.
+    /// The fields, sorted by their names, which are unique.
     pub(super) fields: Vec<Field>,
 }
 
 impl Object {
-    /// Whether the workspace made it, or added fields to it.
+    /// Returns whether the workspace created the object, or added fields to it.
     pub(super) fn is_customised(&self) -> bool {
         self.is_custom || self.fields.iter().any(|field| field.is_custom)
     }
@@ -27,33 +27,34 @@ impl Object {
 pub(super) struct Field {
     /// The member's name: `fText`, and `ownerId` for a relation `owner`.
     pub(super) name: String,
-    /// What admins wrote about it. Any text.
+    /// The description that admins wrote, which can be any text.
     pub(super) about: String,
     pub(super) is_custom: bool,
     pub(super) value: Value,
 }
 
-/// What a member holds.
+/// The value of a member.
 #[derive(Debug)]
 pub(super) enum Value {
     /// A value of this field type, such as `TEXT`.
     Plain(String),
     Number(Option<Number>),
-    /// The formatted text of servers that have `RICH_TEXT_V2` beside it.
+    /// The type `RICH_TEXT` on servers that also have `RICH_TEXT_V2`.
     LegacyRichText,
-    /// `SELECT`, `MULTI_SELECT` or `RATING`, with the options of today.
+    /// `SELECT`, `MULTI_SELECT` or `RATING`, with the current options.
     Options {
         field_type: String,
         values: Vec<String>,
     },
-    /// The id of a record of another object; which one, where the answer says it.
+    /// The id of a record of another object. `target` is the name of that object, if the response
+    /// contains it.
     Relation {
         field_type: String,
         target: Option<String>,
     },
 }
 
-/// How a `NUMBER` is stored. Only the GraphQL API says it.
+/// How a `NUMBER` is stored. Only the GraphQL API reports this.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
     Int,
@@ -62,7 +63,7 @@ pub(super) enum Number {
 }
 
 impl Value {
-    /// Twenty's name for the field's type.
+    /// Returns Twenty's name for the field's type.
     pub(super) fn field_type(&self) -> &str {
         match self {
             Self::Plain(field_type) | Self::Options { field_type, .. } | Self::Relation { field_type, .. } => {
@@ -73,13 +74,13 @@ impl Value {
         }
     }
 
-    /// The Rust type that reads every form in which Twenty sends it. `null` and absence are the
-    /// `Option` around it.
+    /// Returns the Rust type that reads every form in which Twenty sends the value. The `Option`
+    /// around it covers `null` and absence.
     pub(super) fn rust_type(&self) -> &'static str {
         match self {
             Self::Number(Some(Number::Int)) => "i64",
             Self::Number(Some(Number::Float)) => "f64",
-            // PostgreSQL's 64-bit integers come as text from some drivers.
+            // Some drivers return PostgreSQL's 64-bit integers as text.
             Self::Number(Some(Number::BigInt) | None) => "field::Decimal",
             Self::LegacyRichText => "String",
             Self::Relation { .. } => "field::Id",
@@ -103,7 +104,7 @@ impl Value {
                 "RICH_TEXT" | "RICH_TEXT_V2" => "field::RichText",
                 "TEXT" | "TS_VECTOR" => "String",
                 "UUID" => "field::Id",
-                // RAW_JSON, and types that this version does not know
+                // `RAW_JSON`, and types that this version does not know.
                 _ => "event::RawJson",
             },
         }

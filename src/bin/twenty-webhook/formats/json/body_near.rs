@@ -1,4 +1,4 @@
-//! The body near headers: what its member is called, and how it is encoded there.
+//! Finds the body near headers by the name of its member, and decodes it.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{
     value::{Members, Origin, each, members, text_of},
 };
 
-/// What members with a body are called, the rawest first; squashed.
+/// The squashed names of members that contain a body. Names of raw bodies come first.
 pub(super) const BODIES: [&str; 25] = [
     "rawbody",
     "bodyraw",
@@ -38,22 +38,22 @@ pub(super) const BODIES: [&str; 25] = [
     "jsonbody",
 ];
 
-/// What members within such a member are called, when that is an object.
+/// The squashed names of the inner members that contain the body, if such a member is an object.
 const INNER: [&str; 11] =
     ["raw", "text", "rawbody", "base64", "data", "content", "body", "string", "value", "asbytes", "asstring"];
 
-/// Members of Twenty's own body, in any version.
+/// The names of members of Twenty's own bodies, in any version.
 pub(super) const EVENT: [&str; 6] = ["eventName", "eventType", "objectMetadata", "record", "workspaceId", "event"];
 
-/// A body near the headers.
+/// A body that was found near headers.
 pub(super) struct Near {
     pub(super) bodies: Vec<Vec<u8>>,
-    /// Where it is.
+    /// The position of the body.
     pub(super) origin: Origin,
     pub(super) is_parsed: bool,
 }
 
-/// The body in an object, or in the object of a request in it.
+/// Returns the body in an object, or in an inner object that describes the request.
 pub(super) fn near(object: &Members<'_>) -> Option<Near> {
     direct(object, 2).or_else(|| {
         let wanted = ["request", "req", "httprequest", "http", "event", "message", "data", "requestcontext"];
@@ -65,7 +65,8 @@ pub(super) fn near(object: &Members<'_>) -> Option<Near> {
 
 fn direct(object: &Members<'_>, depth: usize) -> Option<Near> {
     let says_base64 = says_base64(object);
-    // Each of the names in turn, and of equal names the first with a body.
+    // Tries the names in this order. If several members have the same name, the first one with a
+    // body counts.
     BODIES.iter().find_map(|wanted| {
         let named = object.iter().filter(|(name, _)| {
             let name = squash(name);
@@ -151,7 +152,8 @@ fn bytes_of_map(members: &Members<'_>) -> Option<Vec<u8>> {
     members.iter().enumerate().map(byte).collect()
 }
 
-/// The bytes of a packet capture's TCP stream, in hexadecimal: of all segments, or of this one.
+/// Decodes the hexadecimal bytes of a TCP stream in a packet capture, of all segments or of this
+/// one.
 pub(super) fn segments(object: &Members<'_>) -> Vec<Vec<u8>> {
     let in_object = |object: &Members<'_>, end: &str| {
         let (_, value) = object.iter().find(|(name, _)| squash(name).ends_with(end))?;

@@ -1,4 +1,4 @@
-//! JSON within other text, such as log lines.
+//! Finds JSON in other text, such as log lines.
 
 use serde_json::value::RawValue;
 
@@ -7,12 +7,12 @@ use super::{
     Reader,
 };
 
-/// JSON within other text, such as log lines.
+/// Finds deliveries in JSON that is part of other text, such as log lines.
 pub(in super::super) fn embedded(text: &[u8], names: &Names) -> Found {
     let Ok(text) = str::from_utf8(text) else { return Found::default() };
     let mut reader = Reader::new(names);
     let mut at = 0_usize;
-    // What is no JSON costs time, so there is an end to trying.
+    // Text that is not JSON costs time, so the number of bytes that are tried is limited.
     let mut budget = text.len().saturating_mul(8).saturating_add(1_000);
     let mut number = 0_usize;
     while let Some(next) = text.get(at..).and_then(|rest| rest.find(['{', '['])).and_then(|len| at.checked_add(len)) {
@@ -40,7 +40,7 @@ pub(in super::super) fn embedded(text: &[u8], names: &Names) -> Found {
     Found { deliveries: reader.found, has_headers: reader.has_headers }
 }
 
-/// JSON in a table's fields, which have each quotation mark twice.
+/// Finds deliveries in the JSON fields of a CSV table, in which each quotation mark is doubled.
 pub(in super::super) fn in_csv(text: &[u8], names: &Names) -> Found {
     match str::from_utf8(text) {
         Ok(text) if text.contains("{\"\"") => embedded(text.replace("\"\"", "\"").as_bytes(), names),
@@ -48,7 +48,7 @@ pub(in super::super) fn in_csv(text: &[u8], names: &Names) -> Found {
     }
 }
 
-/// Where an object or an array ends, going by brackets and strings.
+/// Returns where an object or an array ends, by counting the brackets outside of strings.
 pub(in super::super) fn end_of_value(text: &str) -> Option<usize> {
     let (mut depth, mut is_inside, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! Headers in JSON: maps, lists of pairs, flat lists and lines.
+//! Reads headers in JSON: maps, lists of pairs, flat lists, and lines.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::capture::{MAX_HEADERS, is_token};
 
-/// A map of headers; or members that each are a line, as tshark writes them.
+/// Reads a map of headers, or members that contain one header line each, as tshark writes them.
 pub(super) fn of_members(members: &Members<'_>, names: &Names) -> Option<Headers> {
     if !members.iter().any(|(name, _)| names.is_signature(name)) {
         let lines = members.iter().filter(|(_, value)| value.get().starts_with('"') && value.get().len() < 400);
@@ -20,7 +20,7 @@ pub(super) fn of_members(members: &Members<'_>, names: &Names) -> Option<Headers
     }
     let mut headers = Headers::new();
     for (name, value) in members.iter().take(MAX_HEADERS) {
-        // An object of fields is no map of headers, but for the signature's.
+        // The object may also have members that are not headers, such as the body.
         if name.is_empty() || !name.bytes().all(is_token) || BODIES.contains(&&*squash(name)) {
             continue;
         }
@@ -31,7 +31,7 @@ pub(super) fn of_members(members: &Members<'_>, names: &Names) -> Option<Headers
     Some(headers).filter(|headers| names.are_in(headers))
 }
 
-/// `{"signature": …, "timestamp": …}`, by the values' forms.
+/// Reads `{"signature": …, "timestamp": …}`, if both values have the right form.
 pub(super) fn of_short_names(members: &Members<'_>, names: &Names) -> Option<Headers> {
     let value = |wanted: [&str; 3], is_value: fn(&str) -> bool| {
         let member = members.iter().find(|(name, _)| wanted.contains(&&*squash(name)));
@@ -45,7 +45,8 @@ pub(super) fn of_short_names(members: &Members<'_>, names: &Names) -> Option<Hea
     Some(vec![header("timestamp", &timestamp), header("signature", &signature)])
 }
 
-/// `[{"name": …, "value": …}]`, `[["name", "value"]]`, `["name", "value", …]` or `["name: value"]`.
+/// Reads `[{"name": …, "value": …}]`, `[["name", "value"]]`, `["name", "value", …]` or
+/// `["name: value"]`.
 pub(super) fn of_list(raw: &RawValue, names: &Names) -> Option<Headers> {
     let mut pairs = Headers::new();
     let mut words: Vec<String> = Vec::new();
@@ -65,7 +66,7 @@ pub(super) fn of_list(raw: &RawValue, names: &Names) -> Option<Headers> {
             Some(b'{') if item.get().len() < 70_000 => pairs.extend(members(item).and_then(|pair| pair_of(&pair))),
             _ => return false,
         }
-        // What has none of a header's forms ends it.
+        // Stops if the first item has no form of a header, or if there are too many headers.
         (!pairs.is_empty() || !words.is_empty()) && pairs.len().max(words.len() / 2) <= MAX_HEADERS
     });
     if pairs.is_empty() {
@@ -80,7 +81,7 @@ pub(super) fn of_list(raw: &RawValue, names: &Names) -> Option<Headers> {
     Some(pairs).filter(|headers| names.are_in(headers))
 }
 
-/// One pair of a list.
+/// Reads one pair of a list.
 fn pair_of(members: &Members<'_>) -> Option<(String, Vec<u8>)> {
     let named = |wanted: &[&str]| {
         let member = members.iter().find(|(name, _)| wanted.contains(&&*squash(name)));
@@ -91,7 +92,7 @@ fn pair_of(members: &Members<'_>) -> Option<(String, Vec<u8>)> {
     Some((name, value.into_bytes()))
 }
 
-/// Lines such as `Host: localhost`; others are left out.
+/// Reads lines such as `Host: localhost`, and ignores other lines.
 pub(super) fn header_lines(lines: impl Iterator<Item = String>) -> Option<Headers> {
     let header = |line: String| {
         let (name, value) = crate::capture::header(line.trim_end().as_bytes())?;
@@ -101,7 +102,7 @@ pub(super) fn header_lines(lines: impl Iterator<Item = String>) -> Option<Header
     (!headers.is_empty()).then_some(headers)
 }
 
-/// The values of a header, in the forms that maps have them.
+/// Returns the values of a header in a map. The map can have any of the common forms.
 fn values(raw: &RawValue) -> Vec<String> {
     match raw.get().as_bytes().first() {
         Some(b'"') => text_of(raw).map(Cow::into_owned).into_iter().collect(),
@@ -133,8 +134,8 @@ pub(super) fn method_of(object: &Members<'_>) -> Option<String> {
         is_method.then(|| text.into_owned())
     };
     let wanted = ["method", "httpmethod", "requestmethod", "verb"];
-    // Events of an HTTP API have it there only; `lambda_http` adds an `httpMethod` that is always
-    // GET.
+    // Events of an HTTP API have the method in `requestContext.http` only. `lambda_http` adds an
+    // `httpMethod` that is always GET.
     let context = child(object, "requestcontext");
     let http = context.as_ref().and_then(|context| named(&child(context, "http")?, &wanted));
     http.or_else(|| named(object, &wanted)).or_else(|| named(&context?, &wanted))

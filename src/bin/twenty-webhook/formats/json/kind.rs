@@ -1,4 +1,4 @@
-//! What a JSON text without the signature's headers looks like.
+//! Describes JSON texts without signature headers, for messages.
 
 use serde_json::value::RawValue;
 
@@ -7,10 +7,11 @@ use super::{
     value::{each, members},
 };
 
-/// What a JSON text looks like that has no such headers; `None` when it may be Twenty's body.
+/// Returns what a JSON text without signature headers looks like, or `None` if it may be Twenty's
+/// body.
 pub(super) fn kind(raw: &RawValue) -> Option<&'static str> {
     let Some(members) = members(raw) else {
-        // What its first item looks like.
+        // An array is described by its first item.
         let mut first = None;
         each(raw, &mut |item| {
             first = Some(item);

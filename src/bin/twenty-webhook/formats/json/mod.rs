@@ -1,4 +1,5 @@
-//! JSON in which, at any depth, an object has the signature's headers and a body near them.
+//! Finds deliveries in JSON: objects at any depth that have the signature headers, with a body near
+//! them.
 
 mod body_near;
 mod embedded;
@@ -19,7 +20,7 @@ use self::{
 };
 use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, body, squash, text};
 
-/// How deep objects and arrays may nest, and JSON in strings.
+/// The maximum depth of nested objects, arrays, and strings that contain JSON.
 const MAX_DEPTH: usize = 64;
 
 const PARSED: Loss = Loss {
@@ -34,25 +35,26 @@ const PARSED: Loss = Loss {
 pub(super) struct Reader<'n> {
     names: &'n Names,
     pub(super) found: Vec<Delivery>,
-    /// The deliveries that were found, by where their bodies are in the text that is being read.
+    /// The deliveries that were found in the current text, by the positions of their bodies.
     bodies: HashMap<Origin, Known>,
-    /// Whether the headers are there, perhaps without a body.
+    /// Whether signature headers were found, with or without a body.
     pub(super) has_headers: bool,
-    /// What the text looks like.
+    /// What the text looks like, for messages.
     pub(super) kind: Option<&'static str>,
     depth: usize,
     path: Vec<String>,
-    /// The document before, when it has the headers and no body: the body may be the next one.
+    /// The previous document, if it has the headers but no body. The next document may be its body.
     headers_alone: Option<String>,
-    /// How many more members are looked at in search of bodies. One object can be around many headers.
+    /// How many more members are searched for bodies. One object can surround many headers, so the
+    /// search is limited.
     looks_left: usize,
 }
 
 /// A delivery that was found.
 struct Known {
-    /// Its index.
+    /// Its index in `found`.
     at: usize,
-    /// How many of the signature's headers it has.
+    /// The number of signature headers that it has.
     headers: usize,
 }
 
@@ -65,7 +67,7 @@ impl<'n> Reader<'n> {
         Self { names, found, bodies, has_headers, kind, depth: 0, path, headers_alone, looks_left: Self::LOOKS }
     }
 
-    /// Reads one JSON text after the other, and returns whether there was nothing else.
+    /// Reads consecutive JSON texts. Returns whether the text contains nothing else.
     pub(super) fn documents(&mut self, text: &str) -> bool {
         let documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         let mut number = 0_usize;
@@ -101,7 +103,7 @@ impl<'n> Reader<'n> {
         let is_found = self.found.len() > before;
         let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
         if let Some(headers) = alone.filter(|_| !self.has_headers && document.get().starts_with('{')) {
-            // Programs print the headers, and then the body.
+            // Some programs print the headers as one document and the body as the next one.
             self.nested(&format!("{{\"headers\":{headers},\"body\":{}}}", document.get()));
         } else if self.has_headers && !is_found && is_small {
             self.headers_alone = Some(document.get().to_owned());
@@ -110,10 +112,10 @@ impl<'n> Reader<'n> {
         self.path.clear();
     }
 
-    /// Reads JSON of a text that does not stay.
+    /// Reads the JSON in a temporary text.
     fn nested(&mut self, text: &str) {
-        // The bodies that were found before are in another text, and those in this one are gone
-        // after it.
+        // `bodies` contains positions in the current text, so it is empty while another text is
+        // read.
         let (depth, path, bodies) = (self.depth, self.path.clone(), std::mem::take(&mut self.bodies));
         let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
         while let Some(Ok(document)) = documents.next() {
@@ -164,7 +166,8 @@ impl<'n> Reader<'n> {
             return;
         }
         let mut number = 0_usize;
-        // Its items are apart from each other and from what is around: each has its own body.
+        // The items are separate from each other and from the surrounding objects: each has its own
+        // body.
         each(raw, &mut |item| {
             if item.get().starts_with(['{', '[', '"']) {
                 self.path.push(format!("[{number}]"));
@@ -176,21 +179,21 @@ impl<'n> Reader<'n> {
         });
     }
 
-    /// Logs put JSON and whole requests into strings.
+    /// Reads a string, because logs put JSON and whole requests into strings.
     fn string<'a>(&mut self, raw: &'a RawValue, around: &mut [Members<'a>]) {
         let text = raw.get();
         let has_name = text.len() > 80 && {
             let lower = text.to_ascii_lowercase();
             lower.contains("signature") || lower.contains("timestamp")
         };
-        // The body of a delivery that was found is no envelope.
+        // The body of a delivery that was found is not an envelope.
         let is_body = self.bodies.contains_key(&Origin::of(raw));
         let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
         let is_json = text.trim_start().starts_with(['{', '[', '"']);
         if is_json {
             let before = self.found.len();
             self.nested(&text);
-            // Loggers write a map of headers as text, beside the body.
+            // Some loggers write the map of headers as a string, next to the body.
             let raw = serde_json::from_str::<&RawValue>(&text).ok().filter(|_| self.found.len() == before);
             let headers = raw.and_then(members).and_then(|members| headers::of_members(&members, self.names));
             if let Some(headers) = headers {
@@ -214,7 +217,8 @@ impl<'n> Reader<'n> {
         }
     }
 
-    /// Headers were found: looks for the body in the objects around them, the nearest first.
+    /// Looks for the body of headers that were found, in the objects around them, the nearest
+    /// first.
     fn envelope(&mut self, headers: Headers, around: &[Members<'_>]) {
         self.has_headers = true;
         let looks = around.iter().rev().take(5).map(Vec::len).sum();
@@ -227,13 +231,13 @@ impl<'n> Reader<'n> {
         let count = self.names.count(&headers);
         let method = around.iter().rev().take(5).find_map(method_of);
         let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.header(&name), value)).collect();
-        // A body that is a request of its own.
+        // The body may itself be a whole request.
         let inner = bodies.first().and_then(|body| {
             let (line, _) = text::line_at(body, 0)?;
             text::is_request_line(line)?;
             crate::capture::Capture::parse(body).ok()
         });
-        // tshark writes U+FFFD into the body, and all bytes elsewhere.
+        // tshark writes U+FFFD into the body, and the original bytes into other members.
         let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
         let segments = is_lossy.then(|| around.iter().rev().take(5).flat_map(segments)).into_iter().flatten();
         let inner = inner.or_else(|| segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next());
@@ -250,7 +254,7 @@ impl<'n> Reader<'n> {
             delivery.lost = Some(PARSED);
         }
         match self.bodies.entry(origin) {
-            // The same headers in another form, such as `multiValueHeaders`.
+            // These are the same headers in another form, such as `multiValueHeaders`.
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 if let Some(found) = self.found.get_mut(known.at)

@@ -1,4 +1,4 @@
-//! The parts of JSON texts, as they are written.
+//! Reads the parts of JSON texts as they are written.
 
 use std::{
     borrow::Cow,
@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::super::squash;
 
-/// The most members of an object that are looked at.
+/// The maximum number of members of an object that are read.
 const MAX_MEMBERS: usize = 20_000;
 
 pub(super) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// A string, or a number as it is written.
+/// Returns the text of a string, or a number as it is written.
 pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
         b'"' => serde_json::from_str(raw.get()).ok().map(Cow::Owned),
@@ -80,7 +80,7 @@ pub(super) fn each<'a>(raw: &'a RawValue, call: &mut dyn FnMut(&'a RawValue) -> 
     }
 
     if raw.get().starts_with('[') {
-        // What is wrong has been found before: a raw value is JSON.
+        // A raw value is valid JSON, so the only possible error is the one above.
         let _ = Items(call).deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn child<'a>(object: &Members<'a>, wanted: &str) -> Option<Members<'a
     members(value)
 }
 
-/// Where a value is in the text that is being read.
+/// The position of a value in the current text.
 #[derive(Clone, Copy, Eq)]
 pub(super) struct Origin(usize);
 

@@ -1,4 +1,4 @@
-//! One delivery in many forms.
+//! Writes one delivery in many forms.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(bytes).collect()
 }
 
-/// The forms of a body, each with a name.
+/// Returns a delivery with this body in all forms, each with the form's name.
 pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
     let (lf, crlf) = (head("\n"), head("\r\n"));
     let map = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "X-Twenty-Webhook-Signature": SIGNATURE});
@@ -86,9 +86,9 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
         text("Markdown", format!("See:\n\n```http\nPOST / HTTP/1.1\n{lf}\n{body}\n```\n\nEnd.\n")),
         text("two fences", format!("Headers\n```\n{lf}```\n\nBody\n```json\n{body}\n```\n")),
         text("curl -v", format!("*   Trying\n> POST / HTTP/2\n{quoted}>\n{body}\n< HTTP/2 401\n< a: b\n<\n{{}}\n")),
-        text("response behind", format!("{request}HTTP/1.1 200 OK\r\n\r\n{{}}")),
+        text("response after the body", format!("{request}HTTP/1.1 200 OK\r\n\r\n{{}}")),
         text(
-            "response behind a body of unknown length",
+            "response after a body of unknown length",
             format!("POST / HTTP/1.1\n{lf}\n{body}\nHTTP/1.1 200 OK\n\n{{}}"),
         ),
         text("wrong length", format!("POST / HTTP/1.1\n{lf}content-length: 1\n\n{body}")),
@@ -117,12 +117,12 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
         json("Buffer", json!({"headers": map, "rawBody": {"type": "Buffer", "data": bytes}})),
         json("array of bytes", json!({"headers": map, "data": bytes})),
         json("base64", json!({"headers": map, "body": encoded, "isBase64Encoded": true})),
-        json("base64 that nothing names", json!({"headers": map, "body": encoded})),
+        json("unlabelled base64", json!({"headers": map, "body": encoded})),
         json("hexadecimal", json!({"headers": map, "body": hexadecimal})),
         json("whole request in base64", json!({"request": {"headers": map, "raw": base64_encode(request.as_bytes())}})),
         json("in a string", json!({"a": [{"log": json!({"headers": map, "body": body}).to_string()}]})),
         json("request in a string", json!({"message": request})),
-        json("beside", json!({"meta": {"headers": map}, "request": {"body": body}})),
+        json("body in another object", json!({"meta": {"headers": map}, "request": {"body": body}})),
         text("log line", format!("a b [c] {{d}} INFO {} e\n", json!({"headers": map, "body": body}))),
         text(
             "JavaScript",

@@ -1,4 +1,4 @@
-//! Sends a delivery to the forward target again: as it was, or edited and signed anew.
+//! Sends a delivery to the forward target again: as it was, or edited and signed again.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,27 +13,27 @@ use crate::{client::headers_to_resend, output::Failure, time};
 
 pub(super) struct Resender {
     pub(super) forward: Forward,
-    /// The secret stays here.
+    /// Signs deliveries again, so that the page does not need the secret.
     pub(super) signer: Signer,
     pub(super) verifier: Verifier,
 }
 
-/// What the page asks for.
+/// How the page wants a delivery to be sent again.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Request {
-    /// Sign it as of now.
+    /// Whether to sign the delivery again, with the current time.
     sign_anew: bool,
-    /// Another body, which is always signed anew.
+    /// An edited body, which is always signed again.
     body: Option<String>,
 }
 
 impl Resender {
-    /// Sends it, and returns what is to be listed.
+    /// Sends the delivery, and returns the entry for the list.
     ///
     /// # Errors
     ///
-    /// When the request cannot be put together.
+    /// If the request cannot be created.
     pub(super) async fn send(&self, entry: &Entry, request: Request, store: &Store) -> Result<Entry, Failure> {
         let original = entry.body.clone().filter(|_| entry.is_sendable);
         let original = original.ok_or_else(|| Failure::new("only verified events are sent again"))?;
@@ -46,8 +46,8 @@ impl Resender {
         let mut report = Report::new(at, &entry.method, 0);
         let signed_at = self.verifier.claimed_timestamp(&headers);
         report.forwarded(&self.forward.post(headers.clone(), body.clone()).await);
-        // What it is now may be no event any more. Signed anew, because an old signature does not verify
-        // any more, but the event is the same.
+        // An edited body may no longer be an event. This check uses a new signature, because an old
+        // signature no longer verifies, although the event is the same.
         let present = self.signer.sign(&body).pairs();
         let verified = self.verifier.verify(present.iter().map(|(name, value)| (name, value)), body.clone());
         match verified.map(WebhookEvent::from_verified) {

@@ -1,4 +1,5 @@
-//! A delivery in the forms in which people pass it on: a command, code of a test, a capture.
+//! Writes a delivery in the forms in which people pass it on: a command, the code of a test, a
+//! capture.
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::entry::Entry;
 use crate::capture::{Capture, FRAMING};
 
-/// The longest argument that Linux gives to a program is 128 KiB.
+/// The maximum length of a body in a command. Linux limits an argument of a program to 128 KiB.
 const LONGEST_ARGUMENT: usize = 120 << 10;
 
 /// Why there is no command.
@@ -28,7 +29,7 @@ impl NoCommand {
     }
 }
 
-/// A command that posts the same bytes. `origin`: where the listener is, without a path.
+/// Returns a command that posts the same bytes. `origin` is the listener's address without a path.
 pub(super) fn curl(entry: &Entry, origin: &str) -> Result<String, NoCommand> {
     let body = entry.body.as_ref().ok_or(NoCommand::NoBody)?;
     if body.len() > LONGEST_ARGUMENT {
@@ -45,7 +46,7 @@ pub(super) fn curl(entry: &Entry, origin: &str) -> Result<String, NoCommand> {
     for (name, value) in &entry.headers {
         let is_of_the_way = ["host", "via"].iter().chain(&FRAMING).any(|other| name.eq_ignore_ascii_case(other));
         if !is_of_the_way {
-            // curl would leave out `name:`.
+            // curl would omit a header `name:`.
             let line = if value.is_empty() {
                 format!("{name};").into_bytes()
             } else {
@@ -54,12 +55,13 @@ pub(super) fn curl(entry: &Entry, origin: &str) -> Result<String, NoCommand> {
             command += &format!(" \\\n  --header {}", quoted(&line));
         }
     }
-    // Not `--data`, which reads a file when the body begins with `@`.
+    // `--data` would read a file if the body begins with `@`.
     command += &format!(" \\\n  --data-raw {}\n", quoted(body));
     Ok(command)
 }
 
-/// As one word of a shell. Nothing in it ends the word or acts on the terminal that it is pasted into.
+/// Quotes bytes as one word of a shell. Nothing in the result ends the word early, or is
+/// interpreted by the terminal into which it is pasted.
 fn quoted(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) if !text.contains(is_odd) => format!("'{}'", text.replace('\'', r"'\''")),
@@ -81,17 +83,19 @@ fn quoted(bytes: &[u8]) -> String {
 }
 
 fn escape(word: &mut String, byte: u8) {
-    // Octal, because a hexadecimal escape may take the digits that follow it. Writing to a `String` does not fail.
+    // A hexadecimal escape could include the digits after it, so this one is octal. Writing to a
+    // `String` does not fail.
     let _ = write!(word, "\\{byte:03o}");
 }
 
-/// Control characters, line ends among them, and those that are not visible or turn the text.
+/// Returns whether a character is a control character (such as a line end), is invisible, or
+/// changes the text's direction.
 fn is_odd(c: char) -> bool {
     // `escape_debug` escapes quotes and backslashes as well.
     !matches!(c, '\'' | '"' | '\\') && c.escape_debug().len() > 1
 }
 
-/// Code of a test that has the same body.
+/// Returns the code of a test with the same body.
 pub(super) fn test(entry: &Entry) -> Option<String> {
     let body = literal(entry.body.as_ref()?);
     Some(format!(
@@ -105,11 +109,11 @@ pub(super) fn test(entry: &Entry) -> Option<String> {
 
 fn literal(body: &Bytes) -> String {
     let Ok(text) = str::from_utf8(body) else { return format!("&b\"{}\"[..]", body.escape_ascii()) };
-    // Line ends of a raw string would follow the source file's.
+    // In a raw string, a line end would become that of the source file.
     if text.contains(is_odd) {
         return format!("\"{}\"", text.escape_debug());
     }
-    // As many as no quotation mark in it has behind it, and one more.
+    // A raw string requires more `#` than follow any quotation mark in it.
     let (mut run, mut longest) = (None::<usize>, 0);
     for byte in text.bytes() {
         run = match (byte, run) {
@@ -119,7 +123,7 @@ fn literal(body: &Bytes) -> String {
         };
         longest = longest.max(run.map_or(0, |count| count.saturating_add(1)));
     }
-    // rustc takes up to 255.
+    // rustc accepts up to 255.
     if longest > 255 {
         return format!("\"{}\"", text.escape_debug());
     }
@@ -127,7 +131,7 @@ fn literal(body: &Bytes) -> String {
     format!("r{hashes}\"{text}\"{hashes}")
 }
 
-/// The file that `listen --save` writes.
+/// Returns the file that `listen --save` would write.
 pub(super) fn capture(entry: &Entry) -> Option<Vec<u8>> {
     let headers = entry.headers.iter().map(|(name, value)| (name, value));
     Some(Capture::write(&entry.method, &entry.target, headers, entry.body.as_ref()?, entry.at))
@@ -150,7 +154,7 @@ mod tests {
         }
     }
 
-    /// The words that a shell makes of a command.
+    /// Returns the words into which a shell splits a command.
     fn words(command: &str) -> Vec<Vec<u8>> {
         let script = command.replacen("curl", "printf '%s\\0'", 1);
         let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
@@ -184,8 +188,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// A shell makes of it what was received, and no other command, and the text has no character
-        /// that a terminal acts on.
+        /// A shell reads the received bytes from the command, and no other command. The text
+        /// contains no character that a terminal interprets.
         #[test]
         fn a_command_has_the_same_bytes(body in hostile(), value in hostile()) {
             let value: Vec<u8> = value.into_iter().filter(|byte| *byte >= b' ' && *byte != 0x7f).collect();
@@ -200,7 +204,7 @@ mod tests {
             prop_assert_eq!(words(&command), expected);
         }
 
-        /// The code has the same bytes, and nothing ends its text early.
+        /// The code contains the same bytes, and nothing ends its string early.
         #[test]
         fn code_of_a_test_has_the_same_bytes(text in "[ -~é\n\u{202e}\"#]{0,40}") {
             let literal = literal(&Bytes::from(text.clone()));
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_command_can_have_is_told() {
+    fn bodies_that_no_command_can_contain_are_errors() {
         assert_eq!(curl(&Entry::default(), ""), Err(NoCommand::NoBody));
         assert_eq!(curl(&entry(&[], "a\0b"), ""), Err(NoCommand::HasNul));
         assert_eq!(curl(&entry(&[], vec![b'a'; LONGEST_ARGUMENT + 1]), ""), Err(NoCommand::TooLong));

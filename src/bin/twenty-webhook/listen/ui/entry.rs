@@ -1,4 +1,4 @@
-//! A delivery as the inspector keeps it: its report within bounds, its headers and its body.
+//! A delivery as the inspector keeps it: its report with bounded texts, its headers and its body.
 
 use std::{borrow::Cow, path::Path};
 
@@ -11,77 +11,77 @@ use uuid::Uuid;
 use super::{super::report::Report, store::Store};
 use crate::capture;
 
-/// The longest body that is kept, in bytes. Receivers take 2 MiB unless told otherwise.
+/// The maximum length of a body that is kept, in bytes. By default, receivers accept up to 2 MiB.
 pub(super) const MAX_BODY: usize = 8 << 20;
 
-/// What the page gets of one text and of one list: in a row, and in a delivery's details.
+/// The bounds of texts and lists on the page: in a row, and in a delivery's details.
 const ROW: Bounds = Bounds { text: 160, list: 12 };
 const DETAILS: Bounds = Bounds { text: 4_000, list: 200 };
 
 #[derive(Clone, Copy)]
 struct Bounds {
-    /// In characters.
+    /// The maximum number of characters in a text.
     text: usize,
     list: usize,
 }
 
 #[derive(Default)]
 pub(super) struct Entry {
-    /// Stable over a restart for what was saved: the name of its capture.
+    /// For a saved delivery, the name of its capture, so that the id survives a restart.
     pub(super) id: String,
     pub(super) at: jiff::Timestamp,
     pub(super) is_verified: bool,
-    /// A digest of what the signature of a verified delivery is about: time and body. A copy has the
-    /// same one, and nobody without the secret makes another.
+    /// A digest of what was signed in a verified delivery: its time and body. A copy has the same
+    /// digest, and only somebody with the secret can create another one.
     pub(super) signed: Option<[u8; 32]>,
-    /// The id of the record, once a signature vouches for it.
+    /// The id of the record, if the delivery is verified.
     pub(super) record: Option<String>,
     /// A JSON object, for a row of the list.
     pub(super) summary: String,
-    /// A JSON object's members, for the details.
+    /// The members of a JSON object, for the details.
     pub(super) details: Map<String, Value>,
     pub(super) method: String,
     /// Path and query.
     pub(super) target: String,
-    /// Without credentials.
+    /// The headers without credentials.
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Option<Bytes>,
-    /// When it became a dead letter, if it is one.
+    /// When the delivery became a dead letter, if it is one.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(super) died_at: Option<Timestamp>,
-    /// Whether it may be sent again. An unverified one may not: its sender would be given a
-    /// signature.
+    /// Whether the delivery may be sent again. An unverified delivery may not, because its sender
+    /// would get a genuine signature.
     pub(super) is_sendable: bool,
 }
 
-/// A request, and how it came here.
+/// A request, and where it comes from.
 pub(super) struct Received {
     pub(super) at: jiff::Timestamp,
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Option<Bytes>,
-    /// By its own account.
+    /// The time of the signature, as the request claims it.
     pub(super) signed_at: Option<Timestamp>,
     pub(super) source: Source,
-    /// Whether it is a verified event.
+    /// Whether the request is a verified event.
     pub(super) is_event: bool,
 }
 
 #[derive(Clone)]
 pub(super) enum Source {
-    /// It came while the inspector ran.
+    /// The request arrived while the inspector was running.
     Live,
-    /// It was saved before. How it was answered is not known.
+    /// The request was saved earlier. Its response is unknown.
     Saved,
-    /// It was sent from the page.
+    /// The request was sent from the page.
     Sent { origin: String, is_edited: bool, is_signed_anew: bool },
-    /// It is a dead letter of an inbox.
+    /// The request is a dead letter of an inbox.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     Dead(Dead),
 }
 
-/// What an inbox tells of a dead letter.
+/// What an inbox reports about a dead letter.
 #[cfg(any(feature = "postgres", feature = "redb"))]
 #[derive(Clone)]
 pub(super) struct Dead {
@@ -145,7 +145,7 @@ impl Entry {
         let id = id.unwrap_or_else(|| new_id(at));
         details.insert("id".to_owned(), id.clone().into());
         if !matches!(source, Source::Live) {
-            // Nothing was answered here, or it is not known any more.
+            // There was no answer, or it is unknown.
             details.remove("status");
         }
         details.insert("source".to_owned(), source.name().into());
@@ -154,7 +154,7 @@ impl Entry {
             details.insert("edited".to_owned(), (*is_edited).into());
             details.insert("signedAnew".to_owned(), (*is_signed_anew).into());
         }
-        // Texts of times have as many digits as they need, so the page cannot compare them.
+        // Formatted times have a varying number of digits, so the page cannot compare them.
         details.insert("micros".to_owned(), at.as_microsecond().into());
         details.insert("length".to_owned(), body.as_ref().map_or(Value::Null, |body| body.len().into()));
         let summary = summary(&details);
@@ -168,7 +168,8 @@ impl Entry {
         let mut details = Value::Object(details);
         bound(&mut details, DETAILS);
         let details = if let Value::Object(members) = details { members } else { Map::new() };
-        // Of its own, because a body that was read in pieces may lie in a buffer of twice its size.
+        // Copies the body, because a body that was read in pieces may be in a buffer of twice its
+        // size.
         let body = body.filter(|body| body.len() <= MAX_BODY).map(|body| Bytes::from(body.to_vec()));
         Self {
             id,
@@ -188,9 +189,9 @@ impl Entry {
         }
     }
 
-    /// The bytes that it takes, roughly.
+    /// Returns roughly how many bytes the entry takes.
     pub(super) fn size(&self) -> usize {
-        /// An estimate for what has a small bound: the report's texts and the allocations.
+        /// An estimate for the parts with a small bound: the report's texts and the allocations.
         const REST: usize = 200;
         let headers =
             self.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(REST));
@@ -199,7 +200,7 @@ impl Entry {
         headers.chain(lengths).fold(0, usize::saturating_add)
     }
 
-    /// Whether a text in lower case is anywhere in it.
+    /// Returns whether the entry contains a text, which is in lower case.
     pub(super) fn contains(&self, text: &str) -> bool {
         let is_in = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase().contains(text);
         let headers = self.headers.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
@@ -208,7 +209,7 @@ impl Entry {
         all.any(is_in)
     }
 
-    /// All but the body, for the page.
+    /// Returns everything except the body, for the page.
     pub(super) fn to_json(&self, store: &Store, has_target: bool) -> Value {
         let mut details = self.details.clone();
         let text = |value: &[u8]| shortened(&String::from_utf8_lossy(value), DETAILS.text).into_owned();
@@ -227,14 +228,14 @@ fn digest(signed_at: Timestamp, body: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(signed_at.as_millis().to_be_bytes()).chain_update(body).finalize().into()
 }
 
-/// For a delivery that was not saved.
+/// Returns a new id, for a delivery that was not saved.
 fn new_id(at: jiff::Timestamp) -> String {
     let random = Uuid::new_v4().simple().to_string();
     format!("{:013}-{}", at.as_millisecond(), random.get(..12).unwrap_or(&random))
 }
 
 fn summary(details: &Map<String, Value>) -> String {
-    /// What a row does not show.
+    /// The members that a row does not show.
     const LEFT_OUT: [&str; 4] = ["capture", "captureError", "causes", "unexpected"];
     let members = details.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
     let mut summary = Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect());

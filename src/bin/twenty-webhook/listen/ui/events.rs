@@ -1,4 +1,4 @@
-//! Server-sent events: each browser gets the news at its own pace.
+//! Sends news to browsers as server-sent events, to each browser at its own pace.
 
 use std::{
     pin::Pin,
@@ -25,16 +25,18 @@ use tokio::{
 
 use super::store::{RESYNC, Store};
 
-/// How many streams there may be at once.
+/// The maximum number of open streams.
 const STREAMS: usize = 32;
 
-/// How many pieces of news wait for the connection, beside those that wait in the store.
+/// The number of messages that can wait for a connection, in addition to those that wait in the
+/// store.
 const WAITING: usize = 16;
 
-/// After so much silence a comment is sent, so that both sides notice a dead connection.
+/// The time without news after which a comment is sent, so that both sides notice a dead
+/// connection.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// The streams that are open. A clone is the same.
+/// The open streams. Clones share them.
 #[derive(Clone)]
 pub(super) struct Streams(Arc<Semaphore>);
 
@@ -43,7 +45,7 @@ impl Streams {
         Self(Arc::new(Semaphore::new(STREAMS)))
     }
 
-    /// A response that does not end.
+    /// Opens a stream, which is a response that does not end.
     pub(super) fn open(&self, store: &Store) -> Response {
         let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else {
             return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
@@ -52,10 +54,10 @@ impl Streams {
         let (sender, receiver) = mpsc::channel(WAITING);
         tokio::spawn(async move {
             let _place = place;
-            // At once, so that the browser knows that it is connected.
+            // Sent immediately, so that the browser knows that it is connected.
             let mut next = ": hello\n\n".to_owned();
-            // Fails when the browser has left. A slow one is waited for; what it misses meanwhile it
-            // fetches with the whole list.
+            // Sending fails if the browser has disconnected. If the browser is slow, sending waits,
+            // and the browser fetches the whole list if it missed any news.
             while sender.send(Bytes::from(next)).await.is_ok() {
                 let told = tokio::select! {
                     told = timeout(SILENCE, news.recv()) => told,
@@ -94,7 +96,8 @@ mod tests {
         Entry { id: format!("{number}"), summary: format!("{{\"id\":\"{number}\"}}"), ..Entry::default() }
     }
 
-    /// A browser that does not read holds nothing up, and is told to fetch the list when it does.
+    /// A browser that does not read delays nothing. When it reads again, it is notified that it
+    /// must fetch the list.
     #[tokio::test(start_paused = true)]
     async fn a_slow_browser_loses_its_own_news_only() {
         let (store, streams) = (Store::new(), Streams::new());
@@ -112,7 +115,7 @@ mod tests {
             told.push(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap());
         }
         assert!(told.len() < 400 && told.contains(&format!("data: {RESYNC}\n\n")), "{}", told.len());
-        assert_eq!(store.all().len(), 1_000, "unverified ones, up to their bound");
+        assert_eq!(store.all().len(), 1_000, "the unverified deliveries, up to their bound");
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,7 +125,7 @@ mod tests {
         assert!(open.iter().all(|response| response.status() == StatusCode::OK));
         assert_eq!(streams.open(&store).status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(open);
-        // Each task notices it.
+        // Each task notices that its browser is gone.
         while streams.0.available_permits() < STREAMS {
             tokio::task::yield_now().await;
         }

@@ -1,8 +1,10 @@
-//! Who may talk to the inspector: whoever has its address, from a page that it served itself.
+//! Decides who can send requests to the inspector: clients that know its address, and in a browser
+//! only the page that the inspector served.
 //!
-//! Every web page that a browser opens can send requests to loopback. A random token in the path
-//! stops those that guess, the `Host` header those that point a name of their own at this machine
-//! (DNS rebinding), `Origin` and `Sec-Fetch-Site` those that learned the token.
+//! Every web page in a browser can send requests to loopback. The random token in the path stops
+//! pages that guess the address. The check of `Host` stops pages whose own host name resolves to
+//! this machine (DNS rebinding). The checks of `Origin` and `Sec-Fetch-Site` stop pages that have
+//! learned the token.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -21,13 +23,14 @@ use uuid::Uuid;
 
 pub(super) struct Guard {
     token: String,
-    /// Whether it listens for this machine only.
+    /// Whether the inspector listens on a loopback address.
     is_loopback: bool,
-    /// The host's name that `--ui-addr` has, if it is one.
+    /// The host in `--ui-addr`, if it is a name.
     name: Option<String>,
 }
 
-/// No script but the page's own, nothing inline, no frame, no form, no other server.
+/// Allows only the page's own scripts and files: nothing inline, no frames, no forms, no other
+/// servers.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
@@ -35,7 +38,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    // The token is in the address.
+    // The address contains the token.
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -52,10 +55,10 @@ enum Rejection {
 }
 
 impl Guard {
-    /// `host`: as it was given in `--ui-addr`.
+    /// `host` is the host as given in `--ui-addr`.
     pub(super) fn new(address: IpAddr, host: &str) -> Self {
         let is_name = !host.is_empty() && host.trim_matches(['[', ']']).parse::<IpAddr>().is_err();
-        // From the system's randomness: 244 bits.
+        // 244 bits of randomness from the system.
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         Self { token, is_loopback: address.is_loopback(), name: is_name.then(|| host.to_owned()) }
     }
@@ -64,11 +67,12 @@ impl Guard {
         &self.token
     }
 
-    /// Returns the address behind the token.
+    /// Checks a request. Returns its address without the token.
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Uri, Rejection> {
         let host = self.host(uri, headers).ok_or(Rejection::Host)?;
         let inside = self.without_token(uri).ok_or(Rejection::Token)?;
-        // A browser tells it of every request with a body, and of those that cross origins.
+        // Browsers send `Origin` with every request that has a body, and with every cross-origin
+        // request.
         let origin = one(headers, header::ORIGIN);
         let is_own =
             |origin: &[u8]| origin.strip_prefix(b"http://").is_some_and(|rest| rest == host.as_str().as_bytes());
@@ -78,7 +82,8 @@ impl Guard {
             Ok(None) => is_reading,
             Err(Repeated) => false,
         };
-        // `none`: typed in, or opened from outside of a browser. A link elsewhere may lead to the page.
+        // `none` means that the user typed the address, or opened it outside of the browser. A link
+        // on another site may lead to the page.
         let is_page = is_reading && inside.path() == "/";
         let is_same_site = match one(headers, "sec-fetch-site") {
             Ok(None) => true,
@@ -88,16 +93,17 @@ impl Guard {
         if !is_same_origin || !is_same_site {
             return Err(Rejection::Origin);
         }
-        // A form of another site cannot send it.
+        // A form on another site cannot send this content type.
         if !is_reading && !matches!(one(headers, header::CONTENT_TYPE), Ok(Some(b"application/json"))) {
             return Err(Rejection::ContentType);
         }
         Ok(inside)
     }
 
-    /// The `Host` header, if it is this machine's. A name that somebody else resolves is none.
+    /// Returns the `Host` header if it names this machine. Other names are rejected, because
+    /// somebody else may control where they resolve to.
     fn host(&self, uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
-        // A proxy's form of the address.
+        // This is the form of a request to a proxy.
         if uri.authority().is_some() {
             return None;
         }
@@ -125,7 +131,7 @@ impl Guard {
 }
 
 impl Rejection {
-    /// Says nothing about the request.
+    /// Returns a response that shows nothing of the request.
     fn answer(&self) -> Response {
         match self {
             Self::Host => (StatusCode::FORBIDDEN, "the Host header does not name this machine\n"),
@@ -137,7 +143,7 @@ impl Rejection {
     }
 }
 
-/// Lets only those requests through that pass every check, without the token in their path.
+/// Passes on the requests that pass every check, and removes the token from their paths.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let mut response = match guard.check(request.method(), request.uri(), request.headers()) {
         Ok(inside) => {
@@ -173,7 +179,7 @@ mod tests {
     fn check(guard: &Guard, method: &Method, path: &str, headers: &[(&str, &str)]) -> Result<String, Rejection> {
         let uri: Uri = path.replace("TOKEN", &guard.token).parse().unwrap();
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        // `collect` would replace.
+        // `collect` would replace repeated headers.
         let headers = headers.fold(HeaderMap::new(), |mut map, (name, value): (HeaderName, HeaderValue)| {
             map.append(name, value);
             map

@@ -1,4 +1,4 @@
-//! The deliveries that `--save` wrote before.
+//! Reads the deliveries that `--save` wrote earlier.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::{
     time,
 };
 
-/// How many unverified captures are read. The diagnosis of each may take long.
+/// The maximum number of unverified captures that are read. Each diagnosis may take long.
 const UNVERIFIED: usize = 100;
 
 /// The captures of a directory, the newest first.
@@ -37,7 +37,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Reads them into the store, verified ones first, up to the store's bounds.
+    /// Reads the captures into the store, verified captures first, up to the store's bounds.
     pub(super) fn read(self, store: &Store) {
         let (mut unread, mut bytes) = (0_u32, 0_usize);
         let mut entries = Vec::new();
@@ -103,7 +103,7 @@ impl History {
         ))
     }
 
-    /// At the time of a capture, or at the present.
+    /// Returns a verifier for the time of a capture, or for the current time.
     fn verifier(&self, at: Option<jiff::Timestamp>) -> Result<Verifier, Failure> {
         match at.and_then(time::from_civil) {
             Some(at) => self.options.verifier(self.secret.clone(), FixedClock::at(at)),
@@ -112,7 +112,7 @@ impl History {
     }
 }
 
-/// Of the request line, which is the capture's first.
+/// Returns the path and query in the request line, which is the capture's first line.
 fn target(file: &[u8]) -> String {
     let line = file.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
     let target = line.split(|byte| *byte == b' ').nth(1).filter(|target| target.starts_with(b"/"));

@@ -1,7 +1,7 @@
-//! The same page over a durable inbox: its dead letters, with redrive and purge.
+//! The same page for a durable inbox: it shows the dead letters, and can redrive and purge them.
 //!
-//! One task looks into the inbox and changes it, as the commands do: it opens the inbox each time, so
-//! that a receiver which uses the file is not in the way for longer than a moment.
+//! One task reads and changes the inbox. Like the other commands, it opens the inbox each time, so
+//! that it and a receiver of the same file block each other only for a moment.
 
 use std::{collections::HashSet, process::ExitCode, time::Duration};
 
@@ -29,35 +29,36 @@ use crate::{
     time,
 };
 
-/// How often the numbers are read.
+/// How often the numbers of events are read.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// After so many times the dead letters are read as well, even when their number is the same.
+/// How many of these reads pass before the dead letters are read as well, even if their number is
+/// the same.
 const ALL_EVERY: u32 = 15;
 
-/// How many changes may wait.
+/// The maximum number of waiting changes.
 const WAITING: usize = 8;
 
-/// What the page asks for.
+/// A change that the page requests.
 pub(super) struct Command {
     pub(super) change: Change,
-    /// `None` for all.
+    /// `None` for all dead letters.
     pub(super) id: Option<EventId>,
-    /// How many were changed, or why none was.
+    /// Receives the number of changed dead letters, or the failure.
     pub(super) done: oneshot::Sender<Result<u64, Failure>>,
 }
 
 pub(super) type Commands = mpsc::Sender<Command>;
 
-/// Serves the page until the program is asked to end.
+/// Serves the page until Ctrl-C or SIGTERM.
 pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failure> {
     let inspector = Inspector::bind(ui_addr).await?;
     let store = inspector.store.clone();
     let mut watch = Watch { place: place.resolved()?, store: store.clone(), dead: None, count: 0 };
-    // What is wrong with it is told at once.
+    // An error of the inbox is reported immediately.
     watch.look(true).await?;
     let (commands, mut asked) = mpsc::channel(WAITING);
-    // Where the receiver listens is not known; this is the address of the examples.
+    // The receiver's address is unknown, so this is the address of the examples.
     let about = About { origin: "http://127.0.0.1:3000".to_owned(), ..About::default() };
     let bounds = Bounds::default();
     inspector.serve(App { store, about, resender: None, commands: Some(commands), bounds });
@@ -69,7 +70,8 @@ pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failu
             _ = ticks.tick() => watch.look_again(false).await,
             Some(Command { change, id, done }) = asked.recv() => {
                 let changed = watch.change(change, id).await;
-                // Before the answer, so that the page does not show what is gone.
+                // Reads the inbox before it answers, so that the page does not show removed dead
+                // letters.
                 watch.look_again(true).await;
                 let _ = done.send(changed);
             }
@@ -77,17 +79,17 @@ pub(crate) async fn serve(place: Place, ui_addr: &str) -> Result<ExitCode, Failu
     }
 }
 
-/// What is known of the inbox.
+/// What is known about the inbox.
 struct Watch {
     place: Place,
     store: Store,
-    /// How many dead letters there were.
+    /// The last number of dead letters.
     dead: Option<u64>,
     count: u32,
 }
 
 impl Watch {
-    /// A failure is shown on the page: the next look may succeed.
+    /// Reads the inbox. A failure is shown on the page, because the next attempt may succeed.
     async fn look_again(&mut self, has_changed: bool) {
         if let Err(failure) = self.look(has_changed).await {
             self.store.set_status(&json!({ "problem": failure.to_string() }));
@@ -109,7 +111,7 @@ impl Watch {
                     break;
                 }
                 let id = letter.id().to_string();
-                // One that was redriven and died again is another one.
+                // A dead letter that was redriven and died again counts as a new one.
                 let died_at = letter.died_at();
                 if self.store.get(&id).is_none_or(|entry| entry.died_at != Some(died_at)) {
                     self.store.remove(std::slice::from_ref(&id));

@@ -1,6 +1,7 @@
-//! The inspector: a page on a listener of its own that shows the deliveries as they come.
+//! The inspector: a page that shows deliveries as they arrive.
 //!
-//! Of its own, because the receiver's address is what people open to the internet with a tunnel.
+//! The page has its own listener, because people open the receiver's address to the internet with a
+//! tunnel.
 
 mod again;
 mod copy;
@@ -51,11 +52,11 @@ pub(super) struct Inspector {
     pub(super) store: Store,
 }
 
-/// What the inspector works with.
+/// What the inspector requires.
 pub(super) struct Parts {
-    /// Where deliveries go, without a path.
+    /// The address to which deliveries are sent, without a path.
     pub(super) origin: String,
-    /// The command that sends a sample there.
+    /// The command that sends a sample to this address.
     pub(super) send: String,
     pub(super) forward: Option<Forward>,
     pub(super) verifier: Verifier,
@@ -94,7 +95,7 @@ impl Inspector {
         tokio::spawn(async move { axum::serve(listener, app).await });
     }
 
-    /// Serves the deliveries that are received, and reads those that were saved.
+    /// Serves the deliveries that are received, and reads the deliveries that were saved.
     pub(super) fn start(self, parts: Parts) {
         let Parts { origin, send, forward, verifier, signer, secret, options, saved, saved_in } = parts;
         let forward_to = forward.as_ref().map(|forward| forward.target().to_string());
@@ -110,7 +111,7 @@ impl Inspector {
             bounds: Bounds::default(),
         });
         if let Some(saved) = saved {
-            // It may read for a while. Nothing waits for it.
+            // Reading may take a while. Nothing waits for it.
             thread::spawn(move || History { saved, options, secret }.read(&store));
         }
     }

@@ -1,4 +1,4 @@
-//! What the inspector's page asks for.
+//! The routes of the inspector's page.
 
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ use super::{
 #[cfg(any(feature = "postgres", feature = "redb"))]
 use crate::inbox::Change;
 
-/// How many deliveries the page may have under way.
+/// The maximum number of deliveries that the page sends at the same time.
 const SENDING: usize = 4;
 
-/// The longest text that is searched for, in bytes.
+/// The maximum length of a text to search for, in bytes.
 const LONGEST_SEARCH: usize = 1_000;
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -48,18 +48,18 @@ const FILES: [(&str, &str, &str); 7] = [
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 
-/// What the routes share.
+/// The state that the routes share.
 pub(super) struct App {
     pub(super) store: Store,
     pub(super) about: About,
     pub(super) resender: Option<Resender>,
-    /// Of a page over an inbox.
+    /// `Some` if the page shows an inbox.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(super) commands: Option<Commands>,
     pub(super) bounds: Bounds,
 }
 
-/// What the page may do at once.
+/// Bounds on what the page does at the same time.
 pub(super) struct Bounds {
     streams: Streams,
     sending: Semaphore,
@@ -68,23 +68,23 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        // Searches come one after the other: each looks at every body.
+        // Only one search runs at a time, because each one reads every body.
         Self { streams: Streams::new(), sending: Semaphore::new(SENDING), searching: Semaphore::new(1) }
     }
 }
 
-/// What the page says about the listener. No secret.
+/// What the page shows about the listener. It contains no secret.
 #[derive(Default)]
 pub(super) struct About {
-    /// Where deliveries go, without a path.
+    /// The address to which deliveries are sent, without a path.
     pub(super) origin: String,
-    /// The command that sends a sample there.
+    /// The command that sends a sample to this address.
     pub(super) send: String,
     pub(super) forward_to: Option<String>,
     pub(super) saved_in: Option<String>,
 }
 
-/// Why there is no answer, for the page to show.
+/// Why a request fails, for the page to show.
 struct Rejected {
     status: StatusCode,
     why: String,
@@ -116,7 +116,7 @@ impl App {
             .route("/api/deliveries/{id}/curl", get(curl))
             .route("/api/deliveries/{id}/test", get(test))
             .route("/api/deliveries/{id}/capture", get(capture))
-            // A body as JSON may take six bytes for one.
+            // In JSON, one byte of a body may take six bytes.
             .route("/api/deliveries/{id}/send", post(send).layer(DefaultBodyLimit::max(MAX_BODY.saturating_mul(6))));
         #[cfg(any(feature = "postgres", feature = "redb"))]
         let inside = inside
@@ -131,7 +131,7 @@ impl App {
             .route("/api/redrive", post(async |state| change(state, None, Change::Redrive).await))
             .route("/api/purge", post(async |state| change(state, None, Change::Purge).await));
         let inside = inside.with_state(Arc::new(self));
-        // Behind the guard nothing has been routed yet, so that the token can be taken off.
+        // The guard runs before the routing, so that it can remove the token from the path.
         Router::new().fallback_service(inside).layer(from_fn_with_state(Arc::new(guard), guard::check))
     }
 
@@ -144,7 +144,7 @@ fn json(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// Bytes of anybody's: a browser that opens the address shows nothing.
+/// Returns bytes that anybody may have sent. A browser that opens the address does not show them.
 fn bytes(bytes: impl Into<Bytes>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, "attachment")];
     (headers, bytes.into()).into_response()
@@ -170,7 +170,7 @@ async fn list(State(app): State<Arc<App>>) -> Response {
         "dropped": store.dropped(),
         "version": env!("CARGO_PKG_VERSION"),
     });
-    // The rows and the status are JSON already.
+    // The rows and the status already are JSON.
     let mut body = head.to_string();
     body.pop();
     let status = store.status();
@@ -182,8 +182,8 @@ async fn events(State(app): State<Arc<App>>) -> Response {
     app.bounds.streams.open(&app.store)
 }
 
-/// The ids of the deliveries that have a text. The path's last segment is `q=` and the text, because
-/// a browser resolves a segment of dots.
+/// Returns the ids of the deliveries that contain a text. The last segment of the path is `q=` and
+/// the text, because browsers resolve segments that consist of dots.
 async fn search(State(app): State<Arc<App>>, Path(segment): Path<String>) -> Response {
     let text = segment.strip_prefix("q=").unwrap_or_default().to_lowercase();
     if text.is_empty() || text.len() > LONGEST_SEARCH {

@@ -1,4 +1,4 @@
-//! The deliveries that the inspector holds in memory, within bounds, and the news about them.
+//! The deliveries that the inspector keeps in memory, within bounds, and the news about them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -9,14 +9,15 @@ use tokio::sync::broadcast;
 
 use super::entry::Entry;
 
-/// How many deliveries of a kind are kept, and how many bytes they may hold together.
+/// The maximum number of deliveries of a kind, and of their bytes.
 pub(super) const VERIFIED: Limits = Limits { count: 4_000, bytes: 64 << 20 };
 const BY_ANYBODY: Limits = Limits { count: 1_000, bytes: 16 << 20 };
 
-/// How many pieces of news wait for a slow browser before it has to fetch the list again.
+/// The number of messages that can wait for a slow browser. If it misses one, it must fetch the
+/// list again.
 const NEWS: usize = 256;
 
-/// The news that the list has to be fetched again.
+/// The message that the list must be fetched again.
 pub(super) const RESYNC: &str = r#"{"resync":true}"#;
 
 #[derive(Clone, Copy)]
@@ -25,7 +26,7 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// A clone is the same.
+/// Clones share the deliveries.
 #[derive(Clone)]
 pub(in super::super) struct Store(Arc<Shared>);
 
@@ -37,16 +38,16 @@ struct Shared {
 struct State {
     /// The verified deliveries, without copies.
     verified: Kept,
-    /// What anybody can send: unverified deliveries, and copies of verified ones. Nobody without the
-    /// secret removes what Twenty sent, so they have bounds of their own.
+    /// Deliveries that anybody can send: unverified deliveries, and copies of verified deliveries.
+    /// They have their own bounds, so that they cannot displace what Twenty sent.
     by_anybody: Kept,
-    /// What was signed of the deliveries in `verified`.
+    /// The digests of what was signed in the deliveries in `verified`.
     signed: HashSet<[u8; 32]>,
     keys: HashMap<String, Key>,
     next: u64,
-    /// How many were dropped to make room.
+    /// The number of deliveries that were dropped to stay within the bounds.
     dropped: u64,
-    /// What is told beside the deliveries, as JSON.
+    /// The status that is shown in addition to the deliveries, as JSON.
     status: Option<Arc<str>>,
 }
 
@@ -83,8 +84,8 @@ impl Store {
         entry
     }
 
-    /// Adds deliveries of before, and has the browsers fetch the list again. Those whose ids are
-    /// taken are left out.
+    /// Adds earlier deliveries, except those whose ids are already in the store. Notifies the
+    /// browsers to fetch the list again.
     pub(super) fn add_history(&self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             let mut state = self.state();
@@ -104,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Says how things are, if it is something new.
+    /// Sets the status, and sends it to the browsers if it has changed.
     #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(super) fn set_status(&self, status: &serde_json::Value) {
         let status: Arc<str> = status.to_string().into();
@@ -128,7 +129,7 @@ impl Store {
         state.verified.entries.get(key).or_else(|| state.by_anybody.entries.get(key)).cloned()
     }
 
-    /// In the order of arrival.
+    /// Returns all deliveries, in the order of arrival.
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         let state = self.state();
         let mut all: Vec<_> = state.verified.entries.iter().chain(&state.by_anybody.entries).collect();
@@ -136,7 +137,7 @@ impl Store {
         all.into_iter().map(|(_, entry)| Arc::clone(entry)).collect()
     }
 
-    /// The delivery of the same record that came before this one. What is not verified names no record.
+    /// Returns the previous delivery of the same record. Only verified deliveries have a record.
     pub(super) fn previous(&self, entry: &Entry) -> Option<Arc<Entry>> {
         let record = entry.record.as_ref()?;
         let state = self.state();
@@ -149,13 +150,13 @@ impl Store {
         self.state().dropped
     }
 
-    /// One JSON text for each piece of news.
+    /// Returns a receiver of the news. Each message is a JSON text.
     pub(super) fn news(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.news.subscribe()
     }
 
     fn tell(&self, news: &str) {
-        // Fails when no browser is there.
+        // This fails if no browser is connected.
         let _ = self.0.news.send(news.into());
     }
 
@@ -184,7 +185,7 @@ impl State {
         true
     }
 
-    /// Returns those that were dropped.
+    /// Adds a delivery. Returns the deliveries that were dropped.
     fn add(&mut self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
         let key = (entry.at, self.next);
         self.next = self.next.saturating_add(1);
@@ -198,7 +199,7 @@ impl State {
         kept.bytes = kept.bytes.saturating_add(entry.size());
         kept.entries.insert(key, entry);
         let mut removed = Vec::new();
-        // The last one stays, so what was just reported is there.
+        // The last delivery stays, so that a delivery that was just reported exists.
         while kept.entries.len() > 1 && (kept.entries.len() > kept.limits.count || kept.bytes > kept.limits.bytes) {
             let Some((_, oldest)) = kept.entries.pop_first() else { break };
             kept.bytes = kept.bytes.saturating_sub(oldest.size());
@@ -232,7 +233,8 @@ mod tests {
     }
 
     impl Store {
-        /// The ids of the verified deliveries and of the others, each with what was signed.
+        /// Returns the ids of the verified deliveries and of the others, each with the digest of
+        /// what was signed.
         fn ids(&self) -> [BTreeMap<String, Option<[u8; 32]>>; 2] {
             let state = self.state();
             [&state.verified, &state.by_anybody]
@@ -243,9 +245,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Whatever comes, in whichever order: of each kind the newest are there, within both bounds
-        /// or one alone, every id leads to its delivery, and each one that was dropped is reported.
-        /// Copies of a verified delivery count as what anybody can send.
+        /// For any deliveries, in any order: the newest of each kind are in the store, within both
+        /// bounds or a single one. Every id leads to its delivery, and each dropped delivery is
+        /// reported. Copies of a verified delivery count as deliveries that anybody can send.
         #[test]
         fn the_newest_of_each_kind_stay_within_the_bounds(
             added in vec((proptest::option::of(0..8_u8), 0..50_i64, 0..400_usize), 0..80),
@@ -263,9 +265,9 @@ mod tests {
                 store.add(Entry { summary: format!("\"{number}\""), signed, ..entry });
                 let now = store.ids();
                 if signed.is_some() && !is_copy {
-                    prop_assert_eq!(&now[1], &by_anybody, "what anybody can send loses nothing");
+                    prop_assert_eq!(&now[1], &by_anybody, "no delivery that anybody can send is dropped");
                 } else {
-                    prop_assert_eq!(&now[0], &verified, "the verified ones lose nothing");
+                    prop_assert_eq!(&now[0], &verified, "no verified delivery is dropped");
                 }
                 let message: serde_json::Value = serde_json::from_str(&news.try_recv().unwrap()).unwrap();
                 told.insert(message["added"].as_str().unwrap().to_owned());
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_compared_with_the_last_one_of_its_record() {
+    fn a_delivery_is_compared_with_the_previous_delivery_of_its_record() {
         let store = Store::new();
         for (number, record) in ["a", "b", "a", "b", "a"].iter().enumerate() {
             let record = Some((*record).to_owned());

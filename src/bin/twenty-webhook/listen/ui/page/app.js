@@ -1,4 +1,4 @@
-// The inspector's page. Everything that a delivery says becomes a text node: nothing of it is markup.
+// The inspector's page. All content of deliveries becomes text nodes, never markup.
 
 import { el } from './dom.js';
 import { diff, parse, pretty, visible, visibleLines } from './json.js';
@@ -48,7 +48,7 @@ function time(iso) {
   );
 }
 
-/** What happened, in a word, and what it is called in the style sheet. */
+/** Returns the class of a badge in the style sheet, and its text. */
 function verdict(summary) {
   if (summary.dead) return ['rejected', summary.dead.reason];
   if (summary.source === 'sent') return ['sent', summary.edited ? 'sent, edited' : 'sent again'];
@@ -60,7 +60,7 @@ const badge = (summary) => el('span', { class: `badge ${verdict(summary)[0]}` },
 
 function title(summary) {
   if (summary.event) return visible(summary.event);
-  if (summary.verified) return summary.rejection ? 'no event' : 'event without a name';
+  if (summary.verified) return summary.rejection ? 'not an event' : 'event without a name';
   return summary.method && summary.method !== 'POST' ? `unverified ${visible(summary.method)}` : 'unverified request';
 }
 
@@ -71,7 +71,7 @@ function answers(summary) {
   const part = (text, isBad, title) => el('span', { class: isBad ? 'bad' : null, title }, text);
   const parts = [];
   if (summary.dead) parts.push(`${summary.dead.attempts} attempt${summary.dead.attempts === 1 ? '' : 's'}`);
-  // The target's status is answered, so it is not told twice.
+  // The target's status is also the answer's, so it is not shown twice.
   if (status && status !== forwarded?.status) parts.push(part(`${status} `, !isGood(status), 'answered'));
   if (forwarded?.status)
     parts.push(
@@ -177,7 +177,7 @@ function refreshSoon() {
   });
 }
 
-/** Puts a row where its time belongs: the newest is the first. */
+/** Inserts a row by its time: the newest row is the first. */
 function place(row, isNew) {
   let before = $('list').firstElementChild;
   while (before && before.order > row.item.order) before = before.nextElementSibling;
@@ -203,7 +203,7 @@ function announce(summary) {
 }
 
 let loading = null;
-/** Fetches the whole list: at the start, and after news was missed. One at a time. */
+/** Fetches the whole list: at the start, and after the page missed news. Only one fetch runs at a time. */
 function load() {
   loading ??= fetchList().finally(() => {
     loading = null;
@@ -238,7 +238,7 @@ function listenToNews() {
     $('status').textContent = text;
   };
   source.addEventListener('open', async () => {
-    // What came meanwhile is in the list.
+    // The list contains what arrived meanwhile.
     await load().catch(() => {});
     status('live', 'live');
     if (!open) route();
@@ -339,7 +339,7 @@ async function route() {
       el(
         'p',
         { class: 'quiet' },
-        `${error.message}. It may have been dropped to make room, or the listener was started anew without --save.`,
+        `${error.message}. The list may have dropped it, or the listener was restarted without --save.`,
       ),
     );
     $('detail').hidden = false;
@@ -457,7 +457,7 @@ function sendHint(details) {
   if (!details.verified) text = 'Only verified deliveries can be sent again: a forged one would get a signature.';
   else if (!about.forwardTo) text = 'To send it again, start listen with --forward-to URL.';
   else if (details.sendable && minutes >= 5)
-    text = `It was signed ${minutes} minutes ago, and receivers reject what is older than 5: sign it anew.`;
+    text = `It was signed ${minutes} minutes ago, and receivers reject it after 5 minutes: send it signed anew.`;
   return text ? el('p', { class: 'hint' }, text) : null;
 }
 
@@ -477,7 +477,7 @@ function why(details) {
 function oddities(details) {
   const notes = [];
   if (details.unexpected?.length)
-    notes.push(`Of an unexpected type, so read as absent: ${visible(details.unexpected.join(', '))}`);
+    notes.push(`Members of unexpected types, which read as absent: ${visible(details.unexpected.join(', '))}`);
   if (details.captureError) notes.push(`Not saved: ${visible(details.captureError)}`);
   if (details.repetition) notes.push(`Duplicate: the same body was received ${times(details.repetition)} before.`);
   if (details.previousSecret) notes.push('Signed with the previous secret.');
@@ -522,7 +522,7 @@ function facts(details) {
       details.updatedFields.map((field) => el('span', { class: 'chip' }, visible(field))),
     );
   const forwarded = details.forwarded;
-  // The target's status is answered, so it is not told twice.
+  // The target's status is also the answer's, so it is not shown twice.
   if (details.status && details.status !== forwarded?.status) fact('Answered', `${details.status}`);
   if (forwarded) {
     const location = forwarded.location ? `, a redirect to ${visible(forwarded.location)}` : '';
@@ -579,7 +579,7 @@ const noBody = () =>
     'p',
     { class: 'quiet' },
     open.details.length === null
-      ? 'The body was not read to its end, or there was no room for it.'
+      ? 'The body was not read to its end, or it was dropped because too many bodies were waiting.'
       : 'The body is too long to be kept here.',
   );
 
@@ -655,7 +655,7 @@ function headersPanel() {
     el('tr', null, el('th', { scope: 'row' }, visible(name)), el('td', null, visible(value))),
   );
   const left = credentials?.length
-    ? el('p', { class: 'hint' }, `Left out, because nobody needs to see them: ${visible(credentials.join(', '))}`)
+    ? el('p', { class: 'hint' }, `Omitted, because they may contain credentials: ${visible(credentials.join(', '))}`)
     : null;
   return [
     headers.length ? el('table', null, el('tbody', null, lines)) : el('p', { class: 'quiet' }, 'There are no headers.'),
@@ -695,7 +695,7 @@ async function compare(previous, id, place) {
     ', the last one of the same record.',
   );
   if (!changes) return place.replaceChildren(with_, el('p', { class: 'quiet' }, 'One of the two bodies is not JSON.'));
-  // What was changed on purpose first, and what differs in every two deliveries last.
+  // Intended changes come first, and members that differ in every two deliveries come last.
   const fields = new Set(open.details.updatedFields ?? []);
   const rank = ({ path }) => (!path.startsWith('record.') ? 2 : fields.has(path.split(/[.[]/)[1]) ? 0 : 1);
   changes.sort((a, b) => rank(a) - rank(b));
@@ -740,14 +740,14 @@ function changed({ path, before, after }) {
   );
 }
 
-/** How long the same beginning and the same end are. */
+/** Returns the lengths of the common beginning and of the common end. */
 function common(a, b) {
   const most = Math.min(a.length, b.length);
   let start = 0;
   while (start < most && a[start] === b[start]) start += 1;
   let end = 0;
   while (end < most - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end += 1;
-  // Little in common is chance.
+  // A short common part is a coincidence.
   return (start + end) * 2 > most ? [start, end] : [0, 0];
 }
 
@@ -755,7 +755,7 @@ function common(a, b) {
 
 async function copy(what) {
   try {
-    if (what === 'capture' && !open.details.isText) throw new Error('it is no text: download the capture');
+    if (what === 'capture' && !open.details.isText) throw new Error('the body is not text: download the capture');
     const text = await get(`${one(open.id)}/${what}`, 'text');
     await write(text);
   } catch (error) {
@@ -768,7 +768,7 @@ async function write(text) {
     await navigator.clipboard.writeText(text);
     toast('Copied');
   } catch {
-    // Not everywhere may a page write there.
+    // Not every browser lets this page write to the clipboard.
     $('text-body').value = text;
     $('text').showModal();
     $('text-body').select();
@@ -800,7 +800,7 @@ async function send(request) {
 
 function edit() {
   if (!open?.details.sendable || !open.details.isText) return;
-  // What is long stays as it is: a text field slows down with a hundred thousand lines.
+  // A long body stays as it is, because a text field becomes slow with a hundred thousand lines.
   $('edit-body').value = open.body.length > 300_000 ? open.body : pretty(open.body);
   check();
   $('edit').showModal();
@@ -827,7 +827,7 @@ $('edit-body').addEventListener('input', () => {
 $('edit-cancel').addEventListener('click', () => $('edit').close());
 $('edit-send').addEventListener('click', async () => {
   $('edit-send').disabled = true;
-  // As it was when only the spaces differ.
+  // If only the spaces differ, the original body is sent.
   const text = $('edit-body').value;
   const body = text === pretty(open.body) ? open.body : text;
   const isSent = await send({ signAnew: true, body }).catch((error) => toast(error.message));
@@ -873,7 +873,7 @@ function letterButton(change, id) {
   return el('button', { type: 'button', onclick: () => confirmed(change, id) }, `${CHANGES[change][0]}…`);
 }
 
-/** `id`: null for all. */
+/** `id` is null for all dead letters. */
 function confirmed(change, id) {
   const [name, ofOne, ofAll, done] = CHANGES[change];
   const dialog = $('confirm');
@@ -912,7 +912,7 @@ function move(by) {
   const at = shown.indexOf(current);
   const next = shown[at < 0 ? 0 : Math.min(shown.length - 1, Math.max(0, at + by))];
   next.focus();
-  // With both beside each other, the details follow.
+  // If the list and the details are both visible, the details follow.
   if (open && $('list').offsetParent) {
     history.replaceState(null, '', next.hash);
     clearTimeout(following);

@@ -1,6 +1,6 @@
-// Elements, made without markup.
+// Creates elements without markup.
 
-/** An element with properties and children; texts become text nodes. */
+/** Returns a new element with properties and children. Texts become text nodes. */
 export function el(name, properties, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties ?? {})) {

@@ -2,19 +2,20 @@
 
 const HARMFUL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text without characters that turn it, hide in it or begin a line: their code is shown instead. */
+/** Shows characters that are invisible, change the text's direction or begin a line as codes. */
 export function visible(text) {
   return text.replace(HARMFUL, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** The same, but lines may end and tabs are kept. */
+/** Does the same, but keeps line ends and tabs. */
 export function visibleLines(text) {
   return text.replace(HARMFUL, (c) => (c === '\n' || c === '\t' ? c : visible(c)));
 }
 
 /**
- * A tree of nodes, or null for what is no JSON. A node has its `kind` ('object', 'array', 'string',
- * 'number' or 'word'), its place in the text (`start`, `end`), its `key` as written, and `items`.
+ * Returns a tree of nodes, or null if the text is not JSON. A node has its `kind` ('object', 'array',
+ * 'string', 'number' or 'word'), its place in the text (`start`, `end`), its `key` as written, and
+ * `items`.
  */
 export function parse(text) {
   try {
@@ -22,7 +23,8 @@ export function parse(text) {
   } catch {
     return null;
   }
-  // It is valid, so this only finds where everything is. Without recursion: it may be nested deeply.
+  // The text is valid JSON, so this only finds the positions. There is no recursion, because the
+  // text may be deeply nested.
   let at = 0;
   let key = null;
   let parent = null;
@@ -79,7 +81,7 @@ function stringEnd(text, start) {
   }
 }
 
-/** All nodes below and with this one, in the order of the text. */
+/** Returns this node and all nodes below it, in the order of the text. */
 export function* nodes(root) {
   const stack = [root];
   while (stack.length > 0) {
@@ -89,7 +91,7 @@ export function* nodes(root) {
   }
 }
 
-/** A member a line. */
+/** Returns the text with one member per line. */
 export function pretty(text) {
   const root = parse(text);
   if (!root) return text;
@@ -128,8 +130,8 @@ export function isContainer(node) {
 }
 
 /**
- * What differs between two JSON texts: `{ path, before, after }` with texts, of which one is null
- * where a member was added or removed. Null when one of them is no JSON.
+ * Returns the differences between two JSON texts: `{ path, before, after }` with texts. If a member was
+ * added or removed, one of these texts is null. Returns null if one of the two texts is not JSON.
  */
 export function diff(before, after) {
   const roots = [parse(before), parse(after)];
@@ -150,7 +152,7 @@ export function diff(before, after) {
       for (let index = 0; index < length; index += 1)
         next.push({ a: a.items[index] ?? null, b: b.items[index] ?? null, path: `${path}[${index}]` });
     } else {
-      // The last of repeated members counts, as everywhere.
+      // As everywhere, the last one of repeated members counts.
       const members = new Map();
       for (const node of a.items) members.set(JSON.parse(node.key), { a: node, b: null });
       for (const node of b.items) {

@@ -1,12 +1,12 @@
-// JSON as a tree. Only what is unfolded is built, and of long lists a part at a time.
+// JSON as a tree. Only unfolded parts are built, and long lists are built in steps.
 
 import { el } from './dom.js';
 import { isContainer, nodes, visible } from './json.js';
 
-/** How many items are shown at once. */
+/** The number of items of a list that are shown in one step. */
 export const STEP = 200;
 
-/** From how many characters on a text is cut. */
+/** The number of characters from which a text is shortened. */
 export const LONG = 2000;
 
 export class Tree {
@@ -15,7 +15,7 @@ export class Tree {
     this.element = el('div', { class: 'code', id: 'tree' });
     this.element.append(this.line(root));
     this.open(root);
-    // As much as fits on a few screens.
+    // Unfolds as much as fits on a few screens.
     this.unfold();
   }
 
@@ -23,7 +23,7 @@ export class Tree {
     return this.text.slice(node.start, node.end);
   }
 
-  /** The line of a node, and the place for what is in it. */
+  /** Returns the line of a node, with the place for its content. */
   line(node) {
     const line = el('div', { class: 'line' });
     line.style.setProperty('--depth', String(Math.min(node.depth, 30)));
@@ -93,12 +93,12 @@ export class Tree {
     return span;
   }
 
-  /** The text, with what is searched for marked. */
+  /** Returns the text with the matches of the search marked. */
   marked(text) {
     const fragment = document.createDocumentFragment();
     const lower = text.toLowerCase();
     let at = 0;
-    // Where lower case is of another length, no place would be right.
+    // If the text in lower case has another length, no position would be right.
     while (this.query && lower.length === text.length) {
       const next = lower.indexOf(this.query, at);
       if (next < 0) break;
@@ -148,7 +148,7 @@ export class Tree {
     this.draw(node);
   }
 
-  /** Level by level, until there are enough lines. */
+  /** Unfolds level by level, until there are enough lines. */
   unfold() {
     let budget = 400;
     let level = [this.root];
