@@ -12,7 +12,7 @@ mod verify {
     use super::*;
 
     #[test]
-    fn takes_no_memory() {
+    fn verification_takes_no_memory() {
         let vector = vector("person.created");
         let (verifier, body) = (verifier(), vector.body());
         let mut is_ok = false;
@@ -22,7 +22,7 @@ mod verify {
     }
 
     #[test]
-    fn takes_none_for_a_vector_that_is_full() {
+    fn verification_takes_no_memory_for_a_full_vector() {
         let (verifier, headers) = (verifier(), signed("{}"));
         let body = Vec::from("{}");
         let mut is_ok = false;
@@ -32,7 +32,7 @@ mod verify {
     }
 
     #[test]
-    fn takes_none_to_try_several_secrets_or_to_refuse() {
+    fn several_secrets_and_rejections_take_no_memory() {
         let secrets = (0..8).map(|i| secret(&format!("secret {i}")));
         let verifier =
             Verifier::builder().keys(Keys::new("id", secrets).unwrap()).clock(support::clock()).build().unwrap();
@@ -49,7 +49,7 @@ mod verify {
 
     /// A buffer that doubles: while it grows, the old one and the new one are there.
     #[test]
-    fn takes_what_came_and_little_more() {
+    fn memory_grows_with_the_received_bytes() {
         const LEN: usize = 2 << 20;
         let verifier = verifier();
         let headers = Signer::new(SECRET).unwrap().sign_at(NOW, vec![b'x'; LEN]);
@@ -66,7 +66,7 @@ mod verify {
 
     /// However long the body is said to be.
     #[test]
-    fn takes_none_for_what_did_not_come() {
+    fn a_declared_length_takes_no_memory() {
         let verifier = builder().body_limit(usize::MAX).build().unwrap();
         let headers = Signer::new(SECRET).unwrap().sign_at(NOW, data("person.created.json"));
         let taken = measure(|| {
@@ -104,20 +104,20 @@ mod event {
     struct NoFields {}
 
     #[test]
-    fn takes_memory_for_its_name_and_its_objects_name() {
+    fn an_event_takes_memory_for_its_name_and_its_objects_name() {
         assert_eq!(taken::<NoFields>("person.created"), 2);
     }
 
     /// Each text that is not empty, and each list.
     #[test]
-    fn takes_memory_for_the_texts_of_a_record() {
+    fn an_event_takes_memory_for_the_texts_of_its_record() {
         assert_eq!(taken::<Person>("person.created"), 25);
         assert_eq!(taken::<Record>("person.created"), 25 + 1, "and its box");
     }
 
     /// What is kept raw shares the body's memory, and the record has its object's name once more.
     #[test]
-    fn takes_little_for_what_is_kept_raw() {
+    fn raw_values_take_little_memory() {
         assert_eq!(taken::<Record>("subscription.created"), 3);
     }
 }
@@ -142,7 +142,7 @@ mod claims {
 
     /// A claim and its completion: a box for the future of each, and nothing in the store.
     #[test]
-    fn take_memory_for_their_futures() {
+    fn claims_take_memory_for_their_futures() {
         let store = MemoryStore::new(100);
         let day = Duration::from_secs(24 * 60 * 60);
         let mut handle = |number: u8| {
@@ -210,35 +210,35 @@ mod layer {
     const COUNTED: u64 = if cfg!(feature = "metrics") { 1 } else { 0 };
 
     #[test]
-    fn takes_memory_for_what_it_adds_to_the_extensions() {
+    fn the_layer_takes_memory_for_the_extensions_that_it_adds() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
         assert_eq!(taken(verifier(), request, 200), BOXES + TOLD + COUNTED);
     }
 
     #[test]
-    fn takes_memory_for_the_extensions_where_there_are_none() {
+    fn the_layer_takes_memory_for_an_extensions_map_if_there_is_none() {
         assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
     }
 
     /// The delivery in its box, and a store in this process asked twice: for a claim and for its
     /// completion.
     #[test]
-    fn takes_memory_to_handle_it_once() {
+    fn deduplication_takes_memory_for_its_claim() {
         let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
         assert_eq!(taken(receiver, delivery(shared(), Full::new(shared())), 200), BOXES + 2 + 1 + COUNTED + 2);
     }
 
     /// The answer's header map (2) and value, its extensions (2) and the refusal in its box.
     #[test]
-    fn takes_memory_for_the_answer_to_a_refused_request() {
+    fn the_layer_takes_memory_for_the_response_to_a_rejected_request() {
         assert_eq!(taken(verifier(), unsigned(Full::new(shared())), 401), 6 + COUNTED);
     }
 
     /// Two mebibytes, a byte at a time. The clock stands still, so that no deadline comes however
     /// busy the machine is.
     #[test]
-    fn takes_what_came_and_little_more() {
+    fn the_layer_takes_memory_for_the_received_bytes() {
         const LEN: usize = 2 << 20;
         let body = scripted(std::iter::repeat_n(chunk("x"), LEN));
         let inner = |request: Request<VerifiedBody>| {
@@ -311,7 +311,7 @@ mod stalled {
     /// A gathered body is a copy, and the server keeps its own buffer for the next bytes. Buffers
     /// that the server has filled must not stay.
     #[test]
-    fn hold_at_most_the_received_bytes_more_than_without_the_layer() {
+    fn stalled_clients_hold_at_most_the_received_bytes_more_than_without_the_layer() {
         let layer = WebhookLayer::new(verifier());
         for (size, count) in [(16 << 10, 1), (8 << 10, 2), (1 << 10, 16), (16, 1024), (128 << 10, 1), (1 << 10, 128)] {
             let received = i64::try_from(size * count).unwrap();
@@ -327,7 +327,7 @@ mod stalled {
 
     /// Without the layer, each of these chunks holds a buffer of the server.
     #[test]
-    fn hold_no_buffer_for_each_small_chunk() {
+    fn small_chunks_hold_no_buffer_each() {
         let layer = WebhookLayer::new(verifier());
         let nothing = held(Some(&layer), CHUNKED, &[]);
         let chunk = b"10\r\n0123456789abcdef\r\n".to_vec();

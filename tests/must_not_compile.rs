@@ -74,7 +74,7 @@ fn refused(package: &Path) -> Vec<Refused> {
 }
 
 #[test]
-fn each_is_refused_where_it_says_and_nowhere_else() {
+fn each_program_is_rejected_at_exactly_the_marked_lines() {
     let programs = programs();
     let marked: Vec<_> = programs.iter().map(|program| marked(program)).collect();
     for (program, marks) in programs.iter().zip(&marked) {

@@ -474,7 +474,7 @@ fn unauthenticated_clients_cannot_flood_the_log() {
 }
 
 #[test]
-fn what_is_lost_is_logged_loudly() {
+fn lost_deliveries_are_logged_as_errors() {
     // For each of two stacks. A failed handler, a client that left, a panic.
     assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
     assert_eq!(TOLD.levels("twice")["WARN"], 2);
@@ -494,7 +494,7 @@ fn what_is_lost_is_logged_loudly() {
 }
 
 #[test]
-fn what_runs_in_the_background_keeps_its_span() {
+fn background_handlers_keep_their_span() {
     let lines = &TOLD.logs["in the background"];
     let said = lines.iter().find(|line| line["fields"]["message"] == "in the handler").expect("logged");
     let names: Vec<_> = said["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
@@ -519,7 +519,7 @@ fn codes(cell: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn metrics_are_those_of_the_table() {
+fn metrics_equal_the_documented_table() {
     let mut documented = BTreeSet::new();
     for row in table("| name | kind | labels | what |") {
         let [name, kind, labels, what, ..] = &row[..] else { panic!("{row:?}") };
@@ -571,7 +571,7 @@ fn metrics_are_those_of_the_table() {
 }
 
 #[test]
-fn fields_of_the_span_are_those_of_the_table() {
+fn fields_of_the_span_equal_the_documented_table() {
     let documented: BTreeSet<_> =
         table("| field | what |").iter().map(|row| codes(&row[0]).into_iter().collect::<String>()).collect();
     let closed = TOLD.logs.values().flatten().filter(|line| line["fields"]["message"] == "close");

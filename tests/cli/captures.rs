@@ -371,7 +371,7 @@ fn rules_between_requests_end_a_body() {
 }
 
 #[test]
-fn many_files_and_directories() {
+fn many_files_and_directories_are_verified() {
     let directory = Directory::new();
     let inside = directory.path("inside");
     fs::create_dir(&inside).unwrap();

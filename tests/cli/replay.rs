@@ -89,7 +89,7 @@ fn heads_of_any_size_are_sent_or_rejected() {
 }
 
 #[test]
-fn signs_so_that_a_verifier_accepts() {
+fn a_verifier_accepts_what_sign_prints() {
     let directory = Directory::new();
     let body = b"{\"eventName\":\"person.created\"}\r\n\xff";
     let file = directory.file("body.json", body);
@@ -109,7 +109,7 @@ fn signs_so_that_a_verifier_accepts() {
 
 /// A fork's deliveries, through each command.
 #[test]
-fn under_a_forks_prefix() {
+fn each_command_accepts_a_forks_prefix() {
     const PREFIX: [&str; 2] = ["--header-prefix", "X-Aston-Webhook"];
     let directory = Directory::new();
     let saved = directory.path("captures");

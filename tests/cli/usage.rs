@@ -105,7 +105,7 @@ fn without_a_store_inbox_names_the_required_features() {
 }
 
 #[test]
-fn completions_for_each_shell() {
+fn prints_completions_for_each_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let done = run(&["completions", shell]);
         assert_eq!(done.code, 0, "{shell}");

@@ -125,7 +125,7 @@ fn a_changed_timestamp_is_not_reported_as_old() {
 }
 
 #[test]
-fn a_body_with_its_headers_as_options() {
+fn a_body_is_verified_with_its_headers_as_options() {
     let vectors: Value = serde_json::from_slice(&data("vectors.json")).unwrap();
     let vectors = vectors.as_array().unwrap();
     assert!(!vectors.is_empty());
@@ -147,7 +147,7 @@ fn a_body_with_its_headers_as_options() {
 }
 
 #[test]
-fn secrets_from_everywhere() {
+fn secrets_are_read_from_every_source() {
     let directory = Directory::new();
     let file = directory.file("a.http", capture("", BODY));
     let plain = directory.file("secret", SECRET);

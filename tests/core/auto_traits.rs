@@ -180,6 +180,6 @@ table! {
 }
 
 #[test]
-fn of_every_type() {
+fn every_type_has_its_auto_traits() {
     source::assert_covers(names(), &source::public_types());
 }

@@ -301,7 +301,7 @@ fn no_source_is_repeated() {
 
 /// Each can follow a colon in a line of a log.
 #[test]
-fn each_is_one_line_without_a_full_stop() {
+fn each_message_is_one_line_without_a_full_stop() {
     for Case { error, .. } in cases() {
         let message = error.to_string();
         assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
@@ -311,7 +311,7 @@ fn each_is_one_line_without_a_full_stop() {
 
 /// For `?` in programs whose errors cross threads.
 #[test]
-fn each_becomes_a_boxed_error() {
+fn each_error_converts_to_a_boxed_error() {
     fn crosses<E: Into<Box<dyn Error + Send + Sync>> + 'static>() {}
     crosses::<ConfigError>();
     crosses::<SecretFileError>();

@@ -16,7 +16,7 @@ fn features(manifest: &str, example: &str) -> Option<String> {
 }
 
 #[test]
-fn lists_every_example_with_its_command() {
+fn the_readme_lists_every_example_with_its_command() {
     let (readme, manifest) = (read("examples/README.md"), read("Cargo.toml"));
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
     let names: BTreeSet<_> =

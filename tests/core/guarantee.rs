@@ -16,7 +16,7 @@ fn guarantee() -> String {
 }
 
 #[test]
-fn it_has_the_same_words_everywhere() {
+fn the_guarantee_has_the_same_words_everywhere() {
     let guarantee = guarantee();
     assert!(
         guarantee.starts_with("A 2xx to Twenty means") && guarantee.ends_with("network file systems."),

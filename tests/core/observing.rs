@@ -27,7 +27,7 @@ fn label_values(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn alerts_and_dashboard_name_what_is_documented() {
+fn alerts_and_dashboard_name_documented_metrics_and_labels() {
     let docs = ["receiver", "inbox"].map(|module| read(&format!("src/{module}/mod.rs"))).join("\n");
     let kinds = read("src/receiver/refusal.rs");
     let documented = metrics(&docs);

@@ -52,7 +52,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
-    fn what_ring_signs_verifies(
+    fn deliveries_signed_by_ring_verify(
         secrets in proptest::collection::vec(secret(), 1..4),
         signs in any::<prop::sample::Index>(),
         timestamp: u64,
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_here_ring_verifies(secret in secret(), timestamp: u64, body in body()) {
+    fn ring_verifies_what_the_signer_signs(secret in secret(), timestamp: u64, body in body()) {
         let pairs = Signer::new(&*secret).unwrap().sign_at(Timestamp::from_millis(timestamp), &body).pairs();
         let signature = &pairs.iter().find(|(name, _)| name == SIGNATURE).unwrap().1;
         prop_assert_eq!(signature, &hex(ring_tag(&secret, timestamp, &body).as_ref()));
@@ -88,7 +88,7 @@ proptest! {
     /// With one change to any part of a delivery, both refuse; so neither does for another reason
     /// than the other.
     #[test]
-    fn what_ring_refuses_is_refused(
+    fn deliveries_that_ring_rejects_are_rejected(
         signed in secret(),
         verifies in secret(),
         timestamp: u64,
@@ -145,7 +145,7 @@ impl Vector {
 }
 
 #[test]
-fn what_node_signs_verifies() {
+fn deliveries_signed_by_node_verify() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../vectors/node.json")).unwrap();
     assert_eq!(vectors.len(), 27);
     for vector in vectors {

@@ -26,7 +26,7 @@ fn has_test(file: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_test_that_it_names_is_there() {
+fn each_test_that_security_md_names_exists() {
     let text = read("SECURITY.md");
     let last_cells = text.lines().filter_map(|row| row.strip_prefix("| ")?.strip_suffix(" |")?.rsplit(" | ").next());
     let named: Vec<_> = last_cells
@@ -41,7 +41,7 @@ fn each_test_that_it_names_is_there() {
 
 /// These have no file beside them. They are the code with three underscores and nothing else.
 #[test]
-fn each_test_that_the_operations_manual_names_is_there() {
+fn each_test_that_the_operations_manual_names_exists() {
     const FILES: [&str; 4] = [
         "tests/process/restarts.rs",
         "tests/process/stops_under_load.rs",

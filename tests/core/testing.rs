@@ -122,7 +122,7 @@ fn every_sample_is_read_by_its_own_type() {
 }
 
 #[test]
-fn a_record_has_the_fields_of_the_newest_twenty_in_its_order() {
+fn a_record_has_the_fields_of_the_newest_twenty_in_the_same_order() {
     for object in standard_objects() {
         let event = event(Delivery::sample(format!("{object}.deleted")).body().clone());
         let fields = fields(object);
@@ -169,7 +169,7 @@ fn the_envelope_is_as_twenty_writes_it() {
 }
 
 #[test]
-fn a_record_is_what_the_action_made_of_it() {
+fn a_record_fits_its_action() {
     for object in standard_objects().into_iter().chain(["subscription", "rocket"]) {
         for action in ACTIONS {
             let name = format!("{object}.{action}");
@@ -205,7 +205,7 @@ fn a_record_is_what_the_action_made_of_it() {
 }
 
 #[test]
-fn metadata_is_what_the_action_made_of_it() {
+fn metadata_fits_its_action() {
     // What only a row of that kind has.
     let own = ["nameSingular", "objectMetadataId"];
     for (kind, has) in [("objectMetadata", own[0]), ("fieldMetadata", own[1]), ("view", ""), ("role", "")] {
@@ -261,7 +261,7 @@ fn any_name_has_a_sample() {
 }
 
 #[test]
-fn a_delivery_is_made_of_anything() {
+fn any_body_can_be_signed() {
     let delivery = Delivery::from_value(&json!({"eventName": "person.created", "record": {}})).unwrap();
     assert!(*delivery.name() == *"person.created");
     assert_eq!(delivery, Delivery::from_body(r#"{"eventName":"person.created","record":{}}"#));
@@ -270,7 +270,7 @@ fn a_delivery_is_made_of_anything() {
 }
 
 #[test]
-fn setting_changes_one_member_and_nothing_else() {
+fn set_changes_only_one_member() {
     let body = r#"{ "b" : {"x":1.0,"y":{"z":"\u00e9"}} , "a":[], "e": { },"b":2}"#;
     let set = |path: &str, value: Value| {
         let delivery = Delivery::from_body(body).set(path, value).unwrap();
@@ -312,7 +312,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn setting_is_what_it_is_on_a_parsed_value(
+    fn set_has_the_same_effect_as_on_a_parsed_value(
         mut old in value(),
         is_pretty: bool,
         path in vec("[a-d]", 1..4),
@@ -329,7 +329,7 @@ proptest! {
 }
 
 #[test]
-fn set_reports_the_member_in_the_way() {
+fn set_reports_the_member_that_is_not_an_object() {
     let error = |body: &'static str, path: &str| Delivery::from_body(body).set(path, 1).unwrap_err().to_string();
     let body = r#"{"record":{"name":"Ada","links":[{}]}}"#;
     assert_eq!(error(body, "record.name.firstName"), "`record.name` is a string, not an object");
@@ -369,7 +369,7 @@ fn verify_error(forgery: Forgery) -> VerifyErrorKind {
 }
 
 #[test]
-fn what_is_signed_verifies_and_what_is_forged_does_not() {
+fn signed_deliveries_verify_and_forgeries_do_not() {
     let odd = ["{}", "[]", "", "not JSON", r#"{"a":true}"#].map(Delivery::from_body);
     for delivery in Delivery::samples().chain(odd) {
         let verify = |signed: SignedDelivery| {
@@ -390,7 +390,7 @@ fn what_is_signed_verifies_and_what_is_forged_does_not() {
 }
 
 #[test]
-fn signed_now_is_fresh_now() {
+fn a_delivery_signed_now_is_fresh() {
     let verifier = Verifier::new("secret").unwrap();
     let delivery = Delivery::sample("person.created");
     let verify =
@@ -402,7 +402,7 @@ fn signed_now_is_fresh_now() {
 }
 
 #[test]
-fn what_is_tampered_with_is_the_same_event_but_for_a_digit() {
+fn a_tampered_event_differs_in_one_digit() {
     for delivery in Delivery::samples() {
         let tampered = delivery.forge(Forgery::Tampered, &signer()).body().clone();
         assert_eq!(&event(tampered.clone()).name, delivery.name());
@@ -413,7 +413,7 @@ fn what_is_tampered_with_is_the_same_event_but_for_a_digit() {
 }
 
 #[test]
-fn headers_are_those_of_twenty() {
+fn headers_equal_those_of_twenty() {
     let delivery = Delivery::sample("person.created");
     let signed = delivery.sign_at(&signer(), NOW);
     let names: Vec<_> = signed.headers().map(|(name, _)| name).collect();
@@ -454,7 +454,7 @@ fn debug_shows_no_content() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn axum_takes_samples_and_refuses_forgeries() {
+async fn axum_accepts_samples_and_rejects_forgeries() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt;
     use twenty_webhook::{WebhookEvent, tower::WebhookLayer};
@@ -489,7 +489,7 @@ fn a_request_has_an_address() {
 
 #[cfg(feature = "actix-web")]
 #[tokio::test]
-async fn actix_takes_samples_and_refuses_forgeries() {
+async fn actix_accepts_samples_and_rejects_forgeries() {
     use actix_web::{App, test, web};
     use twenty_webhook::{WebhookEvent, actix_web::WebhookMiddleware};
 

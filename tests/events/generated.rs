@@ -137,7 +137,7 @@ fn check<T: FromRecord + Serialize + for<'de> Deserialize<'de>>(object: &str) ->
 }
 
 #[test]
-fn every_real_delivery_is_read_whole() {
+fn every_real_delivery_is_read_completely() {
     macro_rules! counts {
         ($($object:literal $Type:ident,)*) => {
             BTreeMap::from([$(($object, check::<real::$Type>($object))),*])
@@ -196,7 +196,7 @@ fn each_kind_of_field_has_its_value() {
 }
 
 #[test]
-fn a_type_takes_its_object_only_and_shows_no_content() {
+fn a_type_accepts_only_its_object_and_shows_no_content() {
     let pet = &deliveries("pet")[0];
     let shown = format!("{:?}", read::<real::Pet>(pet).record);
     assert!(shown.starts_with("Pet { id: Some(") && shown.ends_with("), .. }"), "{shown}");

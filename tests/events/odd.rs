@@ -72,7 +72,7 @@ fn odd_members_read_as_absent() {
 }
 
 #[test]
-fn a_body_without_record_or_name() {
+fn a_body_without_record_or_name_is_read() {
     for (body, object, kept) in [
         ("null", "", "null"),
         ("5", "", "5"),
@@ -95,7 +95,7 @@ fn a_body_without_record_or_name() {
 }
 
 #[test]
-fn what_is_no_json() {
+fn invalid_json_is_an_error_with_its_position() {
     for (body, position) in [
         ("", "line 1, column 0"),
         ("{", "line 1, column 1"),
@@ -116,7 +116,7 @@ fn what_is_no_json() {
 }
 
 #[test]
-fn names_in_odd_places_and_of_odd_types() {
+fn odd_event_names_are_read_and_reported() {
     let name_of = |body: &str| {
         let event = event(body);
         (event.name.to_string(), unexpected(&event).iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>())
@@ -143,7 +143,7 @@ fn names_in_odd_places_and_of_odd_types() {
 }
 
 #[test]
-fn metadata_events_in_odd_forms() {
+fn metadata_events_in_odd_forms_are_read() {
     for (body, kept) in [
         (r#"{"eventName":"metadata.view.created","event":[1]}"#, "[1]"),
         (r#"{"eventName":"metadata.view.created","event":"text"}"#, r#""text""#),
@@ -163,7 +163,7 @@ fn metadata_events_in_odd_forms() {
 }
 
 #[test]
-fn of_members_that_are_there_twice_the_first_counts() {
+fn the_first_of_repeated_members_counts() {
     let twice = event(
         r#"{"eventName":"person.created","record":{"jobTitle":"CEO"},"record":{"jobTitle":"CTO"},"userId":"a","userId":"b"}"#,
     );
@@ -204,7 +204,7 @@ fn of_members_that_are_there_twice_the_first_counts() {
 }
 
 #[test]
-fn keys_that_are_no_text() {
+fn names_that_are_not_unicode_do_not_disturb_others() {
     // in an untyped field, in a typed one, in the record, around it
     let untyped = event(person(r#"{"custom":{"\ud800":1,"b":2},"jobTitle":"CTO"}"#));
     assert_eq!(record!(untyped, Record::Person).job_title.as_deref(), Some("CTO"));
@@ -237,7 +237,7 @@ fn keys_that_are_no_text() {
 }
 
 #[test]
-fn any_depth() {
+fn deep_nesting_is_read_without_overflow() {
     let deep = nested(5_000);
     let untyped = event(person(&format!(r#"{{"custom":{deep},"jobTitle":"CTO"}}"#)));
     assert_eq!(record!(untyped, Record::Person).job_title.as_deref(), Some("CTO"));
@@ -263,7 +263,7 @@ fn any_depth() {
 }
 
 #[test]
-fn raw_pieces_share_the_memory_of_the_body() {
+fn raw_values_share_the_bodys_memory() {
     #[track_caller]
     fn shares(event: &WebhookEvent, piece: &RawJson) {
         assert!(event.body().as_ptr_range().contains(&piece.as_str().as_ptr()));
@@ -283,7 +283,7 @@ fn raw_pieces_share_the_memory_of_the_body() {
 }
 
 #[test]
-fn numbers_are_kept_as_they_are() {
+fn numbers_are_kept_as_sent() {
     let numbers = r#"{"position":1e+21,"big":123456789012345678901234567890,"small":-0.0,"exponent":1E400,"employees":9007199254740993,
         "annualRevenue":{"amountMicros":9007199254740993},"annualRecurringRevenue":{"amountMicros":1e+21,"currencyCode":"EUR"},
         "address":{"addressLat":"1.10000000000000000000000001","addressLng":1e+21}}"#;
@@ -302,7 +302,7 @@ fn numbers_are_kept_as_they_are() {
 }
 
 #[test]
-fn many_odd_members_take_no_long_time() {
+fn many_odd_members_are_read_quickly() {
     let array = format!("[{}]", vec!["5"; 100_000].join(","));
     let one = event(person(&format!(r#"{{"emails":{{"additionalEmails":{array}}},"jobTitle":"CTO"}}"#)));
     assert_eq!(unexpected(&one), [("record.emails.additionalEmails", "an array".to_owned())]);
@@ -495,7 +495,7 @@ struct Terms {
 }
 
 #[test]
-fn a_type_of_your_own() {
+fn a_custom_type_is_read() {
     let event = typed::<Subscription>(data_text("subscription.created.json"));
     assert_eq!((event.record.plan.as_str(), event.record.seats), ("PRO", Some(25)));
     assert_eq!(unexpected(&event), []);
@@ -511,7 +511,7 @@ fn a_type_of_your_own() {
 }
 
 #[test]
-fn what_a_type_requires() {
+fn required_members_are_reported() {
     for (body, says) in [
         (r#"{"eventName":"subscription.deleted","record":{"id":"x"}}"#, "`record.plan` is missing (line 1, column 55)"),
         (r#"{"eventName":"subscription.deleted","data":{}}"#, "`data.plan` is missing (line 1, column 45)"),
@@ -545,7 +545,7 @@ fn what_a_type_requires() {
 }
 
 #[test]
-fn other_types() {
+fn other_types_are_read() {
     #[derive(Deserialize)]
     #[serde(rename = "*")]
     struct Nothing {}
@@ -568,7 +568,7 @@ fn other_types() {
 }
 
 #[test]
-fn what_was_expected_is_told() {
+fn errors_state_what_was_expected() {
     fn told<T: DeserializeOwned>(odd: &str) -> String {
         serde_json::from_str::<T>(odd).err().expect("an error").to_string()
     }
@@ -585,7 +585,7 @@ fn what_was_expected_is_told() {
 }
 
 #[test]
-fn what_people_call_a_custom_record() {
+fn a_custom_record_has_a_display_name() {
     for (record, called) in [
         (r#"{"name":"Pro","title":"Plan"}"#, Some("Pro")),
         (r#"{"name":"","title":"Plan"}"#, Some("Plan")),
@@ -626,7 +626,7 @@ fn assert_private(shown: &str) {
 }
 
 #[test]
-fn nothing_private_is_shown() {
+fn debug_shows_nothing_private() {
     let files = data_names().into_iter().filter(|file| file != "vectors.json");
     let bodies: Vec<String> = files.map(|file| data_text(&file)).collect();
     for body in bodies {
@@ -676,7 +676,7 @@ fn mark(value: &mut Value) {
 }
 
 #[test]
-fn nothing_private_is_in_errors_and_paths() {
+fn errors_and_paths_contain_nothing_private() {
     #[derive(Debug, Deserialize)]
     #[serde(rename = "person")]
     struct Keyed {
@@ -706,7 +706,7 @@ fn nothing_private_is_in_errors_and_paths() {
 }
 
 #[test]
-fn names_are_escaped_where_they_are_shown() {
+fn displayed_names_are_escaped() {
     assert_eq!(format!("{:?}", EventName::new("a\n.b")), r#""a\n.b""#);
     let refused = refusal::<Person>("{\"eventName\":\"a\\nb.c\"}");
     assert_eq!(refused.to_string(), r"expected an event of `person`, found `a\nb.c`");
@@ -715,7 +715,7 @@ fn names_are_escaped_where_they_are_shown() {
 
 /// As many as anybody likes: each costs a pass over the body, so there is an end to it.
 #[test]
-fn odd_members_that_are_there_a_thousand_times() {
+fn at_most_64_odd_members_are_reported() {
     let body = format!(r#"{{"eventName":"person.created","record":{{"id":"a"}}{}}}"#, r#","userId":1"#.repeat(1000));
     let event = event(body.as_str());
     assert_eq!(event.name, "person.created");
@@ -724,7 +724,7 @@ fn odd_members_that_are_there_a_thousand_times() {
 }
 
 #[test]
-fn a_repeated_member_does_not_count_however_odd() {
+fn an_odd_repeated_member_does_not_count() {
     let event = event(r#"{"eventName":"person.created","userId":"a","userId":5,"record":{}}"#);
     assert_eq!(event.user_id.as_ref().map(ToString::to_string).as_deref(), Some("a"));
     assert_eq!(unexpected(&event), [("userId", "a number".to_owned())]);

@@ -185,7 +185,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_odd_is_reported_and_the_rest_is_read((name, members, name_first, space) in any_delivery()) {
+    fn odd_members_are_reported_and_the_rest_is_read((name, members, name_first, space) in any_delivery()) {
         let sent = object(members.iter().map(|member| (&member.name, &member.sent)), space);
         let read = object(members.iter().filter_map(|member| Some((&member.name, member.read.as_ref()?))), "");
         let mut odd: Vec<_> = members.iter().enumerate().filter_map(|(at, member)| repeated(&members[..at], member)).collect();

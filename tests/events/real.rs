@@ -228,7 +228,7 @@ fn a_custom_object_is_read_and_written_again() {
 }
 
 #[test]
-fn a_record_has_a_name_where_one_is_at_hand() {
+fn a_record_has_a_display_name_if_a_field_provides_one() {
     let name = |file: &str| read::<Record>(file, &delivery(file)).record.display_name();
     assert_eq!(name("person.created.nameless.json").as_deref(), Some("only.mail@zephyr.example"));
     assert_eq!(name("messageParticipant.created.json").as_deref(), Some("Ylva"));
@@ -253,7 +253,7 @@ fn a_record_has_a_name_where_one_is_at_hand() {
 }
 
 #[test]
-fn a_restoration_that_arrives_as_deleted_is_told_from_a_deletion() {
+fn a_restoration_that_arrives_as_deleted_differs_from_a_deletion() {
     for (file, delivery) in deliveries() {
         let event = read::<Record>(&file, &delivery);
         assert_eq!(event.is_restoration(), file.contains("by-a-restore"), "{file}");

@@ -54,7 +54,7 @@ async fn expect(outcomes: &mut Outcomes, kind: OutcomeKind, acknowledged: bool) 
 }
 
 #[tokio::test]
-async fn answered_at_the_deadline_and_handled_to_the_end() {
+async fn a_slow_delivery_is_acknowledged_at_the_deadline_and_handled() {
     for within in [SHORT, Duration::ZERO] {
         everywhere(
             || receiver(within),
@@ -82,7 +82,7 @@ async fn answered_at_the_deadline_and_handled_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_done_in_time_answers_itself() {
+async fn a_handler_that_finishes_in_time_determines_the_response() {
     for within in [LONG, Duration::MAX] {
         everywhere(
             || receiver(within),
@@ -102,7 +102,7 @@ async fn a_handler_that_is_done_in_time_answers_itself() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_end_the_handler() {
+async fn a_disconnecting_client_does_not_abort_the_handler() {
     for leave in [Leave::Fin, Leave::Reset] {
         everywhere(
             || receiver(LONG),
@@ -110,7 +110,7 @@ async fn a_client_that_leaves_does_not_end_the_handler() {
                 let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
                 let call = server.calls.next().await;
                 client.leave(leave);
-                // Long enough for the server to see it, see `what_was_cancelled_is_handled_again`.
+                // Long enough for the server to see it, see `a_cancelled_delivery_is_handled_again`.
                 sleep(Duration::from_millis(50)).await;
                 assert!(call.is_running());
                 call.answer(200);
@@ -146,7 +146,7 @@ async fn the_deadline_counts_from_arrival() {
 }
 
 #[tokio::test]
-async fn a_copy_that_waits_is_acknowledged_too_and_handled_later() {
+async fn a_waiting_duplicate_is_acknowledged_and_handled_later() {
     everywhere(
         || receiver(SHORT),
         async |server, outcomes, _| {
@@ -168,7 +168,7 @@ async fn a_copy_that_waits_is_acknowledged_too_and_handled_later() {
 }
 
 #[tokio::test]
-async fn when_the_background_is_full_more_is_refused() {
+async fn a_full_background_rejects_more() {
     let limited = [
         (|| receiver(SHORT).background_limit(2)) as fn() -> Receiver,
         // In any order.
@@ -218,7 +218,7 @@ fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio
 
 /// In the same process, with one store in memory.
 #[tokio::test(start_paused = true)]
-async fn replays_of_what_another_receiver_is_handling_take_no_room() {
+async fn replays_of_deliveries_that_another_receiver_handles_take_no_slots() {
     const LIMIT: usize = 3;
 
     let store = std::sync::Arc::new(MemoryStore::new(100));
@@ -245,7 +245,7 @@ async fn replays_of_what_another_receiver_is_handling_take_no_room() {
 
 /// After a 202 nobody would learn of a rejection.
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
+async fn an_acknowledged_delivery_is_handled_although_the_store_fails_and_rejects() {
     let store = scripted_store::ScriptedStore::new();
     store.answer_after(SHORT * 5);
     store.fail_all();
@@ -260,7 +260,7 @@ async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
 
 /// The copy that asks the store came later, so its own answer is not due yet, and it is rejected.
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_is_handled_though_a_copy_that_asked_for_it_is_rejected() {
+async fn an_acknowledged_delivery_is_handled_although_its_duplicate_is_rejected() {
     let store = scripted_store::ScriptedStore::new();
     store.answer_after(SHORT * 2);
     store.fail_all();
@@ -289,7 +289,7 @@ async fn what_was_acknowledged_is_handled_though_a_copy_that_asked_for_it_is_rej
 /// However many captured deliveries are replayed, however slow the store, and whoever handled them:
 /// genuine deliveries find room.
 #[tokio::test(start_paused = true)]
-async fn replays_take_no_room_from_others() {
+async fn replays_take_no_slots_from_others() {
     const CAPTURED: usize = 60;
     const COPIES: usize = 17;
     const GENUINE: usize = 50;
@@ -351,7 +351,7 @@ async fn replays_take_no_room_from_others() {
 /// Each captured once, so that no two are under way at the same time, and more of them than there
 /// are slots.
 #[tokio::test]
-async fn replays_of_what_a_memory_store_completed_take_no_room() {
+async fn replays_of_completed_deliveries_take_no_slots() {
     const LIMIT: usize = 20;
     const CAPTURED: usize = 50 * LIMIT;
 
@@ -399,7 +399,7 @@ async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
 }
 
 #[tokio::test]
-async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_after_it() {
+async fn a_panic_closes_the_connection_before_the_deadline_and_is_only_reported_after_it() {
     everywhere(
         || receiver(LONG),
         async |server, outcomes, _| {
@@ -431,7 +431,7 @@ async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_afte
 
 /// It is called on drop, where a panic may be under way already.
 #[tokio::test]
-async fn a_panic_of_the_outcomes_hook_goes_no_further() {
+async fn a_panic_of_the_outcome_hook_is_contained() {
     Stack::each(async |stack| {
         let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
         let receiver = receiver(LONG).on_outcome(move |outcome| {
@@ -454,7 +454,7 @@ async fn a_panic_of_the_outcomes_hook_goes_no_further() {
 /// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline
 /// passes in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_told_of_a_202_is_what_was_answered() {
+async fn the_reported_outcome_equals_the_response() {
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let receiver = receiver(SHORT).on_outcome(move |outcome| {
         let _ = sender.send(outcome.acknowledged);
@@ -470,7 +470,7 @@ mod draining {
     use super::*;
 
     #[tokio::test]
-    async fn waits_for_handlers_and_takes_no_more() {
+    async fn drain_waits_for_handlers_and_rejects_new_deliveries() {
         everywhere(
             || receiver(SHORT),
             async |server, outcomes, receiver| {
@@ -506,7 +506,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn says_how_many_it_left_behind() {
+    async fn drain_returns_how_many_handlers_it_abandoned() {
         everywhere(
             || receiver(SHORT),
             async |server, outcomes, receiver| {
@@ -536,7 +536,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn has_nothing_to_wait_for_without_acknowledgement() {
+    async fn drain_does_not_wait_without_acknowledgement() {
         let receiver = Receiver::new(verifier());
         assert_eq!(soon(receiver.drain(Duration::MAX)).await.abandoned, 0);
         let receiver = receiver.acknowledge_within(LONG);
@@ -544,7 +544,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn axum_after_a_graceful_shutdown() {
+    async fn axum_drains_after_a_graceful_shutdown() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
         let mut server = Stack::Axum.serve(receiver.clone()).await;
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);
@@ -559,7 +559,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn actix_between_pause_and_stop() {
+    async fn actix_drains_between_pause_and_stop() {
         for stack in Stack::ALL.into_iter().filter(|stack| stack.is_actix()) {
             let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
             let mut server = stack.serve_with(receiver.clone(), 2).await;
@@ -585,7 +585,7 @@ mod draining {
     /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker
     /// does not trip over it.
     #[tokio::test]
-    async fn actix_stopped_without_draining_tells_what_was_aborted() {
+    async fn actix_reports_aborted_handlers_if_it_stops_without_draining() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
         let mut server = Stack::ActixResource.serve(receiver.clone()).await;
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);

@@ -541,7 +541,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_route() {
+    async fn a_route_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let route = match layer {
                 Some(layer) => route(setup).layer(layer),
@@ -553,7 +553,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_router_and_a_route() {
+    async fn a_router_and_its_route_behave_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = match layer {
                 Some(layer) => Router::new().route("/webhooks/twenty", route(setup).layer(layer.clone())).layer(layer),
@@ -565,7 +565,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_the_routes_so_far() {
+    async fn a_route_layer_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = Router::new().route("/webhooks/twenty", route(setup));
             let router = match layer {
@@ -578,7 +578,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_router() {
+    async fn a_router_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = Router::new().route("/webhooks/twenty", route(setup));
             let router = match layer {
@@ -655,7 +655,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_a_resource() {
+    async fn a_resource_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -667,7 +667,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_an_app_and_a_resource() {
+    async fn an_app_and_its_resource_behave_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -679,7 +679,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_a_scope() {
+    async fn a_scope_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -692,7 +692,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_an_app_with_a_logger_outside() {
+    async fn an_app_inside_a_logger_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -709,7 +709,7 @@ mod on_actix {
 
 /// The table in `twenty_webhook::receiver` is played completely.
 #[test]
-fn every_status_occurs() {
+fn the_table_has_every_status() {
     let played: BTreeSet<u16> = cases().iter().map(|case| case.status).collect();
     assert!(played.is_superset(&[200, 400, 401, 408, 413, 415, 422, 500, 503].into()), "{played:?}");
     let names: BTreeSet<_> = cases().iter().map(|case| case.name).collect();

@@ -48,7 +48,7 @@ async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut
 /// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy,
 /// like any other.
 #[tokio::test]
-async fn an_unmatched_event_has_an_outcome_of_its_own() {
+async fn an_unmatched_event_has_its_own_outcome() {
     Stack::each(async |stack| {
         let acknowledged = async |receiver: Receiver| {
             let (receiver, mut outcomes) = Outcomes::of(receiver);
@@ -102,7 +102,7 @@ async fn deliver<F: Future<Output = StatusCode> + Send>(
 const FAILED: OutcomeKind = OutcomeKind::Failed { status: 500 };
 
 #[tokio::test]
-async fn what_was_handled_is_not_handled_again() {
+async fn a_handled_delivery_is_not_handled_again() {
     everywhere(
         || receiver(MemoryStore::new(1000)),
         async |server, outcomes| {
@@ -122,7 +122,7 @@ async fn what_was_handled_is_not_handled_again() {
 }
 
 #[tokio::test]
-async fn what_failed_is_handled_again() {
+async fn a_failed_delivery_is_handled_again() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -141,7 +141,7 @@ async fn what_failed_is_handled_again() {
 
 /// Whoever hears of the failure may send it again at once.
 #[tokio::test]
-async fn what_failed_is_free_before_the_response() {
+async fn a_failed_delivery_is_released_before_the_response() {
     let store = ScriptedStore::new();
     store.go_far_away();
     let failing = || async { StatusCode::INTERNAL_SERVER_ERROR };
@@ -151,7 +151,7 @@ async fn what_failed_is_free_before_the_response() {
 }
 
 #[tokio::test]
-async fn what_panicked_is_handled_again() {
+async fn a_panicked_delivery_is_handled_again() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -167,7 +167,7 @@ async fn what_panicked_is_handled_again() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_is_handled_again() {
+async fn a_cancelled_delivery_is_handled_again() {
     for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
@@ -192,7 +192,7 @@ async fn what_was_cancelled_is_handled_again() {
 }
 
 #[tokio::test]
-async fn a_copy_waits_and_further_ones_do_not() {
+async fn one_duplicate_waits_and_further_ones_do_not() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -233,7 +233,7 @@ async fn waiting(server: &Server, body: &str, outcomes: &mut Outcomes) -> JoinHa
 }
 
 #[tokio::test]
-async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
+async fn a_duplicate_that_waits_for_a_failing_delivery_is_handled() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -263,7 +263,7 @@ async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
 }
 
 #[tokio::test]
-async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
+async fn a_waiting_duplicate_whose_client_leaves_makes_room_for_another() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -295,7 +295,7 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
 /// The stand-in takes what a store in this process has no room for, and counts although the store
 /// has room again.
 #[tokio::test]
-async fn a_store_without_room() {
+async fn the_fallback_store_replaces_a_full_store() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1))),
         async |server, outcomes| {
@@ -341,7 +341,7 @@ async fn a_long_handler_keeps_its_claim() {
 /// An operator frees the key of a running handler, or the store forgets it, and a receiver
 /// elsewhere claims it.
 #[tokio::test]
-async fn a_lost_claim_does_not_end_another_one() {
+async fn a_lost_claim_does_not_end_another_claim() {
     for (stack, status) in Stack::ALL.into_iter().zip([200, 500].into_iter().cycle()) {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
@@ -367,7 +367,7 @@ async fn a_lost_claim_does_not_end_another_one() {
 }
 
 #[tokio::test]
-async fn remembered_for_as_long_as_it_is_fresh_at_least() {
+async fn a_delivery_is_remembered_at_least_while_it_verifies() {
     const MINUTES: Duration = Duration::from_secs(60);
     let body = Receiver::DEFAULT_BODY_DEADLINE;
     // How long to remember, when it was signed, how long the head of a copy stays fresh, and how
@@ -399,7 +399,7 @@ fn record_key(event: &WebhookEvent) -> Option<Vec<String>> {
 }
 
 #[tokio::test]
-async fn by_a_key_of_the_users_choice() {
+async fn custom_keys_identify_duplicates() {
     everywhere(
         || receiver(Deduplicate::new(MemoryStore::new(1000)).key_by(record_key)),
         async |server, outcomes| {
@@ -423,7 +423,7 @@ async fn by_a_key_of_the_users_choice() {
 }
 
 #[tokio::test]
-async fn namespaces_keep_apart_what_shares_a_store() {
+async fn namespaces_separate_receivers_that_share_a_store() {
     let store = std::sync::Arc::new(MemoryStore::new(1000));
     let within = |namespace: &str| receiver(Deduplicate::new(std::sync::Arc::clone(&store)).namespace(namespace));
     let mut billing = Stack::Axum.serve(within("billing")).await;
@@ -532,7 +532,7 @@ async fn the_middleware_twice_handles_each_event_once() {
 
 /// It must not lose the event. The body decides then, so copies are still found.
 #[tokio::test]
-async fn a_panic_in_the_users_key_falls_back_to_the_body() {
+async fn a_panic_in_a_custom_key_falls_back_to_the_body() {
     let panics = |event: &WebhookEvent| -> Option<Vec<String>> {
         if event.name == "note.created" {
             std::panic::resume_unwind(Box::new("the key panics"));
@@ -591,7 +591,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn by_default_it_is_handled_and_this_process_remembers() {
+    async fn deliveries_are_handled_and_remembered_in_this_process_by_default() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail_all();
             let body = event("store is down");
@@ -608,7 +608,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn what_was_handled_before_the_store_failed_is_not_handled_again() {
+    async fn deliveries_handled_before_the_failure_are_not_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("handled before");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -623,7 +623,7 @@ mod store_failures {
 
     /// What the store was told to forget, it knows best.
     #[tokio::test]
-    async fn a_copy_during_a_failure_leaves_nothing_behind() {
+    async fn a_duplicate_during_a_failure_leaves_nothing_behind() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("forgotten");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -656,7 +656,7 @@ mod store_failures {
     /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver
     /// elsewhere that died.
     #[tokio::test]
-    async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {
+    async fn a_delivery_claimed_elsewhere_and_handled_here_is_remembered_here() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("claimed elsewhere");
             assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
@@ -677,7 +677,7 @@ mod store_failures {
 
     /// Many at once: none is refused because another one is just being looked up.
     #[tokio::test]
-    async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
+    async fn concurrent_duplicates_of_a_handled_delivery_are_all_recognised() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.go_far_away();
             let body = event("copies at once");
@@ -694,7 +694,7 @@ mod store_failures {
 
     /// The store knows best, while it answers: it may have been told to forget.
     #[tokio::test]
-    async fn what_the_store_forgot_is_handled_again() {
+    async fn a_delivery_that_the_store_forgot_is_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("forgotten");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -706,7 +706,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_store_that_is_back_learns_what_was_handled_meanwhile() {
+    async fn a_recovered_store_learns_what_was_handled_meanwhile() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail_all();
             let first = post(server.address, delivery(event("store is back")));
@@ -722,7 +722,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_failure_while_a_handler_runs_lets_no_copy_through() {
+    async fn a_failure_while_a_handler_runs_lets_no_duplicate_through() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("store goes down");
             let first = post(server.address, delivery(&body));
@@ -739,7 +739,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_claim_that_landed_although_its_answer_was_lost_is_ended() {
+    async fn a_claim_whose_response_was_lost_is_ended() {
         everywhere(never_expiring, async |store, server, outcomes| {
             for (status, then) in [(500, "free"), (200, "completed")] {
                 store.fail(Op::Claim, Fault::LoseAnswer);
@@ -762,7 +762,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn rejecting_refuses_and_frees_what_may_have_landed() {
+    async fn reject_frees_a_claim_whose_response_was_lost() {
         let rejecting = |store| never_expiring(store).on_store_failure(StoreFailure::Reject);
         everywhere(rejecting, async |store, server, outcomes| {
             let body = event("rejected");
@@ -784,7 +784,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn renewals_that_fail_do_not_disturb_the_handler() {
+    async fn failing_renewals_do_not_disturb_the_handler() {
         let short = |store| Deduplicate::new(store).lease(Duration::from_millis(60));
         everywhere(short, async |store, server, outcomes| {
             store.fail(Op::Renew, Fault::Refuse);
@@ -806,7 +806,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_completion_that_fails_is_remembered_in_this_process() {
+    async fn a_failed_completion_is_remembered_in_this_process() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("completion fails");
             store.fail(Op::Complete, Fault::Refuse);
@@ -819,7 +819,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_release_that_fails_leaves_it_to_the_lease() {
+    async fn a_failed_release_waits_for_the_end_of_the_lease() {
         let short = |store| Deduplicate::new(store).lease(Duration::from_millis(200));
         everywhere(short, async |store, server, outcomes| {
             let body = event("release fails");
@@ -870,7 +870,7 @@ mod without_a_runtime {
     }
 
     #[test]
-    fn a_request_that_is_dropped_outside() {
+    fn a_request_dropped_outside_a_runtime_leaves_the_lease() {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
         {
@@ -889,7 +889,7 @@ mod without_a_runtime {
     }
 
     #[test]
-    fn a_background_that_ends_with_its_runtime() {
+    fn a_background_handler_ends_with_its_runtime() {
         let receiver = receiver(never_expiring(ScriptedStore::new())).acknowledge_within(Duration::ZERO);
         let (receiver, mut outcomes) = Outcomes::of(receiver);
         let ends = runtime();

@@ -162,7 +162,7 @@ mod in_axum {
     }
 
     #[test]
-    fn debug_tells_whether_there_is_a_fallback() {
+    fn debug_shows_whether_there_is_a_fallback() {
         let router = || EventRouter::<Calls>::new().on("person.created", action);
         let handler = router().fallback(fallback).build().unwrap();
         assert_eq!(format!("{:?}", router()), "EventRouter { routes: Routes { has_fallback: false, .. } }");
@@ -275,7 +275,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn an_extractor_that_refuses_answers() {
+    async fn a_rejecting_extractor_determines_the_response() {
         let calls = Calls::default();
         let handler = EventRouter::new().on("*.*", exact).build().unwrap();
         assert_eq!(statuses(handler, &calls, &[BODIES[2].0]).await, [StatusCode::UNPROCESSABLE_ENTITY]);
@@ -368,7 +368,7 @@ mod in_tower {
     }
 
     #[tokio::test]
-    async fn nobody_and_nothing_verified() {
+    async fn an_unmatched_event_is_200_and_an_unverified_request_is_500() {
         let calls = Calls::default();
         let handler: Service = EventRouter::new().on("person.created", service(&calls, "exact")).build().unwrap();
         assert_eq!(post_to(&handler, BODIES[2].0).await, StatusCode::OK);

@@ -35,7 +35,7 @@ fn bodies(text: &[u8]) -> [Vec<u8>; 3] {
 
 /// The receiver with a handler for the default type: what is JSON arrives, what is not is a 400.
 #[actix_web::test]
-async fn signed() {
+async fn signed_json_reaches_the_handler_and_other_text_is_400() {
     let receiver = Receiver::new(verifier());
     let mut counted = [0; 3];
     for (class, name, text) in texts() {
@@ -67,7 +67,7 @@ async fn signed() {
 
 /// Nothing of it is looked at before the signature: always the same refusal, never the handler.
 #[actix_web::test]
-async fn forged_or_unsigned() {
+async fn forged_and_unsigned_bodies_are_rejected_alike() {
     let receiver = Receiver::new(verifier());
     for (class, name, text) in texts() {
         let body = || Full::new(Bytes::from(text.clone()));
@@ -84,7 +84,7 @@ async fn forged_or_unsigned() {
 
 /// What is JSON is also kept as it was sent, and does not disturb what is beside it.
 #[test]
-fn accepted_is_kept_as_it_was_sent() {
+fn accepted_json_is_kept_as_sent() {
     for (class, name, text) in texts().filter(|(class, ..)| *class == 'y') {
         for (body, is_typed) in bodies(&text).into_iter().zip([false, false, true]) {
             let verified = verifier().verify(support::signed(&body), body.clone()).unwrap();

@@ -155,12 +155,12 @@ async fn post_all(routes: usize, post: impl AsyncFn(&'static str, Vec<(String, S
 
 /// Each body to one route.
 #[tokio::test]
-async fn of_a_signed_delivery_is_bounded_in_axum() {
+async fn the_log_of_a_signed_delivery_is_bounded_in_axum() {
     in_axum(1).await;
 }
 
 #[actix_web::test]
-async fn of_a_signed_delivery_is_bounded_in_actix_web() {
+async fn the_log_of_a_signed_delivery_is_bounded_in_actix_web() {
     in_actix_web(1).await;
 }
 
@@ -170,13 +170,13 @@ mod at_length {
 
     #[tokio::test]
     #[ignore = "long: the gate runs it"]
-    async fn of_a_signed_delivery_is_bounded_in_axum() {
+    async fn the_log_of_a_signed_delivery_is_bounded_in_axum() {
         in_axum(ROUTES.len()).await;
     }
 
     #[actix_web::test]
     #[ignore = "long: the gate runs it"]
-    async fn of_a_signed_delivery_is_bounded_in_actix_web() {
+    async fn the_log_of_a_signed_delivery_is_bounded_in_actix_web() {
         in_actix_web(ROUTES.len()).await;
     }
 }
@@ -235,7 +235,7 @@ async fn in_actix_web(routes: usize) {
 
 /// A resolver's error may repeat what the request says.
 #[tokio::test]
-async fn of_an_unverified_delivery_is_bounded() {
+async fn the_log_of_an_unverified_delivery_is_bounded() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt as _;
     use twenty_webhook::tower::WebhookLayer;

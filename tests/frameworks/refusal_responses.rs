@@ -21,7 +21,7 @@ const BODY: &str = "HTTP/1.1 299 Out of step\r\ncontent-length: 0\r\n\r\n";
 const WITHOUT_CONTENT: [u16; 3] = [204, 205, 304];
 
 #[tokio::test]
-async fn no_status_puts_a_connection_out_of_step() {
+async fn no_status_makes_a_client_misread_the_next_response() {
     Stack::each(async |stack| {
         let status = Arc::new(AtomicU16::new(0));
         let current = Arc::clone(&status);

@@ -201,7 +201,7 @@ proptest! {
 
 /// Until copies do not verify any more.
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_kept_for_as_long_as_copies_verify() {
+async fn a_failure_is_remembered_while_duplicates_verify() {
     let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
     let statuses = Arc::new(Mutex::new(VecDeque::from([500, 200])));
     let service = WebhookLayer::new(receiver).layer(service_fn(move |_: Request<VerifiedBody>| {
@@ -222,7 +222,7 @@ type Answering = Pin<Box<dyn Future<Output = u16> + Send>>;
 /// A copy for another route may wait as well, but not in the place of one that came to the
 /// handler's own route.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_waits_at_another_route_keeps_no_place_from_the_right_one() {
+async fn a_duplicate_at_another_route_takes_no_place_from_the_right_route() {
     let (fail, failed) = oneshot::channel::<()>();
     let failed = Arc::new(Mutex::new(Some(failed)));
     let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));

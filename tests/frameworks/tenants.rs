@@ -97,7 +97,7 @@ async fn everywhere(
 }
 
 #[tokio::test]
-async fn each_tenant_by_its_own_keys() {
+async fn each_tenant_is_verified_with_its_own_keys() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, outcomes| {
@@ -168,7 +168,7 @@ async fn a_resolver_that_fails_hangs_or_panics_is_503() {
 }
 
 #[tokio::test]
-async fn secrets_change_while_it_runs() {
+async fn secrets_can_change_at_run_time() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, outcomes| {
@@ -216,7 +216,7 @@ async fn unsigned_requests_do_not_reach_the_resolver() {
 }
 
 #[tokio::test]
-async fn limits_and_budget_hold() {
+async fn limits_and_budget_apply_to_tenants() {
     everywhere(
         |tenants| tenants.receiver(builder().body_limit(1000)).unverified_budget(500),
         async |_, server, _| {
@@ -242,7 +242,7 @@ async fn limits_and_budget_hold() {
 }
 
 #[tokio::test]
-async fn what_a_tenant_can_be_told_by() {
+async fn a_tenant_is_identified_by_any_part_of_the_request() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, _| {
@@ -268,7 +268,7 @@ async fn what_a_tenant_can_be_told_by() {
 /// Tenants sign with secrets of their own what they like, for example what another one is about to
 /// receive.
 #[tokio::test]
-async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
+async fn no_tenant_prevents_the_handling_of_anothers_delivery() {
     everywhere(
         |tenants| tenants.receiver(builder()).deduplicate(MemoryStore::new(1000)),
         async |_, server, outcomes| {
@@ -294,7 +294,7 @@ async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
 }
 
 #[test]
-fn secrets_of_the_verifier_would_never_be_used() {
+fn a_verifier_with_secrets_is_rejected_beside_a_resolver() {
     let nobody = |_| async { Ok(None) };
     let keys = Keys::new("keys", [secret("hush")]).unwrap();
     for given in [builder().secret(secret("hush")), builder().keys(keys)] {

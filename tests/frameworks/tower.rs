@@ -92,7 +92,7 @@ mod readiness {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_is_asked_of_the_inner_service_before_a_delivery_is_verified() {
+    async fn the_inner_service_is_not_polled_before_a_delivery_is_verified() {
         let (mut service, mut inner) =
             mock::spawn_layer::<Request<VerifiedBody>, Response<Full<Bytes>>, _>(WebhookLayer::new(receiver()));
         inner.allow(0);
@@ -144,7 +144,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn the_service_that_is_called_was_ready() {
+    async fn only_a_ready_service_is_called() {
         let mut service = WebhookLayer::new(receiver()).layer(Strict::default());
         for _ in 0..3 {
             let ready = ServiceExt::<Request<Full<Bytes>>>::ready(&mut service).await.unwrap();
@@ -169,7 +169,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn an_inner_limit_holds_for_what_is_verified() {
+    async fn an_inner_limit_applies_to_verified_deliveries() {
         let (release, released) = oneshot::channel::<()>();
         let released = std::sync::Mutex::new(Some(released));
         let first_waits = service_fn(move |request| {
@@ -196,7 +196,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn buffer_inside_and_outside() {
+    async fn buffers_work_inside_and_outside() {
         let service = ServiceBuilder::new()
             .buffer(4)
             .layer(WebhookLayer::new(receiver()))
@@ -209,7 +209,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn what_an_inner_load_shed_says_passes() {
+    async fn an_inner_load_sheds_error_passes() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -224,7 +224,7 @@ mod readiness {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_inner_timeout_says_passes() {
+    async fn an_inner_timeouts_error_passes() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -283,7 +283,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn however_they_are_cut() {
+    async fn any_frames_are_accepted() {
         accepts(scripted([chunk("abcdef")])).await;
         accepts(scripted([chunk("abc"), chunk("def")])).await;
         accepts(scripted([chunk(""), chunk("abcdef"), chunk("")])).await;
@@ -293,7 +293,7 @@ mod bodies {
 
     /// They count against no length, and some servers gather them without end.
     #[tokio::test]
-    async fn with_too_many_empty_chunks() {
+    async fn too_many_empty_chunks_are_rejected() {
         for many in [1_001, usize::MAX] {
             let body = scripted(iter::repeat_n(chunk(""), many).chain([chunk("abcdef")]));
             let taken = body.taken();
@@ -310,7 +310,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn without_a_frame() {
+    async fn a_body_without_a_frame_is_read() {
         assert_eq!(text(answer(receiver(), delivery("", scripted([]))).await).await, "");
         assert_eq!(text(answer(receiver(), delivery("", scripted([Step::Trailers]))).await).await, "");
         let lost = answer(receiver(), delivery("abcdef", scripted([]))).await;
@@ -318,7 +318,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn broken_off() {
+    async fn a_truncated_body_is_rejected() {
         for steps in [vec![Step::Break], vec![chunk("abc"), Step::Break], vec![chunk("abcdef"), Step::Break]] {
             let answer = answer(receiver(), delivery("abcdef", scripted(steps))).await;
             assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
@@ -326,7 +326,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn what_they_claim_is_not_believed() {
+    async fn a_wrong_size_hint_is_not_trusted() {
         accepts(scripted([chunk("abcdef")]).claiming(0, Some(0))).await;
         accepts(scripted([chunk("abcdef")]).claiming(3, Some(3))).await;
         accepts(scripted([chunk("abcdef")]).claiming(1 << 20, None)).await;
@@ -346,7 +346,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn up_to_the_limit() {
+    async fn bodies_up_to_the_limit_are_accepted() {
         for cut in [1, 7, 10] {
             let body =
                 |len: usize| scripted(vec![b'x'; len].chunks(cut).map(|part| chunk(part.to_vec())).collect::<Vec<_>>());
@@ -361,14 +361,14 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn of_data_that_is_not_contiguous() {
+    async fn data_that_is_not_contiguous_is_accepted() {
         let parts = Bytes::from("abc").chain(Bytes::from("def"));
         let answer = answer(receiver(), delivery("abcdef", Full::new(parts))).await;
         assert_eq!(text(answer).await, "abcdef");
     }
 
     #[tokio::test]
-    async fn in_one_frame_are_not_copied() {
+    async fn a_body_in_one_frame_is_not_copied() {
         let body = data("person.created.json");
         let request = delivery(&body, whole(body.clone()));
         let pointer = |request: Request<VerifiedBody>| async move {
@@ -386,7 +386,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn of_the_inner_services_answer_pass_unchanged() {
+    async fn the_inner_services_response_body_passes_unchanged() {
         let inner = service_fn(|_| async {
             Ok::<_, Infallible>(Response::new(scripted([chunk("a"), Step::Trailers, Step::Break]).claiming(7, Some(9))))
         });
@@ -401,7 +401,7 @@ mod bodies {
     }
 
     #[test]
-    fn that_are_there_need_neither_timer_nor_runtime() {
+    fn an_available_body_needs_neither_timer_nor_runtime() {
         let mut answer = pin!(answer(receiver(), delivery("abcdef", scripted([chunk("abc"), chunk("def")]))));
         let Poll::Ready(answer) = poll_once(answer.as_mut()) else { panic!("pending") };
         assert_eq!(answer.status(), StatusCode::OK);
@@ -414,7 +414,7 @@ mod deadline {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stalls() {
+    async fn a_stalled_body_times_out() {
         let start = tokio::time::Instant::now();
         let answer = answer(receiver(), delivery("{}", scripted([chunk("{"), Step::Stall]))).await;
         assert_eq!(refusal(&answer), RefusalKind::BodyTimeout);
@@ -423,7 +423,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_wins_no_time() {
+    async fn a_dripping_body_times_out_at_the_same_deadline() {
         let (sender, body) = channel();
         let request = tokio::spawn(answer(receiver(), delivery("{}", body)));
         for _ in 0..4 {
@@ -439,7 +439,7 @@ mod deadline {
 
     /// It must not starve the others on the thread.
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_always_ready() {
+    async fn an_endless_body_does_not_block_the_thread() {
         for request in [delivery("{}", ()), unsigned(())] {
             let is_signed = request.headers().len() > 1;
             let is_exhausted = Arc::new(AtomicBool::new(false));
@@ -464,7 +464,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_any_length() {
+    async fn any_deadline_is_allowed() {
         let never = delivery("{}", scripted([Step::Stall]));
         let answer = answer(receiver().body_deadline(Duration::ZERO), never).await;
         assert_eq!(refusal(&answer), RefusalKind::BodyTimeout);
@@ -479,7 +479,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_hurry_the_handler() {
+    async fn the_deadline_does_not_apply_to_the_handler() {
         let slow = service_fn(|request| async {
             tokio::time::sleep(10 * Receiver::DEFAULT_BODY_DEADLINE).await;
             echo(request).await
@@ -497,7 +497,7 @@ mod refusals {
     use super::*;
 
     #[tokio::test]
-    async fn carry_their_reason_in_the_extensions() {
+    async fn rejections_have_their_reason_in_the_extensions() {
         use RefusalKind::{ContentEncoding, OtherWebhook, OtherWorkspace, Overloaded, Verify};
         let event = data("person.created.json");
         let plain = || delivery(&event, whole(event.clone()));
@@ -522,7 +522,7 @@ mod refusals {
 
     /// What HTTP demands goes with the status that is sent, not with the one of the table.
     #[tokio::test(start_paused = true)]
-    async fn are_answered_as_the_user_says() {
+    async fn custom_responses_answer_rejections() {
         let answered_with =
             |status| receiver().respond_with(move |_| RefusalResponse::new(status).body("text/plain", "no"));
         let forged = || unsigned(scripted([chunk("{}")]));
@@ -561,7 +561,7 @@ mod refusals {
     /// Whatever the reason: the server cannot keep a connection open on which there is body left,
     /// so the client has to know.
     #[tokio::test(start_paused = true)]
-    async fn have_connection_close_only_if_body_is_left() {
+    async fn rejections_have_connection_close_only_if_unread_body_is_left() {
         let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
         type Change = fn(&mut Request<()>);
         let changes: [(Change, u16); 6] = [
@@ -624,7 +624,7 @@ mod refusals {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn have_connection_close_only_on_http_1() {
+    async fn rejections_have_connection_close_only_on_http_1() {
         for (version, says_close) in
             [(Version::HTTP_10, true), (Version::HTTP_11, true), (Version::HTTP_2, false), (Version::HTTP_3, false)]
         {
@@ -652,7 +652,7 @@ mod draining {
     const TOO_LONG: RefusalKind = RefusalKind::Verify(VerifyErrorKind::BodyTooLong);
 
     #[tokio::test]
-    async fn a_refused_body_is_read_to_its_end_up_to_64_kib() {
+    async fn a_rejected_body_is_read_to_its_end_up_to_64_kib() {
         assert_eq!(taken(receiver(), unsigned(()), 0).await, (UNSIGNED, 1));
         assert_eq!(taken(receiver(), unsigned(()), 63).await, (UNSIGNED, 64));
         assert_eq!(taken(receiver(), unsigned(()), 64).await, (UNSIGNED, 64));
@@ -660,21 +660,21 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn a_body_that_turns_out_too_long_too() {
+    async fn a_body_that_turns_out_too_long_is_read_to_its_end() {
         let receiver = || Receiver::new(builder().body_limit(10 << 10).build().unwrap());
         assert_eq!(taken(receiver(), delivery("", ()), 11).await, (TOO_LONG, 12));
         assert_eq!(taken(receiver(), delivery("", ()), 100_000).await, (TOO_LONG, 11 + 64));
     }
 
     #[tokio::test]
-    async fn does_not_read_while_the_client_waits_for_100_continue() {
+    async fn nothing_is_read_while_the_client_waits_for_100_continue() {
         let mut request = unsigned(());
         request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
         assert_eq!(taken(receiver(), request, 10).await, (UNSIGNED, 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn not_longer_than_the_deadline() {
+    async fn draining_ends_at_the_deadline() {
         let start = Instant::now();
         let hasty = receiver().body_deadline(Duration::ZERO);
         let answer = answer(hasty, unsigned(scripted([chunk("{"), Step::Stall]))).await;
@@ -687,7 +687,7 @@ mod draining {
 
     /// The answer is there already: it must not wait for a body that may never come.
     #[tokio::test(start_paused = true)]
-    async fn waits_for_more_only_briefly() {
+    async fn draining_waits_only_briefly() {
         for request in [unsigned as fn(()) -> Request<()>, too_long, encoded] {
             for steps in [vec![Step::Stall], vec![chunk("{"), Step::Stall], vec![chunk(vec![b' '; 70_000])]] {
                 let start = Instant::now();
@@ -739,7 +739,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn a_break_does_not_change_the_refusal() {
+    async fn a_broken_body_does_not_change_the_rejection() {
         let answer = answer(receiver(), unsigned(scripted([chunk("{"), Step::Break]))).await;
         assert_eq!(refusal(&answer), UNSIGNED);
     }
@@ -752,7 +752,7 @@ mod budget {
 
     /// With the budget that goes with the limit, and with one that has room for little else.
     #[tokio::test]
-    async fn an_idle_receiver_takes_bodies_up_to_its_limit() {
+    async fn an_idle_receiver_accepts_bodies_up_to_its_limit() {
         const MIB: usize = 1 << 20;
         for (limit, budget) in [(33 * MIB, None), (MIB, Some(MIB)), (MIB, Some(MIB + 1)), (MIB, Some(3 * MIB / 2))] {
             let mut receiver = Receiver::new(builder().body_limit(limit).build().unwrap());
@@ -821,7 +821,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_when_the_request_is_dropped() {
+    async fn a_dropped_request_frees_its_budget() {
         let shared = Shared::new();
         let (_sender, request) = shared.under_way().await;
         drop(request);
@@ -829,7 +829,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_with_the_answer() {
+    async fn a_response_frees_the_budget() {
         let shared = Shared::new();
         let (sender, request) = shared.under_way().await;
         drop(sender);
@@ -838,7 +838,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_before_the_handler_runs() {
+    async fn the_budget_is_free_before_the_handler_runs() {
         let shared = Shared::new();
         let waits = service_fn(|_| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let service = WebhookLayer::new(shared.receiver.clone()).layer(waits);
@@ -849,7 +849,7 @@ mod budget {
 
     /// Also while the future that was refused is kept.
     #[tokio::test(start_paused = true)]
-    async fn comes_back_with_a_refusal() {
+    async fn a_rejection_frees_the_budget() {
         let shared = Shared::new();
         for (steps, kind) in [
             (vec![chunk(BODY), Step::Break], RefusalKind::BodyBrokenOff),
@@ -866,7 +866,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn is_not_charged_for_discarded_bytes() {
+    async fn discarded_bytes_do_not_count_towards_the_budget() {
         let shared = Shared::new();
         let (sender, body): (_, Sent) = channel();
         let mut refused = pin!(answer(shared.receiver.clone(), unsigned(body)));
@@ -930,7 +930,7 @@ mod anything {
 
         /// Any headers, any body, any length claimed: an answer of the table, never the handler's.
         #[test]
-        fn unsigned_is_refused_and_never_panics(
+        fn any_unsigned_request_is_rejected_without_a_panic(
             headers in proptest::collection::vec(header(), 0..6),
             steps in proptest::collection::vec(step(), 0..12),
             (lower, length) in (any::<u64>(), any::<Option<u64>>()),
@@ -948,7 +948,7 @@ mod anything {
 
         /// However it is cut, whatever else it says.
         #[test]
-        fn genuine_is_accepted(
+        fn any_genuine_request_is_accepted(
             cut in 0..=BODY.len(),
             steps in 0_usize..200,
             (name, value) in ("[a-z]{1,10}", proptest::collection::vec(any::<u8>(), 0..70)),
@@ -1018,7 +1018,7 @@ mod nested {
 
     /// Whatever each of them does. Where two would deduplicate or acknowledge, the answer is a 500.
     #[tokio::test(start_paused = true)]
-    async fn different_receivers_never_report_success_for_nothing() {
+    async fn different_receivers_never_report_success_without_handling() {
         let store = Arc::new(MemoryStore::new(100));
         let shared =
             |receiver: Receiver| receiver.deduplicate(Arc::clone(&store)).acknowledge_within(Duration::from_secs(4));
@@ -1055,7 +1055,7 @@ mod nested {
 }
 
 #[tokio::test]
-async fn many_at_once() {
+async fn many_requests_are_handled_at_the_same_time() {
     let handled = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&handled);
     let service = WebhookLayer::new(receiver()).layer(service_fn(move |request| {
@@ -1094,7 +1094,7 @@ async fn an_expected_id_is_the_same_in_upper_case() {
 
 /// As in the event that the handler gets: of members that are there twice, the first counts.
 #[tokio::test]
-async fn of_two_ids_the_first_has_to_be_expected() {
+async fn the_first_of_two_ids_must_be_the_expected_one() {
     let body = r#"{"workspaceId":"a","workspaceId":"b","webhookId":"c","webhookId":"d","eventName":"person.created"}"#;
     let ask = async |receiver| answer(receiver, delivery(body, whole(body))).await;
     let both = receiver().expect_workspace("a").unwrap().expect_webhook("c").unwrap();
@@ -1119,7 +1119,7 @@ async fn a_resolver_that_fails_does_not_request_the_body() {
 /// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim
 /// has to be renewed all the same.
 #[tokio::test]
-async fn a_handler_that_uses_up_its_budget_keeps_its_claim() {
+async fn a_handler_that_never_yields_keeps_its_claim() {
     const LEASE: Duration = Duration::from_millis(600);
     let (runs, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let inner = {

@@ -76,7 +76,7 @@ mod outside_of_the_layer {
     }
 
     #[tokio::test]
-    async fn a_concurrency_limit_counts_what_is_not_verified_yet() {
+    async fn a_concurrency_limit_counts_unverified_requests() {
         let service = ServiceBuilder::new().concurrency_limit(1).layer(layer()).service(service_fn(done));
         let mut reading = Box::pin(service.clone().oneshot(stalled()));
         assert!(poll_once(reading.as_mut()).is_pending());
@@ -123,7 +123,7 @@ mod outside_of_the_layer {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn cors_and_timeout_go_around_the_layer() {
+        async fn cors_and_timeout_wrap_the_layer() {
             let stack = || ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
             let service = stack().service(service_fn(done));
             let preflight = Request::builder()
@@ -153,7 +153,7 @@ mod outside_of_the_layer {
 
         #[cfg(feature = "axum")]
         #[tokio::test]
-        async fn cors_and_timeout_go_around_the_layer_in_axum() {
+        async fn cors_and_timeout_wrap_the_layer_in_axum() {
             let layers = ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
             let route = axum::routing::post(async || ()).layer(layers);
             let app: axum::Router = axum::Router::new().route("/webhooks/twenty", route);
@@ -164,7 +164,7 @@ mod outside_of_the_layer {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_ends_a_body_that_stalls_and_gives_its_budget_back() {
+    async fn a_timeout_ends_a_stalled_body_and_frees_its_budget() {
         let receiver = Receiver::new(verifier()).unverified_budget(PERSON.len());
         let service = ServiceBuilder::new()
             .timeout(Duration::from_secs(1))
@@ -201,7 +201,7 @@ mod outside_of_the_layer {
 
     /// One is handled, one waits for it, one is in the buffer; for another one there is no room.
     #[tokio::test]
-    async fn a_buffer_that_is_full_holds_back() {
+    async fn a_full_buffer_makes_requests_wait() {
         let service = ServiceBuilder::new()
             .buffer::<Request<Full<Bytes>>>(1)
             .concurrency_limit(1)
@@ -247,7 +247,7 @@ mod event_router {
 
     /// A route that is not ready holds up its own events only.
     #[tokio::test]
-    async fn asks_a_route_for_readiness_once_it_has_an_event_for_it() {
+    async fn a_route_is_polled_for_readiness_only_for_its_events() {
         let (person, mut handle) = mock::pair::<Verified, Answer>();
         handle.allow(0);
         let routed: Routed = EventRouter::new().on("person.*", person).on("company.*", boxed(done)).build().unwrap();
@@ -271,7 +271,7 @@ mod event_router {
     }
 
     #[tokio::test]
-    async fn passes_a_routes_errors_on() {
+    async fn a_routes_error_passes() {
         let (route, mut handle) = mock::pair::<Verified, Answer>();
         let routed: Routed = EventRouter::new().fallback(route).build().unwrap();
         let ((), answer) = tokio::join!(
@@ -290,7 +290,7 @@ mod event_router {
         use super::*;
 
         #[tokio::test]
-        async fn a_concurrency_limit_holds_for_its_route() {
+        async fn a_concurrency_limit_applies_to_its_route() {
             let limited = ServiceBuilder::new().concurrency_limit(1).service(boxed(never));
             let routed: Routed = EventRouter::new().on("person.*", limited).on("*.*", boxed(done)).build().unwrap();
             let mut first = Box::pin(post(routed.clone(), PERSON));
@@ -318,7 +318,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_buffer_takes_what_cannot_be_cloned() {
+        async fn a_buffer_accepts_services_that_cannot_be_cloned() {
             let mut handled = 0;
             let counts = service_fn(move |request| {
                 handled += 1;
@@ -343,7 +343,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_concurrency_limit_holds_for_all_routes() {
+        async fn a_concurrency_limit_applies_to_all_routes() {
             let limited = ServiceBuilder::new().concurrency_limit(1).service(routed());
             let mut first = Box::pin(post(limited.clone(), PERSON));
             assert!(poll_once(first.as_mut()).is_pending());
@@ -371,7 +371,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_buffer_passes_all_events_on() {
+        async fn a_buffer_forwards_all_events() {
             let buffered = ServiceBuilder::new().buffer(4).service(routed());
             let mut first = Box::pin(post(buffered.clone(), PERSON));
             assert!(poll_once(first.as_mut()).is_pending());

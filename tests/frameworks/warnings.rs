@@ -33,7 +33,7 @@ mod of_secrets {
     const ODD: [&str; 7] = ["marker\n", "marker\r\n", " marker", "marker\t", "\"marker\"", "'marker'", "\"marker\"\n"];
 
     #[test]
-    fn each_way_of_building_a_verifier_warns() {
+    fn each_way_of_building_a_verifier_warns_about_the_secret() {
         let (written, _guard) = log(LevelFilter::WARN);
         for text in ODD {
             let secret = || Secret::new(text).unwrap();
@@ -71,7 +71,7 @@ mod of_secrets {
 
     /// A resolver may make the keys anew for each request, which unauthenticated clients cause.
     #[tokio::test]
-    async fn a_tenants_keys_warn_once_in_a_while() {
+    async fn a_tenants_keys_warn_at_intervals() {
         use http::{HeaderName, Request};
         use http_body_util::Full;
         use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -140,7 +140,7 @@ mod of_event_routers {
     }
 
     #[test]
-    fn an_action_that_nobody_sends_is_a_warning_when_the_router_is_built() {
+    fn building_a_router_warns_about_an_action_that_is_never_sent() {
         let (written, _guard) = log(LevelFilter::WARN);
         for pattern in
             ["person.create", "person.Created", "*.upserted", "metadata.view.destroyed", "metadata.*.restored"]
@@ -206,7 +206,7 @@ mod of_event_routers {
     }
 
     #[actix_web::test]
-    async fn the_first_unmatched_event_of_each_name_is_a_warning() {
+    async fn the_first_unmatched_event_of_each_name_warns() {
         let names = ["person.created", "person.created", "company.updated", "persons.created", "person.created", "odd"];
         let bodies = bodies(names.map(str::to_owned));
         let expected = ["person.created", "company.updated", "odd"];

@@ -29,7 +29,7 @@ async fn a_duplicate_is_accepted_and_not_handled_again() {
 
 /// Whatever the setting: five minutes, and a minute more.
 #[tokio::test(start_paused = true)]
-async fn a_key_is_remembered_for_as_long_as_a_copy_verifies() {
+async fn a_key_is_remembered_while_a_duplicate_verifies() {
     let inbox = in_memory_with(|builder| builder.remember_for(Duration::ZERO));
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
     let worker = inbox.worker(()).fallback(async |_: WebhookEvent| {}).start().unwrap();
@@ -42,7 +42,7 @@ async fn a_key_is_remembered_for_as_long_as_a_copy_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn namespaces_and_keys_of_the_users_choice_tell_deliveries_apart() {
+async fn namespaces_and_custom_keys_distinguish_deliveries() {
     let by_name = in_memory_with(|builder| builder.key_by(|event: &WebhookEvent| Some(vec![event.name.to_string()])));
     assert_eq!(by_name.accept(note(1)).await.unwrap(), Accepted::Stored);
     assert_eq!(by_name.accept(note(2)).await.unwrap(), Accepted::Duplicate);
@@ -54,7 +54,7 @@ async fn namespaces_and_keys_of_the_users_choice_tell_deliveries_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bounds_of_events_and_bytes_are_kept() {
+async fn limits_of_events_and_bytes_apply() {
     let reject = |builder: InboxBuilder| builder.on_failure(InboxFailure::Reject);
     let few = in_memory_with(|builder| reject(builder).max_pending(2));
     let small = in_memory_with(|builder| reject(builder).max_bytes(500));
@@ -71,7 +71,7 @@ async fn bounds_of_events_and_bytes_are_kept() {
 
 /// Room that comes while storing is tried again is used.
 #[tokio::test(start_paused = true)]
-async fn storing_is_tried_again_for_a_while() {
+async fn storing_is_retried_for_a_while() {
     let inbox = in_memory_with(|builder| builder.max_pending(1).on_failure(InboxFailure::Reject));
     inbox.accept(note(1)).await.unwrap();
     let accepting = tokio::spawn({
@@ -91,7 +91,7 @@ fn full() -> Inbox {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_stored_is_handled_at_once() {
+async fn a_delivery_that_cannot_be_stored_is_handled_directly() {
     let inbox = full();
     let log = Log::default();
     let handler = async |log: Log<String>, event: WebhookEvent| log.push(event.name.to_string());
@@ -103,7 +103,7 @@ async fn what_cannot_be_stored_is_handled_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_neither_be_stored_nor_handled_is_rejected() {
+async fn a_delivery_that_can_neither_be_stored_nor_handled_is_rejected() {
     let without_worker = full();
     assert_eq!(without_worker.accept(note(1)).await.unwrap_err().kind(), InboxErrorKind::Full);
 
@@ -129,7 +129,7 @@ async fn what_can_neither_be_stored_nor_handled_is_rejected() {
 
 /// The store does not know of it, and this process does.
 #[tokio::test(start_paused = true)]
-async fn what_was_handled_at_once_is_not_handled_again_when_the_store_is_back() {
+async fn a_delivery_handled_directly_is_not_handled_again_when_the_store_recovers() {
     let inbox = in_memory_with(|builder| builder.max_pending(1));
     let log = Log::default();
     let handler = async |log: Log<String>, event: WebhookEvent| {
@@ -151,7 +151,7 @@ async fn what_was_handled_at_once_is_not_handled_again_when_the_store_is_back() 
 
 /// Twenty hangs up, the server drops the request, and the event is handled all the same.
 #[tokio::test(start_paused = true)]
-async fn what_is_handled_at_once_goes_on_when_the_request_is_cancelled() {
+async fn direct_handling_continues_when_the_request_is_cancelled() {
     let inbox = full();
     let log = Log::default();
     let handler = async |log: Log<()>, _: WebhookEvent| {
@@ -167,7 +167,7 @@ async fn what_is_handled_at_once_goes_on_when_the_request_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_rejected_is_not_handled() {
+async fn a_delivery_that_the_inbox_must_reject_is_not_handled() {
     let inbox = in_memory_with(|builder| builder.max_pending(0).on_failure(InboxFailure::Reject));
     let log = Log::default();
     let worker =

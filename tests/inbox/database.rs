@@ -27,7 +27,7 @@ fn logged(settings: &[&str]) -> String {
 
 #[test]
 #[ignore = "starts a private postgres"]
-fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
+fn a_server_that_can_lose_commits_causes_a_warning() {
     let _guard = ONE_AT_A_TIME.blocking_lock();
     let warning = "the inbox's database can lose accepted events in a power cut: turn this setting on";
     let log = logged(&["fsync=off", "full_page_writes=off"]);
@@ -41,7 +41,7 @@ fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
 /// What `pg_dump` copies while the program runs is a whole inbox.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn a_dump_that_is_restored_has_what_was_accepted_until_then() {
+async fn a_restored_dump_has_all_events_accepted_before_it() {
     let _guard = ONE_AT_A_TIME.lock().await;
     let server = Server::start(&[]);
     let inbox = Inbox::connect(&server.url()).await.unwrap();

@@ -46,7 +46,7 @@ async fn a_dead_letter_keeps_its_whole_body_and_its_evidence() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_listed_in_order_however_many_there_are() {
+async fn any_number_of_dead_letters_is_listed_in_order() {
     let inbox = with_dead_letters("listed", 40).await;
     let listed = ids(&inbox).await;
     assert_eq!(listed.len(), 40);
@@ -62,7 +62,7 @@ async fn dead_letters_are_listed_in_order_however_many_there_are() {
 
 /// Others made a new event of it, which was then a duplicate of itself.
 #[tokio::test]
-async fn a_redriven_event_is_handled_from_its_first_attempt_on() {
+async fn a_redriven_event_starts_again_at_its_first_attempt() {
     let inbox = with_dead_letters("redriven", 3).await;
     let first = ids(&inbox).await[0];
     assert!(inbox.redrive(first).await.unwrap());
@@ -84,7 +84,7 @@ async fn a_redriven_event_is_handled_from_its_first_attempt_on() {
 }
 
 #[tokio::test]
-async fn a_purged_dead_letter_is_gone_and_a_copy_counts_as_handled() {
+async fn a_purged_dead_letter_is_gone_and_its_duplicate_counts_as_handled() {
     let inbox = with_dead_letters("purged", 3).await;
     let first = ids(&inbox).await[0];
     assert!(inbox.purge(first).await.unwrap() && !inbox.purge(first).await.unwrap());
@@ -96,7 +96,7 @@ async fn a_purged_dead_letter_is_gone_and_a_copy_counts_as_handled() {
 }
 
 #[tokio::test]
-async fn everything_about_a_record_can_be_erased() {
+async fn all_events_of_a_record_can_be_erased() {
     let inbox = with_dead_letters("erased", 2).await;
     for number in 0..3 {
         inbox.accept(verified(body("note.updated", "record-0", number))).await.unwrap();

@@ -21,7 +21,7 @@ fn only_its_owner_can_open_a_new_file() {
 }
 
 #[test]
-fn nothing_is_left_beside_a_new_file() {
+fn creating_a_file_leaves_no_other_files() {
     let path = path("alone");
     let _inbox = Inbox::open(&path).unwrap();
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -49,7 +49,7 @@ fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
 }
 
 #[test]
-fn a_file_that_is_open_elsewhere_is_locked() {
+fn a_file_that_another_process_has_open_is_locked() {
     let path = path("locked");
     let first = open_at_once(&path).unwrap();
     let refused = open_at_once(&path).unwrap_err();
@@ -82,7 +82,7 @@ async fn opening_waits_until_another_process_closes_the_file() {
 }
 
 #[test]
-fn files_of_others_and_damaged_ones_are_refused() {
+fn foreign_and_damaged_files_are_rejected() {
     let path = path("others");
     for content in [b"A diary.\n".repeat(1_000), vec![0; 100_000], b"x".to_vec()] {
         fs::write(&path, &content).unwrap();
@@ -93,7 +93,7 @@ fn files_of_others_and_damaged_ones_are_refused() {
 }
 
 #[test]
-fn paths_that_cannot_be_are_refused() {
+fn impossible_paths_are_rejected() {
     let directory = path("nowhere");
     for (path, kind) in [
         (directory.with_file_name("none").join("inbox.redb"), InboxErrorKind::Unavailable),
@@ -106,7 +106,7 @@ fn paths_that_cannot_be_are_refused() {
 
 /// Several processes that start at once make one inbox, and none loses what another stored.
 #[test]
-fn files_that_are_created_at_once_are_one() {
+fn processes_that_create_a_file_at_the_same_time_share_it() {
     let path = path("race");
     let threads: Vec<_> = (0..8)
         .map(|number| {
@@ -130,7 +130,7 @@ fn files_that_are_created_at_once_are_one() {
 
 /// For the command line, and for whoever looks.
 #[tokio::test]
-async fn a_file_is_read_beside_the_process_that_writes_it() {
+async fn a_file_can_be_read_while_another_process_writes_it() {
     let path = path("read");
     let writer = Inbox::open(&path).unwrap();
     writer.accept(note(1)).await.unwrap();

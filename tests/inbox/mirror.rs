@@ -163,7 +163,7 @@ impl Row {
 }
 
 #[test]
-fn each_order_of_a_persons_events_ends_in_the_state_that_twenty_has() {
+fn each_order_of_a_persons_events_ends_in_twentys_state() {
     let histories = histories(5);
     assert!(histories.len() > 100);
     for history in histories {
@@ -216,7 +216,7 @@ fn real_deliveries_have_the_times_that_the_rule_compares() {
 }
 
 #[test]
-fn a_member_that_cannot_be_mirrored_is_an_error_and_null_is_none() {
+fn a_member_that_cannot_be_mirrored_is_an_error_and_null_is_not() {
     let person = Delivery::sample("person.updated");
     let set = |path: &str, value: Value| change(&person.clone().set(path, value).unwrap());
     assert_eq!(set("record.jobTitle", Value::Null).unwrap().data.unwrap().job_title, None);
@@ -256,7 +256,7 @@ mod in_postgres {
     /// Each event arrives twice, at the same time, over two connections.
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "starts a private postgres"]
-    async fn the_table_has_what_twenty_has_after_each_order_of_the_events() {
+    async fn the_table_equals_twenty_after_each_order_of_the_events() {
         let server = Server::start(&[]);
         let (first, second) = (People::new(&server.url()).unwrap(), People::new(&server.url()).unwrap());
         // Two that create the table at the same time can fail; the inbox would retry.
@@ -287,7 +287,7 @@ mod in_postgres {
 
     #[tokio::test]
     #[ignore = "starts a private postgres"]
-    async fn a_value_that_the_database_cannot_store_is_permanent_and_an_outage_is_not() {
+    async fn a_value_that_the_database_cannot_store_is_a_permanent_error_and_an_outage_is_not() {
         let mut server = Server::start(&[]);
         let people = People::new(&server.url()).unwrap();
         let titled = |title: &str| event(&Delivery::sample("person.created").set("record.jobTitle", title).unwrap());

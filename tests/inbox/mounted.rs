@@ -148,7 +148,7 @@ fn full(failure: InboxFailure) -> Inbox {
 }
 
 #[actix_web::test]
-async fn what_cannot_be_stored_is_handled_or_rejected() {
+async fn a_delivery_that_cannot_be_stored_is_handled_or_rejected() {
     // Storing is tried again for a while.
     tokio::time::pause();
     for framework in ALL {

@@ -46,7 +46,7 @@ impl Drop for Hostile {
 
 /// Whatever panics: the attempt has failed, and the event does not stay running.
 #[tokio::test(start_paused = true)]
-async fn no_part_of_a_handler_that_panics_keeps_its_event_running() {
+async fn a_panic_in_any_part_of_a_handler_ends_its_attempt() {
     use Hostile::{Cycle, Display, Drop, Endless, Source};
 
     let error = |hostile: fn() -> Hostile| move |_| async move { Err(HandlerError::from(hostile())) };

@@ -31,7 +31,7 @@ fn kill(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_was_accepted_is_handled_after_a_restart() {
+fn accepted_events_are_handled_after_a_restart() {
     let path = path("restart");
     life(&path, async |inbox| {
         for number in 0..100 {
@@ -75,7 +75,7 @@ fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
 
 /// Orphans are reclaimed, and a kill uses up no attempt.
 #[test]
-fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_count() {
+fn an_event_that_ran_during_a_kill_runs_again_and_the_attempt_does_not_count() {
     let path = path("orphans");
     life(&path, async |inbox| {
         for number in 0..3 {
@@ -99,7 +99,7 @@ fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_coun
 /// An event that ends the process takes no other with it: from its second interruption on, each
 /// runs alone, and only the one that ends the process each time is given up.
 #[test]
-fn an_event_that_ends_the_process_dies_alone() {
+fn an_event_that_ends_the_process_becomes_the_only_dead_letter() {
     const POISON: usize = 2;
 
     let mut path = path("poison");
@@ -160,7 +160,7 @@ fn an_event_that_ends_the_process_dies_alone() {
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_INBOX_CHILD";
 
-/// Not a test by itself: the process that [`kills_lose_nothing_that_was_accepted`] kills. It
+/// Not a test by itself: the process that [`kills_lose_no_accepted_event`] kills. It
 /// accepts and handles as fast as it can, and writes down each of both.
 #[test]
 fn child_that_is_killed() {
@@ -187,7 +187,7 @@ fn child_that_is_killed() {
 }
 
 #[test]
-fn kills_lose_nothing_that_was_accepted() {
+fn kills_lose_no_accepted_event() {
     let path = path("kills");
     let (mut accepted, mut handled) = (BTreeSet::new(), Vec::new());
     const KILLS: usize = 8;
@@ -241,7 +241,7 @@ const ABORTING: &str = "TWENTY_WEBHOOK_TEST_INBOX_ABORTING";
 const ABORTS: usize = 20;
 
 /// Not a test by itself: the process of
-/// [`an_event_that_aborts_the_process_takes_no_other_with_it`].
+/// [`an_event_that_aborts_the_process_costs_no_other_event`].
 #[test]
 fn child_that_aborts() {
     let Ok(path) = std::env::var(ABORTING) else { return };
@@ -263,7 +263,7 @@ fn child_that_aborts() {
 
 /// With real processes, and more events than run at once.
 #[test]
-fn an_event_that_aborts_the_process_takes_no_other_with_it() {
+fn an_event_that_aborts_the_process_costs_no_other_event() {
     const EVENTS: usize = 100;
 
     let path = path("aborts");

@@ -36,7 +36,7 @@ async fn text(_: WebhookEvent) -> Result<(), &'static str> {
 async fn metadata(_: WebhookEvent<MetadataEvent>) {}
 
 #[tokio::test]
-async fn takes_functions_and_closures_of_every_form() {
+async fn functions_and_closures_of_every_form_are_handlers() {
     let captured = String::from("captured");
     let worker = in_memory()
         .worker(Db)
@@ -64,7 +64,7 @@ async fn takes_functions_and_closures_of_every_form() {
 struct Subscription {}
 
 #[tokio::test]
-async fn refuses_a_handler_of_another_object_than_its_pattern() {
+async fn a_handler_for_another_object_than_its_pattern_is_rejected() {
     async fn person(_: WebhookEvent<Person>) {}
     async fn with_fields(_: WebhookEvent<With<Person, Subscription>>) {}
     async fn subscription(_: WebhookEvent<Subscription>) {}
@@ -96,7 +96,7 @@ async fn refuses_a_handler_of_another_object_than_its_pattern() {
 }
 
 #[tokio::test]
-async fn refuses_patterns_that_cannot_be_used() {
+async fn unusable_patterns_are_rejected() {
     async fn any(_: WebhookEvent) {}
 
     for twice_or_malformed in ["person", "person.created"] {

@@ -89,7 +89,7 @@ fn record() -> (BTreeMap<(String, String), f64>, Descriptions, String) {
 }
 
 #[test]
-fn metrics_are_those_of_the_table() {
+fn metrics_equal_the_documented_table() {
     let (series, descriptions, _) = record();
     let found: BTreeSet<_> = series.keys().cloned().collect();
     let documented = documented();

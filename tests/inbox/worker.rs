@@ -33,7 +33,7 @@ async fn failing(inbox: &Inbox, fail: u32) -> Attempts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_tried_again_after_growing_pauses_until_it_succeeds() {
+async fn an_event_is_retried_after_growing_pauses_until_it_succeeds() {
     let inbox = in_memory();
     inbox.accept(note(1)).await.unwrap();
     let attempts = failing(&inbox, 2).await.entries();
@@ -49,7 +49,7 @@ async fn an_event_is_tried_again_after_growing_pauses_until_it_succeeds() {
 
 /// However short it is, also when nothing else happens.
 #[tokio::test(start_paused = true)]
-async fn a_pause_of_less_than_a_second_is_kept() {
+async fn a_pause_shorter_than_a_second_is_observed() {
     for pause in [0, 1, 10, 300].map(Duration::from_millis) {
         let inbox = in_memory();
         inbox.accept(note(1)).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_pause_of_less_than_a_second_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
+async fn an_event_without_attempts_left_becomes_a_dead_letter() {
     let inbox = in_memory();
     inbox.accept(note(1)).await.unwrap();
     let attempts = failing(&inbox, u32::MAX).await.entries();
@@ -128,7 +128,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permanent_error_is_a_dead_letter_at_once() {
+async fn a_permanent_error_makes_a_dead_letter_immediately() {
     async fn parse(_: WebhookEvent) -> Result<(), HandlerError> {
         "x".parse::<u32>().permanent()?;
         Ok(())
@@ -139,13 +139,13 @@ async fn a_permanent_error_is_a_dead_letter_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_tried_again() {
+async fn an_event_is_retried_after_a_panic() {
     let (stats, _) = fate(async |_| panic!("in the handler")).await;
     assert_eq!((stats.dead, stats.delayed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_takes_too_long_is_tried_again() {
+async fn an_event_is_retried_after_a_timeout() {
     let (stats, _) = fate(async |_| {
         std::future::pending::<()>().await;
         Ok(())
@@ -155,7 +155,7 @@ async fn a_handler_that_takes_too_long_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_the_handler_asks_for_is_kept() {
+async fn a_pause_that_the_handler_requests_is_observed() {
     let times = written_down(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
         log.push(Instant::now());
         if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }
@@ -166,7 +166,7 @@ async fn a_pause_that_the_handler_asks_for_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_not_what_its_handler_takes_is_a_dead_letter() {
+async fn an_event_that_its_handler_cannot_read_becomes_a_dead_letter() {
     async fn person(_: WebhookEvent<Person>) {}
 
     let inbox = in_memory();
@@ -180,7 +180,7 @@ async fn an_event_that_is_not_what_its_handler_takes_is_a_dead_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verified_body_that_is_not_json_is_a_dead_letter() {
+async fn a_verified_body_that_is_not_json_becomes_a_dead_letter() {
     async fn any(_: WebhookEvent) {}
 
     for has_fallback in [true, false] {
@@ -210,7 +210,7 @@ async fn an_unmatched_event_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_run_at_once_as_there_are_slots() {
+async fn as_many_events_run_as_there_are_slots() {
     let inbox = in_memory();
     let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     for number in 0..50 {
@@ -356,7 +356,7 @@ async fn a_shutdown_waits_for_handlers_and_keeps_the_rest() {
 
 /// Also when the worker is dropped.
 #[tokio::test(start_paused = true)]
-async fn what_a_shutdown_cancels_stays_and_used_up_no_attempt() {
+async fn an_event_that_a_shutdown_cancels_stays_and_uses_up_no_attempt() {
     for is_dropped in [false, true] {
         let inbox = in_memory();
         inbox.accept(note(1)).await.unwrap();

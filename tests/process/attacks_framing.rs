@@ -206,7 +206,7 @@ fn handled(mut target: Target) -> BTreeSet<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_framing() {
+async fn odd_framing_is_rejected_or_read_as_one_request() {
     for framework in FRAMEWORKS {
         let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "1000")]);
         let before = target.settled_for_good().await;
@@ -311,7 +311,7 @@ fn forged(request: Request) -> Request {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_disconnect_after_some_bytes() {
+async fn only_complete_deliveries_of_disconnecting_clients_are_handled() {
     gone_at_bytes(11).await;
 }
 
@@ -320,13 +320,13 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn clients_that_disconnect_after_every_byte() {
+    async fn only_complete_deliveries_are_handled_after_a_disconnect_at_any_byte() {
         gone_at_bytes(1).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn endless_requests() {
+    async fn endless_requests_are_ended() {
         without_end(8, true).await;
     }
 }
@@ -368,7 +368,7 @@ async fn gone_at_bytes(every: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_requests() {
+async fn endless_requests_are_ended() {
     without_end(2, false).await;
 }
 
@@ -410,7 +410,7 @@ async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
 /// Chunks that lie far apart in the buffers that the server reads into: whoever keeps the chunks
 /// must not keep those as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_far_apart() {
+async fn chunks_far_apart_hold_only_the_bytes_of_the_body() {
     for (framework, name, size) in [
         ("axum", "sizes with leading zeros", format!("{}1000", "0".repeat(200_000))),
         ("actix", "extensions", format!("1000;{}", "x".repeat(60_000))),

@@ -260,12 +260,12 @@ async fn odd_frames(framework: &str, size: Size) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_frames_in_axum() {
+async fn axum_survives_odd_frames() {
     odd_frames("axum", SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_frames_in_actix_web() {
+async fn actix_web_survives_odd_frames() {
     odd_frames("actix-web", SHORT).await;
 }
 
@@ -274,13 +274,13 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn odd_frames_in_axum() {
+    async fn axum_survives_odd_frames() {
         odd_frames("axum", LONG).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn odd_frames_in_actix_web() {
+    async fn actix_web_survives_odd_frames() {
         odd_frames("actix-web", LONG).await;
     }
 }

@@ -64,7 +64,7 @@ async fn replayed(framework: &str, store: (&str, &str), size: Size) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_store_in_memory() {
+async fn a_replayed_delivery_is_handled_once_with_a_store_in_memory() {
     for framework in FRAMEWORKS {
         replayed(framework, ("DEDUPLICATE", "10000"), SHORT).await;
     }
@@ -75,7 +75,7 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn with_a_store_in_memory() {
+    async fn a_replayed_delivery_is_handled_once_with_a_store_in_memory() {
         for framework in FRAMEWORKS {
             replayed(framework, ("DEDUPLICATE", "10000"), LONG).await;
         }
@@ -85,7 +85,7 @@ mod at_length {
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn with_a_store_in_redis() {
+async fn a_replayed_delivery_is_handled_once_with_a_store_in_redis() {
     let redis = redis::Server::start(&[]);
     for framework in FRAMEWORKS {
         replayed(framework, ("REDIS_URL", &redis.url()), LONG).await;

@@ -40,17 +40,17 @@ fn count(statuses: &[Option<u16>], status: u16) -> usize {
 const A_FEW: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies() {
+async fn slow_bodies_do_not_prevent_genuine_deliveries() {
     slow_bodies_on(A_FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_actix_web() {
+async fn actix_web_closes_connections_with_slow_heads() {
     slow_heads_in_actix_web_on(A_FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_axum() {
+async fn axum_closes_connections_with_slow_heads() {
     slow_heads_in_axum_on(A_FEW).await;
 }
 
@@ -61,19 +61,19 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_bodies_on_a_thousand_connections() {
+    async fn slow_bodies_on_a_thousand_connections_do_not_prevent_genuine_deliveries() {
         slow_bodies_on(MANY).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_heads_in_actix_web() {
+    async fn actix_web_closes_connections_with_slow_heads() {
         slow_heads_in_actix_web_on(MANY).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_heads_in_axum() {
+    async fn axum_closes_connections_with_slow_heads() {
         slow_heads_in_axum_on(MANY).await;
     }
 }

@@ -44,7 +44,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn many_tenants() {
+async fn many_tenants_are_served_and_their_secrets_rotated() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-tenants-{}", std::process::id()));
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("acme acme-secret\n\nglobex globex-secret\n");
@@ -92,7 +92,7 @@ async fn many_tenants() {
 }
 
 #[tokio::test]
-async fn metrics() {
+async fn metrics_are_served() {
     let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
     let address = program.address();
     let path = "/webhooks/twenty";

@@ -162,7 +162,7 @@ async fn ended_in_mid_load(framework: &str, end: impl Fn(&mut Target)) -> Tally 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_under_load() {
+async fn sigterm_under_load_loses_nothing() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| assert!(target.terminate().success())).await;
         tally.report(&format!("{framework}, SIGTERM"));
@@ -174,7 +174,7 @@ async fn sigterm_under_load() {
 /// What was answered 202 and not handled yet is lost, and nothing else: that is the price of
 /// answering early. What cannot pay it answers when the event is in a queue, as in the next test.
 #[tokio::test(flavor = "multi_thread")]
-async fn sigkill_under_load() {
+async fn sigkill_under_load_loses_only_background_handlers() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| target.child.kill()).await;
         tally.report(&format!("{framework}, SIGKILL"));
@@ -187,7 +187,7 @@ async fn sigkill_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_stream"]
-async fn sigkill_under_load_with_a_queue() {
+async fn sigkill_under_load_loses_nothing_with_a_queue() {
     const EVENTS: usize = 1_000;
     fn body(number: usize) -> String {
         let id = format!("{number:08x}-0000-4000-8000-000000000000");
@@ -216,7 +216,7 @@ async fn sigkill_under_load_with_a_queue() {
 
 /// Each handler panics the first time. The delivery is not answered, and its copy is handled.
 #[tokio::test(flavor = "multi_thread")]
-async fn handlers_that_panic() {
+async fn a_delivery_whose_handler_panicked_is_handled_again() {
     const EVENTS: usize = 300;
     for framework in FRAMEWORKS {
         for settings in [&SETTINGS[..1], &SETTINGS] {
@@ -245,7 +245,7 @@ async fn handlers_that_panic() {
 /// takes for fresh is handled once, for the store's own clock is not moved by it: a `MemoryStore`
 /// counts from when it was made, and Redis on its own machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps() {
+async fn a_jumping_clock_loses_and_doubles_nothing() {
     const EVENTS: usize = 200;
     const COPIES: usize = 5;
     for (title, jumps, refuses) in [

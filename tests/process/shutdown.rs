@@ -107,11 +107,11 @@ fn a_slow_handler_finishes(test: &str) {
 }
 
 #[test]
-fn axum_ends_after_its_handlers() {
+fn axum_exits_after_its_handlers() {
     a_slow_handler_finishes("shutdown::axum_program");
 }
 
 #[test]
-fn actix_ends_after_its_handlers() {
+fn actix_exits_after_its_handlers() {
     a_slow_handler_finishes("shutdown::actix_program");
 }

@@ -48,7 +48,7 @@ const RECENT: usize = 2_000;
 const FORGED: usize = 1 << 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_doubled_or_left_over() {
+async fn nothing_is_lost_doubled_or_leaked() {
     soak_both(5, 60, 20).await;
 }
 
@@ -57,7 +57,7 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "long: the gate runs it"]
-    async fn nothing_is_lost_doubled_or_left_over() {
+    async fn nothing_is_lost_doubled_or_leaked() {
         let variable = |name, default| std::env::var(name).map_or(default, |number| number.parse().unwrap());
         soak_both(variable("SOAK_SECONDS", 20), variable("RATE", 60), 100).await;
     }

@@ -65,7 +65,7 @@ fn name(key: ClaimKey) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn acceptance() {
+async fn meets_the_contract_of_claim_stores() {
     let server = Server::start(&[]);
     let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(30));
     let one = patient.clone().connect().await.unwrap();
@@ -75,7 +75,7 @@ async fn acceptance() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn acceptance_in_a_cluster() {
+async fn meets_the_contract_of_claim_stores_in_a_cluster() {
     let nodes = cluster();
     let patient = |node: &Server| RedisStore::cluster([node.url()]).deadline(Duration::from_secs(30));
     let one = patient(&nodes[0]).connect().await.unwrap();
@@ -88,7 +88,7 @@ async fn acceptance_in_a_cluster() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn stores_what_the_docs_say() {
+async fn entries_have_the_documented_form() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     until("the claim that connecting files is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
@@ -114,7 +114,7 @@ async fn stores_what_the_docs_say() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn one_round_trip_a_call() {
+async fn each_call_takes_one_round_trip() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await; // files the scripts
@@ -179,7 +179,7 @@ impl Calls {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn killed_and_restarted() {
+async fn the_store_recovers_from_a_killed_and_restarted_server() {
     let mut server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -202,7 +202,7 @@ async fn killed_and_restarted() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn scripts_flushed() {
+async fn flushed_scripts_are_loaded_again() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -212,7 +212,7 @@ async fn scripts_flushed() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
+async fn a_frozen_server_times_out_and_its_late_claim_can_be_freed() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let held = fresh(store.claim(key(), LONG).await.unwrap());
@@ -243,7 +243,7 @@ async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn late_claim_that_nobody_frees_runs_out() {
+async fn a_late_claim_that_is_not_freed_expires() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let key = key();
@@ -258,7 +258,7 @@ async fn late_claim_that_nobody_frees_runs_out() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn slow_answers() {
+async fn a_slow_answer_is_a_timeout_only_past_the_deadline() {
     let server = Server::start(&[]);
     let hasty = RedisStore::builder(&server.url()).deadline(Duration::from_millis(100)).connect().await.unwrap();
     let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(10)).connect().await.unwrap();
@@ -273,7 +273,7 @@ async fn slow_answers() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn out_of_memory() {
+async fn a_server_without_memory_rejects_claims_and_keeps_its_entries() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -308,7 +308,7 @@ async fn out_of_memory() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn read_only_replica() {
+async fn a_read_only_replica_is_an_error() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -366,7 +366,7 @@ impl Cutter {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn answer_lost_with_the_connection() {
+async fn an_answer_lost_with_the_connection_is_requested_again() {
     let server = Server::start(&[]);
     let cutter = Cutter::before(&server);
     let store = RedisStore::connect(&format!("redis://127.0.0.1:{}", cutter.port)).await.unwrap();
@@ -386,7 +386,7 @@ async fn answer_lost_with_the_connection() {
 }
 
 #[tokio::test]
-async fn nobody_answers() {
+async fn a_silent_server_is_a_timeout() {
     // accepts connections, as far as the client can tell, and says nothing
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
@@ -397,7 +397,7 @@ async fn nobody_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_a_connection_error() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let error = RedisStore::connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Connection, "{}", texts(&error));
@@ -407,7 +407,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn started_after_the_receiver() {
+async fn a_server_may_start_after_the_receiver() {
     let mut server = Server::start(&[]);
     server.kill();
     let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
@@ -417,7 +417,7 @@ async fn started_after_the_receiver() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_none() {
+async fn invalid_addresses_are_rejected() {
     for url in ["", "redis", "localhost:6379", "http://localhost", "redis://", "rediss://localhost", "redis://h/x"] {
         let error = RedisStore::connect(url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Settings, "{url}: {}", texts(&error));
@@ -432,7 +432,7 @@ async fn addresses_that_are_none() {
 /// other, everything works.
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_missing_permission_shows_when_connecting() {
+async fn connect_reports_a_missing_permission() {
     const NEEDED: [&str; 6] = ["set", "get", "del", "pexpire", "eval", "evalsha"];
     // What the connection itself asks for.
     const CONNECTION: [&str; 3] = ["+hello", "+client", "+ping"];
@@ -470,7 +470,7 @@ async fn a_missing_permission_shows_when_connecting() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn password_refused_and_mended() {
+async fn a_corrected_password_is_used() {
     let server = Server::start(&["--requirepass", "correct-horse"]);
     let admin = format!("redis://:correct-horse@127.0.0.1:{}", server.port());
     let url = format!("redis://:battery-staple@127.0.0.1:{}", server.port());
@@ -493,7 +493,7 @@ async fn password_refused_and_mended() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn foreign_values() {
+async fn foreign_values_are_left_alone() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     for value in ["", "r", "x", "running", "value-of-another-program"] {
@@ -535,7 +535,7 @@ async fn errors_never_show_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn node_of_a_cluster_killed_and_restarted() {
+async fn the_store_recovers_from_a_killed_and_restarted_node_of_a_cluster() {
     let mut nodes = cluster();
     for node in &nodes {
         // the nodes that are left go on with their slots
@@ -571,7 +571,7 @@ async fn node_of_a_cluster_killed_and_restarted() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn memory_of_an_entry() {
+async fn an_entry_takes_the_documented_memory() {
     const ENTRIES: usize = 1 << 15;
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();

@@ -79,67 +79,67 @@ impl Fate {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_well() {
+async fn nothing_is_handled_twice_when_redis_works() {
     run(Fate::Well, "Redis is well").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_well_and_copies_come_at_once() {
+async fn nothing_is_handled_twice_when_duplicates_arrive_together() {
     run(Fate::WellAndCopiesAtOnce, "Redis is well, and the copies come at once").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_killed_and_comes_back_empty() {
+async fn nothing_is_lost_when_redis_is_killed_and_comes_back_empty() {
     run(Fate::Emptied, "Redis is killed, and comes back empty").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_killed_and_comes_back_with_its_file() {
+async fn nothing_is_lost_when_redis_is_killed_and_comes_back_with_its_file() {
     run(Fate::Restored, "Redis is killed, and comes back with its append-only file").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_frozen_and_goes_on() {
+async fn nothing_is_lost_when_redis_is_frozen_and_continues() {
     run(Fate::Frozen, "Redis is frozen, and goes on").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_slow() {
+async fn nothing_is_handled_twice_when_redis_is_slow() {
     run(Fate::Slow, "Redis answers after 100 ms").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_too_slow() {
+async fn nothing_is_lost_when_redis_exceeds_the_deadline() {
     run(Fate::TooSlow, "Redis answers after 800 ms, beyond the deadline").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_out_of_memory() {
+async fn nothing_is_lost_when_redis_is_out_of_memory() {
     run(Fate::OutOfMemory, "Redis is out of memory, and gets some").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_read_only() {
+async fn nothing_is_lost_when_redis_is_read_only() {
     run(Fate::ReadOnly, "Redis is read-only, and then is not").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_loading() {
+async fn nothing_is_lost_when_redis_is_loading() {
     run(Fate::Answers("-LOADING Redis is loading the dataset in memory"), "Redis is loading").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_busy() {
+async fn nothing_is_lost_when_redis_is_busy() {
     let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     run(Fate::Answers(busy), "Redis is busy with a script").await;
 }
