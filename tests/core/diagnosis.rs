@@ -1,4 +1,4 @@
-//! Real deliveries, each corrupted in one known way, and what the diagnosis makes of them.
+//! Corrupts real deliveries, each in one known way, and checks what the diagnosis finds.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -13,8 +13,8 @@ use twenty_webhook::{
 
 use crate::support::{NONCE, SECRET, SIGNATURE, TIMESTAMP, secret, vector};
 
-/// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented
-/// one that no server sends.
+/// The bodies that each corruption is tried on: a plain one, one with emoji and long dashes, a
+/// metadata event, a small one, and the sample of Twenty's documentation, which no server sends.
 const BODIES: [&str; 5] = [
     "person.created",
     "opportunity.updated",
@@ -33,7 +33,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Apart from the crate's own, bit by bit.
+/// Encodes in base64, independently of the crate's implementation.
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     let bits: String = bytes.as_ref().iter().map(|byte| format!("{byte:08b}")).collect();
     let digit = |bits: &[u8]| {
@@ -44,7 +44,7 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
     format!("{digits:=<width$}", width = digits.len().next_multiple_of(4))
 }
 
-/// A delivery as it was captured, and the verifier that it does not suit.
+/// A captured delivery, and the settings of the verifier that rejects it.
 #[derive(Clone)]
 struct Capture {
     secret: String,
@@ -68,7 +68,7 @@ impl Capture {
         }
     }
 
-    /// A body of its own, signed as it should be.
+    /// Returns a correctly signed delivery with this body.
     fn with_body(body: &str) -> Self {
         let mut capture = Self { body: body.into(), ..Self::of("person.created") };
         capture.resign(SECRET, |time, body| [time, b":", body].concat());
@@ -83,7 +83,7 @@ impl Capture {
         &self.headers.iter().find(|(other, _)| other == name).unwrap().1
     }
 
-    /// What is signed, but for the separator.
+    /// Returns the signed text with this separator between timestamp and body.
     fn joined_with(&self, separator: &str) -> Vec<u8> {
         [self.value(TIMESTAMP).as_bytes(), separator.as_bytes(), &self.body].concat()
     }
@@ -130,7 +130,8 @@ impl Capture {
         diagnosis
     }
 
-    /// Neither text nor `Debug` shows a secret, half a signature, or a text of the body.
+    /// Checks that neither text nor `Debug` shows a secret, half of a signature, or a text of the
+    /// body.
     fn assert_tells_no_secret(&self, diagnosis: &Diagnosis) {
         let mut told = format!("{diagnosis} {diagnosis:?}");
         diagnosis.causes().iter().for_each(|cause| write!(told, "{cause} {}", cause.advice()).unwrap());
@@ -149,7 +150,7 @@ impl Capture {
     }
 }
 
-/// All texts in a JSON value.
+/// Collects all texts in a JSON value.
 fn texts(value: &Value, to: &mut Vec<String>) {
     match value {
         Value::String(text) => to.push(text.clone()),
@@ -159,7 +160,7 @@ fn texts(value: &Value, to: &mut Vec<String>) {
     }
 }
 
-/// Corrupts every body in this way. The signature proves the causes: these, and no other.
+/// Corrupts every body in this way. Checks that the signature proves these causes and no others.
 #[track_caller]
 fn proves(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     for name in BODIES {
@@ -169,7 +170,8 @@ fn proves(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     }
 }
 
-/// Corrupts every body in this way. Plain facts show the causes; with the documented body one more.
+/// Corrupts every body in this way. Checks that these causes are found without proof by the
+/// signature. For the sample of the documentation, one more cause is found.
 #[track_caller]
 fn shows(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     for name in BODIES {
@@ -221,7 +223,7 @@ mod headers {
         proves(&[Cause::MissingTimestamp, Cause::SignedWithoutTimestamp], |capture| {
             capture.resign(SECRET, |_, body| body.to_vec());
             capture.drop_header(TIMESTAMP);
-            // Somebody else's.
+            // This header is not Twenty's.
             capture.add_header("x-amz-timestamp", "1790932471");
         });
     }
@@ -244,7 +246,8 @@ mod headers {
                     let role = if found.contains("SIGN") { role.to_uppercase() } else { role.to_owned() };
                     format!("{}{role}", &found[..found.len() - "signature".len()])
                 });
-                // As it is found, the letters' case included.
+                // The header gets exactly the name that the diagnosis must report, including its
+                // letter case.
                 capture.headers[1].0 = found.to_owned();
             });
         }
@@ -263,7 +266,7 @@ mod headers {
                 capture.headers[1].0 = found.to_owned();
             });
         }
-        // Names alone prove nothing: this may be anybody's signature.
+        // Names alone prove nothing: the signature may be of another service.
         shows(&[Cause::Unsigned], |capture| {
             capture.rename(|name| name.replace("twenty", "acme"));
             capture.secret = "another".into();
@@ -304,7 +307,8 @@ mod headers {
             let timestamp = capture.header(TIMESTAMP);
             *timestamp = format!("{timestamp},{timestamp}");
         });
-        // Which one is meant cannot be told, so it is not said that it matches nothing.
+        // The diagnosis cannot know which of the signatures is meant, so it does not report that
+        // none matches.
         shows(&[Cause::RepeatedSignature], |capture| {
             capture.secret = "another".into();
             capture.add_header(SIGNATURE, &"0".repeat(64));
@@ -415,7 +419,7 @@ mod signed_text {
                 capture.resign(SECRET, |time, body| [&time[..10], separator.as_bytes(), body].concat());
             });
         }
-        // What was signed cannot be told: the milliseconds are gone.
+        // The diagnosis cannot reconstruct the signed text, because the milliseconds are lost.
         shows(&[Cause::TimestampInSeconds], |capture| capture.header(TIMESTAMP).truncate(10));
     }
 
@@ -498,7 +502,7 @@ mod secrets {
         }
     }
 
-    /// As encoders write it: in lines, and with the line end that `echo` appended to the secret.
+    /// Encoders may break lines, and `echo` appends a line end to the secret.
     #[test]
     fn a_secret_encoded_by_shell_tools_is_recognised() {
         let cause = |encoding| [Cause::SecretEncoded { encoding }];
@@ -529,7 +533,7 @@ mod secrets {
     #[test]
     fn a_prefix_of_another_service_is_recognised() {
         for prefixed in ["whsec_{}", "whsec_{}\n", "'sk_{}'", "sha256={}", "Bearer {}", "0x{}"] {
-            // `sha256=` could be a variable as well.
+            // `sha256=` could also be the name of a variable.
             let cause = if prefixed.contains('=') { Cause::SecretNamed } else { Cause::SecretPrefixed };
             proves(&[cause], |capture| capture.secret = prefixed.replace("{}", SECRET));
         }
@@ -574,7 +578,7 @@ mod body {
         [Cause::BodyRewritten { what }]
     }
 
-    /// With line breaks and indentation; the order of members stays.
+    /// Adds line breaks and indentation, and keeps the order of the members.
     fn pretty(text: &str) -> String {
         let (mut pretty, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
         for c in text.chars() {
@@ -598,7 +602,7 @@ mod body {
         pretty
     }
 
-    /// With the first letter of every text value escaped.
+    /// Escapes the first letter of every text value.
     fn escaped(text: &str) -> String {
         let parts = text.split("\":\"").enumerate();
         let escape = |(index, part): (usize, &str)| match part.chars().next() {
@@ -610,7 +614,7 @@ mod body {
         parts.map(escape).collect::<Vec<_>>().join("\":\"")
     }
 
-    /// As Rust's usual `Value` writes it: members sorted, at every level.
+    /// Sorts the members at every level, as `serde_json::Value` does.
     fn sorted(value: &Value) -> String {
         match value {
             Value::Object(members) => {
@@ -657,7 +661,7 @@ mod body {
     #[test]
     fn changed_white_space_is_recognised() {
         proves(&rewritten(Rewriting::Spaces), |capture| capture.body = pretty(capture.text()).into());
-        // Also where the sender does not write like JavaScript.
+        // The signed text may also differ from what `JSON.stringify` writes.
         proves(&rewritten(Rewriting::Spaces), |capture| {
             capture.body = escaped(capture.text()).into();
             capture.resign_body(capture.body.clone());
@@ -677,7 +681,7 @@ mod body {
         capture.body = capture.text().chars().map(unicode).collect::<String>().into();
         assert!(capture.text().contains("\\ud83d\\ude80") && capture.text().contains("https:\\/\\/"));
         proves_of(&rewritten(Rewriting::Escapes), &capture);
-        // Next to every escape that JSON has.
+        // The body also contains every other escape of JSON.
         let mut capture = Capture::with_body(r#"{"eventName":"x","record":{"a":"/\b\f\n\r\t\"\\\u0001\ud800"}}"#);
         capture.body = capture.text().replace('/', "\\/").into();
         proves_of(&rewritten(Rewriting::Escapes), &capture);
@@ -724,7 +728,8 @@ mod body {
         shows(&rewritten(Rewriting::Order), |capture| {
             let value: Value = serde_json::from_slice(&capture.body).unwrap();
             capture.body = sorted(&value).into();
-            // Else the documented one could be put in order again.
+            // With a matching signature, the diagnosis could restore the order of the documented
+            // body.
             *capture.header(SIGNATURE) = "0".repeat(64);
         });
         let mut capture = Capture::of("person.created");
@@ -762,7 +767,7 @@ mod body {
         capture.body = latin_1(&capture.body).into();
         proves_of(&[Cause::CharactersReencoded], &capture);
 
-        // As Windows reads `é — €`.
+        // Windows-1252 reads `é — €` like this.
         let mut capture = Capture::with_body(r#"{"eventName":"é — €"}"#);
         capture.body = r#"{"eventName":"Ã© â€” â‚¬"}"#.into();
         proves_of(&[Cause::CharactersReencoded], &capture);
@@ -788,7 +793,7 @@ mod body {
         proves(&[Cause::BodyPercentEncoded], |capture| {
             capture.body = format!("{}=", percent(&capture.body, "+")).into();
         });
-        // A plus sign that means itself.
+        // An unencoded plus sign stays a plus sign.
         let mut capture = Capture::with_body(r#"{"eventName":"+"}"#);
         capture.body = b"{%22eventName%22:%22+%22}".into();
         proves_of(&[Cause::BodyPercentEncoded], &capture);
@@ -843,8 +848,8 @@ mod body {
             capture.add_header("content-encoding", "deflate");
             capture.resign_body("the compressed bytes");
         });
-        // It is no cause where the signature shows another one, and not even named when it is
-        // identity.
+        // The content encoding is not reported if the signature proves another cause, or if it is
+        // `identity`.
         proves(&[Cause::SecretPadded], |capture| {
             capture.add_header("content-encoding", "gzip");
             capture.secret.push('\n');
@@ -861,8 +866,8 @@ mod body {
 
     #[test]
     fn escapes_of_a_log_are_recognised() {
-        // nginx escapes quotation marks, backslashes and what is not ASCII; Apache writes `\"` for
-        // quotation marks.
+        // nginx escapes quotation marks, backslashes and all bytes that are not ASCII. Apache
+        // writes `\"` for quotation marks.
         let hexadecimal = |byte: &u8| match byte {
             b'"' | b'\\' | 0..=31 | 127..=255 => format!("\\x{byte:02X}"),
             byte => char::from(*byte).to_string(),
@@ -904,7 +909,7 @@ mod body {
         proves(&[Cause::NulAdded], |capture| capture.body.extend([0; 3]));
     }
 
-    /// Plain facts are named before the secret is blamed.
+    /// Visible defects of the body are reported before the secret is suspected.
     #[test]
     fn incomplete_and_invalid_json_is_reported() {
         for end in [1, 10, 30] {
@@ -912,11 +917,11 @@ mod body {
         }
         shows(&[Cause::BodyNotJson { at: 0 }], |capture| capture.body = b"<html>".to_vec());
         shows(&[Cause::BodyNotJson { at: 8 }], |capture| capture.body = b"{\n\"a\":1,}".to_vec());
-        // Nesting is no fault of the text.
+        // The nesting is valid JSON.
         shows(&[Cause::Unexplained], |capture| capture.body = [b"[".repeat(200), b"]".repeat(200)].concat());
     }
 
-    /// The record may have the character itself, so the secret is named as well.
+    /// The record may contain the character itself, so another secret is reported as possible, too.
     #[test]
     fn replacement_characters_are_reported() {
         shows(&[Cause::BodyHasReplacements, Cause::Unexplained], |capture| {
@@ -988,7 +993,8 @@ mod time {
         });
     }
 
-    /// Also of a delivery that was refused for its form, before anybody looked at its age.
+    /// The age is reported although the verifier rejected the delivery for its form, before it
+    /// checked the age.
     #[test]
     fn a_wrong_time_is_reported_with_a_malformed_signature() {
         for (now, cause) in [
@@ -1066,7 +1072,7 @@ mod unexplained {
             ("python-requests/2.31.0", "Python's requests"),
             ("python-httpx/0.27", "Python's httpx"),
         ] {
-            // The first tool is named, so the documented body shows nothing more.
+            // Only the first test tool is named, so the documented body adds no cause.
             let send = |capture: &mut Capture| capture.add_header("User-Agent", user_agent);
             proves(&[Cause::TestTool { tool }, Cause::Unexplained], |capture| {
                 send(capture);
@@ -1226,7 +1232,8 @@ mod report {
     }
 }
 
-/// Bodies made to blow up when they are written anew: six times, in a buffer that doubles.
+/// The bodies are chosen so that rewriting them takes the most memory: up to six times their size,
+/// in a buffer that doubles.
 #[test]
 fn memory_is_bounded_by_the_body() {
     const LEN: usize = 20_000;
@@ -1265,7 +1272,7 @@ fn memory_is_bounded_by_the_body() {
     }
 }
 
-/// Whether only a signature that matches can show it.
+/// Returns whether only a matching signature can prove the cause.
 fn is_proven(cause: &Cause) -> bool {
     !matches!(
         cause,
@@ -1366,15 +1373,15 @@ proptest! {
         let _ = (diagnosis.to_string(), format!("{diagnosis:?}"));
     }
 
-    /// A capture that is judged as of the time in it is never too old, whatever happened to the
-    /// header; and one without such a time is never called too old at all.
+    /// A capture that is judged at its own timestamp is never too old, even if the header was
+    /// changed. A capture without a timestamp is never reported as too old.
     #[test]
     fn no_capture_is_too_old_at_its_own_time(
         timestamp in "[ \t]?(17[0-9]{8}|17[0-9]{11})?[ \t]?(, ?(17[0-9]{11})?)?",
         name in prop_oneof![Just(TIMESTAMP), Just("HTTP_X_TWENTY_WEBHOOK_TIMESTAMP"), Just("x-other-timestamp"), Just("X-Time")],
         others in any_headers(), body in any_body(), now in any::<u64>(),
     ) {
-        // What a proxy passes on may be the first value alone.
+        // A proxy may join several values. The first one is the signed one.
         let signed = timestamp.split(',').next().unwrap_or_default().trim();
         let signature = hex(mac(SECRET, [signed.as_bytes(), b":", &*body].concat()));
         let mut headers = vec![
@@ -1400,7 +1407,7 @@ proptest! {
         capture.resign(&text, |time, body| [time, b":", body].concat());
         prop_assert_eq!(capture.diagnose().verdict(), Ok(()));
         match which {
-            // So that no text becomes a plausible other one.
+            // Setting the highest bit cannot result in another plausible text.
             0 => *at.get_mut(&mut capture.body) ^= 0x80,
             1 => {
                 let (at, signature) = (at.index(64), capture.header(SIGNATURE));
@@ -1415,8 +1422,8 @@ proptest! {
         }
         let diagnosis = capture.diagnose();
         let order = Cause::BodyRewritten { what: Rewriting::Order };
-        // The envelope of a body made of tokens may be out of order, which is a fact.
-        // So is it that a body is no JSON.
+        // A body made of random tokens can have an envelope in another order, or be invalid JSON.
+        // Both are visible without a signature.
         let is_fact = |cause: &Cause| match cause {
             Cause::BodyIncomplete { .. } | Cause::BodyNotJson { .. } | Cause::BodyHasReplacements | Cause::Unexplained => true,
             cause => *cause == order,
@@ -1428,7 +1435,7 @@ proptest! {
         ));
     }
 
-    /// The secret's own forms, whatever the secret is.
+    /// The padding is recognised for any secret.
     #[test]
     fn any_padded_secret_is_recognised(text in "\\PC{1,40}", body in any_body()) {
         prop_assume!(!text.trim().is_empty() && text.trim() == text);

@@ -7,7 +7,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The features that an example requires, as in `--features`.
+/// Returns the features that an example requires, as written after `--features`.
 fn features(manifest: &str, example: &str) -> Option<String> {
     let mut sections = manifest.split("\n[").filter(|section| section.starts_with("[example]]"));
     let section = sections.find(|section| section.contains(&format!("name = \"{example}\"")))?;

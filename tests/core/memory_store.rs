@@ -1,4 +1,4 @@
-//! The store in memory, as its users see it.
+//! Tests of the public interface of `MemoryStore`.
 
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
@@ -60,7 +60,7 @@ async fn a_store_full_of_running_claims_rejects_and_forgets_none() {
     }
 }
 
-/// Without tokio, or any other runtime: every future is ready when first polled.
+/// Every future is ready when it is first polled, without tokio or another runtime.
 #[test]
 fn needs_no_runtime() {
     fn now<T>(mut future: StoreFuture<'_, T>) -> T {
@@ -77,7 +77,7 @@ fn needs_no_runtime() {
     assert!(now(store.forget(claim.key())));
 }
 
-/// Threads that fill and overfill one small store, which keeps what it promises to each.
+/// Several threads fill one small store beyond its capacity.
 #[test]
 fn many_threads_share_a_store() {
     let store = Arc::new(MemoryStore::new(64));

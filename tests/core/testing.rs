@@ -1,5 +1,5 @@
-//! The kit for users' own tests: its samples are what Twenty sends, and its forgeries are refused
-//! for the right reason.
+//! Tests of the kit for users' own tests: its samples equal Twenty's deliveries, and its forgeries
+//! are rejected for the right reason.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ use crate::support::{
 
 const ACTIONS: [&str; 5] = ["created", "updated", "deleted", "restored", "destroyed"];
 
-/// What older versions of Twenty sent.
+/// Fields that only older versions of Twenty sent.
 const OLDER: &[(&str, &[&str])] = &[
     ("person", &["xLink", "city"]),
     ("company", &["employees", "xLink", "annualRecurringRevenue", "idealCustomerProfile"]),
@@ -47,7 +47,8 @@ const OLDER: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What is `null` in a sample: the file's old place, and all of what it can be attached to but one.
+/// Fields that are `null` in a sample: the former path of a file, and all targets of an attachment
+/// but one.
 const NULL: &[(&str, &[&str])] = &[
     ("noteTarget", &["targetCompanyId", "targetOpportunityId"]),
     ("taskTarget", &["targetPersonId", "targetCompanyId"]),
@@ -80,7 +81,7 @@ fn of<'a>(table: &[(&str, &'a [&'a str])], object: &str) -> &'a [&'a str] {
     table.iter().find(|row| row.0 == object).map_or(&[], |row| row.1)
 }
 
-/// The fields that the docs list for an object, in the order in which Twenty sends them.
+/// Returns the fields that the docs list for an object, in the order in which Twenty sends them.
 fn fields(object: &str) -> Vec<String> {
     let (_, fields) = objects().into_iter().find(|(name, _)| name == object).unwrap();
     fields.into_iter().map(|(name, _)| name).collect()
@@ -154,7 +155,7 @@ fn the_envelope_is_as_twenty_writes_it() {
         let who = ["userId", "workspaceMemberId"];
         let without_who = |members| names(members).into_iter().filter(|name| !who.contains(name)).collect::<Vec<_>>();
         if name == "subscription.created" {
-            // The captured one was made with an API key.
+            // The captured delivery was caused by an API key, not by a user.
             assert_eq!(without_who(&sample), without_who(&captured), "{name}");
         } else {
             assert_eq!(names(&sample), names(&captured), "{name}");
@@ -191,7 +192,7 @@ fn a_record_fits_its_action() {
                     let is_member = |field: &str| record.get(field).is_some();
                     let updated = updated.unwrap();
                     assert!(!updated.is_empty(), "{name}");
-                    // A relation is listed twice, as itself and as its column.
+                    // A relation is listed twice: as the relation and as its column.
                     assert!(
                         updated.iter().all(|field| is_member(field) || updated.contains(&format!("{field}Id"))),
                         "{name}"
@@ -206,7 +207,7 @@ fn a_record_fits_its_action() {
 
 #[test]
 fn metadata_fits_its_action() {
-    // What only a row of that kind has.
+    // Only the rows of that kind have these members.
     let own = ["nameSingular", "objectMetadataId"];
     for (kind, has) in [("objectMetadata", own[0]), ("fieldMetadata", own[1]), ("view", ""), ("role", "")] {
         for (action, before, after) in [("created", false, true), ("updated", true, true), ("deleted", true, false)] {
@@ -237,7 +238,7 @@ fn samples_are_compact_and_always_the_same() {
     for delivery in Delivery::samples() {
         let name = delivery.name().to_string();
         assert_eq!(delivery, Delivery::sample(name.as_str()), "{name}");
-        // Parsed and written again, sorted: as long, if there was no white space.
+        // The parsed body, written again, has the same length if the body has no white space.
         let value: Value = serde_json::from_slice(delivery.body()).unwrap();
         assert_eq!(value.to_string().len(), delivery.body().len(), "{name}");
         assert!(names.insert(name));
@@ -287,7 +288,7 @@ fn set_changes_only_one_member() {
     assert!(*renamed.name() == *"company.created");
 }
 
-/// What `set` should do, on a parsed value.
+/// Does on a parsed value what `set` should do.
 fn set_in(value: &mut Value, path: &[&str], new: Value) -> bool {
     match (path, value.as_object_mut()) {
         ([name], Some(object)) => {

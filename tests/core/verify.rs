@@ -1,4 +1,4 @@
-//! Which deliveries verify, which do not, and why not.
+//! Checks which deliveries verify, and for which reason others are rejected.
 
 use std::time::Duration;
 
@@ -16,8 +16,7 @@ use crate::support::{
     verifier,
 };
 
-/// HMAC-SHA256 in lower-case hexadecimal, composed here once more: an oracle apart from the crate's
-/// own composition.
+/// Computes HMAC-SHA256 in lower-case hexadecimal, independently of the crate's own code.
 fn mac(key: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> String {
     hex(&Hmac::<Sha256>::new_from_slice(key.as_ref()).unwrap().chain_update(message).finalize().into_bytes())
 }
@@ -30,13 +29,13 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// What the verifier says to these headers and this body.
+/// Returns the verdict on these headers and this body.
 #[track_caller]
 fn verdict(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Verified, VerifyErrorKind> {
     verifier().verify(headers.iter().copied(), body.into()).map_err(|error| error.kind())
 }
 
-/// The first vector, with one thing changed.
+/// The first vector, in which a test changes one thing.
 struct Changed {
     vector: Vector,
     body: Vec<u8>,
@@ -183,7 +182,7 @@ mod changed_on_the_way {
 mod signed_in_another_way {
     use super::*;
 
-    /// The first vector, signed with `key` over `message(timestamp, body)`.
+    /// Checks that the first vector is rejected if `key` signs `message(timestamp, body)`.
     #[track_caller]
     fn is_a_mismatch(key: impl AsRef<[u8]>, message: impl FnOnce(&[u8], &[u8]) -> Vec<u8>) {
         refuses(VerifyErrorKind::SignatureMismatch, |delivery| {
@@ -334,7 +333,7 @@ mod headers {
         assert!(verdict(&headers, data("person.created.json")).is_ok());
     }
 
-    /// It is not signed, so it can neither help nor harm.
+    /// The nonce is not signed, so it does not influence the verdict.
     #[test]
     fn any_nonce_verifies() {
         let pair = |nonce: &[u8]| (NONCE.as_bytes().to_vec(), nonce.to_vec());
@@ -378,7 +377,7 @@ mod headers {
 mod age {
     use super::*;
 
-    /// Whether a delivery signed at `sent` verifies at `now`.
+    /// Returns until when a delivery signed at `sent` is fresh, if it verifies at `now`.
     fn at(tolerance: Duration, now: u64, sent: u64) -> Result<Timestamp, VerifyErrorKind> {
         let verifier =
             builder().tolerance(tolerance).clock(FixedClock::at(Timestamp::from_millis(now))).build().unwrap();
@@ -434,7 +433,7 @@ mod age {
         assert!(verdict().is_ok());
     }
 
-    /// Refused before a single byte of the body is looked at.
+    /// The delivery is rejected before any byte of its body is read.
     #[test]
     fn the_age_is_checked_before_the_body() {
         let verifier = builder().clock(FixedClock::at(Timestamp::from_millis(0))).build().unwrap();
@@ -581,7 +580,7 @@ mod chunks {
         assert_eq!(verification(b"x").finalize().unwrap_err().kind(), VerifyErrorKind::SignatureMismatch);
     }
 
-    /// A body, cut at random into chunks of which some are empty.
+    /// Generates a body and the positions at which it is split into chunks, some of them empty.
     fn cut_body() -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
         proptest::collection::vec(any::<u8>(), 0..2000).prop_flat_map(|body| {
             let len = body.len();
@@ -592,7 +591,7 @@ mod chunks {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-        /// How a body is cut makes no difference: neither to the verdict nor to the body, whichever
+        /// The division of a body into chunks changes neither the verdict nor the body, whichever
         /// secret signed it.
         #[test]
         fn chunks_do_not_change_the_verdict(
@@ -637,7 +636,7 @@ mod chunks {
 mod any_bytes {
     use super::*;
 
-    /// Bytes that are often close to what is expected.
+    /// Generates headers that are often similar to valid ones.
     fn header() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         let name = prop_oneof![
             6 => proptest::sample::select(&[TIMESTAMP, SIGNATURE, NONCE]).prop_map(|name| name.as_bytes().to_vec()),

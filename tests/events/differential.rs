@@ -1,5 +1,5 @@
-//! Events of types of every kind, from records of every form: see `support/types.rs` and
-//! `support/oracle.rs`.
+//! Compares events of many types, read from many records, with what `serde_json` reads: see
+//! `support/types.rs` and `support/oracle.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -201,7 +201,7 @@ mod at_length {
     any!(200, 100_000, #[ignore = "long: the gate runs it"]);
 }
 
-/// Every so many of them.
+/// Compares every `every`th scalar.
 fn some_scalars_in_each_place(every: usize) {
     for scalar in SCALARS.iter().step_by(every) {
         compare_each(scalar);
@@ -214,7 +214,7 @@ fn some_scalars_in_each_place(every: usize) {
     }
 }
 
-/// Every so many of them.
+/// Compares every `every`th name.
 fn some_names_in_each_place(every: usize) {
     for name in NAMES.iter().step_by(every) {
         for value in ["1", r#""x""#, r#"{"a":"x"}"#] {
@@ -251,8 +251,8 @@ fn depths_around_the_limit_are_read_as_by_serde_json() {
     }
 }
 
-/// `serde_json` reads such a type from these texts, since it leaves it to the type what has to be
-/// there.
+/// `serde_json` reads such a type from these texts, because it relies on the type to require a
+/// value.
 #[test]
 fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
     #[derive(Debug, Deserialize, PartialEq)]
@@ -311,7 +311,7 @@ fn a_type_may_leave_objects_with_odd_names_unopened() {
     }
 }
 
-/// What serde calls may go on for as long as there are errors.
+/// A type may continue for as long as it gets errors.
 #[test]
 fn a_type_that_continues_after_every_error_ends() {
     #[derive(Debug, PartialEq)]
@@ -362,7 +362,7 @@ fn a_type_that_continues_after_every_error_ends() {
     }
 }
 
-/// A type may read all the rest before it reports an error; the work is bounded all the same.
+/// A type may read the rest of an object before it reports an error. The work is bounded even so.
 #[test]
 fn a_type_that_continues_after_an_error_costs_a_few_passes() {
     thread_local!(static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
@@ -426,7 +426,7 @@ fn raw_json_reads_the_first_member_of_each_name() {
     assert_eq!(raw.get("a").unwrap().as_str(), "1");
     assert_eq!(raw.parse::<Required>().unwrap().a, 1);
 
-    // A type that does not look for the repeated member.
+    // Enums do not look for the repeated member.
     #[derive(Debug, Deserialize, PartialEq)]
     enum Variant {
         #[serde(rename = "a")]

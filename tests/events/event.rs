@@ -1,4 +1,4 @@
-//! Every body that Twenty sends, sent or documents, field by field.
+//! Reads every body that Twenty sends, sent in the past or documents, field by field.
 
 use twenty_webhook::{
     WebhookEvent,
@@ -43,7 +43,7 @@ fn assert_made_by(actor: Option<&Actor>, source: &ActorSource, member: Option<&s
     assert!(actor.context.is_some());
 }
 
-/// Who sent it, what for and who caused it: the same in most bodies.
+/// Checks the envelope, which is the same in most bodies.
 #[track_caller]
 fn assert_sent(event: &WebhookEvent, name: &str, event_date: &str, user: Option<&str>, member: Option<&str>) {
     assert_eq!(event.name.as_str(), name);
@@ -332,15 +332,16 @@ fn a_documented_member_does_not_replace_a_sent_one() {
     assert_eq!(person.display_name(), text("Doe"));
     assert_eq!(person.emails.unwrap().primary_email, text("a@example.com"));
 
-    // No server sends it as a `record`, so there it is a field of an admin's.
+    // No server sends these members in a `record`, so there they are custom fields of the
+    // workspace.
     let sent = typed::<Person>(r#"{"eventName":"person.created","record":{"firstName":"Al","email":"b@example.com"}}"#);
     assert_eq!((sent.record.name, sent.record.emails), (None, None));
 }
 
 #[test]
 fn bodies_of_2024_are_read() {
-    // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown
-    // one.
+    // Signing began after the name had moved to `eventName`, so no server signed this form, and it
+    // is read as an event without a name.
     let created = event(data_text("legacy-2024-04.eventType.json"));
     assert_eq!((&created.name, created.event_date), (&"".into(), time("2024-04-14T11:27:01.779Z")));
     let record = record!(created, Record::Custom);
@@ -352,7 +353,8 @@ fn bodies_of_2024_are_read() {
     assert_eq!((&person.id, &person.job_title, &person.name), (&id(ADA), &text("CTO"), &None));
     assert!(!updated.changed("jobTitle"), "no list of fields then");
 
-    // A field of an admin's, since the text of a note moved to `bodyV2` before servers signed.
+    // Here `body` is a custom field, because the text of a note moved to `bodyV2` before servers
+    // signed.
     let note = typed::<Note>(r#"{"eventName":"note.created","record":{"body":"As *text*"}}"#);
     assert_eq!((note.record.body_v2.as_ref(), note.unexpected()), (None, &[][..]));
 }

@@ -1,5 +1,5 @@
-//! Bodies that no server sends, or not yet: whatever is valid JSON reaches the default type with
-//! nothing lost, and nothing of it reaches a log.
+//! Reads bodies that no server sends, or not yet. The default type loses nothing of any valid JSON,
+//! and no content reaches a log.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::support::{
     event::{event, raw_record, record, refusal, typed, unexpected, verified},
 };
 
-/// A record's event.
+/// Returns the body of an event with this record.
 fn person(record: &str) -> String {
     format!(r#"{{"eventName":"person.updated","record":{record}}}"#)
 }
@@ -188,7 +188,7 @@ fn the_first_of_repeated_members_counts() {
         [("record.jobTitle", "a number".to_owned()), ("record.jobTitle", "a string".to_owned())]
     );
 
-    // In whatever type the record is read.
+    // The first member counts in every type of record.
     let body = r#"{"eventName":"rocket.created","record":{"a":1,"b":2,"a":"x"}}"#;
     assert_eq!(typed::<HashMap<String, u8>>(body).record, HashMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     assert_eq!(typed::<Value>(body).record, serde_json::json!({"a": 1, "b": 2}));
@@ -205,7 +205,7 @@ fn the_first_of_repeated_members_counts() {
 
 #[test]
 fn names_that_are_not_unicode_do_not_disturb_others() {
-    // in an untyped field, in a typed one, in the record, around it
+    // The names are in an untyped field, in a typed field, in the record, and in the envelope.
     let untyped = event(person(r#"{"custom":{"\ud800":1,"b":2},"jobTitle":"CTO"}"#));
     assert_eq!(record!(untyped, Record::Person).job_title.as_deref(), Some("CTO"));
     let custom = untyped.raw_record().unwrap().get("custom").unwrap();
@@ -252,7 +252,7 @@ fn deep_nesting_is_read_without_overflow() {
     assert_eq!(refusal::<Value>(whole).kind(), EventErrorKind::Mismatch);
     assert_eq!(record!(event(deep.clone()), Record::Custom).raw().as_str(), deep);
 
-    // `Value` has its limit; what is deeper reads as absent
+    // `Value` limits the depth. Deeper members read as absent.
     let body = format!(r#"{{"eventName":"rocket.created","record":{{"a":{},"b":{deep},"c":7}}}}"#, nested_objects(200));
     let value = typed::<Value>(body.clone());
     assert_eq!(value.record["c"], 7);
@@ -308,7 +308,8 @@ fn many_odd_members_are_read_quickly() {
     assert_eq!(unexpected(&one), [("record.emails.additionalEmails", "an array".to_owned())]);
     assert_eq!(record!(one, Record::Person).job_title.as_deref(), Some("CTO"));
 
-    // `HashMap` asks for text in each of the members: 64 are taken out, more is too odd.
+    // `HashMap` requires text in each member: up to 64 odd members are left out, and more are an
+    // error.
     let members = |count: usize| (0..count).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
     let body = |count| format!(r#"{{"eventName":"rocket.created","record":{{"x":"y",{}}}}}"#, members(count));
     let taken_out = typed::<HashMap<String, String>>(body(64));
@@ -317,11 +318,11 @@ fn many_odd_members_are_read_quickly() {
     assert!(refused.to_string().starts_with("`record.k64` does not fit the expected type (line 1, column "));
     assert_eq!(event(body(65)).raw_record().unwrap().members().len(), 66);
 
-    // A record that is kept raw for its many repeated names still reports as many.
+    // A record with too many repeated names is kept raw, and 64 of them are reported.
     let repeated = event(person(&format!("{{{}}}", vec![r#""x":1"#; 100].join(","))));
     assert_eq!((repeated.unexpected().len(), record!(repeated, Record::Custom).object()), (64, "person"));
 
-    // Around the record there can be as many as there are names.
+    // The number of repeated members in the envelope is not limited.
     let again = |member: &str| [member; 1_000].join(",");
     let odd = format!(r#"{},{}"#, again(r#""userId":5"#), again(r#""workspaceId":"w","event":[]"#));
     let body = format!(r#"{{{odd},"workspaceId":"x","eventName":"person.created","record":{{"jobTitle":"CTO"}}}}"#);
@@ -331,7 +332,7 @@ fn many_odd_members_are_read_quickly() {
     assert!(person.unexpected().iter().all(|member| member.path == "userId"));
 }
 
-/// Members of composite fields.
+/// Names of members of composite fields.
 const INNER_NAMES: [&str; 12] = [
     "firstName",
     "lastName",
@@ -347,8 +348,8 @@ const INNER_NAMES: [&str; 12] = [
     "workspaceMemberId",
 ];
 
-/// Five composite fields whose members are all numbers. `pad` returns what is after an opening
-/// brace, a comma, a name and a value.
+/// Returns five composite fields whose members are all numbers. `space` has the text after an
+/// opening brace, a comma, a name and a value.
 fn odd_composites(name: &str, space: [&str; 4]) -> String {
     let [brace, comma, behind_name, behind_value] = space;
     let object = |members: Vec<String>| format!("{{{brace}{}}}", members.join(&format!(",{comma}")));
@@ -369,8 +370,8 @@ fn up_to_64_odd_members_inside_composite_fields_are_left_out() {
         assert_eq!((event.record.len(), event.unexpected().len()), (5, 60));
     }
 
-    // Each search for another odd member reads again what is around it. The event is rejected if
-    // that is too long.
+    // Each search for another odd member reads the surrounding text again. The event is rejected if
+    // that text is too long.
     let wide = " ".repeat(20_000);
     for space in [["", &wide, "", ""], ["", "", &wide, ""], ["", "", "", &wide]] {
         assert_eq!(read(&odd_composites("name", space)).unwrap().unexpected().len(), 60);
@@ -381,8 +382,8 @@ fn up_to_64_odd_members_inside_composite_fields_are_left_out() {
     }
 }
 
-/// Counts what a type is given to read: each byte of a string, and each number. Reading again shows
-/// in the count.
+/// Counts the bytes of strings and the numbers that a type reads. Repeated reading increases the
+/// count.
 mod counted {
     use std::cell::Cell;
 
@@ -399,7 +400,8 @@ mod counted {
         VISITED.set(VISITED.get() + bytes + 1);
     }
 
-    /// Text only, nested as deep as anybody likes in objects and arrays. Ignores all errors inside.
+    /// A type that reads text only, in objects and arrays of any depth, and ignores all errors
+    /// inside.
     #[derive(Debug, Default, PartialEq)]
     pub(super) struct Counted;
 
@@ -440,8 +442,8 @@ mod counted {
     }
 }
 
-/// Whatever is odd, however deep, and however the type ignores it: what a type visits is a small
-/// multiple of the body.
+/// A type reads a small multiple of the body, for any odd value at any depth, even if the type
+/// ignores errors.
 #[test]
 fn reading_takes_linear_work() {
     use counted::{Counted, VISITED};
@@ -534,11 +536,11 @@ fn required_members_are_reported() {
         assert_eq!(refused.kind(), EventErrorKind::Mismatch, "{body}");
         assert_eq!(refused.to_string(), says, "{body}");
     }
-    // A payload that comes before the name is read by itself, when the name is known. The position
-    // is that of its end.
+    // A payload before the name is read only when the name is known. The position is that of its
+    // end.
     let refused = refusal::<Vec<u32>>("{\n\"event\":{\"a\":1},\"eventName\":\"metadata.view.created\"}");
     assert_eq!(refused.to_string(), "`event` does not fit the expected type (line 2, column 15)");
-    // what a member of the record requires is that member's matter
+    // If a member of the record lacks a required member, only that member is left out.
     let partial = typed::<Subscription>(r#"{"eventName":"subscription.x","record":{"plan":"","terms":{}}}"#);
     assert_eq!((&partial.record.terms, unexpected(&partial)), (&None, vec![("record.terms", "an object".to_owned())]));
     assert_eq!(refusal::<Value>("[1]").to_string(), "verified body does not fit the expected type (line 1, column 0)");
@@ -606,7 +608,7 @@ fn relations_have_two_names() {
     };
     assert!(changed(r#"["companyId"]"#, "company") && changed(r#"["companyId"]"#, "companyId"));
     assert!(changed(r#"["company"]"#, "company") && changed(r#"["company"]"#, "companyId"));
-    // No relation: two fields of an admin's.
+    // These are two custom fields, not a relation.
     let taxed = |listed, asked| {
         event(format!(
             r#"{{"eventName":"company.updated","record":{{"tax":5,"taxId":"DE1"}},"updatedFields":["{listed}"]}}"#
@@ -617,7 +619,7 @@ fn relations_have_two_names() {
     assert!(!changed(r#"["companyName"]"#, "company") && !changed("[]", "company") && !changed("null", "company"));
 }
 
-/// Stands for what must not reach a log.
+/// Stands for content that must not reach a log.
 const PRIVATE: &str = "s3cr3t";
 
 #[track_caller]
@@ -630,7 +632,7 @@ fn debug_shows_nothing_private() {
     let files = data_names().into_iter().filter(|file| file != "vectors.json");
     let bodies: Vec<String> = files.map(|file| data_text(&file)).collect();
     for body in bodies {
-        // all text but names of events and fields
+        // All texts are replaced, except for names of events and fields.
         let mut value: Value = serde_json::from_str(&body).unwrap();
         let name = event(body).name.to_string();
         mark(&mut value);
@@ -713,7 +715,7 @@ fn displayed_names_are_escaped() {
     assert_eq!(JsonType::Null.to_string(), "null");
 }
 
-/// As many as anybody likes: each costs a pass over the body, so there is an end to it.
+/// Each odd member costs a pass over the body, so the number of reported ones is limited.
 #[test]
 fn at_most_64_odd_members_are_reported() {
     let body = format!(r#"{{"eventName":"person.created","record":{{"id":"a"}}{}}}"#, r#","userId":1"#.repeat(1000));
