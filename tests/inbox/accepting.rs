@@ -1,4 +1,4 @@
-//! From a verified delivery to the inbox, and what happens when it cannot be stored.
+//! Tests how the inbox accepts verified deliveries, and what it does if it cannot store them.
 
 use tokio::time::sleep;
 use twenty_webhook::{
@@ -21,13 +21,13 @@ async fn a_duplicate_is_accepted_and_not_handled_again() {
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Duplicate, "when it was handled");
     until_empty(&inbox).await;
     assert_eq!(log.entries().len(), 1);
-    // Afterwards its key is forgotten. By then it does not verify any longer.
+    // Afterwards the key is forgotten. By then a replayed delivery no longer verifies.
     sleep(SECONDS(2 * 60 * 60)).await;
     assert_eq!(inbox.stats().await.unwrap().remembered_keys, 0);
     drop(worker);
 }
 
-/// Whatever the setting: five minutes, and a minute more.
+/// For any setting, a key is remembered for at least five minutes and one more minute.
 #[tokio::test(start_paused = true)]
 async fn a_key_is_remembered_while_a_duplicate_verifies() {
     let inbox = in_memory_with(|builder| builder.remember_for(Duration::ZERO));
@@ -46,7 +46,7 @@ async fn namespaces_and_custom_keys_distinguish_deliveries() {
     let by_name = in_memory_with(|builder| builder.key_by(|event: &WebhookEvent| Some(vec![event.name.to_string()])));
     assert_eq!(by_name.accept(note(1)).await.unwrap(), Accepted::Stored);
     assert_eq!(by_name.accept(note(2)).await.unwrap(), Accepted::Duplicate);
-    // By the body after all.
+    // The body is the key if `key_by` panics.
     let panics = in_memory_with(|builder| builder.key_by(|_: &WebhookEvent| panic!("in key_by")));
     assert_eq!(panics.accept(note(1)).await.unwrap(), Accepted::Stored);
     assert_eq!(panics.accept(note(2)).await.unwrap(), Accepted::Stored);
@@ -69,7 +69,7 @@ async fn limits_of_events_and_bytes_apply() {
     }
 }
 
-/// Room that comes while storing is tried again is used.
+/// A delivery is stored if an event is completed while storing is retried.
 #[tokio::test(start_paused = true)]
 async fn storing_is_retried_for_a_while() {
     let inbox = in_memory_with(|builder| builder.max_pending(1).on_failure(InboxFailure::Reject));
@@ -85,7 +85,7 @@ async fn storing_is_retried_for_a_while() {
     drop(worker);
 }
 
-/// Nothing can be stored.
+/// Returns an inbox that cannot store anything.
 fn full() -> Inbox {
     in_memory_with(|builder| builder.max_pending(0))
 }
@@ -127,7 +127,7 @@ async fn a_delivery_that_can_neither_be_stored_nor_handled_is_rejected() {
     drop(worker);
 }
 
-/// The store does not know of it, and this process does.
+/// Only this process remembers the key, not the store.
 #[tokio::test(start_paused = true)]
 async fn a_delivery_handled_directly_is_not_handled_again_when_the_store_recovers() {
     let inbox = in_memory_with(|builder| builder.max_pending(1));
@@ -149,7 +149,7 @@ async fn a_delivery_handled_directly_is_not_handled_again_when_the_store_recover
     drop(worker);
 }
 
-/// Twenty hangs up, the server drops the request, and the event is handled all the same.
+/// Twenty disconnects, and the server drops the request. The event is handled nevertheless.
 #[tokio::test(start_paused = true)]
 async fn direct_handling_continues_when_the_request_is_cancelled() {
     let inbox = full();

@@ -1,4 +1,4 @@
-//! Dead letters: kept whole, listed, redriven, purged, erased.
+//! Tests of dead letters: their content, listing, redriving, purging and erasing.
 
 use twenty_webhook::{
     Verifier, WebhookEvent,
@@ -8,7 +8,7 @@ use twenty_webhook::{
 
 use super::*;
 
-/// An inbox on disk with dead letters of these numbers.
+/// Returns an inbox on disk with this number of dead letters.
 async fn with_dead_letters(name: &str, count: usize) -> Inbox {
     let inbox = Inbox::open(path(name)).unwrap();
     for number in 0..count {
@@ -36,7 +36,7 @@ async fn a_dead_letter_keeps_its_whole_body_and_its_evidence() {
     let letter = inbox.dead_letters().next().await.unwrap().unwrap();
     assert_eq!(letter.body(), note(0).body());
     assert_eq!((letter.name().as_str(), letter.reason()), ("note.created", DeadReason::Permanent));
-    // As a capture it verifies again.
+    // The capture of a dead letter verifies again.
     let clock = FixedClock::at(letter.verified().timestamp());
     let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock).build().unwrap();
     let again = verifier.verify(letter.signature_headers().pairs(), letter.body().clone()).unwrap();
@@ -60,7 +60,7 @@ async fn any_number_of_dead_letters_is_listed_in_order() {
     }
 }
 
-/// Others made a new event of it, which was then a duplicate of itself.
+/// The event keeps its key, so it is not a duplicate of itself.
 #[tokio::test]
 async fn a_redriven_event_starts_again_at_its_first_attempt() {
     let inbox = with_dead_letters("redriven", 3).await;

@@ -1,4 +1,4 @@
-//! The file: how it is created, opened, locked and refused.
+//! Tests of the inbox's file: how it is created, opened, locked and rejected.
 
 use std::{fs, time::Duration};
 
@@ -36,7 +36,7 @@ async fn an_empty_file_becomes_an_inbox() {
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
 }
 
-/// As where the volume with the data is mounted elsewhere.
+/// The link may lead to a volume for data that is mounted elsewhere.
 #[cfg(unix)]
 #[test]
 fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
@@ -49,7 +49,7 @@ fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
 }
 
 #[test]
-fn a_file_that_another_process_has_open_is_locked() {
+fn an_open_file_is_locked() {
     let path = path("locked");
     let first = open_at_once(&path).unwrap();
     let refused = open_at_once(&path).unwrap_err();
@@ -57,9 +57,9 @@ fn a_file_that_another_process_has_open_is_locked() {
     drop(first);
 }
 
-/// As in a rolling restart.
+/// This happens in a rolling restart.
 #[tokio::test]
-async fn opening_waits_until_another_process_closes_the_file() {
+async fn opening_waits_until_the_file_is_closed() {
     for timeout in [InboxBuilder::DEFAULT_LOCK_TIMEOUT, Duration::MAX] {
         let path = path("waits");
         let first = Inbox::open(&path).unwrap();
@@ -73,7 +73,7 @@ async fn opening_waits_until_another_process_closes_the_file() {
             }
         });
         begun.recv().unwrap();
-        // Time for an attempt that does not wait to fail.
+        // An attempt that does not wait would fail within this time.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!second.is_finished(), "{timeout:?}");
         drop(first);
@@ -104,9 +104,10 @@ fn impossible_paths_are_rejected() {
     }
 }
 
-/// Several processes that start at once make one inbox, and none loses what another stored.
+/// Threads stand for processes that start at the same time. They create one inbox, and each stores
+/// its event.
 #[test]
-fn processes_that_create_a_file_at_the_same_time_share_it() {
+fn concurrent_opens_create_one_inbox() {
     let path = path("race");
     let threads: Vec<_> = (0..8)
         .map(|number| {
@@ -128,15 +129,15 @@ fn processes_that_create_a_file_at_the_same_time_share_it() {
     assert_eq!(runtime.block_on(inbox.stats()).unwrap().ready, 8);
 }
 
-/// For the command line, and for whoever looks.
+/// The command-line tool reads files in this way.
 #[tokio::test]
-async fn a_file_can_be_read_while_another_process_writes_it() {
+async fn a_file_can_be_read_while_it_is_open_for_writing() {
     let path = path("read");
     let writer = Inbox::open(&path).unwrap();
     writer.accept(note(1)).await.unwrap();
     let reader = Inbox::builder().open_read_only(&path).unwrap();
     assert_eq!(reader.stats().await.unwrap().ready, 1);
-    // It follows, and holds nobody up.
+    // The reader sees new events, and does not block the writer.
     writer.accept(note(2)).await.unwrap();
     assert_eq!(reader.stats().await.unwrap(), writer.stats().await.unwrap());
     assert!(reader.dead_letters().next().await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Building a worker: which handlers fit, and what is refused.
+//! Tests of building a worker: which handlers are accepted, and what is rejected.
 
 use std::io;
 
@@ -87,7 +87,7 @@ async fn a_handler_for_another_object_than_its_pattern_is_rejected() {
         worker().on("person.created", with_fields).start(),
         worker().on("subscription.created", subscription).start(),
         worker().on("metadata.view.created", view).start(),
-        // These can be of any object: an event of another becomes a dead letter.
+        // These patterns match any object. An event of another object becomes a dead letter.
         worker().on("*.created", person).start(),
         worker().fallback(person).start(),
     ] {
@@ -113,7 +113,7 @@ async fn an_inbox_has_one_worker_in_a_process() {
     _ = first.shutdown(SECONDS(1)).await;
     let second = inbox.worker(()).start().unwrap();
     drop(second);
-    // It ends by itself.
+    // A dropped worker ends by itself.
     until(async || inbox.worker(()).start().is_ok()).await;
 }
 

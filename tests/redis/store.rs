@@ -1,4 +1,4 @@
-//! The store in Redis, against real servers that are killed, frozen, filled up and restarted.
+//! Tests the store in Redis with real servers that are killed, frozen, filled and restarted.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_secs(300);
 const DEADLINE: Duration = Duration::from_millis(500);
-/// For a busy machine to get round to it.
+/// The additional time that a busy machine may take.
 const SLACK: Duration = Duration::from_millis(1_500);
 
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
@@ -28,7 +28,7 @@ async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     result
 }
 
-/// Every operation fails with `kind`, within the deadline.
+/// Checks that every operation fails with `kind` within the deadline.
 async fn all_fail(store: &dyn ClaimStore, kind: StoreErrorKind) {
     let claim = Claim::new(key());
     let limit = DEADLINE + SLACK;
@@ -47,7 +47,7 @@ async fn all_fail(store: &dyn ClaimStore, kind: StoreErrorKind) {
     }
 }
 
-/// The whole life of a claim, at the first attempt.
+/// Runs the whole life of a claim. Each operation must succeed at the first attempt.
 async fn works(store: &dyn ClaimStore) {
     let claim = fresh(store.claim(key(), LONG).await.unwrap());
     assert!(store.renew(&claim, LONG).await.unwrap());
@@ -117,14 +117,15 @@ async fn entries_have_the_documented_form() {
 async fn each_call_takes_one_round_trip() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    works(&store).await; // files the scripts
+    works(&store).await; // loads the scripts
     let before = Calls::until_now(&server);
     works(&store).await;
-    // the scripts' own SET and DEL count too
+    // The commands SET and DEL inside the scripts are counted, too.
     assert_eq!(before.since(&server), Calls { set: 3 + 1, evalsha: 3, eval: 0, del: 1 + 1 });
 }
 
-/// As with each of actix-web's workers. The other runtime does nothing meanwhile, and may have ended.
+/// Each of actix-web's workers has a runtime. A runtime may be idle or may have ended while another
+/// one uses the store.
 #[test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 fn each_runtime_has_its_own_connection() {
@@ -145,7 +146,7 @@ fn each_runtime_has_its_own_connection() {
     until("the connection of the ended runtime is closed", || connections() == 1);
 }
 
-/// How often a server was asked, in vain or not.
+/// The numbers of commands that a server received, including rejected ones.
 #[derive(Debug, PartialEq)]
 struct Calls {
     set: u64,
@@ -185,12 +186,13 @@ async fn the_store_recovers_from_a_killed_and_restarted_server() {
     works(&store).await;
     for _ in 0..3 {
         server.kill();
-        // fails at once, not at the deadline
+        // The operation fails directly, not at the deadline.
         within(DEADLINE, all_fail(&store, StoreErrorKind::Connection)).await;
         server.restart();
         works(&store).await;
     }
-    // restarted unnoticed: the connection is broken, the scripts are gone, and still nothing fails
+    // The server is restarted while no operation runs: the connection is broken and the scripts are
+    // lost, and still no operation fails.
     let claim = fresh(store.claim(key(), LONG).await.unwrap());
     server.restart();
     assert!(!store.renew(&claim, LONG).await.unwrap(), "the server forgot it");
@@ -227,7 +229,7 @@ async fn a_frozen_server_times_out_and_its_late_claim_can_be_freed() {
     all_fail(&store, StoreErrorKind::Timeout).await;
     server.thaw();
 
-    // the claims landed after all, and whoever asked for them holds them
+    // The claims arrived after all, and belong to the callers whose calls timed out.
     assert!(store.renew(&held, LONG).await.unwrap());
     for key in [renewed, released, completed] {
         assert_eq!(store.claim(key, LONG).await.unwrap(), ClaimOutcome::Running);
@@ -294,7 +296,7 @@ async fn a_server_without_memory_rejects_claims_and_keeps_its_entries() {
     assert_eq!(store.complete(&claims[0], LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
     let Calls { evalsha, eval, .. } = before.since(&server);
     assert_eq!((evalsha, eval), (1, 0), "nor to send the script");
-    // what takes no memory still works, and what was remembered is
+    // Commands that take no memory still work, and existing entries are kept.
     assert!(store.renew(&claims[0], LONG).await.unwrap());
     assert!(store.release(&claims[1]).await.unwrap());
 
@@ -323,7 +325,7 @@ async fn a_read_only_replica_is_an_error() {
     works(&store).await;
 }
 
-/// Passes bytes on to a server, until told to swallow an answer and hang up.
+/// Forwards bytes to a server. When told to, drops the next answer and closes the connection.
 struct Cutter {
     port: u16,
     cut: Arc<AtomicBool>,
@@ -387,7 +389,7 @@ async fn an_answer_lost_with_the_connection_is_requested_again() {
 
 #[tokio::test]
 async fn a_silent_server_is_a_timeout() {
-    // accepts connections, as far as the client can tell, and says nothing
+    // The listener accepts connections and never answers.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let store = RedisStore::builder(&url).connect_lazy().unwrap();
@@ -428,13 +430,13 @@ async fn invalid_addresses_are_rejected() {
     assert_eq!(error.kind(), StoreErrorKind::Settings, "{}", texts(&error));
 }
 
-/// Without any one of the commands that the store needs, `connect` fails; with all of them and no
-/// other, everything works.
+/// `connect` fails if one of the required commands is not permitted. With exactly these commands,
+/// everything works.
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn connect_reports_a_missing_permission() {
     const NEEDED: [&str; 6] = ["set", "get", "del", "pexpire", "eval", "evalsha"];
-    // What the connection itself asks for.
+    // The commands of the connection itself.
     const CONNECTION: [&str; 3] = ["+hello", "+client", "+ping"];
     let server = Server::start(&[]);
     let url = format!("redis://app:pw@127.0.0.1:{}", server.port());
@@ -455,7 +457,7 @@ async fn connect_reports_a_missing_permission() {
     for restarted in [false, true] {
         for missing in NEEDED {
             if restarted {
-                // The scripts are not there yet.
+                // The scripts are not loaded.
                 let () = server.command(&["SCRIPT", "FLUSH"]).unwrap();
             }
             let others: Vec<&str> = NEEDED.into_iter().filter(|command| *command != missing).collect();
@@ -486,7 +488,7 @@ async fn a_corrected_password_is_used() {
     assert!(!format!("{store:?}").contains("battery"), "{store:?}");
     all_fail(&store, StoreErrorKind::Refused).await;
     let () = server.command_at(&admin, &["CONFIG", "SET", "requirepass", "battery-staple"]).unwrap();
-    // the attempt under way may still have seen the old password
+    // The current attempt to connect may still use the old password.
     let _ = store.claim(key(), LONG).await;
     works(&store).await;
 }
@@ -518,7 +520,7 @@ async fn foreign_values_are_left_alone() {
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn errors_never_show_keys() {
-    // a server repeats the arguments of a command that it does not know
+    // The server's error for an unknown command contains the arguments.
     let server = Server::start(&["SET", "EVALSHA", "DEL"].map(|command| ["--rename-command", command, ""]).concat());
     let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
     let claim = Claim::new(key());
@@ -538,7 +540,7 @@ async fn errors_never_show_keys() {
 async fn the_store_recovers_from_a_killed_and_restarted_node_of_a_cluster() {
     let mut nodes = cluster();
     for node in &nodes {
-        // the nodes that are left go on with their slots
+        // The remaining nodes continue to serve their slots.
         let () = node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).unwrap();
     }
     let urls: Vec<_> = nodes.iter().map(Server::url).collect();
