@@ -1,5 +1,5 @@
-//! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike
-//! in axum and actix-web.
+//! Tests of `acknowledge_within` and `drain` over real sockets: deliveries are acknowledged in time
+//! and handled completely, in the same way in axum and actix-web.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -22,20 +22,20 @@ use crate::support::{
     verifier,
 };
 
-/// So short that a handler that waits is not done in time.
+/// Too short for a handler that waits.
 const SHORT: Duration = Duration::from_millis(100);
-/// So long that only a handler that hangs is not done in time.
+/// Long enough for every handler that does not hang.
 const LONG: Duration = Duration::from_secs(300);
 
-/// With deduplication, since a delivery that is lost or handled twice is what acknowledgement must
-/// not cause.
+/// Returns a receiver that also deduplicates, because acknowledgement must neither lose a delivery
+/// nor cause it to be handled twice.
 fn receiver(within: Duration) -> Receiver {
     Receiver::new(verifier())
         .deduplicate(Deduplicate::new(MemoryStore::new(1000)).lease(LONG))
         .acknowledge_within(within)
 }
 
-/// Plays a scenario on each stack, each with a receiver of its own.
+/// Runs a scenario on each stack, each with its own receiver.
 async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut Server, &mut Outcomes, &Receiver)) {
     Stack::each(async |stack| {
         let (receiver, mut outcomes) = Outcomes::of(receiver());
@@ -68,7 +68,7 @@ async fn a_slow_delivery_is_acknowledged_at_the_deadline_and_handled() {
                 outcomes.assert_none();
                 call.answer(200);
                 expect(outcomes, OutcomeKind::Handled, true).await;
-                // What failed after its 202 is handled again.
+                // A delivery that failed after its 202 is handled again.
                 assert_eq!(server.post(signed_anew(event("fails"))).await.status, 202);
                 server.calls.next().await.answer(500);
                 expect(outcomes, OutcomeKind::Failed { status: 500 }, true).await;
@@ -110,7 +110,8 @@ async fn a_disconnecting_client_does_not_abort_the_handler() {
                 let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
                 let call = server.calls.next().await;
                 client.leave(leave);
-                // Long enough for the server to see it, see `a_cancelled_delivery_is_handled_again`.
+                // The server notices the disconnect within this time: see
+                // `a_cancelled_delivery_is_handled_again`.
                 sleep(Duration::from_millis(50)).await;
                 assert!(call.is_running());
                 call.answer(200);
@@ -134,7 +135,7 @@ async fn the_deadline_counts_from_arrival() {
             let mut connection = Connection::open(server.address).await;
             connection.send(most).await;
             sleep(WITHIN).await;
-            // All of it is used up: only the body was waited for.
+            // Waiting for the body has used up all of the time.
             connection.send(rest).await;
             let answered = timeout(WITHIN / 2, connection.answer()).await.expect("at once");
             assert_eq!(answered.unwrap().status, 202);
@@ -171,7 +172,7 @@ async fn a_waiting_duplicate_is_acknowledged_and_handled_later() {
 async fn a_full_background_rejects_more() {
     let limited = [
         (|| receiver(SHORT).background_limit(2)) as fn() -> Receiver,
-        // In any order.
+        // The settings can be made in any order.
         || Receiver::new(verifier()).background_limit(2).acknowledge_within(SHORT),
     ];
     for limited in limited {
@@ -196,12 +197,13 @@ async fn a_full_background_rejects_more() {
     }
 }
 
-/// Posts events by their titles to a handler that answers at once. Resolves to the status.
+/// Returns a function that posts an event with this title to a handler that answers directly. It
+/// resolves to the status.
 fn poster(receiver: &Receiver) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
     slow_poster(receiver, Duration::ZERO)
 }
 
-/// The same, with a handler that takes so long.
+/// Returns a function like that of [`poster`], with a handler that takes this long.
 fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
     let service =
         WebhookLayer::new(receiver.clone()).layer(service_fn(move |_: http::Request<VerifiedBody>| async move {
@@ -216,7 +218,7 @@ fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio
     }
 }
 
-/// In the same process, with one store in memory.
+/// Both receivers are in one process and share a store in memory.
 #[tokio::test(start_paused = true)]
 async fn replays_of_deliveries_that_another_receiver_handles_take_no_slots() {
     const LIMIT: usize = 3;
@@ -243,7 +245,7 @@ async fn replays_of_deliveries_that_another_receiver_handles_take_no_slots() {
     }
 }
 
-/// After a 202 nobody would learn of a rejection.
+/// Twenty would not learn of a rejection after a 202.
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_delivery_is_handled_although_the_store_fails_and_rejects() {
     let store = scripted_store::ScriptedStore::new();
@@ -258,7 +260,8 @@ async fn an_acknowledged_delivery_is_handled_although_the_store_fails_and_reject
     expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
-/// The copy that asks the store came later, so its own answer is not due yet, and it is rejected.
+/// The duplicate that queries the store arrived later, so its own response is not due yet, and it
+/// is rejected.
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_delivery_is_handled_although_its_duplicate_is_rejected() {
     let store = scripted_store::ScriptedStore::new();
@@ -286,8 +289,8 @@ async fn an_acknowledged_delivery_is_handled_although_its_duplicate_is_rejected(
     expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
-/// However many captured deliveries are replayed, however slow the store, and whoever handled them:
-/// genuine deliveries find room.
+/// Genuine deliveries find free slots for any number of replays, any delay of the store, and
+/// whichever receiver handled the captured deliveries.
 #[tokio::test(start_paused = true)]
 async fn replays_take_no_slots_from_others() {
     const CAPTURED: usize = 60;
@@ -325,7 +328,7 @@ async fn replays_take_no_slots_from_others() {
             }
         }
         store.answer_after(Duration::from_millis(300));
-        // The second time, this receiver knows what the other one handled.
+        // In the second round, this receiver knows what the other one handled.
         for round in 0..2 {
             let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -348,8 +351,8 @@ async fn replays_take_no_slots_from_others() {
     }
 }
 
-/// Each captured once, so that no two are under way at the same time, and more of them than there
-/// are slots.
+/// Each delivery was captured once, so no two of them run at the same time, and there are more of
+/// them than slots.
 #[tokio::test]
 async fn replays_of_completed_deliveries_take_no_slots() {
     const LIMIT: usize = 20;
@@ -380,7 +383,8 @@ async fn replays_of_completed_deliveries_take_no_slots() {
     }
 }
 
-/// The last slot is given back right after its outcome was told, not before.
+/// Waits for a free slot: the last slot is freed directly after its outcome was reported, not
+/// before.
 async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
     let body = event("room again");
     let status = soon(async {
@@ -420,7 +424,7 @@ async fn a_panic_closes_the_connection_before_the_deadline_and_is_only_reported_
             assert_eq!(server.post(delivery(&body)).await.status, 202);
             server.calls.next().await.panic();
             expect(outcomes, OutcomeKind::Aborted, true).await;
-            // The claim was released, the worker lives.
+            // The claim was released, and the worker continues to run.
             assert_eq!(server.post(delivery(&body)).await.status, 202);
             server.calls.next().await.answer(200);
             expect(outcomes, OutcomeKind::Handled, true).await;
@@ -429,7 +433,7 @@ async fn a_panic_closes_the_connection_before_the_deadline_and_is_only_reported_
     .await;
 }
 
-/// It is called on drop, where a panic may be under way already.
+/// The hook is called on drop, possibly during another panic.
 #[tokio::test]
 async fn a_panic_of_the_outcome_hook_is_contained() {
     Stack::each(async |stack| {
@@ -451,8 +455,8 @@ async fn a_panic_of_the_outcome_hook_is_contained() {
     .await;
 }
 
-/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline
-/// passes in between.
+/// The outcome is reported before the response is sent. What it reports about a 202 is true even if
+/// the deadline passes in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_reported_outcome_equals_the_response() {
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -482,7 +486,7 @@ mod draining {
                 });
                 let told = Instant::now();
                 let refused = OutcomeKind::Refused(RefusalKind::Draining);
-                // It begins when its task does.
+                // Draining begins when its task starts.
                 soon(async {
                     let mut title = 2;
                     while server.post(delivery(event(&title.to_string()))).await.status != 503 {
@@ -496,7 +500,7 @@ mod draining {
                 assert!(!draining.is_finished(), "{:?}", told.elapsed());
                 call.answer(200);
                 assert_eq!(soon(draining).await.unwrap(), 0);
-                // The outcome was told before.
+                // The outcome was reported before the drain ended.
                 expect(outcomes, OutcomeKind::Handled, true).await;
                 assert_eq!(server.post(delivery(event("late"))).await.status, 503);
                 expect(outcomes, refused, false).await;
@@ -516,7 +520,7 @@ mod draining {
                     calls.push(server.calls.next().await);
                 }
                 assert_eq!(receiver.drain(Duration::ZERO).await.abandoned, 3);
-                // Twice in a row, and at once.
+                // `drain` can be called again, also at the same time.
                 let (one, other) = soon(async { tokio::join!(receiver.drain(SHORT), receiver.drain(SHORT)) }).await;
                 assert_eq!((one.abandoned, other.abandoned), (3, 3));
                 let ended = async {
@@ -582,8 +586,8 @@ mod draining {
         }
     }
 
-    /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker
-    /// does not trip over it.
+    /// As documented, handlers of actix-web are dropped with their worker. This is reported, and
+    /// the worker does not panic.
     #[tokio::test]
     async fn actix_reports_aborted_handlers_if_it_stops_without_draining() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
@@ -597,7 +601,7 @@ mod draining {
     }
 }
 
-/// What is outside of the middleware sees an ordinary response to the request that came in.
+/// Outer middleware sees an ordinary response, with the request that arrived.
 #[tokio::test]
 async fn middleware_outside_of_actix_sees_the_request() {
     use ::actix_web::{

@@ -1,4 +1,5 @@
-//! What is actix-web's own: extractors, its limits and configuration, middleware outside, workers.
+//! Tests of what is specific to actix-web: extractors, its limits and configuration, outer
+//! middleware and workers.
 
 use std::{
     net::SocketAddr,
@@ -47,7 +48,7 @@ async fn text(answer: ServiceResponse<impl MessageBody>) -> String {
     String::from_utf8(bytes.into()).unwrap()
 }
 
-/// What an app of these routes, in the middleware, answers.
+/// Returns the response of an app with these routes inside the middleware.
 async fn ask(
     middleware: WebhookMiddleware,
     routes: fn(&mut ServiceConfig),
@@ -91,7 +92,7 @@ mod extractors {
         }
     }
 
-    /// As the documentation says: every failure becomes `None`. `Result` tells.
+    /// As documented, `Option` is `None` for every failure, and `Result` contains the reason.
     #[actix_web::test]
     async fn extractors_can_be_optional_or_a_result() {
         async fn option(event: Option<WebhookEvent<Person>>) -> String {
@@ -213,7 +214,7 @@ mod limits {
         }
     }
 
-    /// A longer body changes the limit and nothing else.
+    /// A longer body changes only the limit.
     #[actix_web::test]
     async fn the_users_configuration_stays_in_force() {
         let config = || {
@@ -242,7 +243,7 @@ mod middleware_outside {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Notes what comes back: a response, or an error that bypassed it.
+    /// Records what the middleware returns: a response, or an error instead of one.
     async fn note<B: MessageBody>(
         seen: Data<Seen>,
         request: ServiceRequest,
@@ -324,7 +325,7 @@ mod servers {
         Running::start(server.addrs()[0], server.run())
     }
 
-    /// Connections go to the workers in turn, so either gets one.
+    /// Connections are distributed to the workers in turn, so each worker gets some.
     #[tokio::test]
     async fn workers_share_the_budget() {
         let server = serve(Receiver::new(verifier()).unverified_budget(1000), 2);
@@ -350,8 +351,8 @@ mod servers {
         server.stop().await;
     }
 
-    /// Actix writes the connection header itself, so it has to be told; also when the body was read
-    /// to its end.
+    /// The connection closes although actix-web writes the header itself, and although the body was
+    /// read to its end.
     #[tokio::test]
     async fn the_connection_closes_after_every_408() {
         let server = serve(Receiver::new(verifier()).respond_with(|_| RefusalResponse::new(408)), 1);
@@ -363,7 +364,7 @@ mod servers {
         server.stop().await;
     }
 
-    /// Nothing of the receiver survives the server.
+    /// No part of the receiver outlives the server.
     #[tokio::test]
     async fn a_stopped_server_keeps_nothing_of_the_receiver() {
         let marker = Arc::new(());

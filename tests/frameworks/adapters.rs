@@ -1,5 +1,5 @@
-//! One table of requests and answers, over real sockets, against axum and actix-web: they behave
-//! alike, wherever the middleware is.
+//! Sends one table of requests over real sockets to axum and actix-web. Both answer alike, wherever
+//! the middleware is.
 
 use std::{
     collections::BTreeSet,
@@ -22,23 +22,23 @@ use crate::support::{
     signed_at,
 };
 
-/// The longest body that is taken in these tests.
+/// The length of the longest accepted body.
 const LIMIT: usize = 16 << 10;
 
-/// What a request meets.
+/// The receiver and the handler that a request reaches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Setup {
     /// A receiver that verifies.
     Plain,
-    /// With a short deadline for the body.
+    /// A receiver with a short deadline for the body.
     Impatient,
-    /// That takes the deliveries of one workspace and webhook.
+    /// A receiver that accepts the deliveries of one workspace and webhook.
     Expecting,
-    /// That may hold few unverified bytes.
+    /// A receiver with a small budget for unverified bytes.
     Poor,
-    /// A handler that asks for persons.
+    /// A handler that accepts only persons.
     Persons,
-    /// No receiver at all.
+    /// A handler without a receiver.
     Bare,
 }
 
@@ -62,7 +62,7 @@ impl Setup {
         }
     }
 
-    /// An honest delivery, and what it is answered.
+    /// Returns a genuine delivery and the expected status.
     fn next(self) -> (Vec<u8>, u16) {
         let (name, status) = match self {
             Self::Poor => ("company.deleted.2025-partial.json", 200),
@@ -73,15 +73,15 @@ impl Setup {
     }
 }
 
-/// What the client does with its side of the connection.
+/// The way in which the client writes to its connection.
 enum Script {
     /// Writes a request.
     Whole(Vec<u8>),
     /// Writes a request byte by byte.
     Trickle(Vec<u8>),
-    /// Writes a part of a request, then nothing.
+    /// Writes a part of a request, then nothing more.
     Stall(Vec<u8>),
-    /// Writes a part of a request, then closes its side.
+    /// Writes a part of a request, then closes its half of the connection.
     BreakOff(Vec<u8>),
 }
 
@@ -100,12 +100,12 @@ fn trickled(name: &'static str, request: Request) -> (&'static str, Script) {
     (name, Script::Trickle(request.with("x-case", name).bytes()))
 }
 
-/// No more than `len` bytes of the body come.
+/// Sends only `len` bytes of the body.
 fn stalled(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
     (name, Script::Stall(cut(&request.with("x-case", name), len)))
 }
 
-/// No more than `len` bytes of the body come, and the connection is half-closed.
+/// Sends only `len` bytes of the body, then closes the client's half of the connection.
 fn broken_off(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
     (name, Script::BreakOff(cut(&request.with("x-case", name), len)))
 }
@@ -116,7 +116,7 @@ fn cut(request: &Request, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The table. A request that is answered with 200 reaches the handler, any other does not.
+/// Returns the table. Exactly the requests that are answered with 200 reach the handler.
 fn cases() -> Vec<Case> {
     let event = data("person.created.json");
     let company = data("company.deleted.json");
@@ -130,8 +130,8 @@ fn cases() -> Vec<Case> {
         unsigned(&event).with_all(headers.pairs())
     };
     let signature = "0".repeat(64);
-    // Longer than what is read of a rejected body, and longer than what a server has read beside
-    // the head.
+    // The body is longer than what is read of a rejected body, and longer than what a server reads
+    // together with the head.
     let long = vec![b' '; 300_000];
 
     let table = vec![
@@ -242,7 +242,7 @@ fn cases() -> Vec<Case> {
                 request("verified, but cut off", delivery(&event[..100])),
             ],
         ),
-        // Framed as HTTP forbids: the servers themselves refuse.
+        // HTTP forbids this framing, and the servers themselves reject it.
         (
             Setup::Plain,
             400,
@@ -387,10 +387,10 @@ fn swapped(body: &[u8], from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// The cases whose handler ran.
+/// The names of the cases whose handler ran.
 type Handled = Arc<Mutex<BTreeSet<String>>>;
 
-/// Plays the cases against the servers that `start` starts.
+/// Runs the cases against the servers that `start` starts.
 async fn play<S: Server>(start: impl AsyncFn(Setup, Handled) -> S) {
     let mut wrong = Vec::new();
     for setup in Setup::ALL {
@@ -401,7 +401,7 @@ async fn play<S: Server>(start: impl AsyncFn(Setup, Handled) -> S) {
             let (address, handled) = (server.address(), Arc::clone(&handled));
             running.spawn(async move { (case.name, play_one(address, &case, &handled).await) });
             if setup == Setup::Poor {
-                // The budget is for all at once; here each is to have the whole.
+                // The budget is shared, so these cases run one after the other.
                 wrong.extend(running.join_next().await.map(Result::unwrap));
             }
         }
@@ -431,7 +431,7 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
         let (next, status) = case.setup.next();
         connection.send(&next).await;
         judge_next(&mut connection, is_closing, status).await?;
-        // Once more, with the next request close behind.
+        // The same request is sent again, directly followed by the next one.
         handled.lock().unwrap().remove(case.name);
         let mut connection = Connection::open(address).await;
         connection.send([bytes.as_slice(), &next].concat()).await;
@@ -441,8 +441,8 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
     Ok(())
 }
 
-/// What comes next on a connection is read as a request of its own, unless the connection was said
-/// to close.
+/// Checks that the next bytes are read as a separate request, unless the response announced that
+/// the connection closes.
 async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) -> Result<(), String> {
     match connection.answer().await {
         None if is_closing => Ok(()),
@@ -451,7 +451,7 @@ async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) 
     }
 }
 
-/// Judges the answer; yields whether the connection is to close after it.
+/// Checks the response. Returns whether the connection closes after it.
 async fn judge(connection: &mut Connection, case: &Case, handled: &Handled) -> Result<bool, String> {
     let answer = connection.answer().await.ok_or("closed without an answer")?;
     let wrong = |what: &str| Err(format!("{what}: {answer:?}"));
@@ -462,7 +462,7 @@ async fn judge(connection: &mut Connection, case: &Case, handled: &Handled) -> R
     if handled.lock().unwrap().contains(case.name) != is_success {
         return wrong("handler ran, or did not");
     }
-    // What a framework itself answers is its own affair.
+    // The bodies of the frameworks' own responses are not checked.
     if is_success == answer.body.is_empty() && !matches!(case.status, 404 | 405) {
         return wrong("body");
     }
@@ -645,7 +645,7 @@ mod on_actix {
         }};
     }
 
-    /// The middleware for a setup, or none for [`Setup::Bare`].
+    /// Returns the middleware for a setup, or none for [`Setup::Bare`].
     fn middleware(setup: Setup) -> impl Fn() -> Condition<WebhookMiddleware> + Clone + Send + 'static {
         let receiver = setup.receiver();
         move || {
@@ -707,7 +707,7 @@ mod on_actix {
     }
 }
 
-/// The table in `twenty_webhook::receiver` is played completely.
+/// The cases contain every status in the table of `twenty_webhook::receiver`.
 #[test]
 fn the_table_has_every_status() {
     let played: BTreeSet<u16> = cases().iter().map(|case| case.status).collect();

@@ -1,4 +1,4 @@
-//! What is axum's own: extractors, limits, other layers, clients that leave.
+//! Tests of what is specific to axum: extractors, limits, other layers, and disconnecting clients.
 
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +41,7 @@ async fn text(answer: Response) -> String {
     String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
-/// A delivery of this file.
+/// Returns a delivery with the body in this file.
 fn event(name: &str) -> Request {
     delivery(data(name), Body::from(data(name)))
 }
@@ -108,7 +108,7 @@ mod extractors {
         }
     }
 
-    /// Whoever can reach the handler without the layer gets nothing, headers or not.
+    /// Without the layer, the handler gets no evidence, whatever headers the request has.
     #[tokio::test]
     async fn extractors_trust_nothing_in_the_request() {
         async fn on_event(verified: Verified) -> String {
@@ -124,7 +124,7 @@ mod limits {
 
     const LONG: usize = 3 << 20;
 
-    /// A limit of axum's that is set outside of the layer does not hold inside.
+    /// An axum limit that is set outside the layer does not apply inside.
     #[tokio::test]
     async fn the_verifiers_limit_applies() {
         async fn bytes(body: Bytes) -> String {
@@ -162,8 +162,8 @@ mod layers {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Trace, `from_fn`, the layer, the line that maps the body, `from_fn`: from the outside to the
-    /// inside.
+    /// Returns a router with these layers, from the outside to the inside: trace, `from_fn`, the
+    /// layer, a mapping of the body, `from_fn`.
     fn app(seen: &Seen) -> Router {
         let note = |what: &'static str| {
             let seen = Arc::clone(seen);
@@ -264,8 +264,8 @@ mod layers {
 mod clients_that_leave {
     use super::*;
 
-    /// A server whose receiver can hold one body of 1000 bytes; tells when a handler starts, and
-    /// when it ends or is dropped.
+    /// Starts a server whose receiver can hold one body of 1000 bytes. The channel reports when a
+    /// handler starts, and when it ends or is dropped.
     async fn serve(receiver: Receiver) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
         struct Dropped(mpsc::UnboundedSender<&'static str>);
         impl Drop for Dropped {
@@ -299,8 +299,7 @@ mod clients_that_leave {
         assert_eq!(soon(told.recv()).await, Some("started"));
     }
 
-    /// As hyper has it without `acknowledge_within`: the handler is dropped, and nothing is left
-    /// behind.
+    /// Without `acknowledge_within`, hyper drops the handler, and nothing is left behind.
     #[tokio::test]
     async fn a_client_that_leaves_in_the_handler_aborts_it() {
         let (address, mut told) = serve(Receiver::new(verifier())).await;
@@ -312,8 +311,8 @@ mod clients_that_leave {
     }
 }
 
-/// Hyper asks for the body when it is read for the first time; who is refused by the head alone is
-/// never asked.
+/// Hyper sends 100 Continue when the body is read for the first time. A request that is rejected
+/// for its head never gets it.
 #[tokio::test]
 async fn only_a_well_formed_head_gets_100_continue() {
     let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {})).layer(layer());

@@ -1,4 +1,4 @@
-//! One handler or another, by the event's name, in each framework.
+//! Tests of the event router in each framework: the event's name selects the handler.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,13 +16,13 @@ const BODIES: [(&str, &str); 9] = [
     (r#"{"eventName":"","record":{}}"#, "fallback"),
 ];
 
-/// Beside a person.
+/// Custom fields of a person.
 #[derive(serde::Deserialize)]
 struct CustomFields {
     tier: Option<String>,
 }
 
-/// Name objects that Twenty cannot have.
+/// Patterns with names that no object in Twenty can have.
 const IMPOSSIBLE: [&str; 6] = [
     "Person.created",
     "NoteTarget.*",
@@ -40,7 +40,7 @@ fn headers(body: &str) -> Vec<(String, String)> {
     Signer::new("secret").unwrap().sign(body).pairs()
 }
 
-/// Who was called, in order.
+/// The names of the called handlers, in order.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<&'static str>>>);
 
@@ -314,7 +314,7 @@ mod in_tower {
 
     type Service = EventService<VerifiedBody, Full<Bytes>, Infallible>;
 
-    /// Notes who it is, and panics when it is called without having been ready.
+    /// Returns a service that records its name, and panics if it is called before it is ready.
     fn service(
         calls: &Calls,
         who: &'static str,

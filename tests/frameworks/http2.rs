@@ -1,4 +1,4 @@
-//! The same over HTTP/2, which has neither chunks nor a connection header.
+//! Sends requests over HTTP/2, which has neither chunks nor a connection header.
 
 use std::{convert::Infallible, iter, net::SocketAddr, time::Duration};
 
@@ -50,7 +50,7 @@ where
     Request::from_parts(parts, UnsyncBoxBody::new(body.map_err(|_| "broken off")))
 }
 
-/// All over one connection, all at once.
+/// Sends all requests at the same time over one connection.
 async fn plays(address: SocketAddr) {
     let client = connect(address).await;
     let event = data("person.created.json");

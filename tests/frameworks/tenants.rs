@@ -1,5 +1,5 @@
-//! One receiver for many tenants: whose keys, when they are asked for, what strangers learn. Alike
-//! in axum and actix-web.
+//! Tests of one receiver for many tenants: which keys verify, when they are requested, and what
+//! unauthenticated clients can learn. axum and actix-web behave alike.
 
 use std::{
     collections::HashMap,
@@ -31,14 +31,14 @@ fn keys(id: &str, secrets: &[&str]) -> Keys {
     Keys::new(id, secrets.iter().map(|text| secret(text))).unwrap()
 }
 
-/// A delivery to a tenant, signed with this secret.
+/// Returns a delivery to a tenant, signed with this secret.
 fn delivery(tenant: &str, secret: &str, body: impl AsRef<[u8]>) -> Request {
     let headers = Signer::new(secret).unwrap().sign_at(NOW, &body).pairs();
     let request = unsigned(body).line(&format!("POST /webhooks/twenty/{tenant} HTTP/1.1"));
     headers.into_iter().fold(request, |request, (name, value)| request.with(&name, value))
 }
 
-/// The tenants, which can be changed, and what was asked of them.
+/// The tenants, which a test can change, and the requests to the resolver.
 #[derive(Clone)]
 struct Tenants {
     keys: Arc<RwLock<HashMap<String, Keys>>>,
@@ -117,7 +117,7 @@ async fn each_tenant_is_verified_with_its_own_keys() {
     .await;
 }
 
-/// The stand-in for the keys of unknown tenants has a secret too, and it opens nothing.
+/// The keys that stand for those of an unknown tenant have a secret, too, and it verifies nothing.
 #[tokio::test]
 async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
     everywhere(
@@ -255,7 +255,7 @@ async fn a_tenant_is_identified_by_any_part_of_the_request() {
             assert_eq!(asked.query(), Some("token=hush&x"));
             assert_eq!(asked.header("x-tENANT"), Some(&b"caf\xe9"[..]));
             assert_eq!(asked.header("x-other"), None);
-            // Both can hold credentials.
+            // Query and headers can contain credentials.
             assert_eq!(format!("{asked:?}"), r#"TenantRequest { path: "/webhooks/twenty/acme", .. }"#);
 
             assert_eq!(server.post_handled(delivery("acme", "acme's", event("asks")), 200).await, 200);
@@ -265,8 +265,8 @@ async fn a_tenant_is_identified_by_any_part_of_the_request() {
     .await;
 }
 
-/// Tenants sign with secrets of their own what they like, for example what another one is about to
-/// receive.
+/// A tenant can sign any body with its own secret, for example the body that another tenant is
+/// about to receive.
 #[tokio::test]
 async fn no_tenant_prevents_the_handling_of_anothers_delivery() {
     everywhere(
@@ -281,7 +281,7 @@ async fn no_tenant_prevents_the_handling_of_anothers_delivery() {
                 assert_eq!(server.post(delivery(tenant, secret, &body)).await.status, 200);
                 assert_eq!(outcomes.next().await.kind, OutcomeKind::Duplicate);
             }
-            // Nor while it runs.
+            // The other tenant's delivery is also handled while the first handler runs.
             let body = event("for both, at once");
             let acme = stack::post(server.address, delivery("acme", "acme's", &body));
             let acmes = server.calls.next().await;

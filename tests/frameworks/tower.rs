@@ -1,4 +1,5 @@
-//! The layer as a tower service: readiness, bodies of every kind, refusals, the budget.
+//! Tests of the layer as a tower service: readiness, all kinds of bodies, rejections and the
+//! budget.
 
 use std::{
     convert::Infallible,
@@ -38,7 +39,7 @@ use crate::support::{
     builder, data, event_of, verifier,
 };
 
-/// A body in one frame.
+/// Returns a body in one frame.
 fn whole(bytes: impl Into<Bytes>) -> Full<Bytes> {
     Full::new(bytes.into())
 }
@@ -49,7 +50,7 @@ fn receiver() -> Receiver {
     Receiver::new(verifier())
 }
 
-/// Answers with the body it got.
+/// Responds with the body of the request.
 async fn echo(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, Infallible> {
     let verified = request.extensions().get::<Verified>().cloned().expect("verified");
     let collected = request.into_body().collect().await.unwrap();
@@ -59,12 +60,12 @@ async fn echo(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, I
     Ok(Response::new(body.into()))
 }
 
-/// What a receiver around [`echo`] answers.
+/// Returns the response of a receiver around [`echo`].
 async fn answer<B: Body + Send>(receiver: Receiver, request: Request<B>) -> Answer {
     WebhookLayer::new(receiver).layer(service_fn(echo)).oneshot(request).await.unwrap()
 }
 
-/// Why it was refused.
+/// Returns the reason for the rejection.
 #[track_caller]
 fn refusal(answer: &Answer) -> RefusalKind {
     let refusal = answer.extensions().get::<Refusal>().expect("refused");
@@ -114,7 +115,7 @@ mod readiness {
         assert_eq!(text(answer.unwrap()).await, "done");
     }
 
-    /// Panics when it is called without having been ready, as tower allows. A clone has not been
+    /// A service that panics if it is called before it is ready, as tower permits. A clone is not
     /// ready.
     #[derive(Default)]
     struct Strict {
@@ -291,7 +292,7 @@ mod bodies {
         accepts(scripted(iter::repeat_n(chunk(""), 1_000).chain([chunk("abcdef")]))).await;
     }
 
-    /// They count against no length, and some servers gather them without end.
+    /// Empty chunks do not count towards the length, and some servers collect them without a limit.
     #[tokio::test]
     async fn too_many_empty_chunks_are_rejected() {
         for many in [1_001, usize::MAX] {
@@ -355,7 +356,7 @@ mod bodies {
             let refused = answer(receiver_with_limit(10), delivery("xxxxxxxxxxx", body(11))).await;
             assert_eq!(refusal(&refused), RefusalKind::Verify(VerifyErrorKind::BodyTooLong));
         }
-        // One whose length is known beforehand.
+        // The length of this body is known beforehand.
         let accepted = answer(receiver_with_limit(10), delivery("xxxxxxxxxx", whole("xxxxxxxxxx"))).await;
         assert_eq!(text(accepted).await, "xxxxxxxxxx");
     }
@@ -437,14 +438,14 @@ mod deadline {
         assert_eq!(refusal(&request.await.unwrap()), RefusalKind::BodyTimeout);
     }
 
-    /// It must not starve the others on the thread.
+    /// An endless body must not block other tasks on the thread.
     #[tokio::test(start_paused = true)]
     async fn an_endless_body_does_not_block_the_thread() {
         for request in [delivery("{}", ()), unsigned(())] {
             let is_signed = request.headers().len() > 1;
             let is_exhausted = Arc::new(AtomicBool::new(false));
             let exhausted = Arc::clone(&is_exhausted);
-            // As good as endless, but a test that fails is to end.
+            // The body is finite, so that a failing test ends.
             let body = iter::repeat_n(chunk(" "), 10_000_000).chain(iter::from_fn(move || {
                 exhausted.store(true, Relaxed);
                 None
@@ -520,7 +521,7 @@ mod refusals {
         }
     }
 
-    /// What HTTP demands goes with the status that is sent, not with the one of the table.
+    /// The required headers belong to the status that is sent, not to the status in the table.
     #[tokio::test(start_paused = true)]
     async fn custom_responses_answer_rejections() {
         let answered_with =
@@ -558,8 +559,8 @@ mod refusals {
         assert_eq!(answer.headers()[header::CONNECTION], "close", "some of the body was not read");
     }
 
-    /// Whatever the reason: the server cannot keep a connection open on which there is body left,
-    /// so the client has to know.
+    /// The server cannot keep a connection open on which unread body is left, so it announces that
+    /// to the client.
     #[tokio::test(start_paused = true)]
     async fn rejections_have_connection_close_only_if_unread_body_is_left() {
         let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
@@ -596,7 +597,7 @@ mod refusals {
                 for (place, body) in left_over.into_iter().enumerate() {
                     let is_mismatch = status == 401 && request().headers().contains_key(support::SIGNATURE);
                     if is_mismatch && place == 0 {
-                        // It is read to its end, within the limit.
+                        // The body is read to its end, because it is within the limit.
                         continue;
                     }
                     let answer = answer(receiver(), request().map(|()| body)).await;
@@ -616,7 +617,7 @@ mod refusals {
                 }
             }
         }
-        // A budget that is used up in the middle of a body.
+        // This budget is used up in the middle of a body.
         let poor = receiver().unverified_budget(1000);
         let answer = answer(poor, delivery("", scripted(long().chain([Step::Stall])))).await;
         assert_eq!(refusal(&answer), RefusalKind::Overloaded);
@@ -640,7 +641,7 @@ mod refusals {
 mod draining {
     use super::*;
 
-    /// How many chunks of 1 KiB are taken of a refused body.
+    /// Returns how many chunks of 1 KiB are read of a rejected body.
     async fn taken(receiver: Receiver, request: Request<()>, chunks: usize) -> (RefusalKind, usize) {
         let body = scripted(iter::repeat_n(chunk(vec![b' '; 1 << 10]), chunks));
         let taken = body.taken();
@@ -685,7 +686,7 @@ mod draining {
     /// Tens of milliseconds.
     const BRIEFLY: Duration = Duration::from_millis(99);
 
-    /// The answer is there already: it must not wait for a body that may never come.
+    /// The response is known, so it must not wait for a body that may never arrive.
     #[tokio::test(start_paused = true)]
     async fn draining_waits_only_briefly() {
         for request in [unsigned as fn(()) -> Request<()>, too_long, encoded] {
@@ -695,7 +696,7 @@ mod draining {
                 assert_ne!(refusal(&answer), RefusalKind::BodyTimeout);
                 assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
             }
-            // Nor does a byte now and then win time.
+            // A byte now and then does not extend the time.
             let start = Instant::now();
             let (sender, body) = channel();
             let request = tokio::spawn(answer(receiver(), request(()).map(|()| body)));
@@ -710,7 +711,7 @@ mod draining {
             assert_ne!(refusal(&request.await.unwrap()), RefusalKind::BodyTimeout);
             assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
         }
-        // In the middle of a body that turns out too long, or to be more than there is budget for.
+        // The rejection may also come in the middle of a body that exceeds the limit or the budget.
         let short = Receiver::new(builder().body_limit(10).build().unwrap());
         for (receiver, kind) in [(short, TOO_LONG), (receiver().unverified_budget(10), RefusalKind::Overloaded)] {
             let (sender, body) = channel();
@@ -750,7 +751,7 @@ mod budget {
 
     use super::*;
 
-    /// With the budget that goes with the limit, and with one that has room for little else.
+    /// The budget is the default for the limit, or only a little larger than the limit.
     #[tokio::test]
     async fn an_idle_receiver_accepts_bodies_up_to_its_limit() {
         const MIB: usize = 1 << 20;
@@ -766,8 +767,8 @@ mod budget {
     }
 
     proptest! {
-        /// However the body is cut and however little the budget has room for beyond the limit. Its
-        /// length is not declared.
+        /// The result does not depend on the division into chunks, nor on the budget beyond the
+        /// limit. The length is not declared.
         #[test]
         fn a_body_beyond_the_limit_is_too_long(
             limit in 0..40_000_usize,
@@ -786,7 +787,7 @@ mod budget {
 
     const BODY: &str = "0123456789";
 
-    /// Requests that share a budget of 15 bytes: one body of 10 fits, two do not.
+    /// Requests that share a budget of 15 bytes: one body of 10 bytes fits, two do not.
     struct Shared {
         receiver: Receiver,
     }
@@ -796,7 +797,7 @@ mod budget {
             Self { receiver: receiver().unverified_budget(15) }
         }
 
-        /// Whether another body of 10 bytes finds room.
+        /// Returns whether another body of 10 bytes fits.
         async fn has_room(&self) -> bool {
             let answer = answer(self.receiver.clone(), delivery(BODY, whole(BODY))).await;
             if answer.status() == StatusCode::OK {
@@ -807,7 +808,7 @@ mod budget {
             false
         }
 
-        /// A request under way, of whose body 10 bytes have come.
+        /// Starts a request of which 10 bytes of the body have arrived.
         async fn under_way(
             &self,
         ) -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Pin<Box<impl Future<Output = Answer>>>) {
@@ -847,7 +848,7 @@ mod budget {
         assert!(shared.has_room().await);
     }
 
-    /// Also while the future that was refused is kept.
+    /// The budget is freed even while the future of the rejected request still exists.
     #[tokio::test(start_paused = true)]
     async fn a_rejection_frees_the_budget() {
         let shared = Shared::new();
@@ -913,7 +914,7 @@ mod anything {
         ]
     }
 
-    /// What is signed, cut in two, between trailers and empty frames.
+    /// Returns a signed body in two chunks, between trailers and empty frames.
     fn honest(cut: usize, steps: usize) -> Vec<Step> {
         let nothing = || [Step::Trailers, chunk("")].into_iter().cycle().take(steps);
         nothing().chain([chunk(&BODY[..cut])]).chain(nothing()).chain([chunk(&BODY[cut..])]).chain(nothing()).collect()
@@ -928,7 +929,8 @@ mod anything {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
-        /// Any headers, any body, any length claimed: an answer of the table, never the handler's.
+        /// A request with any headers, any body and any declared length gets a rejection of the
+        /// table.
         #[test]
         fn any_unsigned_request_is_rejected_without_a_panic(
             headers in proptest::collection::vec(header(), 0..6),
@@ -946,7 +948,7 @@ mod anything {
             prop_assert!([400, 401, 408, 413, 415, 503].contains(&status), "{}", status);
         }
 
-        /// However it is cut, whatever else it says.
+        /// A genuine delivery is accepted with any division into chunks and any other header.
         #[test]
         fn any_genuine_request_is_accepted(
             cut in 0..=BODY.len(),
@@ -965,7 +967,7 @@ mod anything {
 mod nested {
     use super::*;
 
-    /// Whether and what each of two receivers does beside verifying.
+    /// Returns the features that a receiver can have besides verification.
     fn settings() -> [fn(Receiver) -> Receiver; 4] {
         const LONG: Duration = Duration::from_secs(300);
         [
@@ -979,8 +981,8 @@ mod nested {
         ]
     }
 
-    /// Posts three deliveries through three middlewares. Success means that the handler ran, once;
-    /// returns whether all were handled.
+    /// Posts three deliveries through three middlewares. A success means that the handler ran
+    /// exactly once. Returns whether all were handled.
     async fn success_means_handled([outer, middle, inner]: [Receiver; 3]) -> bool {
         let handled = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&handled);
@@ -1016,7 +1018,8 @@ mod nested {
         }
     }
 
-    /// Whatever each of them does. Where two would deduplicate or acknowledge, the answer is a 500.
+    /// This is so for all features. If two of the receivers deduplicate or acknowledge, the
+    /// response is 500.
     #[tokio::test(start_paused = true)]
     async fn different_receivers_never_report_success_without_handling() {
         let store = Arc::new(MemoryStore::new(100));
@@ -1034,7 +1037,7 @@ mod nested {
         }
     }
 
-    /// What the outer one verified with other keys proves nothing to the inner one.
+    /// A verification with other keys, by the outer receiver, is no evidence for the inner one.
     #[tokio::test]
     async fn another_receiver_verifies_with_its_own_keys() {
         let other = Verifier::builder().secret(support::secret("another")).clock(support::clock()).build().unwrap();
@@ -1080,7 +1083,7 @@ async fn many_requests_are_handled_at_the_same_time() {
     assert_eq!(handled.load(Relaxed), 100);
 }
 
-/// Twenty writes UUIDs in lower case; who sets the receiver up may not.
+/// Twenty writes UUIDs in lower case. The configuration may contain them in upper case.
 #[tokio::test]
 async fn an_expected_id_is_the_same_in_upper_case() {
     for blank in ["", " \n"] {
@@ -1092,7 +1095,7 @@ async fn an_expected_id_is_the_same_in_upper_case() {
     assert_eq!(answer(receiver, delivery(&body, whole(body.clone()))).await.status(), StatusCode::OK);
 }
 
-/// As in the event that the handler gets: of members that are there twice, the first counts.
+/// As in the event that the handler gets, the first of repeated members counts.
 #[tokio::test]
 async fn the_first_of_two_ids_must_be_the_expected_one() {
     let body = r#"{"workspaceId":"a","workspaceId":"b","webhookId":"c","webhookId":"d","eventName":"person.created"}"#;
@@ -1103,7 +1106,7 @@ async fn the_first_of_two_ids_must_be_the_expected_one() {
     assert_eq!(refusal(&ask(receiver().expect_webhook("d").unwrap()).await), RefusalKind::OtherWebhook);
 }
 
-/// Reading from a sender that waits for `100 Continue` would ask it to write.
+/// Reading the body would send 100 Continue to a client that waits for it.
 #[tokio::test]
 async fn a_resolver_that_fails_does_not_request_the_body() {
     let builder = twenty_webhook::Verifier::builder().clock(support::clock());
@@ -1116,8 +1119,8 @@ async fn a_resolver_that_fails_does_not_request_the_body() {
     assert_eq!(taken.load(Relaxed), 0);
 }
 
-/// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim
-/// has to be renewed all the same.
+/// A handler that never waits uses up tokio's budget of its task. Its claim must be renewed
+/// nevertheless.
 #[tokio::test]
 async fn a_handler_that_never_yields_keeps_its_claim() {
     const LEASE: Duration = Duration::from_millis(600);

@@ -1,5 +1,5 @@
-//! tower's own middleware outside of the layer, and inside and outside of the event router. Inside
-//! of the layer: `readiness` in `tests/frameworks/tower.rs`.
+//! Tests of tower's middleware outside the layer, and inside and outside the event router. The
+//! module `readiness` in `tests/frameworks/tower.rs` tests it inside the layer.
 
 use std::{
     convert::Infallible,
@@ -38,7 +38,7 @@ fn whole(body: &'static str) -> Request<Full<Bytes>> {
     delivery(body, Full::from(body))
 }
 
-/// What began to come and will not go on.
+/// Returns a request whose body begins and never continues.
 fn stalled() -> Request<support::bodies::Scripted> {
     delivery(PERSON, scripted([chunk(&PERSON[..5]), Step::Stall]))
 }
@@ -96,7 +96,7 @@ mod outside_of_the_layer {
         assert_ok(service.oneshot(stalled().map(|_| scripted([chunk(PERSON)]))).await);
     }
 
-    /// The layer alone is always ready, so there is nothing to shed.
+    /// The layer alone is always ready, so no request is shed.
     #[tokio::test]
     async fn load_shed_sheds_nothing_for_an_inner_limit() {
         let inner = ServiceBuilder::new().concurrency_limit(1).service(service_fn(never));
@@ -107,7 +107,7 @@ mod outside_of_the_layer {
         }
     }
 
-    /// They answer with a body that they make by `Default`.
+    /// These layers create their response bodies with `Default`.
     mod layers_of_tower_http {
         use http::{Method, header};
         use http_body::Body as _;
@@ -178,7 +178,7 @@ mod outside_of_the_layer {
         assert_ok(service.oneshot(stalled().map(|_| scripted([chunk(PERSON)]))).await);
     }
 
-    /// What was cut off was not handled: a copy is.
+    /// The aborted delivery is not handled, so its duplicate is.
     #[tokio::test(start_paused = true)]
     async fn a_timeout_ends_a_handler_and_its_claim() {
         let calls = Arc::new(AtomicUsize::new(0));
@@ -199,7 +199,8 @@ mod outside_of_the_layer {
         assert_eq!(calls.load(Relaxed), 2, "the first, which was cut off, and one copy");
     }
 
-    /// One is handled, one waits for it, one is in the buffer; for another one there is no room.
+    /// One request is handled, one waits for it, and one is in the buffer. There is no capacity for
+    /// another one.
     #[tokio::test]
     async fn a_full_buffer_makes_requests_wait() {
         let service = ServiceBuilder::new()
@@ -245,7 +246,7 @@ mod event_router {
         Ok(answer.status())
     }
 
-    /// A route that is not ready holds up its own events only.
+    /// A route that is not ready delays only its own events.
     #[tokio::test]
     async fn a_route_is_polled_for_readiness_only_for_its_events() {
         let (person, mut handle) = mock::pair::<Verified, Answer>();

@@ -57,11 +57,11 @@ enum Fate {
     Slow,
     /// Each answer takes 800 ms: more than the deadline.
     TooSlow,
-    /// No memory left, and told to evict nothing.
+    /// Redis has no memory left, and may not evict keys.
     OutOfMemory,
-    /// Made the replica of a server that does not exist: it refuses to write.
+    /// Redis becomes the replica of a server that does not exist, so it rejects writes.
     ReadOnly,
-    /// Answers everything with an error.
+    /// Redis answers every command with this error.
     Answers(&'static str),
 }
 
