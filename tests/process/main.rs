@@ -1,5 +1,5 @@
-//! Receivers in processes of their own: under attack, under load, asked to end, killed; and the
-//! larger examples.
+//! Tests of receivers in separate processes: under attack, under load, when they are stopped and
+//! when they are killed. Tests of the larger examples.
 
 #[path = "../support/mod.rs"]
 mod support;

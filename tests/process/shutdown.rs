@@ -1,8 +1,8 @@
-//! A program that is asked to end while a slow handler runs, whose sender has hung up: the handler
-//! finishes, then the program ends.
+//! Stops a program while a slow handler runs whose sender has disconnected. The handler completes,
+//! then the program exits.
 //!
-//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` lets the handler take
-//! as long as you say.
+//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` sets the duration of
+//! the handler.
 
 use std::{
     io::Write as _,
@@ -31,7 +31,7 @@ async fn slow(_: WebhookEvent) -> &'static str {
     "all right"
 }
 
-/// Not a test of its own: the program that the others start.
+/// Not a test: the program that the tests start.
 #[test]
 #[ignore = "run by the tests beside it, in a process of its own"]
 fn axum_program() {
@@ -55,7 +55,7 @@ fn axum_program() {
     });
 }
 
-/// Not a test of its own: the program that the others start.
+/// Not a test: the program that the tests start.
 #[test]
 #[ignore = "run by the tests beside it, in a process of its own"]
 fn actix_program() {
