@@ -298,7 +298,7 @@ fn text_that_is_not_a_request_gets_no_advice_about_requests() {
 
 /// A wrong length does not prevent the diagnosis, and is reported.
 #[test]
-fn a_wrong_length_is_mentioned_beside_the_cause() {
+fn a_wrong_length_is_reported_with_the_cause() {
     let directory = Directory::new();
     let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(BODY).unwrap()).unwrap();
     let file =

@@ -179,7 +179,7 @@ fn filtered_deliveries_are_on_the_page() {
 }
 
 #[test]
-fn updates_are_sent_at_once_and_on_one_line() {
+fn updates_are_sent_immediately_and_on_one_line() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);
     let mut stream = TcpStream::connect(page.address).unwrap();

@@ -155,7 +155,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn without_the_layer_it_is_an_error() {
+    async fn a_missing_layer_is_an_error() {
         let handler = EventRouter::<()>::new().fallback(async || ()).build().unwrap();
         let app: Router = Router::new().route("/{tenant}", post(handler));
         assert_eq!(post_to(&app, BODIES[0].0).await, StatusCode::INTERNAL_SERVER_ERROR);
@@ -283,7 +283,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn without_the_middleware_it_is_an_error() {
+    async fn a_missing_middleware_is_an_error() {
         let handler = EventRouter::new().fallback(fallback).build().unwrap();
         let app = init_service(App::new().route("/", web::post().to(handler))).await;
         let response = call_service(&app, TestRequest::post().to_request()).await;
