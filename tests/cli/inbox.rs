@@ -253,7 +253,7 @@ fn reports_output_that_cannot_be_written() {
     assert_eq!(run(&show).code, 0);
 }
 
-/// An unsupported URL can contain a password, whatever is wrong with it.
+/// An unsupported URL can contain a password.
 #[test]
 fn an_error_about_an_unsupported_url_does_not_repeat_it() {
     for place in [

@@ -1,4 +1,4 @@
-//! Tests of what is specific to actix-web: extractors, its limits and configuration, outer
+//! Tests of actix-web's own features: extractors, its limits and configuration, outer
 //! middleware and workers.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Tests of what is specific to axum: extractors, limits, other layers, and disconnecting clients.
+//! Tests of axum's own features: extractors, limits, other layers, and disconnecting clients.
 
 use std::sync::{Arc, Mutex};
 

@@ -170,7 +170,7 @@ fn child_that_is_killed() {
     let first: usize = first.parse().unwrap();
     let say = |what: &str, number: usize| {
         let mut out = std::io::stdout().lock();
-        // The line is written at once and not through the test harness, so that it is not split.
+        // The line is written by one call and not through the test harness, so that it is not split.
         out.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
         out.flush().unwrap();
     };

@@ -76,7 +76,7 @@ impl fmt::Display for Tally {
         let refused = self.answered(|answer| answer.is_some_and(|status| status >= 400));
         write!(
             f,
-            "{} sent, {} answered 200, {} 202, {refused} refused, {} not answered; {} handled, {} lost after 200, {} lost after 202, {} doubled",
+            "{} sent, {} answered 200, {} 202, {refused} rejected, {} not answered; {} handled, {} lost after 200, {} lost after 202, {} doubled",
             self.answered(|_| true),
             row(200),
             row(202),

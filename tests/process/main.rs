@@ -32,7 +32,7 @@ mod storms;
 /// Not a test: the program that `support::target::Target` starts.
 #[cfg(all(target_os = "linux", feature = "actix-web"))]
 #[test]
-#[ignore = "run by other tests, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn receiver() {
     support::target::serve();
 }

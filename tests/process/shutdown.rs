@@ -33,7 +33,7 @@ async fn slow(_: WebhookEvent) -> &'static str {
 
 /// Not a test: the program that the tests start.
 #[test]
-#[ignore = "run by the tests beside it, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn axum_program() {
     use axum::{Router, routing::post};
     use twenty_webhook::tower::WebhookLayer;
@@ -57,7 +57,7 @@ fn axum_program() {
 
 /// Not a test: the program that the tests start.
 #[test]
-#[ignore = "run by the tests beside it, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn actix_program() {
     use actix_web::{App, HttpServer, rt, web};
     use twenty_webhook::actix_web::WebhookMiddleware;

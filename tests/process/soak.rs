@@ -442,10 +442,10 @@ impl Report {
 
     fn check(&self, least: usize) {
         assert!(self.ledger.sent > least, "a load");
-        assert_eq!(self.ledger.wrong, 0, "answered otherwise than expected");
+        assert_eq!(self.ledger.wrong, 0, "answered differently than expected");
         assert_eq!(self.lost(), 0, "lost");
         assert_eq!(self.doubled(), 0, "doubled");
-        assert_eq!(self.refused_but_handled(), 0, "handled though refused");
+        assert_eq!(self.refused_but_handled(), 0, "rejected, but handled");
         assert_eq!(self.ledger.abandoned.as_deref(), Some("0"), "abandoned");
         // The limit is generous, because the first third of a short run is too short to fill
         // everything.
@@ -468,19 +468,19 @@ impl fmt::Display for Report {
             writeln!(f, "  {what:<28}{answer:>8}{count:>9}")?;
         }
         let mut row = |what: &str, value: String| writeln!(f, "  {what:<36}{value:>9}");
-        row("answered otherwise than expected", ledger.wrong.to_string())?;
+        row("answered differently than expected", ledger.wrong.to_string())?;
         row("accepted", ledger.count(|fate, _| fate == Fate::Accepted).to_string())?;
         row("  handled once", ledger.count(|fate, handled| fate == Fate::Accepted && handled == 1).to_string())?;
         row("  lost", self.lost().to_string())?;
-        row("sender gone after the last byte", ledger.count(|fate, _| fate == Fate::Unknown).to_string())?;
+        row("disconnected after the last byte", ledger.count(|fate, _| fate == Fate::Unknown).to_string())?;
         row("  handled", ledger.count(|fate, handled| fate == Fate::Unknown && handled > 0).to_string())?;
         row("doubled", self.doubled().to_string())?;
-        row("handled though refused", self.refused_but_handled().to_string())?;
+        row("rejected, but handled", self.refused_but_handled().to_string())?;
         let mut latencies = ledger.latencies.clone();
         latencies.sort_unstable();
-        for (name, part) in [("half", 2), ("99 of 100", 100), ("999 of 1000", 1000)] {
+        for (name, part) in [("median", 2), ("99 %", 100), ("99.9 %", 1000)] {
             let at = latencies.len() - 1 - (latencies.len() - 1) / part;
-            row(&format!("answered within, {name}, ms"), format!("{:.1}", latencies[at] as f64 / 1000.0))?;
+            row(&format!("latency, {name}, ms"), format!("{:.1}", latencies[at] as f64 / 1000.0))?;
         }
         writeln!(f, "  before {before:?}\n  after  {after:?}")?;
         writeln!(f, "  {:>8}{:>10}{:>8}{:>10}", "s", "sent", "KiB", "files")?;

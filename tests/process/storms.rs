@@ -1,4 +1,4 @@
-//! Kills the inbox examples under load again and again with SIGKILL, and restarts them. All
+//! Kills the inbox examples under load repeatedly with SIGKILL, and restarts them. All
 //! deliveries that were answered 2xx are handled, and only events that ran at a kill are handled
 //! again.
 //!

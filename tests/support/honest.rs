@@ -63,7 +63,7 @@ impl Honest {
                 let mut connection = Connection::open(address).await;
                 connection.send(request.bytes()).await;
                 let answer = connection.answer().await.expect("an answer");
-                assert_eq!(answer.status, 200, "an honest delivery");
+                assert_eq!(answer.status, 200, "a genuine delivery");
                 took.push(start.elapsed());
                 sleep(Duration::from_millis(10)).await;
             }
@@ -130,8 +130,8 @@ impl fmt::Display for Attacked {
         let Self { title, calm, attacked, memory: [before, most, after] } = self;
         write!(
             f,
-            "{title}: {} honest deliveries answered, half of them within {:.1} times of what {} took in the calm ({:?}), \
-             all within {:?}; memory {before}, at most {most}, then {after} KiB",
+            "{title}: {} genuine deliveries answered, with {:.1} times the median latency of {} before the attack ({:?}) \
+             and a maximum of {:?}; memory {before} KiB before, at most {most} KiB during, {after} KiB after the attack",
             attacked.len(),
             half(attacked).as_secs_f64() / half(calm).as_secs_f64(),
             calm.len(),
