@@ -117,7 +117,7 @@ fn each_command_accepts_a_forks_prefix() {
     let forked = |arguments: &[&str]| run(&[arguments, &PREFIX].concat());
 
     let (mut unset, _) = listen_with(&PREFIX, &[]);
-    unset.until("it tells how to try it", |listen| listen.log().ends_with(" --header-prefix X-Aston-Webhook\n"));
+    unset.until("it shows how to try it", |listen| listen.log().ends_with(" --header-prefix X-Aston-Webhook\n"));
 
     assert_eq!(forked(&["send", "person.created", "--to", &url]).code, 0);
     assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "these are Twenty's own names");

@@ -29,5 +29,5 @@ fn the_readme_lists_every_example_with_its_command() {
         assert!(readme.lines().any(is_row), "examples/README.md has no row with {link} and {command}");
     }
     let rows = readme.lines().filter(|line| line.contains("--example") && line.starts_with('|')).count();
-    assert_eq!(rows, names.len(), "a row of an example that is not there, or two rows of one");
+    assert_eq!(rows, names.len(), "a row for a missing example, or two rows for one example");
 }

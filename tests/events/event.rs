@@ -351,7 +351,7 @@ fn bodies_of_2024_are_read() {
     assert_sent(&updated, "person.updated", "2024-10-20T11:27:01.779Z", None, None);
     let person = record!(updated, Record::Person);
     assert_eq!((&person.id, &person.job_title, &person.name), (&id(ADA), &text("CTO"), &None));
-    assert!(!updated.changed("jobTitle"), "no list of fields then");
+    assert!(!updated.changed("jobTitle"), "there was no list of fields yet");
 
     // Here `body` is a custom field, because the text of a note moved to `bodyV2` before servers
     // signed.

@@ -556,7 +556,7 @@ mod draining {
         let Running::Axum { shutdown, task } = server.running else { unreachable!() };
         shutdown.send(()).unwrap();
         soon(task).await.unwrap();
-        assert!(call.is_running(), "though the server has ended");
+        assert!(call.is_running(), "although the server has ended");
         call.answer(200);
         assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
         expect(&mut outcomes, OutcomeKind::Handled, true).await;
@@ -574,7 +574,7 @@ mod draining {
             let (drained, ()) = soon(async {
                 tokio::join!(receiver.drain(LONG), async {
                     sleep(SHORT).await;
-                    assert!(call.is_running(), "though nobody is connected any more");
+                    assert!(call.is_running(), "although no client is connected");
                     call.answer(200);
                 })
             })

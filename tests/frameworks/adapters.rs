@@ -713,5 +713,5 @@ fn the_table_has_every_status() {
     let played: BTreeSet<u16> = cases().iter().map(|case| case.status).collect();
     assert!(played.is_superset(&[200, 400, 401, 408, 413, 415, 422, 500, 503].into()), "{played:?}");
     let names: BTreeSet<_> = cases().iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), cases().len(), "a name twice");
+    assert_eq!(names.len(), cases().len(), "a duplicate name");
 }

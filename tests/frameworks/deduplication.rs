@@ -779,7 +779,7 @@ mod store_failures {
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             store.fail(Op::Claim, Fault::Refuse);
             assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
-            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "nobody knows for sure");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store cannot tell");
             let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
         })
@@ -802,7 +802,7 @@ mod store_failures {
             call.answer(200);
             assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
             let elsewhere = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
-            assert_eq!(elsewhere, ClaimOutcome::Completed, "nobody else had it");
+            assert_eq!(elsewhere, ClaimOutcome::Completed, "no other claim existed");
             expect(outcomes, [OutcomeKind::Handled]).await;
         })
         .await;

@@ -141,7 +141,7 @@ mod everywhere {
         })
         .await;
         let taken: Vec<_> = taken.borrow().iter().map(|taken| taken.load(Relaxed)).collect();
-        assert_eq!(taken, [1, 1, 1], "64 KiB are thrown away, no more");
+        assert_eq!(taken, [1, 1, 1], "at most 64 KiB are discarded");
     }
 
     #[actix_web::test]

@@ -130,7 +130,7 @@ async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
                 let mut connection = Connection::open(server.address).await;
                 connection.send(most).await;
                 let early = timeout(Duration::from_millis(50), connection.answer()).await;
-                assert!(early.is_err(), "{tenant} was refused before its body was there");
+                assert!(early.is_err(), "{tenant} was rejected before its body was complete");
                 connection.send(rest).await;
                 let mut answer = connection.answer().await.unwrap();
                 answer.headers.retain(|(name, _)| name != "date");
@@ -222,11 +222,11 @@ async fn limits_and_budget_apply_to_tenants() {
         async |_, server, _| {
             for tenant in ["acme", "nobody"] {
                 let long = delivery(tenant, "acme's", event(&"x".repeat(1000))).chunked(100);
-                assert_eq!(server.post(long).await.status, 503, "the budget is the first to end");
+                assert_eq!(server.post(long).await.status, 503, "the budget is used up first");
             }
             for _ in 0..3 {
                 let fits = delivery("acme", "acme's", event(&"x".repeat(400)));
-                assert_eq!(server.post_handled(fits, 500).await, 500, "all of it was given back");
+                assert_eq!(server.post_handled(fits, 500).await, 500, "all of the budget was freed");
             }
         },
     )

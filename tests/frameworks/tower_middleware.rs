@@ -196,7 +196,7 @@ mod outside_of_the_layer {
         for _ in 0..2 {
             assert_ok(service.clone().oneshot(whole(PERSON)).await);
         }
-        assert_eq!(calls.load(Relaxed), 2, "the first, which was cut off, and one copy");
+        assert_eq!(calls.load(Relaxed), 2, "the first one, which was aborted, and one duplicate");
     }
 
     /// One request is handled, one waits for it, and one is in the buffer. There is no capacity for

@@ -225,7 +225,7 @@ mod of_event_routers {
         let many = (0..1_500).chain(0..1_500).map(|number| format!("object{number}.created"));
         let long = (0..100).map(|number| format!("{}{number}.created", "x".repeat(5_000)));
         for seen in warned(&bodies(long.chain(many)), false).await {
-            assert_eq!(seen.len(), 1_000, "that of the long ones, which begin alike, among them");
+            assert_eq!(seen.len(), 1_000, "the long names begin alike and count as one");
         }
     }
 }

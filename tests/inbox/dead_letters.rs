@@ -66,7 +66,7 @@ async fn a_redriven_event_starts_again_at_its_first_attempt() {
     let inbox = with_dead_letters("redriven", 3).await;
     let first = ids(&inbox).await[0];
     assert!(inbox.redrive(first).await.unwrap());
-    assert!(!inbox.redrive(first).await.unwrap(), "it is no dead letter any longer");
+    assert!(!inbox.redrive(first).await.unwrap(), "it is no longer a dead letter");
     assert_eq!(inbox.accept(note(0)).await.unwrap(), Accepted::Duplicate);
     assert_eq!(inbox.redrive_all().await.unwrap(), 2);
     let log = Log::default();

@@ -88,7 +88,7 @@ fn foreign_and_damaged_files_are_rejected() {
         fs::write(&path, &content).unwrap();
         let refused = open_at_once(&path).unwrap_err();
         assert_eq!(refused.kind(), InboxErrorKind::Damaged, "{refused:?}");
-        assert!(fs::read(&path).unwrap() == content, "it is as it was");
+        assert!(fs::read(&path).unwrap() == content, "it is unchanged");
     }
 }
 

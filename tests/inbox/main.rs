@@ -129,7 +129,7 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it never was so");
+    panic!("the condition never became true");
 }
 
 async fn until_stats(inbox: &Inbox, mut are_so: impl FnMut(Stats) -> bool) -> Stats {

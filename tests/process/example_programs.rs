@@ -218,7 +218,7 @@ async fn a_killed_queue_worker_loses_no_event() {
     enqueuing.await.unwrap();
 
     let stream_is_empty = || redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0;
-    until("all is done", stream_is_empty);
+    until("all events are handled", stream_is_empty);
     assert!(receiver.terminate().success());
     assert!(survivor.terminate().success());
     let by_killed = killed.lines().len();
@@ -230,7 +230,7 @@ async fn a_killed_queue_worker_loses_no_event() {
     );
     println!("lost {}, done twice {doubled}", EVENTS - distinct.len());
     assert_eq!(distinct.len(), EVENTS, "lost");
-    assert!(doubled <= abandoned, "only what it had done and could not say so is done again");
+    assert!(doubled <= abandoned, "only events that were handled and not acknowledged are handled again");
     assert!(by_killed < EVENTS);
     assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 0);
 }

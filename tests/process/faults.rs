@@ -204,7 +204,7 @@ async fn sigkill_under_load_loses_nothing_with_a_queue() {
     receiver.kill();
     let mut tally = tally(sending).await;
     let mut worker = Program::start("redis_stream", &["work", "worker"], &variables);
-    worker.until("all is done", |_| redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0);
+    worker.until("all events are handled", |_| redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0);
     assert!(worker.terminate().success());
     tally.count_handled(worker.lines().iter().map(|line| {
         let id = line.split(' ').nth(1).unwrap();

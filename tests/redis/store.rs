@@ -91,7 +91,7 @@ async fn meets_the_contract_of_claim_stores_in_a_cluster() {
 async fn entries_have_the_documented_form() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    until("the claim that connecting files is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
+    until("the claim of the connection test is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
 
     let claim = fresh(store.claim(key(), Duration::from_micros(60_000_001)).await.unwrap());
     let name = name(claim.key());
@@ -253,7 +253,7 @@ async fn a_late_claim_that_is_not_freed_expires() {
     let error = store.claim(key, Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
     server.thaw();
-    until("the server goes on", || server.command::<String>(&["PING"]).is_ok());
+    until("the server continues", || server.command::<String>(&["PING"]).is_ok());
     tokio::time::sleep(Duration::from_millis(600)).await;
     let _ = fresh(store.claim(key, LONG).await.unwrap());
 }
@@ -290,12 +290,12 @@ async fn a_server_without_memory_rejects_claims_and_keeps_its_entries() {
     assert_eq!(
         before.since(&server),
         Calls { set: 1, evalsha: 0, eval: 0, del: 0 },
-        "a refusal is no reason to ask again"
+        "a rejected command is not repeated"
     );
     let before = Calls::until_now(&server);
     assert_eq!(store.complete(&claims[0], LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
     let Calls { evalsha, eval, .. } = before.since(&server);
-    assert_eq!((evalsha, eval), (1, 0), "nor to send the script");
+    assert_eq!((evalsha, eval), (1, 0), "and the script is not sent");
     // Commands that take no memory still work, and existing entries are kept.
     assert!(store.renew(&claims[0], LONG).await.unwrap());
     assert!(store.release(&claims[1]).await.unwrap());

@@ -446,7 +446,7 @@ impl Report<'_> {
         assert_eq!(self.handled.lost, 0, "lost");
         let of = |reason| self.handled.extra.get(&reason).copied().unwrap_or_default();
         assert_eq!(of(Reason::None), 0, "handled twice without a reason");
-        assert!(of(Reason::NotCompleted) <= connections, "no more than could be under way when Redis went");
+        assert!(of(Reason::NotCompleted) <= connections, "no more than were running when Redis became unavailable");
     }
 }
 

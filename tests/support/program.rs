@@ -96,7 +96,7 @@ impl Program {
         let start = Instant::now();
         while !done(self) {
             assert!(self.process.has_ended().is_none(), "{} ended before {what}: {}", self.name, self.log());
-            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}: {}: {}", self.name, self.log());
+            assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}: {}: {}", self.name, self.log());
             sleep(Duration::from_millis(10));
         }
     }

@@ -137,7 +137,7 @@ pub(crate) fn cluster() -> Vec<Server> {
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
         sleep(Duration::from_millis(10));
     }
 }
