@@ -1018,7 +1018,7 @@ mod nested {
         }
     }
 
-    /// This is so for all features. If two of the receivers deduplicate or acknowledge, the
+    /// The test combines all features. If two of the receivers deduplicate or acknowledge, the
     /// response is 500.
     #[tokio::test(start_paused = true)]
     async fn different_receivers_never_report_success_without_handling() {

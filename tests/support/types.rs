@@ -181,7 +181,7 @@ impl TryFrom<u8> for EvenNumber {
     }
 }
 
-/// A type that ignores errors in the way in which many programs do: the deserializer stays at any
+/// A type that ignores errors as many programs do. An error can leave the deserializer at any
 /// position.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*", bound = "T: DeserializeOwned")]
