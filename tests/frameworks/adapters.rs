@@ -147,10 +147,7 @@ fn cases() -> Vec<Case> {
                 request("with another nonce", delivery(&event).changed(NONCE, "00000000000000000000000000000000")),
                 request("with an invalid nonce", delivery(&event).changed(NONCE, b"\xff")),
                 request("with header names in upper case", delivery(&event).in_capitals()),
-                request(
-                    "with a header that is not ASCII",
-                    delivery(&event).with("x-note", b"caf\xc3\xa9 \xff"),
-                ),
+                request("with a header that is not ASCII", delivery(&event).with("x-note", b"caf\xc3\xa9 \xff")),
                 request("identity encoding", delivery(&event).with("content-encoding", "Identity")),
                 request("identity twice", delivery(&event).with("content-encoding", "identity, , identity")),
                 request("an empty list of encodings", delivery(&event).with("content-encoding", "")),
@@ -193,10 +190,7 @@ fn cases() -> Vec<Case> {
                 request("unsigned and encoded", unsigned(&event).with("content-encoding", "gzip")),
                 request("unsigned and long", unsigned(&long)),
                 request("unsigned and long, in chunks", unsigned(&long).chunked(10_000)),
-                request(
-                    "unsigned and long, with Expect: 100-continue",
-                    unsigned(&long).with("expect", "100-continue"),
-                ),
+                request("unsigned and long, with Expect: 100-continue", unsigned(&long).with("expect", "100-continue")),
                 request(
                     "stale and long",
                     unsigned(&long).with_all(support::signed_at(NOW.saturating_sub(minutes), &long)),

@@ -101,14 +101,14 @@ fn cases() -> Vec<Case> {
         ("a size that is too small", Refused, |r| broken_chunk(r, b"5\r\n", b"\r\n")),
         ("a size that is too large", Refused, |r| broken_chunk(r, b"ffffff\r\n", b"\r\n")),
         ("leading zeros", Either, |r| right_chunk(r, |len| format!("{len:016x}\r\n"), "\r\n")),
-        ("a hundred digits with leading zeros", Either, |r| {
-            right_chunk(r, |len| format!("{len:0100x}\r\n"), "\r\n")
-        }),
+        ("a hundred digits with leading zeros", Either, |r| right_chunk(r, |len| format!("{len:0100x}\r\n"), "\r\n")),
         ("a size that ends in a bare line feed", Either, |r| right_chunk(r, |len| format!("{len:x}\n"), "\r\n")),
         ("a chunk that ends in a bare line feed", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "\n")),
         ("a chunk without an end", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "")),
         ("an extension", Taken, |r| right_chunk(r, |len| format!("{len:x};name=value\r\n"), "\r\n")),
-        ("an extension that contains a line feed", Refused, |r| right_chunk(r, |len| format!("{len:x};a\nb\r\n"), "\r\n")),
+        ("an extension that contains a line feed", Refused, |r| {
+            right_chunk(r, |len| format!("{len:x};a\nb\r\n"), "\r\n")
+        }),
         ("an extension of 64 KiB", Either, |r| {
             right_chunk(r, |len| format!("{len:x};{}\r\n", "x".repeat(64 << 10)), "\r\n")
         }),
