@@ -1,5 +1,5 @@
-//! How often memory is taken, and how much. In a file of its own, since the counter replaces the
-//! allocator.
+//! Counts allocations and their bytes. This is a separate test program, because the counter
+//! replaces the allocator.
 
 mod support;
 
@@ -12,7 +12,7 @@ mod verify {
     use super::*;
 
     #[test]
-    fn takes_no_memory() {
+    fn verification_takes_no_memory() {
         let vector = vector("person.created");
         let (verifier, body) = (verifier(), vector.body());
         let mut is_ok = false;
@@ -22,7 +22,7 @@ mod verify {
     }
 
     #[test]
-    fn takes_none_for_a_vector_that_is_full() {
+    fn verification_takes_no_memory_for_a_full_vector() {
         let (verifier, headers) = (verifier(), signed("{}"));
         let body = Vec::from("{}");
         let mut is_ok = false;
@@ -32,7 +32,7 @@ mod verify {
     }
 
     #[test]
-    fn takes_none_to_try_several_secrets_or_to_refuse() {
+    fn several_secrets_and_rejections_take_no_memory() {
         let secrets = (0..8).map(|i| secret(&format!("secret {i}")));
         let verifier =
             Verifier::builder().keys(Keys::new("id", secrets).unwrap()).clock(support::clock()).build().unwrap();
@@ -47,9 +47,9 @@ mod verify {
         }
     }
 
-    /// A buffer that doubles: while it grows, the old one and the new one are there.
+    /// The buffer doubles. While it grows, the old one and the new one exist.
     #[test]
-    fn takes_what_came_and_little_more() {
+    fn memory_grows_with_the_received_bytes() {
         const LEN: usize = 2 << 20;
         let verifier = verifier();
         let headers = Signer::new(SECRET).unwrap().sign_at(NOW, vec![b'x'; LEN]);
@@ -64,9 +64,9 @@ mod verify {
         assert!(taken.count_total < 100, "{taken:?}");
     }
 
-    /// However long the body is said to be.
+    /// The declared length does not matter.
     #[test]
-    fn takes_none_for_what_did_not_come() {
+    fn a_declared_length_takes_no_memory() {
         let verifier = builder().body_limit(usize::MAX).build().unwrap();
         let headers = Signer::new(SECRET).unwrap().sign_at(NOW, data("person.created.json"));
         let taken = measure(|| {
@@ -87,11 +87,11 @@ mod event {
 
     use super::*;
 
-    /// How often an event takes memory, when its delivery is verified.
+    /// Returns the number of allocations for an event whose delivery has been verified.
     fn taken<T: FromRecord>(name: &str) -> u64 {
         let body = data(&format!("{name}.json"));
         let verified = verifier().verify(signed(&body), body).unwrap();
-        // From now on its memory is shared, as in a handler.
+        // From now on the body's memory is shared, as in a handler.
         let _shared = verified.clone();
         let mut is_ok = false;
         let taken = measure(|| is_ok = WebhookEvent::<T>::from_verified(verified).is_ok());
@@ -104,20 +104,20 @@ mod event {
     struct NoFields {}
 
     #[test]
-    fn takes_memory_for_its_name_and_its_objects_name() {
+    fn an_event_takes_memory_for_its_name_and_its_objects_name() {
         assert_eq!(taken::<NoFields>("person.created"), 2);
     }
 
-    /// Each text that is not empty, and each list.
+    /// Each text that is not empty and each list takes one allocation.
     #[test]
-    fn takes_memory_for_the_texts_of_a_record() {
+    fn an_event_takes_memory_for_the_texts_of_its_record() {
         assert_eq!(taken::<Person>("person.created"), 25);
         assert_eq!(taken::<Record>("person.created"), 25 + 1, "and its box");
     }
 
-    /// What is kept raw shares the body's memory, and the record has its object's name once more.
+    /// Raw values share the body's memory, and the record has a copy of its object's name.
     #[test]
-    fn takes_little_for_what_is_kept_raw() {
+    fn raw_values_take_little_memory() {
         assert_eq!(taken::<Record>("subscription.created"), 3);
     }
 }
@@ -140,9 +140,9 @@ mod claims {
         }
     }
 
-    /// A claim and its completion: a box for the future of each, and nothing in the store.
+    /// A claim and its completion take a box for each future, and nothing in the store.
     #[test]
-    fn take_memory_for_their_futures() {
+    fn claims_take_memory_for_their_futures() {
         let store = MemoryStore::new(100);
         let day = Duration::from_secs(24 * 60 * 60);
         let mut handle = |number: u8| {
@@ -152,7 +152,7 @@ mod claims {
             now(store.complete(&claim, day)).unwrap();
         };
         handle(0);
-        // Also those that take the place of others.
+        // This includes entries that replace others.
         let taken = measure(|| (1..=200).for_each(&mut handle));
         assert_eq!(taken.count_total, 2 * 200);
     }
@@ -179,7 +179,7 @@ mod layer {
 
     use super::*;
 
-    /// How often the layer takes memory for a request; the inner service takes none.
+    /// Returns the number of the layer's allocations for a request. The inner service has none.
     fn taken<B: http_body::Body>(receiver: impl Into<Receiver>, request: Request<B>, status: u16) -> u64 {
         let inner = |_: Request<VerifiedBody>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
         let mut service = WebhookLayer::new(receiver).layer(service_fn(inner));
@@ -193,52 +193,53 @@ mod layer {
         taken.count_total
     }
 
-    /// A body that shares its memory, as those of servers do.
+    /// Returns a body with shared memory, like the bodies of servers.
     fn shared() -> Bytes {
         let body = data("person.created.json");
         drop(body.clone());
         body
     }
 
-    /// `Verified` in its box; with axum, what lifts axum's limit in another.
+    /// The box of `Verified`, and with axum another one for the setting that disables axum's limit.
     const BOXES: u64 = if cfg!(feature = "axum") { 2 } else { 1 };
 
-    /// With something to tell, the delivery in its box.
+    /// The box of the delivery, if there is something to report.
     const TOLD: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
 
-    /// A counter's label.
+    /// The label of a counter.
     const COUNTED: u64 = if cfg!(feature = "metrics") { 1 } else { 0 };
 
     #[test]
-    fn takes_memory_for_what_it_adds_to_the_extensions() {
+    fn the_layer_takes_memory_for_the_extensions_that_it_adds() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
         assert_eq!(taken(verifier(), request, 200), BOXES + TOLD + COUNTED);
     }
 
     #[test]
-    fn takes_memory_for_the_extensions_where_there_are_none() {
+    fn the_layer_takes_memory_for_an_extensions_map_if_there_is_none() {
         assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
     }
 
-    /// The delivery in its box, and a store in this process asked twice: for a claim and for its
-    /// completion.
+    /// The delivery takes a box, and so do two calls of the store in this process: the claim and
+    /// its completion.
     #[test]
-    fn takes_memory_to_handle_it_once() {
+    fn deduplication_takes_memory_for_its_claim() {
         let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
         assert_eq!(taken(receiver, delivery(shared(), Full::new(shared())), 200), BOXES + 2 + 1 + COUNTED + 2);
     }
 
-    /// The answer's header map (2) and value, its extensions (2) and the refusal in its box.
+    /// These are the response's header map (2) and value, its extensions (2) and the rejection's
+    /// box.
     #[test]
-    fn takes_memory_for_the_answer_to_a_refused_request() {
+    fn the_layer_takes_memory_for_the_response_to_a_rejected_request() {
         assert_eq!(taken(verifier(), unsigned(Full::new(shared())), 401), 6 + COUNTED);
     }
 
-    /// Two mebibytes, a byte at a time. The clock stands still, so that no deadline comes however
-    /// busy the machine is.
+    /// The body has two mebibytes, in chunks of a byte. The clock does not advance, so no deadline
+    /// passes on a busy machine.
     #[test]
-    fn takes_what_came_and_little_more() {
+    fn the_layer_takes_memory_for_the_received_bytes() {
         const LEN: usize = 2 << 20;
         let body = scripted(std::iter::repeat_n(chunk("x"), LEN));
         let inner = |request: Request<VerifiedBody>| {
@@ -253,7 +254,7 @@ mod layer {
     }
 }
 
-/// Clients that stall in the middle of a body, behind hyper's server.
+/// Tests of clients of hyper's server that stall in the middle of a body.
 #[cfg(feature = "tower")]
 mod stalled {
     use std::convert::Infallible;
@@ -268,12 +269,12 @@ mod stalled {
 
     use super::*;
 
-    /// Returns how many bytes a connection holds whose client sends these pieces, each when the
-    /// server has read the previous one. `None` stands for a handler that collects the body itself.
+    /// Returns the number of bytes that a connection holds. The client sends each piece when the
+    /// server has read the previous one. Without a layer, the handler itself collects the body.
     fn held(layer: Option<&WebhookLayer>, framing: &str, pieces: &[Vec<u8>]) -> i64 {
         let signature: String = signed("{}").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n{signature}\r\n");
-        // The clock stands still, so that no deadline passes.
+        // The clock does not advance, so no deadline passes.
         let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let layer = layer.cloned();
         let mut open = None;
@@ -308,10 +309,10 @@ mod stalled {
     const LENGTH: &str = "content-length: 2097152";
     const CHUNKED: &str = "transfer-encoding: chunked";
 
-    /// A gathered body is a copy, and the server keeps its own buffer for the next bytes. Buffers
-    /// that the server has filled must not stay.
+    /// A collected body is a copy, and the server keeps a buffer for the next bytes. Buffers that
+    /// the server has filled must be freed.
     #[test]
-    fn hold_at_most_the_received_bytes_more_than_without_the_layer() {
+    fn stalled_clients_hold_at_most_the_received_bytes_more_than_without_the_layer() {
         let layer = WebhookLayer::new(verifier());
         for (size, count) in [(16 << 10, 1), (8 << 10, 2), (1 << 10, 16), (16, 1024), (128 << 10, 1), (1 << 10, 128)] {
             let received = i64::try_from(size * count).unwrap();
@@ -327,7 +328,7 @@ mod stalled {
 
     /// Without the layer, each of these chunks holds a buffer of the server.
     #[test]
-    fn hold_no_buffer_for_each_small_chunk() {
+    fn small_chunks_hold_no_buffer_each() {
         let layer = WebhookLayer::new(verifier());
         let nothing = held(Some(&layer), CHUNKED, &[]);
         let chunk = b"10\r\n0123456789abcdef\r\n".to_vec();

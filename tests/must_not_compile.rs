@@ -1,7 +1,8 @@
-//! What the compiler must refuse: each file of `tests/must_not_compile` is checked as a program of its own, and refused on exactly the
-//! lines that end in `//~` and an error's code or a lint's name.
+//! Checks each file of `tests/must_not_compile` as a separate program. The compiler must reject it
+//! on exactly the lines that end in `//~` and the code of an error or the name of a lint.
 //!
-//! Codes and not whole messages, as trybuild compares them: messages change with the compiler, and these tests are for any.
+//! The tests compare codes and not whole messages as trybuild does, because messages change with
+//! the compiler.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-/// File, line, code.
+/// The file, the line and the code of a rejection.
 type Refused = (String, u64, String);
 
 fn programs() -> Vec<PathBuf> {
@@ -32,7 +33,8 @@ fn marked(program: &Path) -> Vec<Refused> {
     marks.collect()
 }
 
-/// A package of these programs, beside those that cargo builds for the tests, with the same versions of everything.
+/// Creates a package of these programs, next to the programs that cargo builds for the tests, with
+/// the same versions of all dependencies.
 fn package(programs: &[PathBuf]) -> PathBuf {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("must_not_compile");
     fs::create_dir_all(&package).unwrap();
@@ -74,7 +76,7 @@ fn refused(package: &Path) -> Vec<Refused> {
 }
 
 #[test]
-fn each_is_refused_where_it_says_and_nowhere_else() {
+fn each_program_is_rejected_at_exactly_the_marked_lines() {
     let programs = programs();
     let marked: Vec<_> = programs.iter().map(|program| marked(program)).collect();
     for (program, marks) in programs.iter().zip(&marked) {

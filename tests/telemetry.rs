@@ -1,4 +1,4 @@
-//! What is said in logs and metrics over a run of every kind of request, in axum and in actix-web.
+//! Runs every kind of request in axum and in actix-web, and checks the logs and metrics.
 #![cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "metrics", feature = "tracing"))]
 
 mod support;
@@ -35,7 +35,7 @@ use twenty_webhook::{
     verify::{Keys, Secret, Signer, Verifier, VerifierBuilder},
 };
 
-/// What must never be said. Each occurs in what is sent, or is configured.
+/// Texts that must never be logged. Each occurs in what is sent, or is configured.
 const SECRET: &str = "marker-secret";
 const OTHER_SECRET: &str = "marker-other-secret";
 const TITLE: &str = "marker-title Ada Lovelace ada@example.com";
@@ -43,12 +43,12 @@ const FIELD: &str = "marker-field";
 const TOKEN: &str = "marker-token";
 const HEADER: &str = "marker-header";
 
-/// What an event's name, or a resolver's error, might try.
+/// A text with which an event's name, or a resolver's error, may try to forge a line.
 const FORGERY: &str = "\nERROR forged: all is lost\u{1b}[2J\r";
 
-/// Everything that was told.
+/// Everything that was reported.
 struct Told {
-    /// By the name of the act.
+    /// The lines of the JSON log by the name of the act.
     logs: BTreeMap<&'static str, Vec<Value>>,
     plain: String,
     metrics: BTreeMap<Series, f64>,
@@ -102,7 +102,7 @@ fn receiver() -> Receiver {
     Receiver::new(builder().keys(keys).build().unwrap())
 }
 
-/// A delivery full of markers.
+/// Returns a delivery that contains all markers.
 fn delivery(body: impl AsRef<[u8]>) -> Request {
     let headers = Signer::new(SECRET).unwrap().sign_at(NOW, &body).pairs();
     let request = unsigned(body)
@@ -127,7 +127,7 @@ struct Run {
 }
 
 impl Run {
-    /// What was logged since the last act.
+    /// Adds what was logged since the last act.
     fn end_of(&mut self, act: &'static str) {
         let lines = self.json.take_json();
         self.logs.entry(act).or_default().extend(lines);
@@ -203,7 +203,7 @@ impl Run {
             signed().changed(NONCE, HEADER).signature(&forged),
         ];
         for request in mismatches {
-            // So that a shorter body than declared is not waited for.
+            // The server must not wait for the rest of a body that is shorter than declared.
             let len = request.bytes().len() - request.head_bytes().len();
             assert_eq!(server.post(request.changed("content-length", len.to_string())).await.status, 401);
         }
@@ -316,7 +316,8 @@ impl Run {
         let server = stack.serve(receiver().acknowledge_within(Duration::ZERO).background_limit(0)).await;
         assert_eq!(server.post(delivery(titled("full"))).await.status, 503);
         server.stop().await;
-        // Rejected long before its deadline: a delivery that was acknowledged would be handled.
+        // The rejection comes long before the deadline. After an acknowledgement, the delivery
+        // would be handled.
         let store = ScriptedStore::new();
         store.fail(Op::Claim, Fault::Refuse);
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -331,7 +332,7 @@ impl Run {
         self.end_of("authentic refusals");
     }
 
-    /// Extractors that want a person, behind the middleware and without it.
+    /// Extractors for a person, with and without the middleware.
     async fn extractors(&mut self, stack: Stack) {
         let typed = stack.serve_persons(receiver()).await;
         let wrong = [
@@ -382,7 +383,7 @@ impl Run {
         self.end_of("acknowledged");
     }
 
-    /// What runs in the background keeps the span that it was called in.
+    /// A handler in the background keeps the span in which it was called.
     async fn in_the_background(&mut self) {
         use http::{Request, Response};
         use http_body_util::Full;
@@ -409,7 +410,7 @@ impl Run {
 }
 
 impl Told {
-    /// The events of an act, span events excluded.
+    /// Returns the events of an act without those of spans.
     fn events(&self, act: &str) -> impl Iterator<Item = (&str, &str)> {
         const OF_SPANS: [&str; 4] = ["new", "enter", "exit", "close"];
         let lines = self.logs[act]
@@ -454,7 +455,7 @@ fn no_name_and_no_error_forges_a_line() {
 #[test]
 fn unauthenticated_clients_cannot_flood_the_log() {
     assert_eq!(TOLD.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
-    // One for each receiver and period.
+    // There is one warning for each receiver and period.
     for act in ["wrong secret", "too long", "overloaded", "resolver"] {
         assert_eq!(TOLD.levels(act).get("WARN"), Some(&2), "{act}: {:?}", TOLD.events(act).collect::<Vec<_>>());
         assert_eq!(TOLD.levels(act).get("ERROR"), None);
@@ -464,7 +465,7 @@ fn unauthenticated_clients_cannot_flood_the_log() {
         assert!(fields["hint"].as_str().unwrap().contains("`twenty-webhook verify`"), "{fields}");
         assert_eq!((&fields["status"], &fields["suppressed"]), (&Value::from(401), &Value::from(0)), "{fields}");
     }
-    // Each error in full, all the same.
+    // Each error is logged completely nevertheless.
     let told = TOLD.events("resolver").filter(|(_, message)| *message == "failed to resolve the tenant's keys");
     assert_eq!(told.count(), 2 * 5);
     let said = TOLD.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
@@ -474,8 +475,8 @@ fn unauthenticated_clients_cannot_flood_the_log() {
 }
 
 #[test]
-fn what_is_lost_is_logged_loudly() {
-    // For each of two stacks. A failed handler, a client that left, a panic.
+fn lost_deliveries_are_logged_as_errors() {
+    // There are two stacks, each with a failed handler, a client that disconnected, and a panic.
     assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
     assert_eq!(TOLD.levels("twice")["WARN"], 2);
     let twice = ("counter", "twenty_webhook_handled_twice_total".to_owned(), Vec::new());
@@ -485,8 +486,8 @@ fn what_is_lost_is_logged_loudly() {
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
     assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
-    // Three that were rejected, and failed therefore, and an odd member; one without the
-    // middleware.
+    // Three deliveries were rejected and therefore failed, one has an odd member, and one arrived
+    // without the middleware.
     assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
     assert_eq!(TOLD.levels("extractors")["ERROR"], 2);
     let messages: BTreeSet<_> = TOLD.events("store failures").map(|(_, message)| message).collect();
@@ -494,7 +495,7 @@ fn what_is_lost_is_logged_loudly() {
 }
 
 #[test]
-fn what_runs_in_the_background_keeps_its_span() {
+fn background_handlers_keep_their_span() {
     let lines = &TOLD.logs["in the background"];
     let said = lines.iter().find(|line| line["fields"]["message"] == "in the handler").expect("logged");
     let names: Vec<_> = said["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
@@ -504,8 +505,7 @@ fn what_runs_in_the_background_keeps_its_span() {
     assert_eq!(told.filter(|line| line["span"]["outcome"] == "failed").count(), 2);
 }
 
-/// The rows of a table in the docs of `receiver`, found by its head; each cell's code in backticks,
-/// or its words.
+/// Returns the rows of a table in the docs of `receiver`, which is found by its head.
 fn table(head: &str) -> Vec<Vec<String>> {
     let docs = include_str!("../src/receiver/mod.rs");
     let rows = docs.lines().skip_while(|line| !line.contains(head)).skip(2);
@@ -513,24 +513,24 @@ fn table(head: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// What stands in backticks.
+/// Returns the code spans in a text.
 fn codes(cell: &str) -> BTreeSet<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
 #[test]
-fn metrics_are_those_of_the_table() {
+fn metrics_equal_the_documented_table() {
     let mut documented = BTreeSet::new();
     for row in table("| name | kind | labels | what |") {
         let [name, kind, labels, what, ..] = &row[..] else { panic!("{row:?}") };
         let (name, labels) = (codes(name).into_iter().collect::<String>(), codes(labels));
         documented.insert((name.clone(), kind.clone(), labels.iter().map(ToString::to_string).collect::<Vec<_>>()));
-        // The values of a label, too, unless they are those of `RefusalKind`.
+        // The values of a label are documented, too, unless they are those of `RefusalKind`.
         let values: BTreeSet<_> = codes(what).into_iter().filter(|code| !code.contains("Receiver")).collect();
         let series = || TOLD.metrics.iter().filter(|((_, found, _), _)| *found == name);
         let registered: BTreeSet<_> =
             series().flat_map(|((.., labels), _)| labels).map(|(_, value)| &**value).collect();
-        // What was counted, and not only registered at zero.
+        // This is what was counted, not only registered at zero.
         let found = series().filter(|(_, count)| **count > 0.0);
         let found: BTreeSet<_> = found.flat_map(|((.., labels), _)| labels).map(|(_, value)| &**value).collect();
         if labels.contains("kind") {
@@ -571,7 +571,7 @@ fn metrics_are_those_of_the_table() {
 }
 
 #[test]
-fn fields_of_the_span_are_those_of_the_table() {
+fn fields_of_the_span_equal_the_documented_table() {
     let documented: BTreeSet<_> =
         table("| field | what |").iter().map(|row| codes(&row[0]).into_iter().collect::<String>()).collect();
     let closed = TOLD.logs.values().flatten().filter(|line| line["fields"]["message"] == "close");

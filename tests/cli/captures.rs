@@ -1,4 +1,5 @@
-//! `verify` and `replay` of what other tools write: `tests/captures`, and forms made here.
+//! Tests of `verify` and `replay` with the output of other tools: `tests/captures`, and files that
+//! the tests create.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -7,7 +8,7 @@ use twenty_webhook::verify::{Signer, Timestamp};
 
 use super::{Directory, Done, SECRET, run, run_with, support::data, upstream::Upstream};
 
-/// The secret of the deliveries in `tests/captures`.
+/// Returns the secret of the deliveries in `tests/captures`.
 fn real_secret() -> String {
     let vectors: Value = serde_json::from_slice(&data("vectors.json")).unwrap();
     vectors[0]["secret"].as_str().unwrap().to_owned()
@@ -21,7 +22,7 @@ fn verify(name: &str) -> Done {
     run_with(&["verify", path(name).to_str().unwrap()], &[("TWENTY_WEBHOOK_SECRET", &real_secret())], b"")
 }
 
-/// How many deliveries each file has. All are genuine.
+/// The number of deliveries in each file. All are genuine.
 const GENUINE: [(&str, usize); 24] = [
     ("chromium-devtools-protocol.json", 2),
     ("chromium.har", 2),
@@ -87,7 +88,7 @@ fn incomplete_captures_are_reported() {
             "{done:?}"
         );
     }
-    // It has dots for the bytes that are not ASCII, and the second delivery has none of these.
+    // The file has dots for the bytes that are not ASCII. Only the first delivery has such bytes.
     let done = verify("tshark-follow.txt");
     let words: Vec<&str> = done.output.split_whitespace().collect();
     assert!(done.code == 1 && words.join(" ").contains("a dot for each byte that is not ASCII"), "{done:?}");
@@ -122,7 +123,7 @@ fn lines() -> String {
     format!("x-twenty-webhook-timestamp: {TIME}\nx-twenty-webhook-signature: {}\n", signature())
 }
 
-/// What is genuine, in forms that people have.
+/// Returns a genuine delivery in forms in which users have it.
 fn forms() -> Vec<(&'static str, Vec<u8>)> {
     let (lines, signature) = (lines(), signature());
     let headers = json!({"X-Twenty-Webhook-Timestamp": TIME, "X-Twenty-Webhook-Signature": signature});
@@ -169,13 +170,13 @@ fn forms_of_a_genuine_delivery_verify() {
         let file = directory.file(name, content);
         let done = run(&["verify", &file]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{name}: {done:?}");
-        // Another secret is no question of the format.
+        // With another secret, the format is not blamed.
         let done = run_with(&["verify", &file], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
         let cause = match name {
             "wrong-length" => "but was sent with 7",
             "express" => "the file contains the parsed body",
             "nginx" => "the format is unknown",
-            // The length shows that these are the bytes that were sent.
+            // The declared length shows that the body is complete.
             "response-behind" => "no known mistake was found",
             _ => "the capture may not contain the exact bytes that Twenty signed, or another secret signed",
         };
@@ -189,13 +190,13 @@ fn forms_of_a_genuine_delivery_verify() {
     }
 }
 
-/// Whatever the form: exit code 0 means that all deliveries of a file are genuine.
+/// Exit code 0 means that all deliveries of a file are genuine, in every format.
 #[test]
 fn a_second_delivery_of_a_file_is_not_hidden() {
     let directory = Directory::new();
     let tampered = |content: &[u8]| {
         let text = str::from_utf8(content).ok()?.replace("Zo", "No");
-        // With a signature of its own, and with the one of the genuine delivery.
+        // The second delivery has its own signature, or that of the genuine delivery.
         Some([text.replace(&signature(), &signature().replace('a', "b")), text])
     };
     for (name, genuine) in forms() {
@@ -212,7 +213,7 @@ fn a_second_delivery_of_a_file_is_not_hidden() {
     }
 }
 
-/// Formats of which no reader knows the structure.
+/// In these formats, no reader knows the structure of the text.
 #[test]
 fn several_deliveries_in_text_are_judged_in_order() {
     let directory = Directory::new();
@@ -230,18 +231,18 @@ fn several_deliveries_in_text_are_judged_in_order() {
         let verdicts: Vec<bool> = verdicts.map(|line| line.starts_with("does not verify")).collect();
         assert_eq!((done.code, verdicts), (1, forged), "{done:?}");
     }
-    // A delivery that is printed twice is one.
+    // A delivery that is printed twice counts once.
     let twice = one(false).repeat(2);
     let done = run(&["verify", &directory.file("twice.txt", twice)]);
     assert!(done.code == 0 && done.output.starts_with("verifies: "), "{done:?}");
-    // What cannot be read is counted.
+    // Deliveries that cannot be read are counted.
     let text = format!("{}\nx-twenty-webhook-signature: {}\n", one(false), signature().replace('a', "b"));
     let done = run(&["verify", &directory.file("rest.txt", text)]);
     assert!(done.code == 2 && done.output.contains("found 2 deliveries, 1 could not be read"), "{done:?}");
     assert!(done.output.ends_with("1 verified, 0 did not, 1 could not be read\n"), "{done:?}");
 }
 
-/// JSON with short names for the headers, and with the body's parts in strings apart from them.
+/// Reads JSON with short names for the headers, or with the body in separate strings.
 #[test]
 fn short_names_and_strings_are_read() {
     let directory = Directory::new();
@@ -260,7 +261,7 @@ fn short_names_and_strings_are_read() {
     }
 }
 
-/// A program may read a request in several calls.
+/// A program may read a request in several system calls.
 #[test]
 fn reads_of_strace_are_joined() {
     let directory = Directory::new();
@@ -282,7 +283,7 @@ fn reads_of_strace_are_joined() {
     }
 }
 
-/// Text that only begins like a request gets no advice about proxies or Twenty's settings.
+/// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {
     let directory = Directory::new();
@@ -295,9 +296,9 @@ fn text_that_is_not_a_request_gets_no_advice_about_requests() {
     }
 }
 
-/// A length that does not fit stops no diagnosis, and is mentioned.
+/// A wrong length does not prevent the diagnosis, and is reported.
 #[test]
-fn a_wrong_length_is_mentioned_beside_the_cause() {
+fn a_wrong_length_is_reported_with_the_cause() {
     let directory = Directory::new();
     let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(BODY).unwrap()).unwrap();
     let file =
@@ -353,13 +354,13 @@ fn binary_files_are_reported() {
         let file = directory.file("a", content);
         let done = run(&["verify", &file]);
         assert!(done.code == 2 && done.log.contains(expected), "{expected}: {done:?}");
-        // As a body it is judged nevertheless.
+        // With the headers as options, the file is judged as a body.
         let done = run(&["verify", &file, "--timestamp", TIME, "--signature", &signature()]);
         assert!(done.code == 1 && done.output.contains("\n1. the body"), "{expected}: {done:?}");
     }
 }
 
-/// Several in one text, with a line between them.
+/// A text contains several deliveries with a rule between them.
 #[test]
 fn rules_between_requests_end_a_body() {
     let directory = Directory::new();
@@ -371,7 +372,7 @@ fn rules_between_requests_end_a_body() {
 }
 
 #[test]
-fn many_files_and_directories() {
+fn many_files_and_directories_are_verified() {
     let directory = Directory::new();
     let inside = directory.path("inside");
     fs::create_dir(&inside).unwrap();
@@ -405,8 +406,8 @@ fn many_files_and_directories() {
     assert!(done.code == 2 && done.log.contains("contains no files"), "{done:?}");
 }
 
-/// The body is damaged in each of these files, or may be: that is what is said, and not that the
-/// secret is wrong.
+/// In each of these files, the body is or may be damaged. This is reported, instead of a wrong
+/// secret.
 #[test]
 fn the_secret_is_not_blamed_for_lost_bytes() {
     let rejected = [
@@ -446,7 +447,7 @@ fn the_secret_is_not_blamed_for_lost_bytes() {
     assert_eq!(fs::read_dir(path("lossy")).unwrap().count(), rejected.len() + unread.len());
 }
 
-/// What is proven needs no guess about the file.
+/// If a cause is proven, the tool does not report possible losses in the file.
 #[test]
 fn a_proven_cause_is_reported_without_possible_losses() {
     for name in ["forms/logfmt.log", "forms/parsed-ascii.json", "forms/journal-bytes.json"] {
@@ -457,7 +458,8 @@ fn a_proven_cause_is_reported_without_possible_losses() {
     }
 }
 
-/// Forms of one delivery, after what the tools of many languages print, or made with the tools.
+/// The files contain one delivery in the forms of many languages' tools, made with the tools or
+/// like their output.
 #[test]
 fn forms_of_other_tools_verify() {
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! `doctor`: each check, against a Twenty and a receiver that are healthy but for one thing.
+//! Tests of each check of `doctor`, with a Twenty and a receiver that have only one defect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use super::{
 
 pub(crate) const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.a-made-up-key.s1gnature";
 const WEBHOOK: &str = "49ea428c-b5f4-4188-8099-1306c664b192";
-/// In the target's address, and not for the eyes of those who read the output.
+/// A part of the target's address that must not be printed.
 const IN_ADDRESS: &str = "?token=in-the-address";
 
-/// The fixture's first webhook, with another target and secret.
+/// Returns the fixture's first webhook with another target and secret.
 fn webhook(target: &str) -> Value {
     let mut webhooks: Value = serde_json::from_slice(&std::fs::read("tests/real/api/webhooks.json").unwrap()).unwrap();
     let mut webhook = webhooks[0].take();
@@ -38,14 +38,14 @@ fn twenty(webhooks: &Value) -> Stub {
     })
 }
 
-/// A `Date` header that is this many seconds ahead.
+/// Returns a `Date` header whose clock is fast by this many seconds.
 fn date(ahead: i64) -> String {
     let now = i64::try_from(SystemClock.now().as_millis()).unwrap();
     let time = jiff::Timestamp::from_second(now / 1000 + ahead).unwrap();
     jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap()
 }
 
-/// Verifies, and answers with that many seconds on its clock.
+/// Starts a receiver that verifies, and whose clock is fast by this many seconds.
 fn receiver(ahead: i64) -> Stub {
     Stub::start(move |request| {
         let status = match &request.line {
@@ -89,7 +89,8 @@ impl<'a> Doctor<'a> {
         done
     }
 
-    /// The exit code, and the checks with their status and text. Both formats have the same checks.
+    /// Returns the exit code, and the checks with their status and text. Both formats have the same
+    /// checks.
     #[track_caller]
     fn checks(&self) -> (i32, Vec<(String, String, String)>) {
         let json = Self { arguments: self.arguments.clone(), variables: self.variables.clone(), ..*self };
@@ -100,18 +101,19 @@ impl<'a> Doctor<'a> {
             let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
             let is_good = matches!(&*text("status"), "ok" | "skip");
             assert_eq!(text("advice").is_empty(), is_good, "advice where something is wrong: {line}");
-            // On a busy machine.
+            // On a busy machine, the delivery may be slow.
             let is_slow = text("check") == "delivery" && text("status") == "warn";
             (text("check"), if is_slow { "ok".to_owned() } else { text("status") }, text("text"))
         });
         (done.code, lines.collect())
     }
 
-    /// The one check that is not `ok`, as `check status`, and its text; the exit code fits.
+    /// Returns the only check that is not `ok`, as `check status`, and its text. Checks that the
+    /// exit code is consistent.
     #[track_caller]
     fn finding(&self) -> (String, String) {
         let (code, checks) = self.checks();
-        // These are about the test's own addresses.
+        // These checks report the loopback addresses of the test.
         let is_of_loopback = |check: &str| matches!(check, "scheme" | "address");
         let odd: Vec<_> = checks.iter().filter(|(check, status, _)| status != "ok" && !is_of_loopback(check)).collect();
         let [(check, status, text)] = odd[..] else { panic!("not one: {checks:?}") };
@@ -162,7 +164,7 @@ fn a_correct_setup_passes_all_checks() {
     assert_eq!(forged.body, genuine.body);
     assert!(!verifies(forged));
 
-    // For people: a line each, and advice below those that are not well.
+    // The text format has a line for each check, and advice below the checks that are not `ok`.
     let done = doctor.run();
     assert_eq!(done.output.lines().filter(|line| !line.starts_with(' ')).count(), checks.len(), "{done:?}");
     assert!(
@@ -216,7 +218,7 @@ fn problems_of_the_api_are_reported() {
         assert!(names(&checks).contains(&expected.to_owned()), "{body}: {checks:?}");
         assert!(names(&checks).contains(&"webhook skip".to_owned()), "{checks:?}");
     }
-    // The target is looked at all the same.
+    // The target is checked nevertheless.
     let receiver = receiver(0);
     let (_, checks) = Doctor::new(&Stub::saying(500, "")).with(&["--target", &receiver.url, "--send"]).checks();
     let ends = ["connection ok", "path ok", "clock skip", "delivery skip"].map(str::to_owned);
@@ -274,7 +276,7 @@ fn problems_of_the_webhook_are_reported() {
     }
 }
 
-/// Whether it is reached at all, and by the path that it is at.
+/// The target may be unreachable, or have another path.
 #[test]
 fn problems_of_the_target_are_reported() {
     type Respond = fn(&Request) -> Answer;
@@ -347,7 +349,7 @@ fn an_untrusted_certificate_is_reported() {
     let roots = directory.file("roots.pem", other.pem());
     let twenty = twenty(&json!([webhook(&receiver.url)]));
     let mut doctor = Doctor::new(&twenty).with(&["--target", &receiver.url]);
-    // Somebody else's, so that there is an authority at all.
+    // This certificate is unrelated, so that there is a trusted root at all.
     doctor.variables.push(("SSL_CERT_FILE", &roots));
     let (found, told) = doctor.finding();
     assert_eq!(found, "certificate fail", "{told}");
@@ -385,7 +387,7 @@ fn problems_of_the_receiver_are_reported() {
         let (found, told) = Doctor::new(&twenty).with(&["--target", &receiver.url, "--send"]).finding();
         assert!(found == check && told.contains(text), "{check} {text}: {found} {told}");
     }
-    // A webhook without a secret has nothing to sign with.
+    // Without the webhook's secret, `doctor` cannot sign.
     let receiver = receiver(0);
     let mut unsigned = webhook(&receiver.url);
     unsigned["secret"] = json!("");

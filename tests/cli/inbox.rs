@@ -1,5 +1,5 @@
-//! `inbox` on a file and on PostgreSQL: while a receiver runs, after one was killed, and without
-//! one.
+//! Tests of `inbox` with a file and with PostgreSQL: while a receiver runs, after it was killed,
+//! and without one.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -135,7 +135,7 @@ fn is_none(Done { code, output, log }: Done) {
 
 const UNKNOWN: &str = "00000000000000000000000000000000";
 
-/// `redrive` and `purge` change one dead letter, all of them, or report that there is none.
+/// `redrive` and `purge` change one dead letter or all, or report that there is none.
 fn changes(place: &str, ids: &[String]) {
     is_none(run(&["inbox", "show", place, UNKNOWN]));
     is_none(run(&["inbox", "purge", place, UNKNOWN]));
@@ -171,7 +171,7 @@ fn reads_a_file_while_the_receiver_runs_and_changes_it_afterwards() {
     changes(&file, &ids);
 }
 
-/// A copy of an open file is what a killed process leaves behind.
+/// A killed process leaves a file like the copy of an open file.
 #[test]
 fn reads_a_file_whose_receiver_was_killed() {
     let directory = Directory::new();
@@ -219,7 +219,7 @@ fn run_limited(blocks: u64, file: &str, arguments: &[&str]) -> i32 {
     command.status().unwrap().code().unwrap()
 }
 
-/// A part of the output must not look like the whole.
+/// A part of the output must not look complete.
 #[test]
 #[cfg(target_os = "linux")]
 fn reports_output_that_cannot_be_written() {
@@ -240,14 +240,14 @@ fn reports_output_that_cannot_be_written() {
         let arguments = [&["inbox"], arguments].concat();
         assert_eq!(run_limited(0, &directory.path("nothing"), &arguments), 2, "{arguments:?}");
     }
-    // The disk is full after the head, or within the body.
+    // The disk is full after the head or within the body.
     for room in [head, head + 1, capture.len() - 1, capture.len()] {
         let blocks = room.div_ceil(BLOCK);
         let before = "x".repeat(blocks * BLOCK - room);
         let (path, code) = (directory.file("capture", before), if room == capture.len() { 0 } else { 2 });
         assert_eq!(run_limited(blocks as u64, &path, &["inbox", "show", &file, &ids[0]]), code, "{room}");
     }
-    // A new file is whole, or there is none.
+    // A new file is either complete or not created.
     let new = directory.path("new.http");
     let show = ["inbox", "show", &file, &ids[0], "--output", &new];
     let blocks = (capture.len() - 1) / BLOCK;
@@ -256,7 +256,7 @@ fn reports_output_that_cannot_be_written() {
     assert_eq!(run(&show).code, 0);
 }
 
-/// The place can contain a password, whatever is wrong with it.
+/// An unsupported URL can contain a password.
 #[test]
 fn an_error_about_an_unsupported_url_does_not_repeat_it() {
     for place in [

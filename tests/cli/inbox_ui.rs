@@ -1,4 +1,4 @@
-//! `inbox ui`: the page over an inbox, and who may change something there.
+//! Tests of `inbox ui`: the page of an inbox, and who can change dead letters.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn shows_and_changes(place: &str, receiver: Receiver, directory: &Directory) {
     assert!(dead["message"].as_str().unwrap().starts_with("no such "), "{dead}");
     let about = page.get("api/deliveries").json();
     assert_eq!((&about["inbox"]["dead"], &about["inbox"]["ready"]), (&json!(5), &json!(0)));
-    // Its parts are those of any delivery. It is not sent anywhere from here.
+    // A dead letter has the same parts as any delivery. The page cannot send it.
     let details = page.details(&all[1]);
     assert_eq!((&details["previous"], &details["sendable"]), (&json!(all[0]), &json!(false)));
     let capture = directory.file("capture.http", page.get(&format!("api/deliveries/{}/capture", all[1])).text());
@@ -68,7 +68,7 @@ fn shows_and_changes(place: &str, receiver: Receiver, directory: &Directory) {
     }
     let inbox = page.get("api/deliveries").json()["inbox"].clone();
     assert_eq!((&inbox["dead"], &inbox["ready"]), (&json!(3), &json!(1)));
-    // Another process changes something.
+    // Another process changes the inbox.
     assert_eq!(run(&["inbox", "purge", place, &all[4]]).code, 0);
     program.until("it notices", |_| ids(&page) == all[2..4]);
     assert_eq!(change("api/redrive").json()["changed"], 2);
@@ -92,12 +92,12 @@ fn shows_the_inbox_of_a_running_receiver_without_disturbing_it() {
     assert_eq!(ids(&page), all);
     drop(receiver);
     assert_eq!(page.post("api/purge", &json!({})).json()["changed"], 2);
-    // A file that is gone meanwhile is reported on the page.
+    // The page reports that the file was deleted.
     std::fs::remove_file(&file).unwrap();
     program.until("it notices", |_| page.get("api/deliveries").json()["inbox"]["problem"].is_string());
 }
 
-/// What another site's page could have a browser send, if it had learned the token.
+/// These are requests that another site's page could make a browser send if it knew the token.
 #[test]
 fn another_site_changes_no_dead_letter() {
     let directory = Directory::new();

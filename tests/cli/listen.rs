@@ -1,4 +1,4 @@
-//! `listen`: what is shown, answered and forwarded.
+//! Tests of `listen`: what it shows, answers and forwards.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,7 +19,7 @@ fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
 }
 
-/// What it says of itself when it has a secret.
+/// Returns what it prints at the start when it has a secret.
 fn greeting(url: &str) -> String {
     let origin = url.strip_suffix("/webhooks/twenty").unwrap();
     format!(
@@ -29,7 +29,7 @@ fn greeting(url: &str) -> String {
     )
 }
 
-/// The line without its time.
+/// Returns the line without its time.
 #[track_caller]
 fn told(line: &str) -> &str {
     let (time, rest) = line.split_once("  ").unwrap();
@@ -42,7 +42,7 @@ fn shows_a_line_for_each_delivery() {
     let (mut program, url) = listen(&[]);
     let changed = ada().set("updatedFields", ["jobTitle", "city"]).unwrap();
     assert_eq!(send(&url, &changed), 0);
-    // To any path, and once more.
+    // The delivery is sent to any path, and a second time.
     assert_eq!(send(&url.replace("/webhooks/twenty", "/?a=b"), &changed), 0);
     assert_eq!(send(&url, &changed), 0);
     assert_eq!(send(&url, &Delivery::from_body("{}")), 0);
@@ -88,21 +88,21 @@ fn explains_why_a_delivery_is_rejected() {
     let count = lines(&mut program, 3).len();
     assert_eq!(send(&url, &ada()), 0);
     let shown = lines(&mut program, count + 1);
-    // What a forger sent first does not make it a repetition.
+    // A forged request that arrived first does not make the delivery a duplicate.
     assert!(shown[4].contains("verified") && !shown[4].contains("duplicate"), "{shown:?}");
     assert_eq!(told(&shown[0]), "401  rejected  no secret gives this signature for this timestamp and body");
     assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
 
-/// Status and shown lines of a request written by hand.
+/// Sends a raw request. Returns the status and the shown lines.
 #[track_caller]
 fn raw(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
     exchange(arguments, request, count, |_| {})
 }
 
-/// The same, with nothing behind it. A server may drop a whole request at once when its sender is
-/// gone, so this is for what is cut short.
+/// Sends a raw request and closes its half of the connection, for requests that are truncated. A
+/// server may drop a complete request when its sender disconnects.
 #[track_caller]
 fn raw_cut(arguments: &[&str], request: &[u8], count: usize) -> (u16, Vec<String>) {
     exchange(arguments, request, count, |stream| stream.shutdown(Shutdown::Write).unwrap())
@@ -120,7 +120,7 @@ fn exchange(arguments: &[&str], request: &[u8], count: usize, end: impl Fn(&TcpS
     (status.split(' ').nth(1).unwrap().parse().unwrap(), lines)
 }
 
-/// The headers of a body that was signed now.
+/// Returns the headers of a body that is signed now.
 fn signed(body: &str) -> String {
     let pairs = Signer::new(SECRET).unwrap().sign(body).pairs();
     pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
@@ -156,7 +156,7 @@ fn truncated_bodies_are_neither_diagnosed_nor_saved() {
     let expected = |status: u16, why: &str| (status, format!("{status}  rejected  {why}"));
     assert_eq!(post(&signed("x"), 100, 50), expected(400, "truncated body"));
     assert_eq!(post(&signed("x"), 99_999_999, 1), expected(413, "body is longer than the limit"));
-    // Of what is refused for its head, only so much is read.
+    // Only a limited part of a body is read if the head is rejected.
     let (status, shown) = post("", 200_000, 150_000);
     assert!(status == 401 && !shown.contains("saved"), "{shown}");
     assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 0);
@@ -188,7 +188,7 @@ fn a_record_cannot_forge_a_line() {
         let shown = lines(&mut program, 2);
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown[0].contains("Eve") && !shown[1].contains("Eve"), "{shown:?}");
-        // The tool's own colours are all there may be.
+        // The output may contain only the tool's own colours.
         let bare = shown[0].replace("\u{1b}[0m", "").replace("\u{1b}[1m", "").replace("\u{1b}[2m", "");
         let bare = bare.replace("\u{1b}[32m", "").replace("\u{1b}[1m", "");
         assert!(!bare.contains(|c: char| c.is_control() || "\u{202e}\u{2028}".contains(c)), "{bare:?}");
@@ -236,7 +236,7 @@ fn generates_a_secret_and_shows_how_to_use_it() {
     let secret = command.last().unwrap();
     assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
     assert!(told(&lines(&mut program, 1)[0]).starts_with("200  verified  person.created"));
-    // Another one each time.
+    // Each start generates another secret.
     let (mut another, _) = listen_with(&[], &[]);
     another.until("it tells the command", |program| program.log().contains(" send "));
     assert!(!another.log().contains(secret));
@@ -315,7 +315,7 @@ fn forwards_only_verified_deliveries_and_returns_the_targets_status() {
 
 #[test]
 fn shows_that_the_target_is_unreachable() {
-    // A port that was free a moment ago.
+    // This port was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mut program, url) = listen(&["--forward-to", &format!("http://{address}/")]);
     let done = run(&["send", "person.created", "--to", &url]);
@@ -333,12 +333,12 @@ fn does_not_forward_to_itself() {
     assert!(done.code == 2 && done.log.contains("is the address of this listener"), "{done:?}");
 }
 
-/// A port that is free on an address which nothing else uses, so that nothing takes it meanwhile.
+/// Returns a free port on an address that no other program uses, so that it stays free.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap().port()
 }
 
-/// What a listener shows once it shows that many lines, without the times.
+/// Returns the shown lines without their times, when there are this many.
 fn shown(program: &mut Program, count: usize) -> Vec<String> {
     lines(program, count).iter().map(|line| told(line).to_owned()).collect()
 }
@@ -347,7 +347,7 @@ const LOOP: &str = "508  rejected  this listener has already forwarded the deliv
 
 #[test]
 fn rejects_a_delivery_that_it_has_already_forwarded() {
-    // Spellings of its own address that no comparison of texts finds.
+    // These spellings of its own address cannot be found by comparing texts.
     for host in ["127.9", "127.0.9", "0x7f.9", "2130706441", "[::ffff:127.0.0.9]"] {
         let port = free_port();
         let (address, target) = (format!("127.0.0.9:{port}"), format!("http://{host}:{port}/x"));
@@ -399,7 +399,7 @@ fn a_chain_of_listeners_is_not_a_loop() {
     let via = request.headers.iter().filter(|(name, _)| name == "via");
     assert_eq!(via.count(), 3, "each names itself");
 
-    // The capture has come through the first one before, and is no loop there all the same.
+    // The first listener forwarded the captured delivery before, and its replay is not a loop.
     let capture = std::fs::read_dir(&captures).unwrap().next().unwrap().unwrap().path();
     assert!(std::fs::read_to_string(&capture).unwrap().contains("\r\nvia: "));
     assert_eq!(run(&["replay", capture.to_str().unwrap(), "--to", &first_url]).code, 0);
@@ -411,7 +411,7 @@ fn the_method_is_shown_saved_and_replayed() {
     let directory = Directory::new();
     let upstream = Upstream::start(405, Duration::ZERO);
     let signed = signed("{}");
-    // The method, the headers, and what is found.
+    // The method, the headers and the finding.
     for (number, (method, headers, expected)) in [
         ("GET", "", "1. the request is not a delivery: its method is GET, and it is not signed"),
         ("HEAD", "", "1. the request is not a delivery: its method is HEAD, and it is not signed"),
@@ -470,7 +470,8 @@ fn ends_on_a_signal() {
     }
 }
 
-/// A listener whose output nobody reads yet, the rest of what it says of itself, and its address.
+/// Starts a listener whose output is not read. Returns the process, its log after the greeting, and
+/// its address.
 fn listen_unread(options: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
     let mut process = Command::new(TOOL)
         .args(["listen", "--addr", "127.0.0.1:0", "--secret", SECRET])
@@ -496,7 +497,7 @@ fn ends_when_its_output_is_closed() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
     drop(process.stdout.take());
-    // The answer comes as ever.
+    // The delivery is answered as usual.
     assert_eq!(send(url, &ada()), 0);
     assert_eq!(process.wait().unwrap().code(), Some(0));
     let mut rest = String::new();
@@ -504,13 +505,13 @@ fn ends_when_its_output_is_closed() {
     assert_eq!(rest, "");
 }
 
-/// The output is not read, so the printer stands still. Whatever comes without the secret meanwhile
-/// is answered at once, and leaves room for what comes with it.
+/// The output is not read, so the printer is blocked. Unverified requests are still answered
+/// without a delay, and leave capacity for verified deliveries.
 #[test]
 fn unverified_requests_delay_no_response() {
     let (mut process, mut log, url) = listen_unread(&[]);
     let url = url.as_str();
-    // A pipe holds 64 KiB, and each of these takes hundreds of bytes.
+    // A pipe holds 64 KiB, and each line has hundreds of bytes.
     let done = run(&["send", "person.created", "--forge", "unsigned", "--count", "600", "--to", url]);
     assert!(done.output.contains("  401                      600\n"), "{done:?}");
     let done = run(&["send", "company.created", "--count", "20", "--to", url]);
@@ -535,7 +536,8 @@ fn unverified_requests_delay_no_response() {
     assert_eq!(shown.matches("  401  rejected").count() + omitted.unwrap(), 600, "{notes}");
 }
 
-/// The printer stands still at a line that no pipe holds, so what waits stays.
+/// The printer is blocked by a line that is longer than a pipe's capacity, so the queue does not
+/// become shorter.
 #[test]
 fn long_forged_bodies_are_bounded_and_delay_no_response() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
@@ -546,7 +548,7 @@ fn long_forged_bodies_are_bounded_and_delay_no_response() {
     for _ in 0..10 {
         assert_eq!(post(url, &forger, &long), 1);
     }
-    // Each is answered, although nothing is shown yet.
+    // Each delivery is answered, although nothing has been shown yet.
     let done = run(&["send", "company.created", "--count", "20", "--to", url]);
     assert_eq!(done.code, 0, "{done:?}");
 
@@ -566,7 +568,8 @@ fn ends_on_a_signal_even_if_nobody_reads_its_output() {
     let (mut process, _log, url) = listen_unread(&["--format", "json"]);
     let url = url.as_str();
     let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
-    // More than the pipe and the queue hold; nobody waits for the answers.
+    // The pipe and the queue cannot hold all of these deliveries. The senders do not read the
+    // responses.
     let signer = Signer::new(SECRET).unwrap();
     let delivery = Delivery::sample("person.created").sign(&signer);
     let mut request = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n", delivery.body().len());
@@ -584,7 +587,7 @@ fn ends_on_a_signal_even_if_nobody_reads_its_output() {
     let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let output = process.stdout.take().unwrap();
-    // Without an end of its own, this waits for ever.
+    // If the process did not end, this would wait forever.
     assert!(process.wait().is_ok());
     drop((connections, output));
 }

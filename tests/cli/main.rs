@@ -1,4 +1,4 @@
-//! The command-line tool, as its users run it: built, in processes of its own, over sockets.
+//! Runs the command-line tool as users do: as a separate process, over sockets.
 
 mod stub;
 #[path = "../support/mod.rs"]
@@ -44,7 +44,7 @@ const TOOL: &str = env!("CARGO_BIN_EXE_twenty-webhook");
 /// How long a command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a command that came to its end has left.
+/// The result of a completed command.
 #[derive(Debug)]
 struct Done {
     code: i32,
@@ -69,7 +69,7 @@ fn run_with(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Don
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may end without reading it.
+    // The tool may exit without reading its input.
     let _ = process.stdin.take().unwrap().write_all(input);
     let id = process.id().to_string();
     let (sender, receiver) = mpsc::channel();
@@ -86,7 +86,8 @@ fn run_with(arguments: &[&str], variables: &[(&str, &str)], input: &[u8]) -> Don
     done
 }
 
-/// Starts `listen` on a port of the system's choice, and says where deliveries go.
+/// Starts `listen` on a port that the system chooses. Returns the program and the URL for
+/// deliveries.
 fn listen(arguments: &[&str]) -> (Program, String) {
     listen_with(arguments, &[("TWENTY_WEBHOOK_SECRET", SECRET)])
 }
@@ -98,13 +99,13 @@ fn listen_with(arguments: &[&str], variables: &[(&str, &str)]) -> (Program, Stri
     (program, url)
 }
 
-/// Once there are that many lines; all of them.
+/// Returns all lines when there are this many.
 fn lines(program: &mut Program, count: usize) -> Vec<String> {
     program.until(&format!("it prints {count} lines"), |program| program.lines().len() >= count);
     program.lines()
 }
 
-/// Sends a body, signed, and returns the exit code.
+/// Sends a signed body. Returns the exit code.
 #[track_caller]
 fn send(url: &str, delivery: &Delivery) -> i32 {
     post(url, &Signer::new(SECRET).unwrap(), delivery.body())
@@ -118,7 +119,7 @@ fn post(url: &str, signer: &Signer, body: &[u8]) -> i32 {
     run_with(&["replay", "-", "--to", url], &[], &capture).code
 }
 
-/// A directory of the test's own, removed with it.
+/// A directory for one test, which is deleted with this value.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -134,7 +135,7 @@ impl Directory {
         self.0.join(name).into_os_string().into_string().unwrap()
     }
 
-    /// A new file.
+    /// Creates a file. Returns its path.
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, content).unwrap();

@@ -1,4 +1,4 @@
-//! `send`: what it prints without sending, and what it warns about.
+//! Tests of `send`: what it prints without sending, and its warnings.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn warns_about_changes_outside_the_record() {
 fn the_printed_request_verifies_and_equals_the_sent_request() {
     let upstream = Upstream::start(200, Duration::ZERO);
     let directory = Directory::new();
-    // A body whose bytes a terminal would act on stays as it is in a pipe.
+    // A pipe gets the body unchanged, even with bytes that a terminal would act on.
     let body = "{\"eventName\":\"person.created\",\"record\":{\"id\":\"\u{9b}2J\"}}\r\n";
     let file = directory.file("body.json", body);
     for (number, what) in ["person.updated", &file].into_iter().enumerate() {

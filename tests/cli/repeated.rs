@@ -1,4 +1,4 @@
-//! Servers that repeat the API key or a webhook's secret: neither is printed.
+//! Servers that echo the API key or a webhook's secret: the tool prints neither.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 
 use super::{Directory, doctor::TOKEN, run_with, stub::Stub};
 
-/// A secret that means something in an address, and is no word of the tool's.
+/// A secret that contains the separators of URLs, and no text of the tool.
 const ODD_SECRET: &str = "s3cr3t/with?all#of@1t:wh0le";
 
-/// Whether a text contains the API key or the odd secret, or a part that is long enough to matter.
+/// Returns a part of the API key or of the odd secret that the text contains, if it is long enough
+/// to matter.
 pub(crate) fn uncovers(text: &str) -> Option<String> {
     let parts = [TOKEN, ODD_SECRET].into_iter().flat_map(|hidden| hidden.as_bytes().windows(10));
     parts.map(|part| String::from_utf8(part.to_vec()).unwrap()).find(|part| text.contains(part.as_str()))
 }
 
-/// The API key and the odd secret, as a server may repeat them in a text or an address.
+/// Returns the API key and the odd secret in forms in which a server may echo them.
 pub(crate) fn repetitions() -> Vec<String> {
     let both = format!("{TOKEN}/{ODD_SECRET}");
     vec![
         both.clone(),
-        // Where a text is shortened.
+        // These are truncated within the secret.
         format!("{}{TOKEN}", "x".repeat(80)),
         format!("{}{ODD_SECRET}", "x".repeat(85)),
         format!("https://a.example/{both}"),
@@ -31,7 +32,7 @@ pub(crate) fn repetitions() -> Vec<String> {
     ]
 }
 
-/// The JSON pointers of all texts in it.
+/// Returns the JSON pointers of all texts.
 pub(crate) fn positions(json: &Value) -> Vec<String> {
     let below =
         |key: &str, value: &Value| positions(value).into_iter().map(|rest| format!("/{key}{rest}")).collect::<Vec<_>>();
@@ -43,7 +44,7 @@ pub(crate) fn positions(json: &Value) -> Vec<String> {
     }
 }
 
-/// Twenty's errors, as its REST and GraphQL servers have them.
+/// Returns the errors of Twenty's REST and GraphQL servers.
 pub(crate) fn errors() -> Vec<(u16, Value)> {
     let rest = |status: u16| (status, json!({ "statusCode": status, "messages": ["Oh"], "error": "Oh" }));
     let graphql = |code: &str| (200, json!({ "errors": [{ "message": "Oh", "extensions": { "code": code } }] }));
@@ -57,7 +58,7 @@ pub(crate) fn errors() -> Vec<(u16, Value)> {
     ]
 }
 
-/// Wherever a server repeats the API key or a webhook's secret, neither is printed.
+/// The server echoes the API key and a webhook's secret at every position.
 #[test]
 fn secrets_that_a_server_echoes_are_not_printed() {
     let mut webhooks: Value = serde_json::from_slice(&std::fs::read("tests/real/api/webhooks.json").unwrap()).unwrap();
@@ -72,7 +73,7 @@ fn secrets_that_a_server_echoes_are_not_printed() {
     webhooks[0]["secret"] = json!(ODD_SECRET);
     webhooks[1]["targetUrl"] = json!(receiver.url);
 
-    // The tool knows the secret from the list of webhooks, or because it is given.
+    // The tool gets the secret from the list of webhooks or from a variable.
     let run = |about: &str, is_listed: bool| {
         let given = [("TWENTY_WEBHOOK_SECRET", ODD_SECRET)];
         let target = ["--target", &receiver.url, "--send", "--events", "person.created"];

@@ -1,4 +1,4 @@
-//! `replay` and `sign`.
+//! Tests of `replay` and `sign`.
 
 use std::{fs, time::Duration};
 
@@ -30,7 +30,7 @@ fn replays_as_captured_or_with_a_new_signature() {
         assert_eq!(request.header("captured-at"), None);
     }
 
-    // Captured long ago: rejected as it is, accepted when signed anew.
+    // An old capture is rejected as it is, and accepted with a new signature.
     let old = fs::read_to_string(files[0]).unwrap();
     let (before, after) = old.split_once("x-twenty-webhook-timestamp: ").unwrap();
     let old = directory.file(
@@ -58,7 +58,7 @@ fn nothing_is_sent_when_a_capture_cannot_be_read() {
     assert_eq!(upstream.requests().len(), 0);
 }
 
-/// Whatever is in a capture: an answer or a message, and no panic (`run` looks for it).
+/// Any capture causes a response or an error, and no panic, which `run` would detect.
 #[test]
 fn heads_of_any_size_are_sent_or_rejected() {
     let directory = Directory::new();
@@ -89,7 +89,7 @@ fn heads_of_any_size_are_sent_or_rejected() {
 }
 
 #[test]
-fn signs_so_that_a_verifier_accepts() {
+fn a_verifier_accepts_what_sign_prints() {
     let directory = Directory::new();
     let body = b"{\"eventName\":\"person.created\"}\r\n\xff";
     let file = directory.file("body.json", body);
@@ -107,9 +107,9 @@ fn signs_so_that_a_verifier_accepts() {
     assert!(done.code == 2 && done.log.contains("replay --resign"), "{done:?}");
 }
 
-/// A fork's deliveries, through each command.
+/// Each command handles a fork's deliveries.
 #[test]
-fn under_a_forks_prefix() {
+fn each_command_accepts_a_forks_prefix() {
     const PREFIX: [&str; 2] = ["--header-prefix", "X-Aston-Webhook"];
     let directory = Directory::new();
     let saved = directory.path("captures");
@@ -117,7 +117,7 @@ fn under_a_forks_prefix() {
     let forked = |arguments: &[&str]| run(&[arguments, &PREFIX].concat());
 
     let (mut unset, _) = listen_with(&PREFIX, &[]);
-    unset.until("it tells how to try it", |listen| listen.log().ends_with(" --header-prefix X-Aston-Webhook\n"));
+    unset.until("it shows how to try it", |listen| listen.log().ends_with(" --header-prefix X-Aston-Webhook\n"));
 
     assert_eq!(forked(&["send", "person.created", "--to", &url]).code, 0);
     assert_eq!(run(&["send", "person.created", "--to", &url]).code, 1, "these are Twenty's own names");

@@ -1,4 +1,4 @@
-//! `listen --save`: captures on disk.
+//! Tests of `listen --save`: captures on disk.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ fn names(directory: &str) -> Vec<String> {
     names
 }
 
-/// The name of a body's verified capture, behind its time.
+/// Returns the end of the name of a body's verified capture, after its time.
 fn ending(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("-{}.http", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>())
@@ -67,8 +67,8 @@ fn saves_each_delivery_in_a_file_that_only_the_owner_can_read() {
     assert_eq!(codes.collect::<Vec<_>>(), [0, 0, 1]);
 }
 
-/// A response promises that the delivery was received, so it is also saved if its line cannot be
-/// printed: nobody reads the output any more.
+/// A response promises that the delivery was received, so it is saved even if its line cannot be
+/// printed, because the output is closed.
 #[test]
 fn saves_answered_deliveries_after_the_output_is_closed() {
     const COUNT: usize = 10;
@@ -122,7 +122,7 @@ fn unverified_requests_remove_no_verified_capture() {
     let captures = directory.path("captures");
     let ada = Delivery::sample("person.created");
     for round in 0..2 {
-        // Started anew, it knows which are which.
+        // After a restart, the listener still distinguishes verified captures from others.
         let (mut program, url) = listen(&["--save", &captures, "--keep", "2"]);
         if round == 0 {
             send(&url, &ada);
@@ -141,7 +141,7 @@ fn unverified_requests_remove_no_verified_capture() {
     }
 }
 
-/// A copy has the signature of the first one: it is sent again as it was captured.
+/// A replayed duplicate has the signature of the first delivery.
 #[test]
 fn duplicates_are_not_saved_again() {
     let directory = Directory::new();
@@ -165,7 +165,7 @@ fn duplicates_are_not_saved_again() {
     first.terminate();
     assert_eq!(&names(&captures), std::slice::from_ref(name));
 
-    // Two others make the first one go, and it does not come back, also after a restart.
+    // Two other captures replace the first one. It is not saved again, even after a restart.
     let others = ["company.created", "note.created"].map(Delivery::sample);
     others.iter().for_each(|other| assert_eq!(send(&second_url, other), 0));
     lines(&mut second, 3);
@@ -206,7 +206,7 @@ fn an_unwritable_directory_is_reported_at_the_start() {
 fn a_full_disk_is_reported_and_loses_no_delivery() {
     let directory = Directory::new();
     let captures = directory.path("captures");
-    // Files of this process cannot grow beyond a block or two.
+    // A file of this process can have at most one or two blocks.
     let script =
         format!("trap '' XFSZ; ulimit -f 4; exec {TOOL} listen --addr 127.0.0.1:0 --secret {SECRET} --save {captures}");
     let mut program = Program::start_executable(Path::new("/bin/sh"), &["-c", &script], &[]);
@@ -218,7 +218,7 @@ fn a_full_disk_is_reported_and_loses_no_delivery() {
     assert!(shown[0].contains("  200  verified  note.created"), "{shown:?}");
     assert!(shown[1].starts_with("    not saved: "), "{shown:?}");
     assert!(shown[2].contains("saved as"), "{shown:?}");
-    // Half a capture is none.
+    // An incomplete capture is deleted.
     assert_endings(&names(&captures), &[b"{}"]);
 }
 

@@ -1,4 +1,4 @@
-//! `send`: what is posted, and what is told about it.
+//! Tests of `send`: what it posts and what it reports.
 
 use std::{
     collections::HashSet,
@@ -70,7 +70,7 @@ fn count_sends_different_events() {
         lines[2].starts_with("latency  p50 ") && lines[2].contains("  p99 ") && lines[2].contains("  max "),
         "{done:?}"
     );
-    // Not more than Twenty sends, when nothing else is asked for.
+    // By default, it sends no more requests at the same time than Twenty does.
     let upstream = Upstream::start_for(20, 200, Duration::from_millis(20));
     run(&["send", "metadata.fieldMetadata.updated", "--to", &upstream.url, "--count", "60"]);
     assert_eq!((upstream.requests().len(), upstream.most_at_once()), (60, 20));
@@ -92,7 +92,7 @@ fn a_file_is_sent_unchanged() {
     let done = run_with(&["send", "-", "--to", &upstream.url], &[("TWENTY_WEBHOOK_SECRET", SECRET)], b"{}");
     assert_eq!((done.code, &upstream.requests()[3].body[..]), (0, &b"{}"[..]));
 
-    // Told apart when there are many of them, and the rest as it was.
+    // If a file is sent several times, the bodies differ, and the rest of the text is unchanged.
     assert_eq!(run(&["send", &file, "--count", "2", "--to", &upstream.url]).code, 0);
     let texts: Vec<_> =
         upstream.requests().drain(4..).map(|request| String::from_utf8(request.body).unwrap()).collect();
@@ -111,8 +111,7 @@ fn warns_about_an_unknown_object() {
     assert_eq!(json(&upstream.requests()[0].body)["eventName"], "rocket.launched");
 }
 
-/// Bodies of whatever kind are shown for 4xx and 5xx only, bounded, with an indent, and without
-/// control characters.
+/// The bodies of 4xx and 5xx are shown, truncated, with an indent, and without control characters.
 #[test]
 fn the_body_of_an_error_is_shown() {
     let long = format!("{}{}", "a".repeat(499), "b".repeat(100_000));
@@ -143,7 +142,7 @@ fn prints_a_summary_when_interrupted() {
         let begun = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&begun);
         let stub = Stub::start(move |_| {
-            // Two are answered, the others are not.
+            // The first two requests are answered, and the others are not.
             if count.fetch_add(1, Ordering::SeqCst) >= 2 {
                 thread::sleep(Duration::from_secs(60));
             }
@@ -182,18 +181,19 @@ fn forgeries_are_rejected() {
     }
 }
 
-/// Where each request is answered with these bytes, whatever it is; then the connection ends.
+/// Starts a server that answers each request with these bytes and then closes its half of the
+/// connection.
 fn answering(answer: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, answer) = (listener.local_addr().unwrap(), answer.to_owned());
-    // Ends with the test program.
+    // The thread ends with the test program.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 1 << 16]);
             let _ = stream.write_all(answer.as_bytes());
             let _ = stream.shutdown(Shutdown::Write);
-            // Until the client is gone, so that no reset overtakes the answer.
+            // Waiting for the client ensures that it reads the answer before a reset.
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
@@ -248,14 +248,14 @@ fn reports_whether_a_target_speaks_http_or_https() {
         let done = run(&["send", "person.created", "--to", &format!("https://{target}/")]);
         assert!(done.code == 1 && done.output.contains("use http://"), "{target}: {done:?}");
     }
-    // The alert with which TLS answers what is not TLS.
+    // A TLS server sends this alert to a client that does not use TLS.
     let tls = answering("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{28}");
     let done = run(&["send", "person.created", "--to", &format!("http://{tls}/")]);
     assert!(done.code == 1 && done.output.contains("use https://"), "{done:?}");
 }
 
-/// Whatever a target answers: the exit code says that it was no 2xx, and nothing panics, here or in
-/// a listener that forwards.
+/// Any response that is not 2xx causes exit code 1, and no panic, neither in `send` nor in a
+/// listener that forwards.
 #[test]
 fn odd_answers_are_failures_without_a_panic() {
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", (0..40_000).map(|n| format!("x-{n}: a\r\n")).collect::<String>());
@@ -296,7 +296,7 @@ fn times_out_after_as_long_as_twenty() {
     assert!(done.output.ends_with("\nno answer within 5 s, after which Twenty gives up\n"), "{done:?}");
 }
 
-/// They come faster than they are read, so there is always another one.
+/// Interim responses arrive faster than they are read, so there is always another one.
 #[test]
 fn gives_up_on_interim_answers_without_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -306,7 +306,7 @@ fn gives_up_on_interim_answers_without_end() {
         let _ = stream.read(&mut [0; 1 << 16]);
         let answers = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2_000);
         let begun = Instant::now();
-        // So that the test ends even if the deadline does not pass.
+        // The test ends even if the deadline does not work.
         while begun.elapsed() < Duration::from_secs(60) && stream.write_all(answers.as_bytes()).is_ok() {}
     });
     let done = run(&["send", "person.created", "--to", &format!("http://{address}/")]);

@@ -1,4 +1,4 @@
-//! `listen`: the JSON that it shows, and which deliveries.
+//! Tests of `listen`: the JSON that it shows, and the filters.
 
 use serde_json::{Value, json};
 use twenty_webhook::{testing::Delivery, verify::Signer};
@@ -58,7 +58,7 @@ fn json_lines_have_the_requested_part() {
 fn control_characters_of_records_are_escaped() {
     let hostile = "Ada\n10:00:00Z  200  verified\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}\u{7f}\"\\";
     let delivery = changed().set("record.city", hostile).unwrap();
-    // In a name, too; raw, as JSON allows it.
+    // The text is also in a name, without escapes, as JSON allows it.
     let body = String::from_utf8(delivery.body().to_vec()).unwrap().replace("\"jobTitle\":", "\"\u{9b}\u{202e}job\":");
     for options in [&["--color", "always"][..], &["--format", "json"]] {
         for part in ["record", "body"] {
@@ -101,8 +101,8 @@ fn members_of_unexpected_types_are_shown() {
     assert_eq!(unexpected, members);
 }
 
-/// What a filter hides is answered, saved and counted as a repetition. A refused request has no event
-/// that could be trusted, so it is shown.
+/// A hidden delivery is answered, saved, and counted when a duplicate arrives. A rejected request
+/// has no trustworthy event, so it is shown.
 #[test]
 fn a_filter_hides_verified_events_only() {
     let directory = Directory::new();
@@ -117,7 +117,7 @@ fn a_filter_hides_verified_events_only() {
     assert_eq!(send(&url, &Delivery::from_body("no JSON")), 1);
     assert_eq!(post(&url, &Signer::new("another").unwrap(), b"{}"), 1);
     assert_eq!(send(&url, &Delivery::sample("person.created")), 0);
-    // A diagnosis may come later than what was sent behind it.
+    // A diagnosis may be shown after later deliveries.
     let is_shown = |program: &Program, text: &str| program.lines().iter().any(|line| line.contains(text));
     program.until("all are shown", |program| {
         ["duplicate, received once before", "400  rejected", "    1. "].iter().all(|text| is_shown(program, text))

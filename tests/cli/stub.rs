@@ -1,4 +1,4 @@
-//! A server that answers as a function says.
+//! A server whose responses come from a function.
 
 use std::{
     io::{BufReader, Write},
@@ -9,11 +9,11 @@ use std::{
 
 use super::upstream::{Request, read};
 
-/// Status, headers and body.
+/// The status, the headers and the body.
 pub(crate) type Answer = (u16, Vec<(&'static str, String)>, String);
 
 pub(crate) struct Stub {
-    /// Scheme, host and port.
+    /// The scheme, the host and the port.
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
@@ -24,7 +24,7 @@ impl Stub {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (shared, answer) = (Arc::clone(&requests), Arc::new(answer));
-        // Both kinds of threads end with the test program.
+        // The threads end with the test program.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (requests, answer) = (Arc::clone(&shared), Arc::clone(&answer));
@@ -37,7 +37,7 @@ impl Stub {
                             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
                         let length = body.len();
                         let head = format!("HTTP/1.1 {status} Whatever\r\n{headers}content-length: {length}\r\n\r\n");
-                        // The client may not want all of it.
+                        // The client may close the connection before it has read everything.
                         let _ = stream.get_mut().write_all((head + &body).as_bytes());
                     }
                 });
@@ -46,7 +46,7 @@ impl Stub {
         Self { url, requests }
     }
 
-    /// The same answer to all.
+    /// Starts a server that always gives the same response.
     pub(crate) fn saying(status: u16, body: &str) -> Self {
         let body = body.to_owned();
         Self::start(move |_| (status, Vec::new(), body.clone()))

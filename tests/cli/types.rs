@@ -1,4 +1,4 @@
-//! `types`: from the workspace's objects to a Rust module.
+//! Tests of `types`: from the objects of a workspace to a Rust module.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ fn fixture() -> Value {
     serde_json::from_slice(&std::fs::read(OBJECTS).unwrap()).unwrap()
 }
 
-/// The object of this name.
+/// Returns the object of this name.
 fn object<'a>(objects: &'a mut Value, name: &str) -> &'a mut Value {
     let mut objects = objects["data"]["objects"].as_array_mut().unwrap().iter_mut();
     objects.find(|object| object["nameSingular"] == name).unwrap()
@@ -37,11 +37,11 @@ fn generate(objects: &Value, arguments: &[&str]) -> Done {
     run_with(&[&["types", "--objects", "-"], arguments].concat(), &[], objects.to_string().as_bytes())
 }
 
-/// How rustfmt would write it, where there is a rustfmt.
+/// Checks that the module is formatted as by rustfmt, if it is installed.
 fn assert_formatted(module: &str) {
     use std::io::Write;
 
-    // Outside of the crate, which has a configuration.
+    // rustfmt runs outside the crate, which has its own configuration.
     let rustfmt = Command::new("rustfmt")
         .args(["--check", "--edition", "2024"])
         .current_dir(std::env::temp_dir())
@@ -54,7 +54,8 @@ fn assert_formatted(module: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }
 
-/// A pipe would never end, and a device may be endless.
+/// The old content is not read from such outputs: a pipe would never end, and a device may be
+/// endless.
 #[test]
 #[cfg(unix)]
 fn output_that_is_not_a_regular_file_is_only_written() {
@@ -107,11 +108,11 @@ fn generates_only_the_chosen_objects() {
     assert_eq!(names, ["Person", "Pet", "Rocket"]);
     assert!(module.contains("//     twenty-webhook types --only person,pet,rocket\n"), "{module}");
     let (names, module) = structs(&["--custom"]);
-    // An opportunity's only custom field is a relation whose ids the others hold.
+    // An opportunity's only custom field is a relation whose ids the other objects contain.
     assert_eq!(names, ["Company", "Person", "Pet", "Rocket", "SurveyResult"]);
     assert!(module.contains("//     twenty-webhook types --custom\n"), "{module}");
     assert!(module.contains("pub intro: Option<String>,") && module.contains("pub emails: Option<field::Emails>,"));
-    // What is imported is used.
+    // All imports are used.
     assert!(module.contains("\nuse twenty_webhook::event::{self, field};\n"));
     assert!(structs(&["--only", "rocket"]).1.contains("\nuse twenty_webhook::event::field;\n"));
 
@@ -153,12 +154,12 @@ fn a_changed_data_model_is_a_difference() {
         objects["data"]["objects"].as_array_mut().unwrap().push(contract);
         object(objects, "attachment")["isActive"] = json!(false);
     });
-    // A rocket has ids and times, and a relation with its id.
+    // The added object has the fields of a rocket: ids, times, and a relation with its id.
     let [gone, new] = &difference.lines().collect::<Vec<_>>()[..] else { panic!("{difference}") };
     assert_eq!(*gone, "- pub struct Attachment { 18 fields }");
     assert!(new.starts_with("+ pub struct Contract { ") && new.ends_with(" fields }"), "{difference}");
 
-    // What was changed by hand is one, too.
+    // Changes by hand are differences, too.
     let directory = Directory::new();
     let module = std::fs::read_to_string("tests/generated/real.rs").unwrap();
     let check = |changed: &str| {
@@ -194,7 +195,7 @@ fn a_file_is_written_only_when_it_changes() {
     assert!(done.code == 2 && done.log.contains("/none/there.rs"), "{done:?}");
 }
 
-/// The same objects, as GraphQL has them.
+/// Returns the same objects in the form of GraphQL.
 fn as_graphql(objects: &Value) -> Value {
     let mut edges = Vec::new();
     for object in objects["data"]["objects"].as_array().unwrap() {
@@ -210,8 +211,8 @@ fn as_graphql(objects: &Value) -> Value {
             field["settings"] = json!({ "dataType": data_type });
         }
         let fields = fields.as_array_mut().unwrap();
-        // Two morph relations, each of them once: one whose ids the others hold, one whose ids this
-        // one holds.
+        // There are two morph relations, each of them once: the ids of the first are in this
+        // object, and those of the second in the other objects.
         let is_morph = |field: &Value| field["type"] == "MORPH_RELATION";
         if fields.iter().any(is_morph) {
             fields.retain(|field| !is_morph(field));
@@ -279,7 +280,7 @@ fn falls_back_to_rest_for_an_old_server() {
     assert!(done.code == 0 && done.log.contains("does not report how numbers are stored"), "{done:?}");
 }
 
-/// Or `--check` would find a difference, or none, by chance.
+/// Otherwise `--check` would find a difference, or miss one, by chance.
 #[test]
 fn does_not_fall_back_to_rest_after_another_error_of_graphql() {
     for (status, error) in [(200, "Too many requests."), (200, "Entity does not have permission"), (500, "Internal")] {
@@ -322,19 +323,19 @@ fn problems_of_the_api_are_reported() {
         assert!(done.log.contains(expected), "{expected}: {done:?}");
         assert!(!done.log.contains(TOKEN), "{done:?}");
     }
-    // Nor is the key sent to where a redirect leads.
+    // The key is not sent to the target of a redirect either.
     let elsewhere = Stub::saying(200, "{}");
     let location = elsewhere.url.clone();
     let twenty = Stub::start(move |_| (301, vec![("location", location.clone())], String::new()));
     let done = run(&["types", "--url", &twenty.url, "--token-file", &token]);
     assert!(done.code == 2 && done.log.contains("301, a redirect to http://127.0.0.1:"), "{done:?}");
     assert!(elsewhere.requests().is_empty());
-    // Nobody is there.
+    // No server listens there.
     let done = run(&["types", "--url", "http://127.0.0.1:9", "--token-file", &token]);
     assert!(done.code == 2 && done.log.contains("connection refused"), "{done:?}");
 }
 
-/// Wherever the server's answer contains the API key, no module with it is written.
+/// If the server's response contains the API key at any position, no module is written.
 #[test]
 fn the_api_key_gets_into_no_module() {
     let directory = Directory::new();
@@ -364,7 +365,7 @@ fn the_api_key_gets_into_no_module() {
     }
     field(&mut rest, "pet", "age")["label"] = json!("A text");
     for objects in [as_graphql(&rest), rest] {
-        // One of each kind: the numbers in the pointer do not matter.
+        // One position of each kind is enough: the indices in the pointer do not matter.
         let kind = |position: &str| position.replace(|letter: char| letter.is_ascii_digit(), "");
         let kinds: BTreeMap<_, _> = positions(&objects).into_iter().map(|at| (kind(&at), at)).collect();
         assert!(kinds.len() > 10, "{kinds:?}");
@@ -380,7 +381,7 @@ fn the_api_key_gets_into_no_module() {
     for repetition in repetitions() {
         for (status, json) in errors() {
             for position in positions(&json) {
-                // No secret is known here.
+                // The tool does not know a webhook's secret here.
                 if repetition.contains(TOKEN) {
                     let mut json = json.clone();
                     let text = repetition.split_inclusive(TOKEN).next().unwrap();

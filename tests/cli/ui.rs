@@ -1,4 +1,4 @@
-//! `listen --ui`: what the inspector's listener serves, and to whom.
+//! Tests of `listen --ui`: what the server of the page responds, and to whom.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ use twenty_webhook::{
 
 use super::{Directory, Program, SECRET, lines, listen, listen_with, post, run, send, upstream::Upstream};
 
-/// Where a page is.
+/// The address of a page.
 pub(super) struct Page {
     pub(super) address: SocketAddr,
     token: String,
@@ -23,7 +23,7 @@ pub(super) struct Page {
 
 pub(super) struct Response {
     pub(super) status: u16,
-    /// In lower case.
+    /// The headers, with names in lower case.
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
@@ -45,7 +45,7 @@ impl Response {
 }
 
 impl Page {
-    /// Where a program says that its page is.
+    /// Returns the page whose address a program prints.
     pub(super) fn of(program: &mut Program) -> Self {
         let mut found = None;
         program.until("its page is there", |program| {
@@ -66,12 +66,12 @@ impl Page {
         format!("http://{}", self.address)
     }
 
-    /// Behind the token.
+    /// Returns a path with the token.
     pub(super) fn path(&self, path: &str) -> String {
         format!("/{}/{path}", self.token)
     }
 
-    /// A request with these headers and no others.
+    /// Sends a request with exactly these headers.
     pub(super) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -81,7 +81,7 @@ impl Page {
             format!("{method} {path} HTTP/1.1\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut answer = Vec::new();
-        // A server that does not read a body may reset the connection behind its answer.
+        // A server that does not read a body may reset the connection after its response.
         let _ = stream.read_to_end(&mut answer);
         let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer");
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
@@ -95,7 +95,7 @@ impl Page {
         self.raw("GET", &self.path(path), &[("host", &self.host())], b"")
     }
 
-    /// As the page does it.
+    /// Sends a delivery again in the way in which the page does it.
     fn send(&self, id: &str, request: &Value) -> Response {
         self.post(&format!("api/deliveries/{id}/send"), request)
     }
@@ -115,7 +115,7 @@ impl Page {
         self.get("api/deliveries").json()["deliveries"].as_array().unwrap().clone()
     }
 
-    /// The newest one, once there are that many.
+    /// Returns the newest delivery when there are this many.
     fn last_of(&self, program: &mut Program, count: usize) -> Value {
         program.until(&format!("{count} are listed"), |_| self.deliveries().len() >= count);
         self.deliveries().last().unwrap().clone()
@@ -134,7 +134,7 @@ fn ada() -> Delivery {
     Delivery::sample("person.updated").set("record.name", json!({"firstName": "Ada", "lastName": "Lovelace"})).unwrap()
 }
 
-/// A listener with a page and a target, one delivery that it has received, and the target.
+/// Starts a listener with a page and a target. Returns them with the received delivery.
 fn with_target() -> (Program, String, Page, Upstream) {
     let upstream = Upstream::start(200, Duration::ZERO);
     let (mut program, url) = listen(&["--ui", "--forward-to", &upstream.url]);
@@ -155,7 +155,7 @@ fn shows_received_deliveries() {
     assert!(details["headers"].as_array().unwrap().iter().any(|pair| pair[0] == "x-twenty-webhook-timestamp"));
     assert_eq!(page.get(&format!("api/deliveries/{}/body", id(first))).body, ada().body()[..]);
 
-    // Another one of the same record, to compare with; and a forged one, which says why.
+    // Another delivery of the same record is for the comparison. A forged one has a diagnosis.
     assert_eq!(send(&url, &ada().set("record.jobTitle", "CTO").unwrap()), 0);
     let second = page.last_of(&mut program, 2);
     assert_eq!(page.details(id(&second))["previous"], first["id"]);
@@ -179,7 +179,7 @@ fn filtered_deliveries_are_on_the_page() {
 }
 
 #[test]
-fn updates_are_sent_at_once_and_on_one_line() {
+fn updates_are_sent_immediately_and_on_one_line() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);
     let mut stream = TcpStream::connect(page.address).unwrap();
@@ -203,8 +203,8 @@ fn updates_are_sent_at_once_and_on_one_line() {
     assert_eq!(news["dropped"], json!([]));
 }
 
-/// Every answer has the headers that keep other sites, frames, caches and scripts out, also one to a
-/// request that is rejected.
+/// Every response has the headers that exclude other sites, frames, caches and scripts, even a
+/// response to a rejected request.
 #[test]
 fn every_response_has_the_strict_headers() {
     let (_program, _, page, _upstream) = with_target();
@@ -260,7 +260,7 @@ fn every_response_has_the_strict_headers() {
         }
         assert!(!response.headers.iter().any(|(name, _)| name.starts_with("access-control") || name == "set-cookie"));
     }
-    // What a sender wrote is never shown by the browser itself.
+    // A browser never renders the content of a delivery.
     for part in ["/body", "/capture"] {
         let response = page.get(&format!("{one}{part}"));
         assert_eq!(response.header("content-type"), Some("application/octet-stream"));
@@ -328,7 +328,7 @@ fn without_the_token_every_path_is_404() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// A page of an attacker's, whose name points at this machine now.
+/// The page of an attacker, whose name now resolves to this machine.
 #[test]
 fn dns_rebinding_reaches_nothing() {
     let (_program, _, page, _upstream) = with_target();
@@ -359,7 +359,8 @@ fn dns_rebinding_reaches_nothing() {
     assert!(matches!(page.raw("GET", &page.path("api/deliveries"), &twice, b"").status, 400 | 403));
 }
 
-/// Each of these is what another site's page could have a browser send, if it had learned the token.
+/// Each of these is a request that another site's page could make a browser send if it knew the
+/// token.
 #[test]
 fn another_site_changes_nothing() {
     let (_program, _, page, upstream) = with_target();
@@ -396,7 +397,7 @@ fn another_site_changes_nothing() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// Nor does it read, not even by including something as a script.
+/// Another site can read nothing, not even by including a response as a script.
 #[test]
 fn another_site_reads_nothing() {
     let (_program, _, page, _upstream) = with_target();
@@ -409,7 +410,7 @@ fn another_site_reads_nothing() {
             assert_eq!(response.status, 403, "{header:?} {path}");
         }
     }
-    // But somebody may follow a link to the page.
+    // A user may follow a link to the page.
     assert_eq!(page.raw("GET", &page.path(""), &[("host", &host), ("sec-fetch-site", "cross-site")], b"").status, 200);
 }
 
@@ -426,7 +427,7 @@ fn the_receivers_address_has_no_page() {
     drop(program);
 }
 
-/// Secrets that are given, that were given before, and that are new; and credentials of a proxy.
+/// The responses contain neither given, previous nor generated secrets, nor credentials of a proxy.
 #[test]
 fn no_response_has_a_secret() {
     let upstream = Upstream::start(200, Duration::ZERO);
@@ -451,7 +452,7 @@ fn no_response_has_a_secret() {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         let capture = [credentials.as_bytes(), headers.as_bytes(), b"\n", ada().body()].concat();
         assert_eq!(super::run_with(&["replay", "-", "--to", url], &[], &capture).code, 0);
-        // One that is signed with yet another one, so that there is a diagnosis.
+        // This delivery is signed with another secret, so that there is a diagnosis.
         post(url, &Signer::new(format!("{signing} ")).unwrap(), ada().body());
         page.last_of(program, before + 2);
         let mut answers: Vec<String> =
@@ -482,11 +483,11 @@ fn no_response_has_a_secret() {
             assert!(!answers.iter().any(|answer| answer.contains(secret)), "{secret}");
         }
     }
-    // It was forwarded with its credentials all the same.
+    // The header was forwarded nevertheless.
     assert!(upstream.requests()[0].header("authorization").is_some());
 }
 
-/// Whoever can post here would otherwise have the secret's owner sign for them.
+/// Otherwise everyone who can post could make the listener sign.
 #[test]
 fn an_unverified_delivery_gets_no_signature() {
     let (mut program, url, page, upstream) = with_target();
@@ -495,7 +496,7 @@ fn an_unverified_delivery_gets_no_signature() {
         let forged = page.last_of(&mut program, 2 + count);
         let before = upstream.requests().len();
         if forged["verified"] == true {
-            // A copy, which anybody can send.
+            // Anyone can send a duplicate.
             continue;
         }
         for request in [json!({"signAnew": true}), json!({"signAnew": false}), json!({"signAnew": true, "body": "{}"})]
@@ -529,7 +530,7 @@ fn sends_again_unchanged_or_edited_with_a_new_signature() {
 
     let edited = ada().set("record.jobTitle", "CTO").unwrap();
     let text = String::from_utf8(edited.body().to_vec()).unwrap();
-    // The page asks for no signature, but what was edited always gets one.
+    // The request asks for no new signature, but an edited delivery always gets one.
     let (summary, request) = sent(json!({"signAnew": false, "body": text}));
     assert_eq!(request.body, edited.body()[..]);
     let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -541,7 +542,7 @@ fn sends_again_unchanged_or_edited_with_a_new_signature() {
     assert_eq!((&summary["forwarded"]["status"], &summary["status"]), (&json!(200), &Value::Null));
     assert!(page.details(id(&summary))["previous"].is_string());
 
-    // What is no event any more goes there as well, and may be edited further.
+    // A body that is no longer an event is sent, too, and can be edited again.
     let (summary, request) = sent(json!({"signAnew": true, "body": "no JSON"}));
     assert_eq!(request.body, b"no JSON");
     assert!(summary["rejection"].as_str().unwrap().contains("JSON"), "{summary}");
@@ -635,12 +636,12 @@ fn duplicates_do_not_displace_verified_deliveries() {
         lines.for_each(drop);
     }
     let count = |name: &str| page.deliveries().iter().filter(|delivery| delivery["event"] == name).count();
-    // The delivery itself and the newest copies.
+    // The delivery itself and its newest duplicates are kept.
     program.until("the oldest copies are dropped", |_| page.get("api/deliveries").json()["dropped"] == 9);
     assert_eq!((count("company.created"), count("person.updated")), (1, 1 + BOUND));
 }
 
-/// Names, fields and causes may be as long as a body, and a row of the list is short all the same.
+/// Names, fields and causes can be as long as a body, but a row of the list is short.
 #[test]
 fn long_texts_do_not_make_the_list_long() {
     let (mut program, url) = listen(&["--ui"]);
@@ -656,7 +657,7 @@ fn long_texts_do_not_make_the_list_long() {
     assert_eq!(page.get(&format!("api/deliveries/{}/body", id(&row))).body, delivery.body()[..]);
 }
 
-/// What was saved is there after a restart, under the same ids, with the same verdicts.
+/// Saved deliveries are shown after a restart, with the same ids and verdicts.
 #[test]
 fn saved_deliveries_are_there_after_a_restart() {
     let directory = Directory::new();
@@ -680,7 +681,7 @@ fn saved_deliveries_are_there_after_a_restart() {
     let mut after = page.deliveries();
     for list in [&mut before, &mut after] {
         for delivery in list {
-            // What was answered then is not in a capture.
+            // A capture does not contain the earlier response.
             for name in ["source", "status"] {
                 delivery.as_object_mut().unwrap().remove(name);
             }
@@ -690,8 +691,8 @@ fn saved_deliveries_are_there_after_a_restart() {
     assert_eq!(page.deliveries()[0]["source"], "saved");
     assert_eq!(page.details(id(&after[2]))["causes"], causes);
     assert_eq!(page.details(id(&after[1]))["previous"], after[0]["id"]);
-    second.until("it tells of the unread one", |program| program.log().contains("1 captures could not be read"));
-    // A copy has the capture of the first one, and an id of its own.
+    second.until("it reports the unreadable capture", |program| program.log().contains("1 captures could not be read"));
+    // A duplicate shares the capture of the first delivery, and has its own id.
     let file = format!("{captures}/{}.http", id(&after[0]));
     assert_eq!(run(&["replay", &file, "--to", &url]).code, 0);
     let copy = page.last_of(&mut second, 4);

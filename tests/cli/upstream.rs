@@ -1,4 +1,4 @@
-//! A receiver that takes down what comes, byte for byte, and answers as it is told.
+//! A receiver that records requests byte for byte and gives configured responses.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) line: String,
@@ -41,17 +41,17 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Answers each request with this status after a while.
+    /// Starts a receiver that answers each request with this status after a while.
     pub(crate) fn start(status: u16, after: Duration) -> Self {
         Self::serve("http", status, after, |stream| stream)
     }
 
-    /// Answers no request before this many were under way at once.
+    /// Starts a receiver that waits until this many requests are open before it answers.
     pub(crate) fn start_for(at_once: usize, status: u16, after: Duration) -> Self {
         Self::serve_for(at_once, "http", status, after, |stream| stream)
     }
 
-    /// The same, with each connection turned into another, such as one with TLS.
+    /// Starts a receiver that converts each connection, for example to TLS.
     pub(crate) fn serve<S: Read + Write>(
         scheme: &str,
         status: u16,
@@ -72,7 +72,7 @@ impl Upstream {
         let url = format!("{scheme}://localhost:{}/hooks?token=a", listener.local_addr().unwrap().port());
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        // Both kinds of threads end with the test program.
+        // The threads end with the test program.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (state, wrap) = (Arc::clone(&shared), wrap.clone());
@@ -88,7 +88,7 @@ impl Upstream {
                         thread::sleep(after);
                         state.under_way.fetch_sub(1, Ordering::SeqCst);
                         let answer = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: 2\r\n\r\nhi");
-                        // The sender may have given up.
+                        // The sender may have closed the connection.
                         let _ = stream.get_mut().write_all(answer.as_bytes());
                         let _ = stream.get_mut().flush();
                     }
@@ -118,7 +118,7 @@ pub(crate) fn read(stream: &mut impl BufRead) -> Option<Request> {
         let (name, value) = line.split_once(": ").unwrap();
         request.headers.push((name.to_owned(), value.to_owned()));
     }
-    // A GET has none. Nothing is sent in chunks.
+    // A GET has no body. No request is sent in chunks.
     assert_eq!(request.header("transfer-encoding"), None);
     let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     request.body = vec![0; length];

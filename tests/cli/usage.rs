@@ -1,4 +1,5 @@
-//! Wrong input, help, completions: clear words, the right exit code, never a secret.
+//! Tests of wrong input, help and completions: errors are clear, have the right exit code, and
+//! never contain a secret.
 
 use std::process::Command;
 
@@ -89,7 +90,7 @@ fn help_shows_examples_and_no_secret() {
     assert_eq!(run(&["--version"]).output, concat!("twenty-webhook ", env!("CARGO_PKG_VERSION"), "\n"));
 }
 
-/// The build of the README's first commands.
+/// The README's first commands build the tool in this way.
 #[cfg(not(any(feature = "postgres", feature = "redb")))]
 #[test]
 fn without_a_store_inbox_names_the_required_features() {
@@ -105,7 +106,7 @@ fn without_a_store_inbox_names_the_required_features() {
 }
 
 #[test]
-fn completions_for_each_shell() {
+fn prints_completions_for_each_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let done = run(&["completions", shell]);
         assert_eq!(done.code, 0, "{shell}");
@@ -113,7 +114,7 @@ fn completions_for_each_shell() {
             assert!(done.output.contains(word), "{shell}: {word}");
         }
     }
-    // A shell that is surely here takes it.
+    // Bash is always installed, and accepts its script.
     let script = format!("source <({TOOL} completions bash) && complete -p twenty-webhook");
     let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert!(bash.status.success(), "{bash:?}");

@@ -1,4 +1,4 @@
-//! `verify`: verdicts and diagnoses.
+//! Tests of `verify`: verdicts and diagnoses.
 
 use serde_json::Value;
 use twenty_webhook::verify::{Signer, Timestamp};
@@ -13,7 +13,7 @@ const BODY: &str =
 /// 2026-10-02T09:14:31.733Z
 const SIGNED_AT: Timestamp = Timestamp::from_millis(1_790_932_471_733);
 
-/// A capture of a body, with headers before its own.
+/// Returns a capture of a body, with additional headers.
 fn capture(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let pairs = Signer::new(SECRET).unwrap().sign_at(SIGNED_AT, &body).pairs();
     let signature: String = pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -42,12 +42,12 @@ fn a_capture_is_judged_as_of_its_own_time() {
     let done = run(&["verify", &file, "--as-of", "now"]);
     assert!(done.output.contains(", which is now\n"), "{done:?}");
 
-    // It was late when it came.
+    // The delivery was late when it arrived.
     let late = directory.file("late.http", capture("captured-at: 2026-10-02T10:14:31Z\r\n", BODY));
     let done = run(&["verify", &late]);
     assert!(done.code == 1 && done.output.contains("judged as of 2026-10-02T10:14:31.000Z"), "{done:?}");
 
-    // Nothing says when it came.
+    // The capture does not say when the delivery arrived.
     let unknown = directory.file("b.http", capture("", BODY));
     let done = run(&["verify", &unknown]);
     assert!(
@@ -84,19 +84,19 @@ fn says_what_is_wrong_and_what_to_do() {
         let done = run_with(&["verify", &file], &[("TWENTY_WEBHOOK_SECRET", secret)], b"");
         assert_eq!((done.code, &*done.log), (1, ""), "{expected}: {done:?}");
         assert!(done.output.starts_with("does not verify: "), "{done:?}");
-        // Lines are wrapped.
+        // The tool wraps lines.
         let words: Vec<&str> = done.output.split_whitespace().collect();
         assert!(done.output.contains("\n1. ") && words.join(" ").contains(expected), "{expected}: {done:?}");
         assert!(!done.output.contains(secret.trim()) && !done.output.contains("Lovel"), "{done:?}");
-        // Whatever its timestamp header is called, and in whichever unit: its age is not what is
-        // wrong.
+        // The age is not reported as wrong, whatever the name and the unit of the timestamp header
+        // are.
         assert!(done.output.contains("judged as of 2026-10-02T09:14:31."), "{done:?}");
         assert!(!done.output.contains("\n2. "), "{done:?}");
     }
 }
 
-/// Whatever happened to the timestamp on the way: its age is judged by the part that was signed, so
-/// it is no cause.
+/// The age is judged by the signed part of the timestamp, so a change of the header on the way does
+/// not make the delivery old.
 #[test]
 fn a_changed_timestamp_is_not_reported_as_old() {
     let directory = Directory::new();
@@ -125,7 +125,7 @@ fn a_changed_timestamp_is_not_reported_as_old() {
 }
 
 #[test]
-fn a_body_with_its_headers_as_options() {
+fn a_body_is_verified_with_its_headers_as_options() {
     let vectors: Value = serde_json::from_slice(&data("vectors.json")).unwrap();
     let vectors = vectors.as_array().unwrap();
     assert!(!vectors.is_empty());
@@ -147,7 +147,7 @@ fn a_body_with_its_headers_as_options() {
 }
 
 #[test]
-fn secrets_from_everywhere() {
+fn secrets_are_read_from_every_source() {
     let directory = Directory::new();
     let file = directory.file("a.http", capture("", BODY));
     let plain = directory.file("secret", SECRET);
@@ -168,7 +168,7 @@ fn secrets_from_everywhere() {
         let is_previous = variables.len() > 1;
         assert_eq!(done.output.contains("with the previous secret"), is_previous, "{done:?}");
     }
-    // A blank line more is part of the secret, or a mistake.
+    // Another blank line would be a part of the secret, or is a mistake.
     for text in ["dev-secret\n\n", "", "\n", "  ", "a\nb"] {
         let several = directory.file("several", text);
         let done = run_with(&["verify", &file, "--secret-file", &several], &[], b"");

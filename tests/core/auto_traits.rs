@@ -1,5 +1,5 @@
-//! Which threads and panics each public type may cross. The table is compared with the source, so a
-//! type that is added is missed here.
+//! Checks which public types can be sent between threads and held across panics. The table is
+//! compared with the source, so it cannot miss a new type.
 
 use std::{
     convert::Infallible,
@@ -30,7 +30,7 @@ fn sends<T: Send>() {}
 
 macro_rules! table {
     ($($name:literal $type:ty: $($bound:ident)+;)+) => {
-        /// Does not compile when a type loses a marker trait.
+        /// Returns the names of the types. Does not compile if a type loses one of its auto traits.
         fn names() -> Vec<&'static str> {
             $($($bound::<$type>();)+)+
             vec![$($name),+]
@@ -38,8 +38,8 @@ macro_rules! table {
     };
 }
 
-// Not across panics: what holds a closure, a store or a clock of the user's, which may not cross
-// them.
+// Types without `panics` hold a closure, a store or a clock of the user's, which may not be unwind
+// safe.
 table! {
     "verify::Secret" Secret: threads panics;
     "verify::Keys" Keys: threads panics;
@@ -180,6 +180,6 @@ table! {
 }
 
 #[test]
-fn of_every_type() {
+fn every_type_has_its_auto_traits() {
     source::assert_covers(names(), &source::public_types());
 }

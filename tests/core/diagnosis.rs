@@ -1,4 +1,4 @@
-//! Real deliveries, each corrupted in one known way, and what the diagnosis makes of them.
+//! Corrupts real deliveries, each in one known way, and checks what the diagnosis finds.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -13,8 +13,8 @@ use twenty_webhook::{
 
 use crate::support::{NONCE, SECRET, SIGNATURE, TIMESTAMP, secret, vector};
 
-/// What is tried on each: plain, with emoji and long dashes, metadata, small, and the documented
-/// one that no server sends.
+/// The bodies that each corruption is tried on: a plain one, one with emoji and long dashes, a
+/// metadata event, a small one, and the sample of Twenty's documentation, which no server sends.
 const BODIES: [&str; 5] = [
     "person.created",
     "opportunity.updated",
@@ -33,7 +33,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Apart from the crate's own, bit by bit.
+/// Encodes in base64, independently of the crate's implementation.
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     let bits: String = bytes.as_ref().iter().map(|byte| format!("{byte:08b}")).collect();
     let digit = |bits: &[u8]| {
@@ -44,7 +44,7 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
     format!("{digits:=<width$}", width = digits.len().next_multiple_of(4))
 }
 
-/// A delivery as it was captured, and the verifier that it does not suit.
+/// A captured delivery, and the settings of the verifier that rejects it.
 #[derive(Clone)]
 struct Capture {
     secret: String,
@@ -68,7 +68,7 @@ impl Capture {
         }
     }
 
-    /// A body of its own, signed as it should be.
+    /// Returns a correctly signed delivery with this body.
     fn with_body(body: &str) -> Self {
         let mut capture = Self { body: body.into(), ..Self::of("person.created") };
         capture.resign(SECRET, |time, body| [time, b":", body].concat());
@@ -83,7 +83,7 @@ impl Capture {
         &self.headers.iter().find(|(other, _)| other == name).unwrap().1
     }
 
-    /// What is signed, but for the separator.
+    /// Returns the signed text with this separator between timestamp and body.
     fn joined_with(&self, separator: &str) -> Vec<u8> {
         [self.value(TIMESTAMP).as_bytes(), separator.as_bytes(), &self.body].concat()
     }
@@ -130,7 +130,8 @@ impl Capture {
         diagnosis
     }
 
-    /// Neither text nor `Debug` shows a secret, half a signature, or a text of the body.
+    /// Checks that neither text nor `Debug` shows a secret, half of a signature, or a text of the
+    /// body.
     fn assert_tells_no_secret(&self, diagnosis: &Diagnosis) {
         let mut told = format!("{diagnosis} {diagnosis:?}");
         diagnosis.causes().iter().for_each(|cause| write!(told, "{cause} {}", cause.advice()).unwrap());
@@ -149,7 +150,7 @@ impl Capture {
     }
 }
 
-/// All texts in a JSON value.
+/// Collects all texts in a JSON value.
 fn texts(value: &Value, to: &mut Vec<String>) {
     match value {
         Value::String(text) => to.push(text.clone()),
@@ -159,7 +160,7 @@ fn texts(value: &Value, to: &mut Vec<String>) {
     }
 }
 
-/// Corrupts every body in this way. The signature proves the causes: these, and no other.
+/// Corrupts every body in this way. Checks that the signature proves these causes and no others.
 #[track_caller]
 fn proves(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     for name in BODIES {
@@ -169,7 +170,8 @@ fn proves(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     }
 }
 
-/// Corrupts every body in this way. Plain facts show the causes; with the documented body one more.
+/// Corrupts every body in this way. Checks that these causes are found without proof by the
+/// signature. For the sample of the documentation, one more cause is found.
 #[track_caller]
 fn shows(causes: &[Cause], corrupt: impl Fn(&mut Capture)) {
     for name in BODIES {
@@ -190,7 +192,7 @@ fn proves_of(causes: &[Cause], capture: &Capture) {
 }
 
 #[test]
-fn a_genuine_one_verifies() {
+fn a_genuine_delivery_verifies() {
     for name in BODIES {
         let diagnosis = Capture::of(name).diagnose();
         assert_eq!(diagnosis.verdict(), Ok(()));
@@ -202,13 +204,13 @@ mod headers {
     use super::*;
 
     #[test]
-    fn none() {
+    fn missing_headers_are_reported_as_unsigned() {
         shows(&[Cause::Unsigned], |capture| capture.headers.clear());
         shows(&[Cause::Unsigned], |capture| capture.headers = vec![("date".into(), "x".into())]);
     }
 
     #[test]
-    fn dropped() {
+    fn a_dropped_header_is_reported() {
         shows(&[Cause::MissingSignature], |capture| capture.drop_header(SIGNATURE));
         shows(&[Cause::MissingTimestamp], |capture| capture.drop_header(TIMESTAMP));
         let mut capture = Capture::of("person.created");
@@ -217,24 +219,24 @@ mod headers {
     }
 
     #[test]
-    fn dropped_by_a_sender_that_does_not_sign_it() {
+    fn a_missing_timestamp_that_was_not_signed_is_reported() {
         proves(&[Cause::MissingTimestamp, Cause::SignedWithoutTimestamp], |capture| {
             capture.resign(SECRET, |_, body| body.to_vec());
             capture.drop_header(TIMESTAMP);
-            // Somebody else's.
+            // This header is not Twenty's.
             capture.add_header("x-amz-timestamp", "1790932471");
         });
     }
 
     #[test]
-    fn of_the_prefix_that_was_configured() {
+    fn the_configured_prefix_is_used() {
         let verifier = Verifier::builder().secret(secret("\tpadded")).header_prefix("x-acme-webhook").build().unwrap();
         let headers = Signer::new("padded").unwrap().header_prefix("x-acme-webhook").unwrap().sign("{}").pairs();
         assert_eq!(verifier.diagnose(headers, "{}").causes(), [Cause::SecretPadded]);
     }
 
     #[test]
-    fn renamed_by_a_gateway() {
+    fn headers_renamed_by_a_gateway_are_recognised() {
         for found in
             ["x_twenty_webhook_signature", "HTTP_X_TWENTY_WEBHOOK_SIGNATURE", "Http-X-Twenty-Webhook-Signature"]
         {
@@ -244,7 +246,8 @@ mod headers {
                     let role = if found.contains("SIGN") { role.to_uppercase() } else { role.to_owned() };
                     format!("{}{role}", &found[..found.len() - "signature".len()])
                 });
-                // As it is found, the letters' case included.
+                // The header gets exactly the name that the diagnosis must report, including its
+                // letter case.
                 capture.headers[1].0 = found.to_owned();
             });
         }
@@ -257,13 +260,13 @@ mod headers {
     }
 
     #[test]
-    fn of_another_brand() {
+    fn headers_of_another_brand_are_recognised() {
         for found in ["x-insuros-webhook-signature", "Webhook-Signature", "X-Hub-Signature", "signature"] {
             proves(&[Cause::OtherHeaderPrefix { found: found.into() }], |capture| {
                 capture.headers[1].0 = found.to_owned();
             });
         }
-        // Names alone prove nothing: this may be anybody's signature.
+        // Names alone prove nothing: the signature may be of another service.
         shows(&[Cause::Unsigned], |capture| {
             capture.rename(|name| name.replace("twenty", "acme"));
             capture.secret = "another".into();
@@ -275,7 +278,7 @@ mod headers {
     }
 
     #[test]
-    fn the_likelier_name_is_taken() {
+    fn the_likelier_name_is_reported() {
         let found = "x-acme-webhook-signature";
         proves(&[Cause::OtherHeaderPrefix { found: found.into() }], |capture| {
             capture.headers[1].0 = found.into();
@@ -285,7 +288,7 @@ mod headers {
     }
 
     #[test]
-    fn a_long_name_is_cut_and_escaped() {
+    fn a_long_name_is_truncated_and_escaped() {
         let mut capture = Capture::of("person.created");
         capture.headers[1].0 = format!("\u{1b}[31m{}-signature", "x".repeat(1_000));
         let found = format!("\\x1b[31m{}", "x".repeat(56));
@@ -293,7 +296,7 @@ mod headers {
     }
 
     #[test]
-    fn repeated() {
+    fn repeated_headers_are_reported() {
         proves(&[Cause::RepeatedSignature], |capture| capture.headers.insert(0, (SIGNATURE.into(), "0".repeat(64))));
         proves(&[Cause::RepeatedTimestamp], |capture| capture.headers.push((TIMESTAMP.into(), "1".into())));
         proves(&[Cause::RepeatedSignature], |capture| {
@@ -304,7 +307,8 @@ mod headers {
             let timestamp = capture.header(TIMESTAMP);
             *timestamp = format!("{timestamp},{timestamp}");
         });
-        // Which one is meant cannot be told, so it is not said that it matches nothing.
+        // The diagnosis cannot know which of the signatures is meant, so it does not report that
+        // none matches.
         shows(&[Cause::RepeatedSignature], |capture| {
             capture.secret = "another".into();
             capture.add_header(SIGNATURE, &"0".repeat(64));
@@ -313,7 +317,7 @@ mod headers {
     }
 
     #[test]
-    fn no_signature_at_all() {
+    fn a_malformed_signature_is_reported() {
         for value in
             ["", "0", "not a signature", &"0".repeat(63), &"0".repeat(65), &"0".repeat(66), "sha256=", ",,,", "é"]
         {
@@ -324,7 +328,7 @@ mod headers {
     }
 
     #[test]
-    fn no_timestamp_at_all() {
+    fn a_malformed_timestamp_is_reported() {
         for value in ["", "soon", "2026-10-02T11:30:45.207Z", "-1", "+1", "1.5", "17909324717330000000000", ",", "é"] {
             shows(&[Cause::MalformedTimestamp], |capture| *capture.header(TIMESTAMP) = value.to_owned());
         }
@@ -343,12 +347,12 @@ mod signature_written_otherwise {
     }
 
     #[test]
-    fn upper_case() {
+    fn upper_case_is_recognised() {
         proves(&[Cause::SignatureUpperCase], |capture| rewrite(capture, |mac| hex(mac).to_uppercase()));
     }
 
     #[test]
-    fn base64_of_either_alphabet() {
+    fn base64_in_either_alphabet_is_recognised() {
         proves(&[Cause::SignatureBase64], |capture| rewrite(capture, |mac| base64(mac)));
         proves(&[Cause::SignatureBase64], |capture| {
             rewrite(capture, |mac| base64(mac).replace('+', "-").replace('/', "_").replace('=', ""));
@@ -356,7 +360,7 @@ mod signature_written_otherwise {
     }
 
     #[test]
-    fn with_a_prefix() {
+    fn a_prefix_is_recognised() {
         for prefix in ["sha256=", "v1=", "v1,", "hmac-sha256=", "sha256:", "v1:"] {
             proves(&[Cause::SignaturePrefixed { prefix }], |capture| capture.header(SIGNATURE).insert_str(0, prefix));
         }
@@ -366,7 +370,7 @@ mod signature_written_otherwise {
     }
 
     #[test]
-    fn several_things_at_once() {
+    fn several_differences_are_recognised_together() {
         proves(
             &[Cause::SignaturePrefixed { prefix: "v1," }, Cause::SignatureBase64, Cause::TimestampInSeconds],
             |capture| {
@@ -398,7 +402,7 @@ mod signed_text {
     use super::*;
 
     #[test]
-    fn in_seconds() {
+    fn a_timestamp_in_seconds_is_recognised() {
         proves(&[Cause::TimestampInSeconds], |capture| {
             capture.header(TIMESTAMP).truncate(10);
             capture.resign(SECRET, |time, body| [time, b":", body].concat());
@@ -415,12 +419,12 @@ mod signed_text {
                 capture.resign(SECRET, |time, body| [&time[..10], separator.as_bytes(), body].concat());
             });
         }
-        // What was signed cannot be told: the milliseconds are gone.
+        // The diagnosis cannot reconstruct the signed text, because the milliseconds are lost.
         shows(&[Cause::TimestampInSeconds], |capture| capture.header(TIMESTAMP).truncate(10));
     }
 
     #[test]
-    fn joined_otherwise() {
+    fn another_separator_is_recognised() {
         for separator in [".", "", "\n", "|", "-"] {
             proves(&[Cause::SignedWithSeparator { separator }], |capture| {
                 capture.resign(SECRET, |time, body| [time, separator.as_bytes(), body].concat());
@@ -429,12 +433,12 @@ mod signed_text {
     }
 
     #[test]
-    fn without_the_timestamp() {
+    fn a_signature_of_the_body_alone_is_recognised() {
         proves(&[Cause::SignedWithoutTimestamp], |capture| capture.resign(SECRET, |_, body| body.to_vec()));
     }
 
     #[test]
-    fn with_the_nonce() {
+    fn a_signed_nonce_is_recognised() {
         proves(&[Cause::SignedWithNonce], |capture| {
             let nonce = capture.value(NONCE).to_owned();
             capture.resign(SECRET, |time, body| [time, b":", nonce.as_bytes(), b":", body].concat());
@@ -442,7 +446,7 @@ mod signed_text {
     }
 
     #[test]
-    fn with_the_nonce_beside_another() {
+    fn a_signed_nonce_is_recognised_beside_another_nonce() {
         proves(&[Cause::SignedWithNonce], |capture| {
             capture.headers.insert(0, ("x-other-webhook-nonce".to_owned(), "another".to_owned()));
             let nonce = capture.value(NONCE).to_owned();
@@ -455,21 +459,21 @@ mod secrets {
     use super::*;
 
     #[test]
-    fn padded() {
+    fn white_space_around_the_configured_secret_is_recognised() {
         for padded in ["{}\n", "{}\r\n", " {}", "\t{} ", "\u{feff}{}", "{}\u{200b}", "\u{a0}{}"] {
             proves(&[Cause::SecretPadded], |capture| capture.secret = padded.replace("{}", SECRET));
         }
     }
 
     #[test]
-    fn quoted() {
+    fn quotes_around_the_configured_secret_are_recognised() {
         for quoted in ["\"{}\"", "'{}'", "`{}`", "\"{}\"\n"] {
             proves(&[Cause::SecretQuoted], |capture| capture.secret = quoted.replace("{}", SECRET));
         }
     }
 
     #[test]
-    fn trimmed() {
+    fn white_space_removed_from_the_secret_is_recognised() {
         for padded in ["{}\n", "{}\r\n", " {}", "{} "] {
             proves(&[Cause::SecretTrimmed], |capture| {
                 capture.resign(padded.replace("{}", SECRET), |time, body| [time, b":", body].concat());
@@ -478,7 +482,7 @@ mod secrets {
     }
 
     #[test]
-    fn encoded() {
+    fn an_encoded_secret_is_recognised() {
         let hexadecimal = Cause::SecretEncoded { encoding: SecretEncoding::Hex };
         proves(std::slice::from_ref(&hexadecimal), |capture| capture.secret = hex(SECRET));
         proves(&[hexadecimal], |capture| {
@@ -489,7 +493,7 @@ mod secrets {
     }
 
     #[test]
-    fn decoded() {
+    fn a_decoded_secret_is_recognised() {
         for (encoding, encode) in [(SecretEncoding::Hex, hex as fn(_) -> _), (SecretEncoding::Base64, base64)] {
             proves(&[Cause::SecretDecoded { encoding }], |capture| {
                 capture.secret = "a secret, decoded".to_owned();
@@ -498,9 +502,9 @@ mod secrets {
         }
     }
 
-    /// As encoders write it: in lines, and with the line end that `echo` appended to the secret.
+    /// Encoders may break lines, and `echo` appends a line end to the secret.
     #[test]
-    fn encoded_by_a_shell() {
+    fn a_secret_encoded_by_shell_tools_is_recognised() {
         let cause = |encoding| [Cause::SecretEncoded { encoding }];
         for end in ["", "\n", "\r\n"] {
             let encoded = base64(format!("{SECRET}{end}"));
@@ -512,7 +516,7 @@ mod secrets {
     }
 
     #[test]
-    fn copied_along_with_the_name_of_a_variable() {
+    fn a_variables_name_before_the_secret_is_recognised() {
         for line in [
             "TWENTY_WEBHOOK_SECRET={}",
             "export TWENTY_WEBHOOK_SECRET=\"{}\"\n",
@@ -527,16 +531,16 @@ mod secrets {
     }
 
     #[test]
-    fn with_a_prefix_of_other_services() {
+    fn a_prefix_of_another_service_is_recognised() {
         for prefixed in ["whsec_{}", "whsec_{}\n", "'sk_{}'", "sha256={}", "Bearer {}", "0x{}"] {
-            // `sha256=` could be a variable as well.
+            // `sha256=` could also be the name of a variable.
             let cause = if prefixed.contains('=') { Cause::SecretNamed } else { Cause::SecretPrefixed };
             proves(&[cause], |capture| capture.secret = prefixed.replace("{}", SECRET));
         }
     }
 
     #[test]
-    fn in_another_letter_case() {
+    fn another_letter_case_is_recognised() {
         proves(&[Cause::SecretLetterCase], |capture| capture.secret = SECRET.to_uppercase());
         proves(&[Cause::SecretLetterCase], |capture| {
             capture.resign(SECRET.to_uppercase(), |time, body| [time, b":", body].concat());
@@ -545,7 +549,7 @@ mod secrets {
     }
 
     #[test]
-    fn without_the_spaces_around_it() {
+    fn spaces_removed_from_the_secret_are_recognised() {
         for spaces in [" {} ", " {}", "{} "] {
             proves(&[Cause::SecretTrimmed], |capture| {
                 capture.resign(spaces.replace("{}", SECRET), |time, body| [time, b":", body].concat());
@@ -554,7 +558,7 @@ mod secrets {
     }
 
     #[test]
-    fn of_another_webhook() {
+    fn the_secret_of_another_webhook_is_recognised() {
         let keys = |id: &str, secrets: [&str; 2]| Keys::new(id, secrets.map(secret)).unwrap();
         proves(&[Cause::OtherKeys { id: "acme".into() }], |capture| {
             capture.secret = "of this webhook".to_owned();
@@ -574,7 +578,7 @@ mod body {
         [Cause::BodyRewritten { what }]
     }
 
-    /// With line breaks and indentation; the order of members stays.
+    /// Adds line breaks and indentation, and keeps the order of the members.
     fn pretty(text: &str) -> String {
         let (mut pretty, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
         for c in text.chars() {
@@ -598,7 +602,7 @@ mod body {
         pretty
     }
 
-    /// With the first letter of every text value escaped.
+    /// Escapes the first letter of every text value.
     fn escaped(text: &str) -> String {
         let parts = text.split("\":\"").enumerate();
         let escape = |(index, part): (usize, &str)| match part.chars().next() {
@@ -610,7 +614,7 @@ mod body {
         parts.map(escape).collect::<Vec<_>>().join("\":\"")
     }
 
-    /// As Rust's usual `Value` writes it: members sorted, at every level.
+    /// Sorts the members at every level, as `serde_json::Value` does.
     fn sorted(value: &Value) -> String {
         match value {
             Value::Object(members) => {
@@ -625,7 +629,7 @@ mod body {
     }
 
     #[test]
-    fn line_end_added_or_cut() {
+    fn an_added_or_removed_line_end_is_recognised() {
         for end in ["\n", "\r\n", "\n\n"] {
             proves(&[Cause::NewlineAdded], |capture| capture.body.extend(end.bytes()));
         }
@@ -635,14 +639,14 @@ mod body {
     }
 
     #[test]
-    fn byte_order_mark_added_or_cut() {
+    fn an_added_or_removed_byte_order_mark_is_recognised() {
         let marked = |body: &[u8]| [b"\xef\xbb\xbf", body].concat();
         proves(&[Cause::ByteOrderMarkAdded], |capture| capture.body = marked(&capture.body));
         proves(&[Cause::ByteOrderMarkCut], |capture| capture.resign_body(marked(&capture.body)));
     }
 
     #[test]
-    fn line_ends() {
+    fn changed_line_ends_are_recognised() {
         let crlf = |text: &str| pretty(text).replace('\n', "\r\n");
         proves(&[Cause::LineEndsChanged], |capture| {
             capture.resign_body(pretty(capture.text()));
@@ -655,9 +659,9 @@ mod body {
     }
 
     #[test]
-    fn spaces() {
+    fn changed_white_space_is_recognised() {
         proves(&rewritten(Rewriting::Spaces), |capture| capture.body = pretty(capture.text()).into());
-        // Also where the sender does not write like JavaScript.
+        // The signed text may also differ from what `JSON.stringify` writes.
         proves(&rewritten(Rewriting::Spaces), |capture| {
             capture.body = escaped(capture.text()).into();
             capture.resign_body(capture.body.clone());
@@ -666,7 +670,7 @@ mod body {
     }
 
     #[test]
-    fn escapes() {
+    fn changed_escapes_are_recognised() {
         proves(&rewritten(Rewriting::Escapes), |capture| capture.body = escaped(capture.text()).into());
         let mut capture = Capture::of("opportunity.updated");
         let unicode = |c: char| match c {
@@ -677,14 +681,14 @@ mod body {
         capture.body = capture.text().chars().map(unicode).collect::<String>().into();
         assert!(capture.text().contains("\\ud83d\\ude80") && capture.text().contains("https:\\/\\/"));
         proves_of(&rewritten(Rewriting::Escapes), &capture);
-        // Next to every escape that JSON has.
+        // The body also contains every other escape of JSON.
         let mut capture = Capture::with_body(r#"{"eventName":"x","record":{"a":"/\b\f\n\r\t\"\\\u0001\ud800"}}"#);
         capture.body = capture.text().replace('/', "\\/").into();
         proves_of(&rewritten(Rewriting::Escapes), &capture);
     }
 
     #[test]
-    fn numbers() {
+    fn changed_numbers_are_recognised() {
         let mut capture =
             Capture::with_body(r#"{"eventName":"x","record":{"a":1,"b":1e+21,"c":"1.0 1e21","d":[0.5,-2]}}"#);
         capture.body = br#"{"eventName":"x","record":{"a":1.0,"b":1e21,"c":"1.0 1e21","d":[0.50,-2.0]}}"#.into();
@@ -692,12 +696,12 @@ mod body {
     }
 
     #[test]
-    fn several() {
+    fn several_rewritings_are_recognised_together() {
         proves(&rewritten(Rewriting::Several), |capture| capture.body = pretty(&escaped(capture.text())).into());
     }
 
     #[test]
-    fn order_of_the_envelope() {
+    fn a_changed_order_of_the_envelope_is_recognised() {
         proves(&rewritten(Rewriting::Order), |capture| {
             let sorted: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&capture.body).unwrap();
             capture.body = serde_json::to_vec_pretty(&sorted).unwrap();
@@ -705,7 +709,7 @@ mod body {
     }
 
     #[test]
-    fn order_of_what_is_no_envelope() {
+    fn the_order_of_other_objects_is_not_guessed() {
         let members = (0..100).map(|i| format!("\"member {i}\":0")).collect::<Vec<_>>().join(",");
         for body in [
             format!(r#"{{"eventName":"a",{members},"targetUrl":"b"}}"#),
@@ -720,11 +724,12 @@ mod body {
     }
 
     #[test]
-    fn order_of_all_members() {
+    fn a_changed_order_of_all_members_is_recognised() {
         shows(&rewritten(Rewriting::Order), |capture| {
             let value: Value = serde_json::from_slice(&capture.body).unwrap();
             capture.body = sorted(&value).into();
-            // Else the documented one could be put in order again.
+            // With a matching signature, the diagnosis could restore the order of the documented
+            // body.
             *capture.header(SIGNATURE) = "0".repeat(64);
         });
         let mut capture = Capture::of("person.created");
@@ -733,14 +738,14 @@ mod body {
     }
 
     #[test]
-    fn stringified_twice() {
+    fn a_body_stringified_twice_is_recognised() {
         let twice = |text: &str| serde_json::to_string(text).unwrap();
         proves(&[Cause::SignedStringifiedTwice], |capture| capture.resign_body(twice(capture.text())));
         proves(&[Cause::BodyStringifiedTwice], |capture| capture.body = twice(capture.text()).into());
     }
 
     #[test]
-    fn signed_by_python() {
+    fn json_written_by_python_is_recognised() {
         proves(&[Cause::SignedWithSpaces], |capture| {
             let (mut python, mut in_string) = (String::new(), false);
             for c in capture.text().chars() {
@@ -756,13 +761,13 @@ mod body {
     }
 
     #[test]
-    fn characters_reencoded() {
+    fn reencoded_characters_are_recognised() {
         let latin_1 = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
         let mut capture = Capture::of("opportunity.updated");
         capture.body = latin_1(&capture.body).into();
         proves_of(&[Cause::CharactersReencoded], &capture);
 
-        // As Windows reads `é — €`.
+        // Windows-1252 reads `é — €` like this.
         let mut capture = Capture::with_body(r#"{"eventName":"é — €"}"#);
         capture.body = r#"{"eventName":"Ã© â€” â‚¬"}"#.into();
         proves_of(&[Cause::CharactersReencoded], &capture);
@@ -773,7 +778,7 @@ mod body {
     }
 
     #[test]
-    fn percent_encoded() {
+    fn percent_encoding_is_recognised() {
         let percent = |body: &[u8], space: &str| {
             body.iter().fold(String::new(), |text, byte| match byte {
                 b' ' => text + space,
@@ -788,19 +793,19 @@ mod body {
         proves(&[Cause::BodyPercentEncoded], |capture| {
             capture.body = format!("{}=", percent(&capture.body, "+")).into();
         });
-        // A plus sign that means itself.
+        // An unencoded plus sign stays a plus sign.
         let mut capture = Capture::with_body(r#"{"eventName":"+"}"#);
         capture.body = b"{%22eventName%22:%22+%22}".into();
         proves_of(&[Cause::BodyPercentEncoded], &capture);
     }
 
     #[test]
-    fn base64_encoded() {
+    fn base64_is_recognised() {
         proves(&[Cause::BodyBase64], |capture| capture.body = base64(&capture.body).into());
     }
 
     #[test]
-    fn empty() {
+    fn an_empty_body_is_reported() {
         shows(&[Cause::BodyEmpty], |capture| {
             capture.add_header("content-length", &capture.body.len().to_string());
             capture.body.clear();
@@ -808,7 +813,7 @@ mod body {
     }
 
     #[test]
-    fn is_not_blamed_where_nothing_could_match() {
+    fn the_body_is_not_blamed_if_no_signature_could_match() {
         shows(&[Cause::Unsigned], |capture| {
             capture.headers.clear();
             capture.add_header("content-length", "1");
@@ -820,7 +825,7 @@ mod body {
     }
 
     #[test]
-    fn altered_in_several_ways() {
+    fn the_most_certain_of_several_changes_is_reported() {
         let mut capture = Capture::of("person.created");
         capture.add_header("content-length", "1");
         capture.body = sorted(&serde_json::from_slice(&capture.body).unwrap()).into();
@@ -832,7 +837,7 @@ mod body {
     }
 
     #[test]
-    fn compressed() {
+    fn compression_is_recognised() {
         shows(&[Cause::BodyCompressed { coding: "gzip" }], |capture| capture.body = b"\x1f\x8b\x08\0\0\0\0\0\0".into());
         shows(&[Cause::BodyCompressed { coding: "zstd" }], |capture| capture.body = b"\x28\xb5\x2f\xfd\0\0".into());
         shows(&[Cause::BodyCompressed { coding: "br" }], |capture| {
@@ -843,8 +848,8 @@ mod body {
             capture.add_header("content-encoding", "deflate");
             capture.resign_body("the compressed bytes");
         });
-        // It is no cause where the signature shows another one, and not even named when it is
-        // identity.
+        // The content encoding is not reported if the signature proves another cause, or if it is
+        // `identity`.
         proves(&[Cause::SecretPadded], |capture| {
             capture.add_header("content-encoding", "gzip");
             capture.secret.push('\n');
@@ -860,9 +865,9 @@ mod body {
     }
 
     #[test]
-    fn escaped_by_a_log() {
-        // nginx escapes quotation marks, backslashes and what is not ASCII; Apache writes `\"` for
-        // quotation marks.
+    fn escapes_of_a_log_are_recognised() {
+        // nginx escapes quotation marks, backslashes and all bytes that are not ASCII. Apache
+        // writes `\"` for quotation marks.
         let hexadecimal = |byte: &u8| match byte {
             b'"' | b'\\' | 0..=31 | 127..=255 => format!("\\x{byte:02X}"),
             byte => char::from(*byte).to_string(),
@@ -885,7 +890,7 @@ mod body {
     }
 
     #[test]
-    fn inside_of_other_json() {
+    fn a_body_inside_other_json_is_recognised() {
         for wrapper in ["{\"payload\":{}}", "{\"id\":\"a\",\"message\" : {},\"more\":[\"{}\"]}", "[{}]"] {
             proves(&[Cause::BodyInsideOfJson], |capture| {
                 capture.body = wrapper.replacen("{}", &Value::from(capture.text()).to_string(), 1).into();
@@ -894,38 +899,38 @@ mod body {
     }
 
     #[test]
-    fn utf16() {
+    fn utf16_is_recognised() {
         proves(&[Cause::BodyUtf16], |capture| capture.body = in_utf16(capture.text()));
         proves(&[Cause::BodyUtf16], |capture| capture.body = in_utf16(&format!("\u{feff}{}\r\n", capture.text())));
     }
 
     #[test]
-    fn with_nul_behind_it() {
+    fn added_nul_bytes_are_recognised() {
         proves(&[Cause::NulAdded], |capture| capture.body.extend([0; 3]));
     }
 
-    /// Plain facts are named before the secret is blamed.
+    /// Visible defects of the body are reported before the secret is suspected.
     #[test]
-    fn cut_off_or_no_json() {
+    fn incomplete_and_invalid_json_is_reported() {
         for end in [1, 10, 30] {
             shows(&[Cause::BodyIncomplete { received: end }], |capture| capture.body.truncate(end));
         }
         shows(&[Cause::BodyNotJson { at: 0 }], |capture| capture.body = b"<html>".to_vec());
         shows(&[Cause::BodyNotJson { at: 8 }], |capture| capture.body = b"{\n\"a\":1,}".to_vec());
-        // Nesting is no fault of the text.
+        // The nesting is valid JSON.
         shows(&[Cause::Unexplained], |capture| capture.body = [b"[".repeat(200), b"]".repeat(200)].concat());
     }
 
-    /// The record may have the character itself, so the secret is named as well.
+    /// The record may contain the character itself, so another secret is reported as possible, too.
     #[test]
-    fn decoded_as_a_wrong_encoding() {
+    fn replacement_characters_are_reported() {
         shows(&[Cause::BodyHasReplacements, Cause::Unexplained], |capture| {
             capture.body = "{\"a\":\"\u{fffd}\"}".into();
         });
     }
 
     #[test]
-    fn of_another_length() {
+    fn another_length_than_declared_is_reported() {
         for name in BODIES {
             let mut capture = Capture::of(name);
             let declared = capture.body.len() as u64;
@@ -940,7 +945,7 @@ mod body {
     }
 
     #[test]
-    fn too_long() {
+    fn a_body_over_the_limit_is_reported() {
         for name in BODIES {
             let mut capture = Capture::of(name);
             capture.limit = capture.body.len() - 1;
@@ -965,13 +970,13 @@ mod time {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn off() {
+    fn a_wrong_time_is_reported() {
         proves(&[Cause::TooOld { age: HOUR }], |capture| capture.now = capture.now.saturating_add(HOUR));
         proves(&[Cause::FromTheFuture { ahead: HOUR }], |capture| capture.now = capture.now.saturating_sub(HOUR));
     }
 
     #[test]
-    fn off_as_well() {
+    fn a_wrong_time_is_reported_with_other_causes() {
         proves(&[Cause::SecretPadded, Cause::TooOld { age: HOUR }], |capture| {
             capture.secret.push('\n');
             capture.now = capture.now.saturating_add(HOUR);
@@ -988,9 +993,10 @@ mod time {
         });
     }
 
-    /// Also of a delivery that was refused for its form, before anybody looked at its age.
+    /// The age is reported although the verifier rejected the delivery for its form, before it
+    /// checked the age.
     #[test]
-    fn off_beside_a_signature_of_another_form() {
+    fn a_wrong_time_is_reported_with_a_malformed_signature() {
         for (now, cause) in [
             (Timestamp::saturating_add as fn(_, _) -> _, Cause::TooOld { age: HOUR }),
             (Timestamp::saturating_sub, Cause::FromTheFuture { ahead: HOUR }),
@@ -1003,7 +1009,7 @@ mod time {
     }
 
     #[test]
-    fn is_not_blamed_up_to_the_tolerance() {
+    fn the_time_is_not_blamed_within_the_tolerance() {
         let off_by = Verifier::DEFAULT_TOLERANCE;
         proves(&[Cause::SecretPadded], |capture| {
             capture.secret.push('\n');
@@ -1016,7 +1022,7 @@ mod time {
     }
 
     #[test]
-    fn is_not_blamed_when_it_was_not_signed() {
+    fn the_time_is_not_blamed_if_it_was_not_signed() {
         proves(&[Cause::SignedWithoutTimestamp], |capture| {
             capture.resign(SECRET, |_, body| body.to_vec());
             capture.now = capture.now.saturating_add(HOUR);
@@ -1024,7 +1030,7 @@ mod time {
     }
 
     #[test]
-    fn is_not_blamed_for_a_signature_that_does_not_match() {
+    fn the_time_is_not_blamed_if_the_signature_does_not_match() {
         shows(&[Cause::Unexplained], |capture| {
             capture.secret = "another".into();
             capture.now = capture.now.saturating_add(HOUR);
@@ -1036,12 +1042,12 @@ mod unexplained {
     use super::*;
 
     #[test]
-    fn another_secret() {
+    fn another_secret_is_unexplained() {
         shows(&[Cause::Unexplained], |capture| capture.secret = "another".to_owned());
     }
 
     #[test]
-    fn anything_altered() {
+    fn an_altered_delivery_is_unexplained() {
         shows(&[Cause::Unexplained], |capture| capture.body[30] ^= 1);
         shows(&[Cause::Unexplained], |capture| *capture.header(SIGNATURE) = "0".repeat(64));
         shows(&[Cause::Unexplained], |capture| {
@@ -1052,7 +1058,7 @@ mod unexplained {
     }
 
     #[test]
-    fn sent_by_a_tool() {
+    fn a_test_tool_is_named() {
         for (user_agent, tool) in [
             ("curl/8.5.0", "curl"),
             ("Wget/1.2", "Wget"),
@@ -1066,7 +1072,7 @@ mod unexplained {
             ("python-requests/2.31.0", "Python's requests"),
             ("python-httpx/0.27", "Python's httpx"),
         ] {
-            // The first tool is named, so the documented body shows nothing more.
+            // Only the first test tool is named, so the documented body adds no cause.
             let send = |capture: &mut Capture| capture.add_header("User-Agent", user_agent);
             proves(&[Cause::TestTool { tool }, Cause::Unexplained], |capture| {
                 send(capture);
@@ -1092,7 +1098,7 @@ mod report {
     use super::*;
 
     #[test]
-    fn says_what_was_found_and_what_to_do() {
+    fn the_report_says_what_was_found_and_what_to_do() {
         let mut capture = Capture::of("person.created");
         capture.secret.push('\n');
         capture.now = capture.now.saturating_add(Duration::from_secs(3725));
@@ -1113,7 +1119,7 @@ mod report {
     }
 
     #[test]
-    fn every_text() {
+    fn each_cause_has_its_text_and_advice() {
         use Cause as C;
         let texts = [
             (C::Unsigned, "neither a signature nor a timestamp header"),
@@ -1222,14 +1228,15 @@ mod report {
     }
 
     #[test]
-    fn goes_where_it_is_needed() {
+    fn diagnoses_can_be_sent_between_threads_and_cloned() {
         fn check<T: Send + Sync + Unpin + Clone + 'static>() {}
         check::<Diagnosis>();
         check::<Cause>();
     }
 }
 
-/// Bodies made to blow up when they are written anew: six times, in a buffer that doubles.
+/// The bodies are chosen so that rewriting them takes the most memory: up to six times their size,
+/// in a buffer that doubles.
 #[test]
 fn memory_is_bounded_by_the_body() {
     const LEN: usize = 20_000;
@@ -1268,7 +1275,7 @@ fn memory_is_bounded_by_the_body() {
     }
 }
 
-/// Whether only a signature that matches can show it.
+/// Returns whether only a matching signature can prove the cause.
 fn is_proven(cause: &Cause) -> bool {
     !matches!(
         cause,
@@ -1358,7 +1365,7 @@ fn any_secret() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_comes_nothing_is_proven_and_nothing_panics(
+    fn random_input_proves_nothing_and_does_not_panic(
         text in any_secret(), headers in any_headers(), body in any_body(), now in any::<u64>(), limit in 0_usize..300,
     ) {
         let verifier = Verifier::builder().secret(secret(&text)).body_limit(limit);
@@ -1369,15 +1376,15 @@ proptest! {
         let _ = (diagnosis.to_string(), format!("{diagnosis:?}"));
     }
 
-    /// A capture that is judged as of the time in it is never too old, whatever happened to the
-    /// header; and one without such a time is never called too old at all.
+    /// A capture that is judged at its own timestamp is never too old, even if the header was
+    /// changed. A capture without a timestamp is never reported as too old.
     #[test]
-    fn no_capture_is_too_old_as_of_its_own_time(
+    fn no_capture_is_too_old_at_its_own_time(
         timestamp in "[ \t]?(17[0-9]{8}|17[0-9]{11})?[ \t]?(, ?(17[0-9]{11})?)?",
         name in prop_oneof![Just(TIMESTAMP), Just("HTTP_X_TWENTY_WEBHOOK_TIMESTAMP"), Just("x-other-timestamp"), Just("X-Time")],
         others in any_headers(), body in any_body(), now in any::<u64>(),
     ) {
-        // What a proxy passes on may be the first value alone.
+        // A proxy may join several values. The first one is the signed one.
         let signed = timestamp.split(',').next().unwrap_or_default().trim();
         let signature = hex(mac(SECRET, [signed.as_bytes(), b":", &*body].concat()));
         let mut headers = vec![
@@ -1403,7 +1410,7 @@ proptest! {
         capture.resign(&text, |time, body| [time, b":", body].concat());
         prop_assert_eq!(capture.diagnose().verdict(), Ok(()));
         match which {
-            // So that no text becomes a plausible other one.
+            // Setting the highest bit cannot result in another plausible text.
             0 => *at.get_mut(&mut capture.body) ^= 0x80,
             1 => {
                 let (at, signature) = (at.index(64), capture.header(SIGNATURE));
@@ -1418,8 +1425,8 @@ proptest! {
         }
         let diagnosis = capture.diagnose();
         let order = Cause::BodyRewritten { what: Rewriting::Order };
-        // The envelope of a body made of tokens may be out of order, which is a fact.
-        // So is it that a body is no JSON.
+        // A body made of random tokens can have an envelope in another order, or be invalid JSON.
+        // Both are visible without a signature.
         let is_fact = |cause: &Cause| match cause {
             Cause::BodyIncomplete { .. } | Cause::BodyNotJson { .. } | Cause::BodyHasReplacements | Cause::Unexplained => true,
             cause => *cause == order,
@@ -1431,9 +1438,9 @@ proptest! {
         ));
     }
 
-    /// The secret's own forms, whatever the secret is.
+    /// The padding is recognised for any secret.
     #[test]
-    fn a_padded_secret_is_found_whatever_it_is(text in "\\PC{1,40}", body in any_body()) {
+    fn any_padded_secret_is_recognised(text in "\\PC{1,40}", body in any_body()) {
         prop_assume!(!text.trim().is_empty() && text.trim() == text);
         let mut capture = Capture { secret: format!("{text}\n"), ..Capture::with_body("") };
         capture.body = body;

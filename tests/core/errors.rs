@@ -1,5 +1,5 @@
-//! What each public error says, variant by variant. Compared with the source, so one that is added
-//! is missed here.
+//! Checks the message of every variant of every public error. The table is compared with the
+//! source, so it cannot miss a new variant.
 
 use std::{collections::HashMap, error::Error, io};
 
@@ -16,7 +16,7 @@ use twenty_webhook::{
 
 use crate::support::source;
 
-/// An error's type, which of its variants or kinds it is, and itself.
+/// An error with its type, its variant or kind, and the expected message.
 struct Case {
     of: &'static str,
     variant: String,
@@ -87,7 +87,7 @@ fn secret_files() -> impl Iterator<Item = Case> {
     })
 }
 
-/// Those of events, and of the extractor that passes them on.
+/// Returns the errors of events, and those of the extractor that contain them.
 fn events() -> Vec<Case> {
     #[derive(Debug, serde::Deserialize)]
     #[serde(rename = "note")]
@@ -277,7 +277,7 @@ fn every_variant_has_its_message() {
     source::assert_covers(types, &source::error_types());
 }
 
-/// So that a report of the whole chain says everything once.
+/// A report of the whole chain says everything once.
 #[test]
 fn no_source_is_repeated() {
     let mut sources = 0;
@@ -299,9 +299,9 @@ fn no_source_is_repeated() {
     );
 }
 
-/// Each can follow a colon in a line of a log.
+/// Each message can follow a colon in a line of a log.
 #[test]
-fn each_is_one_line_without_a_full_stop() {
+fn each_message_is_one_line_without_a_full_stop() {
     for Case { error, .. } in cases() {
         let message = error.to_string();
         assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
@@ -309,9 +309,9 @@ fn each_is_one_line_without_a_full_stop() {
     }
 }
 
-/// For `?` in programs whose errors cross threads.
+/// Programs whose errors cross threads can use `?`.
 #[test]
-fn each_becomes_a_boxed_error() {
+fn each_error_converts_to_a_boxed_error() {
     fn crosses<E: Into<Box<dyn Error + Send + Sync>> + 'static>() {}
     crosses::<ConfigError>();
     crosses::<SecretFileError>();

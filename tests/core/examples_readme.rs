@@ -7,7 +7,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The features that an example requires, as in `--features`.
+/// Returns the features that an example requires, as written after `--features`.
 fn features(manifest: &str, example: &str) -> Option<String> {
     let mut sections = manifest.split("\n[").filter(|section| section.starts_with("[example]]"));
     let section = sections.find(|section| section.contains(&format!("name = \"{example}\"")))?;
@@ -16,7 +16,7 @@ fn features(manifest: &str, example: &str) -> Option<String> {
 }
 
 #[test]
-fn lists_every_example_with_its_command() {
+fn the_readme_lists_every_example_with_its_command() {
     let (readme, manifest) = (read("examples/README.md"), read("Cargo.toml"));
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
     let names: BTreeSet<_> =
@@ -29,5 +29,5 @@ fn lists_every_example_with_its_command() {
         assert!(readme.lines().any(is_row), "examples/README.md has no row with {link} and {command}");
     }
     let rows = readme.lines().filter(|line| line.contains("--example") && line.starts_with('|')).count();
-    assert_eq!(rows, names.len(), "a row of an example that is not there, or two rows of one");
+    assert_eq!(rows, names.len(), "a row for a missing example, or two rows for one example");
 }

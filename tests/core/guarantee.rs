@@ -1,8 +1,8 @@
-//! The inbox's guarantee has the same words wherever it stands, and each clause has a test.
+//! The inbox's guarantee has the same words in each document, and each of its clauses has a test.
 
 use std::{fs, path::Path};
 
-/// A file's words, without the marks of comments.
+/// Returns the words of a file, without the markers of comments.
 fn words(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -16,7 +16,7 @@ fn guarantee() -> String {
 }
 
 #[test]
-fn it_has_the_same_words_everywhere() {
+fn the_guarantee_has_the_same_words_everywhere() {
     let guarantee = guarantee();
     assert!(
         guarantee.starts_with("A 2xx to Twenty means") && guarantee.ends_with("network file systems."),
@@ -27,7 +27,7 @@ fn it_has_the_same_words_everywhere() {
     }
 }
 
-/// That each test is there, is `security_md`'s.
+/// The tests in `security_md` check that each named test exists.
 #[test]
 fn each_clause_has_a_test() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");

@@ -1,5 +1,5 @@
-//! What needs neither a framework nor a server: verification, diagnosis, the testing module, the
-//! store in memory, and what all public types promise.
+//! Tests that require neither a framework nor a server: verification, diagnosis, the testing
+//! module, the store in memory, and properties of all public types.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! The store in memory, as its users see it.
+//! Tests of the public interface of `MemoryStore`.
 
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
@@ -12,14 +12,14 @@ use crate::support::claim_store::{self, fresh, key};
 const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acceptance() {
+async fn meets_the_contract_of_claim_stores() {
     let store = Arc::new(MemoryStore::new(10_000));
     assert!(store.is_in_process());
     claim_store::suite(store.clone(), store).await;
 }
 
 #[tokio::test]
-async fn full_of_completed_forgets_the_one_completed_first() {
+async fn a_full_store_forgets_the_entry_that_completed_first() {
     let store = MemoryStore::new(3);
     let keys = [key(), key(), key()];
     let mut claims = Vec::new();
@@ -40,7 +40,7 @@ async fn full_of_completed_forgets_the_one_completed_first() {
 }
 
 #[tokio::test]
-async fn full_of_running_refuses_and_forgets_none() {
+async fn a_store_full_of_running_claims_rejects_and_forgets_none() {
     for capacity in [0, 1, 2, 100] {
         let store = MemoryStore::new(capacity);
         let mut claims = Vec::new();
@@ -60,7 +60,7 @@ async fn full_of_running_refuses_and_forgets_none() {
     }
 }
 
-/// Without tokio, or any other runtime: every future is ready when first polled.
+/// Every future is ready when it is first polled, without tokio or another runtime.
 #[test]
 fn needs_no_runtime() {
     fn now<T>(mut future: StoreFuture<'_, T>) -> T {
@@ -77,9 +77,9 @@ fn needs_no_runtime() {
     assert!(now(store.forget(claim.key())));
 }
 
-/// Threads that fill and overfill one small store, which keeps what it promises to each.
+/// Several threads fill one small store beyond its capacity.
 #[test]
-fn many_threads() {
+fn many_threads_share_a_store() {
     let store = Arc::new(MemoryStore::new(64));
     let start = Arc::new(Barrier::new(8));
     let threads: Vec<_> = (0..8)

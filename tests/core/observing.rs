@@ -1,4 +1,4 @@
-//! The alert rules and the dashboard name metrics and labels that there are.
+//! Checks that the alert rules and the dashboard name existing metrics and labels.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -6,15 +6,15 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Words of this crate's metrics, such as `twenty_webhook_refusals_total`.
+/// Returns the names of this crate's metrics in a text, such as `twenty_webhook_refusals_total`.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let words = words.filter(|word| word.starts_with("twenty_webhook_"));
-    // Prometheus makes them of histograms.
+    // Prometheus adds this suffix for histograms.
     words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
 }
 
-/// The values of labels in expressions, as in `{outcome=~"failed|aborted"}`.
+/// Returns the values of labels in expressions, such as `{outcome=~"failed|aborted"}`.
 fn label_values(text: &str) -> BTreeSet<&str> {
     let mut values = BTreeSet::new();
     for expression in text.lines().filter(|line| line.contains("twenty_webhook_")) {
@@ -27,7 +27,7 @@ fn label_values(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn alerts_and_dashboard_name_what_is_documented() {
+fn alerts_and_dashboard_name_documented_metrics_and_labels() {
     let docs = ["receiver", "inbox"].map(|module| read(&format!("src/{module}/mod.rs"))).join("\n");
     let kinds = read("src/receiver/refusal.rs");
     let documented = metrics(&docs);
@@ -46,8 +46,8 @@ fn alerts_and_dashboard_name_what_is_documented() {
     }
 }
 
-/// Each has a severity, an entry in the runbook, and a test in which it fires and one in which it
-/// does not.
+/// Each alert has a severity, an entry in the runbook, a test in which it fires, and a test in
+/// which it does not fire.
 #[test]
 fn each_alert_has_a_runbook_and_tests() {
     let (alerts, tests, manual) =
@@ -67,7 +67,7 @@ fn each_alert_has_a_runbook_and_tests() {
     assert_eq!(entries, rules.len(), "entries of the runbook");
 }
 
-/// Where Prometheus is installed, as in the gate.
+/// Checks the rules only if Prometheus is installed, as on the machine that runs the gate.
 #[test]
 fn promtool_accepts_the_alerts() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -79,7 +79,7 @@ fn promtool_accepts_the_alerts() {
             Err(error) => println!("promtool is not installed: {error}"),
         }
     }
-    // Each expression of the dashboard is one.
+    // The expressions of the dashboard are checked as rules.
     let dashboard: serde_json::Value = serde_json::from_str(&read("docs/grafana-dashboard.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let expressions = panels.flat_map(|panel| panel["targets"].as_array().unwrap()).map(|target| &target["expr"]);

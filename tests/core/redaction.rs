@@ -1,6 +1,6 @@
-//! What the `Debug` of every public type shows: no secret, no signature, no body, nothing of a
-//! record. Every type of the source has to be among them. What is logged: `tests/telemetry.rs`;
-//! what errors say: `tests/core/errors.rs`.
+//! Checks that the `Debug` output of no public type shows a secret, a signature, a body or a part
+//! of a record. The list is compared with the source, so it cannot miss a type.
+//! `tests/telemetry.rs` checks the logs, and `tests/core/errors.rs` checks the messages of errors.
 
 use std::{
     collections::BTreeMap,
@@ -30,13 +30,13 @@ use twenty_webhook::{
 
 use crate::support::{NOW, SIGNATURE, clock, source};
 
-/// What must never be shown: part of each secret, password, header, query, body, record and field
-/// that is made here.
+/// A text that no output may show. It is a part of each secret, password, header, query, body,
+/// record and field in these tests.
 const MARKER: &str = "mark3r";
 const NUMBER: i64 = 48_151_623;
 const DAY: &str = "1848-04-15";
 
-/// What each type showed.
+/// The outputs of each type.
 #[derive(Default)]
 struct Shown(BTreeMap<String, String>);
 
@@ -45,7 +45,7 @@ impl Shown {
         self.0.entry(name.to_owned()).or_default().push_str(&format!("{value:?} {value:#?}\n"));
     }
 
-    /// A field with something in it.
+    /// Records the output of a field that contains a value.
     fn read<T: DeserializeOwned + Debug>(&mut self, name: &str, sent: Value) {
         let value: T = serde_json::from_value(sent).unwrap_or_else(|error| panic!("{name}: {error}"));
         self.of(name, &value);
@@ -78,7 +78,7 @@ fn event(body: &Value) -> WebhookEvent {
 
 const BODY: &str = r#"{"eventName":"note.created","targetUrl":"mark3r","userId":"mark3r","record":{"title":"mark3r"}}"#;
 
-/// Has the members of every composite field.
+/// Returns an object with the members of every composite field.
 fn composite() -> Value {
     let texts = "firstName lastName primaryEmail primaryPhoneNumber primaryPhoneCountryCode primaryPhoneCallingCode number \
                  countryCode callingCode primaryLinkLabel primaryLinkUrl label url fileId extension currencyCode \
@@ -108,7 +108,7 @@ fn of_verify(shown: &mut Shown) {
     shown.of("verify::VerifyError", &error);
     shown.of("verify::VerifyErrorKind", &error.kind());
     shown.of("verify::ConfigError", &Secret::new(" ").unwrap_err());
-    // A program, so no text: it is too long or not UTF-8.
+    // The file of an executable is either too long or not UTF-8.
     let error = Secret::from_file(std::env::current_exe().unwrap()).unwrap_err();
     shown.of("verify::SecretFileError", &error);
     shown.of("verify::SecretFileError", &error.to_string());
@@ -186,8 +186,7 @@ fn of_fields(shown: &mut Shown) {
     shown.read::<CallRecordingStatus>("event::CallRecordingStatus", MARKER.into());
 }
 
-/// Each standard object with each of its fields, by the table in the docs, with a value of every
-/// kind.
+/// Records each standard object with all of its fields, which the table in the docs lists.
 fn of_records(shown: &mut Shown) {
     let rows = include_str!("../../src/event/record/FIELDS.md").lines().skip(2);
     let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -229,7 +228,7 @@ fn of_records(shown: &mut Shown) {
 
 async fn of_deduplicate(shown: &mut Shown) {
     let store = MemoryStore::new(10);
-    // A key is a digest already, of which four bytes are shown.
+    // A key is already a digest, and only four bytes of it are shown.
     let key = ClaimKey::new(MARKER, MARKER, MARKER.as_bytes());
     let outcome = store.claim(key, Duration::from_secs(1)).await.unwrap();
     shown.of("deduplicate::ClaimOutcome", &outcome);
@@ -245,7 +244,7 @@ async fn of_deduplicate(shown: &mut Shown) {
     shown.of("deduplicate::StoreError", &error.with_claim(claim));
 }
 
-/// What the receiver's parts showed while they ran.
+/// Outputs that parts of the receiver recorded while they ran.
 #[derive(Clone, Default)]
 struct Noted(Arc<Mutex<Vec<(&'static str, String)>>>);
 
@@ -301,7 +300,7 @@ async fn of_receiver(shown: &mut Shown, noted: &Noted) {
         let body: &ResponseBody<Full<Bytes>> = answer.body();
         shown.of("tower::ResponseBody", body);
     }
-    // What the user answers with is the user's to show, and everybody's to read.
+    // The user's own response may show everything, because it is sent to the client.
     shown.of("receiver::RefusalResponse", &RefusalResponse::new(404).body("text/plain", "not found"));
 }
 
@@ -366,7 +365,7 @@ async fn of_inbox(shown: &mut Shown) {
     shown.of("inbox::InboxErrorKind", &error.kind());
     shown.of("inbox::InboxFailure", &InboxFailure::default());
     shown.of("inbox::RetryPolicy", &RetryPolicy::default());
-    // What the user's error shows is the user's.
+    // The user decides what the user's error shows.
     shown.of("inbox::HandlerError", &HandlerError::permanent("no"));
     for (name, text) in attempts.0.lock().unwrap().drain(..) {
         shown.0.entry(name.to_owned()).or_default().push_str(&text);
@@ -387,7 +386,7 @@ async fn no_type_shows_content() {
         shown.0.entry(name.to_owned()).or_default().push_str(&text);
     }
 
-    // The last is a marker that nobody can make.
+    // The last type is a marker that cannot be constructed.
     let covered = shown.0.keys().map(String::as_str);
     source::assert_covers(covered, &source::public_types());
 
@@ -401,7 +400,7 @@ async fn no_type_shows_content() {
     }
     for (name, text) in &shown.0 {
         assert!(!text.trim().is_empty(), "{name} shows nothing at all");
-        // Each is there twice: in one line and in several.
+        // Each output is there twice: on one line and on several lines.
         let plain = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace("[ ", "[");
         for hidden in &hidden {
             assert!(!plain.contains(hidden.as_str()), "{name} shows {hidden}: {plain}");

@@ -1,5 +1,5 @@
-//! Two other implementations of HMAC and what they sign: *ring*'s, which shares no code with this
-//! crate's, and Node's, in which Twenty's server is written.
+//! Compares the crate's HMAC with two other implementations: *ring*, which shares no code with this
+//! crate, and Node, which runs Twenty's server.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use twenty_webhook::{
 
 use crate::support::{SIGNATURE, TIMESTAMP};
 
-/// A verifier whose clock stands at the timestamp, so that the signature alone decides.
+/// Returns a verifier whose clock shows the timestamp, so that only the signature decides.
 fn verifier(secrets: impl IntoIterator<Item = Secret>, timestamp: u64) -> Verifier {
     let clock = FixedClock::at(Timestamp::from_millis(timestamp));
     Verifier::builder().keys(Keys::new("id", secrets).unwrap()).clock(clock).body_limit(4 << 20).build().unwrap()
@@ -22,7 +22,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What ring signs a delivery with.
+/// Returns ring's signature of a delivery.
 fn ring_tag(secret: &str, timestamp: u64, body: &[u8]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, secret.as_bytes()));
     context.update(format!("{timestamp}:").as_bytes());
@@ -35,7 +35,8 @@ fn verify(verifier: &Verifier, timestamp: u64, signature: &[u8], body: &[u8]) ->
     verifier.verify(headers, body.to_vec())
 }
 
-/// Text of any kind that is no blank one, also longer than SHA-256's block.
+/// Generates secrets of any characters that are not blank, including some longer than SHA-256's
+/// block.
 fn secret() -> impl Strategy<Value = String> {
     prop_oneof!["\\PC{1,80}", "[0-9a-f]{64}", "[ -~]{60,200}"]
         .prop_filter("a blank secret is refused", |text| Secret::new(text.as_str()).is_ok())
@@ -52,7 +53,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
-    fn what_ring_signs_verifies(
+    fn deliveries_signed_by_ring_verify(
         secrets in proptest::collection::vec(secret(), 1..4),
         signs in any::<prop::sample::Index>(),
         timestamp: u64,
@@ -79,16 +80,16 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_here_ring_verifies(secret in secret(), timestamp: u64, body in body()) {
+    fn ring_verifies_what_the_signer_signs(secret in secret(), timestamp: u64, body in body()) {
         let pairs = Signer::new(&*secret).unwrap().sign_at(Timestamp::from_millis(timestamp), &body).pairs();
         let signature = &pairs.iter().find(|(name, _)| name == SIGNATURE).unwrap().1;
         prop_assert_eq!(signature, &hex(ring_tag(&secret, timestamp, &body).as_ref()));
     }
 
-    /// With one change to any part of a delivery, both refuse; so neither does for another reason
-    /// than the other.
+    /// One part of a delivery is changed, and both implementations reject the signature. So neither
+    /// rejects it for a reason that the other one does not have.
     #[test]
-    fn what_ring_refuses_is_refused(
+    fn deliveries_that_ring_rejects_are_rejected(
         signed in secret(),
         verifies in secret(),
         timestamp: u64,
@@ -117,7 +118,7 @@ proptest! {
     }
 }
 
-/// What `tests/vectors/node.mjs` printed.
+/// A delivery that `tests/vectors/node.mjs` signed.
 #[derive(Deserialize)]
 struct Vector {
     name: String,
@@ -131,7 +132,7 @@ struct Vector {
 #[serde(untagged)]
 enum Body {
     Text(String),
-    /// Head, unit, how many times, tail.
+    /// The head, a unit, the number of its repetitions, and the tail.
     Rule(String, String, usize, String),
 }
 
@@ -145,7 +146,7 @@ impl Vector {
 }
 
 #[test]
-fn what_node_signs_verifies() {
+fn deliveries_signed_by_node_verify() {
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../vectors/node.json")).unwrap();
     assert_eq!(vectors.len(), 27);
     for vector in vectors {
@@ -156,7 +157,7 @@ fn what_node_signs_verifies() {
         let headers = || [(TIMESTAMP, &vector.timestamp), (SIGNATURE, &vector.signature)];
         let verified = verifier.verify(headers(), body.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(*verified.body(), body, "{name}");
-        // Whatever Node writes is read, and kept as it was written.
+        // The event keeps the JSON exactly as Node wrote it.
         let event: WebhookEvent = WebhookEvent::from_verified(verified).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(*event.body(), body, "{name}");
         assert_eq!(event.name == "note.created", body.len() > 4, "{name}");

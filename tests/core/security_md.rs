@@ -1,5 +1,4 @@
-//! `SECURITY.md` promises nothing that no test shows: each test that it names is there. So is each
-//! in `docs/operations.md`.
+//! Checks that each test that `SECURITY.md` or `docs/operations.md` names exists.
 
 use std::{fs, path::Path};
 
@@ -8,7 +7,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Whether the file has a test of that name in these modules.
+/// Returns whether the file has a test of that name in these modules.
 fn has_test(file: &str, name: &str) -> bool {
     let text = read(file);
     let mut rest = text.as_str();
@@ -18,7 +17,8 @@ fn has_test(file: &str, name: &str) -> bool {
         rest = inside;
     }
     let declared = ["(", "<"].iter().find_map(|open| rest.split_once(&format!("fn {name}{open}")));
-    // On the lines before it are attributes and comments; one of them makes it a test.
+    // The lines before the function are attributes and comments. One of the attributes makes it a
+    // test.
     declared.and_then(|(before, _)| before.rsplit_once('\n')).is_some_and(|(before, _)| {
         let mut attributes = before.lines().rev().map(str::trim).take_while(|line| line.starts_with(['#', '/']));
         attributes.any(|line| line.starts_with("#[") && (line.ends_with("test]") || line.contains("test(")))
@@ -26,7 +26,7 @@ fn has_test(file: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_test_that_it_names_is_there() {
+fn each_test_that_security_md_names_exists() {
     let text = read("SECURITY.md");
     let last_cells = text.lines().filter_map(|row| row.strip_prefix("| ")?.strip_suffix(" |")?.rsplit(" | ").next());
     let named: Vec<_> = last_cells
@@ -39,9 +39,10 @@ fn each_test_that_it_names_is_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// These have no file beside them. They are the code with three underscores and nothing else.
+/// The operations manual names tests without their files. Its names of tests are the code spans
+/// that contain at least three underscores and only letters, digits and underscores.
 #[test]
-fn each_test_that_the_operations_manual_names_is_there() {
+fn each_test_that_the_operations_manual_names_exists() {
     const FILES: [&str; 4] = [
         "tests/process/restarts.rs",
         "tests/process/stops_under_load.rs",

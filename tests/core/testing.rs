@@ -1,5 +1,5 @@
-//! The kit for users' own tests: its samples are what Twenty sends, and its forgeries are refused
-//! for the right reason.
+//! Tests of the kit for users' own tests: its samples equal Twenty's deliveries, and its forgeries
+//! are rejected for the right reason.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ use crate::support::{
 
 const ACTIONS: [&str; 5] = ["created", "updated", "deleted", "restored", "destroyed"];
 
-/// What older versions of Twenty sent.
+/// Fields that only older versions of Twenty sent.
 const OLDER: &[(&str, &[&str])] = &[
     ("person", &["xLink", "city"]),
     ("company", &["employees", "xLink", "annualRecurringRevenue", "idealCustomerProfile"]),
@@ -47,7 +47,8 @@ const OLDER: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What is `null` in a sample: the file's old place, and all of what it can be attached to but one.
+/// Fields that are `null` in a sample: the former path of a file, and all targets of an attachment
+/// but one.
 const NULL: &[(&str, &[&str])] = &[
     ("noteTarget", &["targetCompanyId", "targetOpportunityId"]),
     ("taskTarget", &["targetPersonId", "targetCompanyId"]),
@@ -80,7 +81,7 @@ fn of<'a>(table: &[(&str, &'a [&'a str])], object: &str) -> &'a [&'a str] {
     table.iter().find(|row| row.0 == object).map_or(&[], |row| row.1)
 }
 
-/// The fields that the docs list for an object, in the order in which Twenty sends them.
+/// Returns the fields that the docs list for an object, in the order in which Twenty sends them.
 fn fields(object: &str) -> Vec<String> {
     let (_, fields) = objects().into_iter().find(|(name, _)| name == object).unwrap();
     fields.into_iter().map(|(name, _)| name).collect()
@@ -122,7 +123,7 @@ fn every_sample_is_read_by_its_own_type() {
 }
 
 #[test]
-fn a_record_has_the_fields_of_the_newest_twenty_in_its_order() {
+fn a_record_has_the_fields_of_the_newest_twenty_in_the_same_order() {
     for object in standard_objects() {
         let event = event(Delivery::sample(format!("{object}.deleted")).body().clone());
         let fields = fields(object);
@@ -154,7 +155,7 @@ fn the_envelope_is_as_twenty_writes_it() {
         let who = ["userId", "workspaceMemberId"];
         let without_who = |members| names(members).into_iter().filter(|name| !who.contains(name)).collect::<Vec<_>>();
         if name == "subscription.created" {
-            // The captured one was made with an API key.
+            // The captured delivery was caused by an API key, not by a user.
             assert_eq!(without_who(&sample), without_who(&captured), "{name}");
         } else {
             assert_eq!(names(&sample), names(&captured), "{name}");
@@ -169,7 +170,7 @@ fn the_envelope_is_as_twenty_writes_it() {
 }
 
 #[test]
-fn a_record_is_what_the_action_made_of_it() {
+fn a_record_fits_its_action() {
     for object in standard_objects().into_iter().chain(["subscription", "rocket"]) {
         for action in ACTIONS {
             let name = format!("{object}.{action}");
@@ -191,7 +192,7 @@ fn a_record_is_what_the_action_made_of_it() {
                     let is_member = |field: &str| record.get(field).is_some();
                     let updated = updated.unwrap();
                     assert!(!updated.is_empty(), "{name}");
-                    // A relation is listed twice, as itself and as its column.
+                    // A relation is listed twice: as the relation and as its column.
                     assert!(
                         updated.iter().all(|field| is_member(field) || updated.contains(&format!("{field}Id"))),
                         "{name}"
@@ -205,8 +206,8 @@ fn a_record_is_what_the_action_made_of_it() {
 }
 
 #[test]
-fn metadata_is_what_the_action_made_of_it() {
-    // What only a row of that kind has.
+fn metadata_fits_its_action() {
+    // Only the rows of that kind have these members.
     let own = ["nameSingular", "objectMetadataId"];
     for (kind, has) in [("objectMetadata", own[0]), ("fieldMetadata", own[1]), ("view", ""), ("role", "")] {
         for (action, before, after) in [("created", false, true), ("updated", true, true), ("deleted", true, false)] {
@@ -237,7 +238,7 @@ fn samples_are_compact_and_always_the_same() {
     for delivery in Delivery::samples() {
         let name = delivery.name().to_string();
         assert_eq!(delivery, Delivery::sample(name.as_str()), "{name}");
-        // Parsed and written again, sorted: as long, if there was no white space.
+        // The parsed body, written again, has the same length if the body has no white space.
         let value: Value = serde_json::from_slice(delivery.body()).unwrap();
         assert_eq!(value.to_string().len(), delivery.body().len(), "{name}");
         assert!(names.insert(name));
@@ -261,7 +262,7 @@ fn any_name_has_a_sample() {
 }
 
 #[test]
-fn a_delivery_is_made_of_anything() {
+fn any_body_can_be_signed() {
     let delivery = Delivery::from_value(&json!({"eventName": "person.created", "record": {}})).unwrap();
     assert!(*delivery.name() == *"person.created");
     assert_eq!(delivery, Delivery::from_body(r#"{"eventName":"person.created","record":{}}"#));
@@ -270,7 +271,7 @@ fn a_delivery_is_made_of_anything() {
 }
 
 #[test]
-fn setting_changes_one_member_and_nothing_else() {
+fn set_changes_only_one_member() {
     let body = r#"{ "b" : {"x":1.0,"y":{"z":"\u00e9"}} , "a":[], "e": { },"b":2}"#;
     let set = |path: &str, value: Value| {
         let delivery = Delivery::from_body(body).set(path, value).unwrap();
@@ -287,7 +288,7 @@ fn setting_changes_one_member_and_nothing_else() {
     assert!(*renamed.name() == *"company.created");
 }
 
-/// What `set` should do, on a parsed value.
+/// Does on a parsed value what `set` should do.
 fn set_in(value: &mut Value, path: &[&str], new: Value) -> bool {
     match (path, value.as_object_mut()) {
         ([name], Some(object)) => {
@@ -312,7 +313,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn setting_is_what_it_is_on_a_parsed_value(
+    fn set_has_the_same_effect_as_on_a_parsed_value(
         mut old in value(),
         is_pretty: bool,
         path in vec("[a-d]", 1..4),
@@ -329,7 +330,7 @@ proptest! {
 }
 
 #[test]
-fn set_reports_the_member_in_the_way() {
+fn set_reports_the_member_that_is_not_an_object() {
     let error = |body: &'static str, path: &str| Delivery::from_body(body).set(path, 1).unwrap_err().to_string();
     let body = r#"{"record":{"name":"Ada","links":[{}]}}"#;
     assert_eq!(error(body, "record.name.firstName"), "`record.name` is a string, not an object");
@@ -369,7 +370,7 @@ fn verify_error(forgery: Forgery) -> VerifyErrorKind {
 }
 
 #[test]
-fn what_is_signed_verifies_and_what_is_forged_does_not() {
+fn signed_deliveries_verify_and_forgeries_do_not() {
     let odd = ["{}", "[]", "", "not JSON", r#"{"a":true}"#].map(Delivery::from_body);
     for delivery in Delivery::samples().chain(odd) {
         let verify = |signed: SignedDelivery| {
@@ -390,7 +391,7 @@ fn what_is_signed_verifies_and_what_is_forged_does_not() {
 }
 
 #[test]
-fn signed_now_is_fresh_now() {
+fn a_delivery_signed_now_is_fresh() {
     let verifier = Verifier::new("secret").unwrap();
     let delivery = Delivery::sample("person.created");
     let verify =
@@ -402,7 +403,7 @@ fn signed_now_is_fresh_now() {
 }
 
 #[test]
-fn what_is_tampered_with_is_the_same_event_but_for_a_digit() {
+fn a_tampered_event_differs_in_one_digit() {
     for delivery in Delivery::samples() {
         let tampered = delivery.forge(Forgery::Tampered, &signer()).body().clone();
         assert_eq!(&event(tampered.clone()).name, delivery.name());
@@ -413,7 +414,7 @@ fn what_is_tampered_with_is_the_same_event_but_for_a_digit() {
 }
 
 #[test]
-fn headers_are_those_of_twenty() {
+fn headers_equal_those_of_twenty() {
     let delivery = Delivery::sample("person.created");
     let signed = delivery.sign_at(&signer(), NOW);
     let names: Vec<_> = signed.headers().map(|(name, _)| name).collect();
@@ -454,7 +455,7 @@ fn debug_shows_no_content() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn axum_takes_samples_and_refuses_forgeries() {
+async fn axum_accepts_samples_and_rejects_forgeries() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt;
     use twenty_webhook::{WebhookEvent, tower::WebhookLayer};
@@ -489,7 +490,7 @@ fn a_request_has_an_address() {
 
 #[cfg(feature = "actix-web")]
 #[tokio::test]
-async fn actix_takes_samples_and_refuses_forgeries() {
+async fn actix_accepts_samples_and_rejects_forgeries() {
     use actix_web::{App, test, web};
     use twenty_webhook::{WebhookEvent, actix_web::WebhookMiddleware};
 

@@ -1,4 +1,4 @@
-//! Which deliveries verify, which do not, and why not.
+//! Checks which deliveries verify, and for which reason others are rejected.
 
 use std::time::Duration;
 
@@ -16,8 +16,7 @@ use crate::support::{
     verifier,
 };
 
-/// HMAC-SHA256 in lower-case hexadecimal, composed here once more: an oracle apart from the crate's
-/// own composition.
+/// Computes HMAC-SHA256 in lower-case hexadecimal, independently of the crate's own code.
 fn mac(key: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> String {
     hex(&Hmac::<Sha256>::new_from_slice(key.as_ref()).unwrap().chain_update(message).finalize().into_bytes())
 }
@@ -30,13 +29,13 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// What the verifier says to these headers and this body.
+/// Returns the verdict on these headers and this body.
 #[track_caller]
 fn verdict(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Verified, VerifyErrorKind> {
     verifier().verify(headers.iter().copied(), body.into()).map_err(|error| error.kind())
 }
 
-/// The first vector, with one thing changed.
+/// The first vector, in which a test changes one thing.
 struct Changed {
     vector: Vector,
     body: Vec<u8>,
@@ -58,7 +57,7 @@ mod vectors_of_twenty {
     use super::*;
 
     #[test]
-    fn every_one_verifies() {
+    fn every_vector_verifies() {
         let vectors = vectors();
         assert_eq!(vectors.len(), 16);
         for vector in &vectors {
@@ -81,7 +80,7 @@ mod vectors_of_twenty {
     }
 
     #[test]
-    fn the_signer_signs_them_alike() {
+    fn the_signer_makes_the_same_signatures() {
         for vector in vectors() {
             let pairs = Signer::new(&*vector.secret).unwrap().sign_at(vector.signed_at(), vector.body()).pairs();
             let value = |name| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
@@ -92,7 +91,7 @@ mod vectors_of_twenty {
     }
 
     #[test]
-    fn without_change_the_helper_verifies() {
+    fn an_unchanged_delivery_verifies() {
         assert!(changed(|_| {}).is_ok());
     }
 }
@@ -102,22 +101,22 @@ mod changed_on_the_way {
     use VerifyErrorKind::SignatureMismatch;
 
     #[test]
-    fn timestamp_by_a_millisecond() {
+    fn a_timestamp_changed_by_a_millisecond_is_rejected() {
         refuses(SignatureMismatch, |delivery| delivery.vector.timestamp = "1790932471734".into());
     }
 
     #[test]
-    fn timestamp_written_otherwise() {
+    fn another_form_of_the_timestamp_is_rejected() {
         refuses(SignatureMismatch, |delivery| delivery.vector.timestamp.insert(0, '0'));
     }
 
     #[test]
-    fn last_byte() {
+    fn a_changed_last_byte_is_rejected() {
         refuses(SignatureMismatch, |delivery| *delivery.body.last_mut().unwrap() = b']');
     }
 
     #[test]
-    fn any_single_bit() {
+    fn any_flipped_bit_is_rejected() {
         let vector = vector("company.deleted.2025-partial");
         let verifier = Verifier::builder().secret(secret(SECRET)).clock(FixedClock::at(vector.signed_at())).build();
         let verifier = verifier.unwrap();
@@ -129,7 +128,7 @@ mod changed_on_the_way {
     }
 
     #[test]
-    fn any_digit_of_the_signature() {
+    fn any_changed_digit_of_the_signature_is_rejected() {
         for digit in 0..64 {
             refuses(SignatureMismatch, |delivery| {
                 let other = if &delivery.vector.signature[digit..=digit] == "0" { "1" } else { "0" };
@@ -139,12 +138,12 @@ mod changed_on_the_way {
     }
 
     #[test]
-    fn newline_appended() {
+    fn an_appended_newline_is_rejected() {
         refuses(SignatureMismatch, |delivery| delivery.body.push(b'\n'));
     }
 
     #[test]
-    fn cut_short() {
+    fn a_truncated_body_is_rejected() {
         refuses(SignatureMismatch, |delivery| {
             delivery.body.pop();
         });
@@ -152,7 +151,7 @@ mod changed_on_the_way {
     }
 
     #[test]
-    fn written_anew_with_sorted_keys() {
+    fn a_body_with_sorted_members_is_rejected() {
         refuses(SignatureMismatch, |delivery| {
             let json: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
             delivery.body = serde_json::to_vec(&json).unwrap();
@@ -160,7 +159,7 @@ mod changed_on_the_way {
     }
 
     #[test]
-    fn non_ascii_escaped() {
+    fn a_body_with_escaped_characters_is_rejected() {
         let vector = vector("opportunity.updated");
         let escaped: String = std::str::from_utf8(&vector.body())
             .unwrap()
@@ -183,7 +182,7 @@ mod changed_on_the_way {
 mod signed_in_another_way {
     use super::*;
 
-    /// The first vector, signed with `key` over `message(timestamp, body)`.
+    /// Checks that the first vector is rejected if `key` signs `message(timestamp, body)`.
     #[track_caller]
     fn is_a_mismatch(key: impl AsRef<[u8]>, message: impl FnOnce(&[u8], &[u8]) -> Vec<u8>) {
         refuses(VerifyErrorKind::SignatureMismatch, |delivery| {
@@ -203,22 +202,22 @@ mod signed_in_another_way {
     }
 
     #[test]
-    fn body_only() {
+    fn a_signature_of_the_body_alone_is_rejected() {
         is_a_mismatch(SECRET, |_, body| body.to_vec());
     }
 
     #[test]
-    fn with_a_dot() {
+    fn a_dot_as_separator_is_rejected() {
         is_a_mismatch(SECRET, |timestamp, body| joined(&[timestamp, b".", body]));
     }
 
     #[test]
-    fn with_nothing_between() {
+    fn a_missing_separator_is_rejected() {
         is_a_mismatch(SECRET, |timestamp, body| joined(&[timestamp, body]));
     }
 
     #[test]
-    fn stringified_twice_as_in_the_documented_sample() {
+    fn a_body_stringified_twice_as_in_the_documented_sample_is_rejected() {
         is_a_mismatch(SECRET, |timestamp, body| {
             let text = serde_json::to_vec(std::str::from_utf8(body).unwrap()).unwrap();
             joined(&[timestamp, b":", &text])
@@ -226,14 +225,14 @@ mod signed_in_another_way {
     }
 
     #[test]
-    fn secret_decoded_from_hexadecimal() {
+    fn a_secret_decoded_from_hexadecimal_is_rejected() {
         let key: Vec<u8> =
             (0..SECRET.len()).step_by(2).map(|i| u8::from_str_radix(&SECRET[i..i + 2], 16).unwrap()).collect();
         is_a_mismatch(key, as_twenty_does);
     }
 
     #[test]
-    fn secret_with_a_trailing_newline() {
+    fn a_secret_with_a_trailing_newline_is_rejected() {
         is_a_mismatch(format!("{SECRET}\n"), as_twenty_does);
     }
 
@@ -261,7 +260,7 @@ mod headers {
     }
 
     #[test]
-    fn timestamps_of_another_form() {
+    fn malformed_timestamps_are_rejected() {
         for (text, kind) in [
             ("1790932471", TimestampInSeconds),
             ("", MalformedTimestamp),
@@ -286,7 +285,7 @@ mod headers {
     }
 
     #[test]
-    fn signatures_of_another_form() {
+    fn malformed_signatures_are_rejected() {
         for text in [
             "",
             &SIGNED.to_uppercase(),
@@ -307,7 +306,7 @@ mod headers {
     }
 
     #[test]
-    fn missing() {
+    fn missing_headers_are_rejected() {
         assert_eq!(refused(&[]), Unsigned);
         assert_eq!(refused(&[(NONCE, "a51703b453420b6b21218bb3ccb37571")]), Unsigned);
         assert_eq!(refused(&[(TIMESTAMP, AT)]), MissingSignature);
@@ -315,7 +314,7 @@ mod headers {
     }
 
     #[test]
-    fn repeated() {
+    fn repeated_headers_are_rejected() {
         assert_eq!(refused(&[(TIMESTAMP, AT), (SIGNATURE, SIGNED), (SIGNATURE, SIGNED)]), RepeatedSignature);
         assert_eq!(refused(&[(TIMESTAMP, AT), (TIMESTAMP, AT), (SIGNATURE, SIGNED)]), RepeatedTimestamp);
         assert_eq!(refused(&[(TIMESTAMP, AT), ("X-TWENTY-webhook-Timestamp", AT)]), RepeatedTimestamp);
@@ -323,7 +322,7 @@ mod headers {
     }
 
     #[test]
-    fn in_any_case_and_among_others() {
+    fn headers_are_found_in_any_letter_case_and_among_others() {
         let headers = [
             ("Host", "example.com"),
             ("X-Twenty-Webhook-Signature", SIGNED),
@@ -334,7 +333,7 @@ mod headers {
         assert!(verdict(&headers, data("person.created.json")).is_ok());
     }
 
-    /// It is not signed, so it can neither help nor harm.
+    /// The nonce is not signed, so it does not influence the verdict.
     #[test]
     fn any_nonce_verifies() {
         let pair = |nonce: &[u8]| (NONCE.as_bytes().to_vec(), nonce.to_vec());
@@ -357,7 +356,7 @@ mod headers {
     }
 
     #[test]
-    fn under_a_forks_prefix() {
+    fn headers_with_a_forks_prefix_are_accepted() {
         let under = |prefix: &str| builder().header_prefix(prefix).build().unwrap();
         let fork = [("x-aston-webhook-timestamp", AT), ("x-aston-webhook-signature", SIGNED)];
         let twenty = [(TIMESTAMP, AT), (SIGNATURE, SIGNED)];
@@ -378,7 +377,7 @@ mod headers {
 mod age {
     use super::*;
 
-    /// Whether a delivery signed at `sent` verifies at `now`.
+    /// Returns until when a delivery signed at `sent` is fresh, if it verifies at `now`.
     fn at(tolerance: Duration, now: u64, sent: u64) -> Result<Timestamp, VerifyErrorKind> {
         let verifier =
             builder().tolerance(tolerance).clock(FixedClock::at(Timestamp::from_millis(now))).build().unwrap();
@@ -389,7 +388,7 @@ mod age {
     const T: u64 = NOW.as_millis();
 
     #[test]
-    fn five_minutes_both_ways_to_the_millisecond() {
+    fn deliveries_up_to_five_minutes_off_verify_in_both_directions() {
         const DEFAULT: Duration = Verifier::DEFAULT_TOLERANCE;
         assert_eq!(DEFAULT.as_millis(), 300_000);
         assert!(at(DEFAULT, T, T).is_ok());
@@ -400,21 +399,21 @@ mod age {
     }
 
     #[test]
-    fn none_at_all() {
+    fn zero_tolerance_accepts_only_the_exact_time() {
         assert_eq!(at(Duration::ZERO, T, T), Ok(NOW));
         assert_eq!(at(Duration::ZERO, T, T - 1), Err(VerifyErrorKind::TooOld));
         assert_eq!(at(Duration::ZERO, T, T + 1), Err(VerifyErrorKind::FromTheFuture));
     }
 
     #[test]
-    fn for_ever() {
+    fn unlimited_tolerance_accepts_any_time() {
         for (now, sent) in [(T, 0), (0, T), (T, u64::MAX), (u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX)] {
             assert_eq!(at(Duration::MAX, now, sent), Ok(Timestamp::from_millis(u64::MAX)), "{sent} at {now}");
         }
     }
 
     #[test]
-    fn at_the_ends_of_time() {
+    fn the_smallest_and_largest_timestamps_do_not_overflow() {
         let minutes = Verifier::DEFAULT_TOLERANCE;
         assert_eq!(at(minutes, T, u64::MAX), Err(VerifyErrorKind::FromTheFuture));
         assert_eq!(at(minutes, T, 0), Err(VerifyErrorKind::TooOld));
@@ -423,7 +422,7 @@ mod age {
     }
 
     #[test]
-    fn the_clock_is_asked_each_time() {
+    fn the_clock_is_read_for_each_delivery() {
         let clock = clock();
         let verifier = builder().clock(clock.clone()).build().unwrap();
         let verdict = || verifier.verify(signed("{}"), "{}").map_err(|error| error.kind());
@@ -434,9 +433,9 @@ mod age {
         assert!(verdict().is_ok());
     }
 
-    /// Refused before a single byte of the body is looked at.
+    /// The delivery is rejected before any byte of its body is read.
     #[test]
-    fn goes_before_the_body() {
+    fn the_age_is_checked_before_the_body() {
         let verifier = builder().clock(FixedClock::at(Timestamp::from_millis(0))).build().unwrap();
         let headers = verifier.parse_headers(signed("{}")).unwrap();
         assert_eq!(verifier.begin(headers).unwrap_err().kind(), VerifyErrorKind::FromTheFuture);
@@ -467,7 +466,7 @@ mod rotation {
     }
 
     #[test]
-    fn each_of_eight_by_its_index() {
+    fn each_of_eight_secrets_is_reported_by_its_index() {
         let verifier = rotated(8).unwrap();
         for index in 0..8 {
             assert_eq!(index_of(&verifier, &format!("secret {index}")), Ok(index));
@@ -475,20 +474,20 @@ mod rotation {
     }
 
     #[test]
-    fn none_of_eight() {
+    fn another_secret_than_the_configured_ones_is_rejected() {
         assert_eq!(index_of(&rotated(8).unwrap(), "secret 8"), Err(VerifyErrorKind::SignatureMismatch));
         assert_eq!(index_of(&rotated(1).unwrap(), "secret 1"), Err(VerifyErrorKind::SignatureMismatch));
     }
 
     #[test]
-    fn the_first_of_equals() {
+    fn the_first_of_equal_secrets_is_reported() {
         let twice = [secret("a"), secret("b"), secret("b")];
         let keys = Keys::new("id", twice).unwrap();
         assert_eq!(index_of(&Verifier::builder().keys(keys).clock(clock()).build().unwrap(), "b"), Ok(1));
     }
 
     #[test]
-    fn one_to_eight() {
+    fn one_to_eight_secrets_are_allowed() {
         assert_eq!(rotated(0).unwrap_err(), ConfigError::NoSecret);
         assert_eq!(rotated(9).unwrap_err(), ConfigError::TooManySecrets);
         assert_eq!(Keys::new("id", std::iter::repeat_with(|| secret("s"))).unwrap_err(), ConfigError::TooManySecrets);
@@ -506,7 +505,7 @@ mod rotation {
     }
 
     #[test]
-    fn keys_or_secrets() {
+    fn keys_and_secrets_exclude_each_other() {
         let keys = Keys::new("acme", [secret("a")]).unwrap();
         assert_eq!(builder().keys(keys).build().unwrap_err(), ConfigError::KeysAndSecrets);
         assert_eq!(Verifier::new("").unwrap_err(), ConfigError::BlankSecret);
@@ -523,7 +522,7 @@ mod body_limit {
     }
 
     #[test]
-    fn exactly_and_one_over() {
+    fn a_body_of_exactly_the_limit_is_accepted() {
         let body = vec![b'x'; 1000];
         assert!(limited(1000).verify(signed(&body), body.clone()).is_ok());
         assert_eq!(limited(999).verify(signed(&body), body).unwrap_err().kind(), BodyTooLong);
@@ -533,14 +532,14 @@ mod body_limit {
     }
 
     #[test]
-    fn two_mebibytes_by_default() {
+    fn the_default_is_two_mebibytes() {
         assert_eq!(verifier().body_limit(), 2 << 20);
         let body = vec![b'x'; 2 << 20];
         assert!(verifier().verify(signed(&body), body).is_ok());
     }
 
     #[test]
-    fn while_updating() {
+    fn the_limit_is_checked_on_each_update() {
         let verifier = limited(10);
         let mut verification = verifier.begin(verifier.parse_headers(signed("0123456789")).unwrap()).unwrap();
         verification.update("01234").unwrap();
@@ -576,12 +575,12 @@ mod chunks {
     }
 
     #[test]
-    fn no_chunk_at_all_is_an_empty_body() {
+    fn no_chunks_make_an_empty_body() {
         assert_eq!(verification(b"").finalize().unwrap().body(), "");
         assert_eq!(verification(b"x").finalize().unwrap_err().kind(), VerifyErrorKind::SignatureMismatch);
     }
 
-    /// A body, cut at random into chunks of which some are empty.
+    /// Generates a body and the positions at which it is split into chunks, some of them empty.
     fn cut_body() -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
         proptest::collection::vec(any::<u8>(), 0..2000).prop_flat_map(|body| {
             let len = body.len();
@@ -592,10 +591,14 @@ mod chunks {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-        /// How a body is cut makes no difference: neither to the verdict nor to the body, whichever
+        /// The division of a body into chunks changes neither the verdict nor the body, whichever
         /// secret signed it.
         #[test]
-        fn do_not_matter((body, mut cuts) in cut_body(), signer in 0_usize..5, limit in 0_usize..3000) {
+        fn chunks_do_not_change_the_verdict(
+            (body, mut cuts) in cut_body(),
+            signer in 0_usize..5,
+            limit in 0_usize..3000,
+        ) {
             let secrets = (0..4).map(|i| secret(&format!("secret {i}")));
             let verifier = Verifier::builder().keys(Keys::new("id", secrets).unwrap()).clock(clock()).body_limit(limit);
             let verifier = verifier.build().unwrap();
@@ -633,7 +636,7 @@ mod chunks {
 mod any_bytes {
     use super::*;
 
-    /// Bytes that are often close to what is expected.
+    /// Generates headers that are often similar to valid ones.
     fn header() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         let name = prop_oneof![
             6 => proptest::sample::select(&[TIMESTAMP, SIGNATURE, NONCE]).prop_map(|name| name.as_bytes().to_vec()),
@@ -652,7 +655,7 @@ mod any_bytes {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]
 
         #[test]
-        fn neither_panic_nor_verify(
+        fn any_bytes_neither_panic_nor_verify(
             headers in proptest::collection::vec(header(), 0..5),
             body in proptest::collection::vec(any::<u8>(), 0..100),
             now in any::<u64>(),

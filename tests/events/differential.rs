@@ -1,5 +1,5 @@
-//! Events of types of every kind, from records of every form: see `support/types.rs` and
-//! `support/oracle.rs`.
+//! Compares events of many types, read from many records, with what `serde_json` reads: see
+//! `support/types.rs` and `support/oracle.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -131,12 +131,12 @@ fn record() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn scalars_in_each_place() {
+fn scalars_in_each_place_are_read_as_by_serde_json() {
     some_scalars_in_each_place(6);
 }
 
 #[test]
-fn names_in_each_place() {
+fn names_in_each_place_are_read_as_by_serde_json() {
     some_names_in_each_place(4);
 }
 
@@ -147,13 +147,13 @@ macro_rules! any {
 
             $(#[$attribute])*
             #[test]
-            fn any_record(record in record(), envelope in 0..ENVELOPES.len()) {
+            fn any_record_is_read_as_by_serde_json(record in record(), envelope in 0..ENVELOPES.len()) {
                 compare_each_in(&ENVELOPES[envelope], &record);
             }
 
             $(#[$attribute])*
             #[test]
-            fn any_value(value in value(), envelope in 0..ENVELOPES.len()) {
+            fn any_value_is_read_as_by_serde_json(value in value(), envelope in 0..ENVELOPES.len()) {
                 compare_each_in(&ENVELOPES[envelope], &value);
             }
         }
@@ -163,7 +163,11 @@ macro_rules! any {
 
             $(#[$attribute])*
             #[test]
-            fn any_type(record in record(), script in vec(any::<u8>(), 1..60), envelope in 0..ENVELOPES.len()) {
+            fn any_type_reads_as_with_serde_json(
+                record in record(),
+                script in vec(any::<u8>(), 1..60),
+                envelope in 0..ENVELOPES.len(),
+            ) {
                 compare_scripted(&record, &script, &ENVELOPES[envelope]);
             }
         }
@@ -184,20 +188,20 @@ mod at_length {
 
     #[test]
     #[ignore = "long: the gate runs it"]
-    fn scalars_in_each_place() {
+    fn scalars_in_each_place_are_read_as_by_serde_json() {
         some_scalars_in_each_place(1);
     }
 
     #[test]
     #[ignore = "long: the gate runs it"]
-    fn names_in_each_place() {
+    fn names_in_each_place_are_read_as_by_serde_json() {
         some_names_in_each_place(1);
     }
 
     any!(200, 100_000, #[ignore = "long: the gate runs it"]);
 }
 
-/// Every so many of them.
+/// Compares every `every`th scalar.
 fn some_scalars_in_each_place(every: usize) {
     for scalar in SCALARS.iter().step_by(every) {
         compare_each(scalar);
@@ -210,7 +214,7 @@ fn some_scalars_in_each_place(every: usize) {
     }
 }
 
-/// Every so many of them.
+/// Compares every `every`th name.
 fn some_names_in_each_place(every: usize) {
     for name in NAMES.iter().step_by(every) {
         for value in ["1", r#""x""#, r#"{"a":"x"}"#] {
@@ -224,7 +228,7 @@ fn some_names_in_each_place(every: usize) {
 }
 
 #[test]
-fn depths_around_the_limit_of_serde_json() {
+fn depths_around_the_limit_are_read_as_by_serde_json() {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename = "*")]
     struct Tree {
@@ -247,8 +251,8 @@ fn depths_around_the_limit_of_serde_json() {
     }
 }
 
-/// `serde_json` reads such a type from these texts, since it leaves it to the type what has to be
-/// there.
+/// `serde_json` reads such a type from these texts, because it relies on the type to require a
+/// value.
 #[test]
 fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
     #[derive(Debug, Deserialize, PartialEq)]
@@ -294,7 +298,7 @@ fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
 }
 
 #[test]
-fn a_type_may_leave_objects_unopened_that_have_nothing_but_odd_names() {
+fn a_type_may_leave_objects_with_odd_names_unopened() {
     for record in [
         r#"{"\ud800":1}"#,
         r#"{ "\ud800" : 1 , "\udc00":[2] }"#,
@@ -307,9 +311,9 @@ fn a_type_may_leave_objects_unopened_that_have_nothing_but_odd_names() {
     }
 }
 
-/// What serde calls may go on for as long as there are errors.
+/// A type may continue for as long as it gets errors.
 #[test]
-fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {
+fn a_type_that_continues_after_every_error_ends() {
     #[derive(Debug, PartialEq)]
     struct Tireless(usize);
 
@@ -358,9 +362,9 @@ fn a_type_that_goes_on_behind_every_error_comes_to_an_end() {
     }
 }
 
-/// A type may read all the rest before it reports an error; the work is bounded all the same.
+/// A type may read the rest of an object before it reports an error. The work is bounded even so.
 #[test]
-fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
+fn a_type_that_continues_after_an_error_costs_a_few_passes() {
     thread_local!(static READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
 
     #[derive(Debug)]
@@ -413,7 +417,7 @@ fn a_type_that_reads_on_behind_an_error_costs_a_few_passes() {
 }
 
 #[test]
-fn raw_json_reads_the_first_of_each_name() {
+fn raw_json_reads_the_first_member_of_each_name() {
     let record = r#"{"a":1,"b":3,"a":2}"#;
     let event = typed::<HashMap<String, u8>>(body(record));
     let raw = event.raw_record().unwrap();
@@ -422,7 +426,7 @@ fn raw_json_reads_the_first_of_each_name() {
     assert_eq!(raw.get("a").unwrap().as_str(), "1");
     assert_eq!(raw.parse::<Required>().unwrap().a, 1);
 
-    // A type that does not look for the repeated member.
+    // Enums do not look for the repeated member.
     #[derive(Debug, Deserialize, PartialEq)]
     enum Variant {
         #[serde(rename = "a")]
@@ -438,7 +442,7 @@ fn raw_json_reads_the_first_of_each_name() {
 }
 
 #[test]
-fn invalid_json_is_invalid_whatever_the_type() {
+fn invalid_json_is_rejected_for_every_type() {
     #[derive(Debug, Deserialize)]
     enum Any {}
 

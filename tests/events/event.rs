@@ -1,4 +1,4 @@
-//! Every body that Twenty sends, sent or documents, field by field.
+//! Reads every body that Twenty sends, sent in the past or documents, field by field.
 
 use twenty_webhook::{
     WebhookEvent,
@@ -43,7 +43,7 @@ fn assert_made_by(actor: Option<&Actor>, source: &ActorSource, member: Option<&s
     assert!(actor.context.is_some());
 }
 
-/// Who sent it, what for and who caused it: the same in most bodies.
+/// Checks the envelope, which is the same in most bodies.
 #[track_caller]
 fn assert_sent(event: &WebhookEvent, name: &str, event_date: &str, user: Option<&str>, member: Option<&str>) {
     assert_eq!(event.name.as_str(), name);
@@ -98,7 +98,7 @@ fn assert_is_ada(person: &Person) {
 }
 
 #[test]
-fn every_body_is_read_alike_by_the_default_type_and_its_own() {
+fn the_default_type_and_the_objects_type_read_every_body_alike() {
     let mut seen = 0;
     for file in data_names() {
         if file == "vectors.json" {
@@ -125,7 +125,7 @@ fn every_body_is_read_alike_by_the_default_type_and_its_own() {
 }
 
 #[test]
-fn person_created() {
+fn person_created_is_read() {
     let event = event(data_text("person.created.json"));
     assert_sent(&event, "person.created", "2026-10-02T09:14:31.733Z", Some(USER), Some(MEMBER));
     assert_eq!(event.updated_fields, None);
@@ -139,7 +139,7 @@ fn person_created() {
 }
 
 #[test]
-fn person_updated() {
+fn person_updated_is_read() {
     let event = event(data_text("person.updated.json"));
     assert_sent(&event, "person.updated", "2026-10-02T09:20:02.411Z", Some(USER), Some(MEMBER));
     let person = record!(event, Record::Person);
@@ -157,7 +157,7 @@ fn person_updated() {
 }
 
 #[test]
-fn person_restored() {
+fn person_restored_is_read() {
     let event = event(data_text("person.restored.json"));
     assert_sent(&event, "person.restored", "2026-10-02T12:00:00.500Z", Some(USER), Some(MEMBER));
     assert_eq!(event.name.action(), &Action::Restored);
@@ -168,7 +168,7 @@ fn person_restored() {
 }
 
 #[test]
-fn person_destroyed() {
+fn person_destroyed_is_read() {
     let event = event(data_text("person.destroyed.json"));
     assert_sent(&event, "person.destroyed", "2026-10-02T12:10:00.500Z", Some(USER), Some(MEMBER));
     assert_eq!(event.name.action(), &Action::Destroyed);
@@ -179,7 +179,7 @@ fn person_destroyed() {
 }
 
 #[test]
-fn company_deleted() {
+fn company_deleted_is_read() {
     let event = event(data_text("company.deleted.json"));
     assert_sent(&event, "company.deleted", "2026-10-02T10:00:00.301Z", Some(USER), Some(MEMBER));
     assert!(event.changed("deletedAt"));
@@ -230,7 +230,7 @@ fn company_deleted_of_2025_has_an_id_and_a_time() {
 }
 
 #[test]
-fn opportunity_updated() {
+fn opportunity_updated_is_read() {
     let event = event(data_text("opportunity.updated.json"));
     assert_sent(&event, "opportunity.updated", "2026-10-02T11:30:45.207Z", None, None);
     let deal = record!(event, Record::Opportunity);
@@ -257,7 +257,7 @@ fn opportunity_updated() {
 }
 
 #[test]
-fn note_created() {
+fn note_created_is_read() {
     let event = event(data_text("note.created.json"));
     assert_sent(&event, "note.created", "2026-10-02T11:00:00.214Z", Some(USER), Some(MEMBER));
     let note = record!(event, Record::Note);
@@ -269,7 +269,7 @@ fn note_created() {
 }
 
 #[test]
-fn task_created() {
+fn task_created_is_read() {
     let event = event(data_text("task.created.json"));
     assert_sent(&event, "task.created", "2026-10-02T11:05:00.190Z", Some(USER), Some(MEMBER));
     let task = record!(event, Record::Task);
@@ -283,7 +283,7 @@ fn task_created() {
 }
 
 #[test]
-fn attachment_created() {
+fn attachment_created_is_read() {
     let event = event(data_text("attachment.created.json"));
     assert_sent(&event, "attachment.created", "2026-10-02T11:01:00.290Z", Some(USER), Some(MEMBER));
     let attachment = record!(event, Record::Attachment);
@@ -298,7 +298,7 @@ fn attachment_created() {
 }
 
 #[test]
-fn fields_of_an_admin_that_are_named_as_documented() {
+fn custom_fields_with_documented_names_are_read() {
     let body = r#"{"event":"person.created","data":{"firstName":5,"lastName":{"a":[null]},
         "email":{"primaryEmail":"a@example.com"},"jobTitle":"CTO"}}"#;
     let event = event(body);
@@ -308,7 +308,7 @@ fn fields_of_an_admin_that_are_named_as_documented() {
 }
 
 #[test]
-fn the_documented_body() {
+fn the_documented_body_is_read() {
     let event = event(data_text("documented.person.created.json"));
     assert_eq!(event.name.as_str(), "person.created");
     assert_eq!(event.event_date, time("2025-02-10T15:30:50Z"));
@@ -325,22 +325,23 @@ fn the_documented_body() {
 }
 
 #[test]
-fn what_is_documented_never_replaces_what_is_sent() {
+fn a_documented_member_does_not_replace_a_sent_one() {
     let body = r#"{"event":"person.created","data":{"name":{"lastName":"Doe"},"firstName":"Al",
         "emails":{"primaryEmail":"a@example.com"},"email":"b@example.com"}}"#;
     let person = typed::<Person>(body).record;
     assert_eq!(person.display_name(), text("Doe"));
     assert_eq!(person.emails.unwrap().primary_email, text("a@example.com"));
 
-    // No server sends it as a `record`, so there it is a field of an admin's.
+    // No server sends these members in a `record`, so there they are custom fields of the
+    // workspace.
     let sent = typed::<Person>(r#"{"eventName":"person.created","record":{"firstName":"Al","email":"b@example.com"}}"#);
     assert_eq!((sent.record.name, sent.record.emails), (None, None));
 }
 
 #[test]
-fn the_bodies_of_2024() {
-    // Signing began after the name had moved to `eventName`, so this body is nothing but an unknown
-    // one.
+fn bodies_of_2024_are_read() {
+    // Signing began after the name had moved to `eventName`, so no server signed this form, and it
+    // is read as an event without a name.
     let created = event(data_text("legacy-2024-04.eventType.json"));
     assert_eq!((&created.name, created.event_date), (&"".into(), time("2024-04-14T11:27:01.779Z")));
     let record = record!(created, Record::Custom);
@@ -350,15 +351,16 @@ fn the_bodies_of_2024() {
     assert_sent(&updated, "person.updated", "2024-10-20T11:27:01.779Z", None, None);
     let person = record!(updated, Record::Person);
     assert_eq!((&person.id, &person.job_title, &person.name), (&id(ADA), &text("CTO"), &None));
-    assert!(!updated.changed("jobTitle"), "no list of fields then");
+    assert!(!updated.changed("jobTitle"), "there was no list of fields yet");
 
-    // A field of an admin's, since the text of a note moved to `bodyV2` before servers signed.
+    // Here `body` is a custom field, because the text of a note moved to `bodyV2` before servers
+    // signed.
     let note = typed::<Note>(r#"{"eventName":"note.created","record":{"body":"As *text*"}}"#);
     assert_eq!((note.record.body_v2.as_ref(), note.unexpected()), (None, &[][..]));
 }
 
 #[test]
-fn a_custom_object() {
+fn a_custom_object_is_read() {
     let event = event(data_text("subscription.created.json"));
     assert_sent(&event, "subscription.created", "2026-10-02T11:10:00.155Z", None, None);
     let subscription = record!(event, Record::Custom);
@@ -381,7 +383,7 @@ fn a_custom_object() {
 }
 
 #[test]
-fn metadata_updated() {
+fn metadata_updated_is_read() {
     let event = event(data_text("metadata.fieldMetadata.updated.json"));
     assert_sent(&event, "metadata.fieldMetadata.updated", "2026-10-02T08:05:00.222Z", Some(USER), None);
     assert_eq!(event.name.metadata_name(), Some("fieldMetadata"));
@@ -401,7 +403,7 @@ fn metadata_updated() {
 }
 
 #[test]
-fn metadata_created() {
+fn metadata_created_is_read() {
     let event = event(data_text("metadata.objectMetadata.created.json"));
     assert_sent(&event, "metadata.objectMetadata.created", "2026-10-02T08:00:00.222Z", Some(USER), None);
     let change = record!(event, Record::Metadata);
@@ -412,14 +414,14 @@ fn metadata_created() {
 }
 
 #[test]
-fn caused_by_an_api_key_or_an_application() {
+fn events_of_api_keys_and_applications_are_read() {
     let event = event(r#"{"eventName":"metadata.view.created","apiKeyId":"key","applicationId":"app","event":{}}"#);
     assert_eq!((&event.api_key_id, &event.application_id), (&Some("key".into()), &Some("app".into())));
     assert_eq!((&event.user_id, &event.workspace_member_id), (&None, &None));
 }
 
 #[test]
-fn a_type_refuses_other_objects_by_name() {
+fn a_type_rejects_other_objects_by_name() {
     #[track_caller]
     fn refuses<T: FromRecord>(object: &str, body: &str, found: &str) {
         let refused = refusal::<T>(body);

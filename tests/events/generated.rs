@@ -1,5 +1,5 @@
-//! The module that `twenty-webhook types` generates from a real server's objects reads that
-//! server's deliveries. (A test of the tool checks that the modules are what it generates.)
+//! Reads the deliveries of a real server with the module that `twenty-webhook types` generated from
+//! that server's objects. A test of the command-line tool checks that the module is up to date.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ mod real {
     include!("../generated/real.rs");
 }
 
-/// Of objects that are made to get in the generator's way: it compiles.
+/// Generated from objects whose names are hard for a generator. It must compile.
 mod odd {
     include!("../generated/odd.rs");
 }
@@ -40,7 +40,7 @@ struct Vector {
     nonce: String,
 }
 
-/// Deliveries by their object: file, body, headers, secret.
+/// Returns the deliveries of an object: file, headers and secret, with the body.
 fn deliveries(object: &str) -> Vec<(Vector, Vec<u8>)> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/");
     let read = |file: &str| std::fs::read(format!("{directory}{file}")).unwrap();
@@ -60,7 +60,7 @@ fn read<T: FromRecord>((vector, body): &(Vector, Vec<u8>)) -> WebhookEvent<T> {
     WebhookEvent::from_verified(verifier.verify(headers, body.clone()).unwrap()).unwrap()
 }
 
-/// Asks a type for the names of its fields.
+/// A deserializer that asks a type for the names of its fields.
 struct Ask<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for Ask<'_> {
@@ -92,7 +92,7 @@ fn fields<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     fields
 }
 
-/// Without `null`, with each number as a float, and times in one form.
+/// Removes `null`, and writes each number as a float and each time in one form.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -115,8 +115,8 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// How many deliveries of an object there are. All are read whole, with nothing unexpected, and
-/// written as they came.
+/// Returns the number of deliveries of an object. Checks that each of them is read completely, with
+/// no unexpected members, and written again with the same values.
 fn check<T: FromRecord + Serialize + for<'de> Deserialize<'de>>(object: &str) -> usize {
     let deliveries = deliveries(object);
     for delivery in &deliveries {
@@ -124,8 +124,8 @@ fn check<T: FromRecord + Serialize + for<'de> Deserialize<'de>>(object: &str) ->
         let event: WebhookEvent<T> = read(delivery);
         assert_eq!(unexpected(&event), [], "{file}");
         for (name, _) in event.raw_record().unwrap().members() {
-            // The server had an object `contract` then, which was gone when it was asked for its
-            // objects.
+            // At that time the server had an object `contract`, which was deleted before its
+            // objects were queried.
             let is_of_contract = matches!(&*name, "contractId" | "mainContractId");
             assert!(is_of_contract || fields::<T>().contains(&&*name), "{file}: {name}");
         }
@@ -137,7 +137,7 @@ fn check<T: FromRecord + Serialize + for<'de> Deserialize<'de>>(object: &str) ->
 }
 
 #[test]
-fn every_real_delivery_is_read_whole() {
+fn every_real_delivery_is_read_completely() {
     macro_rules! counts {
         ($($object:literal $Type:ident,)*) => {
             BTreeMap::from([$(($object, check::<real::$Type>($object))),*])
@@ -196,7 +196,7 @@ fn each_kind_of_field_has_its_value() {
 }
 
 #[test]
-fn a_type_takes_its_object_only_and_shows_no_content() {
+fn a_type_accepts_only_its_object_and_shows_no_content() {
     let pet = &deliveries("pet")[0];
     let shown = format!("{:?}", read::<real::Pet>(pet).record);
     assert!(shown.starts_with("Pet { id: Some(") && shown.ends_with("), .. }"), "{shown}");

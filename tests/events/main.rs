@@ -1,4 +1,4 @@
-//! What `WebhookEvent` reads from verified bodies.
+//! Tests of what `WebhookEvent` reads from verified bodies.
 
 #[path = "../support/mod.rs"]
 mod support;

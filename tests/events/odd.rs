@@ -1,5 +1,5 @@
-//! Bodies that no server sends, or not yet: whatever is valid JSON reaches the default type with
-//! nothing lost, and nothing of it reaches a log.
+//! Reads bodies that no server sends, or not yet. The default type loses nothing of any valid JSON,
+//! and no content reaches a log.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::support::{
     event::{event, raw_record, record, refusal, typed, unexpected, verified},
 };
 
-/// A record's event.
+/// Returns the body of an event with this record.
 fn person(record: &str) -> String {
     format!(r#"{{"eventName":"person.updated","record":{record}}}"#)
 }
@@ -72,7 +72,7 @@ fn odd_members_read_as_absent() {
 }
 
 #[test]
-fn a_body_without_record_or_name() {
+fn a_body_without_record_or_name_is_read() {
     for (body, object, kept) in [
         ("null", "", "null"),
         ("5", "", "5"),
@@ -95,7 +95,7 @@ fn a_body_without_record_or_name() {
 }
 
 #[test]
-fn what_is_no_json() {
+fn invalid_json_is_an_error_with_its_position() {
     for (body, position) in [
         ("", "line 1, column 0"),
         ("{", "line 1, column 1"),
@@ -116,7 +116,7 @@ fn what_is_no_json() {
 }
 
 #[test]
-fn names_in_odd_places_and_of_odd_types() {
+fn odd_event_names_are_read_and_reported() {
     let name_of = |body: &str| {
         let event = event(body);
         (event.name.to_string(), unexpected(&event).iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>())
@@ -143,7 +143,7 @@ fn names_in_odd_places_and_of_odd_types() {
 }
 
 #[test]
-fn metadata_events_in_odd_forms() {
+fn metadata_events_in_odd_forms_are_read() {
     for (body, kept) in [
         (r#"{"eventName":"metadata.view.created","event":[1]}"#, "[1]"),
         (r#"{"eventName":"metadata.view.created","event":"text"}"#, r#""text""#),
@@ -163,7 +163,7 @@ fn metadata_events_in_odd_forms() {
 }
 
 #[test]
-fn of_members_that_are_there_twice_the_first_counts() {
+fn the_first_of_repeated_members_counts() {
     let twice = event(
         r#"{"eventName":"person.created","record":{"jobTitle":"CEO"},"record":{"jobTitle":"CTO"},"userId":"a","userId":"b"}"#,
     );
@@ -188,7 +188,7 @@ fn of_members_that_are_there_twice_the_first_counts() {
         [("record.jobTitle", "a number".to_owned()), ("record.jobTitle", "a string".to_owned())]
     );
 
-    // In whatever type the record is read.
+    // The first member counts in every type of record.
     let body = r#"{"eventName":"rocket.created","record":{"a":1,"b":2,"a":"x"}}"#;
     assert_eq!(typed::<HashMap<String, u8>>(body).record, HashMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     assert_eq!(typed::<Value>(body).record, serde_json::json!({"a": 1, "b": 2}));
@@ -204,8 +204,8 @@ fn of_members_that_are_there_twice_the_first_counts() {
 }
 
 #[test]
-fn keys_that_are_no_text() {
-    // in an untyped field, in a typed one, in the record, around it
+fn names_that_are_not_unicode_do_not_disturb_others() {
+    // The names are in an untyped field, in a typed field, in the record, and in the envelope.
     let untyped = event(person(r#"{"custom":{"\ud800":1,"b":2},"jobTitle":"CTO"}"#));
     assert_eq!(record!(untyped, Record::Person).job_title.as_deref(), Some("CTO"));
     let custom = untyped.raw_record().unwrap().get("custom").unwrap();
@@ -237,7 +237,7 @@ fn keys_that_are_no_text() {
 }
 
 #[test]
-fn any_depth() {
+fn deep_nesting_is_read_without_overflow() {
     let deep = nested(5_000);
     let untyped = event(person(&format!(r#"{{"custom":{deep},"jobTitle":"CTO"}}"#)));
     assert_eq!(record!(untyped, Record::Person).job_title.as_deref(), Some("CTO"));
@@ -252,7 +252,7 @@ fn any_depth() {
     assert_eq!(refusal::<Value>(whole).kind(), EventErrorKind::Mismatch);
     assert_eq!(record!(event(deep.clone()), Record::Custom).raw().as_str(), deep);
 
-    // `Value` has its limit; what is deeper reads as absent
+    // `Value` limits the depth. Deeper members read as absent.
     let body = format!(r#"{{"eventName":"rocket.created","record":{{"a":{},"b":{deep},"c":7}}}}"#, nested_objects(200));
     let value = typed::<Value>(body.clone());
     assert_eq!(value.record["c"], 7);
@@ -263,7 +263,7 @@ fn any_depth() {
 }
 
 #[test]
-fn raw_pieces_share_the_memory_of_the_body() {
+fn raw_values_share_the_bodys_memory() {
     #[track_caller]
     fn shares(event: &WebhookEvent, piece: &RawJson) {
         assert!(event.body().as_ptr_range().contains(&piece.as_str().as_ptr()));
@@ -283,7 +283,7 @@ fn raw_pieces_share_the_memory_of_the_body() {
 }
 
 #[test]
-fn numbers_are_kept_as_they_are() {
+fn numbers_are_kept_as_sent() {
     let numbers = r#"{"position":1e+21,"big":123456789012345678901234567890,"small":-0.0,"exponent":1E400,"employees":9007199254740993,
         "annualRevenue":{"amountMicros":9007199254740993},"annualRecurringRevenue":{"amountMicros":1e+21,"currencyCode":"EUR"},
         "address":{"addressLat":"1.10000000000000000000000001","addressLng":1e+21}}"#;
@@ -302,13 +302,14 @@ fn numbers_are_kept_as_they_are() {
 }
 
 #[test]
-fn many_odd_members_take_no_long_time() {
+fn many_odd_members_are_read_quickly() {
     let array = format!("[{}]", vec!["5"; 100_000].join(","));
     let one = event(person(&format!(r#"{{"emails":{{"additionalEmails":{array}}},"jobTitle":"CTO"}}"#)));
     assert_eq!(unexpected(&one), [("record.emails.additionalEmails", "an array".to_owned())]);
     assert_eq!(record!(one, Record::Person).job_title.as_deref(), Some("CTO"));
 
-    // `HashMap` asks for text in each of the members: 64 are taken out, more is too odd.
+    // `HashMap` requires text in each member: up to 64 odd members are left out, and more are an
+    // error.
     let members = |count: usize| (0..count).map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
     let body = |count| format!(r#"{{"eventName":"rocket.created","record":{{"x":"y",{}}}}}"#, members(count));
     let taken_out = typed::<HashMap<String, String>>(body(64));
@@ -317,11 +318,11 @@ fn many_odd_members_take_no_long_time() {
     assert!(refused.to_string().starts_with("`record.k64` does not fit the expected type (line 1, column "));
     assert_eq!(event(body(65)).raw_record().unwrap().members().len(), 66);
 
-    // A record that is kept raw for its many repeated names still reports as many.
+    // A record with too many repeated names is kept raw, and 64 of them are reported.
     let repeated = event(person(&format!("{{{}}}", vec![r#""x":1"#; 100].join(","))));
     assert_eq!((repeated.unexpected().len(), record!(repeated, Record::Custom).object()), (64, "person"));
 
-    // Around the record there can be as many as there are names.
+    // The number of repeated members in the envelope is not limited.
     let again = |member: &str| [member; 1_000].join(",");
     let odd = format!(r#"{},{}"#, again(r#""userId":5"#), again(r#""workspaceId":"w","event":[]"#));
     let body = format!(r#"{{{odd},"workspaceId":"x","eventName":"person.created","record":{{"jobTitle":"CTO"}}}}"#);
@@ -331,7 +332,7 @@ fn many_odd_members_take_no_long_time() {
     assert!(person.unexpected().iter().all(|member| member.path == "userId"));
 }
 
-/// Members of composite fields.
+/// Names of members of composite fields.
 const INNER_NAMES: [&str; 12] = [
     "firstName",
     "lastName",
@@ -347,8 +348,8 @@ const INNER_NAMES: [&str; 12] = [
     "workspaceMemberId",
 ];
 
-/// Five composite fields whose members are all numbers. `pad` returns what is after an opening
-/// brace, a comma, a name and a value.
+/// Returns five composite fields whose members are all numbers. `space` has the text after an
+/// opening brace, a comma, a name and a value.
 fn odd_composites(name: &str, space: [&str; 4]) -> String {
     let [brace, comma, behind_name, behind_value] = space;
     let object = |members: Vec<String>| format!("{{{brace}{}}}", members.join(&format!(",{comma}")));
@@ -369,8 +370,8 @@ fn up_to_64_odd_members_inside_composite_fields_are_left_out() {
         assert_eq!((event.record.len(), event.unexpected().len()), (5, 60));
     }
 
-    // Each search for another odd member reads again what is around it. The event is rejected if
-    // that is too long.
+    // Each search for another odd member reads the surrounding text again. The event is rejected if
+    // that text is too long.
     let wide = " ".repeat(20_000);
     for space in [["", &wide, "", ""], ["", "", &wide, ""], ["", "", "", &wide]] {
         assert_eq!(read(&odd_composites("name", space)).unwrap().unexpected().len(), 60);
@@ -381,8 +382,8 @@ fn up_to_64_odd_members_inside_composite_fields_are_left_out() {
     }
 }
 
-/// Counts what a type is given to read: each byte of a string, and each number. Reading again shows
-/// in the count.
+/// Counts the bytes of strings and the numbers that a type reads. Repeated reading increases the
+/// count.
 mod counted {
     use std::cell::Cell;
 
@@ -399,7 +400,8 @@ mod counted {
         VISITED.set(VISITED.get() + bytes + 1);
     }
 
-    /// Text only, nested as deep as anybody likes in objects and arrays. Ignores all errors inside.
+    /// A type that reads text only, in objects and arrays of any depth, and ignores all errors
+    /// inside.
     #[derive(Debug, Default, PartialEq)]
     pub(super) struct Counted;
 
@@ -440,8 +442,8 @@ mod counted {
     }
 }
 
-/// Whatever is odd, however deep, and however the type ignores it: what a type visits is a small
-/// multiple of the body.
+/// A type reads a small multiple of the body, for any odd value at any depth, even if the type
+/// ignores errors.
 #[test]
 fn reading_takes_linear_work() {
     use counted::{Counted, VISITED};
@@ -495,7 +497,7 @@ struct Terms {
 }
 
 #[test]
-fn a_type_of_your_own() {
+fn a_custom_type_is_read() {
     let event = typed::<Subscription>(data_text("subscription.created.json"));
     assert_eq!((event.record.plan.as_str(), event.record.seats), ("PRO", Some(25)));
     assert_eq!(unexpected(&event), []);
@@ -511,7 +513,7 @@ fn a_type_of_your_own() {
 }
 
 #[test]
-fn what_a_type_requires() {
+fn required_members_are_reported() {
     for (body, says) in [
         (r#"{"eventName":"subscription.deleted","record":{"id":"x"}}"#, "`record.plan` is missing (line 1, column 55)"),
         (r#"{"eventName":"subscription.deleted","data":{}}"#, "`data.plan` is missing (line 1, column 45)"),
@@ -534,18 +536,18 @@ fn what_a_type_requires() {
         assert_eq!(refused.kind(), EventErrorKind::Mismatch, "{body}");
         assert_eq!(refused.to_string(), says, "{body}");
     }
-    // A payload that comes before the name is read by itself, when the name is known. The position
-    // is that of its end.
+    // A payload before the name is read only when the name is known. The position is that of its
+    // end.
     let refused = refusal::<Vec<u32>>("{\n\"event\":{\"a\":1},\"eventName\":\"metadata.view.created\"}");
     assert_eq!(refused.to_string(), "`event` does not fit the expected type (line 2, column 15)");
-    // what a member of the record requires is that member's matter
+    // If a member of the record lacks a required member, only that member is left out.
     let partial = typed::<Subscription>(r#"{"eventName":"subscription.x","record":{"plan":"","terms":{}}}"#);
     assert_eq!((&partial.record.terms, unexpected(&partial)), (&None, vec![("record.terms", "an object".to_owned())]));
     assert_eq!(refusal::<Value>("[1]").to_string(), "verified body does not fit the expected type (line 1, column 0)");
 }
 
 #[test]
-fn other_types() {
+fn other_types_are_read() {
     #[derive(Deserialize)]
     #[serde(rename = "*")]
     struct Nothing {}
@@ -568,7 +570,7 @@ fn other_types() {
 }
 
 #[test]
-fn what_was_expected_is_told() {
+fn errors_state_what_was_expected() {
     fn told<T: DeserializeOwned>(odd: &str) -> String {
         serde_json::from_str::<T>(odd).err().expect("an error").to_string()
     }
@@ -585,7 +587,7 @@ fn what_was_expected_is_told() {
 }
 
 #[test]
-fn what_people_call_a_custom_record() {
+fn a_custom_record_has_a_display_name() {
     for (record, called) in [
         (r#"{"name":"Pro","title":"Plan"}"#, Some("Pro")),
         (r#"{"name":"","title":"Plan"}"#, Some("Plan")),
@@ -606,7 +608,7 @@ fn relations_have_two_names() {
     };
     assert!(changed(r#"["companyId"]"#, "company") && changed(r#"["companyId"]"#, "companyId"));
     assert!(changed(r#"["company"]"#, "company") && changed(r#"["company"]"#, "companyId"));
-    // No relation: two fields of an admin's.
+    // These are two custom fields, not a relation.
     let taxed = |listed, asked| {
         event(format!(
             r#"{{"eventName":"company.updated","record":{{"tax":5,"taxId":"DE1"}},"updatedFields":["{listed}"]}}"#
@@ -617,7 +619,7 @@ fn relations_have_two_names() {
     assert!(!changed(r#"["companyName"]"#, "company") && !changed("[]", "company") && !changed("null", "company"));
 }
 
-/// Stands for what must not reach a log.
+/// Stands for content that must not reach a log.
 const PRIVATE: &str = "s3cr3t";
 
 #[track_caller]
@@ -626,11 +628,11 @@ fn assert_private(shown: &str) {
 }
 
 #[test]
-fn nothing_private_is_shown() {
+fn debug_shows_nothing_private() {
     let files = data_names().into_iter().filter(|file| file != "vectors.json");
     let bodies: Vec<String> = files.map(|file| data_text(&file)).collect();
     for body in bodies {
-        // all text but names of events and fields
+        // All texts are replaced, except for names of events and fields.
         let mut value: Value = serde_json::from_str(&body).unwrap();
         let name = event(body).name.to_string();
         mark(&mut value);
@@ -676,7 +678,7 @@ fn mark(value: &mut Value) {
 }
 
 #[test]
-fn nothing_private_is_in_errors_and_paths() {
+fn errors_and_paths_contain_nothing_private() {
     #[derive(Debug, Deserialize)]
     #[serde(rename = "person")]
     struct Keyed {
@@ -706,16 +708,16 @@ fn nothing_private_is_in_errors_and_paths() {
 }
 
 #[test]
-fn names_are_escaped_where_they_are_shown() {
+fn displayed_names_are_escaped() {
     assert_eq!(format!("{:?}", EventName::new("a\n.b")), r#""a\n.b""#);
     let refused = refusal::<Person>("{\"eventName\":\"a\\nb.c\"}");
     assert_eq!(refused.to_string(), r"expected an event of `person`, found `a\nb.c`");
     assert_eq!(JsonType::Null.to_string(), "null");
 }
 
-/// As many as anybody likes: each costs a pass over the body, so there is an end to it.
+/// Each odd member costs a pass over the body, so the number of reported ones is limited.
 #[test]
-fn odd_members_that_are_there_a_thousand_times() {
+fn at_most_64_odd_members_are_reported() {
     let body = format!(r#"{{"eventName":"person.created","record":{{"id":"a"}}{}}}"#, r#","userId":1"#.repeat(1000));
     let event = event(body.as_str());
     assert_eq!(event.name, "person.created");
@@ -724,7 +726,7 @@ fn odd_members_that_are_there_a_thousand_times() {
 }
 
 #[test]
-fn a_repeated_member_does_not_count_however_odd() {
+fn an_odd_repeated_member_does_not_count() {
     let event = event(r#"{"eventName":"person.created","userId":"a","userId":5,"record":{}}"#);
     assert_eq!(event.user_id.as_ref().map(ToString::to_string).as_deref(), Some("a"));
     assert_eq!(unexpected(&event), [("userId", "a number".to_owned())]);

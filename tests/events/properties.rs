@@ -1,5 +1,5 @@
-//! Generated records of every standard object: whatever is odd in them, the rest is read, and
-//! nothing is lost.
+//! Generates records of every standard object with odd members. The rest is read, and nothing is
+//! lost.
 
 use proptest::{prelude::*, sample::select};
 
@@ -10,13 +10,13 @@ use crate::support::event::{event, objects, raw_record, unexpected};
 struct Member {
     name: String,
     sent: String,
-    /// Without what is odd in it. `None` when it should read as absent.
+    /// The value without its odd parts. `None` if the member should read as absent.
     read: Option<String>,
-    /// Where it is odd, below the record, and what is there.
+    /// The paths of odd parts below the record, with their types.
     odd: Vec<(String, String)>,
 }
 
-/// The members of a composite field; none for any other type.
+/// Returns the members of a composite field, and none for any other type.
 fn composite(r#type: &str) -> &'static [(&'static str, &'static str)] {
     match r#type {
         "FullName" => &[("firstName", "String"), ("lastName", "String")],
@@ -49,7 +49,7 @@ fn composite(r#type: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// What a type takes, and what it does not.
+/// Returns values that a type accepts, and values that it rejects.
 fn values(r#type: &str) -> (&'static [&'static str], &'static [&'static str]) {
     const NO_TEXT: &[&str] = &["5", "-0.5", "1e+21", "true", "[]", "{}", r#""\ud800""#, r#""a\udfffb""#, "DEEP"];
     match r#type {
@@ -76,7 +76,7 @@ fn values(r#type: &str) -> (&'static [&'static str], &'static [&'static str]) {
             (&["{}", r#"{"extra":[1]}"#], &["5", "true", r#""text""#, "DEEP"])
         }
         "RawJson" => (&["5", "true", r#""text""#, "[]", r#"{"a":{"a":1,"a":2}}"#, r#""\ud800""#, "DEEP"], &[]),
-        // text, ids and selects
+        // Texts, ids and selects.
         _ => (&[r#""""#, r#""text""#, r#""\"\u00e9 🚀\n""#, r#""2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01""#], NO_TEXT),
     }
 }
@@ -122,7 +122,7 @@ fn member(name: &str, r#type: &str) -> BoxedStrategy<Member> {
     prop_oneof![1 => whole, 2 => of_members].boxed()
 }
 
-/// Some of the members, and some that nobody knows, in any order.
+/// Generates records with some of the members, and some unknown members, in any order.
 fn record(fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> BoxedStrategy<Vec<Member>> {
     let known: Vec<_> =
         fields.iter().map(|(name, r#type)| prop::option::of(member(name.as_ref(), r#type.as_ref()))).collect();
@@ -151,7 +151,7 @@ fn unknown() -> impl Strategy<Value = Member> {
     })
 }
 
-/// Where a member is whose name is there before, and what it is.
+/// Returns the path and the type of a member whose name an earlier member has.
 fn repeated(before: &[Member], member: &Member) -> Option<(String, String)> {
     let is_plain =
         member.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !member.name.is_empty();
@@ -185,7 +185,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_odd_is_reported_and_the_rest_is_read((name, members, name_first, space) in any_delivery()) {
+    fn odd_members_are_reported_and_the_rest_is_read((name, members, name_first, space) in any_delivery()) {
         let sent = object(members.iter().map(|member| (&member.name, &member.sent)), space);
         let read = object(members.iter().filter_map(|member| Some((&member.name, member.read.as_ref()?))), "");
         let mut odd: Vec<_> = members.iter().enumerate().filter_map(|(at, member)| repeated(&members[..at], member)).collect();
@@ -219,7 +219,7 @@ proptest! {
     }
 }
 
-/// Any valid JSON, in members of the envelope too.
+/// Generates any valid JSON, also in members of the envelope.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = select(vec!["null", "true", "0", "-1.5e+300", "1e+400", r#""""#, r#""\ud800\"""#, r#""record""#]);
     let name =

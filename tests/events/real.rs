@@ -1,5 +1,5 @@
-//! The deliveries of a real server, in `tests/real`: each verifies, is read without anything
-//! unexpected, and is written again with the same values.
+//! Reads the deliveries of a real server, in `tests/real`. Each verifies, is read without
+//! unexpected members, and is written again with the same values.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -20,14 +20,14 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real"))
 }
 
-/// A verifier that lives when the delivery arrived.
+/// Returns a verifier whose clock shows the time at which the delivery was signed.
 fn verifier(vector: &Value) -> Verifier {
     let millis = vector["timestamp"].as_str().unwrap().parse().unwrap();
     let secret = Secret::new(vector["secret"].as_str().unwrap()).unwrap();
     Verifier::builder().secret(secret).clock(FixedClock::at(Timestamp::from_millis(millis))).build().unwrap()
 }
 
-/// The deliveries, verified, with the names of their files.
+/// Returns the verified deliveries with the names of their files.
 fn deliveries() -> Vec<(String, Verified)> {
     let vectors: Value = serde_json::from_slice(&fs::read(folder().join("vectors.json")).unwrap()).unwrap();
     let vectors = vectors["vectors"].as_array().unwrap().iter().map(|vector| {
@@ -37,7 +37,7 @@ fn deliveries() -> Vec<(String, Verified)> {
         let body = fs::read(folder().join(file)).unwrap();
         let verified = verifier(vector).verify(headers, body.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
 
-        // As a delivery that was stored.
+        // A stored delivery can be verified again with these headers.
         let again = verifier(vector).verify(verified.signature_headers().pairs(), body).unwrap();
         assert_eq!(again.timestamp(), verified.timestamp(), "{file}");
         (file.to_owned(), verified)
@@ -52,7 +52,7 @@ fn read<T: FromRecord>(file: &str, delivery: &Verified) -> WebhookEvent<T> {
     event
 }
 
-/// Without members that are `null`, at any depth, and with numbers in one form.
+/// Removes members that are `null`, at any depth, and writes numbers in one form.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -72,7 +72,7 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// Those of the record's members that are in the table of fields, and in `more`.
+/// Returns the record's members that are in the table of fields or in `more`.
 fn known(record: &Value, fields: &[(String, String)], more: &[&str]) -> Value {
     let is_known = |name: &str| fields.iter().any(|(field, _)| field == name) || more.contains(&name);
     let members = record.as_object().unwrap().iter().map(|(name, value)| match &**name {
@@ -86,7 +86,7 @@ fn record(delivery: &Verified) -> Value {
     serde_json::from_slice::<Value>(delivery.body()).unwrap()["record"].take()
 }
 
-/// Reads a record as its type, alone and beside other fields, and writes it again.
+/// Reads a record as its type, alone and with custom fields, and writes it again.
 fn check<T>(file: &str, delivery: &Verified)
 where
     T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug,
@@ -105,7 +105,7 @@ where
     let written = serde_json::to_value(&with.record).unwrap();
     assert_eq!(written, known(&sent, &fields, CUSTOM_FIELDS), "{file}");
 
-    // Everything, as it was sent.
+    // A map as the custom fields contains the whole record as it was sent.
     let with = read::<With<T, BTreeMap<String, RawJson>>>(file, delivery);
     let custom: Value = serde_json::to_value(&with.record.custom).unwrap();
     assert_eq!(custom, sent, "{file}");
@@ -113,7 +113,7 @@ where
 
 const CUSTOM_FIELDS: &[&str] = &["tier", "budget", "wonDealId", "segment", "creditLine", "keyContactId", "intro"];
 
-/// What this workspace has added to `person` and `company`.
+/// The custom fields of `person` and `company` in this workspace.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CustomFields {
@@ -181,7 +181,7 @@ fn delivery(file: &str) -> Verified {
     deliveries().into_iter().find(|(name, _)| name == file).unwrap().1
 }
 
-/// A custom object, with a field of each type.
+/// A custom object with a field of each type.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pet {
@@ -228,7 +228,7 @@ fn a_custom_object_is_read_and_written_again() {
 }
 
 #[test]
-fn a_record_has_a_name_where_one_is_at_hand() {
+fn a_record_has_a_display_name_if_a_field_provides_one() {
     let name = |file: &str| read::<Record>(file, &delivery(file)).record.display_name();
     assert_eq!(name("person.created.nameless.json").as_deref(), Some("only.mail@zephyr.example"));
     assert_eq!(name("messageParticipant.created.json").as_deref(), Some("Ylva"));
@@ -253,7 +253,7 @@ fn a_record_has_a_name_where_one_is_at_hand() {
 }
 
 #[test]
-fn a_restoration_that_arrives_as_deleted_is_told_from_a_deletion() {
+fn a_restoration_that_arrives_as_deleted_differs_from_a_deletion() {
     for (file, delivery) in deliveries() {
         let event = read::<Record>(&file, &delivery);
         assert_eq!(event.is_restoration(), file.contains("by-a-restore"), "{file}");
@@ -287,7 +287,7 @@ fn an_unexpected_member_of_either_half_is_reported_and_the_rest_is_read() {
     assert_eq!(company.to_string(), "expected an event of `person`, found `company.created`");
 }
 
-/// The cost is that of two types, however many members do not fit.
+/// Reading costs as much as two types do, for any number of unexpected members.
 #[test]
 fn a_member_that_both_halves_reject_is_reported_once() {
     #[derive(Debug, Deserialize)]

@@ -1,5 +1,5 @@
-//! Answered in time, handled to the end: `acknowledge_within` and `drain`, over real sockets, alike
-//! in axum and actix-web.
+//! Tests of `acknowledge_within` and `drain` over real sockets: deliveries are acknowledged in time
+//! and handled completely, in the same way in axum and actix-web.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -22,20 +22,20 @@ use crate::support::{
     verifier,
 };
 
-/// So short that a handler that waits is not done in time.
+/// Too short for a handler that waits.
 const SHORT: Duration = Duration::from_millis(100);
-/// So long that only a handler that hangs is not done in time.
+/// Long enough for every handler that does not hang.
 const LONG: Duration = Duration::from_secs(300);
 
-/// With deduplication, since a delivery that is lost or handled twice is what acknowledgement must
-/// not cause.
+/// Returns a receiver that also deduplicates, because acknowledgement must neither lose a delivery
+/// nor cause it to be handled twice.
 fn receiver(within: Duration) -> Receiver {
     Receiver::new(verifier())
         .deduplicate(Deduplicate::new(MemoryStore::new(1000)).lease(LONG))
         .acknowledge_within(within)
 }
 
-/// Plays a scenario on each stack, each with a receiver of its own.
+/// Runs a scenario on each stack, each with its own receiver.
 async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut Server, &mut Outcomes, &Receiver)) {
     Stack::each(async |stack| {
         let (receiver, mut outcomes) = Outcomes::of(receiver());
@@ -54,7 +54,7 @@ async fn expect(outcomes: &mut Outcomes, kind: OutcomeKind, acknowledged: bool) 
 }
 
 #[tokio::test]
-async fn answered_at_the_deadline_and_handled_to_the_end() {
+async fn a_slow_delivery_is_acknowledged_at_the_deadline_and_handled() {
     for within in [SHORT, Duration::ZERO] {
         everywhere(
             || receiver(within),
@@ -68,7 +68,7 @@ async fn answered_at_the_deadline_and_handled_to_the_end() {
                 outcomes.assert_none();
                 call.answer(200);
                 expect(outcomes, OutcomeKind::Handled, true).await;
-                // What failed after its 202 is handled again.
+                // A delivery that failed after its 202 is handled again.
                 assert_eq!(server.post(signed_anew(event("fails"))).await.status, 202);
                 server.calls.next().await.answer(500);
                 expect(outcomes, OutcomeKind::Failed { status: 500 }, true).await;
@@ -82,7 +82,7 @@ async fn answered_at_the_deadline_and_handled_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_done_in_time_answers_itself() {
+async fn a_handler_that_finishes_in_time_determines_the_response() {
     for within in [LONG, Duration::MAX] {
         everywhere(
             || receiver(within),
@@ -102,7 +102,7 @@ async fn a_handler_that_is_done_in_time_answers_itself() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_end_the_handler() {
+async fn a_disconnecting_client_does_not_abort_the_handler() {
     for leave in [Leave::Fin, Leave::Reset] {
         everywhere(
             || receiver(LONG),
@@ -110,7 +110,8 @@ async fn a_client_that_leaves_does_not_end_the_handler() {
                 let client = Leaving::send(server.address, delivery(event("leaves")).bytes()).await;
                 let call = server.calls.next().await;
                 client.leave(leave);
-                // Long enough for the server to see it, see `what_was_cancelled_is_handled_again`.
+                // The server notices the disconnect within this time: see
+                // `a_cancelled_delivery_is_handled_again`.
                 sleep(Duration::from_millis(50)).await;
                 assert!(call.is_running());
                 call.answer(200);
@@ -134,7 +135,7 @@ async fn the_deadline_counts_from_arrival() {
             let mut connection = Connection::open(server.address).await;
             connection.send(most).await;
             sleep(WITHIN).await;
-            // All of it is used up: only the body was waited for.
+            // Waiting for the body has used up all of the time.
             connection.send(rest).await;
             let answered = timeout(WITHIN / 2, connection.answer()).await.expect("at once");
             assert_eq!(answered.unwrap().status, 202);
@@ -146,7 +147,7 @@ async fn the_deadline_counts_from_arrival() {
 }
 
 #[tokio::test]
-async fn a_copy_that_waits_is_acknowledged_too_and_handled_later() {
+async fn a_waiting_duplicate_is_acknowledged_and_handled_later() {
     everywhere(
         || receiver(SHORT),
         async |server, outcomes, _| {
@@ -168,10 +169,10 @@ async fn a_copy_that_waits_is_acknowledged_too_and_handled_later() {
 }
 
 #[tokio::test]
-async fn when_the_background_is_full_more_is_refused() {
+async fn a_full_background_rejects_more() {
     let limited = [
         (|| receiver(SHORT).background_limit(2)) as fn() -> Receiver,
-        // In any order.
+        // The settings can be made in any order.
         || Receiver::new(verifier()).background_limit(2).acknowledge_within(SHORT),
     ];
     for limited in limited {
@@ -196,12 +197,13 @@ async fn when_the_background_is_full_more_is_refused() {
     }
 }
 
-/// Posts events by their titles to a handler that answers at once. Resolves to the status.
+/// Returns a function that posts an event with this title to a handler that answers directly. It
+/// resolves to the status.
 fn poster(receiver: &Receiver) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
     slow_poster(receiver, Duration::ZERO)
 }
 
-/// The same, with a handler that takes so long.
+/// Returns a function like that of [`poster`], with a handler that takes this long.
 fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio::task::JoinHandle<u16> {
     let service =
         WebhookLayer::new(receiver.clone()).layer(service_fn(move |_: http::Request<VerifiedBody>| async move {
@@ -216,9 +218,9 @@ fn slow_poster(receiver: &Receiver, takes: Duration) -> impl Fn(String) -> tokio
     }
 }
 
-/// In the same process, with one store in memory.
+/// Both receivers are in one process and share a store in memory.
 #[tokio::test(start_paused = true)]
-async fn replays_of_what_another_receiver_is_handling_take_no_room() {
+async fn replays_of_deliveries_that_another_receiver_handles_take_no_slots() {
     const LIMIT: usize = 3;
 
     let store = std::sync::Arc::new(MemoryStore::new(100));
@@ -243,9 +245,9 @@ async fn replays_of_what_another_receiver_is_handling_take_no_room() {
     }
 }
 
-/// After a 202 nobody would learn of a rejection.
+/// Twenty would not learn of a rejection after a 202.
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
+async fn an_acknowledged_delivery_is_handled_although_the_store_fails_and_rejects() {
     let store = scripted_store::ScriptedStore::new();
     store.answer_after(SHORT * 5);
     store.fail_all();
@@ -258,9 +260,10 @@ async fn what_was_acknowledged_is_handled_though_the_store_fails_and_rejects() {
     expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
-/// The copy that asks the store came later, so its own answer is not due yet, and it is rejected.
+/// The duplicate that queries the store arrived later, so its own response is not due yet, and it
+/// is rejected.
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_is_handled_though_a_copy_that_asked_for_it_is_rejected() {
+async fn an_acknowledged_delivery_is_handled_although_its_duplicate_is_rejected() {
     let store = scripted_store::ScriptedStore::new();
     store.answer_after(SHORT * 2);
     store.fail_all();
@@ -286,10 +289,10 @@ async fn what_was_acknowledged_is_handled_though_a_copy_that_asked_for_it_is_rej
     expect(&mut outcomes, OutcomeKind::Handled, true).await;
 }
 
-/// However many captured deliveries are replayed, however slow the store, and whoever handled them:
-/// genuine deliveries find room.
+/// Genuine deliveries find free slots for any number of replays, any delay of the store, and
+/// whichever receiver handled the captured deliveries.
 #[tokio::test(start_paused = true)]
-async fn replays_take_no_room_from_others() {
+async fn replays_take_no_slots_from_others() {
     const CAPTURED: usize = 60;
     const COPIES: usize = 17;
     const GENUINE: usize = 50;
@@ -325,7 +328,7 @@ async fn replays_take_no_room_from_others() {
             }
         }
         store.answer_after(Duration::from_millis(300));
-        // The second time, this receiver knows what the other one handled.
+        // In the second round, this receiver knows what the other one handled.
         for round in 0..2 {
             let replays: Vec<_> = (0..CAPTURED * COPIES).map(|number| post(captured(number % CAPTURED))).collect();
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -348,10 +351,10 @@ async fn replays_take_no_room_from_others() {
     }
 }
 
-/// Each captured once, so that no two are under way at the same time, and more of them than there
-/// are slots.
+/// Each delivery was captured once, so no two of them run at the same time, and there are more of
+/// them than slots.
 #[tokio::test]
-async fn replays_of_what_a_memory_store_completed_take_no_room() {
+async fn replays_of_completed_deliveries_take_no_slots() {
     const LIMIT: usize = 20;
     const CAPTURED: usize = 50 * LIMIT;
 
@@ -380,7 +383,8 @@ async fn replays_of_what_a_memory_store_completed_take_no_room() {
     }
 }
 
-/// The last slot is given back right after its outcome was told, not before.
+/// Waits for a free slot: the last slot is freed directly after its outcome was reported, not
+/// before.
 async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
     let body = event("room again");
     let status = soon(async {
@@ -399,7 +403,7 @@ async fn room_again(server: &mut Server, outcomes: &mut Outcomes) {
 }
 
 #[tokio::test]
-async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_after_it() {
+async fn a_panic_closes_the_connection_before_the_deadline_and_is_only_reported_after_it() {
     everywhere(
         || receiver(LONG),
         async |server, outcomes, _| {
@@ -420,7 +424,7 @@ async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_afte
             assert_eq!(server.post(delivery(&body)).await.status, 202);
             server.calls.next().await.panic();
             expect(outcomes, OutcomeKind::Aborted, true).await;
-            // The claim was released, the worker lives.
+            // The claim was released, and the worker continues to run.
             assert_eq!(server.post(delivery(&body)).await.status, 202);
             server.calls.next().await.answer(200);
             expect(outcomes, OutcomeKind::Handled, true).await;
@@ -429,9 +433,9 @@ async fn a_panic_is_as_it_would_be_without_until_the_deadline_and_only_told_afte
     .await;
 }
 
-/// It is called on drop, where a panic may be under way already.
+/// The hook is called on drop, possibly during another panic.
 #[tokio::test]
-async fn a_panic_of_the_outcomes_hook_goes_no_further() {
+async fn a_panic_of_the_outcome_hook_is_contained() {
     Stack::each(async |stack| {
         let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
         let receiver = receiver(LONG).on_outcome(move |outcome| {
@@ -451,10 +455,10 @@ async fn a_panic_of_the_outcomes_hook_goes_no_further() {
     .await;
 }
 
-/// The outcome is told before the answer goes out. What it says of a 202 holds, though the deadline
-/// passes in between.
+/// The outcome is reported before the response is sent. What it reports about a 202 is true even if
+/// the deadline passes in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_told_of_a_202_is_what_was_answered() {
+async fn the_reported_outcome_equals_the_response() {
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let receiver = receiver(SHORT).on_outcome(move |outcome| {
         let _ = sender.send(outcome.acknowledged);
@@ -470,7 +474,7 @@ mod draining {
     use super::*;
 
     #[tokio::test]
-    async fn waits_for_handlers_and_takes_no_more() {
+    async fn drain_waits_for_handlers_and_rejects_new_deliveries() {
         everywhere(
             || receiver(SHORT),
             async |server, outcomes, receiver| {
@@ -482,7 +486,7 @@ mod draining {
                 });
                 let told = Instant::now();
                 let refused = OutcomeKind::Refused(RefusalKind::Draining);
-                // It begins when its task does.
+                // Draining begins when its task starts.
                 soon(async {
                     let mut title = 2;
                     while server.post(delivery(event(&title.to_string()))).await.status != 503 {
@@ -496,7 +500,7 @@ mod draining {
                 assert!(!draining.is_finished(), "{:?}", told.elapsed());
                 call.answer(200);
                 assert_eq!(soon(draining).await.unwrap(), 0);
-                // The outcome was told before.
+                // The outcome was reported before the drain ended.
                 expect(outcomes, OutcomeKind::Handled, true).await;
                 assert_eq!(server.post(delivery(event("late"))).await.status, 503);
                 expect(outcomes, refused, false).await;
@@ -506,7 +510,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn says_how_many_it_left_behind() {
+    async fn drain_returns_how_many_handlers_it_abandoned() {
         everywhere(
             || receiver(SHORT),
             async |server, outcomes, receiver| {
@@ -516,7 +520,7 @@ mod draining {
                     calls.push(server.calls.next().await);
                 }
                 assert_eq!(receiver.drain(Duration::ZERO).await.abandoned, 3);
-                // Twice in a row, and at once.
+                // `drain` can be called again, also at the same time.
                 let (one, other) = soon(async { tokio::join!(receiver.drain(SHORT), receiver.drain(SHORT)) }).await;
                 assert_eq!((one.abandoned, other.abandoned), (3, 3));
                 let ended = async {
@@ -536,7 +540,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn has_nothing_to_wait_for_without_acknowledgement() {
+    async fn drain_does_not_wait_without_acknowledgement() {
         let receiver = Receiver::new(verifier());
         assert_eq!(soon(receiver.drain(Duration::MAX)).await.abandoned, 0);
         let receiver = receiver.acknowledge_within(LONG);
@@ -544,7 +548,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn axum_after_a_graceful_shutdown() {
+    async fn axum_drains_after_a_graceful_shutdown() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
         let mut server = Stack::Axum.serve(receiver.clone()).await;
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);
@@ -552,14 +556,14 @@ mod draining {
         let Running::Axum { shutdown, task } = server.running else { unreachable!() };
         shutdown.send(()).unwrap();
         soon(task).await.unwrap();
-        assert!(call.is_running(), "though the server has ended");
+        assert!(call.is_running(), "although the server has ended");
         call.answer(200);
         assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
         expect(&mut outcomes, OutcomeKind::Handled, true).await;
     }
 
     #[tokio::test]
-    async fn actix_between_pause_and_stop() {
+    async fn actix_drains_between_pause_and_stop() {
         for stack in Stack::ALL.into_iter().filter(|stack| stack.is_actix()) {
             let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
             let mut server = stack.serve_with(receiver.clone(), 2).await;
@@ -570,7 +574,7 @@ mod draining {
             let (drained, ()) = soon(async {
                 tokio::join!(receiver.drain(LONG), async {
                     sleep(SHORT).await;
-                    assert!(call.is_running(), "though nobody is connected any more");
+                    assert!(call.is_running(), "although no client is connected");
                     call.answer(200);
                 })
             })
@@ -582,10 +586,10 @@ mod draining {
         }
     }
 
-    /// What the docs warn of: handlers of actix die with their worker. That is told, and the worker
-    /// does not trip over it.
+    /// As documented, handlers of actix-web are dropped with their worker. This is reported, and
+    /// the worker does not panic.
     #[tokio::test]
-    async fn actix_stopped_without_draining_tells_what_was_aborted() {
+    async fn actix_reports_aborted_handlers_if_it_stops_without_draining() {
         let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
         let mut server = Stack::ActixResource.serve(receiver.clone()).await;
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);
@@ -597,7 +601,7 @@ mod draining {
     }
 }
 
-/// What is outside of the middleware sees an ordinary response to the request that came in.
+/// Outer middleware sees an ordinary response, with the request that arrived.
 #[tokio::test]
 async fn middleware_outside_of_actix_sees_the_request() {
     use ::actix_web::{

@@ -1,4 +1,5 @@
-//! What is actix-web's own: extractors, its limits and configuration, middleware outside, workers.
+//! Tests of actix-web's own features: extractors, its limits and configuration, outer
+//! middleware and workers.
 
 use std::{
     net::SocketAddr,
@@ -47,7 +48,7 @@ async fn text(answer: ServiceResponse<impl MessageBody>) -> String {
     String::from_utf8(bytes.into()).unwrap()
 }
 
-/// What an app of these routes, in the middleware, answers.
+/// Returns the response of an app with these routes inside the middleware.
 async fn ask(
     middleware: WebhookMiddleware,
     routes: fn(&mut ServiceConfig),
@@ -61,7 +62,7 @@ mod extractors {
     use super::*;
 
     #[actix_web::test]
-    async fn go_with_any_other_in_any_order() {
+    async fn extractors_combine_with_others_in_any_order() {
         async fn first(event: WebhookEvent, _: HttpRequest, verified: Verified, body: Bytes) -> String {
             assert_eq!((event.body(), verified.body()), (&body, &body));
             event.name.to_string()
@@ -91,9 +92,9 @@ mod extractors {
         }
     }
 
-    /// As the documentation says: every failure becomes `None`. `Result` tells.
+    /// As documented, `Option` is `None` for every failure, and `Result` contains the reason.
     #[actix_web::test]
-    async fn may_be_taken_as_an_option_or_a_result() {
+    async fn extractors_can_be_optional_or_a_result() {
         async fn option(event: Option<WebhookEvent<Person>>) -> String {
             event.map_or_else(|| "none".into(), |event| event.name.to_string())
         }
@@ -119,7 +120,7 @@ mod extractors {
     }
 
     #[actix_web::test]
-    async fn carry_their_reason_in_the_extensions() {
+    async fn rejections_have_their_reason_in_the_extensions() {
         async fn on_event(_: WebhookEvent<Person>) -> HttpResponse {
             HttpResponse::Ok().finish()
         }
@@ -174,7 +175,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn of_the_verifier_apply() {
+    async fn the_verifiers_limit_applies() {
         for len in [(256 << 10) - 1, 256 << 10, (256 << 10) + 1, (2 << 20) + 1, LONG] {
             for (uri, answer) in
                 [("/bytes", len.to_string()), ("/string", len.to_string()), ("/json", r#""note.created""#.into())]
@@ -186,7 +187,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn that_are_set_outside_do_not_apply() {
+    async fn limits_set_outside_do_not_apply() {
         let (payload, json) = (PayloadConfig::new(10), JsonConfig::default().limit(10));
         for len in [100, 300 << 10] {
             for uri in ["/bytes", "/string", "/json"] {
@@ -202,7 +203,7 @@ mod limits {
     }
 
     #[actix_web::test]
-    async fn that_are_set_inside_apply() {
+    async fn limits_set_inside_apply() {
         let app = App::new()
             .wrap(raised())
             .service(web::resource("/bytes").app_data(PayloadConfig::new(200)).route(web::post().to(bytes)));
@@ -213,9 +214,9 @@ mod limits {
         }
     }
 
-    /// A longer body changes the limit and nothing else.
+    /// A longer body changes only the limit.
     #[actix_web::test]
-    async fn leave_the_users_configuration_in_force() {
+    async fn the_users_configuration_stays_in_force() {
         let config = || {
             JsonConfig::default()
                 .content_type(|mime| mime == "application/vnd.twenty+json")
@@ -242,7 +243,7 @@ mod middleware_outside {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Notes what comes back: a response, or an error that bypassed it.
+    /// Records what the middleware returns: a response, or an error instead of one.
     async fn note<B: MessageBody>(
         seen: Data<Seen>,
         request: ServiceRequest,
@@ -274,7 +275,7 @@ mod middleware_outside {
     }
 
     #[actix_web::test]
-    async fn sees_a_refusal_as_an_ordinary_response() {
+    async fn outer_middleware_sees_a_rejection_as_an_ordinary_response() {
         let unsigned = TestRequest::post().uri("/webhooks/twenty").set_payload("{}");
         let receiver = Receiver::new(verifier());
         assert_eq!(seen_of(unsigned, receiver).await, ["401 Unauthorized Some(Verify(Unsigned)) false"]);
@@ -284,7 +285,7 @@ mod middleware_outside {
     }
 
     #[actix_web::test]
-    async fn sees_the_handlers_error() {
+    async fn outer_middleware_sees_the_handlers_error() {
         assert_eq!(seen_of(delivery("{}"), Receiver::new(verifier())).await, ["418 I'm a teapot None true"]);
     }
 }
@@ -324,9 +325,9 @@ mod servers {
         Running::start(server.addrs()[0], server.run())
     }
 
-    /// Connections go to the workers in turn, so either gets one.
+    /// Connections are distributed to the workers in turn, so each worker gets some.
     #[tokio::test]
-    async fn share_the_budget_among_their_workers() {
+    async fn workers_share_the_budget() {
         let server = serve(Receiver::new(verifier()).unverified_budget(1000), 2);
         let (long, short) = (event_of(1000), data("company.deleted.2025-partial.json"));
         let mut under_way = begun_without_room_for(server.address, &long, &short).await;
@@ -342,7 +343,7 @@ mod servers {
     }
 
     #[tokio::test]
-    async fn get_back_the_share_of_a_client_that_leaves() {
+    async fn a_disconnecting_client_frees_its_part_of_the_budget() {
         let server = serve(Receiver::new(verifier()).unverified_budget(1000), 1);
         let short = data("company.deleted.2025-partial.json");
         drop(begun_without_room_for(server.address, &event_of(1000), &short).await);
@@ -350,10 +351,10 @@ mod servers {
         server.stop().await;
     }
 
-    /// Actix writes the connection header itself, so it has to be told; also when the body was read
-    /// to its end.
+    /// The connection closes although actix-web writes the header itself, and although the body was
+    /// read to its end.
     #[tokio::test]
-    async fn close_after_408_whatever_was_refused() {
+    async fn the_connection_closes_after_every_408() {
         let server = serve(Receiver::new(verifier()).respond_with(|_| RefusalResponse::new(408)), 1);
         let mut connection = Connection::open(server.address).await;
         connection.send(http1::unsigned("{}").bytes()).await;
@@ -363,9 +364,9 @@ mod servers {
         server.stop().await;
     }
 
-    /// Nothing of the receiver survives the server.
+    /// No part of the receiver outlives the server.
     #[tokio::test]
-    async fn leave_nothing_behind() {
+    async fn a_stopped_server_keeps_nothing_of_the_receiver() {
         let marker = Arc::new(());
         let held = Arc::clone(&marker);
         let receiver = Receiver::new(verifier()).respond_with(move |refusal| {

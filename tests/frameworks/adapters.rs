@@ -1,5 +1,5 @@
-//! One table of requests and answers, over real sockets, against axum and actix-web: they behave
-//! alike, wherever the middleware is.
+//! Sends one table of requests over real sockets to axum and actix-web. Both answer alike, wherever
+//! the middleware is.
 
 use std::{
     collections::BTreeSet,
@@ -22,23 +22,23 @@ use crate::support::{
     signed_at,
 };
 
-/// The longest body that is taken in these tests.
+/// The length of the longest accepted body.
 const LIMIT: usize = 16 << 10;
 
-/// What a request meets.
+/// The receiver and the handler that a request reaches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Setup {
     /// A receiver that verifies.
     Plain,
-    /// With a short deadline for the body.
+    /// A receiver with a short deadline for the body.
     Impatient,
-    /// That takes the deliveries of one workspace and webhook.
+    /// A receiver that accepts the deliveries of one workspace and webhook.
     Expecting,
-    /// That may hold few unverified bytes.
+    /// A receiver with a small budget for unverified bytes.
     Poor,
-    /// A handler that asks for persons.
+    /// A handler that accepts only persons.
     Persons,
-    /// No receiver at all.
+    /// A handler without a receiver.
     Bare,
 }
 
@@ -62,7 +62,7 @@ impl Setup {
         }
     }
 
-    /// An honest delivery, and what it is answered.
+    /// Returns a genuine delivery and the expected status.
     fn next(self) -> (Vec<u8>, u16) {
         let (name, status) = match self {
             Self::Poor => ("company.deleted.2025-partial.json", 200),
@@ -73,15 +73,15 @@ impl Setup {
     }
 }
 
-/// What the client does with its side of the connection.
+/// The way in which the client writes to its connection.
 enum Script {
     /// Writes a request.
     Whole(Vec<u8>),
     /// Writes a request byte by byte.
     Trickle(Vec<u8>),
-    /// Writes a part of a request, then nothing.
+    /// Writes a part of a request, then nothing more.
     Stall(Vec<u8>),
-    /// Writes a part of a request, then closes its side.
+    /// Writes a part of a request, then closes its half of the connection.
     BreakOff(Vec<u8>),
 }
 
@@ -100,12 +100,12 @@ fn trickled(name: &'static str, request: Request) -> (&'static str, Script) {
     (name, Script::Trickle(request.with("x-case", name).bytes()))
 }
 
-/// No more than `len` bytes of the body come.
+/// Sends only `len` bytes of the body.
 fn stalled(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
     (name, Script::Stall(cut(&request.with("x-case", name), len)))
 }
 
-/// No more than `len` bytes of the body come, and the connection is half-closed.
+/// Sends only `len` bytes of the body, then closes the client's half of the connection.
 fn broken_off(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
     (name, Script::BreakOff(cut(&request.with("x-case", name), len)))
 }
@@ -116,7 +116,7 @@ fn cut(request: &Request, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The table. A request that is answered with 200 reaches the handler, any other does not.
+/// Returns the table. Exactly the requests that are answered with 200 reach the handler.
 fn cases() -> Vec<Case> {
     let event = data("person.created.json");
     let company = data("company.deleted.json");
@@ -130,8 +130,8 @@ fn cases() -> Vec<Case> {
         unsigned(&event).with_all(headers.pairs())
     };
     let signature = "0".repeat(64);
-    // Longer than what is read of a rejected body, and longer than what a server has read beside
-    // the head.
+    // The body is longer than what is read of a rejected body, and longer than what a server reads
+    // together with the head.
     let long = vec![b' '; 300_000];
 
     let table = vec![
@@ -142,15 +142,12 @@ fn cases() -> Vec<Case> {
                 request("signed", delivery(&event)),
                 request("of an object that is not a person", delivery(&company)),
                 request("of metadata", delivery(&metadata)),
-                request("of an object nobody knows", delivery(r#"{"eventName":"rocket.launched","record":{}}"#)),
+                request("of an unknown object", delivery(r#"{"eventName":"rocket.launched","record":{}}"#)),
                 request("without a nonce", delivery(&event).without(NONCE)),
                 request("with another nonce", delivery(&event).changed(NONCE, "00000000000000000000000000000000")),
-                request("with a nonce that is none", delivery(&event).changed(NONCE, b"\xff")),
-                request("with names in capitals", delivery(&event).in_capitals()),
-                request(
-                    "with other bytes than ASCII in a header",
-                    delivery(&event).with("x-note", b"caf\xc3\xa9 \xff"),
-                ),
+                request("with an invalid nonce", delivery(&event).changed(NONCE, b"\xff")),
+                request("with header names in upper case", delivery(&event).in_capitals()),
+                request("with a header that is not ASCII", delivery(&event).with("x-note", b"caf\xc3\xa9 \xff")),
                 request("identity encoding", delivery(&event).with("content-encoding", "Identity")),
                 request("identity twice", delivery(&event).with("content-encoding", "identity, , identity")),
                 request("an empty list of encodings", delivery(&event).with("content-encoding", "")),
@@ -163,7 +160,7 @@ fn cases() -> Vec<Case> {
                 trickled("one byte at a time", delivery(&event)),
                 request("exactly at the limit", delivery(&at_the_limit)),
                 request("in chunks, exactly at the limit", delivery(&at_the_limit).chunked(1000)),
-                request("asking whether to continue", delivery(&event).with("expect", "100-continue")),
+                request("with Expect: 100-continue", delivery(&event).with("expect", "100-continue")),
                 request("HTTP/1.0", delivery(&event).line("POST /webhooks/twenty HTTP/1.0")),
                 request("with a query", delivery(&event).line("POST /webhooks/twenty?token=t HTTP/1.1")),
                 request("five minutes old", signed_at(NOW.saturating_sub(Duration::from_secs(300)))),
@@ -177,7 +174,7 @@ fn cases() -> Vec<Case> {
                 request("unsigned", unsigned(&event)),
                 request("unsigned in chunks", unsigned(&event).chunked(100)),
                 request("unsigned without a body", unsigned("")),
-                request("unsigned, asking whether to continue", unsigned(&event).with("expect", "100-continue")),
+                request("unsigned, with Expect: 100-continue", unsigned(&event).with("expect", "100-continue")),
                 request("nonce only", delivery(&event).without(SIGNATURE).without(TIMESTAMP)),
                 request("stale", signed_at(NOW.saturating_sub(minutes))),
                 request("from the future", signed_at(NOW.saturating_add(minutes))),
@@ -187,21 +184,18 @@ fn cases() -> Vec<Case> {
                 request("tampered in chunks", delivery(&event).body(event.to_ascii_lowercase()).chunked(100)),
                 request("timestamp changed", delivery(&event).timestamp("1790932471734")),
                 request("shortened", delivery(&event).changed("content-length", "10").body(&event[..10])),
-                request("no length at all", delivery(&event).without("content-length").body("")),
-                request("forged and no JSON", delivery("{").signature(&signature)),
+                request("without a length", delivery(&event).without("content-length").body("")),
+                request("forged and not JSON", delivery("{").signature(&signature)),
                 request("unsigned and longer than the limit", unsigned(&over_the_limit)),
                 request("unsigned and encoded", unsigned(&event).with("content-encoding", "gzip")),
                 request("unsigned and long", unsigned(&long)),
                 request("unsigned and long, in chunks", unsigned(&long).chunked(10_000)),
-                request(
-                    "unsigned and long, asking whether to continue",
-                    unsigned(&long).with("expect", "100-continue"),
-                ),
+                request("unsigned and long, with Expect: 100-continue", unsigned(&long).with("expect", "100-continue")),
                 request(
                     "stale and long",
                     unsigned(&long).with_all(support::signed_at(NOW.saturating_sub(minutes), &long)),
                 ),
-                stalled("unsigned, and only a part of it comes", unsigned(&long), 200),
+                stalled("unsigned and incomplete", unsigned(&long), 200),
             ],
         ),
         (
@@ -212,9 +206,9 @@ fn cases() -> Vec<Case> {
                 request("no timestamp", delivery(&event).without(TIMESTAMP)),
                 request("two signatures", delivery(&event).with(SIGNATURE, &signature)),
                 request("two timestamps", delivery(&event).with(TIMESTAMP, "1790932471733")),
-                request("a signature in capitals", delivery(&event).signature("A".repeat(64))),
+                request("a signature in upper case", delivery(&event).signature("A".repeat(64))),
                 request("a signature with a scheme", delivery(&event).signature(format!("sha256={signature}"))),
-                request("a signature of other bytes than ASCII", delivery(&event).signature([0xff; 64])),
+                request("a signature that is not ASCII", delivery(&event).signature([0xff; 64])),
                 request("an empty signature", delivery(&event).signature("")),
                 request("seconds", delivery(&event).timestamp("1790932471")),
                 request("a timestamp out of range", delivery(&event).timestamp("17909324717330000000000")),
@@ -225,10 +219,10 @@ fn cases() -> Vec<Case> {
                 request("malformed, encoded and too long", {
                     delivery(&over_the_limit).timestamp("soon").with("content-encoding", "gzip")
                 }),
-                broken_off("broken off", delivery(&event), 100),
-                broken_off("broken off before it began", delivery(&event), 0),
-                broken_off("broken off in a chunk", delivery(&event).chunked(100), 150),
-                broken_off("broken off after the last chunk but one", delivery(&event).chunked(event.len()), {
+                broken_off("truncated", delivery(&event), 100),
+                broken_off("truncated before the first byte", delivery(&event), 0),
+                broken_off("truncated in a chunk", delivery(&event).chunked(100), 150),
+                broken_off("truncated before the last chunk", delivery(&event).chunked(event.len()), {
                     event.len() + 7
                 }),
             ],
@@ -237,19 +231,19 @@ fn cases() -> Vec<Case> {
             Setup::Plain,
             400,
             vec![
-                request("verified, but no JSON", delivery("not JSON")),
+                request("verified, but not JSON", delivery("not JSON")),
                 request("verified, but empty", delivery("")),
-                request("verified, but cut off", delivery(&event[..100])),
+                request("verified, but incomplete JSON", delivery(&event[..100])),
             ],
         ),
-        // Framed as HTTP forbids: the servers themselves refuse.
+        // HTTP forbids this framing, and the servers themselves reject it.
         (
             Setup::Plain,
             400,
             vec![
                 request("two lengths", delivery(&event).with("content-length", "15")),
                 request("a length with a sign", delivery(&event).changed("content-length", "+1577")),
-                request("a length beyond all numbers", delivery(&event).changed("content-length", "9".repeat(30))),
+                request("a length that overflows", delivery(&event).changed("content-length", "9".repeat(30))),
                 request("chunks in HTTP/1.0", delivery(&event).chunked(9).line("POST /webhooks/twenty HTTP/1.0")),
             ],
         ),
@@ -268,12 +262,12 @@ fn cases() -> Vec<Case> {
                     64 << 10,
                 ),
                 stalled(
-                    "declared more than there is",
+                    "declared much more than is sent",
                     delivery(vec![b' '; 64 << 10]).changed("content-length", i64::MAX.to_string()),
                     64 << 10,
                 ),
                 stalled(
-                    "declared 50 MiB, asking whether to continue",
+                    "declared 50 MiB, with Expect: 100-continue",
                     delivery("").changed("content-length", "52428800").with("expect", "100-continue"),
                     0,
                 ),
@@ -289,7 +283,7 @@ fn cases() -> Vec<Case> {
                     delivery(&event).with("content-encoding", "identity").with("content-encoding", "gzip")
                 }),
                 request("several encodings", delivery(&event).with("content-encoding", "identity, br")),
-                request("an encoding of other bytes than ASCII", delivery(&event).with("content-encoding", b"\xff")),
+                request("an encoding that is not ASCII", delivery(&event).with("content-encoding", b"\xff")),
             ],
         ),
         (
@@ -321,8 +315,8 @@ fn cases() -> Vec<Case> {
             vec![
                 request("of another workspace", delivery(swapped(&event, "3b8e6458", "3b8e6459"))),
                 request("of another webhook", delivery(swapped(&event, "90056586", "90056587"))),
-                request("of no workspace", delivery(data("documented.person.created.json"))),
-                request("of who knows", delivery("no JSON")),
+                request("without a workspace", delivery(data("documented.person.created.json"))),
+                request("without a known webhook", delivery("no JSON")),
                 request("of the workspace, but forged", delivery(&event).signature(&signature)),
             ],
         ),
@@ -333,16 +327,16 @@ fn cases() -> Vec<Case> {
             vec![
                 request("over the budget", delivery(event_of(1001))),
                 request("in chunks, over the budget", delivery(event_of(1001)).chunked(200)),
-                stalled("over the budget, and only a part of it comes", delivery(event_of(1010)), 1005),
+                stalled("over the budget and incomplete", delivery(event_of(1010)), 1005),
             ],
         ),
-        (Setup::Poor, 401, vec![request("unsigned, not even counted", unsigned(event_of(1001)))]),
+        (Setup::Poor, 401, vec![request("unsigned, not counted", unsigned(event_of(1001)))]),
         (
             Setup::Poor,
             413,
             vec![
-                request("too long, not even counted", delivery(&over_the_limit)),
-                request("much too long, not even counted", delivery(&long)),
+                request("too long, not counted", delivery(&over_the_limit)),
+                request("much too long, not counted", delivery(&long)),
             ],
         ),
         (
@@ -368,10 +362,10 @@ fn cases() -> Vec<Case> {
             Setup::Bare,
             500,
             vec![
-                request("signed, but nobody asks", delivery(&event)),
-                request("unsigned, and nobody asks", unsigned(&event)),
-                request("no JSON, and nobody asks", delivery("no JSON")),
-                request("long, and nobody asks", delivery(&long)),
+                request("signed, without a receiver", delivery(&event)),
+                request("unsigned, without a receiver", unsigned(&event)),
+                request("not JSON, without a receiver", delivery("no JSON")),
+                request("long, without a receiver", delivery(&long)),
             ],
         ),
         (Setup::Bare, 404, vec![request("another path", delivery(&event).line("POST /elsewhere HTTP/1.1"))]),
@@ -387,10 +381,10 @@ fn swapped(body: &[u8], from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// The cases whose handler ran.
+/// The names of the cases whose handler ran.
 type Handled = Arc<Mutex<BTreeSet<String>>>;
 
-/// Plays the cases against the servers that `start` starts.
+/// Runs the cases against the servers that `start` starts.
 async fn play<S: Server>(start: impl AsyncFn(Setup, Handled) -> S) {
     let mut wrong = Vec::new();
     for setup in Setup::ALL {
@@ -401,7 +395,7 @@ async fn play<S: Server>(start: impl AsyncFn(Setup, Handled) -> S) {
             let (address, handled) = (server.address(), Arc::clone(&handled));
             running.spawn(async move { (case.name, play_one(address, &case, &handled).await) });
             if setup == Setup::Poor {
-                // The budget is for all at once; here each is to have the whole.
+                // The budget is shared, so these cases run one after the other.
                 wrong.extend(running.join_next().await.map(Result::unwrap));
             }
         }
@@ -431,7 +425,7 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
         let (next, status) = case.setup.next();
         connection.send(&next).await;
         judge_next(&mut connection, is_closing, status).await?;
-        // Once more, with the next request close behind.
+        // The same request is sent again, directly followed by the next one.
         handled.lock().unwrap().remove(case.name);
         let mut connection = Connection::open(address).await;
         connection.send([bytes.as_slice(), &next].concat()).await;
@@ -441,8 +435,8 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
     Ok(())
 }
 
-/// What comes next on a connection is read as a request of its own, unless the connection was said
-/// to close.
+/// Checks that the next bytes are read as a separate request, unless the response announced that
+/// the connection closes.
 async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) -> Result<(), String> {
     match connection.answer().await {
         None if is_closing => Ok(()),
@@ -451,7 +445,7 @@ async fn judge_next(connection: &mut Connection, is_closing: bool, status: u16) 
     }
 }
 
-/// Judges the answer; yields whether the connection is to close after it.
+/// Checks the response. Returns whether the connection closes after it.
 async fn judge(connection: &mut Connection, case: &Case, handled: &Handled) -> Result<bool, String> {
     let answer = connection.answer().await.ok_or("closed without an answer")?;
     let wrong = |what: &str| Err(format!("{what}: {answer:?}"));
@@ -462,7 +456,7 @@ async fn judge(connection: &mut Connection, case: &Case, handled: &Handled) -> R
     if handled.lock().unwrap().contains(case.name) != is_success {
         return wrong("handler ran, or did not");
     }
-    // What a framework itself answers is its own affair.
+    // The bodies of the frameworks' own responses are not checked.
     if is_success == answer.body.is_empty() && !matches!(case.status, 404 | 405) {
         return wrong("body");
     }
@@ -541,7 +535,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_route() {
+    async fn a_route_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let route = match layer {
                 Some(layer) => route(setup).layer(layer),
@@ -553,7 +547,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_router_and_a_route() {
+    async fn a_router_and_its_route_behave_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = match layer {
                 Some(layer) => Router::new().route("/webhooks/twenty", route(setup).layer(layer.clone())).layer(layer),
@@ -565,7 +559,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_the_routes_so_far() {
+    async fn a_route_layer_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = Router::new().route("/webhooks/twenty", route(setup));
             let router = match layer {
@@ -578,7 +572,7 @@ mod on_axum {
     }
 
     #[tokio::test]
-    async fn around_a_router() {
+    async fn a_router_behaves_as_in_the_table() {
         play_with(|setup, handled, layer| {
             let router = Router::new().route("/webhooks/twenty", route(setup));
             let router = match layer {
@@ -645,7 +639,7 @@ mod on_actix {
         }};
     }
 
-    /// The middleware for a setup, or none for [`Setup::Bare`].
+    /// Returns the middleware for a setup, or none for [`Setup::Bare`].
     fn middleware(setup: Setup) -> impl Fn() -> Condition<WebhookMiddleware> + Clone + Send + 'static {
         let receiver = setup.receiver();
         move || {
@@ -655,7 +649,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_a_resource() {
+    async fn a_resource_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -667,7 +661,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_an_app_and_a_resource() {
+    async fn an_app_and_its_resource_behave_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -679,7 +673,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_a_scope() {
+    async fn a_scope_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -692,7 +686,7 @@ mod on_actix {
     }
 
     #[tokio::test]
-    async fn around_an_app_with_a_logger_outside() {
+    async fn an_app_inside_a_logger_behaves_as_in_the_table() {
         play(async |setup: Setup, handled: Handled| {
             let middleware = middleware(setup);
             serve!(move || {
@@ -707,11 +701,11 @@ mod on_actix {
     }
 }
 
-/// The table in `twenty_webhook::receiver` is played completely.
+/// The cases contain every status in the table of `twenty_webhook::receiver`.
 #[test]
-fn every_status_occurs() {
+fn the_table_has_every_status() {
     let played: BTreeSet<u16> = cases().iter().map(|case| case.status).collect();
     assert!(played.is_superset(&[200, 400, 401, 408, 413, 415, 422, 500, 503].into()), "{played:?}");
     let names: BTreeSet<_> = cases().iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), cases().len(), "a name twice");
+    assert_eq!(names.len(), cases().len(), "a duplicate name");
 }

@@ -1,4 +1,4 @@
-//! What is axum's own: extractors, limits, other layers, clients that leave.
+//! Tests of axum's own features: extractors, limits, other layers, and disconnecting clients.
 
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +41,7 @@ async fn text(answer: Response) -> String {
     String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
-/// A delivery of this file.
+/// Returns a delivery with the body in this file.
 fn event(name: &str) -> Request {
     delivery(data(name), Body::from(data(name)))
 }
@@ -50,7 +50,7 @@ mod extractors {
     use super::*;
 
     #[tokio::test]
-    async fn go_with_any_other_in_any_order() {
+    async fn extractors_combine_with_others_in_any_order() {
         async fn first(event: WebhookEvent, _: State<u8>, _: HeaderMap, verified: Verified, body: Bytes) -> String {
             assert_eq!((event.body(), verified.body()), (&body, &body));
             event.name.to_string()
@@ -70,7 +70,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn may_be_taken_as_a_result() {
+    async fn extractors_can_be_a_result() {
         async fn on_event(event: Result<WebhookEvent<Person>, WebhookRejection>) -> String {
             match event {
                 Ok(event) => event.name.to_string(),
@@ -86,7 +86,7 @@ mod extractors {
     }
 
     #[tokio::test]
-    async fn carry_their_reason_in_the_extensions() {
+    async fn rejections_have_their_reason_in_the_extensions() {
         async fn on_event(_: WebhookEvent<Person>) {}
         let app = Router::new().route("/webhooks/twenty", post(on_event));
 
@@ -108,9 +108,9 @@ mod extractors {
         }
     }
 
-    /// Whoever can reach the handler without the layer gets nothing, headers or not.
+    /// Without the layer, the handler gets no evidence, whatever headers the request has.
     #[tokio::test]
-    async fn trust_nothing_that_the_request_says() {
+    async fn extractors_trust_nothing_in_the_request() {
         async fn on_event(verified: Verified) -> String {
             format!("{verified:?}")
         }
@@ -124,9 +124,9 @@ mod limits {
 
     const LONG: usize = 3 << 20;
 
-    /// A limit of axum's that is set outside of the layer does not hold inside.
+    /// An axum limit that is set outside the layer does not apply inside.
     #[tokio::test]
-    async fn of_the_verifier_apply() {
+    async fn the_verifiers_limit_applies() {
         async fn bytes(body: Bytes) -> String {
             body.len().to_string()
         }
@@ -162,8 +162,8 @@ mod layers {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Trace, `from_fn`, the layer, the line that maps the body, `from_fn`: from the outside to the
-    /// inside.
+    /// Returns a router with these layers, from the outside to the inside: trace, `from_fn`, the
+    /// layer, a mapping of the body, `from_fn`.
     fn app(seen: &Seen) -> Router {
         let note = |what: &'static str| {
             let seen = Arc::clone(seen);
@@ -197,7 +197,7 @@ mod layers {
     }
 
     #[tokio::test]
-    async fn on_both_sides_run() {
+    async fn layers_on_both_sides_run() {
         let seen = Seen::default();
         let answer = ask(app(&seen), event("person.created.json")).await;
         assert_eq!(text(answer).await, "person.created");
@@ -214,7 +214,7 @@ mod layers {
     }
 
     #[tokio::test]
-    async fn outside_see_the_refusal() {
+    async fn outer_layers_see_the_rejection() {
         let seen = Seen::default();
         let answer = ask(app(&seen), unsigned(Body::from("{}"))).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
@@ -226,7 +226,7 @@ mod layers {
     }
 
     #[tokio::test]
-    async fn around_some_routes_leave_the_others_alone() {
+    async fn a_layer_around_some_routes_does_not_change_the_others() {
         let app = Router::new()
             .route("/webhooks/twenty", post(|_: WebhookEvent| async {}))
             .route_layer(layer())
@@ -238,7 +238,7 @@ mod layers {
     }
 
     #[tokio::test]
-    async fn of_a_nested_router() {
+    async fn layers_of_a_nested_router_run() {
         let webhooks =
             Router::new().route("/twenty", post(|event: WebhookEvent| async move { event.name.to_string() }));
         let app = Router::new().nest("/webhooks", webhooks.layer(layer()));
@@ -247,7 +247,7 @@ mod layers {
     }
 
     #[tokio::test]
-    async fn pass_what_the_handler_answers() {
+    async fn the_handlers_response_passes_unchanged() {
         let app = Router::new().route(
             "/webhooks/twenty",
             post(|_: WebhookEvent| async {
@@ -264,8 +264,8 @@ mod layers {
 mod clients_that_leave {
     use super::*;
 
-    /// A server whose receiver can hold one body of 1000 bytes; tells when a handler starts, and
-    /// when it ends or is dropped.
+    /// Starts a server whose receiver can hold one body of 1000 bytes. The channel reports when a
+    /// handler starts, and when it ends or is dropped.
     async fn serve(receiver: Receiver) -> (std::net::SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
         struct Dropped(mpsc::UnboundedSender<&'static str>);
         impl Drop for Dropped {
@@ -291,7 +291,7 @@ mod clients_that_leave {
     }
 
     #[tokio::test]
-    async fn in_the_body_give_back_their_share_of_the_budget() {
+    async fn a_client_that_leaves_in_the_body_frees_its_part_of_the_budget() {
         let (address, mut told) = serve(Receiver::new(verifier()).unverified_budget(1000)).await;
         let body = data("company.deleted.2025-partial.json");
         drop(begun_without_room_for(address, &event_of(1000), &body).await);
@@ -299,10 +299,9 @@ mod clients_that_leave {
         assert_eq!(soon(told.recv()).await, Some("started"));
     }
 
-    /// As hyper has it without `acknowledge_within`: the handler is dropped, and nothing is left
-    /// behind.
+    /// Without `acknowledge_within`, hyper drops the handler, and nothing is left behind.
     #[tokio::test]
-    async fn in_the_handler_end_it() {
+    async fn a_client_that_leaves_in_the_handler_aborts_it() {
         let (address, mut told) = serve(Receiver::new(verifier())).await;
         let mut leaver = Connection::open(address).await;
         leaver.send(http1::delivery(event_of(1000)).bytes()).await;
@@ -312,10 +311,10 @@ mod clients_that_leave {
     }
 }
 
-/// Hyper asks for the body when it is read for the first time; who is refused by the head alone is
-/// never asked.
+/// Hyper sends 100 Continue when the body is read for the first time. A request that is rejected
+/// for its head never gets it.
 #[tokio::test]
-async fn only_an_honest_head_is_told_to_continue() {
+async fn only_a_well_formed_head_gets_100_continue() {
     let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {})).layer(layer());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -335,7 +334,7 @@ async fn only_an_honest_head_is_told_to_continue() {
 }
 
 #[tokio::test]
-async fn the_clones_of_a_router_share_the_budget() {
+async fn clones_of_a_router_share_the_budget() {
     let app = Router::new().route("/webhooks/twenty", post(|_: WebhookEvent| async {}));
     let app = app.layer(WebhookLayer::new(Receiver::new(verifier()).unverified_budget(2000)));
     let (sender, body) = channel();

@@ -1,5 +1,5 @@
-//! Each delivery is handled once, and again when it was not: over real sockets, alike in axum and
-//! actix-web.
+//! Checks over real sockets that each delivery is handled once, and again after a failure, in the
+//! same way in axum and actix-web.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -27,12 +27,12 @@ fn receiver(deduplicate: impl Into<Deduplicate>) -> Receiver {
     Receiver::new(verifier()).deduplicate(deduplicate)
 }
 
-/// A lease that outlasts a test, so that only a release can free a key.
+/// Returns a lease that outlasts a test, so that only a release can free a key.
 fn never_expiring(store: impl ClaimStore) -> Deduplicate {
     Deduplicate::new(store).lease(Duration::from_secs(300))
 }
 
-/// Plays a scenario on each stack, each with a receiver of its own.
+/// Runs a scenario on each stack, each with its own receiver.
 async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut Server, &mut Outcomes)) {
     Stack::each(async |stack| {
         let (receiver, mut outcomes) = Outcomes::of(receiver());
@@ -45,10 +45,10 @@ async fn everywhere(receiver: impl Fn() -> Receiver, scenario: impl AsyncFn(&mut
     .await;
 }
 
-/// An event that no pattern of a router matches is not counted as handled. A copy of it is a copy,
-/// like any other.
+/// An event that matches no pattern of a router is not counted as handled. A duplicate of it is
+/// counted as a duplicate.
 #[tokio::test]
-async fn an_unmatched_event_has_an_outcome_of_its_own() {
+async fn an_unmatched_event_has_its_own_outcome() {
     Stack::each(async |stack| {
         let acknowledged = async |receiver: Receiver| {
             let (receiver, mut outcomes) = Outcomes::of(receiver);
@@ -77,7 +77,7 @@ async fn an_unmatched_event_has_an_outcome_of_its_own() {
     .await;
 }
 
-/// The outcomes of deliveries that were answered one after the other.
+/// Checks the outcomes of deliveries that were answered one after the other.
 async fn expect(outcomes: &mut Outcomes, kinds: impl IntoIterator<Item = OutcomeKind>) {
     for kind in kinds {
         let outcome = outcomes.next().await;
@@ -85,7 +85,7 @@ async fn expect(outcomes: &mut Outcomes, kinds: impl IntoIterator<Item = Outcome
     }
 }
 
-/// One delivery through the layer alone, and the status it is answered with.
+/// Sends one delivery through the layer alone. Returns the status of the response.
 async fn deliver<F: Future<Output = StatusCode> + Send>(
     receiver: Receiver,
     handler: impl Fn() -> F + Clone + Send + 'static,
@@ -102,13 +102,13 @@ async fn deliver<F: Future<Output = StatusCode> + Send>(
 const FAILED: OutcomeKind = OutcomeKind::Failed { status: 500 };
 
 #[tokio::test]
-async fn what_was_handled_is_not_handled_again() {
+async fn a_handled_delivery_is_not_handled_again() {
     everywhere(
         || receiver(MemoryStore::new(1000)),
         async |server, outcomes| {
             let body = event("once");
             assert_eq!(server.post_handled(delivery(&body), 201).await, 201);
-            // A replay: the same to the byte. A copy that Twenty sends: signed anew.
+            // A replay has the same bytes. A duplicate from Twenty has a new signature.
             for copy in [delivery(&body), signed_anew(&body), signed_anew(&body).chunked(7)] {
                 let answer = server.post(copy).await;
                 assert_eq!((answer.status, answer.body.len()), (200, 0));
@@ -122,7 +122,7 @@ async fn what_was_handled_is_not_handled_again() {
 }
 
 #[tokio::test]
-async fn what_failed_is_handled_again() {
+async fn a_failed_delivery_is_handled_again() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -139,9 +139,9 @@ async fn what_failed_is_handled_again() {
     .await;
 }
 
-/// Whoever hears of the failure may send it again at once.
+/// A client that sees the failure may send the delivery again directly.
 #[tokio::test]
-async fn what_failed_is_free_before_the_response() {
+async fn a_failed_delivery_is_released_before_the_response() {
     let store = ScriptedStore::new();
     store.go_far_away();
     let failing = || async { StatusCode::INTERNAL_SERVER_ERROR };
@@ -151,7 +151,7 @@ async fn what_failed_is_free_before_the_response() {
 }
 
 #[tokio::test]
-async fn what_panicked_is_handled_again() {
+async fn a_panicked_delivery_is_handled_again() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -167,7 +167,7 @@ async fn what_panicked_is_handled_again() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_is_handled_again() {
+async fn a_cancelled_delivery_is_handled_again() {
     for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
@@ -176,7 +176,8 @@ async fn what_was_cancelled_is_handled_again() {
         let call = server.calls.next().await;
         client.leave(leave);
         if stack.is_actix() && matches!(leave, Leave::Fin) {
-            // For actix, the client has but closed its half: the handler goes on.
+            // For actix-web, the client has only closed its half of the connection, so the handler
+            // continues.
             call.answer(200);
             expect(&mut outcomes, [OutcomeKind::Handled]).await;
             assert_eq!(server.post(signed_anew(&body)).await.status, 200);
@@ -192,7 +193,7 @@ async fn what_was_cancelled_is_handled_again() {
 }
 
 #[tokio::test]
-async fn a_copy_waits_and_further_ones_do_not() {
+async fn one_duplicate_waits_and_further_ones_do_not() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -212,7 +213,7 @@ async fn a_copy_waits_and_further_ones_do_not() {
     .await;
 }
 
-/// A copy that waits: surely, since two others were refused for it.
+/// Returns a duplicate that waits: two other duplicates have been rejected because of it.
 async fn waiting(server: &Server, body: &str, outcomes: &mut Outcomes) -> JoinHandle<Option<Answer>> {
     let mut copies: Vec<_> = (0..3).map(|_| post(server.address, signed_anew(body))).collect();
     for _ in 0..2 {
@@ -233,7 +234,7 @@ async fn waiting(server: &Server, body: &str, outcomes: &mut Outcomes) -> JoinHa
 }
 
 #[tokio::test]
-async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
+async fn a_duplicate_that_waits_for_a_failing_delivery_is_handled() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -263,7 +264,7 @@ async fn a_copy_that_waits_behind_a_failing_one_is_handled() {
 }
 
 #[tokio::test]
-async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
+async fn a_waiting_duplicate_whose_client_leaves_makes_room_for_another() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1000))),
         async |server, outcomes| {
@@ -274,13 +275,13 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
                 Leaving::send(server.address, signed_anew(&body).bytes()).await,
                 Leaving::send(server.address, delivery(&body).bytes()).await,
             ];
-            // So the other one waits,
+            // The rejection shows that the other one waits.
             expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
             for copy in copies {
                 copy.leave(Leave::Reset);
             }
             expect(outcomes, [OutcomeKind::Aborted]).await;
-            // and now yet another.
+            // Then another one waits.
             let waits = waiting(server, &body, outcomes).await;
             call.answer(200);
             for answer in [first, waits] {
@@ -292,10 +293,10 @@ async fn a_waiting_copy_whose_client_leaves_makes_room_for_another() {
     .await;
 }
 
-/// The stand-in takes what a store in this process has no room for, and counts although the store
-/// has room again.
+/// The fallback store handles deliveries for which the store in this process has no capacity. Its
+/// entries count even when the store has capacity again.
 #[tokio::test]
-async fn a_store_without_room() {
+async fn the_fallback_store_replaces_a_full_store() {
     everywhere(
         || receiver(never_expiring(MemoryStore::new(1))),
         async |server, outcomes| {
@@ -338,10 +339,10 @@ async fn a_long_handler_keeps_its_claim() {
     .await;
 }
 
-/// An operator frees the key of a running handler, or the store forgets it, and a receiver
-/// elsewhere claims it.
+/// An operator frees the key of a running handler, or the store loses it, and a receiver elsewhere
+/// claims it.
 #[tokio::test]
-async fn a_lost_claim_does_not_end_another_one() {
+async fn a_lost_claim_does_not_end_another_claim() {
     for (stack, status) in Stack::ALL.into_iter().zip([200, 500].into_iter().cycle()) {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
@@ -359,7 +360,7 @@ async fn a_lost_claim_does_not_end_another_one() {
         assert!(store.inner().complete(&other, Duration::from_secs(300)).await.unwrap(), "still the other's");
         let kind = if status == 200 { OutcomeKind::Handled } else { FAILED };
         expect(&mut outcomes, [kind]).await;
-        // What happened elsewhere counts.
+        // The completion elsewhere counts.
         assert_eq!(server.post(delivery(event("lost"))).await.status, 200);
         expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
         server.stop().await;
@@ -367,11 +368,11 @@ async fn a_lost_claim_does_not_end_another_one() {
 }
 
 #[tokio::test]
-async fn remembered_for_as_long_as_it_is_fresh_at_least() {
+async fn a_delivery_is_remembered_at_least_while_it_verifies() {
     const MINUTES: Duration = Duration::from_secs(60);
     let body = Receiver::DEFAULT_BODY_DEADLINE;
-    // How long to remember, when it was signed, how long the head of a copy stays fresh, and how
-    // long it is remembered.
+    // The columns are `remember_for`, the time of the signature, how long a duplicate's head stays
+    // fresh, and how long the key is remembered.
     let cases = [
         (Duration::ZERO, NOW, MINUTES * 5, MINUTES * 10 + body),
         (Duration::ZERO, NOW.saturating_add(MINUTES * 5), MINUTES * 10, MINUTES * 10 + body),
@@ -399,7 +400,7 @@ fn record_key(event: &WebhookEvent) -> Option<Vec<String>> {
 }
 
 #[tokio::test]
-async fn by_a_key_of_the_users_choice() {
+async fn custom_keys_identify_duplicates() {
     everywhere(
         || receiver(Deduplicate::new(MemoryStore::new(1000)).key_by(record_key)),
         async |server, outcomes| {
@@ -409,7 +410,7 @@ async fn by_a_key_of_the_users_choice() {
             server.post_handled(delivery(at("2026-10-01T00:00:00Z", "note.created")), 200).await;
             assert_eq!(server.post(delivery(at("2026-10-01T00:00:01Z", "note.created"))).await.status, 200);
             server.post_handled(delivery(at("2026-10-01T00:00:00Z", "note.updated")), 200).await;
-            // No key for these: the body after all.
+            // `key_by` returns no key for these, so the body is the key.
             for body in [event("a"), event("b"), "no JSON".to_owned()] {
                 server.post_handled(delivery(&body), 200).await;
                 assert_eq!(server.post(signed_anew(&body)).await.status, 200);
@@ -423,7 +424,7 @@ async fn by_a_key_of_the_users_choice() {
 }
 
 #[tokio::test]
-async fn namespaces_keep_apart_what_shares_a_store() {
+async fn namespaces_separate_receivers_that_share_a_store() {
     let store = std::sync::Arc::new(MemoryStore::new(1000));
     let within = |namespace: &str| receiver(Deduplicate::new(std::sync::Arc::clone(&store)).namespace(namespace));
     let mut billing = Stack::Axum.serve(within("billing")).await;
@@ -438,13 +439,13 @@ async fn namespaces_keep_apart_what_shares_a_store() {
     }
 }
 
-/// Everything that goes to one of two workers is known to the other.
+/// Each of two workers knows the deliveries of the other one.
 #[tokio::test]
 async fn workers_of_actix_share_a_store() {
     for stack in [Stack::ActixApp, Stack::ActixScope, Stack::ActixResource] {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve_with(receiver, 2).await;
-        // New connections go to the workers in turn, so of these each worker has two.
+        // New connections are distributed to the workers in turn, so each worker gets two of them.
         let mut connections = Vec::new();
         for _ in 0..4 {
             connections.push(Connection::open(server.address).await);
@@ -453,7 +454,7 @@ async fn workers_of_actix_share_a_store() {
         for connection in &mut connections {
             connection.send(delivery(&body).bytes()).await;
         }
-        // One is handled, one waits, two are refused at once.
+        // One delivery is handled, one waits, and two are rejected directly.
         expect(&mut outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled); 2]).await;
         server.calls.next().await.answer(200);
         let mut statuses = Vec::new();
@@ -471,8 +472,8 @@ async fn workers_of_actix_share_a_store() {
     }
 }
 
-/// On a router and on its route, on an app and on its resource: with what a receiver does beside
-/// verifying, each event is handled.
+/// The middleware is on a router and on its route, or on an app and on its resource. Each event is
+/// handled once, whether the receiver deduplicates, acknowledges early or does both.
 #[tokio::test]
 async fn the_middleware_twice_handles_each_event_once() {
     use std::sync::{
@@ -530,9 +531,9 @@ async fn the_middleware_twice_handles_each_event_once() {
     }
 }
 
-/// It must not lose the event. The body decides then, so copies are still found.
+/// A panic must not lose the event. The body is the key then, so duplicates are still recognised.
 #[tokio::test]
-async fn a_panic_in_the_users_key_falls_back_to_the_body() {
+async fn a_panic_in_a_custom_key_falls_back_to_the_body() {
     let panics = |event: &WebhookEvent| -> Option<Vec<String>> {
         if event.name == "note.created" {
             std::panic::resume_unwind(Box::new("the key panics"));
@@ -559,7 +560,7 @@ async fn a_panic_in_the_users_key_falls_back_to_the_body() {
     }
 }
 
-/// A shorter one would run out between two renewals.
+/// A shorter lease would end between two renewals.
 #[tokio::test]
 async fn no_lease_is_shorter_than_the_minimum() {
     for lease in [Duration::ZERO, Duration::from_millis(1), Deduplicate::MIN_LEASE] {
@@ -573,7 +574,7 @@ async fn no_lease_is_shorter_than_the_minimum() {
 mod store_failures {
     use super::*;
 
-    /// Plays a scenario on each stack, with a store that can be told to fail.
+    /// Runs a scenario on each stack, with a store that can be told to fail.
     async fn everywhere(
         deduplicate: impl Fn(ScriptedStore) -> Deduplicate,
         scenario: impl AsyncFn(&ScriptedStore, &mut Server, &mut Outcomes),
@@ -591,11 +592,11 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn by_default_it_is_handled_and_this_process_remembers() {
+    async fn deliveries_are_handled_and_remembered_in_this_process_by_default() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail_all();
             let body = event("store is down");
-            // What fails can be handled again, though the store cannot be told.
+            // A failed delivery can be handled again, although the store cannot be informed.
             for status in [500, 200] {
                 assert_eq!(server.post_handled(delivery(&body), status).await, status);
             }
@@ -608,7 +609,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn what_was_handled_before_the_store_failed_is_not_handled_again() {
+    async fn deliveries_handled_before_the_failure_are_not_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("handled before");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -621,9 +622,9 @@ mod store_failures {
         .await;
     }
 
-    /// What the store was told to forget, it knows best.
+    /// An operator has made the store forget the key, and the store's answer counts.
     #[tokio::test]
-    async fn a_copy_during_a_failure_leaves_nothing_behind() {
+    async fn a_duplicate_during_a_failure_leaves_nothing_behind() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("forgotten");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -637,7 +638,7 @@ mod store_failures {
         .await;
     }
 
-    /// As a Redis may in a failover.
+    /// Redis can lose a completion in a failover.
     #[tokio::test]
     async fn a_store_that_lost_a_completion_gets_it_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
@@ -653,10 +654,10 @@ mod store_failures {
         .await;
     }
 
-    /// A Redis without memory refuses to claim, but still knows who holds what: here a receiver
-    /// elsewhere that died.
+    /// A Redis without free memory rejects claims, but still knows who holds a claim: in this case
+    /// a receiver elsewhere that died.
     #[tokio::test]
-    async fn what_is_claimed_elsewhere_and_handled_here_is_remembered_here() {
+    async fn a_delivery_claimed_elsewhere_and_handled_here_is_remembered_here() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("claimed elsewhere");
             assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
@@ -665,7 +666,8 @@ mod store_failures {
             assert!(matches!(elsewhere, ClaimOutcome::Fresh(_)));
             store.fail(Op::Claim, Fault::Refuse);
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
-            // While it refuses, and when the claim has run out.
+            // The duplicate is recognised while the store rejects claims, and after the lease has
+            // ended.
             assert_eq!(server.post(signed_anew(&body)).await.status, 200);
             store.mend();
             sleep(2 * lease).await;
@@ -675,9 +677,9 @@ mod store_failures {
         .await;
     }
 
-    /// Many at once: none is refused because another one is just being looked up.
+    /// No duplicate is rejected because another one is being looked up at the same time.
     #[tokio::test]
-    async fn copies_at_once_of_what_was_handled_are_all_duplicates() {
+    async fn concurrent_duplicates_of_a_handled_delivery_are_all_recognised() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.go_far_away();
             let body = event("copies at once");
@@ -692,9 +694,10 @@ mod store_failures {
         .await;
     }
 
-    /// The store knows best, while it answers: it may have been told to forget.
+    /// While the store answers, its answer counts, because an operator may have made it forget the
+    /// key.
     #[tokio::test]
-    async fn what_the_store_forgot_is_handled_again() {
+    async fn a_delivery_that_the_store_forgot_is_handled_again() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("forgotten");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
@@ -706,7 +709,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_store_that_is_back_learns_what_was_handled_meanwhile() {
+    async fn a_recovered_store_learns_what_was_handled_meanwhile() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.fail_all();
             let first = post(server.address, delivery(event("store is back")));
@@ -722,7 +725,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_failure_while_a_handler_runs_lets_no_copy_through() {
+    async fn a_failure_while_a_handler_runs_lets_no_duplicate_through() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("store goes down");
             let first = post(server.address, delivery(&body));
@@ -739,7 +742,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_claim_that_landed_although_its_answer_was_lost_is_ended() {
+    async fn a_claim_whose_response_was_lost_is_ended() {
         everywhere(never_expiring, async |store, server, outcomes| {
             for (status, then) in [(500, "free"), (200, "completed")] {
                 store.fail(Op::Claim, Fault::LoseAnswer);
@@ -762,7 +765,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn rejecting_refuses_and_frees_what_may_have_landed() {
+    async fn reject_frees_a_claim_whose_response_was_lost() {
         let rejecting = |store| never_expiring(store).on_store_failure(StoreFailure::Reject);
         everywhere(rejecting, async |store, server, outcomes| {
             let body = event("rejected");
@@ -776,7 +779,7 @@ mod store_failures {
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             store.fail(Op::Claim, Fault::Refuse);
             assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
-            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "nobody knows for sure");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store cannot tell");
             let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
         })
@@ -784,7 +787,7 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn renewals_that_fail_do_not_disturb_the_handler() {
+    async fn failing_renewals_do_not_disturb_the_handler() {
         let short = |store| Deduplicate::new(store).lease(Duration::from_millis(60));
         everywhere(short, async |store, server, outcomes| {
             store.fail(Op::Renew, Fault::Refuse);
@@ -799,14 +802,14 @@ mod store_failures {
             call.answer(200);
             assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
             let elsewhere = store.claim_elsewhere(store.last_key(), Duration::from_secs(1)).await;
-            assert_eq!(elsewhere, ClaimOutcome::Completed, "nobody else had it");
+            assert_eq!(elsewhere, ClaimOutcome::Completed, "no other claim existed");
             expect(outcomes, [OutcomeKind::Handled]).await;
         })
         .await;
     }
 
     #[tokio::test]
-    async fn a_completion_that_fails_is_remembered_in_this_process() {
+    async fn a_failed_completion_is_remembered_in_this_process() {
         everywhere(never_expiring, async |store, server, outcomes| {
             let body = event("completion fails");
             store.fail(Op::Complete, Fault::Refuse);
@@ -819,21 +822,21 @@ mod store_failures {
     }
 
     #[tokio::test]
-    async fn a_release_that_fails_leaves_it_to_the_lease() {
+    async fn a_failed_release_waits_for_the_end_of_the_lease() {
         let short = |store| Deduplicate::new(store).lease(Duration::from_millis(200));
         everywhere(short, async |store, server, outcomes| {
             let body = event("release fails");
             store.fail(Op::Release, Fault::Refuse);
             assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
             store.mend();
-            // It waits for the lease to end, then is handled.
+            // The delivery waits until the lease ends, and then is handled.
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
         })
         .await;
     }
 
-    /// The handler is done, and the client leaves while the store takes its time.
+    /// The handler has completed, and the client disconnects while the store is slow.
     #[tokio::test]
     async fn a_client_that_disconnects_during_the_completion_does_not_undo_it() {
         everywhere(never_expiring, async |store, server, outcomes| {
@@ -856,8 +859,8 @@ mod store_failures {
     }
 }
 
-/// What ends with a runtime, or outside of one: nothing panics, the outcome is told, and the lease
-/// is what is left.
+/// Tests of deliveries that end with a runtime, or outside of one: nothing panics, the outcome is
+/// reported, and the claim ends with its lease.
 mod without_a_runtime {
     use std::{future::pending, pin::pin, task::Context};
 
@@ -870,7 +873,7 @@ mod without_a_runtime {
     }
 
     #[test]
-    fn a_request_that_is_dropped_outside() {
+    fn a_request_dropped_outside_a_runtime_leaves_the_lease() {
         let store = ScriptedStore::new();
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
         {
@@ -889,7 +892,7 @@ mod without_a_runtime {
     }
 
     #[test]
-    fn a_background_that_ends_with_its_runtime() {
+    fn a_background_handler_ends_with_its_runtime() {
         let receiver = receiver(never_expiring(ScriptedStore::new())).acknowledge_within(Duration::ZERO);
         let (receiver, mut outcomes) = Outcomes::of(receiver);
         let ends = runtime();

@@ -1,4 +1,4 @@
-//! One handler or another, by the event's name, in each framework.
+//! Tests of the event router in each framework: the event's name selects the handler.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,13 +16,13 @@ const BODIES: [(&str, &str); 9] = [
     (r#"{"eventName":"","record":{}}"#, "fallback"),
 ];
 
-/// Beside a person.
+/// Custom fields of a person.
 #[derive(serde::Deserialize)]
 struct CustomFields {
     tier: Option<String>,
 }
 
-/// Name objects that Twenty cannot have.
+/// Patterns with names that no object in Twenty can have.
 const IMPOSSIBLE: [&str; 6] = [
     "Person.created",
     "NoteTarget.*",
@@ -40,7 +40,7 @@ fn headers(body: &str) -> Vec<(String, String)> {
     Signer::new("secret").unwrap().sign(body).pairs()
 }
 
-/// Who was called, in order.
+/// The names of the called handlers, in order.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<&'static str>>>);
 
@@ -155,14 +155,14 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn without_the_layer_it_is_an_error() {
+    async fn a_missing_layer_is_an_error() {
         let handler = EventRouter::<()>::new().fallback(async || ()).build().unwrap();
         let app: Router = Router::new().route("/{tenant}", post(handler));
         assert_eq!(post_to(&app, BODIES[0].0).await, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
-    fn debug_tells_whether_there_is_a_fallback() {
+    fn debug_shows_whether_there_is_a_fallback() {
         let router = || EventRouter::<Calls>::new().on("person.created", action);
         let handler = router().fallback(fallback).build().unwrap();
         assert_eq!(format!("{:?}", router()), "EventRouter { routes: Routes { has_fallback: false, .. } }");
@@ -275,7 +275,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn an_extractor_that_refuses_answers() {
+    async fn a_rejecting_extractor_determines_the_response() {
         let calls = Calls::default();
         let handler = EventRouter::new().on("*.*", exact).build().unwrap();
         assert_eq!(statuses(handler, &calls, &[BODIES[2].0]).await, [StatusCode::UNPROCESSABLE_ENTITY]);
@@ -283,7 +283,7 @@ mod in_actix {
     }
 
     #[actix_web::test]
-    async fn without_the_middleware_it_is_an_error() {
+    async fn a_missing_middleware_is_an_error() {
         let handler = EventRouter::new().fallback(fallback).build().unwrap();
         let app = init_service(App::new().route("/", web::post().to(handler))).await;
         let response = call_service(&app, TestRequest::post().to_request()).await;
@@ -314,7 +314,7 @@ mod in_tower {
 
     type Service = EventService<VerifiedBody, Full<Bytes>, Infallible>;
 
-    /// Notes who it is, and panics when it is called without having been ready.
+    /// Returns a service that records its name, and panics if it is called before it is ready.
     fn service(
         calls: &Calls,
         who: &'static str,
@@ -368,7 +368,7 @@ mod in_tower {
     }
 
     #[tokio::test]
-    async fn nobody_and_nothing_verified() {
+    async fn an_unmatched_event_is_200_and_an_unverified_request_is_500() {
         let calls = Calls::default();
         let handler: Service = EventRouter::new().on("person.created", service(&calls, "exact")).build().unwrap();
         assert_eq!(post_to(&handler, BODIES[2].0).await, StatusCode::OK);

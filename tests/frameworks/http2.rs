@@ -1,4 +1,4 @@
-//! The same over HTTP/2, which has neither chunks nor a connection header.
+//! Sends requests over HTTP/2, which has neither chunks nor a connection header.
 
 use std::{convert::Infallible, iter, net::SocketAddr, time::Duration};
 
@@ -50,7 +50,7 @@ where
     Request::from_parts(parts, UnsyncBoxBody::new(body.map_err(|_| "broken off")))
 }
 
-/// All over one connection, all at once.
+/// Sends all requests at the same time over one connection.
 async fn plays(address: SocketAddr) {
     let client = connect(address).await;
     let event = data("person.created.json");
@@ -85,7 +85,7 @@ async fn judge(answer: Response<Incoming>, status: u16) {
 }
 
 #[tokio::test]
-async fn on_axum() {
+async fn axum_answers_alike_over_http2() {
     use axum::{Router, routing::post};
 
     let app = Router::new()
@@ -98,7 +98,7 @@ async fn on_axum() {
 }
 
 #[tokio::test]
-async fn on_hyper() {
+async fn hyper_answers_alike_over_http2() {
     async fn on_event(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, Infallible> {
         let verified = request.extensions().get::<Verified>().unwrap().clone();
         let event: WebhookEvent = WebhookEvent::from_verified(verified).unwrap();
@@ -121,7 +121,7 @@ async fn on_hyper() {
 }
 
 #[tokio::test]
-async fn on_actix_web() {
+async fn actix_web_answers_alike_over_http2() {
     use actix_web::{App, HttpServer, web};
 
     let receiver = receiver();

@@ -1,5 +1,5 @@
-//! What is JSON, what is not and what may be either, signed, forged and unsigned, through tower,
-//! axum and actix-web.
+//! Sends JSON, invalid JSON and texts that parsers may accept or reject, signed, forged and
+//! unsigned, through tower, axum and actix-web.
 
 #[path = "../support/json_texts.rs"]
 mod json_texts;
@@ -23,8 +23,8 @@ fn texts() -> impl Iterator<Item = (char, &'static str, Vec<u8>)> {
     of('y', json_texts::Y).chain(of('n', json_texts::N)).chain(of('i', json_texts::I)).chain(json_texts::long())
 }
 
-/// The text as a body, as a whole record, and as a field of a typed one. What is no JSON stays so
-/// in each.
+/// Returns the text as a body, as a whole record, and as a field of a typed record. Invalid JSON is
+/// invalid in each of them.
 fn bodies(text: &[u8]) -> [Vec<u8>; 3] {
     [
         text.to_vec(),
@@ -33,9 +33,9 @@ fn bodies(text: &[u8]) -> [Vec<u8>; 3] {
     ]
 }
 
-/// The receiver with a handler for the default type: what is JSON arrives, what is not is a 400.
+/// A handler for the default type gets every JSON text. Other texts are answered with 400.
 #[actix_web::test]
-async fn signed() {
+async fn signed_json_reaches_the_handler_and_other_text_is_400() {
     let receiver = Receiver::new(verifier());
     let mut counted = [0; 3];
     for (class, name, text) in texts() {
@@ -55,7 +55,7 @@ async fn signed() {
                 accepted.push(played.status);
             }
         }
-        // Whatever it is: each framework says the same.
+        // All frameworks answer alike.
         assert!(
             accepted.chunks(3).all(|statuses| statuses.iter().all(|status| *status == statuses[0])),
             "{class}_{name}"
@@ -65,9 +65,9 @@ async fn signed() {
     assert_eq!(counted, [68, 149, 23]);
 }
 
-/// Nothing of it is looked at before the signature: always the same refusal, never the handler.
+/// The signature is checked before the body is read, so the rejection is always the same.
 #[actix_web::test]
-async fn forged_or_unsigned() {
+async fn forged_and_unsigned_bodies_are_rejected_alike() {
     let receiver = Receiver::new(verifier());
     for (class, name, text) in texts() {
         let body = || Full::new(Bytes::from(text.clone()));
@@ -82,9 +82,9 @@ async fn forged_or_unsigned() {
     }
 }
 
-/// What is JSON is also kept as it was sent, and does not disturb what is beside it.
+/// The event keeps valid JSON exactly as it was sent, and the other members are read.
 #[test]
-fn accepted_is_kept_as_it_was_sent() {
+fn accepted_json_is_kept_as_sent() {
     for (class, name, text) in texts().filter(|(class, ..)| *class == 'y') {
         for (body, is_typed) in bodies(&text).into_iter().zip([false, false, true]) {
             let verified = verifier().verify(support::signed(&body), body.clone()).unwrap();

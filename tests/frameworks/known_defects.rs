@@ -1,24 +1,24 @@
-//! What other receivers of webhooks were measured to do, in the versions named, and this one must
-//! not: each once, in every framework that it can happen in.
+//! Tests of defects that were found by running other receivers of webhooks, in the named versions.
+//! This crate must not have them, in any framework in which they are possible.
 //!
-//! | measured | result there | test |
+//! | receiver and input | its result | test |
 //! |---|---|---|
 //! | axum-standardwebhooks 1.0.0: body of 3 MiB, signed or not, limit disabled | panic | `everywhere::a_body_of_3_mib_does_not_panic`, `in_axum::a_body_of_3_mib_does_not_panic` |
-//! | standardwebhooks 1.0.1, webhook-verify 0.1.0, tower-github-webhook 0.2.0: empty secret | accepted | `an_empty_secret_is_refused` |
+//! | standardwebhooks 1.0.1, webhook-verify 0.1.0, tower-github-webhook 0.2.0: empty secret | accepted | `an_empty_secret_is_rejected` |
 //! | standardwebhooks 1.0.1, webhooksmith 0.2.1: smallest timestamp | overflow | `everywhere::the_smallest_timestamp_does_not_overflow` |
-//! | standardwebhooks 1.0.1: body that is no UTF-8 | refused as a payload | `a_body_need_not_be_utf_8`, `everywhere::a_body_need_not_be_utf_8` |
-//! | webhook-verify 0.1.0: genuine delivery of Twenty's, by its custom scheme | out of tolerance | `everywhere::milliseconds_are_within_the_tolerance` |
-//! | webhook-verify 0.1.0: 64 MiB unsigned | buffered, then 400 | `everywhere::an_unsigned_body_is_refused_without_being_buffered` |
+//! | standardwebhooks 1.0.1: body that is not UTF-8 | rejected | `a_body_need_not_be_utf_8`, `everywhere::a_body_need_not_be_utf_8` |
+//! | webhook-verify 0.1.0: genuine delivery of Twenty's, with a custom scheme | rejected as outside the tolerance | `everywhere::milliseconds_are_within_the_tolerance` |
+//! | webhook-verify 0.1.0: 64 MiB unsigned | buffered, then 400 | `everywhere::an_unsigned_body_is_rejected_without_being_buffered` |
 //! | webhook-verify 0.1.0: `ConcurrencyLimit` inside | panic | `in_tower::an_inner_service_is_called_when_it_is_ready`, `in_axum::an_inner_service_is_called_when_it_is_ready` |
-//! | webhook-verify 0.1.0: around an axum `Router`, as its README has it | does not compile | `in_axum::the_layer_goes_around_a_router` |
-//! | tower-github-webhook 0.2.0: body that lets wait | busy loop | `everywhere::waits_for_a_slow_body` |
-//! | tower-github-webhook 0.2.0: any prefix before the signature | accepted | `everywhere::a_signature_has_no_prefix` |
+//! | webhook-verify 0.1.0: around an axum `Router`, as in its README | does not compile | `in_axum::the_layer_goes_around_a_router` |
+//! | tower-github-webhook 0.2.0: slow body | busy loop | `everywhere::a_slow_body_is_awaited` |
+//! | tower-github-webhook 0.2.0: any prefix before the signature | accepted | `everywhere::a_signature_with_a_prefix_is_rejected` |
 //! | tower-github-webhook 0.2.0: declared length of 2^64 - 4 | capacity overflow | `in_tower::a_declared_length_is_not_reserved`, `everywhere::a_declared_length_is_not_reserved` |
-//! | tower-github-webhook 0.2.0: body that breaks off | handled | `everywhere::half_a_body_does_not_reach_the_handler` |
+//! | tower-github-webhook 0.2.0: truncated body | handled | `everywhere::half_a_body_does_not_reach_the_handler` |
 //! | axum-github-webhook-extract 0.3.0, octocrab 0.54.9: `Debug` | prints the secret | `debug_does_not_print_the_secret` |
-//! | actix-web-lab 0.29.5, webhooksmith-actix 0.2.1: no JSON, and forged | parsed before it is verified | `everywhere::a_forged_body_is_not_parsed`, `in_actix_web::a_forged_body_is_not_parsed` |
+//! | actix-web-lab 0.29.5, webhooksmith-actix 0.2.1: forged body that is not JSON | parsed before it is verified | `everywhere::a_forged_body_is_not_parsed`, `in_actix_web::a_forged_body_is_not_parsed` |
 //! | actix-web-lab 0.29.5: extractor that does not read the body | hangs | `everywhere::a_handler_need_not_read_the_body`, `in_actix_web::a_handler_need_not_read_the_body` |
-//! | webhook-verify 0.1.0: body longer than actix's limit | 400 | `everywhere::a_body_that_is_too_long_is_no_bad_request` |
+//! | webhook-verify 0.1.0: body longer than actix's limit | 400 | `everywhere::a_body_over_the_limit_is_not_a_bad_request` |
 
 use std::{convert::Infallible, iter, sync::atomic::Ordering::Relaxed};
 
@@ -39,7 +39,7 @@ use crate::support::{
 };
 
 #[test]
-fn an_empty_secret_is_refused() {
+fn an_empty_secret_is_rejected() {
     for text in ["", " ", "\n"] {
         assert_eq!(Secret::new(text).unwrap_err(), ConfigError::BlankSecret);
         assert_eq!(Verifier::new(text).unwrap_err(), ConfigError::BlankSecret);
@@ -69,8 +69,8 @@ mod everywhere {
 
     use super::*;
 
-    /// Every framework answers with this status; whether the handler was called is judged by
-    /// [`frameworks`].
+    /// Checks that every framework answers with this status. [`frameworks`] checks whether the
+    /// handler was called.
     async fn answer<B>(expected: u16, receiver: impl Into<Receiver>, request: impl Fn() -> Request<B>)
     where
         B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
@@ -111,7 +111,7 @@ mod everywhere {
         answer(401, verifier(), || with(delivery("{}", whole("{}")), TIMESTAMP, &u64::MAX.to_string())).await;
     }
 
-    /// It is verified, and then it is no JSON.
+    /// The body verifies, and is then rejected because it is not JSON.
     #[actix_web::test]
     async fn a_body_need_not_be_utf_8() {
         answer(400, verifier(), || delivery(b"\xff\xfe\0", whole(&b"\xff\xfe\0"[..]))).await;
@@ -132,7 +132,7 @@ mod everywhere {
     }
 
     #[actix_web::test]
-    async fn an_unsigned_body_is_refused_without_being_buffered() {
+    async fn an_unsigned_body_is_rejected_without_being_buffered() {
         let taken: RefCell<Vec<Arc<AtomicUsize>>> = RefCell::default();
         answer(401, verifier(), || {
             let body = scripted(iter::repeat_n(chunk(vec![b' '; 64 << 10]), 1024));
@@ -141,14 +141,14 @@ mod everywhere {
         })
         .await;
         let taken: Vec<_> = taken.borrow().iter().map(|taken| taken.load(Relaxed)).collect();
-        assert_eq!(taken, [1, 1, 1], "64 KiB are thrown away, no more");
+        assert_eq!(taken, [1, 1, 1], "at most 64 KiB are discarded");
     }
 
     #[actix_web::test]
-    async fn waits_for_a_slow_body() {
+    async fn a_slow_body_is_awaited() {
         answer(200, verifier(), || {
             let (sender, body) = channel();
-            // On this one thread it is sent only when the request waits.
+            // There is only one thread, so the body is sent when the request waits.
             tokio::spawn(async move {
                 tokio::task::yield_now().await;
                 sender.send("{}".into()).unwrap();
@@ -159,7 +159,7 @@ mod everywhere {
     }
 
     #[actix_web::test]
-    async fn a_signature_has_no_prefix() {
+    async fn a_signature_with_a_prefix_is_rejected() {
         let signature = signed("{}").into_iter().find(|(name, _)| name == SIGNATURE).unwrap().1;
         for prefix in ["anything=", "sha256=", "v1,", "="] {
             answer(400, verifier(), || with(delivery("{}", whole("{}")), SIGNATURE, &format!("{prefix}{signature}")))
@@ -196,7 +196,7 @@ mod everywhere {
     }
 
     #[actix_web::test]
-    async fn a_body_that_is_too_long_is_no_bad_request() {
+    async fn a_body_over_the_limit_is_not_a_bad_request() {
         let body = event_of((2 << 20) + 1);
         answer(413, verifier(), || delivery(&body, whole(body.clone()))).await;
     }
@@ -205,7 +205,7 @@ mod everywhere {
 mod in_tower {
     use super::*;
 
-    /// What the layer around a handler answers.
+    /// Returns the status of the layer's response.
     async fn status<B: http_body::Body>(request: Request<B>) -> StatusCode {
         let handler = service_fn(|_: Request<VerifiedBody>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -225,7 +225,7 @@ mod in_tower {
         }
     }
 
-    /// By the body itself, where no header says it.
+    /// The body itself declares the length, without a header.
     #[tokio::test]
     async fn a_declared_length_is_not_reserved() {
         for lower in [u64::MAX - 4, u64::MAX] {
@@ -250,7 +250,7 @@ mod in_axum {
         status
     }
 
-    /// With axum's own limit disabled, and a handler that takes the bytes, too.
+    /// Axum's own limit is disabled, and the handler also takes the bytes.
     #[tokio::test]
     async fn a_body_of_3_mib_does_not_panic() {
         let body = event_of(3 << 20);
@@ -278,7 +278,7 @@ mod in_axum {
     }
 }
 
-/// Where the handler asks for more than the event.
+/// Tests with handlers that take more than the event.
 mod in_actix_web {
     use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How much a delivery can have logged: never more than a small constant, whatever was signed or
-//! sent, however long it is.
+//! Checks that a delivery causes only a small constant amount of logging, whatever its content and
+//! its length are.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -17,14 +17,14 @@ use twenty_webhook::{
 
 use crate::support::{self, builder, signed, telemetry::Written};
 
-/// For one delivery, in bytes.
+/// The limit for one delivery, in bytes.
 const MOST: usize = 8 << 10;
 
-/// How long a hostile text is, in characters, and how many hostile members there are.
+/// The length of a hostile text in characters, and the number of hostile members.
 const LONG: usize = 9_000;
 const MANY: usize = 400;
 
-/// A log at the level `trace`, once as text with the begin and end of spans, once as JSON.
+/// A log at the level `trace`: as text with the beginning and the end of spans, and as JSON.
 struct Log {
     texts: [Written; 2],
     _guard: tracing::subscriber::DefaultGuard,
@@ -41,7 +41,7 @@ impl Log {
         Self { texts: [plain, json], _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// What was logged since the last time is little.
+    /// Checks that little was logged since the last call.
     #[track_caller]
     fn assert_little(&self, of: &str) {
         for written in &self.texts {
@@ -52,12 +52,12 @@ impl Log {
     }
 }
 
-/// Long texts: what is the longest when it is escaped, once or twice, is among them.
+/// Returns long texts, including those that are longest when they are escaped once or twice.
 fn texts() -> Vec<String> {
     ["x", "\u{1b}", "\"\\", "\u{10ffff}", "a.\u{1f600}"].map(|text| text.repeat(LONG)).into()
 }
 
-/// Every place of a body that a text can be put to.
+/// Returns bodies that have the text in every possible place.
 fn hostile(text: &str) -> Vec<String> {
     let name = |name: String, rest: Value| {
         let mut body = json!({ "eventName": name });
@@ -127,12 +127,12 @@ fn receiver() -> Receiver {
     receiver.deduplicate(MemoryStore::new(100_000))
 }
 
-/// A map that takes numbers only, in which each member is odd.
+/// A map of numbers, in which each member is odd.
 type Numbers = BTreeMap<String, u8>;
 
 const ROUTES: [&str; 6] = ["/any", "/person", "/metadata", "/numbers", "/fails", "/router"];
 
-/// Posts each hostile body to so many routes: to each, or to the next in turn.
+/// Posts each hostile body to this number of routes, in turn.
 async fn post_all(routes: usize, post: impl AsyncFn(&'static str, Vec<(String, String)>, String) -> u16) {
     let log = Log::new();
     let mut posted = 0;
@@ -140,7 +140,7 @@ async fn post_all(routes: usize, post: impl AsyncFn(&'static str, Vec<(String, S
     for text in texts() {
         for (number, body) in hostile(&text).into_iter().enumerate() {
             for route in next.by_ref().take(routes) {
-                // So that no route gets the copy of another.
+                // The routes must not get duplicates of each other's deliveries.
                 let body = format!("{}{body}", " ".repeat(posted % 100));
                 let status = post(route, signed(&body), body).await;
                 let first: String = text.chars().take(3).collect();
@@ -153,30 +153,30 @@ async fn post_all(routes: usize, post: impl AsyncFn(&'static str, Vec<(String, S
     assert!(posted > 84 * routes);
 }
 
-/// Each body to one route.
+/// Each body is posted to one route.
 #[tokio::test]
-async fn of_a_signed_delivery_is_bounded_in_axum() {
+async fn the_log_of_a_signed_delivery_is_bounded_in_axum() {
     in_axum(1).await;
 }
 
 #[actix_web::test]
-async fn of_a_signed_delivery_is_bounded_in_actix_web() {
+async fn the_log_of_a_signed_delivery_is_bounded_in_actix_web() {
     in_actix_web(1).await;
 }
 
-/// Each body to each route.
+/// Tests that post each body to each route.
 mod at_length {
     use super::*;
 
     #[tokio::test]
     #[ignore = "long: the gate runs it"]
-    async fn of_a_signed_delivery_is_bounded_in_axum() {
+    async fn the_log_of_a_signed_delivery_is_bounded_in_axum() {
         in_axum(ROUTES.len()).await;
     }
 
     #[actix_web::test]
     #[ignore = "long: the gate runs it"]
-    async fn of_a_signed_delivery_is_bounded_in_actix_web() {
+    async fn the_log_of_a_signed_delivery_is_bounded_in_actix_web() {
         in_actix_web(ROUTES.len()).await;
     }
 }
@@ -233,9 +233,9 @@ async fn in_actix_web(routes: usize) {
     .await;
 }
 
-/// A resolver's error may repeat what the request says.
+/// A resolver's error may repeat parts of the request.
 #[tokio::test]
-async fn of_an_unverified_delivery_is_bounded() {
+async fn the_log_of_an_unverified_delivery_is_bounded() {
     use axum::{Router, body::Body, routing::post};
     use tower::ServiceExt as _;
     use twenty_webhook::tower::WebhookLayer;

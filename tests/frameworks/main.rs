@@ -1,4 +1,4 @@
-//! The receiver in tower, axum and actix-web.
+//! Tests of the receiver in tower, axum and actix-web.
 
 #![cfg(any(feature = "actix-web", feature = "tower"))]
 

@@ -1,5 +1,5 @@
-//! What `respond_with` answers, byte by byte on a connection: whatever the status, the next answer
-//! begins where a client looks for it.
+//! Checks the bytes of the responses that `respond_with` returns. For every status, the client
+//! finds the beginning of the next response.
 
 use std::sync::{
     Arc,
@@ -14,14 +14,14 @@ use crate::support::{
     verifier,
 };
 
-/// A client that takes this for an answer has lost its place.
+/// A client that reads this body as a response has misread the connection.
 const BODY: &str = "HTTP/1.1 299 Out of step\r\ncontent-length: 0\r\n\r\n";
 
-/// RFC 9110: 15.3.5, 15.3.6, 15.4.5.
+/// Statuses without content: RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5.
 const WITHOUT_CONTENT: [u16; 3] = [204, 205, 304];
 
 #[tokio::test]
-async fn no_status_puts_a_connection_out_of_step() {
+async fn no_status_makes_a_client_misread_the_next_response() {
     Stack::each(async |stack| {
         let status = Arc::new(AtomicU16::new(0));
         let current = Arc::clone(&status);

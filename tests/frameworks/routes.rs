@@ -1,5 +1,5 @@
-//! One delivery sent to several routes behind one receiver: it is handled once, and by the route
-//! that it came to first.
+//! Sends one delivery to several routes behind one receiver. It is handled once, by the first route
+//! that it reaches.
 
 use std::{
     collections::VecDeque,
@@ -30,12 +30,12 @@ use crate::support::{bodies, scripted_store::ScriptedStore, verifier};
 const BODY: &str = r#"{"eventName":"note.created","record":{}}"#;
 const ROUTES: [(&str, &str); 4] = [("POST", "/a"), ("POST", "/b"), ("GET", "/a"), ("POST", "/a/")];
 
-/// How a handler ends, if it is called.
+/// The way in which a handler ends if it is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     With(u16),
     Panics,
-    /// Its client leaves.
+    /// The client disconnects.
     IsCutOff,
 }
 
@@ -48,7 +48,7 @@ fn ends() -> impl Strategy<Value = Ends> {
     ]
 }
 
-/// The calls of the handlers, as (route, how it ends), from what is to happen next.
+/// The routes whose handlers were called, and the way in which the next handler ends.
 #[derive(Clone, Default)]
 struct Handlers {
     next: Arc<Mutex<Option<Ends>>>,
@@ -62,7 +62,7 @@ impl Handlers {
         let ends = self.next.lock().unwrap().take().expect("one call");
         match ends {
             Ends::With(status) => Ok(Response::builder().status(status).body(Full::default()).unwrap()),
-            // Without the panic hook, which would print it.
+            // Does not run the panic hook, which would print the panic.
             Ends::Panics => resume_unwind(Box::new("the handler panics")),
             Ends::IsCutOff => pending().await,
         }
@@ -76,7 +76,7 @@ fn request((method, path): (&str, &str)) -> Request<Full<Bytes>> {
     request
 }
 
-/// What must come of it.
+/// The expected behaviour.
 #[derive(Default)]
 struct Model {
     is_handled: bool,
@@ -111,19 +111,19 @@ impl Model {
 fn stores() -> [fn() -> Deduplicate; 4] {
     [
         || Deduplicate::new(MemoryStore::new(100)),
-        // Elsewhere: it well may be lost, and claims are looked up.
+        // This store is remote: a claim may be lost, so it is looked up first.
         || {
             let store = ScriptedStore::new();
             store.go_far_away();
             Deduplicate::new(store)
         },
-        // Down: nothing is claimed.
+        // This store fails, so nothing is claimed.
         || {
             let store = ScriptedStore::new();
             store.fail_all();
             Deduplicate::new(store)
         },
-        // Full from the beginning: another's claim runs.
+        // This store is full from the beginning, with the running claim of another delivery.
         || {
             let store = Arc::new(MemoryStore::new(1));
             let key = twenty_webhook::deduplicate::ClaimKey::new("", "", b"another");
@@ -137,8 +137,7 @@ fn stores() -> [fn() -> Deduplicate; 4] {
     ]
 }
 
-/// Plays deliveries of one body one after the other; `false` when a receiver does not do as the
-/// model says.
+/// Sends deliveries of one body one after the other. Fails if the receiver differs from the model.
 async fn play(receiver: Receiver, steps: &[(usize, Ends)]) -> Result<(), TestCaseError> {
     let handlers = Handlers::default();
     let for_calls = handlers.clone();
@@ -170,7 +169,7 @@ async fn play(receiver: Receiver, steps: &[(usize, Ends)]) -> Result<(), TestCas
         if found == Expected::Called && matches!(ends, Ends::With(200..=299)) {
             successes += 1;
         }
-        // What was cut off is released on a task of its own.
+        // The claim of an aborted delivery is released in another task.
         for _ in 0..5 {
             tokio::task::yield_now().await;
         }
@@ -190,7 +189,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut receiver = Receiver::new(verifier()).deduplicate(stores()[store]().lease(Duration::from_secs(300)));
-        // Under acknowledgement no handler is cut off.
+        // With acknowledgement, no handler is aborted.
         let is_cut_off = steps.iter().any(|(_, ends)| *ends == Ends::IsCutOff);
         if acknowledges && !is_cut_off {
             receiver = receiver.acknowledge_within(Duration::from_secs(4));
@@ -199,9 +198,9 @@ proptest! {
     }
 }
 
-/// Until copies do not verify any more.
+/// A failure is remembered until duplicates no longer verify.
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_kept_for_as_long_as_copies_verify() {
+async fn a_failure_is_remembered_while_duplicates_verify() {
     let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
     let statuses = Arc::new(Mutex::new(VecDeque::from([500, 200])));
     let service = WebhookLayer::new(receiver).layer(service_fn(move |_: Request<VerifiedBody>| {
@@ -210,7 +209,7 @@ async fn a_failure_is_kept_for_as_long_as_copies_verify() {
     }));
     let post = async |route| service.clone().oneshot(request(route)).await.unwrap().status().as_u16();
     assert_eq!(post(ROUTES[0]).await, 500);
-    // Twice the tolerance, and the body's deadline. The clock of the verifier stands still.
+    // This is twice the tolerance plus the body's deadline. The verifier's clock does not advance.
     tokio::time::advance(Duration::from_secs(604)).await;
     assert_eq!(post(ROUTES[1]).await, 409);
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -219,10 +218,10 @@ async fn a_failure_is_kept_for_as_long_as_copies_verify() {
 
 type Answering = Pin<Box<dyn Future<Output = u16> + Send>>;
 
-/// A copy for another route may wait as well, but not in the place of one that came to the
-/// handler's own route.
+/// A duplicate for another route may wait as well, but it does not take the place of a duplicate
+/// for the handler's own route.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_waits_at_another_route_keeps_no_place_from_the_right_one() {
+async fn a_duplicate_at_another_route_takes_no_place_from_the_right_route() {
     let (fail, failed) = oneshot::channel::<()>();
     let failed = Arc::new(Mutex::new(Some(failed)));
     let receiver = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
@@ -256,5 +255,5 @@ async fn a_copy_that_waits_at_another_route_keeps_no_place_from_the_right_one() 
     fail.send(()).unwrap();
     assert_eq!(first.await.unwrap(), 500);
     assert_eq!(waits_here.await.unwrap(), 200);
-    assert!(matches!(waits_elsewhere.await.unwrap(), 200 | 409), "not handled, whenever it asked");
+    assert!(matches!(waits_elsewhere.await.unwrap(), 200 | 409), "not handled");
 }

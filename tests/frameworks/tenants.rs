@@ -1,5 +1,5 @@
-//! One receiver for many tenants: whose keys, when they are asked for, what strangers learn. Alike
-//! in axum and actix-web.
+//! Tests of one receiver for many tenants: which keys verify, when they are requested, and what
+//! unauthenticated clients can learn. axum and actix-web behave alike.
 
 use std::{
     collections::HashMap,
@@ -31,14 +31,14 @@ fn keys(id: &str, secrets: &[&str]) -> Keys {
     Keys::new(id, secrets.iter().map(|text| secret(text))).unwrap()
 }
 
-/// A delivery to a tenant, signed with this secret.
+/// Returns a delivery to a tenant, signed with this secret.
 fn delivery(tenant: &str, secret: &str, body: impl AsRef<[u8]>) -> Request {
     let headers = Signer::new(secret).unwrap().sign_at(NOW, &body).pairs();
     let request = unsigned(body).line(&format!("POST /webhooks/twenty/{tenant} HTTP/1.1"));
     headers.into_iter().fold(request, |request, (name, value)| request.with(&name, value))
 }
 
-/// The tenants, which can be changed, and what was asked of them.
+/// The tenants, which a test can change, and the requests to the resolver.
 #[derive(Clone)]
 struct Tenants {
     keys: Arc<RwLock<HashMap<String, Keys>>>,
@@ -97,7 +97,7 @@ async fn everywhere(
 }
 
 #[tokio::test]
-async fn each_tenant_by_its_own_keys() {
+async fn each_tenant_is_verified_with_its_own_keys() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, outcomes| {
@@ -117,7 +117,7 @@ async fn each_tenant_by_its_own_keys() {
     .await;
 }
 
-/// The stand-in for the keys of unknown tenants has a secret too, and it opens nothing.
+/// The keys that stand for those of an unknown tenant have a secret, too, and it verifies nothing.
 #[tokio::test]
 async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
     everywhere(
@@ -130,7 +130,7 @@ async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
                 let mut connection = Connection::open(server.address).await;
                 connection.send(most).await;
                 let early = timeout(Duration::from_millis(50), connection.answer()).await;
-                assert!(early.is_err(), "{tenant} was refused before its body was there");
+                assert!(early.is_err(), "{tenant} was rejected before its body was complete");
                 connection.send(rest).await;
                 let mut answer = connection.answer().await.unwrap();
                 answer.headers.retain(|(name, _)| name != "date");
@@ -168,7 +168,7 @@ async fn a_resolver_that_fails_hangs_or_panics_is_503() {
 }
 
 #[tokio::test]
-async fn secrets_change_while_it_runs() {
+async fn secrets_can_change_at_run_time() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, outcomes| {
@@ -216,17 +216,17 @@ async fn unsigned_requests_do_not_reach_the_resolver() {
 }
 
 #[tokio::test]
-async fn limits_and_budget_hold() {
+async fn limits_and_budget_apply_to_tenants() {
     everywhere(
         |tenants| tenants.receiver(builder().body_limit(1000)).unverified_budget(500),
         async |_, server, _| {
             for tenant in ["acme", "nobody"] {
                 let long = delivery(tenant, "acme's", event(&"x".repeat(1000))).chunked(100);
-                assert_eq!(server.post(long).await.status, 503, "the budget is the first to end");
+                assert_eq!(server.post(long).await.status, 503, "the budget is used up first");
             }
             for _ in 0..3 {
                 let fits = delivery("acme", "acme's", event(&"x".repeat(400)));
-                assert_eq!(server.post_handled(fits, 500).await, 500, "all of it was given back");
+                assert_eq!(server.post_handled(fits, 500).await, 500, "all of the budget was freed");
             }
         },
     )
@@ -242,7 +242,7 @@ async fn limits_and_budget_hold() {
 }
 
 #[tokio::test]
-async fn what_a_tenant_can_be_told_by() {
+async fn a_tenant_is_identified_by_any_part_of_the_request() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |tenants, server, _| {
@@ -255,7 +255,7 @@ async fn what_a_tenant_can_be_told_by() {
             assert_eq!(asked.query(), Some("token=hush&x"));
             assert_eq!(asked.header("x-tENANT"), Some(&b"caf\xe9"[..]));
             assert_eq!(asked.header("x-other"), None);
-            // Both can hold credentials.
+            // Query and headers can contain credentials.
             assert_eq!(format!("{asked:?}"), r#"TenantRequest { path: "/webhooks/twenty/acme", .. }"#);
 
             assert_eq!(server.post_handled(delivery("acme", "acme's", event("asks")), 200).await, 200);
@@ -265,10 +265,10 @@ async fn what_a_tenant_can_be_told_by() {
     .await;
 }
 
-/// Tenants sign with secrets of their own what they like, for example what another one is about to
-/// receive.
+/// A tenant can sign any body with its own secret, for example the body that another tenant is
+/// about to receive.
 #[tokio::test]
-async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
+async fn no_tenant_prevents_the_handling_of_anothers_delivery() {
     everywhere(
         |tenants| tenants.receiver(builder()).deduplicate(MemoryStore::new(1000)),
         async |_, server, outcomes| {
@@ -281,7 +281,7 @@ async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
                 assert_eq!(server.post(delivery(tenant, secret, &body)).await.status, 200);
                 assert_eq!(outcomes.next().await.kind, OutcomeKind::Duplicate);
             }
-            // Nor while it runs.
+            // The other tenant's delivery is also handled while the first handler runs.
             let body = event("for both, at once");
             let acme = stack::post(server.address, delivery("acme", "acme's", &body));
             let acmes = server.calls.next().await;
@@ -294,7 +294,7 @@ async fn no_tenant_keeps_anothers_delivery_from_its_handler() {
 }
 
 #[test]
-fn secrets_of_the_verifier_would_never_be_used() {
+fn a_verifier_with_secrets_is_rejected_beside_a_resolver() {
     let nobody = |_| async { Ok(None) };
     let keys = Keys::new("keys", [secret("hush")]).unwrap();
     for given in [builder().secret(secret("hush")), builder().keys(keys)] {

@@ -1,4 +1,5 @@
-//! The layer as a tower service: readiness, bodies of every kind, refusals, the budget.
+//! Tests of the layer as a tower service: readiness, all kinds of bodies, rejections and the
+//! budget.
 
 use std::{
     convert::Infallible,
@@ -38,7 +39,7 @@ use crate::support::{
     builder, data, event_of, verifier,
 };
 
-/// A body in one frame.
+/// Returns a body in one frame.
 fn whole(bytes: impl Into<Bytes>) -> Full<Bytes> {
     Full::new(bytes.into())
 }
@@ -49,7 +50,7 @@ fn receiver() -> Receiver {
     Receiver::new(verifier())
 }
 
-/// Answers with the body it got.
+/// Responds with the body of the request.
 async fn echo(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, Infallible> {
     let verified = request.extensions().get::<Verified>().cloned().expect("verified");
     let collected = request.into_body().collect().await.unwrap();
@@ -59,12 +60,12 @@ async fn echo(request: Request<VerifiedBody>) -> Result<Response<Full<Bytes>>, I
     Ok(Response::new(body.into()))
 }
 
-/// What a receiver around [`echo`] answers.
+/// Returns the response of a receiver around [`echo`].
 async fn answer<B: Body + Send>(receiver: Receiver, request: Request<B>) -> Answer {
     WebhookLayer::new(receiver).layer(service_fn(echo)).oneshot(request).await.unwrap()
 }
 
-/// Why it was refused.
+/// Returns the reason for the rejection.
 #[track_caller]
 fn refusal(answer: &Answer) -> RefusalKind {
     let refusal = answer.extensions().get::<Refusal>().expect("refused");
@@ -92,7 +93,7 @@ mod readiness {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_is_asked_of_the_inner_service_before_a_delivery_is_verified() {
+    async fn the_inner_service_is_not_polled_before_a_delivery_is_verified() {
         let (mut service, mut inner) =
             mock::spawn_layer::<Request<VerifiedBody>, Response<Full<Bytes>>, _>(WebhookLayer::new(receiver()));
         inner.allow(0);
@@ -114,7 +115,7 @@ mod readiness {
         assert_eq!(text(answer.unwrap()).await, "done");
     }
 
-    /// Panics when it is called without having been ready, as tower allows. A clone has not been
+    /// A service that panics if it is called before it is ready, as tower permits. A clone is not
     /// ready.
     #[derive(Default)]
     struct Strict {
@@ -144,7 +145,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn the_service_that_is_called_was_ready() {
+    async fn only_a_ready_service_is_called() {
         let mut service = WebhookLayer::new(receiver()).layer(Strict::default());
         for _ in 0..3 {
             let ready = ServiceExt::<Request<Full<Bytes>>>::ready(&mut service).await.unwrap();
@@ -169,7 +170,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn an_inner_limit_holds_for_what_is_verified() {
+    async fn an_inner_limit_applies_to_verified_deliveries() {
         let (release, released) = oneshot::channel::<()>();
         let released = std::sync::Mutex::new(Some(released));
         let first_waits = service_fn(move |request| {
@@ -196,7 +197,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn buffer_inside_and_outside() {
+    async fn buffers_work_inside_and_outside() {
         let service = ServiceBuilder::new()
             .buffer(4)
             .layer(WebhookLayer::new(receiver()))
@@ -209,7 +210,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn what_an_inner_load_shed_says_passes() {
+    async fn an_inner_load_sheds_error_passes() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -224,7 +225,7 @@ mod readiness {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_inner_timeout_says_passes() {
+    async fn an_inner_timeouts_error_passes() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -283,7 +284,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn however_they_are_cut() {
+    async fn any_frames_are_accepted() {
         accepts(scripted([chunk("abcdef")])).await;
         accepts(scripted([chunk("abc"), chunk("def")])).await;
         accepts(scripted([chunk(""), chunk("abcdef"), chunk("")])).await;
@@ -291,9 +292,9 @@ mod bodies {
         accepts(scripted(iter::repeat_n(chunk(""), 1_000).chain([chunk("abcdef")]))).await;
     }
 
-    /// They count against no length, and some servers gather them without end.
+    /// Empty chunks do not count towards the length, and some servers collect them without a limit.
     #[tokio::test]
-    async fn with_too_many_empty_chunks() {
+    async fn too_many_empty_chunks_are_rejected() {
         for many in [1_001, usize::MAX] {
             let body = scripted(iter::repeat_n(chunk(""), many).chain([chunk("abcdef")]));
             let taken = body.taken();
@@ -310,7 +311,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn without_a_frame() {
+    async fn a_body_without_a_frame_is_read() {
         assert_eq!(text(answer(receiver(), delivery("", scripted([]))).await).await, "");
         assert_eq!(text(answer(receiver(), delivery("", scripted([Step::Trailers]))).await).await, "");
         let lost = answer(receiver(), delivery("abcdef", scripted([]))).await;
@@ -318,7 +319,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn broken_off() {
+    async fn a_truncated_body_is_rejected() {
         for steps in [vec![Step::Break], vec![chunk("abc"), Step::Break], vec![chunk("abcdef"), Step::Break]] {
             let answer = answer(receiver(), delivery("abcdef", scripted(steps))).await;
             assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
@@ -326,7 +327,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn what_they_claim_is_not_believed() {
+    async fn a_wrong_size_hint_is_not_trusted() {
         accepts(scripted([chunk("abcdef")]).claiming(0, Some(0))).await;
         accepts(scripted([chunk("abcdef")]).claiming(3, Some(3))).await;
         accepts(scripted([chunk("abcdef")]).claiming(1 << 20, None)).await;
@@ -346,7 +347,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn up_to_the_limit() {
+    async fn bodies_up_to_the_limit_are_accepted() {
         for cut in [1, 7, 10] {
             let body =
                 |len: usize| scripted(vec![b'x'; len].chunks(cut).map(|part| chunk(part.to_vec())).collect::<Vec<_>>());
@@ -355,20 +356,20 @@ mod bodies {
             let refused = answer(receiver_with_limit(10), delivery("xxxxxxxxxxx", body(11))).await;
             assert_eq!(refusal(&refused), RefusalKind::Verify(VerifyErrorKind::BodyTooLong));
         }
-        // One whose length is known beforehand.
+        // The length of this body is known beforehand.
         let accepted = answer(receiver_with_limit(10), delivery("xxxxxxxxxx", whole("xxxxxxxxxx"))).await;
         assert_eq!(text(accepted).await, "xxxxxxxxxx");
     }
 
     #[tokio::test]
-    async fn of_data_that_is_not_contiguous() {
+    async fn data_that_is_not_contiguous_is_accepted() {
         let parts = Bytes::from("abc").chain(Bytes::from("def"));
         let answer = answer(receiver(), delivery("abcdef", Full::new(parts))).await;
         assert_eq!(text(answer).await, "abcdef");
     }
 
     #[tokio::test]
-    async fn in_one_frame_are_not_copied() {
+    async fn a_body_in_one_frame_is_not_copied() {
         let body = data("person.created.json");
         let request = delivery(&body, whole(body.clone()));
         let pointer = |request: Request<VerifiedBody>| async move {
@@ -386,7 +387,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn of_the_inner_services_answer_pass_unchanged() {
+    async fn the_inner_services_response_body_passes_unchanged() {
         let inner = service_fn(|_| async {
             Ok::<_, Infallible>(Response::new(scripted([chunk("a"), Step::Trailers, Step::Break]).claiming(7, Some(9))))
         });
@@ -401,7 +402,7 @@ mod bodies {
     }
 
     #[test]
-    fn that_are_there_need_neither_timer_nor_runtime() {
+    fn an_available_body_needs_neither_timer_nor_runtime() {
         let mut answer = pin!(answer(receiver(), delivery("abcdef", scripted([chunk("abc"), chunk("def")]))));
         let Poll::Ready(answer) = poll_once(answer.as_mut()) else { panic!("pending") };
         assert_eq!(answer.status(), StatusCode::OK);
@@ -414,7 +415,7 @@ mod deadline {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stalls() {
+    async fn a_stalled_body_times_out() {
         let start = tokio::time::Instant::now();
         let answer = answer(receiver(), delivery("{}", scripted([chunk("{"), Step::Stall]))).await;
         assert_eq!(refusal(&answer), RefusalKind::BodyTimeout);
@@ -423,7 +424,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_wins_no_time() {
+    async fn a_dripping_body_times_out_at_the_same_deadline() {
         let (sender, body) = channel();
         let request = tokio::spawn(answer(receiver(), delivery("{}", body)));
         for _ in 0..4 {
@@ -437,14 +438,14 @@ mod deadline {
         assert_eq!(refusal(&request.await.unwrap()), RefusalKind::BodyTimeout);
     }
 
-    /// It must not starve the others on the thread.
+    /// An endless body must not block other tasks on the thread.
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_always_ready() {
+    async fn an_endless_body_does_not_block_the_thread() {
         for request in [delivery("{}", ()), unsigned(())] {
             let is_signed = request.headers().len() > 1;
             let is_exhausted = Arc::new(AtomicBool::new(false));
             let exhausted = Arc::clone(&is_exhausted);
-            // As good as endless, but a test that fails is to end.
+            // The body is finite, so that a failing test ends.
             let body = iter::repeat_n(chunk(" "), 10_000_000).chain(iter::from_fn(move || {
                 exhausted.store(true, Relaxed);
                 None
@@ -464,7 +465,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_any_length() {
+    async fn any_deadline_is_allowed() {
         let never = delivery("{}", scripted([Step::Stall]));
         let answer = answer(receiver().body_deadline(Duration::ZERO), never).await;
         assert_eq!(refusal(&answer), RefusalKind::BodyTimeout);
@@ -479,7 +480,7 @@ mod deadline {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_hurry_the_handler() {
+    async fn the_deadline_does_not_apply_to_the_handler() {
         let slow = service_fn(|request| async {
             tokio::time::sleep(10 * Receiver::DEFAULT_BODY_DEADLINE).await;
             echo(request).await
@@ -497,7 +498,7 @@ mod refusals {
     use super::*;
 
     #[tokio::test]
-    async fn carry_their_reason_in_the_extensions() {
+    async fn rejections_have_their_reason_in_the_extensions() {
         use RefusalKind::{ContentEncoding, OtherWebhook, OtherWorkspace, Overloaded, Verify};
         let event = data("person.created.json");
         let plain = || delivery(&event, whole(event.clone()));
@@ -520,9 +521,9 @@ mod refusals {
         }
     }
 
-    /// What HTTP demands goes with the status that is sent, not with the one of the table.
+    /// The required headers belong to the status that is sent, not to the status in the table.
     #[tokio::test(start_paused = true)]
-    async fn are_answered_as_the_user_says() {
+    async fn custom_responses_answer_rejections() {
         let answered_with =
             |status| receiver().respond_with(move |_| RefusalResponse::new(status).body("text/plain", "no"));
         let forged = || unsigned(scripted([chunk("{}")]));
@@ -558,10 +559,10 @@ mod refusals {
         assert_eq!(answer.headers()[header::CONNECTION], "close", "some of the body was not read");
     }
 
-    /// Whatever the reason: the server cannot keep a connection open on which there is body left,
-    /// so the client has to know.
+    /// The server cannot keep a connection open on which unread body is left, so it announces that
+    /// to the client.
     #[tokio::test(start_paused = true)]
-    async fn have_connection_close_only_if_body_is_left() {
+    async fn rejections_have_connection_close_only_if_unread_body_is_left() {
         let long = || iter::repeat_n(chunk(vec![b' '; 1 << 10]), 65);
         type Change = fn(&mut Request<()>);
         let changes: [(Change, u16); 6] = [
@@ -596,7 +597,7 @@ mod refusals {
                 for (place, body) in left_over.into_iter().enumerate() {
                     let is_mismatch = status == 401 && request().headers().contains_key(support::SIGNATURE);
                     if is_mismatch && place == 0 {
-                        // It is read to its end, within the limit.
+                        // The body is read to its end, because it is within the limit.
                         continue;
                     }
                     let answer = answer(receiver(), request().map(|()| body)).await;
@@ -616,7 +617,7 @@ mod refusals {
                 }
             }
         }
-        // A budget that is used up in the middle of a body.
+        // This budget is used up in the middle of a body.
         let poor = receiver().unverified_budget(1000);
         let answer = answer(poor, delivery("", scripted(long().chain([Step::Stall])))).await;
         assert_eq!(refusal(&answer), RefusalKind::Overloaded);
@@ -624,7 +625,7 @@ mod refusals {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn have_connection_close_only_on_http_1() {
+    async fn rejections_have_connection_close_only_on_http_1() {
         for (version, says_close) in
             [(Version::HTTP_10, true), (Version::HTTP_11, true), (Version::HTTP_2, false), (Version::HTTP_3, false)]
         {
@@ -640,7 +641,7 @@ mod refusals {
 mod draining {
     use super::*;
 
-    /// How many chunks of 1 KiB are taken of a refused body.
+    /// Returns how many chunks of 1 KiB are read of a rejected body.
     async fn taken(receiver: Receiver, request: Request<()>, chunks: usize) -> (RefusalKind, usize) {
         let body = scripted(iter::repeat_n(chunk(vec![b' '; 1 << 10]), chunks));
         let taken = body.taken();
@@ -652,7 +653,7 @@ mod draining {
     const TOO_LONG: RefusalKind = RefusalKind::Verify(VerifyErrorKind::BodyTooLong);
 
     #[tokio::test]
-    async fn a_refused_body_is_read_to_its_end_up_to_64_kib() {
+    async fn a_rejected_body_is_read_to_its_end_up_to_64_kib() {
         assert_eq!(taken(receiver(), unsigned(()), 0).await, (UNSIGNED, 1));
         assert_eq!(taken(receiver(), unsigned(()), 63).await, (UNSIGNED, 64));
         assert_eq!(taken(receiver(), unsigned(()), 64).await, (UNSIGNED, 64));
@@ -660,21 +661,21 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn a_body_that_turns_out_too_long_too() {
+    async fn a_body_that_turns_out_too_long_is_read_to_its_end() {
         let receiver = || Receiver::new(builder().body_limit(10 << 10).build().unwrap());
         assert_eq!(taken(receiver(), delivery("", ()), 11).await, (TOO_LONG, 12));
         assert_eq!(taken(receiver(), delivery("", ()), 100_000).await, (TOO_LONG, 11 + 64));
     }
 
     #[tokio::test]
-    async fn does_not_read_while_the_client_waits_for_100_continue() {
+    async fn nothing_is_read_while_the_client_waits_for_100_continue() {
         let mut request = unsigned(());
         request.headers_mut().insert(header::EXPECT, "100-continue".parse().unwrap());
         assert_eq!(taken(receiver(), request, 10).await, (UNSIGNED, 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn not_longer_than_the_deadline() {
+    async fn draining_ends_at_the_deadline() {
         let start = Instant::now();
         let hasty = receiver().body_deadline(Duration::ZERO);
         let answer = answer(hasty, unsigned(scripted([chunk("{"), Step::Stall]))).await;
@@ -685,9 +686,9 @@ mod draining {
     /// Tens of milliseconds.
     const BRIEFLY: Duration = Duration::from_millis(99);
 
-    /// The answer is there already: it must not wait for a body that may never come.
+    /// The response is known, so it must not wait for a body that may never arrive.
     #[tokio::test(start_paused = true)]
-    async fn waits_for_more_only_briefly() {
+    async fn draining_waits_only_briefly() {
         for request in [unsigned as fn(()) -> Request<()>, too_long, encoded] {
             for steps in [vec![Step::Stall], vec![chunk("{"), Step::Stall], vec![chunk(vec![b' '; 70_000])]] {
                 let start = Instant::now();
@@ -695,7 +696,7 @@ mod draining {
                 assert_ne!(refusal(&answer), RefusalKind::BodyTimeout);
                 assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
             }
-            // Nor does a byte now and then win time.
+            // A byte now and then does not extend the time.
             let start = Instant::now();
             let (sender, body) = channel();
             let request = tokio::spawn(answer(receiver(), request(()).map(|()| body)));
@@ -710,7 +711,7 @@ mod draining {
             assert_ne!(refusal(&request.await.unwrap()), RefusalKind::BodyTimeout);
             assert!(start.elapsed() < BRIEFLY, "{:?}", start.elapsed());
         }
-        // In the middle of a body that turns out too long, or to be more than there is budget for.
+        // The rejection may also come in the middle of a body that exceeds the limit or the budget.
         let short = Receiver::new(builder().body_limit(10).build().unwrap());
         for (receiver, kind) in [(short, TOO_LONG), (receiver().unverified_budget(10), RefusalKind::Overloaded)] {
             let (sender, body) = channel();
@@ -739,7 +740,7 @@ mod draining {
     }
 
     #[tokio::test]
-    async fn a_break_does_not_change_the_refusal() {
+    async fn a_broken_body_does_not_change_the_rejection() {
         let answer = answer(receiver(), unsigned(scripted([chunk("{"), Step::Break]))).await;
         assert_eq!(refusal(&answer), UNSIGNED);
     }
@@ -750,9 +751,9 @@ mod budget {
 
     use super::*;
 
-    /// With the budget that goes with the limit, and with one that has room for little else.
+    /// The budget is the default for the limit, or only a little larger than the limit.
     #[tokio::test]
-    async fn an_idle_receiver_takes_bodies_up_to_its_limit() {
+    async fn an_idle_receiver_accepts_bodies_up_to_its_limit() {
         const MIB: usize = 1 << 20;
         for (limit, budget) in [(33 * MIB, None), (MIB, Some(MIB)), (MIB, Some(MIB + 1)), (MIB, Some(3 * MIB / 2))] {
             let mut receiver = Receiver::new(builder().body_limit(limit).build().unwrap());
@@ -766,8 +767,8 @@ mod budget {
     }
 
     proptest! {
-        /// However the body is cut and however little the budget has room for beyond the limit. Its
-        /// length is not declared.
+        /// The result does not depend on the division into chunks, nor on the budget beyond the
+        /// limit. The length is not declared.
         #[test]
         fn a_body_beyond_the_limit_is_too_long(
             limit in 0..40_000_usize,
@@ -786,7 +787,7 @@ mod budget {
 
     const BODY: &str = "0123456789";
 
-    /// Requests that share a budget of 15 bytes: one body of 10 fits, two do not.
+    /// Requests that share a budget of 15 bytes: one body of 10 bytes fits, two do not.
     struct Shared {
         receiver: Receiver,
     }
@@ -796,7 +797,7 @@ mod budget {
             Self { receiver: receiver().unverified_budget(15) }
         }
 
-        /// Whether another body of 10 bytes finds room.
+        /// Returns whether another body of 10 bytes fits.
         async fn has_room(&self) -> bool {
             let answer = answer(self.receiver.clone(), delivery(BODY, whole(BODY))).await;
             if answer.status() == StatusCode::OK {
@@ -807,7 +808,7 @@ mod budget {
             false
         }
 
-        /// A request under way, of whose body 10 bytes have come.
+        /// Starts a request of which 10 bytes of the body have arrived.
         async fn under_way(
             &self,
         ) -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Pin<Box<impl Future<Output = Answer>>>) {
@@ -821,7 +822,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_when_the_request_is_dropped() {
+    async fn a_dropped_request_frees_its_budget() {
         let shared = Shared::new();
         let (_sender, request) = shared.under_way().await;
         drop(request);
@@ -829,7 +830,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_with_the_answer() {
+    async fn a_response_frees_the_budget() {
         let shared = Shared::new();
         let (sender, request) = shared.under_way().await;
         drop(sender);
@@ -838,7 +839,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn comes_back_before_the_handler_runs() {
+    async fn the_budget_is_free_before_the_handler_runs() {
         let shared = Shared::new();
         let waits = service_fn(|_| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let service = WebhookLayer::new(shared.receiver.clone()).layer(waits);
@@ -847,9 +848,9 @@ mod budget {
         assert!(shared.has_room().await);
     }
 
-    /// Also while the future that was refused is kept.
+    /// The budget is freed even while the future of the rejected request still exists.
     #[tokio::test(start_paused = true)]
-    async fn comes_back_with_a_refusal() {
+    async fn a_rejection_frees_the_budget() {
         let shared = Shared::new();
         for (steps, kind) in [
             (vec![chunk(BODY), Step::Break], RefusalKind::BodyBrokenOff),
@@ -866,7 +867,7 @@ mod budget {
     }
 
     #[tokio::test]
-    async fn is_not_charged_for_discarded_bytes() {
+    async fn discarded_bytes_do_not_count_towards_the_budget() {
         let shared = Shared::new();
         let (sender, body): (_, Sent) = channel();
         let mut refused = pin!(answer(shared.receiver.clone(), unsigned(body)));
@@ -913,7 +914,7 @@ mod anything {
         ]
     }
 
-    /// What is signed, cut in two, between trailers and empty frames.
+    /// Returns a signed body in two chunks, between trailers and empty frames.
     fn honest(cut: usize, steps: usize) -> Vec<Step> {
         let nothing = || [Step::Trailers, chunk("")].into_iter().cycle().take(steps);
         nothing().chain([chunk(&BODY[..cut])]).chain(nothing()).chain([chunk(&BODY[cut..])]).chain(nothing()).collect()
@@ -928,9 +929,10 @@ mod anything {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
-        /// Any headers, any body, any length claimed: an answer of the table, never the handler's.
+        /// A request with any headers, any body and any declared length gets a rejection of the
+        /// table.
         #[test]
-        fn unsigned_is_refused_and_never_panics(
+        fn any_unsigned_request_is_rejected_without_a_panic(
             headers in proptest::collection::vec(header(), 0..6),
             steps in proptest::collection::vec(step(), 0..12),
             (lower, length) in (any::<u64>(), any::<Option<u64>>()),
@@ -946,9 +948,9 @@ mod anything {
             prop_assert!([400, 401, 408, 413, 415, 503].contains(&status), "{}", status);
         }
 
-        /// However it is cut, whatever else it says.
+        /// A genuine delivery is accepted with any division into chunks and any other header.
         #[test]
-        fn genuine_is_accepted(
+        fn any_genuine_request_is_accepted(
             cut in 0..=BODY.len(),
             steps in 0_usize..200,
             (name, value) in ("[a-z]{1,10}", proptest::collection::vec(any::<u8>(), 0..70)),
@@ -965,7 +967,7 @@ mod anything {
 mod nested {
     use super::*;
 
-    /// Whether and what each of two receivers does beside verifying.
+    /// Returns the features that a receiver can have besides verification.
     fn settings() -> [fn(Receiver) -> Receiver; 4] {
         const LONG: Duration = Duration::from_secs(300);
         [
@@ -979,8 +981,8 @@ mod nested {
         ]
     }
 
-    /// Posts three deliveries through three middlewares. Success means that the handler ran, once;
-    /// returns whether all were handled.
+    /// Posts three deliveries through three middlewares. A success means that the handler ran
+    /// exactly once. Returns whether all were handled.
     async fn success_means_handled([outer, middle, inner]: [Receiver; 3]) -> bool {
         let handled = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&handled);
@@ -1016,9 +1018,10 @@ mod nested {
         }
     }
 
-    /// Whatever each of them does. Where two would deduplicate or acknowledge, the answer is a 500.
+    /// The test combines all features. If two of the receivers deduplicate or acknowledge, the
+    /// response is 500.
     #[tokio::test(start_paused = true)]
-    async fn different_receivers_never_report_success_for_nothing() {
+    async fn different_receivers_never_report_success_without_handling() {
         let store = Arc::new(MemoryStore::new(100));
         let shared =
             |receiver: Receiver| receiver.deduplicate(Arc::clone(&store)).acknowledge_within(Duration::from_secs(4));
@@ -1034,7 +1037,7 @@ mod nested {
         }
     }
 
-    /// What the outer one verified with other keys proves nothing to the inner one.
+    /// A verification with other keys, by the outer receiver, is no evidence for the inner one.
     #[tokio::test]
     async fn another_receiver_verifies_with_its_own_keys() {
         let other = Verifier::builder().secret(support::secret("another")).clock(support::clock()).build().unwrap();
@@ -1055,7 +1058,7 @@ mod nested {
 }
 
 #[tokio::test]
-async fn many_at_once() {
+async fn many_requests_are_handled_at_the_same_time() {
     let handled = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&handled);
     let service = WebhookLayer::new(receiver()).layer(service_fn(move |request| {
@@ -1080,7 +1083,7 @@ async fn many_at_once() {
     assert_eq!(handled.load(Relaxed), 100);
 }
 
-/// Twenty writes UUIDs in lower case; who sets the receiver up may not.
+/// Twenty writes UUIDs in lower case. The configuration may contain them in upper case.
 #[tokio::test]
 async fn an_expected_id_is_the_same_in_upper_case() {
     for blank in ["", " \n"] {
@@ -1092,9 +1095,9 @@ async fn an_expected_id_is_the_same_in_upper_case() {
     assert_eq!(answer(receiver, delivery(&body, whole(body.clone()))).await.status(), StatusCode::OK);
 }
 
-/// As in the event that the handler gets: of members that are there twice, the first counts.
+/// As in the event that the handler gets, the first of repeated members counts.
 #[tokio::test]
-async fn of_two_ids_the_first_has_to_be_expected() {
+async fn the_first_of_two_ids_must_be_the_expected_one() {
     let body = r#"{"workspaceId":"a","workspaceId":"b","webhookId":"c","webhookId":"d","eventName":"person.created"}"#;
     let ask = async |receiver| answer(receiver, delivery(body, whole(body))).await;
     let both = receiver().expect_workspace("a").unwrap().expect_webhook("c").unwrap();
@@ -1103,7 +1106,7 @@ async fn of_two_ids_the_first_has_to_be_expected() {
     assert_eq!(refusal(&ask(receiver().expect_webhook("d").unwrap()).await), RefusalKind::OtherWebhook);
 }
 
-/// Reading from a sender that waits for `100 Continue` would ask it to write.
+/// Reading the body would send 100 Continue to a client that waits for it.
 #[tokio::test]
 async fn a_resolver_that_fails_does_not_request_the_body() {
     let builder = twenty_webhook::Verifier::builder().clock(support::clock());
@@ -1116,10 +1119,10 @@ async fn a_resolver_that_fails_does_not_request_the_body() {
     assert_eq!(taken.load(Relaxed), 0);
 }
 
-/// A handler that never waits for anything uses up what tokio lets a task do in one go; its claim
-/// has to be renewed all the same.
+/// A handler that never waits uses up tokio's budget of its task. Its claim must be renewed
+/// nevertheless.
 #[tokio::test]
-async fn a_handler_that_uses_up_its_budget_keeps_its_claim() {
+async fn a_handler_that_never_yields_keeps_its_claim() {
     const LEASE: Duration = Duration::from_millis(600);
     let (runs, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let inner = {

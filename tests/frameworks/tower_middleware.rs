@@ -1,5 +1,5 @@
-//! tower's own middleware outside of the layer, and inside and outside of the event router. Inside
-//! of the layer: `readiness` in `tests/frameworks/tower.rs`.
+//! Tests of tower's middleware outside the layer, and inside and outside the event router. The
+//! module `readiness` in `tests/frameworks/tower.rs` tests it inside the layer.
 
 use std::{
     convert::Infallible,
@@ -38,7 +38,7 @@ fn whole(body: &'static str) -> Request<Full<Bytes>> {
     delivery(body, Full::from(body))
 }
 
-/// What began to come and will not go on.
+/// Returns a request whose body begins and never continues.
 fn stalled() -> Request<support::bodies::Scripted> {
     delivery(PERSON, scripted([chunk(&PERSON[..5]), Step::Stall]))
 }
@@ -76,7 +76,7 @@ mod outside_of_the_layer {
     }
 
     #[tokio::test]
-    async fn a_concurrency_limit_counts_what_is_not_verified_yet() {
+    async fn a_concurrency_limit_counts_unverified_requests() {
         let service = ServiceBuilder::new().concurrency_limit(1).layer(layer()).service(service_fn(done));
         let mut reading = Box::pin(service.clone().oneshot(stalled()));
         assert!(poll_once(reading.as_mut()).is_pending());
@@ -96,7 +96,7 @@ mod outside_of_the_layer {
         assert_ok(service.oneshot(stalled().map(|_| scripted([chunk(PERSON)]))).await);
     }
 
-    /// The layer alone is always ready, so there is nothing to shed.
+    /// The layer alone is always ready, so no request is shed.
     #[tokio::test]
     async fn load_shed_sheds_nothing_for_an_inner_limit() {
         let inner = ServiceBuilder::new().concurrency_limit(1).service(service_fn(never));
@@ -107,7 +107,7 @@ mod outside_of_the_layer {
         }
     }
 
-    /// They answer with a body that they make by `Default`.
+    /// These layers create their response bodies with `Default`.
     mod layers_of_tower_http {
         use http::{Method, header};
         use http_body::Body as _;
@@ -123,7 +123,7 @@ mod outside_of_the_layer {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn cors_and_timeout_go_around_the_layer() {
+        async fn cors_and_timeout_wrap_the_layer() {
             let stack = || ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
             let service = stack().service(service_fn(done));
             let preflight = Request::builder()
@@ -153,7 +153,7 @@ mod outside_of_the_layer {
 
         #[cfg(feature = "axum")]
         #[tokio::test]
-        async fn cors_and_timeout_go_around_the_layer_in_axum() {
+        async fn cors_and_timeout_wrap_the_layer_in_axum() {
             let layers = ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout()).layer(layer());
             let route = axum::routing::post(async || ()).layer(layers);
             let app: axum::Router = axum::Router::new().route("/webhooks/twenty", route);
@@ -164,7 +164,7 @@ mod outside_of_the_layer {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_ends_a_body_that_stalls_and_gives_its_budget_back() {
+    async fn a_timeout_ends_a_stalled_body_and_frees_its_budget() {
         let receiver = Receiver::new(verifier()).unverified_budget(PERSON.len());
         let service = ServiceBuilder::new()
             .timeout(Duration::from_secs(1))
@@ -178,7 +178,7 @@ mod outside_of_the_layer {
         assert_ok(service.oneshot(stalled().map(|_| scripted([chunk(PERSON)]))).await);
     }
 
-    /// What was cut off was not handled: a copy is.
+    /// The aborted delivery is not handled, so its duplicate is.
     #[tokio::test(start_paused = true)]
     async fn a_timeout_ends_a_handler_and_its_claim() {
         let calls = Arc::new(AtomicUsize::new(0));
@@ -196,12 +196,13 @@ mod outside_of_the_layer {
         for _ in 0..2 {
             assert_ok(service.clone().oneshot(whole(PERSON)).await);
         }
-        assert_eq!(calls.load(Relaxed), 2, "the first, which was cut off, and one copy");
+        assert_eq!(calls.load(Relaxed), 2, "the first one, which was aborted, and one duplicate");
     }
 
-    /// One is handled, one waits for it, one is in the buffer; for another one there is no room.
+    /// One request is handled, one waits for it, and one is in the buffer. There is no capacity for
+    /// another one.
     #[tokio::test]
-    async fn a_buffer_that_is_full_holds_back() {
+    async fn a_full_buffer_makes_requests_wait() {
         let service = ServiceBuilder::new()
             .buffer::<Request<Full<Bytes>>>(1)
             .concurrency_limit(1)
@@ -245,9 +246,9 @@ mod event_router {
         Ok(answer.status())
     }
 
-    /// A route that is not ready holds up its own events only.
+    /// A route that is not ready delays only its own events.
     #[tokio::test]
-    async fn asks_a_route_for_readiness_once_it_has_an_event_for_it() {
+    async fn a_route_is_polled_for_readiness_only_for_its_events() {
         let (person, mut handle) = mock::pair::<Verified, Answer>();
         handle.allow(0);
         let routed: Routed = EventRouter::new().on("person.*", person).on("company.*", boxed(done)).build().unwrap();
@@ -271,7 +272,7 @@ mod event_router {
     }
 
     #[tokio::test]
-    async fn passes_a_routes_errors_on() {
+    async fn a_routes_error_passes() {
         let (route, mut handle) = mock::pair::<Verified, Answer>();
         let routed: Routed = EventRouter::new().fallback(route).build().unwrap();
         let ((), answer) = tokio::join!(
@@ -290,7 +291,7 @@ mod event_router {
         use super::*;
 
         #[tokio::test]
-        async fn a_concurrency_limit_holds_for_its_route() {
+        async fn a_concurrency_limit_applies_to_its_route() {
             let limited = ServiceBuilder::new().concurrency_limit(1).service(boxed(never));
             let routed: Routed = EventRouter::new().on("person.*", limited).on("*.*", boxed(done)).build().unwrap();
             let mut first = Box::pin(post(routed.clone(), PERSON));
@@ -318,7 +319,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_buffer_takes_what_cannot_be_cloned() {
+        async fn a_buffer_accepts_services_that_cannot_be_cloned() {
             let mut handled = 0;
             let counts = service_fn(move |request| {
                 handled += 1;
@@ -343,7 +344,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_concurrency_limit_holds_for_all_routes() {
+        async fn a_concurrency_limit_applies_to_all_routes() {
             let limited = ServiceBuilder::new().concurrency_limit(1).service(routed());
             let mut first = Box::pin(post(limited.clone(), PERSON));
             assert!(poll_once(first.as_mut()).is_pending());
@@ -371,7 +372,7 @@ mod event_router {
         }
 
         #[tokio::test]
-        async fn a_buffer_passes_all_events_on() {
+        async fn a_buffer_forwards_all_events() {
             let buffered = ServiceBuilder::new().buffer(4).service(routed());
             let mut first = Box::pin(post(buffered.clone(), PERSON));
             assert!(poll_once(first.as_mut()).is_pending());

@@ -1,4 +1,4 @@
-//! What an operator sees at the level `warn` before anything is lost, or when everything is.
+//! Tests of the warnings that an operator sees before deliveries are lost, or when all are lost.
 
 use serde_json::Value;
 use tracing_subscriber::{
@@ -9,7 +9,7 @@ use tracing_subscriber::{
 
 use crate::support::telemetry::Written;
 
-/// A log of its own for this thread, from this level on.
+/// Returns a log of this thread at this level.
 fn log(level: LevelFilter) -> (Written, tracing::subscriber::DefaultGuard) {
     let written = Written::default();
     let ours = Targets::new().with_target("twenty_webhook", level);
@@ -17,7 +17,7 @@ fn log(level: LevelFilter) -> (Written, tracing::subscriber::DefaultGuard) {
     (written, tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
 }
 
-/// The fields of each line.
+/// Returns the fields of each line.
 fn fields(written: &Written) -> Vec<Value> {
     written.take_json().into_iter().map(|mut line| line["fields"].take()).collect()
 }
@@ -33,7 +33,7 @@ mod of_secrets {
     const ODD: [&str; 7] = ["marker\n", "marker\r\n", " marker", "marker\t", "\"marker\"", "'marker'", "\"marker\"\n"];
 
     #[test]
-    fn each_way_of_building_a_verifier_warns() {
+    fn each_way_of_building_a_verifier_warns_about_the_secret() {
         let (written, _guard) = log(LevelFilter::WARN);
         for text in ODD {
             let secret = || Secret::new(text).unwrap();
@@ -58,7 +58,7 @@ mod of_secrets {
                     assert_eq!(found.contains(says), is_there, "{text:?}: {found}");
                 }
                 assert!(!line.to_string().contains("marker"), "{line}");
-                // It is legal all the same, and neither trimmed nor unquoted.
+                // The secret is legal, and it is neither trimmed nor unquoted.
                 let signed = Signer::new(text).unwrap().sign("{}");
                 assert!(verifier.verify(signed.pairs(), "{}").is_ok());
             }
@@ -69,9 +69,10 @@ mod of_secrets {
         }
     }
 
-    /// A resolver may make the keys anew for each request, which unauthenticated clients cause.
+    /// A resolver may create the keys for each request, and unauthenticated clients can send
+    /// requests.
     #[tokio::test]
-    async fn a_tenants_keys_warn_once_in_a_while() {
+    async fn a_tenants_keys_warn_at_intervals() {
         use http::{HeaderName, Request};
         use http_body_util::Full;
         use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -125,7 +126,7 @@ mod of_event_routers {
         Ok(http::Response::default())
     }
 
-    /// Each framework's router with these patterns.
+    /// Builds a router of each framework with these patterns. Returns whether it was built.
     fn build(patterns: &[&str]) -> [bool; 3] {
         let axum = patterns
             .iter()
@@ -140,7 +141,7 @@ mod of_event_routers {
     }
 
     #[test]
-    fn an_action_that_nobody_sends_is_a_warning_when_the_router_is_built() {
+    fn building_a_router_warns_about_an_action_that_is_never_sent() {
         let (written, _guard) = log(LevelFilter::WARN);
         for pattern in
             ["person.create", "person.Created", "*.upserted", "metadata.view.destroyed", "metadata.*.restored"]
@@ -171,8 +172,8 @@ mod of_event_routers {
         request.body(make(body.to_owned())).unwrap()
     }
 
-    /// Posts each to a router of each framework, which has `persons.created` and, if asked, a
-    /// fallback; how often each name was warned of.
+    /// Posts each body to a router of each framework, with a handler for `persons.created` and, on
+    /// request, a fallback. Returns the names in the warnings.
     async fn warned(bodies: &[String], has_fallback: bool) -> [Vec<Value>; 3] {
         let (written, _guard) = log(LevelFilter::WARN);
         let axum = twenty_webhook::axum::EventRouter::<()>::new().on("persons.created", async || ());
@@ -206,7 +207,7 @@ mod of_event_routers {
     }
 
     #[actix_web::test]
-    async fn the_first_unmatched_event_of_each_name_is_a_warning() {
+    async fn the_first_unmatched_event_of_each_name_warns() {
         let names = ["person.created", "person.created", "company.updated", "persons.created", "person.created", "odd"];
         let bodies = bodies(names.map(str::to_owned));
         let expected = ["person.created", "company.updated", "odd"];
@@ -218,13 +219,13 @@ mod of_event_routers {
         }
     }
 
-    /// Whoever has the secret can make up any number of names, of any length.
+    /// Anyone who has the secret can invent any number of names, of any length.
     #[actix_web::test]
     async fn unmatched_events_are_remembered_up_to_a_bound() {
         let many = (0..1_500).chain(0..1_500).map(|number| format!("object{number}.created"));
         let long = (0..100).map(|number| format!("{}{number}.created", "x".repeat(5_000)));
         for seen in warned(&bodies(long.chain(many)), false).await {
-            assert_eq!(seen.len(), 1_000, "that of the long ones, which begin alike, among them");
+            assert_eq!(seen.len(), 1_000, "the long names begin alike and count as one");
         }
     }
 }

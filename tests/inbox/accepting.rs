@@ -1,4 +1,4 @@
-//! From a verified delivery to the inbox, and what happens when it cannot be stored.
+//! Tests how the inbox accepts verified deliveries, and what it does if it cannot store them.
 
 use tokio::time::sleep;
 use twenty_webhook::{
@@ -21,15 +21,15 @@ async fn a_duplicate_is_accepted_and_not_handled_again() {
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Duplicate, "when it was handled");
     until_empty(&inbox).await;
     assert_eq!(log.entries().len(), 1);
-    // Afterwards its key is forgotten. By then it does not verify any longer.
+    // Afterwards the key is forgotten. By then a replayed delivery no longer verifies.
     sleep(SECONDS(2 * 60 * 60)).await;
     assert_eq!(inbox.stats().await.unwrap().remembered_keys, 0);
     drop(worker);
 }
 
-/// Whatever the setting: five minutes, and a minute more.
+/// For any setting, a key is remembered for at least five minutes and one more minute.
 #[tokio::test(start_paused = true)]
-async fn a_key_is_remembered_for_as_long_as_a_copy_verifies() {
+async fn a_key_is_remembered_while_a_duplicate_verifies() {
     let inbox = in_memory_with(|builder| builder.remember_for(Duration::ZERO));
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
     let worker = inbox.worker(()).fallback(async |_: WebhookEvent| {}).start().unwrap();
@@ -42,11 +42,11 @@ async fn a_key_is_remembered_for_as_long_as_a_copy_verifies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn namespaces_and_keys_of_the_users_choice_tell_deliveries_apart() {
+async fn namespaces_and_custom_keys_distinguish_deliveries() {
     let by_name = in_memory_with(|builder| builder.key_by(|event: &WebhookEvent| Some(vec![event.name.to_string()])));
     assert_eq!(by_name.accept(note(1)).await.unwrap(), Accepted::Stored);
     assert_eq!(by_name.accept(note(2)).await.unwrap(), Accepted::Duplicate);
-    // By the body after all.
+    // The body is the key if `key_by` panics.
     let panics = in_memory_with(|builder| builder.key_by(|_: &WebhookEvent| panic!("in key_by")));
     assert_eq!(panics.accept(note(1)).await.unwrap(), Accepted::Stored);
     assert_eq!(panics.accept(note(2)).await.unwrap(), Accepted::Stored);
@@ -54,7 +54,7 @@ async fn namespaces_and_keys_of_the_users_choice_tell_deliveries_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bounds_of_events_and_bytes_are_kept() {
+async fn limits_of_events_and_bytes_apply() {
     let reject = |builder: InboxBuilder| builder.on_failure(InboxFailure::Reject);
     let few = in_memory_with(|builder| reject(builder).max_pending(2));
     let small = in_memory_with(|builder| reject(builder).max_bytes(500));
@@ -69,9 +69,9 @@ async fn bounds_of_events_and_bytes_are_kept() {
     }
 }
 
-/// Room that comes while storing is tried again is used.
+/// A delivery is stored if an event is completed while storing is retried.
 #[tokio::test(start_paused = true)]
-async fn storing_is_tried_again_for_a_while() {
+async fn storing_is_retried_for_a_while() {
     let inbox = in_memory_with(|builder| builder.max_pending(1).on_failure(InboxFailure::Reject));
     inbox.accept(note(1)).await.unwrap();
     let accepting = tokio::spawn({
@@ -85,13 +85,13 @@ async fn storing_is_tried_again_for_a_while() {
     drop(worker);
 }
 
-/// Nothing can be stored.
+/// Returns an inbox that cannot store anything.
 fn full() -> Inbox {
     in_memory_with(|builder| builder.max_pending(0))
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_stored_is_handled_at_once() {
+async fn a_delivery_that_cannot_be_stored_is_handled_directly() {
     let inbox = full();
     let log = Log::default();
     let handler = async |log: Log<String>, event: WebhookEvent| log.push(event.name.to_string());
@@ -103,7 +103,7 @@ async fn what_cannot_be_stored_is_handled_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_neither_be_stored_nor_handled_is_rejected() {
+async fn a_delivery_that_can_neither_be_stored_nor_handled_is_rejected() {
     let without_worker = full();
     assert_eq!(without_worker.accept(note(1)).await.unwrap_err().kind(), InboxErrorKind::Full);
 
@@ -127,9 +127,9 @@ async fn what_can_neither_be_stored_nor_handled_is_rejected() {
     drop(worker);
 }
 
-/// The store does not know of it, and this process does.
+/// Only this process remembers the key, not the store.
 #[tokio::test(start_paused = true)]
-async fn what_was_handled_at_once_is_not_handled_again_when_the_store_is_back() {
+async fn a_delivery_handled_directly_is_not_handled_again_when_the_store_recovers() {
     let inbox = in_memory_with(|builder| builder.max_pending(1));
     let log = Log::default();
     let handler = async |log: Log<String>, event: WebhookEvent| {
@@ -149,9 +149,9 @@ async fn what_was_handled_at_once_is_not_handled_again_when_the_store_is_back() 
     drop(worker);
 }
 
-/// Twenty hangs up, the server drops the request, and the event is handled all the same.
+/// Twenty disconnects, and the server drops the request. The event is handled nevertheless.
 #[tokio::test(start_paused = true)]
-async fn what_is_handled_at_once_goes_on_when_the_request_is_cancelled() {
+async fn direct_handling_continues_when_the_request_is_cancelled() {
     let inbox = full();
     let log = Log::default();
     let handler = async |log: Log<()>, _: WebhookEvent| {
@@ -167,7 +167,7 @@ async fn what_is_handled_at_once_goes_on_when_the_request_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_to_be_rejected_is_not_handled() {
+async fn a_delivery_that_the_inbox_must_reject_is_not_handled() {
     let inbox = in_memory_with(|builder| builder.max_pending(0).on_failure(InboxFailure::Reject));
     let log = Log::default();
     let worker =

@@ -1,4 +1,4 @@
-//! What an operator of the database meets: warnings, and backups.
+//! Tests of what an operator of the database uses: warnings and backups.
 
 use tokio::sync::Mutex;
 use twenty_webhook::{
@@ -9,11 +9,11 @@ use twenty_webhook::{
 use super::*;
 use crate::support::{postgres::Server, telemetry::Written};
 
-/// One at a time: a log line whose call site is first reached just when a subscriber is installed
-/// is lost to that subscriber.
+/// The tests run one after the other. If another thread registers a log line's call site while a
+/// subscriber is being installed, the subscriber can miss that line.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// What the log says while an inbox connects to a server with these settings.
+/// Returns the log of an inbox that connects to a server with these settings.
 fn logged(settings: &[&str]) -> String {
     let server = Server::start(settings);
     let written = Written::default();
@@ -27,7 +27,7 @@ fn logged(settings: &[&str]) -> String {
 
 #[test]
 #[ignore = "starts a private postgres"]
-fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
+fn a_server_that_can_lose_commits_causes_a_warning() {
     let _guard = ONE_AT_A_TIME.blocking_lock();
     let warning = "the inbox's database can lose accepted events in a power cut: turn this setting on";
     let log = logged(&["fsync=off", "full_page_writes=off"]);
@@ -38,10 +38,10 @@ fn a_server_that_loses_commits_in_a_power_cut_is_warned_of() {
     assert!(!log.contains(warning), "{log}");
 }
 
-/// What `pg_dump` copies while the program runs is a whole inbox.
+/// A dump that `pg_dump` writes while the program runs is a complete inbox.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn a_dump_that_is_restored_has_what_was_accepted_until_then() {
+async fn a_restored_dump_has_all_events_accepted_before_it() {
     let _guard = ONE_AT_A_TIME.lock().await;
     let server = Server::start(&[]);
     let inbox = Inbox::connect(&server.url()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Dead letters: kept whole, listed, redriven, purged, erased.
+//! Tests of dead letters: their content, listing, redriving, purging and erasing.
 
 use twenty_webhook::{
     Verifier, WebhookEvent,
@@ -8,7 +8,7 @@ use twenty_webhook::{
 
 use super::*;
 
-/// An inbox on disk with dead letters of these numbers.
+/// Returns an inbox on disk with this number of dead letters.
 async fn with_dead_letters(name: &str, count: usize) -> Inbox {
     let inbox = Inbox::open(path(name)).unwrap();
     for number in 0..count {
@@ -36,7 +36,7 @@ async fn a_dead_letter_keeps_its_whole_body_and_its_evidence() {
     let letter = inbox.dead_letters().next().await.unwrap().unwrap();
     assert_eq!(letter.body(), note(0).body());
     assert_eq!((letter.name().as_str(), letter.reason()), ("note.created", DeadReason::Permanent));
-    // As a capture it verifies again.
+    // The capture of a dead letter verifies again.
     let clock = FixedClock::at(letter.verified().timestamp());
     let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock).build().unwrap();
     let again = verifier.verify(letter.signature_headers().pairs(), letter.body().clone()).unwrap();
@@ -46,7 +46,7 @@ async fn a_dead_letter_keeps_its_whole_body_and_its_evidence() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_listed_in_order_however_many_there_are() {
+async fn any_number_of_dead_letters_is_listed_in_order() {
     let inbox = with_dead_letters("listed", 40).await;
     let listed = ids(&inbox).await;
     assert_eq!(listed.len(), 40);
@@ -60,13 +60,13 @@ async fn dead_letters_are_listed_in_order_however_many_there_are() {
     }
 }
 
-/// Others made a new event of it, which was then a duplicate of itself.
+/// The event keeps its key, so it is not a duplicate of itself.
 #[tokio::test]
-async fn a_redriven_event_is_handled_from_its_first_attempt_on() {
+async fn a_redriven_event_starts_again_at_its_first_attempt() {
     let inbox = with_dead_letters("redriven", 3).await;
     let first = ids(&inbox).await[0];
     assert!(inbox.redrive(first).await.unwrap());
-    assert!(!inbox.redrive(first).await.unwrap(), "it is no dead letter any longer");
+    assert!(!inbox.redrive(first).await.unwrap(), "it is no longer a dead letter");
     assert_eq!(inbox.accept(note(0)).await.unwrap(), Accepted::Duplicate);
     assert_eq!(inbox.redrive_all().await.unwrap(), 2);
     let log = Log::default();
@@ -84,7 +84,7 @@ async fn a_redriven_event_is_handled_from_its_first_attempt_on() {
 }
 
 #[tokio::test]
-async fn a_purged_dead_letter_is_gone_and_a_copy_counts_as_handled() {
+async fn a_purged_dead_letter_is_gone_and_its_duplicate_counts_as_handled() {
     let inbox = with_dead_letters("purged", 3).await;
     let first = ids(&inbox).await[0];
     assert!(inbox.purge(first).await.unwrap() && !inbox.purge(first).await.unwrap());
@@ -96,7 +96,7 @@ async fn a_purged_dead_letter_is_gone_and_a_copy_counts_as_handled() {
 }
 
 #[tokio::test]
-async fn everything_about_a_record_can_be_erased() {
+async fn all_events_of_a_record_can_be_erased() {
     let inbox = with_dead_letters("erased", 2).await;
     for number in 0..3 {
         inbox.accept(verified(body("note.updated", "record-0", number))).await.unwrap();

@@ -1,4 +1,4 @@
-//! The file: how it is created, opened, locked and refused.
+//! Tests of the inbox's file: how it is created, opened, locked and rejected.
 
 use std::{fs, time::Duration};
 
@@ -21,7 +21,7 @@ fn only_its_owner_can_open_a_new_file() {
 }
 
 #[test]
-fn nothing_is_left_beside_a_new_file() {
+fn creating_a_file_leaves_no_other_files() {
     let path = path("alone");
     let _inbox = Inbox::open(&path).unwrap();
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -36,7 +36,7 @@ async fn an_empty_file_becomes_an_inbox() {
     assert_eq!(inbox.accept(note(1)).await.unwrap(), Accepted::Stored);
 }
 
-/// As where the volume with the data is mounted elsewhere.
+/// The link may lead to a volume for data that is mounted elsewhere.
 #[cfg(unix)]
 #[test]
 fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
@@ -49,7 +49,7 @@ fn an_empty_file_behind_a_symbolic_link_becomes_an_inbox() {
 }
 
 #[test]
-fn a_file_that_is_open_elsewhere_is_locked() {
+fn an_open_file_is_locked() {
     let path = path("locked");
     let first = open_at_once(&path).unwrap();
     let refused = open_at_once(&path).unwrap_err();
@@ -57,9 +57,9 @@ fn a_file_that_is_open_elsewhere_is_locked() {
     drop(first);
 }
 
-/// As in a rolling restart.
+/// This happens in a rolling restart.
 #[tokio::test]
-async fn opening_waits_until_another_process_closes_the_file() {
+async fn opening_waits_until_the_file_is_closed() {
     for timeout in [InboxBuilder::DEFAULT_LOCK_TIMEOUT, Duration::MAX] {
         let path = path("waits");
         let first = Inbox::open(&path).unwrap();
@@ -73,7 +73,7 @@ async fn opening_waits_until_another_process_closes_the_file() {
             }
         });
         begun.recv().unwrap();
-        // Time for an attempt that does not wait to fail.
+        // An attempt that does not wait would fail within this time.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!second.is_finished(), "{timeout:?}");
         drop(first);
@@ -82,18 +82,18 @@ async fn opening_waits_until_another_process_closes_the_file() {
 }
 
 #[test]
-fn files_of_others_and_damaged_ones_are_refused() {
+fn foreign_and_damaged_files_are_rejected() {
     let path = path("others");
     for content in [b"A diary.\n".repeat(1_000), vec![0; 100_000], b"x".to_vec()] {
         fs::write(&path, &content).unwrap();
         let refused = open_at_once(&path).unwrap_err();
         assert_eq!(refused.kind(), InboxErrorKind::Damaged, "{refused:?}");
-        assert!(fs::read(&path).unwrap() == content, "it is as it was");
+        assert!(fs::read(&path).unwrap() == content, "it is unchanged");
     }
 }
 
 #[test]
-fn paths_that_cannot_be_are_refused() {
+fn impossible_paths_are_rejected() {
     let directory = path("nowhere");
     for (path, kind) in [
         (directory.with_file_name("none").join("inbox.redb"), InboxErrorKind::Unavailable),
@@ -104,9 +104,10 @@ fn paths_that_cannot_be_are_refused() {
     }
 }
 
-/// Several processes that start at once make one inbox, and none loses what another stored.
+/// Threads stand for processes that start at the same time. They create one inbox, and each stores
+/// its event.
 #[test]
-fn files_that_are_created_at_once_are_one() {
+fn concurrent_opens_create_one_inbox() {
     let path = path("race");
     let threads: Vec<_> = (0..8)
         .map(|number| {
@@ -128,15 +129,15 @@ fn files_that_are_created_at_once_are_one() {
     assert_eq!(runtime.block_on(inbox.stats()).unwrap().ready, 8);
 }
 
-/// For the command line, and for whoever looks.
+/// The command-line tool reads files in this way.
 #[tokio::test]
-async fn a_file_is_read_beside_the_process_that_writes_it() {
+async fn a_file_can_be_read_while_it_is_open_for_writing() {
     let path = path("read");
     let writer = Inbox::open(&path).unwrap();
     writer.accept(note(1)).await.unwrap();
     let reader = Inbox::builder().open_read_only(&path).unwrap();
     assert_eq!(reader.stats().await.unwrap().ready, 1);
-    // It follows, and holds nobody up.
+    // The reader sees new events, and does not block the writer.
     writer.accept(note(2)).await.unwrap();
     assert_eq!(reader.stats().await.unwrap(), writer.stats().await.unwrap());
     assert!(reader.dead_letters().next().await.unwrap().is_none());

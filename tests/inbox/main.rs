@@ -1,4 +1,4 @@
-//! The durable inbox.
+//! Tests of the durable inbox.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -36,22 +36,22 @@ use twenty_webhook::{
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// Retries fast.
+/// A policy with short pauses.
 fn policy() -> RetryPolicy {
     RetryPolicy::exponential(SECONDS(1)..=SECONDS(60)).attempts(4)
 }
 
-/// The wall clock of tests with paused time: it goes on with tokio's.
+/// A wall clock for tests with paused time. It advances with tokio's clock.
 #[derive(Clone, Debug)]
 struct PausedClock {
     began: Instant,
-    /// Milliseconds at the beginning; a test can move it.
+    /// The time at the beginning in milliseconds. Tests can change it.
     base: Arc<AtomicU64>,
 }
 
 impl PausedClock {
     fn new() -> Self {
-        // The verifier of these tests goes by the system's clock.
+        // The verifier of these tests uses the system's clock.
         Self { began: Instant::now(), base: Arc::new(AtomicU64::new(SystemClock.now().as_millis())) }
     }
 
@@ -66,7 +66,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// An inbox in memory that goes by tokio's time.
+/// Returns an inbox in memory that uses tokio's time.
 fn in_memory() -> Inbox {
     in_memory_with(|builder| builder)
 }
@@ -75,7 +75,7 @@ fn in_memory_with(settings: impl FnOnce(InboxBuilder) -> InboxBuilder) -> Inbox 
     settings(Inbox::builder().clock(PausedClock::new())).in_memory()
 }
 
-/// A path that no other test has, without a file.
+/// Returns a path that no other test uses, where no file exists.
 fn path(name: &str) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let unique = format!("inbox-{}-{}-{name}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -84,7 +84,7 @@ fn path(name: &str) -> PathBuf {
     directory.join("inbox.redb")
 }
 
-/// An event about a record.
+/// Returns the body of an event about a record.
 fn body(name: &str, record: &str, number: usize) -> String {
     format!(r#"{{"eventName":"{name}","record":{{"id":"{record}","position":{number}}}}}"#)
 }
@@ -95,12 +95,12 @@ fn verified(body: impl Into<String>) -> Verified {
     Verifier::new("secret").unwrap().verify(headers, body).unwrap()
 }
 
-/// The event of this number, about a record of its own.
+/// Returns event `number`, about a record of its own.
 fn note(number: usize) -> Verified {
     verified(body("note.created", &format!("record-{number}"), number))
 }
 
-/// What handlers did.
+/// A log that handlers write.
 #[derive(Clone, Debug)]
 struct Log<T>(Arc<Mutex<Vec<T>>>);
 
@@ -120,16 +120,16 @@ impl<T: Clone> Log<T> {
     }
 }
 
-/// Waits until something is so. With paused time it costs none.
+/// Waits until a condition is true. With paused time, this does not take real time.
 async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    // Bounded, so that a test that hangs says where.
+    // The number is limited, so that a hanging test fails here.
     for _ in 0..2_000_000 {
         if is_so().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it never was so");
+    panic!("the condition never became true");
 }
 
 async fn until_stats(inbox: &Inbox, mut are_so: impl FnMut(Stats) -> bool) -> Stats {

@@ -1,4 +1,4 @@
-//! The example `mirror_people`: its table follows Twenty, in whatever order the events arrive.
+//! Tests the example `mirror_people`: its table equals Twenty's data, in any order of the events.
 
 #[path = "../../examples/common/people.rs"]
 #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "no database to write to"))]
@@ -8,28 +8,28 @@ use people::{Change, Data};
 use serde_json::{Value, json};
 use twenty_webhook::{WebhookEvent, event::record::Person, testing::Delivery};
 
-/// What happens to a person in Twenty, and which part of the record the delivery has.
+/// A change of a person in Twenty, and the part of the record that the delivery contains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Created,
     Updated,
     Deleted,
-    /// `{id, deletedAt}`, as in `tests/real`.
+    /// The record is `{id, deletedAt}`, as in `tests/real`.
     DeletedThin,
-    /// `{id}`, as after a bulk deletion.
+    /// The record is `{id}`, as after a bulk deletion.
     DeletedIdOnly,
     Restored,
-    /// `deleted` with `{id, deletedAt: null}`.
+    /// An event `deleted` with `{id, deletedAt: null}`.
     RestoredThin,
     Destroyed,
 }
 
 use Step::*;
 
-/// The person in Twenty.
+/// The state of the person in Twenty.
 #[derive(Clone, Debug, PartialEq)]
 struct Truth {
-    /// `None` if it is destroyed.
+    /// `None` if the person is destroyed.
     job_title: Option<String>,
     updated_at: String,
     deleted_at: Option<String>,
@@ -40,7 +40,7 @@ impl Truth {
         Self { job_title: None, updated_at: minute(0), deleted_at: None }
     }
 
-    /// The change at this minute.
+    /// Applies a change at this minute.
     fn step(&mut self, step: Step, at: usize) {
         self.updated_at = minute(at);
         match step {
@@ -60,7 +60,7 @@ fn minute(number: usize) -> String {
     format!("2026-11-01T10:{number:02}:00.000Z")
 }
 
-/// Everything that can happen in this many steps.
+/// Returns all possible histories of this many steps.
 fn histories(steps: usize) -> Vec<Vec<Step>> {
     let mut all = vec![vec![Created]];
     for _ in 1..steps {
@@ -79,9 +79,9 @@ fn histories(steps: usize) -> Vec<Vec<Step>> {
     all
 }
 
-/// The deliveries of a history, and how it ends.
+/// Returns the deliveries of a history, and the final state.
 fn deliveries(id: &str, history: &[Step]) -> (Vec<Delivery>, Truth) {
-    // Only these need an `eventDate` in the order of the changes.
+    // The rule compares `eventDate` only for these. The other histories have it in reverse order.
     let needs_event_date = history.iter().any(|step| matches!(step, DeletedIdOnly | RestoredThin));
     let mut truth = Truth::new();
     let deliveries = history.iter().enumerate().map(|(at, &step)| {
@@ -136,7 +136,8 @@ fn orders(len: usize) -> Vec<Vec<usize>> {
     orders(last).into_iter().flat_map(insert).collect()
 }
 
-/// A row as the rule makes it: of the data and of the trash, the newest version.
+/// A row as the rule computes it: the newest version of the data, and the newest version of the
+/// deletion.
 #[derive(Default)]
 struct Row {
     data: (Vec<i64>, Data),
@@ -163,7 +164,7 @@ impl Row {
 }
 
 #[test]
-fn each_order_of_a_persons_events_ends_in_the_state_that_twenty_has() {
+fn each_order_of_a_persons_events_ends_in_twentys_state() {
     let histories = histories(5);
     assert!(histories.len() > 100);
     for history in histories {
@@ -177,7 +178,7 @@ fn each_order_of_a_persons_events_ends_in_the_state_that_twenty_has() {
     }
 }
 
-/// The samples have the same `updatedAt` and `eventDate` from `updated` on.
+/// The samples for `updated` and later actions have equal `updatedAt` and `eventDate`.
 #[test]
 fn each_order_of_the_samples_ends_as_their_actions_say() {
     let actions = ["created", "updated", "deleted", "restored", "destroyed"];
@@ -190,8 +191,8 @@ fn each_order_of_the_samples_ends_as_their_actions_say() {
     }
 }
 
-/// What the rule relies on, in the deliveries of a real server: a deletion and a restoration change
-/// `updatedAt`, and a destruction does not.
+/// Checks the assumptions of the rule with the deliveries of a real server: a deletion and a
+/// restoration change `updatedAt`, and a destruction does not.
 #[test]
 fn real_deliveries_have_the_times_that_the_rule_compares() {
     let event = |name: &str| -> (Value, String) {
@@ -207,7 +208,7 @@ fn real_deliveries_have_the_times_that_the_rule_compares() {
     assert_eq!(destroyed["updatedAt"], destroyed["deletedAt"]);
     assert!(time(&destroyed, "updatedAt") < sent_at);
 
-    // It was deleted, restored and destroyed.
+    // This company was deleted, restored and destroyed.
     let (deleted, _) = event("company.deleted.soft-delete.json");
     let (destroyed, sent_at) = event("company.destroyed.json");
     assert_eq!((&deleted["id"], &destroyed["deletedAt"]), (&destroyed["id"], &Value::Null));
@@ -216,7 +217,7 @@ fn real_deliveries_have_the_times_that_the_rule_compares() {
 }
 
 #[test]
-fn a_member_that_cannot_be_mirrored_is_an_error_and_null_is_none() {
+fn a_member_that_cannot_be_mirrored_is_an_error_and_null_is_not() {
     let person = Delivery::sample("person.updated");
     let set = |path: &str, value: Value| change(&person.clone().set(path, value).unwrap());
     assert_eq!(set("record.jobTitle", Value::Null).unwrap().data.unwrap().job_title, None);
@@ -253,13 +254,14 @@ mod in_postgres {
         }
     }
 
-    /// Each event arrives twice, at the same time, over two connections.
+    /// Each event arrives twice at the same time, over two connections.
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "starts a private postgres"]
-    async fn the_table_has_what_twenty_has_after_each_order_of_the_events() {
+    async fn the_table_equals_twenty_after_each_order_of_the_events() {
         let server = Server::start(&[]);
         let (first, second) = (People::new(&server.url()).unwrap(), People::new(&server.url()).unwrap());
-        // Two that create the table at the same time can fail; the inbox would retry.
+        // If two connections create the table at the same time, one of them can fail. The inbox
+        // would retry.
         send(&first, &deliveries("warm-up", &[Created]).0, [0].iter()).await;
         let mut expected = Vec::new();
         let mut tasks = JoinSet::new();
@@ -287,7 +289,7 @@ mod in_postgres {
 
     #[tokio::test]
     #[ignore = "starts a private postgres"]
-    async fn a_value_that_the_database_cannot_store_is_permanent_and_an_outage_is_not() {
+    async fn a_value_that_the_database_cannot_store_is_a_permanent_error_and_an_outage_is_not() {
         let mut server = Server::start(&[]);
         let people = People::new(&server.url()).unwrap();
         let titled = |title: &str| event(&Delivery::sample("person.created").set("record.jobTitle", title).unwrap());

@@ -1,4 +1,4 @@
-//! The inbox as a handler of axum, actix-web and tower: the same answers and outcomes everywhere.
+//! Tests the inbox as a handler in axum, actix-web and tower: responses and outcomes are the same.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -29,7 +29,7 @@ fn delivery() -> SignedDelivery {
     Delivery::sample("person.created").sign(&Signer::new("secret").unwrap())
 }
 
-/// The status of a request to an inbox behind this receiver, or without one, and the rejection.
+/// Returns the status and the rejection of a request to an inbox, with or without this receiver.
 async fn ask(
     framework: Framework,
     receiver: Option<Receiver>,
@@ -116,8 +116,8 @@ async fn a_delivery_is_stored_once_and_handled() {
     }
 }
 
-/// The inbox answers at once and deduplicates itself. A claim in front of it would be a second
-/// memory, with another idea of what was handled.
+/// The inbox itself answers early and deduplicates. A claim before it would be a second memory of
+/// handled deliveries, which can contradict the inbox.
 #[actix_web::test]
 async fn a_receiver_that_deduplicates_or_acknowledges_is_rejected() {
     for framework in ALL {
@@ -142,20 +142,20 @@ async fn without_the_middleware_nothing_is_stored() {
     }
 }
 
-/// A full inbox fails like one whose disk is full.
+/// A full inbox fails in the same way as an inbox on a full disk.
 fn full(failure: InboxFailure) -> Inbox {
     in_memory_with(|builder| builder.max_pending(0).on_failure(failure))
 }
 
 #[actix_web::test]
-async fn what_cannot_be_stored_is_handled_or_rejected() {
-    // Storing is tried again for a while.
+async fn a_delivery_that_cannot_be_stored_is_handled_or_rejected() {
+    // Storing is retried for a while.
     tokio::time::pause();
     for framework in ALL {
         let rejected = (503, Some(WebhookRejection::NotStored));
         for failure in [InboxFailure::Handle, InboxFailure::Reject] {
             let inbox = full(failure);
-            // Without a worker nobody can handle it.
+            // Without a worker, no handler can be called.
             assert_eq!(ask(framework, Some(receiver()), &inbox, delivery()).await, rejected, "{framework:?}");
             let worker = inbox
                 .worker(())

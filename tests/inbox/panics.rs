@@ -1,10 +1,10 @@
-//! Handlers whose errors, futures and panics panic themselves.
+//! Tests of handlers whose errors, futures and panics themselves panic.
 
 use twenty_webhook::inbox::HandlerError;
 
 use super::worker::fate;
 
-/// A part of a handler that panics wherever it is used or dropped, or an error without an end.
+/// A part of a handler that panics when it is used or dropped, or an error without an end.
 #[derive(Debug)]
 enum Hostile {
     Display,
@@ -44,9 +44,9 @@ impl Drop for Hostile {
     }
 }
 
-/// Whatever panics: the attempt has failed, and the event does not stay running.
+/// The attempt fails and the event does not stay running, whichever part panics.
 #[tokio::test(start_paused = true)]
-async fn no_part_of_a_handler_that_panics_keeps_its_event_running() {
+async fn a_panic_in_any_part_of_a_handler_ends_its_attempt() {
     use Hostile::{Cycle, Display, Drop, Endless, Source};
 
     let error = |hostile: fn() -> Hostile| move |_| async move { Err(HandlerError::from(hostile())) };
@@ -57,7 +57,7 @@ async fn no_part_of_a_handler_that_panics_keeps_its_event_running() {
         fate(error(|| Endless)).await,
         fate(error(|| Cycle)).await,
         fate(async |_| std::panic::panic_any(Drop)).await,
-        // The timeout drops the future, and so what it holds.
+        // The timeout drops the future, and with it the value that panics.
         fate(async |_| {
             let _held = Drop;
             std::future::pending().await

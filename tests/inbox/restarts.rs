@@ -1,4 +1,4 @@
-//! What is in the file when a process ends, and begins again.
+//! Tests of the file when a process ends and another one opens it.
 
 use std::{
     collections::BTreeSet,
@@ -14,8 +14,8 @@ use twenty_webhook::{
 
 use super::*;
 
-/// One life of a process, which is killed in the middle: the runtime with all that it does is gone,
-/// and nothing is given back.
+/// Runs one life of a process, which is killed while it works: the runtime and all of its tasks
+/// end, and no event is released.
 fn life(path: &Path, live: impl AsyncFnOnce(Inbox)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let inbox = Inbox::builder().open(path).unwrap();
@@ -23,7 +23,7 @@ fn life(path: &Path, live: impl AsyncFnOnce(Inbox)) {
     runtime.shutdown_background();
 }
 
-/// Copies the file, as a killed process leaves it: what runs, runs.
+/// Copies the file in the state in which a killed process leaves it, with running events.
 fn kill(path: &Path) -> PathBuf {
     let copy = super::path("killed");
     std::fs::copy(path, &copy).unwrap();
@@ -31,7 +31,7 @@ fn kill(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_was_accepted_is_handled_after_a_restart() {
+fn accepted_events_are_handled_after_a_restart() {
     let path = path("restart");
     life(&path, async |inbox| {
         for number in 0..100 {
@@ -51,7 +51,7 @@ fn what_was_accepted_is_handled_after_a_restart() {
     assert_eq!((log.entries().len(), handled.len()), (100, 100));
 }
 
-/// Runs until some events run, and is killed then. Returns the file.
+/// Runs until this many events run, and is then killed. Returns the file.
 fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
     let mut killed = PathBuf::new();
     life(path, async |inbox| {
@@ -73,9 +73,9 @@ fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
     killed
 }
 
-/// Orphans are reclaimed, and a kill uses up no attempt.
+/// Events of killed processes are reclaimed, and a kill uses up no attempt.
 #[test]
-fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_count() {
+fn an_event_that_ran_during_a_kill_runs_again_and_the_attempt_does_not_count() {
     let path = path("orphans");
     life(&path, async |inbox| {
         for number in 0..3 {
@@ -96,10 +96,10 @@ fn what_ran_when_the_process_was_killed_runs_again_and_the_attempt_does_not_coun
     assert_eq!(again.entries(), [1, 1, 1]);
 }
 
-/// An event that ends the process takes no other with it: from its second interruption on, each
-/// runs alone, and only the one that ends the process each time is given up.
+/// An event that ends the process costs no other event. From its second interruption on, each event
+/// runs alone, and only the event that ends the process each time becomes a dead letter.
 #[test]
-fn an_event_that_ends_the_process_dies_alone() {
+fn an_event_that_ends_the_process_becomes_the_only_dead_letter() {
     const POISON: usize = 2;
 
     let mut path = path("poison");
@@ -114,7 +114,7 @@ fn an_event_that_ends_the_process_dies_alone() {
         let mut killed = None;
         life(&path, async |inbox| {
             let poisoned = Arc::new(tokio::sync::Notify::new());
-            // At first all run beside each other, until the process ends.
+            // In the first two lives, all events run at the same time until the process ends.
             let runs_alone = deaths >= 2;
             let handler = move |(log, poisoned): (Log<usize>, Arc<tokio::sync::Notify>), event: WebhookEvent| async move {
                 let number: usize = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
@@ -130,7 +130,8 @@ fn an_event_that_ends_the_process_dies_alone() {
             let worker = inbox.worker(state).fallback(handler).concurrency(6).start().unwrap();
             tokio::select! {
                 () = poisoned.notified() => {
-                    // What runs beside it was taken in the same step, so nothing is being written.
+                    // The other running events were claimed in the same step, so nothing is being
+                    // written.
                     killed = Some(kill(&path));
                 }
                 () = until_empty(&inbox) => {}
@@ -160,8 +161,8 @@ fn an_event_that_ends_the_process_dies_alone() {
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_INBOX_CHILD";
 
-/// Not a test by itself: the process that [`kills_lose_nothing_that_was_accepted`] kills. It
-/// accepts and handles as fast as it can, and writes down each of both.
+/// Not a test: the process that [`kills_lose_no_accepted_event`] kills. It accepts and handles
+/// events as fast as it can, and prints a line for each.
 #[test]
 fn child_that_is_killed() {
     let Ok(arguments) = std::env::var(CHILD) else { return };
@@ -169,7 +170,7 @@ fn child_that_is_killed() {
     let first: usize = first.parse().unwrap();
     let say = |what: &str, number: usize| {
         let mut out = std::io::stdout().lock();
-        // In one piece, and not by the test's harness.
+        // The line is written by one call and not through the test harness, so that it is not split.
         out.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
         out.flush().unwrap();
     };
@@ -187,7 +188,7 @@ fn child_that_is_killed() {
 }
 
 #[test]
-fn kills_lose_nothing_that_was_accepted() {
+fn kills_lose_no_accepted_event() {
     let path = path("kills");
     let (mut accepted, mut handled) = (BTreeSet::new(), Vec::new());
     const KILLS: usize = 8;
@@ -201,9 +202,9 @@ fn kills_lose_nothing_that_was_accepted() {
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut left = 40 + 37 * i32::try_from(kill).unwrap();
         let mut line = String::new();
-        // Until it was killed and its last line is read, which may be half.
+        // The last line before a kill may be incomplete.
         while lines.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
-            // The harness may have begun the line.
+            // The test harness may have written the beginning of the line.
             let words: Vec<_> = line.trim_end().split(' ').collect();
             match words[..] {
                 [.., "accepted", number] => _ = accepted.insert(number.parse::<usize>().unwrap()),
@@ -240,8 +241,7 @@ const ABORTING: &str = "TWENTY_WEBHOOK_TEST_INBOX_ABORTING";
 /// The number of the event that aborts its process.
 const ABORTS: usize = 20;
 
-/// Not a test by itself: the process of
-/// [`an_event_that_aborts_the_process_takes_no_other_with_it`].
+/// Not a test: the process of [`an_event_that_aborts_the_process_costs_no_other_event`].
 #[test]
 fn child_that_aborts() {
     let Ok(path) = std::env::var(ABORTING) else { return };
@@ -261,9 +261,9 @@ fn child_that_aborts() {
     });
 }
 
-/// With real processes, and more events than run at once.
+/// The test uses real processes, and more events than run at the same time.
 #[test]
-fn an_event_that_aborts_the_process_takes_no_other_with_it() {
+fn an_event_that_aborts_the_process_costs_no_other_event() {
     const EVENTS: usize = 100;
 
     let path = path("aborts");
@@ -280,7 +280,7 @@ fn an_event_that_aborts_the_process_takes_no_other_with_it() {
             .output()
             .unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
-        // The harness may have begun the line.
+        // The test harness may have written the beginning of the line.
         let numbers = lines.lines().filter_map(|line| line.split_once("handled ")?.1.parse::<usize>().ok());
         handled.extend(numbers);
         if output.status.success() {
@@ -297,8 +297,8 @@ fn an_event_that_aborts_the_process_takes_no_other_with_it() {
          {doubled} doubled; {aborts} aborts",
         distinct.len()
     );
-    // What ran beside it may have been done, and runs again. From the second abort on, it runs
-    // alone.
+    // An event that ran at the same time may have been handled, and runs again. From the second
+    // abort on, each event runs alone.
     assert!(lost == 0 && !distinct.contains(&ABORTS) && doubled <= 2 * 15, "{handled:?}");
     life(&path, async |inbox| {
         let letter = inbox.dead_letters().next().await.unwrap().unwrap();

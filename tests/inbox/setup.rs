@@ -1,4 +1,4 @@
-//! Building a worker: which handlers fit, and what is refused.
+//! Tests of building a worker: which handlers are accepted, and what is rejected.
 
 use std::io;
 
@@ -36,7 +36,7 @@ async fn text(_: WebhookEvent) -> Result<(), &'static str> {
 async fn metadata(_: WebhookEvent<MetadataEvent>) {}
 
 #[tokio::test]
-async fn takes_functions_and_closures_of_every_form() {
+async fn functions_and_closures_of_every_form_are_handlers() {
     let captured = String::from("captured");
     let worker = in_memory()
         .worker(Db)
@@ -64,7 +64,7 @@ async fn takes_functions_and_closures_of_every_form() {
 struct Subscription {}
 
 #[tokio::test]
-async fn refuses_a_handler_of_another_object_than_its_pattern() {
+async fn a_handler_for_another_object_than_its_pattern_is_rejected() {
     async fn person(_: WebhookEvent<Person>) {}
     async fn with_fields(_: WebhookEvent<With<Person, Subscription>>) {}
     async fn subscription(_: WebhookEvent<Subscription>) {}
@@ -87,7 +87,7 @@ async fn refuses_a_handler_of_another_object_than_its_pattern() {
         worker().on("person.created", with_fields).start(),
         worker().on("subscription.created", subscription).start(),
         worker().on("metadata.view.created", view).start(),
-        // These can be of any object: an event of another becomes a dead letter.
+        // These patterns match any object. An event of another object becomes a dead letter.
         worker().on("*.created", person).start(),
         worker().fallback(person).start(),
     ] {
@@ -96,7 +96,7 @@ async fn refuses_a_handler_of_another_object_than_its_pattern() {
 }
 
 #[tokio::test]
-async fn refuses_patterns_that_cannot_be_used() {
+async fn unusable_patterns_are_rejected() {
     async fn any(_: WebhookEvent) {}
 
     for twice_or_malformed in ["person", "person.created"] {
@@ -113,7 +113,7 @@ async fn an_inbox_has_one_worker_in_a_process() {
     _ = first.shutdown(SECONDS(1)).await;
     let second = inbox.worker(()).start().unwrap();
     drop(second);
-    // It ends by itself.
+    // A dropped worker ends by itself.
     until(async || inbox.worker(()).start().is_ok()).await;
 }
 

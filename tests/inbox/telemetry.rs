@@ -1,4 +1,4 @@
-//! Metrics and logs are those of the documentation, and show nothing of a delivery.
+//! Checks that metrics and logs are documented, and contain no content of a delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::*;
 use crate::support::telemetry::{Descriptions, Recorded, Written};
 use metrics::Unit;
 
-/// Name and label's value, from the table in the documentation.
+/// Returns the metrics of the table in the documentation, with the values of their labels.
 fn documented() -> BTreeSet<(String, String)> {
     let source = include_str!("../../src/inbox/mod.rs");
     let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `twenty_webhook_inbox_"));
@@ -20,7 +20,7 @@ fn documented() -> BTreeSet<(String, String)> {
         let cells: Vec<_> = row.split('|').collect();
         let name = format!("twenty_webhook_inbox_{}", cells[0].trim().trim_end_matches('`'));
         let values: Vec<_> = cells[3].split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        // The kinds of errors are in their own table.
+        // The kinds of errors are in another table.
         let values = match values.as_slice() {
             [] => vec![String::new()],
             _ if name.ends_with("failures_total") => {
@@ -53,7 +53,7 @@ async fn everything() {
     assert_eq!(running, 0);
     _ = worker.shutdown(SECONDS(1)).await;
 
-    // Erased while it runs: nobody waits for its end.
+    // This event is erased while it runs, so its end is not recorded.
     let erased = in_memory();
     let worker =
         erased.worker(()).fallback(async |_: WebhookEvent| tokio::time::sleep(SECONDS(2)).await).start().unwrap();
@@ -89,7 +89,7 @@ fn record() -> (BTreeMap<(String, String), f64>, Descriptions, String) {
 }
 
 #[test]
-fn metrics_are_those_of_the_table() {
+fn metrics_equal_the_documented_table() {
     let (series, descriptions, _) = record();
     let found: BTreeSet<_> = series.keys().cloned().collect();
     let documented = documented();
@@ -116,7 +116,8 @@ fn metrics_are_those_of_the_table() {
     }
 }
 
-/// Prometheus' `increase` does not see the first increment of a series that begins with it.
+/// The function `increase` of Prometheus does not count the first increment of a series that begins
+/// with it.
 #[test]
 fn counters_begin_at_zero() {
     let recorded = Recorded::default();

@@ -1,4 +1,4 @@
-//! What becomes of events: paused time, no file.
+//! Tests of how events are handled, with paused time and without a file.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -13,7 +13,7 @@ use super::*;
 
 type Attempts = Log<(Duration, u32, bool)>;
 
-/// Fails the first attempts, and writes down when each was.
+/// Fails the first attempts. Returns the time and the number of each attempt.
 async fn failing(inbox: &Inbox, fail: u32) -> Attempts {
     let log = Attempts::default();
     let began = Instant::now();
@@ -33,23 +33,23 @@ async fn failing(inbox: &Inbox, fail: u32) -> Attempts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_tried_again_after_growing_pauses_until_it_succeeds() {
+async fn an_event_is_retried_after_growing_pauses_until_it_succeeds() {
     let inbox = in_memory();
     inbox.accept(note(1)).await.unwrap();
     let attempts = failing(&inbox, 2).await.entries();
     let numbers: Vec<_> = attempts.iter().map(|(_, number, is_last)| (*number, *is_last)).collect();
     assert_eq!(numbers, [(1, false), (2, false), (3, false)]);
     let pauses: Vec<_> = attempts.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    // Half of it is by chance, and the store counts in milliseconds.
+    // Half of a pause is random, and the store counts in milliseconds.
     let slack = Duration::from_millis(10);
     assert!((SECONDS(1) / 2..=SECONDS(1) + slack).contains(&pauses[0]), "{pauses:?}");
     assert!((SECONDS(1)..=SECONDS(2) + slack).contains(&pauses[1]), "{pauses:?}");
     assert_eq!(inbox.stats().await.unwrap().dead, 0);
 }
 
-/// However short it is, also when nothing else happens.
+/// A pause of any length is observed, even if no other event wakes the worker.
 #[tokio::test(start_paused = true)]
-async fn a_pause_of_less_than_a_second_is_kept() {
+async fn a_pause_shorter_than_a_second_is_observed() {
     for pause in [0, 1, 10, 300].map(Duration::from_millis) {
         let inbox = in_memory();
         inbox.accept(note(1)).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_pause_of_less_than_a_second_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
+async fn an_event_without_attempts_left_becomes_a_dead_letter() {
     let inbox = in_memory();
     inbox.accept(note(1)).await.unwrap();
     let attempts = failing(&inbox, u32::MAX).await.entries();
@@ -85,7 +85,7 @@ async fn an_event_that_used_up_its_attempts_is_a_dead_letter() {
     assert_eq!(letter.body(), note(1).body());
 }
 
-/// What a handler writes down while it handles one event to its end.
+/// Returns what a handler logs until it has completed one event.
 async fn written_down<T, Args, H>(handler: H) -> Vec<T>
 where
     T: Clone + Send + Sync + 'static,
@@ -111,7 +111,7 @@ async fn the_event_and_its_id_are_the_same_on_each_attempt() {
     assert!(entries.iter().all(|entry| *entry == entries[0]) && entries[0].1 == note(1).body());
 }
 
-/// One attempt of a handler: what it did to the event.
+/// Runs one attempt of a handler. Returns the resulting state of the event.
 pub(crate) async fn fate<R>(
     handler: impl Fn(WebhookEvent) -> R + Send + Sync + 'static,
 ) -> (Stats, Option<(DeadReason, String)>)
@@ -128,7 +128,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permanent_error_is_a_dead_letter_at_once() {
+async fn a_permanent_error_makes_a_dead_letter_immediately() {
     async fn parse(_: WebhookEvent) -> Result<(), HandlerError> {
         "x".parse::<u32>().permanent()?;
         Ok(())
@@ -139,13 +139,13 @@ async fn a_permanent_error_is_a_dead_letter_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_tried_again() {
+async fn an_event_is_retried_after_a_panic() {
     let (stats, _) = fate(async |_| panic!("in the handler")).await;
     assert_eq!((stats.dead, stats.delayed), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_takes_too_long_is_tried_again() {
+async fn an_event_is_retried_after_a_timeout() {
     let (stats, _) = fate(async |_| {
         std::future::pending::<()>().await;
         Ok(())
@@ -155,7 +155,7 @@ async fn a_handler_that_takes_too_long_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_the_handler_asks_for_is_kept() {
+async fn a_pause_that_the_handler_requests_is_observed() {
     let times = written_down(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
         log.push(Instant::now());
         if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }
@@ -166,7 +166,7 @@ async fn a_pause_that_the_handler_asks_for_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_not_what_its_handler_takes_is_a_dead_letter() {
+async fn an_event_that_its_handler_cannot_read_becomes_a_dead_letter() {
     async fn person(_: WebhookEvent<Person>) {}
 
     let inbox = in_memory();
@@ -180,7 +180,7 @@ async fn an_event_that_is_not_what_its_handler_takes_is_a_dead_letter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verified_body_that_is_not_json_is_a_dead_letter() {
+async fn a_verified_body_that_is_not_json_becomes_a_dead_letter() {
     async fn any(_: WebhookEvent) {}
 
     for has_fallback in [true, false] {
@@ -210,7 +210,7 @@ async fn an_unmatched_event_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_run_at_once_as_there_are_slots() {
+async fn as_many_events_run_as_there_are_slots() {
     let inbox = in_memory();
     let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     for number in 0..50 {
@@ -269,7 +269,8 @@ async fn events_of_one_record_do_not_run_at_the_same_time() {
     assert_eq!((log.entries().len(), together), (2 * 2 * 40, 3));
 }
 
-/// A flood of new events leaves slots for those that are tried again, and the other way round.
+/// Many new events leave slots for delayed events, and many delayed events leave slots for new
+/// ones.
 #[tokio::test(start_paused = true)]
 async fn ready_and_delayed_events_get_a_quarter_of_the_slots_each() {
     for many_are_delayed in [false, true] {
@@ -300,14 +301,14 @@ async fn ready_and_delayed_events_get_a_quarter_of_the_slots_each() {
         let worker = inbox.worker((log.clone(), gate)).fallback(handler).concurrency(1).start().unwrap();
         until_empty(&inbox).await;
         drop(worker);
-        // While there are both.
+        // During these attempts there are events of both kinds.
         let first: Vec<_> = log.entries().into_iter().take(48).collect();
         let of_few = first.iter().filter(|was_delayed| **was_delayed != many_are_delayed).count();
         assert!(of_few >= 48 / 4, "{of_few} of 48, {many_are_delayed}");
     }
 }
 
-/// A clock that is set back by a day puts off no event for longer than the longest pause.
+/// If the clock is set back by a day, an event waits no longer than the longest pause.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_stalls_no_event() {
     let clock = PausedClock::new();
@@ -354,9 +355,9 @@ async fn a_shutdown_waits_for_handlers_and_keeps_the_rest() {
     assert_eq!((log.entries().len(), stats.ready, stats.running), (3, 7, 0));
 }
 
-/// Also when the worker is dropped.
+/// Dropping the worker has the same effect.
 #[tokio::test(start_paused = true)]
-async fn what_a_shutdown_cancels_stays_and_used_up_no_attempt() {
+async fn an_event_that_a_shutdown_cancels_stays_and_uses_up_no_attempt() {
     for is_dropped in [false, true] {
         let inbox = in_memory();
         inbox.accept(note(1)).await.unwrap();
@@ -367,7 +368,7 @@ async fn what_a_shutdown_cancels_stays_and_used_up_no_attempt() {
         };
         let policy = policy().attempts(1).interruptions(1);
         let start = || inbox.worker(log.clone()).fallback(handler).retry(policy).start();
-        // More often than there are attempts, or interruptions.
+        // This is more often than there are attempts or interruptions.
         for _ in 0..7 {
             let mut worker = start();
             until(async || {

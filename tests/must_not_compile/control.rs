@@ -1,4 +1,5 @@
-//! What the others do in a way that is meant: compiles, so they are refused for what is marked in them.
+//! Correct uses of the same items. They compile, so the other programs are rejected only for their
+//! marked lines.
 #![deny(unused_must_use)]
 
 use twenty_webhook::{

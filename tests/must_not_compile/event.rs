@@ -1,4 +1,4 @@
-//! An event comes from evidence.
+//! An event is created only from a verified delivery.
 
 use twenty_webhook::{WebhookEvent, event::record::Person};
 

@@ -1,4 +1,4 @@
-//! Kinds of errors are added without a break: whoever matches them has an arm for the rest.
+//! Enums can get new variants in a minor version, so a match requires an arm for other variants.
 
 use twenty_webhook::{
     deduplicate::StoreErrorKind,

@@ -1,4 +1,4 @@
-//! A record is a type that serde reads, and that owns what it has.
+//! A record is a type that implements `DeserializeOwned`.
 
 use twenty_webhook::{Verified, WebhookEvent};
 

@@ -1,4 +1,4 @@
-//! A secret is not shown, nor compared in a time that depends on it.
+//! A secret can neither be shown nor compared in a time that depends on it.
 
 use twenty_webhook::verify::{Keys, Secret, Signer};
 

@@ -1,4 +1,5 @@
-//! A claim is made by claiming, not by copying another's; a clock and a store cross threads.
+//! A claim cannot be copied or created without a store. Clocks and stores must be `Send` and
+//! `Sync`.
 
 use std::{cell::Cell, rc::Rc};
 use twenty_webhook::{

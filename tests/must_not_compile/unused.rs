@@ -1,4 +1,4 @@
-//! What does nothing unless it is gone on with.
+//! Values that have no effect unless they are used.
 #![deny(unused_must_use)]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Evidence comes from a verification, and stays what it is.
+//! A `Verified` is created only by verification, and cannot be changed.
 
 use twenty_webhook::Verified;
 

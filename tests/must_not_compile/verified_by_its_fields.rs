@@ -1,4 +1,4 @@
-//! Evidence comes from a verification.
+//! A `Verified` cannot be created from its fields.
 
 use twenty_webhook::Verified;
 

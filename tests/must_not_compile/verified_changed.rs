@@ -1,4 +1,4 @@
-//! Evidence stays what it is.
+//! The body of a `Verified` cannot be changed.
 
 fn change(verified: twenty_webhook::Verified) {
     *verified.body() = "another".into(); //~ E0594

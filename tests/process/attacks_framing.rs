@@ -1,12 +1,11 @@
-//! Requests that are framed oddly, against receivers in processes of their own: whatever is inside
-//! of a refused body, is never taken for a request, and nothing that a client does with its
-//! connection leaves anything behind.
+//! Sends oddly framed requests to receivers in separate processes. The content of a rejected body
+//! is never read as a request, and a client's use of its connection leaves nothing behind.
 //!
 //!     cargo test --all-features --test process -- attacks_framing:: --include-ignored --nocapture --test-threads 1
 //!
-//! prints what each is answered. Most of it is for the servers beneath, hyper and actix-http, to
-//! refuse; what is asked here is that nobody's event is handled that should not be, and that the
-//! connection goes on properly or not at all.
+//! This prints the response to each request. Most of these requests are rejected by the servers
+//! themselves, hyper and actix-http. The tests check that only genuine deliveries are handled, and
+//! that the connection afterwards either works correctly or is closed.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -19,23 +18,23 @@ use crate::support::{
     target::{FRAMEWORKS, Target, delivery, event},
 };
 
-/// What becomes of an event whose delivery is framed in this way.
+/// The treatment of an event whose delivery is framed in this way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// Handled, and answered 200.
+    /// The event is handled, and the response is 200.
     Taken,
-    /// Answered 4xx, or nothing at all, and not handled.
+    /// The event is not handled, and the response is 4xx or missing.
     Refused,
-    /// Either: the standard leaves it open, and the two servers differ.
+    /// Either of both: the standard leaves it open, and the servers differ.
     Either,
 }
 
 use Fate::{Either, Refused, Taken};
 
-/// What is sent instead of a proper delivery.
+/// Makes the bytes that are sent instead of a correct delivery.
 type Frame = fn(Request) -> Vec<u8>;
 
-/// Makes a request one that is refused.
+/// Changes a request so that it is rejected.
 type Refuse = fn(Request) -> Request;
 
 struct Case {
@@ -44,12 +43,12 @@ struct Case {
     bytes: Vec<u8>,
 }
 
-/// A signed delivery of this event.
+/// Returns a signed delivery of this event.
 fn of(number: usize) -> Request {
     delivery(event(number, "well", 10))
 }
 
-/// Replaces in the head only.
+/// Replaces a text in the head only.
 fn head(request: &Request, from: &str, to: &[u8]) -> Vec<u8> {
     let head = String::from_utf8(request.head_bytes()).unwrap();
     let (before, after) = head.split_once(from).unwrap_or_else(|| panic!("{from} in {head}"));
@@ -57,11 +56,11 @@ fn head(request: &Request, from: &str, to: &[u8]) -> Vec<u8> {
     [before.as_bytes(), to, after.as_bytes(), &whole[head.len()..]].concat()
 }
 
-/// Each case is the delivery of the event whose number is its place in this list.
+/// Returns the cases. The number of a case's event is its position in the list.
 fn cases() -> Vec<Case> {
     let framed: Vec<(&'static str, Fate, Frame)> = vec![
-        ("as it should be", Taken, |r| r.bytes()),
-        // Lengths.
+        ("correct framing", Taken, |r| r.bytes()),
+        // Cases about the length.
         ("two lengths that differ", Refused, |r| r.with("content-length", "5").bytes()),
         ("the same length twice", Either, |r| {
             let len = r.bytes().len() - r.head_bytes().len();
@@ -80,9 +79,9 @@ fn cases() -> Vec<Case> {
             let len = r.bytes().len() - r.head_bytes().len();
             r.chunked(50).with("content-length", len.to_string()).bytes()
         }),
-        ("chunks, and a length of none", Either, |r| r.chunked(50).with("content-length", "0").bytes()),
-        // Codings.
-        ("chunked, in capitals", Taken, |r| r.chunked(50).changed("transfer-encoding", "CHUNKED").bytes()),
+        ("chunks, and a length of zero", Either, |r| r.chunked(50).with("content-length", "0").bytes()),
+        // Cases about transfer codings.
+        ("chunked, in upper case", Taken, |r| r.chunked(50).changed("transfer-encoding", "CHUNKED").bytes()),
         ("another coding", Refused, |r| r.chunked(50).changed("transfer-encoding", "xchunked").bytes()),
         ("chunked, then identity", Refused, |r| {
             r.chunked(50).changed("transfer-encoding", "chunked, identity").bytes()
@@ -93,34 +92,34 @@ fn cases() -> Vec<Case> {
         }),
         ("a space before the colon", Refused, |r| head(&r.chunked(50), "transfer-encoding:", b"transfer-encoding :")),
         ("chunks in HTTP/1.0", Refused, |r| head(&r.chunked(50), "HTTP/1.1", b"HTTP/1.0")),
-        // Chunks.
-        ("a size of no digits", Refused, |r| broken_chunk(r, b"zz\r\n", b"\r\n")),
+        // Cases about chunks.
+        ("a size without digits", Refused, |r| broken_chunk(r, b"zz\r\n", b"\r\n")),
         ("an empty size", Refused, |r| broken_chunk(r, b"\r\n", b"\r\n")),
         ("a negative size", Refused, |r| broken_chunk(r, b"-1\r\n", b"\r\n")),
         ("a size with 0x", Refused, |r| broken_chunk(r, b"0x10\r\n", b"\r\n")),
-        ("a size beyond all numbers", Refused, |r| broken_chunk(r, b"fffffffffffffffff\r\n", b"\r\n")),
+        ("a size that overflows", Refused, |r| broken_chunk(r, b"fffffffffffffffff\r\n", b"\r\n")),
         ("a size that is too small", Refused, |r| broken_chunk(r, b"5\r\n", b"\r\n")),
         ("a size that is too large", Refused, |r| broken_chunk(r, b"ffffff\r\n", b"\r\n")),
         ("leading zeros", Either, |r| right_chunk(r, |len| format!("{len:016x}\r\n"), "\r\n")),
-        ("more leading zeros than any number has", Either, |r| {
-            right_chunk(r, |len| format!("{len:0100x}\r\n"), "\r\n")
-        }),
-        ("a size that ends in a line feed alone", Either, |r| right_chunk(r, |len| format!("{len:x}\n"), "\r\n")),
-        ("a chunk that ends in a line feed alone", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "\n")),
-        ("a chunk that ends in nothing", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "")),
+        ("a hundred digits with leading zeros", Either, |r| right_chunk(r, |len| format!("{len:0100x}\r\n"), "\r\n")),
+        ("a size that ends in a bare line feed", Either, |r| right_chunk(r, |len| format!("{len:x}\n"), "\r\n")),
+        ("a chunk that ends in a bare line feed", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "\n")),
+        ("a chunk without an end", Refused, |r| right_chunk(r, |len| format!("{len:x}\r\n"), "")),
         ("an extension", Taken, |r| right_chunk(r, |len| format!("{len:x};name=value\r\n"), "\r\n")),
-        ("an extension with a line feed in it", Refused, |r| right_chunk(r, |len| format!("{len:x};a\nb\r\n"), "\r\n")),
+        ("an extension that contains a line feed", Refused, |r| {
+            right_chunk(r, |len| format!("{len:x};a\nb\r\n"), "\r\n")
+        }),
         ("an extension of 64 KiB", Either, |r| {
             right_chunk(r, |len| format!("{len:x};{}\r\n", "x".repeat(64 << 10)), "\r\n")
         }),
-        // Heads.
+        // Cases about heads.
         ("a header folded over two lines", Refused, |r| head(&r, "\r\nhost", b"\r\nx-folded: a\r\n b\r\nhost")),
         ("a signature folded over two lines", Refused, |r| head(&r, "signature: ", b"signature:\r\n ")),
-        ("line feeds alone", Either, |r| {
+        ("bare line feeds", Either, |r| {
             let head = String::from_utf8(r.head_bytes()).unwrap().replace("\r\n", "\n");
             [head.as_bytes(), &r.bytes()[r.head_bytes().len()..]].concat()
         }),
-        ("a carriage return alone", Refused, |r| r.with("x-note", "a\rb").bytes()),
+        ("a bare carriage return", Refused, |r| r.with("x-note", "a\rb").bytes()),
         ("a zero byte in a header", Refused, |r| r.with("x-note", "a\0b").bytes()),
         ("a space in a header's name", Refused, |r| r.with("x note", "a").bytes()),
         ("a header without a name", Refused, |r| r.with("", "a").bytes()),
@@ -129,17 +128,17 @@ fn cases() -> Vec<Case> {
         ("a header of a megabyte", Refused, |r| r.with("x-long", vec![b'x'; 1 << 20]).bytes()),
         ("a target of a megabyte", Refused, |r| r.line(&format!("POST /{} HTTP/1.1", "x".repeat(1 << 20))).bytes()),
         ("two spaces before the target", Either, |r| head(&r, "POST /", b"POST  /")),
-        ("an empty line before it", Either, |r| [b"\r\n", &*r.bytes()].concat()),
+        ("an empty line before the request", Either, |r| [b"\r\n", &*r.bytes()].concat()),
         ("HTTP/0.9", Refused, |r| head(&r, " HTTP/1.1", b"")),
         ("HTTP/1.2", Either, |r| head(&r, "HTTP/1.1", b"HTTP/1.2")),
         ("HTTP/3.0", Refused, |r| head(&r, "HTTP/1.1", b"HTTP/3.0")),
-        ("HTTP in small letters", Refused, |r| head(&r, "HTTP/1.1", b"http/1.1")),
+        ("HTTP in lower case", Refused, |r| head(&r, "HTTP/1.1", b"http/1.1")),
         ("the beginning of HTTP/2", Refused, |r| [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &*r.bytes()].concat()),
-        ("a method that is none", Refused, |r| head(&r, "POST", b"PO(ST")),
+        ("an invalid method", Refused, |r| head(&r, "POST", b"PO(ST")),
         ("CONNECT", Refused, |r| head(&r, "POST /webhooks/twenty", b"CONNECT localhost:80")),
         ("TRACE", Refused, |r| head(&r, "POST", b"TRACE")),
         ("an upgrade", Either, |r| r.with("connection", "upgrade, http2-settings").with("upgrade", "h2c").bytes()),
-        // Trailers are not signed, and so are no headers.
+        // Headers in the trailers are not headers of the request.
         ("a signature in the trailers", Refused, |r| {
             let signature = r.get(SIGNATURE);
             let mut bytes = r.without(SIGNATURE).chunked(50).with("trailer", SIGNATURE).bytes();
@@ -158,7 +157,7 @@ fn cases() -> Vec<Case> {
     framed.into_iter().enumerate().map(case).collect()
 }
 
-/// The body in one chunk, between these.
+/// Returns the request with its body in one chunk, with this size line and this end.
 fn right_chunk(request: Request, size: impl Fn(usize) -> String, end: &str) -> Vec<u8> {
     let body = request.bytes().split_off(request.head_bytes().len());
     broken_chunk(request, size(body.len()).as_bytes(), end.as_bytes())
@@ -170,9 +169,9 @@ fn broken_chunk(request: Request, size: &[u8], end: &[u8]) -> Vec<u8> {
     request.without("content-length").with("transfer-encoding", "chunked").body(body).bytes()
 }
 
-/// The statuses of all answers until the connection is closed, or nothing comes any more: not for a
-/// while, and not while the receiver answers somebody else, who waits longer the busier the machine
-/// is.
+/// Returns the statuses of all responses until the connection is closed or the receiver is quiet:
+/// it has sent nothing for two seconds, and has then answered several other requests, which takes
+/// longer on a busy machine.
 async fn answers(connection: &mut Connection, address: SocketAddr) -> Vec<u16> {
     let mut statuses = Vec::new();
     loop {
@@ -195,7 +194,7 @@ async fn answers(connection: &mut Connection, address: SocketAddr) -> Vec<u16> {
     }
 }
 
-/// The numbers that it has handled. Ends it.
+/// Ends the receiver. Returns the numbers of the events that it has handled.
 fn handled(mut target: Target) -> BTreeSet<usize> {
     assert!(target.terminate().success());
     let numbers: Vec<usize> =
@@ -206,7 +205,7 @@ fn handled(mut target: Target) -> BTreeSet<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_framing() {
+async fn odd_framing_is_rejected_or_read_as_one_request() {
     for framework in FRAMEWORKS {
         let target = Target::start(&[("FRAMEWORK", framework), ("BODY_DEADLINE_MS", "1000")]);
         let before = target.settled_for_good().await;
@@ -241,8 +240,9 @@ async fn odd_framing() {
     }
 }
 
-/// A refused request whose body is itself a signed delivery, and a proper one behind it: the one
-/// inside is never handled; the one behind is, or the connection is closed.
+/// The body of a rejected request is a signed delivery, and another delivery follows the request.
+/// The delivery in the body is never handled. The following delivery is handled, or the connection
+/// is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_inside_a_rejected_body_is_not_handled() {
     const INSIDE: usize = 1_000;
@@ -252,9 +252,9 @@ async fn a_delivery_inside_a_rejected_body_is_not_handled() {
         ("unsigned", |r| r),
         ("unsigned, in chunks", |r| r.chunked(100)),
         ("unsigned, in one chunk", |r| r.chunked(1 << 20)),
-        ("unsigned, longer than what is drained", |r| longer(r, 65 << 10)),
-        ("unsigned, much longer than what is drained", |r| longer(r, 1 << 20)),
-        ("unsigned, longer than what is drained, in chunks", |r| longer(r, 100 << 10).chunked(1 << 10)),
+        ("unsigned, longer than the drained part", |r| longer(r, 65 << 10)),
+        ("unsigned, much longer than the drained part", |r| longer(r, 1 << 20)),
+        ("unsigned, longer than the drained part, in chunks", |r| longer(r, 100 << 10).chunked(1 << 10)),
         ("forged", |r| forged(r)),
         ("forged, in chunks", |r| forged(r).chunked(100)),
         ("malformed", |r| forged(r).signature("A")),
@@ -264,8 +264,8 @@ async fn a_delivery_inside_a_rejected_body_is_not_handled() {
         ("no such path", |r| r.line("POST /elsewhere HTTP/1.1")),
         ("another method", |r| r.line("PUT /webhooks/twenty HTTP/1.1")),
         ("GET with a body", |r| r.line("GET /webhooks/twenty HTTP/1.1")),
-        ("asking whether to continue, and not waiting", |r| r.with("expect", "100-continue")),
-        ("forged, asking whether to continue, and not waiting", |r| forged(r).with("expect", "100-continue")),
+        ("with Expect: 100-continue, without waiting", |r| r.with("expect", "100-continue")),
+        ("forged, with Expect: 100-continue, without waiting", |r| forged(r).with("expect", "100-continue")),
     ];
     for framework in FRAMEWORKS {
         let target = Target::start(&[("FRAMEWORK", framework)]);
@@ -288,7 +288,7 @@ async fn a_delivery_inside_a_rejected_body_is_not_handled() {
         for (number, name, answers) in played {
             let is_behind_handled = handled.contains(&(BEHIND + number));
             println!("{framework}: {name}: {answers:?}");
-            assert!(!handled.contains(&(INSIDE + number)), "{framework}: {name}: taken for a request");
+            assert!(!handled.contains(&(INSIDE + number)), "{framework}: {name}: read as a request");
             assert!((400..500).contains(answers.first().unwrap_or(&400)), "{framework}: {name}: {answers:?}");
             let behind = &answers[answers.len().min(1)..];
             assert_eq!(behind, if is_behind_handled { &[200][..] } else { &[] }, "{framework}: {name}");
@@ -296,14 +296,14 @@ async fn a_delivery_inside_a_rejected_body_is_not_handled() {
     }
 }
 
-/// The body, with blanks behind it.
+/// Appends spaces to the body up to this length.
 fn longer(request: Request, len: usize) -> Request {
     let mut body = request.bytes().split_off(request.head_bytes().len());
     body.resize(len, b' ');
     request.changed("content-length", len.to_string()).body(body)
 }
 
-/// With fresh, well-formed headers that sign something else.
+/// Adds fresh, well-formed headers that sign another body.
 fn forged(request: Request) -> Request {
     let headers = ["x-twenty-webhook-timestamp", SIGNATURE];
     let other = of(0);
@@ -311,7 +311,7 @@ fn forged(request: Request) -> Request {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_disconnect_after_some_bytes() {
+async fn only_complete_deliveries_of_disconnecting_clients_are_handled() {
     gone_at_bytes(11).await;
 }
 
@@ -320,19 +320,19 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn clients_that_disconnect_after_every_byte() {
+    async fn only_complete_deliveries_are_handled_after_a_disconnect_at_any_byte() {
         gone_at_bytes(1).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn endless_requests() {
+    async fn endless_requests_are_ended() {
         without_end(8, true).await;
     }
 }
 
-/// A client that leaves after every so many bytes of a delivery in turn, in either way. What
-/// arrived whole may be handled, and nothing else.
+/// Disconnects after every `every`th byte of a delivery, by FIN and by RST. Only complete
+/// deliveries may be handled.
 async fn gone_at_bytes(every: usize) {
     const COMPLETE: usize = 1;
     const PARTIAL: usize = 0;
@@ -368,11 +368,12 @@ async fn gone_at_bytes(every: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_requests() {
+async fn endless_requests_are_ended() {
     without_end(2, false).await;
 }
 
-/// Chunks without end: of a byte each, of none but their extensions, and heads without end.
+/// Sends endless requests: chunks of one byte, a chunk extension, chunks with extensions, and
+/// headers.
 async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
     let _guard = ONE_AT_A_TIME.lock().await;
     for framework in FRAMEWORKS {
@@ -388,8 +389,8 @@ async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
             ("chunks with extensions", head.clone(), chunk_and_extension),
             ("headers", head[..head.len() - 2].to_vec(), header),
         ] {
-            // While actix-http parses them in a debug build, honest deliveries may miss the
-            // deadline on a busy machine.
+            // A debug build of actix-http parses extensions so slowly that genuine deliveries may
+            // miss the deadline on a busy machine.
             if name.contains("extension") && framework == "actix-web" && !with_extensions_in_actix_web {
                 continue;
             }
@@ -407,10 +408,10 @@ async fn without_end(connections: usize, with_extensions_in_actix_web: bool) {
     }
 }
 
-/// Chunks that lie far apart in the buffers that the server reads into: whoever keeps the chunks
-/// must not keep those as well.
+/// The chunks are far apart in the server's read buffers. The receiver must not keep these buffers
+/// alive by keeping the chunks.
 #[tokio::test(flavor = "multi_thread")]
-async fn chunks_far_apart() {
+async fn chunks_far_apart_hold_only_the_bytes_of_the_body() {
     for (framework, name, size) in [
         ("axum", "sizes with leading zeros", format!("{}1000", "0".repeat(200_000))),
         ("actix", "extensions", format!("1000;{}", "x".repeat(60_000))),
@@ -428,7 +429,7 @@ async fn chunks_far_apart() {
     }
 }
 
-/// Sends until the server has had enough. The status, if any, and how much was sent.
+/// Sends until the server stops reading. Returns the status, if any, and the number of bytes sent.
 async fn endless(address: SocketAddr, first: Vec<u8>, again: Vec<u8>) -> (Option<u16>, usize) {
     let mut connection = Connection::open(address).await;
     let mut sent = first.len();

@@ -1,10 +1,11 @@
-//! Attacks that only HTTP/2 knows, against receivers in processes of their own that speak it. Its
-//! frames are written by hand, for no client would send them so.
+//! Attacks that are possible only in HTTP/2, on receivers in separate processes. The frames are
+//! written by hand, because no client library would send them.
 //!
 //!     cargo test --all-features --test process -- attacks_http2:: --include-ignored --nocapture --test-threads 1
 //!
-//! prints how honest deliveries fared meanwhile, which come over HTTP/1. What ends the attacks are
-//! the limits of the `h2` crate, in both frameworks, and the receiver's deadline for bodies.
+//! This prints how fast genuine deliveries over HTTP/1 are answered meanwhile. The attacks are
+//! stopped by the limits of the `h2` crate, in both frameworks, and by the receiver's deadline for
+//! bodies.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,7 +27,7 @@ use crate::support::{
 const SHORT: Size = Size { connections: 2, duration: Duration::from_millis(200) };
 const LONG: Size = Size { connections: 8, duration: Duration::from_secs(1) };
 
-// Types and flags of frames, RFC 9113, 6.
+// Types and flags of frames: RFC 9113, section 6.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -42,7 +43,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header as HPACK's literal without indexing (RFC 7541, 6.2.2), so that each stands for itself.
+/// Encodes a header as a literal without indexing (RFC 7541, section 6.2.2), so that each block is
+/// independent of the others.
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| {
         let mut bytes = Vec::new();
@@ -64,7 +66,7 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0], text(name), text(value)].concat()
 }
 
-/// The head of a delivery that is well-formed and fresh, and signs nothing that will follow.
+/// Returns the head of a delivery that is well-formed and fresh, and signs another body.
 fn forged() -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in
@@ -82,31 +84,31 @@ fn opened(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &forged())
 }
 
-/// The number of the client's stream after so many others.
+/// Returns the id of the client's `nth` stream.
 fn id(nth: usize) -> u32 {
     u32::try_from(2 * nth + 1).unwrap()
 }
 
-/// How an attack over one connection ended.
+/// The end of an attack over one connection.
 #[derive(Debug, PartialEq)]
 enum End {
-    /// The server closed the connection, and gave this reason if any (RFC 9113, 7).
+    /// The server closed the connection, with this reason if any (RFC 9113, section 7).
     Closed { reason: Option<u32> },
-    /// The attacker had enough.
+    /// The attacker stopped.
     GivenUp,
 }
 
-/// An attack over one connection: what is sent first, and then again and again, with the number of
-/// the time.
+/// An attack over one connection: the first bytes, and the bytes that follow repeatedly, which
+/// depend on the number of the repetition.
 #[derive(Clone, Copy)]
 struct Attack {
     name: &'static str,
     settings: &'static [u8],
     first: fn() -> Vec<u8>,
     again: fn(usize) -> Vec<u8>,
-    /// How many times at most.
+    /// The maximum number of repetitions.
     times: usize,
-    /// Whether both versions of `h2`, axum's and actix-web's, close such a connection.
+    /// Whether both versions of `h2`, in axum and in actix-web, close such a connection.
     is_stopped: bool,
 }
 
@@ -144,7 +146,7 @@ const ATTACKS: [Attack; 8] = [
     },
     Attack {
         name: "streams whose answers have no window",
-        // `SETTINGS_INITIAL_WINDOW_SIZE`: 0
+        // `SETTINGS_INITIAL_WINDOW_SIZE` is 0.
         settings: &[0, 4, 0, 0, 0, 0],
         first: Vec::new,
         again: |nth| [opened(id(nth)), frame(DATA, 1, id(nth), b"{}")].concat(),
@@ -186,7 +188,8 @@ const ATTACKS: [Attack; 8] = [
 ];
 
 impl Attack {
-    /// An attack that the server stops goes on until then, however busy the machine is.
+    /// Runs the attack. An attack that the server stops continues until then, on a machine of any
+    /// speed.
     async fn run(self, address: SocketAddr, duration: Duration) -> (End, usize) {
         let duration = if self.is_stopped { PATIENCE } else { duration };
         let stream = soon(TcpStream::connect(address)).await.unwrap();
@@ -208,7 +211,7 @@ impl Attack {
                 bytes.extend((self.again)(times));
                 times += 1;
             }
-            // A server that reads no more has had enough as well.
+            // A server that no longer reads has stopped the attack as well.
             match timeout(duration, writing.write_all(&bytes)).await {
                 Ok(Ok(())) if start.elapsed() < duration && times < self.times => {}
                 Ok(Ok(())) | Err(_) => {
@@ -227,7 +230,7 @@ impl Attack {
     }
 }
 
-/// The reason of the last GOAWAY among these frames, but for an orderly one.
+/// Returns the reason of the last GOAWAY among these frames, unless it announces a normal end.
 fn goaway(mut frames: &[u8]) -> Option<u32> {
     let mut reason = None;
     while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = frames {
@@ -260,12 +263,12 @@ async fn odd_frames(framework: &str, size: Size) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_frames_in_axum() {
+async fn axum_survives_odd_frames() {
     odd_frames("axum", SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_frames_in_actix_web() {
+async fn actix_web_survives_odd_frames() {
     odd_frames("actix-web", SHORT).await;
 }
 
@@ -274,13 +277,13 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn odd_frames_in_axum() {
+    async fn axum_survives_odd_frames() {
         odd_frames("axum", LONG).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn odd_frames_in_actix_web() {
+    async fn actix_web_survives_odd_frames() {
         odd_frames("actix-web", LONG).await;
     }
 }

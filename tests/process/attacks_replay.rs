@@ -1,5 +1,5 @@
-//! A genuine delivery that somebody captured, sent again and again over many connections: it is
-//! handled once, and honest deliveries go on.
+//! Replays a captured genuine delivery many times over many connections. It is handled once, and
+//! other genuine deliveries are answered.
 //!
 //!     cargo test --all-features --test process -- attacks_replay:: --include-ignored --nocapture --test-threads 1
 
@@ -15,13 +15,13 @@ use crate::support::{
 };
 
 const SHORT: Size = Size { connections: 100, duration: Duration::from_millis(300) };
-/// More connections than there may be handlers in the background.
+/// More connections than handlers may run in the background.
 const LONG: Size = Size { connections: 1_200, duration: Duration::from_secs(2) };
 
-/// The numbers of events that were captured, from here on.
+/// The number of the first captured event.
 const CAPTURED: usize = 1 << 40;
 
-/// Sends the same bytes until the time is over; how often each answer came.
+/// Sends the same bytes until the time is over. Returns the number of each response.
 async fn replay(address: SocketAddr, bytes: Vec<u8>, duration: Duration) -> BTreeMap<Option<u16>, usize> {
     let start = Instant::now();
     let mut answers = BTreeMap::new();
@@ -64,7 +64,7 @@ async fn replayed(framework: &str, store: (&str, &str), size: Size) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_store_in_memory() {
+async fn a_replayed_delivery_is_handled_once_with_a_store_in_memory() {
     for framework in FRAMEWORKS {
         replayed(framework, ("DEDUPLICATE", "10000"), SHORT).await;
     }
@@ -75,7 +75,7 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn with_a_store_in_memory() {
+    async fn a_replayed_delivery_is_handled_once_with_a_store_in_memory() {
         for framework in FRAMEWORKS {
             replayed(framework, ("DEDUPLICATE", "10000"), LONG).await;
         }
@@ -85,7 +85,7 @@ mod at_length {
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn with_a_store_in_redis() {
+async fn a_replayed_delivery_is_handled_once_with_a_store_in_redis() {
     let redis = redis::Server::start(&[]);
     for framework in FRAMEWORKS {
         replayed(framework, ("REDIS_URL", &redis.url()), LONG).await;

@@ -1,10 +1,11 @@
-//! Senders who take their time: receivers in processes of their own go on answering honest
-//! deliveries, their memory stays bounded, and nothing is left of the attack.
+//! Tests of slow senders: receivers in separate processes continue to answer genuine deliveries,
+//! their memory stays bounded, and nothing of the attack is left.
 //!
 //!     cargo build --all-features --example header_deadline
 //!     cargo test --all-features --test process -- attacks_slow:: --include-ignored --nocapture --test-threads 1
 //!
-//! prints how honest deliveries fared. They must all be answered; how fast is told and not judged.
+//! This prints how fast genuine deliveries are answered. They must all be answered. Their latency
+//! is not checked.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,13 +21,14 @@ use crate::support::{
 
 const MIB: usize = 1 << 20;
 
-/// Well-formed and fresh, so it is not refused before its body was read; but whoever sends it
-/// cannot sign.
+/// Returns a delivery that is well-formed and fresh, so that it is not rejected before its body is
+/// read, with a forged signature.
 fn forged(len: usize) -> Request {
     delivery("").changed(SIGNATURE, "0".repeat(64)).changed("content-length", len.to_string()).body(vec![b' '; len])
 }
 
-/// The statuses that attackers were answered, with `None` for connections that were closed instead.
+/// Returns the statuses of the responses to attackers. `None` is a connection that was closed
+/// without one.
 async fn statuses(attacks: JoinSet<Option<u16>>) -> Vec<Option<u16>> {
     attacks.join_all().await
 }
@@ -36,21 +38,21 @@ fn count(statuses: &[Option<u16>], status: u16) -> usize {
     statuses.iter().filter(|found| **found == Some(status)).count()
 }
 
-/// Many enough for what is left of each to show.
+/// Enough attackers that a leak by each of them would be visible.
 const A_FEW: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_bodies() {
+async fn slow_bodies_do_not_prevent_genuine_deliveries() {
     slow_bodies_on(A_FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_actix_web() {
+async fn actix_web_closes_connections_with_slow_heads() {
     slow_heads_in_actix_web_on(A_FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_in_axum() {
+async fn axum_closes_connections_with_slow_heads() {
     slow_heads_in_axum_on(A_FEW).await;
 }
 
@@ -61,19 +63,19 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_bodies_on_a_thousand_connections() {
+    async fn slow_bodies_on_a_thousand_connections_do_not_prevent_genuine_deliveries() {
         slow_bodies_on(MANY).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_heads_in_actix_web() {
+    async fn actix_web_closes_connections_with_slow_heads() {
         slow_heads_in_actix_web_on(MANY).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "long: the gate runs it"]
-    async fn slow_heads_in_axum() {
+    async fn axum_closes_connections_with_slow_heads() {
         slow_heads_in_axum_on(MANY).await;
     }
 }
@@ -91,8 +93,7 @@ async fn slow_bodies_on(connections: usize) {
                     let request = forged(MIB);
                     let mut connection = Connection::open(address).await;
                     connection.send(request.head_bytes()).await;
-                    // A byte now and then: each is something, so only a deadline for the whole
-                    // helps.
+                    // A byte arrives now and then, so only a deadline for the whole body stops it.
                     for _ in 0..6 {
                         connection.send(b" ").await;
                         sleep(Duration::from_millis(300)).await;
@@ -108,8 +109,8 @@ async fn slow_bodies_on(connections: usize) {
     }
 }
 
-/// Without a deadline of the receiver's, `concurrency_limit` outside of it would be used up by
-/// whoever sends slowly. Inside of it, it is not.
+/// A `concurrency_limit` outside the receiver can be used up by slow senders. Inside the receiver,
+/// it cannot.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_bodies_do_not_use_up_an_inner_concurrency_limit() {
     let _guard = ONE_AT_A_TIME.lock().await;
@@ -131,9 +132,8 @@ async fn stalled_bodies_do_not_use_up_an_inner_concurrency_limit() {
     Attacked::by(&target, "axum: stalled bodies, with room for one handler", 16 << 10, attack).await;
 }
 
-/// Connections that send nothing, a part of a head, or all of it but the last byte, a byte now and
-/// then. Whether they are closed, and nothing of them is left, is for the server to say; how it is
-/// told to, is shown here.
+/// Opens connections that send nothing, a part of a head, or a head without its last byte. The
+/// server must close them, and these tests show how to configure it.
 async fn slow_heads(address: SocketAddr, count: usize) -> Vec<Connection> {
     let head = delivery("{}").head_bytes();
     let parts = [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\n", &head[..100], &head[..head.len() - 1]];
@@ -146,7 +146,7 @@ async fn slow_heads(address: SocketAddr, count: usize) -> Vec<Connection> {
     connections
 }
 
-/// Whether each is answered 400 or 408 or with nothing, and closed.
+/// Returns whether each connection is answered with 400, 408 or nothing, and is closed.
 async fn are_closed(connections: Vec<Connection>) -> bool {
     let mut closing = JoinSet::new();
     for mut connection in connections {
@@ -167,7 +167,7 @@ async fn slow_heads_in_actix_web_on(connections: usize) {
     Attacked::by(&target, &format!("actix-web: slow heads on {connections} connections"), 64 << 10, attack).await;
 }
 
-/// `axum::serve` has no deadline for heads, so the example that has one is asked.
+/// `axum::serve` has no deadline for heads, so this tests the example that has one.
 async fn slow_heads_in_axum_on(connections: usize) {
     let _guard = ONE_AT_A_TIME.lock().await;
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("HEAD_WITHIN_MS", "1000")];
@@ -180,7 +180,7 @@ async fn slow_heads_in_axum_on(connections: usize) {
         connection.answer().await.unwrap().status
     };
     assert_eq!(honest().await, 200);
-    // Twice as many as it takes at once: the others wait until there is a place.
+    // There are twice as many connections as the server accepts at the same time. The others wait.
     let slow = slow_heads(address, attackers(connections)).await;
     let closed = tokio::spawn(are_closed(slow));
     assert_eq!(honest().await, 200);
@@ -189,7 +189,7 @@ async fn slow_heads_in_axum_on(connections: usize) {
     assert!(program.terminate().success());
 }
 
-/// Connections that have sent all of a forged body but its last byte, and wait.
+/// Opens connections that send a forged body without its last byte, and wait.
 async fn all_but_the_last_byte(address: SocketAddr, count: usize, len: usize) -> Vec<Connection> {
     let request = forged(len);
     let mut connections = Vec::new();
@@ -201,8 +201,8 @@ async fn all_but_the_last_byte(address: SocketAddr, count: usize, len: usize) ->
     connections
 }
 
-/// Sixteen times the longest body, against a budget for eight. Half of it is kept for short bodies,
-/// so honest deliveries go on.
+/// The attackers send sixteen times the longest body, to a receiver with a budget for eight. Half
+/// of the budget is reserved for short bodies, so genuine deliveries are still accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn long_forged_bodies_leave_budget_for_genuine_deliveries() {
     const ATTACKERS: usize = 16;
@@ -218,18 +218,20 @@ async fn long_forged_bodies_leave_budget_for_genuine_deliveries() {
             for mut connection in all_but_the_last_byte(target.address, ATTACKERS, 2 * MIB).await {
                 attacks.spawn(async move { connection.answer().await.map(|answer| answer.status) });
             }
-            // The others are rejected while these wait for their last byte.
+            // The other attackers are rejected while these wait for their last byte.
             for _ in FIT_IN..ATTACKERS {
                 assert_eq!(attacks.join_next().await.unwrap().unwrap(), Some(503));
             }
         };
-        // Twice the budget for buffers that double, and what each connection takes.
+        // The memory is limited to twice the budget, because buffers double, and to what
+        // connections take.
         let title = format!("{framework}: {ATTACKERS} times 2 MiB against a budget of 16 MiB");
         Attacked::by(&target, &title, 48 << 10, attack).await;
     }
 }
 
-/// Short ones can use all of it up, since it is a bound; it takes many, and ends with them.
+/// Short bodies can use up the whole budget, because it is a limit. This takes many connections,
+/// and ends with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn short_forged_bodies_can_use_up_the_budget() {
     let _guard = ONE_AT_A_TIME.lock().await;

@@ -1,5 +1,5 @@
-//! An example behind nginx, with the server block of `docs/guide/deploying.md`, where nginx is
-//! installed (in the gate it is).
+//! Runs examples behind nginx, with the server block of `docs/guide/deploying.md`. Without nginx,
+//! the tests do nothing; the gate has it.
 //!
 //! To run this file alone, build the examples first: `cargo build --all-features --examples`.
 
@@ -24,8 +24,8 @@ use crate::support::{
 
 const SECRET: &str = "dev-secret";
 
-/// The guide's server block, with another port and upstream, and without TLS, whose certificate is
-/// not here.
+/// Returns the guide's server block with another port and upstream, and without TLS, because there
+/// is no certificate.
 fn server_block(port: u16, upstream: SocketAddr) -> String {
     let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
     let block = guide.split_once("```nginx\n").unwrap().1.split_once("```").unwrap().0;
@@ -54,8 +54,8 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// With what `http` puts into its block `http`, given the port to listen on. `None` where nginx
-    /// is not installed.
+    /// Starts nginx with a block `http` that `http` returns for the port to listen on. Returns
+    /// `None` if nginx is not installed.
     pub(crate) async fn start(http: impl FnOnce(u16) -> String) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl Nginx {
         Some(Self { _process: process, address, directory })
     }
 
-    /// What it wrote to its error log.
+    /// Returns its error log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.join("error.log")).unwrap_or_default()
     }
@@ -99,7 +99,7 @@ async fn send(address: SocketAddr, body: &str, signed: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn deliveries_arrive_as_they_were_sent() {
+async fn deliveries_arrive_unchanged() {
     for example in ["axum_receiver", "actix_receiver"] {
         let mut program = Program::start(example, &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
         let upstream = program.address();
@@ -109,7 +109,7 @@ async fn deliveries_arrive_as_they_were_sent() {
         };
         let body = data_text("person.created.json");
         assert!(matches!(send(nginx.address, &body, &body).await, 200 | 202), "{example}");
-        // Longer than nginx allows unless told otherwise, and than it buffers in memory.
+        // The body is longer than nginx allows by default, and longer than its buffer in memory.
         let long = body.replace(r#""record":{"#, &format!(r#""record":{{"intro":"{}","#, "é".repeat(900_000)));
         assert!(long.len() > 1_800_000);
         assert!(matches!(send(nginx.address, &long, &long).await, 200 | 202), "{example}");
@@ -119,8 +119,8 @@ async fn deliveries_arrive_as_they_were_sent() {
     }
 }
 
-/// The guide's settings for two instances, which differ from nginx's defaults: by default nginx has
-/// no server left for 10 seconds after both have refused a connection.
+/// The guide's settings for two instances differ from nginx's defaults: by default, nginx uses no
+/// server for 10 seconds after both have refused a connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_of_two_instances_lose_nothing() {
     let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/deploying.md")).unwrap();
@@ -142,7 +142,7 @@ async fn restarts_of_two_instances_lose_nothing() {
     let body = data_text("person.created.json");
     for (program, address) in programs.iter_mut().zip(&addresses) {
         assert!(block_in_place(|| program.terminate()).success());
-        // Both servers get their turn.
+        // Each of the servers gets some of the deliveries.
         for _ in 0..6 {
             assert!(matches!(send(nginx.address, &body, &body).await, 200 | 202), "{}", nginx.log());
         }

@@ -1,9 +1,8 @@
-//! The larger examples as their users run them: built, in processes of their own, over sockets,
-//! ended by signals.
+//! Runs the larger examples as users do: as separate processes, over sockets, ended by signals.
 //!
-//! `cargo test --all-features` builds them as well; to run this file alone, `cargo build
-//! --all-features --examples` comes first. They are driven from here and not by a script, for the
-//! tests look into Redis and stop a worker at the moment that matters.
+//! `cargo test --all-features` builds them. To run this file alone, first run `cargo build
+//! --all-features --examples`. The tests are not scripts, because they read Redis and stop a worker
+//! at a certain moment.
 
 use std::{collections::BTreeSet, io::Write as _, net::SocketAddr, ops::Range};
 
@@ -18,7 +17,7 @@ use crate::support::{
 
 const SECRET: &str = "dev-secret";
 
-/// A body with an id of its own.
+/// Returns a body with its own id.
 fn body(number: usize) -> String {
     let template = data_text("person.created.json");
     template.replace("2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01", &id(number))
@@ -33,7 +32,7 @@ async fn post(address: SocketAddr, path: &str, secret: &str, body: &str) -> u16 
     Connection::open(address).await.post(path, headers, body.to_owned()).await.unwrap()
 }
 
-/// On a busy machine an example may acknowledge a delivery before its handler is done.
+/// On a busy machine, an example may acknowledge a delivery before its handler has completed.
 fn is_accepted(status: u16) -> bool {
     matches!(status, 200 | 202)
 }
@@ -44,7 +43,7 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn many_tenants() {
+async fn many_tenants_are_served_and_their_secrets_rotated() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-tenants-{}", std::process::id()));
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("acme acme-secret\n\nglobex globex-secret\n");
@@ -52,7 +51,7 @@ async fn many_tenants() {
     let address = program.address();
     let (acme, globex) = ("/webhooks/twenty/acme", "/webhooks/twenty/globex");
 
-    // The same body, one event each: neither counts as a copy of the other.
+    // The tenants get separate events with the same body, and neither is a duplicate of the other.
     assert!(is_accepted(post(address, acme, "acme-secret", &body(1)).await));
     assert!(is_accepted(post(address, globex, "globex-secret", &body(1)).await));
     assert!(is_accepted(post(address, acme, "acme-secret", &body(1)).await));
@@ -60,11 +59,11 @@ async fn many_tenants() {
     program.until("it prints both", |program| program.lines().len() == 2);
     assert_eq!(sorted(program.lines()), [handled("acme", 1), handled("globex", 1)]);
 
-    // Nobody signs for somebody else.
+    // No tenant can sign for another one.
     assert_eq!(post(address, acme, "globex-secret", &body(2)).await, 401);
     assert_eq!(post(address, "/webhooks/twenty/initech", "acme-secret", &body(2)).await, 401);
 
-    // A rotation: the old secret goes on being taken as long as it is listed.
+    // In a rotation, the old secret is accepted as long as it is listed.
     let reload = |program: &mut Program, text: &str, says: &str| {
         write(text);
         let before = program.log().matches(says).count();
@@ -76,10 +75,10 @@ async fn many_tenants() {
     assert!(is_accepted(post(address, acme, "acme-secret", &body(4)).await));
     reload(&mut program, "acme new-secret\nglobex globex-secret\n", "2 tenants");
     assert_eq!(post(address, acme, "acme-secret", &body(5)).await, 401);
-    // The keys are the same to deduplication, whichever secret signs.
+    // The id of the keys does not depend on the secret, so this is a duplicate.
     assert!(is_accepted(post(address, acme, "new-secret", &body(4)).await));
 
-    // A file with a mistake in it changes nothing.
+    // A file that contains an error changes nothing.
     reload(&mut program, "acme another-secret\nglobex\n", "all stays as it was: line 2 of");
     assert!(is_accepted(post(address, acme, "new-secret", &body(6)).await));
     assert!(is_accepted(post(address, globex, "globex-secret", &body(6)).await));
@@ -92,7 +91,7 @@ async fn many_tenants() {
 }
 
 #[tokio::test]
-async fn metrics() {
+async fn metrics_are_served() {
     let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
     let address = program.address();
     let path = "/webhooks/twenty";
@@ -104,7 +103,7 @@ async fn metrics() {
     let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
     assert_eq!(Connection::open(address).await.post(path, stale, body(5)).await.unwrap(), 401);
 
-    // A delivery that was answered 202 is counted when its handler is done.
+    // A delivery that was answered 202 is counted when its handler has completed.
     let page = soon(async {
         loop {
             let page = Connection::open(address).await.get("/metrics").await.unwrap();
@@ -119,7 +118,7 @@ async fn metrics() {
     has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
     has(r#"twenty_webhook_refusals_total{kind="signature_mismatch"} 1"#);
     has("twenty_webhook_background_handlers 0");
-    // Everything that verified.
+    // These count all verified deliveries.
     for histogram in ["body_bytes", "age_seconds", "verification_seconds"] {
         has(&format!(r#"twenty_webhook_{histogram}_bucket{{le="+Inf"}} 4"#));
         has(&format!("twenty_webhook_{histogram}_count 4"));
@@ -129,8 +128,8 @@ async fn metrics() {
     assert!(program.terminate().success());
 }
 
-/// A client with half a request head keeps its connection open for as long as it likes. The
-/// programs end all the same.
+/// A client that has sent half of a head keeps its connection open for any time. The programs end
+/// nevertheless.
 #[tokio::test]
 async fn an_incomplete_request_head_does_not_prevent_shutdown() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));
@@ -159,7 +158,7 @@ async fn an_incomplete_request_head_does_not_prevent_shutdown() {
             clients.push(client);
         }
     }
-    // All of them at once. How long it takes is bounded by `Program::wait`.
+    // All programs get the signal at the same time. `Program::wait` limits how long they may take.
     for program in &programs {
         program.signal("-TERM");
     }
@@ -175,7 +174,7 @@ async fn enqueue(address: SocketAddr, numbers: Range<usize>) {
     }
 }
 
-/// The ids of the events that were worked on.
+/// Returns the ids of the handled events.
 fn worked_on(workers: &[&Program]) -> Vec<String> {
     let lines = workers.iter().flat_map(|worker| worker.lines());
     lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
@@ -191,15 +190,15 @@ async fn a_killed_queue_worker_loses_no_event() {
     let start = |arguments: &[&str]| Program::start("redis_stream", arguments, &variables);
     let mut receiver = start(&["receive"]);
     let address = receiver.address();
-    // Each delivery twice, the second one as a copy. The workers begin when half of the events wait
-    // for them.
+    // Each delivery is sent twice, the second time as a duplicate. The workers start when half of
+    // the events are in the queue.
     enqueue(address, 0..EVENTS / 2).await;
     let mut killed = start(&["work", "killed"]);
     let mut survivor = start(&["work", "survivor"]);
     let enqueuing = tokio::spawn(enqueue(address, EVENTS / 2..EVENTS));
 
-    // Half-way, while it holds events that it has not done: frozen until that is so, for it takes
-    // them and is done in no time.
+    // The worker is stopped half-way, while it holds unhandled events. It usually handles them at
+    // once, so it is frozen repeatedly until it holds some.
     let holds = || {
         let held: Vec<(String, String, u64, u64)> =
             redis.command(&["XPENDING", "twenty:events", "workers", "-", "+", "100", "killed"]).unwrap();
@@ -219,7 +218,7 @@ async fn a_killed_queue_worker_loses_no_event() {
     enqueuing.await.unwrap();
 
     let stream_is_empty = || redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0;
-    until("all is done", stream_is_empty);
+    until("all events are handled", stream_is_empty);
     assert!(receiver.terminate().success());
     assert!(survivor.terminate().success());
     let by_killed = killed.lines().len();
@@ -231,7 +230,7 @@ async fn a_killed_queue_worker_loses_no_event() {
     );
     println!("lost {}, done twice {doubled}", EVENTS - distinct.len());
     assert_eq!(distinct.len(), EVENTS, "lost");
-    assert!(doubled <= abandoned, "only what it had done and could not say so is done again");
+    assert!(doubled <= abandoned, "only events that were handled and not acknowledged are handled again");
     assert!(by_killed < EVENTS);
     assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 0);
 }
@@ -242,7 +241,7 @@ async fn the_queue_worker_gives_up_on_an_entry_that_does_not_verify() {
     let redis = Server::durable();
     let url = redis.url();
     let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("REDIS_URL", &url), ("RECLAIM_AFTER_MS", "200")];
-    // Written into the stream by somebody who cannot sign.
+    // A process without the secret writes this entry into the stream.
     let forged = ["XADD", "twenty:events", "*", "event", "person.created", "body", "{}"];
     let _: String = redis.command(&forged).unwrap();
     let mut receiver = Program::start("redis_stream", &["receive"], &variables);
@@ -275,12 +274,12 @@ async fn a_queue_outage_is_answered_503_and_loses_nothing() {
     redis.kill();
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 503);
     redis.restart();
-    // All connections are broken.
+    // All connections to Redis are broken.
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(1)).await, 200);
     worker.until("it has done the second", |worker| worker.lines().len() == 2);
     assert!(worker.terminate().success());
 
-    // Nothing that was accepted is forgotten.
+    // The next worker finds all accepted events.
     assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(2)).await, 200);
     redis.kill();
     redis.restart();

@@ -1,10 +1,10 @@
-//! What goes wrong around a receiver: it is asked to end, or killed, in the middle of a load;
-//! handlers panic; the clock jumps. Each prints how many deliveries were sent, accepted, handled,
-//! lost and doubled. Lost are those that were answered 200 or 202 and not handled.
+//! Tests of faults around a receiver: it is stopped or killed under load, its handlers panic, or
+//! the clock jumps. Each test prints how many deliveries were sent, accepted, handled, lost and
+//! doubled. A delivery is lost if it was answered 200 or 202 and never handled.
 //!
 //!     cargo test --all-features --test process -- faults:: --include-ignored --nocapture --test-threads 1
 //!
-//! What goes wrong with Redis is in `two_receivers`.
+//! `two_receivers` tests faults of Redis.
 
 use std::{
     collections::BTreeMap,
@@ -33,11 +33,11 @@ use crate::support::{
     target::{self, FRAMEWORKS, Target},
 };
 
-/// What the deliveries of distinct events were answered, and how often their handlers came to their
-/// end.
+/// The responses to the deliveries of distinct events, and the number of completed handlers of each
+/// event.
 #[derive(Default)]
 struct Tally {
-    /// By number of the event; `None` for no answer.
+    /// The responses by the number of the event. `None` is a missing response.
     answers: BTreeMap<usize, Vec<Option<u16>>>,
     handled: BTreeMap<usize, usize>,
 }
@@ -47,7 +47,7 @@ impl Tally {
         self.answers.values().flatten().filter(|answer| is_meant(**answer)).count()
     }
 
-    /// The events of which a delivery was accepted in this way and none handled.
+    /// Returns the number of events that were answered with this status and never handled.
     fn lost(&self, status: u16) -> usize {
         let is_lost = |(number, answers): (&usize, &Vec<_>)| {
             answers.contains(&Some(status)) && !self.handled.contains_key(number)
@@ -76,7 +76,7 @@ impl fmt::Display for Tally {
         let refused = self.answered(|answer| answer.is_some_and(|status| status >= 400));
         write!(
             f,
-            "{} sent, {} answered 200, {} 202, {refused} refused, {} not answered; {} handled, {} lost after 200, {} lost after 202, {} doubled",
+            "{} sent, {} answered 200, {} 202, {refused} rejected, {} not answered; {} handled, {} lost after 200, {} lost after 202, {} doubled",
             self.answered(|_| true),
             row(200),
             row(202),
@@ -89,8 +89,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Sends over 16 connections, each as fast as it is answered, until told to stop or until nobody
-/// listens any more.
+/// Sends deliveries over 16 connections, each after the response to the previous one, until it is
+/// stopped or the receiver no longer listens.
 struct Load {
     address: SocketAddr,
     body: fn(usize) -> String,
@@ -116,7 +116,7 @@ impl Load {
             }
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let body = (self.body)(number);
-            // The examples close each connection after their answer.
+            // The examples close each connection after the response.
             let answer = connection.post("/webhooks/twenty", signer.sign(&body).pairs(), body).await;
             answers.push((number, answer));
         }
@@ -138,12 +138,12 @@ async fn tally(load: JoinSet<Vec<(usize, Option<u16>)>>) -> Tally {
     tally
 }
 
-/// The numbers among what it said.
+/// Returns the numbers of the events that the receiver reported as handled.
 fn handled(lines: impl Iterator<Item = String>) -> Vec<usize> {
     lines.filter_map(|line| line.strip_prefix("handled ")?.parse().ok()).collect()
 }
 
-/// Every third handler is slow, and answered 202 before it is done.
+/// Makes every third handler slow, so that its delivery is answered 202 before it completes.
 fn some_slow(number: usize) -> String {
     target::event(number, if number.is_multiple_of(3) { "slow" } else { "well" }, 500)
 }
@@ -162,7 +162,7 @@ async fn ended_in_mid_load(framework: &str, end: impl Fn(&mut Target)) -> Tally 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_under_load() {
+async fn sigterm_under_load_loses_nothing() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| assert!(target.terminate().success())).await;
         tally.report(&format!("{framework}, SIGTERM"));
@@ -171,23 +171,24 @@ async fn sigterm_under_load() {
     }
 }
 
-/// What was answered 202 and not handled yet is lost, and nothing else: that is the price of
-/// answering early. What cannot pay it answers when the event is in a queue, as in the next test.
+/// Only deliveries that were answered 202 and not yet handled are lost: that is the cost of early
+/// acknowledgement. To avoid it, store the event in a queue before the response, as in the next
+/// test.
 #[tokio::test(flavor = "multi_thread")]
-async fn sigkill_under_load() {
+async fn sigkill_under_load_loses_only_background_handlers() {
     for framework in FRAMEWORKS {
         let tally = ended_in_mid_load(framework, |target| target.child.kill()).await;
         tally.report(&format!("{framework}, SIGKILL"));
         assert_eq!((tally.lost(200), tally.doubled()), (0, 0));
-        // As many as can be slow at once: within 600 ms, those that were answered after 100 ms on
-        // 16 connections.
+        // This is the maximum of slow handlers: on 16 connections, deliveries are acknowledged
+        // after 100 ms, and their handlers take 600 ms.
         assert!(tally.lost(202) <= 16 * 6, "no more than were in the background");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_stream"]
-async fn sigkill_under_load_with_a_queue() {
+async fn sigkill_under_load_loses_nothing_with_a_queue() {
     const EVENTS: usize = 1_000;
     fn body(number: usize) -> String {
         let id = format!("{number:08x}-0000-4000-8000-000000000000");
@@ -203,7 +204,7 @@ async fn sigkill_under_load_with_a_queue() {
     receiver.kill();
     let mut tally = tally(sending).await;
     let mut worker = Program::start("redis_stream", &["work", "worker"], &variables);
-    worker.until("all is done", |_| redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0);
+    worker.until("all events are handled", |_| redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap() == 0);
     assert!(worker.terminate().success());
     tally.count_handled(worker.lines().iter().map(|line| {
         let id = line.split(' ').nth(1).unwrap();
@@ -214,14 +215,14 @@ async fn sigkill_under_load_with_a_queue() {
     assert_eq!((tally.lost(200), tally.doubled()), (0, 0));
 }
 
-/// Each handler panics the first time. The delivery is not answered, and its copy is handled.
+/// Each handler panics the first time. The delivery gets no response, and its duplicate is handled.
 #[tokio::test(flavor = "multi_thread")]
-async fn handlers_that_panic() {
+async fn a_delivery_whose_handler_panicked_is_handled_again() {
     const EVENTS: usize = 300;
     for framework in FRAMEWORKS {
         for settings in [&SETTINGS[..1], &SETTINGS] {
             let mut target = Target::start(&[&[("FRAMEWORK", framework)], settings].concat());
-            // The second half of the numbers are the first half's copies.
+            // The second half of the numbers are duplicates of the first half.
             let load = Load::new(target.address, |number| target::event(number % EVENTS, "panic", 500));
             let sending = load.begin();
             load.until_sent(2 * EVENTS).await;
@@ -241,11 +242,11 @@ async fn handlers_that_panic() {
     }
 }
 
-/// The verifier's clock jumps to and fro while deliveries come, each of them several times. What it
-/// takes for fresh is handled once, for the store's own clock is not moved by it: a `MemoryStore`
-/// counts from when it was made, and Redis on its own machine.
+/// The verifier's clock jumps while deliveries arrive, each of them several times. A delivery that
+/// verifies is handled once, because the store's clock does not jump: a `MemoryStore` counts from
+/// its creation, and Redis uses the clock of its machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps() {
+async fn a_jumping_clock_loses_and_doubles_nothing() {
     const EVENTS: usize = 200;
     const COPIES: usize = 5;
     for (title, jumps, refuses) in [
@@ -297,7 +298,7 @@ async fn a_clock_that_jumps() {
             assert_eq!(tally.answered(|answer| answer == Some(401)) > 0, refuses);
             assert_eq!(tally.answered(|answer| !matches!(answer, Some(200 | 401))), 0);
             assert_eq!((tally.lost(200), tally.doubled()), (0, 0));
-            // None was refused five times over.
+            // Few deliveries were rejected all five times.
             assert!(tally.handled.len() > EVENTS / 2);
         }
     }

@@ -1,5 +1,5 @@
-//! Receivers in processes of their own: under attack, under load, asked to end, killed; and the
-//! larger examples.
+//! Tests of receivers in separate processes: under attack, under load, when they are stopped and
+//! when they are killed. Tests of the larger examples.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -32,7 +32,7 @@ mod storms;
 /// Not a test: the program that `support::target::Target` starts.
 #[cfg(all(target_os = "linux", feature = "actix-web"))]
 #[test]
-#[ignore = "run by other tests, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn receiver() {
     support::target::serve();
 }

@@ -1,5 +1,5 @@
-//! The inbox examples, restarted under load, with a socket that stays open meanwhile as systemd's
-//! does; and what the connections of all example receivers meet when the program is asked to end.
+//! Restarts the inbox examples under load, with a socket that stays open as with systemd. Tests
+//! what happens to the connections of all example receivers when the program is told to stop.
 //!
 //! To run this file alone, build the examples first: `cargo build --all-features --examples`.
 
@@ -24,7 +24,7 @@ use crate::support::{
 
 const SECRET: &str = "dev-secret";
 
-/// The receivers that need nothing but a secret.
+/// The receivers that require only a secret.
 const RECEIVERS: [&str; 8] = [
     "axum_receiver",
     "event_router",
@@ -36,7 +36,7 @@ const RECEIVERS: [&str; 8] = [
     "actix_inbox",
 ];
 
-/// Starts a receiver with a socket of its own.
+/// Starts a receiver with its own socket.
 fn start(example: &str) -> Program {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -44,7 +44,7 @@ fn start(example: &str) -> Program {
     Program::start(example, &[], &[("TWENTY_WEBHOOK_SECRET", SECRET), ("INBOX", &inbox)])
 }
 
-/// Under `acknowledge_within` a receiver may answer before its handler is done.
+/// With `acknowledge_within`, a receiver may answer before its handler has completed.
 fn is_accepted(answer: &Answer) -> bool {
     matches!(answer.status, 200 | 202)
 }
@@ -60,7 +60,7 @@ fn id(number: usize) -> String {
     format!("{number:08x}-0000-4000-8000-000000000000")
 }
 
-/// A socket that outlives the programs, and where it listens.
+/// A socket that outlives the programs, and its address.
 struct Socket {
     listener: TcpListener,
     address: SocketAddr,
@@ -88,8 +88,8 @@ async fn post(address: SocketAddr, number: usize) -> Answer {
     connection.answer().await.expect("an answer")
 }
 
-/// Posts one delivery after the other, until it is over. Keeps a connection for as long as the
-/// answers allow it, as axios does. Each must be answered 200.
+/// Posts deliveries one after the other until the load is over. Keeps a connection as long as the
+/// responses allow it, as axios does. Each delivery must be answered 200.
 async fn send(address: SocketAddr, numbers: Arc<AtomicUsize>, is_over: Arc<AtomicBool>) {
     let mut kept = None;
     while !is_over.load(Ordering::Relaxed) {
@@ -118,7 +118,7 @@ async fn restarts_lose_nothing(example: &str) {
         (0..SENDERS).map(|_| tokio::spawn(send(socket.address, Arc::clone(&numbers), Arc::clone(&is_over)))).collect();
     let mut handled = Vec::new();
     for restart in 0..=RESTARTS {
-        // Sent while no program runs, like those of the senders, who may be between two.
+        // This delivery is sent while no program runs, as those of the senders may be.
         let mut early = Connection::open(socket.address).await;
         early.send(delivery(numbers.fetch_add(1, Ordering::Relaxed)).bytes()).await;
         let mut program = socket.start(example);
@@ -142,7 +142,7 @@ async fn restarts_lose_nothing(example: &str) {
     let sent = numbers.load(Ordering::Relaxed);
     let expected: BTreeSet<_> =
         (0..sent).map(|number| format!("handled person.created {} attempt 1", id(number))).collect();
-    // In one process after the other, each once.
+    // All processes together have handled each event exactly once.
     assert_eq!(handled.len(), sent);
     assert_eq!(handled.into_iter().collect::<BTreeSet<_>>(), expected);
 }
@@ -157,16 +157,17 @@ async fn restarts_of_actix_web_lose_nothing() {
     restarts_lose_nothing("actix_inbox").await;
 }
 
-/// A connection that was accepted before the end, whose request comes after it.
+/// Checks that a request is answered if its connection was accepted before the signal and the
+/// request arrives after it.
 async fn is_answered_after_the_signal(example: &str) {
     let socket = Socket::new(&format!("{example}-late"));
     for number in 0..20 {
         let mut program = socket.start(example);
         let mut late = Connection::open(socket.address).await;
-        // Keeps no program from ending.
+        // An incomplete head does not prevent the program from stopping.
         let mut half = Connection::open(socket.address).await;
         half.send("POST / HTTP/1.1\r\n").await;
-        // They are accepted when a later one is answered.
+        // When a later connection has been answered, the earlier ones have been accepted.
         let mut later = Connection::open(socket.address).await;
         later.send(delivery(2 * number).bytes()).await;
         assert!(is_accepted(&later.answer().await.unwrap()));
@@ -178,7 +179,7 @@ async fn is_answered_after_the_signal(example: &str) {
         let was_in_time = signalled.elapsed() < Duration::from_millis(500);
         let answer = late.answer().await;
         assert!(program.wait().success());
-        // Otherwise the machine is busy, and the request may have come too late.
+        // Otherwise the machine is busy, and the request may have arrived too late.
         if was_in_time {
             assert!(is_accepted(&answer.expect("an answer")));
             return;
@@ -193,14 +194,15 @@ async fn a_connection_that_was_accepted_is_answered_after_the_signal() {
     }
 }
 
-/// Without systemd: no connection is taken in only to be reset, so a load balancer tries the next
-/// instance; and one that was accepted before is still answered.
+/// Checks the behaviour without systemd: the program refuses new connections instead of resetting
+/// them, so a load balancer tries the next instance. A connection that was accepted before is still
+/// answered.
 async fn refuses_connections_after_the_signal(example: &str) {
     for number in 0..5 {
         let mut program = start(example);
         let address = program.address();
         let mut late = Connection::open(address).await;
-        // It is accepted when a later one is answered.
+        // When a later connection has been answered, this one has been accepted.
         let mut later = Connection::open(address).await;
         later.send(delivery(2 * number).bytes()).await;
         assert!(is_accepted(&later.answer().await.unwrap()));
@@ -216,7 +218,7 @@ async fn refuses_connections_after_the_signal(example: &str) {
         if is_answered {
             return;
         }
-        // Otherwise the machine may be busy, and the request have come too late.
+        // Otherwise the machine may be busy, and the request may have arrived too late.
         eprintln!("{example}: refused {:?} after the signal", signalled.elapsed());
     }
     panic!("{example} refuses connections only when it closes those that it has");
@@ -229,9 +231,8 @@ async fn receivers_refuse_connections_after_the_signal() {
     }
 }
 
-/// Connections that the system has taken, and the program has not, when it is asked to end: both
-/// come at once to a program that stood still. Which one it sees first is a matter of chance, so it
-/// is tried some times.
+/// Connections wait in the socket when the program is told to stop: a frozen program gets both at
+/// the same time. Which one it sees first is random, so this is repeated.
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_answer_connections_that_wait_in_the_socket_at_the_signal() {
     const CONNECTIONS: usize = 32;
@@ -241,7 +242,7 @@ async fn receivers_answer_connections_that_wait_in_the_socket_at_the_signal() {
         let mut waiting = Vec::new();
         for (example, program) in &mut programs {
             let address = program.address();
-            // Once it has answered, it listens to signals.
+            // A program that has answered also handles signals.
             assert!(is_accepted(&post(address, CONNECTIONS).await));
             program.signal("-STOP");
             for number in 0..CONNECTIONS {
@@ -262,7 +263,7 @@ async fn receivers_answer_connections_that_wait_in_the_socket_at_the_signal() {
     }
 }
 
-/// Whatever the answer is, a client does not use the connection again.
+/// For every kind of response, the client does not reuse the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_connection_is_kept_alive() {
     for example in RECEIVERS {

@@ -1,8 +1,8 @@
-//! A program that is asked to end while a slow handler runs, whose sender has hung up: the handler
-//! finishes, then the program ends.
+//! Stops a program while a slow handler runs whose sender has disconnected. The handler completes,
+//! then the program exits.
 //!
-//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` lets the handler take
-//! as long as you say.
+//! `HANDLER_SECONDS=30 cargo test --all-features --test process shutdown::` sets the duration of
+//! the handler.
 
 use std::{
     io::Write as _,
@@ -31,9 +31,9 @@ async fn slow(_: WebhookEvent) -> &'static str {
     "all right"
 }
 
-/// Not a test of its own: the program that the others start.
+/// Not a test: the program that the tests start.
 #[test]
-#[ignore = "run by the tests beside it, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn axum_program() {
     use axum::{Router, routing::post};
     use twenty_webhook::tower::WebhookLayer;
@@ -55,9 +55,9 @@ fn axum_program() {
     });
 }
 
-/// Not a test of its own: the program that the others start.
+/// Not a test: the program that the tests start.
 #[test]
-#[ignore = "run by the tests beside it, in a process of its own"]
+#[ignore = "run by other tests, in a separate process"]
 fn actix_program() {
     use actix_web::{App, HttpServer, rt, web};
     use twenty_webhook::actix_web::WebhookMiddleware;
@@ -107,11 +107,11 @@ fn a_slow_handler_finishes(test: &str) {
 }
 
 #[test]
-fn axum_ends_after_its_handlers() {
+fn axum_exits_after_its_handlers() {
     a_slow_handler_finishes("shutdown::axum_program");
 }
 
 #[test]
-fn actix_ends_after_its_handlers() {
+fn actix_exits_after_its_handlers() {
     a_slow_handler_finishes("shutdown::actix_program");
 }

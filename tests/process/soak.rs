@@ -1,19 +1,19 @@
-//! A receiver under a long, mixed load: what is valid is handled exactly once, what is not is
-//! refused, and nothing is left over, neither memory nor connections nor tasks.
+//! Runs receivers under a long, mixed load. Valid deliveries are handled exactly once, others are
+//! rejected, and no memory, connections or tasks are left over.
 //!
 //!     cargo test --release --all-features --test process --no-run
 //!     SOAK_SECONDS=3600 nice cargo test --release --all-features --test process -- soak:: --ignored --nocapture
 //!
-//! Without `SOAK_SECONDS` it takes 20 seconds; in `cargo test`, without `--ignored`, a few. `RATE`
-//! is how much is sent a second, to both receivers together; 60 unless set, so that the machine
-//! stays usable. One receiver is in axum, the other in actix-web, each a process of its own that
-//! nothing else happens in.
+//! Without `SOAK_SECONDS` it takes 20 seconds; without `--ignored` it takes a few seconds. `RATE`
+//! is the number of requests per second to both receivers together. Its default of 60 leaves the
+//! machine usable. One receiver uses axum and the other one actix-web, each in a separate process.
 //!
-//! The last hour, on 2026-11-24 with `RATE=700`, on two cores that others used as well: 2,151,361
-//! sent, all answered as expected; 1,153,569 events accepted and each handled once, 29,450 of
-//! 39,425 handled whose sender was gone after the last byte, none doubled; 142 s of computing;
-//! memory at the end of the first third and of all 30.3 and 26.0 MB in axum, 26.6 and 26.7 MB in
-//! actix-web; as many tasks and unverified bytes at the end as at the beginning, and no more files.
+//! The last run of an hour, on 2026-11-24 with `RATE=700`, on two cores that other programs used as
+//! well: 2,151,361 requests, all answered as expected; 1,153,569 events accepted, each handled
+//! once; 39,425 events whose sender disconnected after the last byte, of which 29,450 were handled,
+//! none twice; 142 s of CPU time. Memory after the first third and at the end: 30.3 and 26.0 MB in
+//! axum, 26.6 and 26.7 MB in actix-web. At the end there were as many tasks and unverified bytes as
+//! at the beginning, and no more files.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,20 +35,20 @@ use crate::support::{
     target::{FRAMEWORKS, State, Target, delivery, event},
 };
 
-/// How many act at once on each receiver: some wait for a deadline meanwhile.
+/// The number of concurrent senders for each receiver. Some of them wait for a deadline.
 const LANES: usize = 48;
 
-/// How many deliveries the receivers remember: soon as many as there will be.
+/// How many deliveries the receivers remember. This number is reached soon.
 const REMEMBERED: usize = 10_000;
 
-/// Copies are of one of the last so many.
+/// Duplicates are sent of one of this number of recent deliveries.
 const RECENT: usize = 2_000;
 
-/// Numbers from here on are never signed, so never handled.
+/// Numbers from this one on are never signed, so never handled.
 const FORGED: usize = 1 << 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_doubled_or_left_over() {
+async fn nothing_is_lost_doubled_or_leaked() {
     soak_both(5, 60, 20).await;
 }
 
@@ -57,13 +57,13 @@ mod at_length {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "long: the gate runs it"]
-    async fn nothing_is_lost_doubled_or_left_over() {
+    async fn nothing_is_lost_doubled_or_leaked() {
         let variable = |name, default| std::env::var(name).map_or(default, |number| number.parse().unwrap());
         soak_both(variable("SOAK_SECONDS", 20), variable("RATE", 60), 100).await;
     }
 }
 
-/// At least so many requests make a load.
+/// Runs both receivers. A load must have at least `least` requests.
 async fn soak_both(seconds: u64, rate: u64, least: usize) {
     let duration = Duration::from_secs(seconds);
     let [axum, actix] = FRAMEWORKS.map(|framework| soak(framework, duration, rate / 2));
@@ -123,18 +123,18 @@ struct Load {
     ledger: Mutex<Ledger>,
 }
 
-/// What is kept of each event, by number.
+/// The expected treatment of an event.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
-    /// Answered 200 or 202.
+    /// The delivery was answered 200 or 202.
     Accepted,
-    /// Nobody waited for the answer.
+    /// The sender did not wait for the response.
     Unknown,
-    /// Never signed, or never whole.
+    /// The delivery was never signed, or never complete.
     Refused,
 }
 
-/// An event that copies may be sent of.
+/// An event of which duplicates may be sent.
 #[derive(Clone, Copy)]
 struct Sent {
     number: usize,
@@ -144,12 +144,12 @@ struct Sent {
 
 impl Sent {
     fn delivery(self) -> Request {
-        // Signed anew each time, as Twenty does when it sends one again.
+        // Each delivery gets a new signature, as when Twenty sends an event again.
         delivery(event(self.number, self.does, self.filler))
     }
 }
 
-/// What was sent, answered and handled.
+/// The numbers of requests sent, responses and handled events.
 #[derive(Default)]
 struct Ledger {
     sent: usize,
@@ -157,10 +157,10 @@ struct Ledger {
     handled: Vec<u8>,
     refused_but_handled: usize,
     recent: VecDeque<Sent>,
-    /// By what was sent and what came back.
+    /// The number of each response to each kind of request.
     answers: BTreeMap<(&'static str, String), usize>,
     wrong: usize,
-    /// Of new deliveries on connections that were kept alive, in microseconds.
+    /// The latencies of new deliveries on connections that were kept alive, in microseconds.
     latencies: Vec<u128>,
     abandoned: Option<String>,
 }
@@ -227,8 +227,8 @@ impl Load {
         ledger.fates.len() - 1
     }
 
-    /// Takes down an answer; `None` stands for a connection that was closed instead. Whether it is
-    /// one of those that are right.
+    /// Records a response; `None` is a connection that was closed without one. Counts it as wrong
+    /// unless it is in `right`.
     fn answered(&self, what: &'static str, answer: Option<&Answer>, right: &[Option<u16>]) {
         let status = answer.map(|answer| answer.status);
         let mut ledger = self.ledger();
@@ -237,7 +237,7 @@ impl Load {
         ledger.wrong += usize::from(!right.contains(&status));
     }
 
-    /// Over a connection that is kept alive, as long as the server keeps it.
+    /// Posts over a connection that is kept as long as the server keeps it.
     async fn post(&self, request: &Request, kept: &mut Option<Connection>) -> Option<Answer> {
         let mut answer = None;
         if let Some(connection) = kept {
@@ -296,8 +296,8 @@ impl Load {
 
     async fn at_the_second_attempt(&self, does: &'static str, filler: usize, connection: &mut Option<Connection>) {
         let sent = Sent { number: self.number(Fate::Accepted), does, filler };
-        // Not over a connection that is kept, for what is closed without an answer there is sent
-        // again.
+        // A new connection is used, because `post` would send a delivery again that a kept
+        // connection did not answer.
         let mut fresh = Connection::open(self.address).await;
         fresh.send(sent.delivery().bytes()).await;
         let right = if does == "fail" { Some(500) } else { None };
@@ -334,7 +334,7 @@ impl Load {
         self.answered(what, self.post(&request, &mut None).await.as_ref(), &[Some(413)]);
     }
 
-    /// The first bytes of a delivery, one less than all at most, and how many that are.
+    /// Returns the beginning of a delivery, without at least its last byte.
     fn part_of_one(&self, dice: &mut Dice, filler: usize) -> Vec<u8> {
         let number = self.number(Fate::Refused);
         let mut bytes = delivery(event(number, "well", filler)).bytes();
@@ -378,7 +378,7 @@ impl Load {
     }
 }
 
-/// Marsaglia's xorshift: the same throws each time.
+/// Marsaglia's xorshift, with the same numbers each time.
 struct Dice(u64);
 
 impl Dice {
@@ -405,7 +405,7 @@ struct Report {
     framework: &'static str,
     took: Duration,
     computed: Duration,
-    /// At the end, in KiB.
+    /// The memory at the end, in KiB.
     memory: u64,
     before: State,
     after: State,
@@ -414,12 +414,12 @@ struct Report {
 }
 
 impl Report {
-    /// Those after the first third: by then all that fills up is full.
+    /// Returns the samples after the first third. By then, all stores are full.
     fn settled(&self) -> &[Sample] {
         &self.samples[self.samples.len() / 3..]
     }
 
-    /// Growth of memory over those, in KiB an hour: the line of least squares.
+    /// Returns the growth of memory in these samples, in KiB per hour, by least squares.
     fn slope(&self) -> f64 {
         let points: Vec<_> = self.settled().iter().map(|s| (s.at.as_secs_f64() / 3_600.0, s.memory as f64)).collect();
         let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
@@ -442,12 +442,13 @@ impl Report {
 
     fn check(&self, least: usize) {
         assert!(self.ledger.sent > least, "a load");
-        assert_eq!(self.ledger.wrong, 0, "answered otherwise than expected");
+        assert_eq!(self.ledger.wrong, 0, "answered differently than expected");
         assert_eq!(self.lost(), 0, "lost");
         assert_eq!(self.doubled(), 0, "doubled");
-        assert_eq!(self.refused_but_handled(), 0, "handled though refused");
+        assert_eq!(self.refused_but_handled(), 0, "rejected, but handled");
         assert_eq!(self.ledger.abandoned.as_deref(), Some("0"), "abandoned");
-        // Generous: the first third of a short run is not enough to fill everything.
+        // The limit is generous, because the first third of a short run is too short to fill
+        // everything.
         let settled = self.settled().first().expect("samples").memory;
         assert!(self.memory <= settled + (24 << 10), "memory grew from {settled} to {} KiB", self.memory);
     }
@@ -467,19 +468,19 @@ impl fmt::Display for Report {
             writeln!(f, "  {what:<28}{answer:>8}{count:>9}")?;
         }
         let mut row = |what: &str, value: String| writeln!(f, "  {what:<36}{value:>9}");
-        row("answered otherwise than expected", ledger.wrong.to_string())?;
+        row("answered differently than expected", ledger.wrong.to_string())?;
         row("accepted", ledger.count(|fate, _| fate == Fate::Accepted).to_string())?;
         row("  handled once", ledger.count(|fate, handled| fate == Fate::Accepted && handled == 1).to_string())?;
         row("  lost", self.lost().to_string())?;
-        row("sender gone after the last byte", ledger.count(|fate, _| fate == Fate::Unknown).to_string())?;
+        row("disconnected after the last byte", ledger.count(|fate, _| fate == Fate::Unknown).to_string())?;
         row("  handled", ledger.count(|fate, handled| fate == Fate::Unknown && handled > 0).to_string())?;
         row("doubled", self.doubled().to_string())?;
-        row("handled though refused", self.refused_but_handled().to_string())?;
+        row("rejected, but handled", self.refused_but_handled().to_string())?;
         let mut latencies = ledger.latencies.clone();
         latencies.sort_unstable();
-        for (name, part) in [("half", 2), ("99 of 100", 100), ("999 of 1000", 1000)] {
+        for (name, part) in [("median", 2), ("99 %", 100), ("99.9 %", 1000)] {
             let at = latencies.len() - 1 - (latencies.len() - 1) / part;
-            row(&format!("answered within, {name}, ms"), format!("{:.1}", latencies[at] as f64 / 1000.0))?;
+            row(&format!("latency, {name}, ms"), format!("{:.1}", latencies[at] as f64 / 1000.0))?;
         }
         writeln!(f, "  before {before:?}\n  after  {after:?}")?;
         writeln!(f, "  {:>8}{:>10}{:>8}{:>10}", "s", "sent", "KiB", "files")?;

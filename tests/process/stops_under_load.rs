@@ -1,11 +1,11 @@
-//! The example receivers, asked to end under load: directly, and behind nginx with an upstream that
-//! keeps connections alive.
+//! Stops the example receivers under load: directly, and behind nginx with an upstream that keeps
+//! connections alive.
 //!
 //! `ROUNDS=20 cargo test --all-features --test process stops_under_load:: -- --ignored --nocapture`
-//! prints what became of the requests, with each program ended 20 times in each way.
-//! `EXAMPLES=axum_receiver` takes these only. Build the examples first: `cargo build --all-features
-//! --examples`. Without `ROUNDS` it does nothing: on a machine that is busy with something else, a
-//! sender can open a connection and be stopped for longer than it has time to send its request.
+//! prints the results of the requests, with each program stopped 20 times in each way.
+//! `EXAMPLES=axum_receiver` selects the programs. Build the examples first: `cargo build
+//! --all-features --examples`. Without `ROUNDS`, the test does nothing: on a busy machine, a sender
+//! can open a connection and then be suspended for longer than the program waits for its request.
 
 use std::{
     collections::BTreeMap,
@@ -34,10 +34,10 @@ use crate::{
 const SECRET: &str = "dev-secret";
 const SENDERS: usize = 16;
 
-/// What became of the requests, by name.
+/// The number of requests for each result.
 type Counts = BTreeMap<String, usize>;
 
-/// What the senders share.
+/// The state that the senders share.
 #[derive(Default)]
 struct Load {
     sent: AtomicUsize,
@@ -50,8 +50,8 @@ impl Load {
         *self.counts.lock().unwrap().entry(what.into()).or_default() += 1;
     }
 
-    /// Posts one delivery after the other, until it is over or the connection is refused. Keeps a
-    /// connection for as long as the answers allow it.
+    /// Posts deliveries one after the other until the load is over or the connection is refused.
+    /// Keeps a connection as long as the responses allow it.
     async fn send(self: Arc<Self>, address: SocketAddr) {
         let template = data_text("person.created.json");
         let mut kept = None;
@@ -90,13 +90,13 @@ impl Load {
     }
 }
 
-/// Where the senders post to.
+/// The way from the senders to the program.
 #[derive(Clone, Copy, Debug)]
 enum Path {
     Direct,
     /// Through nginx with one upstream.
     Nginx,
-    /// Through nginx with two upstreams, of which one ends.
+    /// Through nginx with two upstreams, of which one stops.
     NginxOfTwo,
 }
 
@@ -109,7 +109,7 @@ fn upstreams(port: u16, upstreams: &[SocketAddr]) -> String {
     )
 }
 
-/// Ends a program under load. `None` where nginx is not installed.
+/// Stops a program under load. Returns `None` if nginx is not installed.
 async fn round(example: &str, path: Path, number: usize) -> Option<Counts> {
     let inbox = |name| format!("{}/stops-{example}-{name}-{}.redb", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let start = |name| Program::start(example, &[], &[("TWENTY_WEBHOOK_SECRET", SECRET), ("INBOX", &inbox(name))]);
@@ -136,13 +136,13 @@ async fn round(example: &str, path: Path, number: usize) -> Option<Counts> {
     if let Some(other) = &mut other {
         assert!(block_in_place(|| other.terminate()).success());
     }
-    // What an inbox has accepted may be handled by the next process.
+    // The next process may handle the events that an inbox has accepted.
     if !example.contains("inbox") {
         let accepted: usize = ["200", "202"].iter().filter_map(|status| counts.get(*status)).sum();
         let handled = program.lines().len() + other.as_ref().map_or(0, |other| other.lines().len());
         assert_eq!(handled, accepted, "{example}, {path:?}: {counts:?}");
     }
-    // No server could be reached: nothing was sent to one.
+    // nginx answers 502 without sending the request if it cannot connect to a server.
     let log = nginx.as_ref().map(Nginx::log).unwrap_or_default();
     let refused = log.lines().filter(|line| line.contains("Connection refused")).count();
     let is_allowed = |what: &str, count: usize| match (path, what) {

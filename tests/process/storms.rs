@@ -1,5 +1,6 @@
-//! The inbox's examples under load, killed again and again with SIGKILL and started again. What was
-//! answered 2xx is handled, and only what was being handled at a kill is handled again.
+//! Kills the inbox examples under load repeatedly with SIGKILL, and restarts them. All
+//! deliveries that were answered 2xx are handled, and only events that ran at a kill are handled
+//! again.
 //!
 //!     cargo build --all-features --examples
 //!     STORM_KILLS=150 cargo test --all-features --test process -- storms:: --ignored --nocapture --test-threads 1
@@ -33,10 +34,10 @@ use crate::support::{SECRET, http1::Connection, postgres::Server, program::Progr
 
 const LANES: usize = 12;
 
-/// What the examples' workers handle at once.
+/// The number of events that the examples' workers handle at the same time.
 const CONCURRENCY: usize = 16;
 
-/// How long all that was accepted may take to be handled in the end.
+/// How long the handling of all accepted events may finally take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 mod at_length {
@@ -67,7 +68,7 @@ mod at_length {
     }
 }
 
-/// Where the inbox is.
+/// The storage of the inbox.
 enum Place {
     File(PathBuf),
     Table(Server),
@@ -82,7 +83,7 @@ impl Place {
         Self::File(directory.join("inbox.redb"))
     }
 
-    /// As the examples' `INBOX` has it.
+    /// Returns the value of the examples' variable `INBOX`.
     fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -97,14 +98,14 @@ impl Place {
         }
     }
 
-    /// The events that ran when the process was killed. It reads what that process left without the
-    /// inbox's own code.
+    /// Returns the events that ran when the process was killed. Reads the storage without the
+    /// inbox's code.
     async fn running(&self) -> HashSet<usize> {
         match self {
             Self::File(path) => {
                 let copy = path.with_extension("copy");
                 if fs::copy(path, &copy).is_err() {
-                    // Killed before there was a file.
+                    // The process was killed before it created the file.
                     return HashSet::new();
                 }
                 let running = running_in(&copy);
@@ -112,7 +113,7 @@ impl Place {
                 running
             }
             Self::Table(server) => {
-                // The server finishes what the killed process had begun.
+                // The server completes the statements of the killed process.
                 let connected = "SELECT FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
                 while !server.sql(&format!("SELECT 1 WHERE EXISTS ({connected})")).is_empty() {
                     sleep(Duration::from_millis(10)).await;
@@ -120,7 +121,7 @@ impl Place {
                 if server.sql("SELECT 1 WHERE to_regclass('twenty_webhook.inbox') IS NOT NULL").is_empty() {
                     return HashSet::new();
                 }
-                // Their leases end as if their minute had passed.
+                // Ends their leases as if a minute had passed.
                 let rows = server.sql(
                     "UPDATE twenty_webhook.inbox SET due = due - 60000 WHERE state = 2 \
                      RETURNING substring(encode(event, 'escape') FROM '\"id\":\"[^\"]*')",
@@ -130,7 +131,7 @@ impl Place {
         }
     }
 
-    /// What is there, beside the process that works.
+    /// Returns the statistics, which can be read while another process works.
     async fn stats(&self) -> Stats {
         let inbox = match self {
             Self::File(path) => Inbox::builder().open_read_only(path).unwrap(),
@@ -168,15 +169,15 @@ fn body(number: usize) -> String {
     format!(r#"{{"eventName":"note.created","record":{{"id":"{id}","title":"{}"}}}}"#, "x".repeat(number % 1_500))
 }
 
-/// The number of the event that this is part of.
+/// Returns the number of the event whose body contains this text.
 fn number_in(body: &str) -> usize {
     usize::from_str_radix(&body.split_once(r#""id":""#).unwrap().1[..8], 16).unwrap()
 }
 
-/// What each event was answered; `None` for no answer.
+/// The responses to each event. `None` is a missing response.
 type Answers = BTreeMap<usize, Vec<Option<u16>>>;
 
-/// Sends events, each once as Twenty does, but every other one again that was not answered.
+/// Sends each event once, as Twenty does. Every second unanswered event is sent again.
 struct Load {
     address: watch::Receiver<Option<SocketAddr>>,
     is_over: watch::Receiver<bool>,
@@ -211,7 +212,7 @@ impl Load {
 #[derive(Default)]
 struct Life {
     handled: Vec<usize>,
-    /// At its end.
+    /// The events that ran at its end.
     running: HashSet<usize>,
 }
 
@@ -235,7 +236,7 @@ async fn storm(example: &'static str, place: Place) {
     let mut lives = Vec::new();
     for kill in 0..kills {
         let mut program = start();
-        // Each fourth is killed while it starts.
+        // Every fourth process is killed while it starts.
         if kill % 4 == 3 {
             sleep(Duration::from_millis(kill * 7 % 60)).await;
         } else {
@@ -252,7 +253,7 @@ async fn storm(example: &'static str, place: Place) {
     while let Some(lane) = lanes.join_next().await {
         lane.unwrap();
     }
-    // Now it is left alone.
+    // The last process is not killed.
     let begun = Instant::now();
     let stats = loop {
         let stats = place.stats().await;
@@ -273,21 +274,21 @@ async fn storm(example: &'static str, place: Place) {
 struct Report {
     title: String,
     kills: usize,
-    /// Requests.
+    /// The number of requests.
     sent: usize,
     unanswered: usize,
     rejected: usize,
-    /// Events.
+    /// The number of accepted events.
     accepted: usize,
     handled: usize,
-    /// Handled, and perhaps stored, although no request of theirs was answered 2xx.
+    /// Events that were handled, and perhaps stored, without a response 2xx.
     handled_unanswered: usize,
     lost: usize,
-    /// Runs that were going on at the kills.
+    /// The number of handlers that ran at the kills.
     interrupted: usize,
-    /// Handled in one life although they had been handled in an earlier one, at whose end they ran.
+    /// Events that ran at the end of a life in which they had been handled, and were handled again.
     again: usize,
-    /// The same without that reason.
+    /// Events that were handled again without this reason.
     doubled: usize,
     dead: u64,
 }
@@ -305,7 +306,7 @@ impl Report {
                 doubled += usize::from(!here.insert(number));
                 match last.insert(number, life) {
                     Some(before) if before.running.contains(&number) => again += 1,
-                    // Twice in this life was counted already.
+                    // A repetition within this life has been counted already.
                     Some(before) => doubled += usize::from(!std::ptr::eq(before, life)),
                     None => {}
                 }

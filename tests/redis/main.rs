@@ -1,4 +1,4 @@
-//! Deduplication in Redis, against real servers.
+//! Tests of deduplication in Redis, with real servers.
 
 #[path = "../support/mod.rs"]
 mod support;

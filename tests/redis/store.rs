@@ -1,4 +1,4 @@
-//! The store in Redis, against real servers that are killed, frozen, filled up and restarted.
+//! Tests the store in Redis with real servers that are killed, frozen, filled and restarted.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_secs(300);
 const DEADLINE: Duration = Duration::from_millis(500);
-/// For a busy machine to get round to it.
+/// The additional time that a busy machine may take.
 const SLACK: Duration = Duration::from_millis(1_500);
 
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
@@ -28,7 +28,7 @@ async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     result
 }
 
-/// Every operation fails with `kind`, within the deadline.
+/// Checks that every operation fails with `kind` within the deadline.
 async fn all_fail(store: &dyn ClaimStore, kind: StoreErrorKind) {
     let claim = Claim::new(key());
     let limit = DEADLINE + SLACK;
@@ -47,7 +47,7 @@ async fn all_fail(store: &dyn ClaimStore, kind: StoreErrorKind) {
     }
 }
 
-/// The whole life of a claim, at the first attempt.
+/// Runs the whole life of a claim. Each operation must succeed at the first attempt.
 async fn works(store: &dyn ClaimStore) {
     let claim = fresh(store.claim(key(), LONG).await.unwrap());
     assert!(store.renew(&claim, LONG).await.unwrap());
@@ -65,7 +65,7 @@ fn name(key: ClaimKey) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn acceptance() {
+async fn meets_the_contract_of_claim_stores() {
     let server = Server::start(&[]);
     let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(30));
     let one = patient.clone().connect().await.unwrap();
@@ -75,7 +75,7 @@ async fn acceptance() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn acceptance_in_a_cluster() {
+async fn meets_the_contract_of_claim_stores_in_a_cluster() {
     let nodes = cluster();
     let patient = |node: &Server| RedisStore::cluster([node.url()]).deadline(Duration::from_secs(30));
     let one = patient(&nodes[0]).connect().await.unwrap();
@@ -88,10 +88,10 @@ async fn acceptance_in_a_cluster() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn stores_what_the_docs_say() {
+async fn entries_have_the_documented_form() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    until("the claim that connecting files is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
+    until("the claim of the connection test is gone", || server.command::<u64>(&["DBSIZE"]).unwrap() == 0);
 
     let claim = fresh(store.claim(key(), Duration::from_micros(60_000_001)).await.unwrap());
     let name = name(claim.key());
@@ -114,17 +114,18 @@ async fn stores_what_the_docs_say() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn one_round_trip_a_call() {
+async fn each_call_takes_one_round_trip() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    works(&store).await; // files the scripts
+    works(&store).await; // loads the scripts
     let before = Calls::until_now(&server);
     works(&store).await;
-    // the scripts' own SET and DEL count too
+    // The commands SET and DEL inside the scripts are counted, too.
     assert_eq!(before.since(&server), Calls { set: 3 + 1, evalsha: 3, eval: 0, del: 1 + 1 });
 }
 
-/// As with each of actix-web's workers. The other runtime does nothing meanwhile, and may have ended.
+/// Each of actix-web's workers has a runtime. A runtime may be idle or may have ended while another
+/// one uses the store.
 #[test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 fn each_runtime_has_its_own_connection() {
@@ -145,7 +146,7 @@ fn each_runtime_has_its_own_connection() {
     until("the connection of the ended runtime is closed", || connections() == 1);
 }
 
-/// How often a server was asked, in vain or not.
+/// The numbers of commands that a server received, including rejected ones.
 #[derive(Debug, PartialEq)]
 struct Calls {
     set: u64,
@@ -179,18 +180,19 @@ impl Calls {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn killed_and_restarted() {
+async fn the_store_recovers_from_a_killed_and_restarted_server() {
     let mut server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
     for _ in 0..3 {
         server.kill();
-        // fails at once, not at the deadline
+        // The operation fails directly, not at the deadline.
         within(DEADLINE, all_fail(&store, StoreErrorKind::Connection)).await;
         server.restart();
         works(&store).await;
     }
-    // restarted unnoticed: the connection is broken, the scripts are gone, and still nothing fails
+    // The server is restarted while no operation runs: the connection is broken and the scripts are
+    // lost, and still no operation fails.
     let claim = fresh(store.claim(key(), LONG).await.unwrap());
     server.restart();
     assert!(!store.renew(&claim, LONG).await.unwrap(), "the server forgot it");
@@ -202,7 +204,7 @@ async fn killed_and_restarted() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn scripts_flushed() {
+async fn flushed_scripts_are_loaded_again() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -212,7 +214,7 @@ async fn scripts_flushed() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
+async fn a_frozen_server_times_out_and_its_late_claim_can_be_freed() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let held = fresh(store.claim(key(), LONG).await.unwrap());
@@ -227,7 +229,7 @@ async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
     all_fail(&store, StoreErrorKind::Timeout).await;
     server.thaw();
 
-    // the claims landed after all, and whoever asked for them holds them
+    // The claims arrived after all, and belong to the callers whose calls timed out.
     assert!(store.renew(&held, LONG).await.unwrap());
     for key in [renewed, released, completed] {
         assert_eq!(store.claim(key, LONG).await.unwrap(), ClaimOutcome::Running);
@@ -243,7 +245,7 @@ async fn frozen_server_times_out_and_its_late_claim_can_be_freed() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn late_claim_that_nobody_frees_runs_out() {
+async fn a_late_claim_that_is_not_freed_expires() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let key = key();
@@ -251,14 +253,14 @@ async fn late_claim_that_nobody_frees_runs_out() {
     let error = store.claim(key, Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
     server.thaw();
-    until("the server goes on", || server.command::<String>(&["PING"]).is_ok());
+    until("the server continues", || server.command::<String>(&["PING"]).is_ok());
     tokio::time::sleep(Duration::from_millis(600)).await;
     let _ = fresh(store.claim(key, LONG).await.unwrap());
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn slow_answers() {
+async fn a_slow_answer_is_a_timeout_only_past_the_deadline() {
     let server = Server::start(&[]);
     let hasty = RedisStore::builder(&server.url()).deadline(Duration::from_millis(100)).connect().await.unwrap();
     let patient = RedisStore::builder(&server.url()).deadline(Duration::from_secs(10)).connect().await.unwrap();
@@ -273,7 +275,7 @@ async fn slow_answers() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn out_of_memory() {
+async fn a_server_without_memory_rejects_claims_and_keeps_its_entries() {
     let server = Server::start(&["--maxmemory-policy", "noeviction"]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -288,13 +290,13 @@ async fn out_of_memory() {
     assert_eq!(
         before.since(&server),
         Calls { set: 1, evalsha: 0, eval: 0, del: 0 },
-        "a refusal is no reason to ask again"
+        "a rejected command is not repeated"
     );
     let before = Calls::until_now(&server);
     assert_eq!(store.complete(&claims[0], LONG).await.unwrap_err().kind(), StoreErrorKind::Refused);
     let Calls { evalsha, eval, .. } = before.since(&server);
-    assert_eq!((evalsha, eval), (1, 0), "nor to send the script");
-    // what takes no memory still works, and what was remembered is
+    assert_eq!((evalsha, eval), (1, 0), "and the script is not sent");
+    // Commands that take no memory still work, and existing entries are kept.
     assert!(store.renew(&claims[0], LONG).await.unwrap());
     assert!(store.release(&claims[1]).await.unwrap());
 
@@ -308,7 +310,7 @@ async fn out_of_memory() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn read_only_replica() {
+async fn a_read_only_replica_is_an_error() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     works(&store).await;
@@ -323,7 +325,7 @@ async fn read_only_replica() {
     works(&store).await;
 }
 
-/// Passes bytes on to a server, until told to swallow an answer and hang up.
+/// Forwards bytes to a server. When told to, drops the next answer and closes the connection.
 struct Cutter {
     port: u16,
     cut: Arc<AtomicBool>,
@@ -366,7 +368,7 @@ impl Cutter {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn answer_lost_with_the_connection() {
+async fn an_answer_lost_with_the_connection_is_requested_again() {
     let server = Server::start(&[]);
     let cutter = Cutter::before(&server);
     let store = RedisStore::connect(&format!("redis://127.0.0.1:{}", cutter.port)).await.unwrap();
@@ -386,8 +388,8 @@ async fn answer_lost_with_the_connection() {
 }
 
 #[tokio::test]
-async fn nobody_answers() {
-    // accepts connections, as far as the client can tell, and says nothing
+async fn a_silent_server_is_a_timeout() {
+    // The listener accepts connections and never answers.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let store = RedisStore::builder(&url).connect_lazy().unwrap();
@@ -397,7 +399,7 @@ async fn nobody_answers() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_a_connection_error() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let error = RedisStore::connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Connection, "{}", texts(&error));
@@ -407,7 +409,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn started_after_the_receiver() {
+async fn a_server_may_start_after_the_receiver() {
     let mut server = Server::start(&[]);
     server.kill();
     let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
@@ -417,7 +419,7 @@ async fn started_after_the_receiver() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_none() {
+async fn invalid_addresses_are_rejected() {
     for url in ["", "redis", "localhost:6379", "http://localhost", "redis://", "rediss://localhost", "redis://h/x"] {
         let error = RedisStore::connect(url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Settings, "{url}: {}", texts(&error));
@@ -428,13 +430,13 @@ async fn addresses_that_are_none() {
     assert_eq!(error.kind(), StoreErrorKind::Settings, "{}", texts(&error));
 }
 
-/// Without any one of the commands that the store needs, `connect` fails; with all of them and no
-/// other, everything works.
+/// `connect` fails if one of the required commands is not permitted. With exactly these commands,
+/// everything works.
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn a_missing_permission_shows_when_connecting() {
+async fn connect_reports_a_missing_permission() {
     const NEEDED: [&str; 6] = ["set", "get", "del", "pexpire", "eval", "evalsha"];
-    // What the connection itself asks for.
+    // The commands of the connection itself.
     const CONNECTION: [&str; 3] = ["+hello", "+client", "+ping"];
     let server = Server::start(&[]);
     let url = format!("redis://app:pw@127.0.0.1:{}", server.port());
@@ -455,7 +457,7 @@ async fn a_missing_permission_shows_when_connecting() {
     for restarted in [false, true] {
         for missing in NEEDED {
             if restarted {
-                // The scripts are not there yet.
+                // The scripts are not loaded.
                 let () = server.command(&["SCRIPT", "FLUSH"]).unwrap();
             }
             let others: Vec<&str> = NEEDED.into_iter().filter(|command| *command != missing).collect();
@@ -470,7 +472,7 @@ async fn a_missing_permission_shows_when_connecting() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn password_refused_and_mended() {
+async fn a_corrected_password_is_used() {
     let server = Server::start(&["--requirepass", "correct-horse"]);
     let admin = format!("redis://:correct-horse@127.0.0.1:{}", server.port());
     let url = format!("redis://:battery-staple@127.0.0.1:{}", server.port());
@@ -486,14 +488,14 @@ async fn password_refused_and_mended() {
     assert!(!format!("{store:?}").contains("battery"), "{store:?}");
     all_fail(&store, StoreErrorKind::Refused).await;
     let () = server.command_at(&admin, &["CONFIG", "SET", "requirepass", "battery-staple"]).unwrap();
-    // the attempt under way may still have seen the old password
+    // The current attempt to connect may still use the old password.
     let _ = store.claim(key(), LONG).await;
     works(&store).await;
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn foreign_values() {
+async fn foreign_values_are_left_alone() {
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
     for value in ["", "r", "x", "running", "value-of-another-program"] {
@@ -518,7 +520,7 @@ async fn foreign_values() {
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
 async fn errors_never_show_keys() {
-    // a server repeats the arguments of a command that it does not know
+    // The server's error for an unknown command contains the arguments.
     let server = Server::start(&["SET", "EVALSHA", "DEL"].map(|command| ["--rename-command", command, ""]).concat());
     let store = RedisStore::builder(&server.url()).connect_lazy().unwrap();
     let claim = Claim::new(key());
@@ -535,10 +537,10 @@ async fn errors_never_show_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn node_of_a_cluster_killed_and_restarted() {
+async fn the_store_recovers_from_a_killed_and_restarted_node_of_a_cluster() {
     let mut nodes = cluster();
     for node in &nodes {
-        // the nodes that are left go on with their slots
+        // The remaining nodes continue to serve their slots.
         let () = node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).unwrap();
     }
     let urls: Vec<_> = nodes.iter().map(Server::url).collect();
@@ -571,7 +573,7 @@ async fn node_of_a_cluster_killed_and_restarted() {
 
 #[tokio::test]
 #[ignore = "needs redis-server (Debian package redis-server)"]
-async fn memory_of_an_entry() {
+async fn an_entry_takes_the_documented_memory() {
     const ENTRIES: usize = 1 << 15;
     let server = Server::start(&[]);
     let store = RedisStore::connect(&server.url()).await.unwrap();

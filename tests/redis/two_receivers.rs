@@ -1,13 +1,13 @@
-//! Two receivers that share one Redis, under load, while it is well, killed, frozen, slow, or
-//! answers with errors: nothing refused, nothing lost, and what is handled twice is counted and
-//! explained.
+//! Tests two receivers under load that share one Redis, while it works, is killed, is frozen, is
+//! slow or answers with errors. No delivery is rejected or lost. Deliveries that are handled twice
+//! are counted and explained.
 //!
 //!     cargo build --release --all-features --example redis_receiver
 //!     DELIVERIES=100000 CONNECTIONS=256 cargo test --release --all-features --test redis -- two_receivers:: --ignored --nocapture
 //!
-//! Without the variables, and in a debug build, it is small enough for every day. The receivers are
-//! processes of their own, the example `redis_receiver`; they print a line for each event that they
-//! handle, and those lines are what is counted.
+//! Without the variables, and in a debug build, the load is small. The receivers are processes that
+//! run the example `redis_receiver`. They print a line for each event that they handle, and the
+//! tests count these lines.
 
 use std::{
     collections::BTreeMap,
@@ -33,45 +33,46 @@ use crate::support::{
 
 const SECRET: &str = "dev-secret";
 
-/// How often each body is delivered.
+/// The number of deliveries of each body.
 const COPIES: usize = 5;
 
-/// How long Redis is away, and how long after it the receivers may take to find it again.
+/// How long Redis is unavailable, and how long the receivers may take to reconnect afterwards.
 const AWAY: Duration = Duration::from_secs(3);
 const FOUND_AGAIN: Duration = Duration::from_secs(2);
 
-/// What befalls Redis when a third of the deliveries was sent.
+/// What happens to Redis when a third of the deliveries has been sent.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Well,
-    /// The same, and the copies of a body come one right after the other instead of shuffled.
+    /// Redis works, and the duplicates of a body follow each other directly instead of being
+    /// shuffled.
     WellAndCopiesAtOnce,
-    /// SIGKILL, and started again with nothing in it.
+    /// SIGKILL, then a restart without data.
     Emptied,
-    /// SIGKILL, and started again with what it had written to its append-only file.
+    /// SIGKILL, then a restart with the append-only file.
     Restored,
-    /// SIGSTOP, SIGCONT.
+    /// SIGSTOP, then SIGCONT.
     Frozen,
     /// Each answer takes 100 ms: less than the store's deadline, so nothing may be handled twice.
     Slow,
     /// Each answer takes 800 ms: more than the deadline.
     TooSlow,
-    /// No memory left, and told to evict nothing.
+    /// Redis has no memory left, and may not evict keys.
     OutOfMemory,
-    /// Made the replica of a server that does not exist: it refuses to write.
+    /// Redis becomes the replica of a server that does not exist, so it rejects writes.
     ReadOnly,
-    /// Answers everything with an error.
+    /// Redis answers every command with this error.
     Answers(&'static str),
 }
 
 impl Fate {
-    /// Whether Redis is to answer as it should, all the time.
+    /// Returns whether Redis works correctly all the time.
     fn is_well(self) -> bool {
         matches!(self, Self::Well | Self::WellAndCopiesAtOnce | Self::Slow)
     }
 
-    /// Whether what Redis was told before is still there in the end, but not that the last
-    /// deliveries before were completed.
+    /// Returns whether Redis finally has its earlier entries, but not the last completions before
+    /// the failure.
     fn forgets_the_last(self) -> bool {
         matches!(self, Self::Restored | Self::TooSlow | Self::OutOfMemory | Self::ReadOnly | Self::Answers(_))
     }
@@ -79,73 +80,73 @@ impl Fate {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_well() {
-    run(Fate::Well, "Redis is well").await;
+async fn nothing_is_handled_twice_when_redis_works() {
+    run(Fate::Well, "Redis works").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_well_and_copies_come_at_once() {
-    run(Fate::WellAndCopiesAtOnce, "Redis is well, and the copies come at once").await;
+async fn nothing_is_handled_twice_when_duplicates_arrive_together() {
+    run(Fate::WellAndCopiesAtOnce, "Redis works, and the duplicates arrive together").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_killed_and_comes_back_empty() {
-    run(Fate::Emptied, "Redis is killed, and comes back empty").await;
+async fn nothing_is_lost_when_redis_is_killed_and_comes_back_empty() {
+    run(Fate::Emptied, "Redis is killed, and restarted empty").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_killed_and_comes_back_with_its_file() {
-    run(Fate::Restored, "Redis is killed, and comes back with its append-only file").await;
+async fn nothing_is_lost_when_redis_is_killed_and_comes_back_with_its_file() {
+    run(Fate::Restored, "Redis is killed, and restarted with its append-only file").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_frozen_and_goes_on() {
-    run(Fate::Frozen, "Redis is frozen, and goes on").await;
+async fn nothing_is_lost_when_redis_is_frozen_and_continues() {
+    run(Fate::Frozen, "Redis is frozen, and continues").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_slow() {
+async fn nothing_is_handled_twice_when_redis_is_slow() {
     run(Fate::Slow, "Redis answers after 100 ms").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_too_slow() {
+async fn nothing_is_lost_when_redis_exceeds_the_deadline() {
     run(Fate::TooSlow, "Redis answers after 800 ms, beyond the deadline").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_out_of_memory() {
-    run(Fate::OutOfMemory, "Redis is out of memory, and gets some").await;
+async fn nothing_is_lost_when_redis_is_out_of_memory() {
+    run(Fate::OutOfMemory, "Redis is out of memory for a while").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_read_only() {
-    run(Fate::ReadOnly, "Redis is read-only, and then is not").await;
+async fn nothing_is_lost_when_redis_is_read_only() {
+    run(Fate::ReadOnly, "Redis is read-only for a while").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_loading() {
+async fn nothing_is_lost_when_redis_is_loading() {
     run(Fate::Answers("-LOADING Redis is loading the dataset in memory"), "Redis is loading").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server (Debian package redis-server) and the built example redis_receiver"]
-async fn redis_is_busy() {
+async fn nothing_is_lost_when_redis_is_busy() {
     let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     run(Fate::Answers(busy), "Redis is busy with a script").await;
 }
 
 async fn run(fate: Fate, title: &str) {
-    // One after the other: each is to have the machine to itself.
+    // The tests run one after the other, so that each can use the whole machine.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
     let _guard = ONE_AT_A_TIME.lock().await;
 
@@ -169,7 +170,7 @@ async fn run(fate: Fate, title: &str) {
     let answers = sending.await.unwrap();
     let took = start.elapsed();
 
-    // What was acknowledged early may still be under way; the end waits for it.
+    // Handlers of acknowledged deliveries may still run. A receiver waits for them when it ends.
     for receiver in &mut receivers {
         assert!(receiver.terminate().success(), "{}", receiver.log());
     }
@@ -179,13 +180,14 @@ async fn run(fate: Fate, title: &str) {
     report.check(connections);
 }
 
-/// Waits for a third of the deliveries, then takes Redis away for a while. How many lines each
-/// receiver had printed when it went, and when it had been back for a while.
+/// Waits for a third of the deliveries, then makes Redis unavailable for a while. Returns how many
+/// lines each receiver had printed before, and some time after Redis was available again.
 async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, receivers: &[Program; 2]) -> Away {
     while load.sent() < load.order.len() / 3 {
         sleep(Duration::from_millis(5)).await;
     }
-    // Held back first, so that nothing is claimed or completed between the count and what befalls.
+    // Commands are held back first, so that nothing is claimed or completed between the count and
+    // the failure.
     proxy.hold().await;
     let gone = receivers.each_ref().map(|receiver| receiver.lines().len());
     let tell = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
@@ -231,7 +233,8 @@ struct Load {
     bodies: Vec<String>,
     order: Vec<usize>,
     next: AtomicUsize,
-    /// Deliveries from here on wait until Redis is back, so that some come after it.
+    /// Deliveries from this index on wait until Redis is available again, so that some arrive after
+    /// that.
     held_from: AtomicUsize,
 }
 
@@ -254,7 +257,8 @@ impl Load {
         self.next.load(Ordering::Relaxed).min(self.order.len())
     }
 
-    /// Sends all, so many at a time, each as soon as the one before it is answered.
+    /// Sends all deliveries over this number of connections. Each connection sends the next one
+    /// when it has received an answer.
     async fn send(self: Arc<Self>, addresses: [SocketAddr; 2], at_a_time: usize) -> Answers {
         let mut sending = JoinSet::new();
         for number in 0..at_a_time {
@@ -280,7 +284,7 @@ impl Load {
             let start = Instant::now();
             // The example closes each connection after its answer.
             let mut connection = Connection::open(address).await;
-            // Signed anew each time, as Twenty does when it sends one again.
+            // Each delivery gets a new signature, as when Twenty sends an event again.
             let answer = connection.post("/webhooks/twenty", signer.sign(text).pairs(), text).await;
             answers.slowest = answers.slowest.max(start.elapsed());
             match answer {
@@ -296,12 +300,12 @@ impl Load {
     }
 }
 
-/// A well-formed id for each number.
+/// Returns a well-formed id for each number.
 fn id(number: usize) -> String {
     format!("{number:08x}-0000-4000-8000-000000000000")
 }
 
-/// Fisher and Yates, with a generator that needs no more than this: the same order each time.
+/// Shuffles by the algorithm of Fisher and Yates, in the same order each time.
 fn shuffle(items: &mut [usize]) {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for last in (1..items.len()).rev() {
@@ -312,13 +316,13 @@ fn shuffle(items: &mut [usize]) {
     }
 }
 
-/// What the deliveries were answered.
+/// The answers to the deliveries.
 #[derive(Default)]
 struct Answers {
     by_status: BTreeMap<u16, usize>,
-    /// No answer at all.
+    /// Connections that were closed without an answer.
     broken: usize,
-    /// How many copies of a body were answered with 409.
+    /// The number of duplicates of each body that were answered with 409.
     waited_for_by_another: BTreeMap<usize, usize>,
     slowest: Duration,
 }
@@ -343,38 +347,38 @@ enum When {
     After,
 }
 
-/// One handler that ran to its end: when, and in which receiver.
+/// The time at which a handler completed, and its receiver.
 type Handling = (When, usize);
 
-/// What the receivers handled.
+/// The events that the receivers handled.
 #[derive(Default)]
 struct Handled {
     bodies: usize,
     lost: usize,
     doubled: usize,
-    /// Handlings beyond each body's first, by reason.
+    /// Repeated handlings of a body, by reason.
     extra: BTreeMap<Reason, usize>,
 }
 
-/// Why a body was handled once more.
+/// The reason why a body was handled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
-    /// Handled before; the copy came while nobody could ask Redis.
+    /// The duplicate arrived while Redis could not be queried.
     RedisWasAway,
-    /// Handled by one receiver while Redis was away, and by the other then or later: only the first
-    /// remembers.
+    /// One receiver handled the delivery while Redis was unavailable, and the other one handled it
+    /// then or later. Only the first receiver remembers it.
     HandledApart,
-    /// Redis had lost what it remembered.
+    /// Redis lost the entry.
     RedisForgot,
-    /// Handled when Redis went, so that it could not be told: it has still the claim, which ran out
-    /// in the end.
+    /// The delivery was handled when Redis became unavailable, so the claim could not be completed,
+    /// and its lease ended.
     NotCompleted,
-    /// A mistake of ours.
+    /// A bug in this crate.
     None,
 }
 
 impl Reason {
-    /// Why `again`, if `first` was there already.
+    /// Returns the reason for `again`, if `first` came before it.
     fn of(first: Handling, again: Handling, fate: Fate) -> Self {
         let is_elsewhere = first.1 != again.1;
         match (first.0, again.0) {
@@ -412,7 +416,7 @@ impl Handled {
                 [_, ..] => handled.doubled += 1,
             }
             for (index, &again) in of_body.iter().enumerate().skip(1) {
-                // `None` comes last: one that does not explain it is enough.
+                // `None` is the greatest reason: a single unexplained pair is enough.
                 let reason = of_body[..index].iter().map(|&first| Reason::of(first, again, fate)).max().unwrap();
                 *handled.extra.entry(reason).or_default() += 1;
             }
@@ -430,7 +434,8 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// How many deliveries were answered with another status than 200, 202 and 409.
+    /// Returns the number of deliveries that were answered with another status than 200, 202 and
+    /// 409.
     fn refused(&self) -> usize {
         self.answers.by_status.iter().filter(|(status, _)| ![200, 202, 409].contains(*status)).map(|(_, n)| n).sum()
     }
@@ -441,7 +446,7 @@ impl Report<'_> {
         assert_eq!(self.handled.lost, 0, "lost");
         let of = |reason| self.handled.extra.get(&reason).copied().unwrap_or_default();
         assert_eq!(of(Reason::None), 0, "handled twice without a reason");
-        assert!(of(Reason::NotCompleted) <= connections, "no more than could be under way when Redis went");
+        assert!(of(Reason::NotCompleted) <= connections, "no more than were running when Redis became unavailable");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bodies that play a script.
+//! Bodies that run a script.
 
 use std::{
     convert::Infallible,
@@ -18,13 +18,13 @@ use tokio::sync::mpsc;
 
 use super::{SIGNATURE, signed};
 
-/// One thing that a body does.
+/// A step of a body.
 #[derive(Clone, Debug)]
 pub enum Step {
     Data(Bytes),
     Trailers,
     Break,
-    /// Waits for ever.
+    /// Waits forever.
     Stall,
 }
 
@@ -32,7 +32,7 @@ pub fn chunk(bytes: impl Into<Bytes>) -> Step {
     Step::Data(bytes.into())
 }
 
-/// What a body ends with that breaks.
+/// The error of a broken body.
 #[derive(Debug)]
 pub struct Broken;
 
@@ -44,7 +44,7 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A body that does one step after another. It never says beforehand that it is at its end.
+/// A body that runs one step after another. It never announces its end before it has reached it.
 pub struct Scripted {
     steps: Box<dyn Iterator<Item = Step> + Send>,
     hint: SizeHint,
@@ -61,7 +61,7 @@ where
 }
 
 impl Scripted {
-    /// Claims to be this long.
+    /// Declares these bounds of its length.
     pub fn claiming(mut self, lower: u64, upper: Option<u64>) -> Self {
         let mut hint = SizeHint::new();
         hint.set_lower(lower);
@@ -72,7 +72,7 @@ impl Scripted {
         self
     }
 
-    /// How many steps were taken, whatever becomes of the body.
+    /// Returns the number of steps that were taken. The counter outlives the body.
     pub fn taken(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.taken)
     }
@@ -108,7 +108,7 @@ impl Body for Scripted {
     }
 }
 
-/// A body that is sent from elsewhere, and ends when the sender is dropped.
+/// A body that gets its chunks from a channel, and ends when the sender is dropped.
 pub struct Sent(mpsc::UnboundedReceiver<Bytes>);
 
 pub fn channel() -> (mpsc::UnboundedSender<Bytes>, Sent) {
@@ -125,7 +125,7 @@ impl Body for Sent {
     }
 }
 
-/// A delivery whose headers sign `text`, with `body` as its body.
+/// Returns a delivery with the body `body` and headers that sign `text`.
 pub fn delivery<B>(text: impl AsRef<[u8]>, body: B) -> Request<B> {
     let mut request = unsigned(body);
     for (name, value) in signed(text) {
@@ -134,7 +134,7 @@ pub fn delivery<B>(text: impl AsRef<[u8]>, body: B) -> Request<B> {
     request
 }
 
-/// A delivery of a webhook without a secret.
+/// Returns a delivery of a webhook without a secret.
 pub fn unsigned<B>(body: B) -> Request<B> {
     Request::post("/webhooks/twenty").body(body).unwrap()
 }

@@ -1,7 +1,7 @@
-//! A test program that starts itself once more: a server in a process of its own, whose memory,
-//! files and end are nobody else's.
+//! Starts the test program again as a child: a server in a separate process, whose memory, files
+//! and exit can be observed.
 //!
-//! What the child runs is a test that is ignored, and does nothing unless [`is_child`].
+//! The child runs an ignored test, which does nothing unless [`is_child`].
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,14 +12,14 @@ use std::{
 
 use super::process::{PATIENCE, Process};
 
-/// Set for children.
+/// The variable that is set for children.
 const IS_CHILD: &str = "IS_CHILD_OF_TEST";
 
 pub fn is_child() -> bool {
     std::env::var_os(IS_CHILD).is_some()
 }
 
-/// A line for the parent, apart from what the test harness prints.
+/// Prints a line for the parent, marked so that it differs from the output of the test harness.
 pub fn say(line: &str) {
     println!("child: {line}");
 }
@@ -42,7 +42,7 @@ impl Child {
         let lines = BufReader::new(process.stdout()).lines();
         let (says, said) = mpsc::channel();
         std::thread::spawn(move || {
-            // The harness may have begun a line of its own.
+            // The test harness may have written the beginning of the line.
             let of_child =
                 lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("child: ")?.1.to_owned()));
             of_child.for_each(|line| drop(says.send(line)));
@@ -50,23 +50,23 @@ impl Child {
         Self { process, said }
     }
 
-    /// What it says next.
+    /// Waits for the next line.
     #[track_caller]
     pub fn next(&self) -> String {
         self.said.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// What it has said, and nobody has taken yet.
+    /// Returns the lines that have not been read yet.
     pub fn said(&self) -> TryIter<'_, String> {
         self.said.try_iter()
     }
 
-    /// All that it has said to its end, and nobody has taken yet. Waits for that end.
+    /// Returns all lines until the child exits that have not been read yet. Waits for its exit.
     pub fn last_words(&self) -> Iter<'_, String> {
         self.said.iter()
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
         self.process.wait_for_end().expect("it ends")

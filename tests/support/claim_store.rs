@@ -1,4 +1,4 @@
-//! What every claim store must do: one suite, run against each of them.
+//! The contract of claim stores: a test suite that runs on each of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,9 +9,9 @@ use twenty_webhook::deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore};
 
 type Store = Arc<dyn ClaimStore>;
 
-/// Outlasts a test.
+/// A lease that outlasts a test.
 const LONG: Duration = Duration::from_secs(300);
-/// Over by the time that [`run_out`] returns.
+/// A lease that has ended when [`run_out`] returns.
 const SHORT: Duration = Duration::from_millis(40);
 
 async fn run_out() {
@@ -32,7 +32,7 @@ pub(crate) fn fresh(outcome: ClaimOutcome) -> Claim {
     }
 }
 
-/// `one` and `other` may be the same store, or two views of the same entries.
+/// Runs all tests. `one` and `other` are the same store, or two views of the same entries.
 pub(crate) async fn suite(one: Store, other: Store) {
     states(&*one, &*other).await;
     release_frees(&*one, &*other).await;
@@ -219,7 +219,7 @@ async fn unpolled_futures(one: &dyn ClaimStore, other: &dyn ClaimStore) {
     assert_eq!(other.claim(key, LONG).await.unwrap(), ClaimOutcome::Running);
 }
 
-/// Claims each of `keys` from many tasks at once; exactly one must win each.
+/// Claims each of `keys` in many tasks at the same time. Exactly one task must get each claim.
 async fn race(one: &Store, other: &Store, keys: &[ClaimKey]) {
     let fresh = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
@@ -277,7 +277,7 @@ async fn never_two_holders(one: &Store, other: &Store) {
     }
 }
 
-/// An `Arc` of a store is a store.
+/// Checks that an `Arc` of a store is a store.
 async fn shared(store: Store) {
     fn claim_of<S: ClaimStore>(store: S) -> Box<dyn ClaimStore> {
         Box::new(store)

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-/// The error and everything beneath it, as text and as `Debug`.
+/// Returns the error and all of its sources, as text and as `Debug`.
 pub(crate) fn texts(error: &dyn Error) -> String {
     let mut texts = format!("{error} {error:?}");
     let mut source = error.source();

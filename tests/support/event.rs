@@ -1,4 +1,4 @@
-//! What the tests of events share.
+//! Functions for the tests of events.
 
 use twenty_webhook::{
     WebhookEvent,
@@ -6,7 +6,7 @@ use twenty_webhook::{
     verify::{Signer, Verified, Verifier},
 };
 
-/// The body as a verified delivery.
+/// Returns the body as a verified delivery.
 #[track_caller]
 pub(crate) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     let body = body.into();
@@ -14,25 +14,25 @@ pub(crate) fn verified(body: impl Into<Vec<u8>>) -> Verified {
     Verifier::new("secret").unwrap().verify(headers, body).unwrap()
 }
 
-/// What the default type makes of a body.
+/// Reads a body as the default type.
 #[track_caller]
 pub(crate) fn event(body: impl Into<Vec<u8>>) -> WebhookEvent {
     WebhookEvent::from_verified(verified(body)).unwrap()
 }
 
-/// What `T` makes of a body.
+/// Reads a body as `T`.
 #[track_caller]
 pub(crate) fn typed<T: FromRecord>(body: impl Into<Vec<u8>>) -> WebhookEvent<T> {
     WebhookEvent::from_verified(verified(body)).unwrap()
 }
 
-/// Why `T` refuses a body.
+/// Returns the error of reading a body as `T`.
 #[track_caller]
 pub(crate) fn refusal<T: FromRecord>(body: impl Into<Vec<u8>>) -> EventError {
     WebhookEvent::<T>::from_verified(verified(body)).map(|_| ()).unwrap_err()
 }
 
-/// The standard object inside, whichever the pattern names: `record!(event, Record::Person)`.
+/// Returns the standard object in the variant of this pattern: `record!(event, Record::Person)`.
 macro_rules! record {
     ($event:expr, Record::$Object:ident) => {
         match &$event.record {
@@ -43,18 +43,18 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// The members that were not as expected: path and type.
+/// Returns the paths and types of unexpected members.
 pub(crate) fn unexpected<T>(event: &WebhookEvent<T>) -> Vec<(&str, String)> {
     event.unexpected().iter().map(|member| (member.path.as_str(), member.found.to_string())).collect()
 }
 
-/// The record's text.
+/// Returns the record's text.
 #[track_caller]
 pub(crate) fn raw_record(event: &WebhookEvent<Record>) -> String {
     event.raw_record().unwrap().as_str().to_owned()
 }
 
-/// The objects of the table in the docs, each with the names and types of its fields.
+/// Returns the objects of the table in the docs, each with the names and types of its fields.
 pub(crate) fn objects() -> Vec<(String, Vec<(String, String)>)> {
     let table = include_str!("../../src/event/record/FIELDS.md");
     let mut common = Vec::new();

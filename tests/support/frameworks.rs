@@ -1,5 +1,5 @@
-//! One request through each framework, without a socket: what is answered, and what the handler
-//! saw.
+//! Sends one request through each framework, without a socket. Returns the response and what the
+//! handler received.
 
 use std::{
     convert::Infallible,
@@ -19,17 +19,17 @@ use twenty_webhook::{
     Receiver, Verified, WebhookEvent, actix_web::WebhookMiddleware, receiver::WebhookRejection, tower::WebhookLayer,
 };
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Played {
     pub framework: &'static str,
     pub status: u16,
-    /// The body that the handler was called with.
+    /// The body that the handler received.
     pub seen: Option<Bytes>,
 }
 
-/// Plays it in tower, axum and actix-web, each with a handler that asks for a [`WebhookEvent`] of
-/// the default type.
+/// Sends the request through tower, axum and actix-web, each with a handler for a [`WebhookEvent`]
+/// of the default type.
 pub async fn everywhere<B>(receiver: &Receiver, request: impl Fn() -> Request<B>) -> [Played; 3]
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -127,7 +127,7 @@ where
     seen.played("actix-web", status, &to_bytes(answer.into_body()).await.unwrap())
 }
 
-/// A body as actix takes it.
+/// A body in the form that actix-web accepts.
 struct PayloadStream<B>(BodyDataStream<B>);
 
 impl<B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin> Stream for PayloadStream<B> {

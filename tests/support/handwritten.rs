@@ -1,4 +1,4 @@
-//! Types that read themselves, and hold a reader to more of serde's interface than derived ones do.
+//! Types with their own `Deserialize`, which use more of serde's interface than derived types do.
 
 use std::marker::PhantomData;
 
@@ -7,7 +7,7 @@ use serde::{
     de::{EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-/// Reads a map's first member only.
+/// Reads only the first member of an object.
 #[derive(Debug, PartialEq)]
 pub(crate) struct First(Option<String>);
 
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for First {
     }
 }
 
-/// Ignores the errors of single members, and goes on.
+/// Ignores the errors of single members and continues.
 #[derive(Debug, PartialEq)]
 pub(crate) struct LenientMap<K, V>(Vec<(Option<K>, Option<V>)>);
 
@@ -67,7 +67,7 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Lenient
     }
 }
 
-/// Reads nothing, wherever it is.
+/// Reads nothing.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unread;
 
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Unread {
     }
 }
 
-/// Reads the names of an object's members until there is no other, and no values.
+/// Reads all names of an object's members, and no values.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Names(Vec<String>);
 
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// An enum whose variants are named by a type of any kind, and hold a number.
+/// An enum whose variants have names of any type and contain a number.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NamedBy<N>(N, Option<u8>);
 
@@ -130,7 +130,7 @@ impl<'de, N: Deserialize<'de>> Deserialize<'de> for NamedBy<N> {
     }
 }
 
-/// Asks for a value again when the first one fails.
+/// Requests a value again if the first attempt fails.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Twice(Vec<(String, Option<u8>, Option<String>)>);
 
@@ -192,8 +192,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// Which of its methods a visitor is called by, for each value and name. Asks for bytes, or for
-/// anything.
+/// Records the visitor's method that is called for each value and name. Requests bytes if
+/// `AS_BYTES`, and any type otherwise.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Visited<const AS_BYTES: bool>(Vec<String>);
 
@@ -251,7 +251,7 @@ impl<'de, const AS_BYTES: bool> Deserialize<'de> for Visited<AS_BYTES> {
     }
 }
 
-/// An enum that ignores what is wrong with its variant.
+/// An enum that ignores the content of its variant.
 #[derive(Debug, PartialEq)]
 pub(crate) struct AnyVariant(bool);
 
@@ -275,7 +275,7 @@ impl<'de> Deserialize<'de> for AnyVariant {
     }
 }
 
-/// Does not look into an object or array.
+/// Accepts an object or array without reading it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unopened;
 

@@ -1,4 +1,4 @@
-//! Honest deliveries to a receiver, in a calm and under attack.
+//! Sends genuine deliveries to a receiver, without an attack and during one.
 
 use std::{
     fmt, fs,
@@ -21,20 +21,20 @@ use super::{
     target::{Target, delivery, event},
 };
 
-/// How long the calm is watched, before an attack.
+/// How long genuine deliveries are measured before an attack.
 const CALM: Duration = Duration::from_millis(200);
 
-/// For tests that need the files that a process may open, and the machine, for themselves.
+/// For tests that require the process's limit of open files, and the machine, for themselves.
 pub static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// How many attack, and how long one that is not stopped goes on.
+/// The number of attackers, and the duration of an attack that is not stopped.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub connections: usize,
     pub duration: Duration,
 }
 
-/// As many attackers, or half as many as the process may have files.
+/// Returns the number of attackers: at most half of the files that the process may open.
 pub fn attackers(wanted: usize) -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -42,8 +42,8 @@ pub fn attackers(wanted: usize) -> usize {
     wanted.min(files / 2)
 }
 
-/// Sends one delivery after the other until told to stop, each over a connection of its own. All
-/// must be answered 200.
+/// Sends deliveries one after the other until it is stopped, each over a new connection. All must
+/// be answered 200.
 pub struct Honest {
     is_over: Arc<AtomicBool>,
     task: JoinHandle<Vec<Duration>>,
@@ -51,7 +51,7 @@ pub struct Honest {
 
 impl Honest {
     pub fn begin(address: SocketAddr) -> Self {
-        // A number of its own for each event in this program.
+        // Each event in this program has a different number.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let is_over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&is_over);
@@ -63,7 +63,7 @@ impl Honest {
                 let mut connection = Connection::open(address).await;
                 connection.send(request.bytes()).await;
                 let answer = connection.answer().await.expect("an answer");
-                assert_eq!(answer.status, 200, "an honest delivery");
+                assert_eq!(answer.status, 200, "a genuine delivery");
                 took.push(start.elapsed());
                 sleep(Duration::from_millis(10)).await;
             }
@@ -78,19 +78,19 @@ impl Honest {
     }
 }
 
-/// Deliveries and memory in the calm before an attack, under it, and after it.
+/// Measurements before an attack, during it and after it.
 pub struct Attacked {
     title: String,
     calm: Vec<Duration>,
     attacked: Vec<Duration>,
-    /// In KiB: before, the most under attack, and after.
+    /// The memory in KiB: before the attack, the maximum during it, and after it.
     memory: [u64; 3],
 }
 
 impl Attacked {
-    /// Attacks for as long as `attack` takes, while honest deliveries come. Afterwards nothing may
-    /// be left of it but memory that the allocator keeps, and never may it have grown by more than
-    /// `memory` KiB.
+    /// Attacks for as long as `attack` takes, while genuine deliveries are sent. Afterwards nothing
+    /// of the attack may be left except memory that the allocator keeps. The memory may grow by at
+    /// most `memory` KiB.
     pub async fn by(target: &Target, title: &str, memory: u64, attack: impl Future<Output = ()>) -> Self {
         let calm = Honest::begin(target.address);
         sleep(CALM).await;
@@ -130,8 +130,8 @@ impl fmt::Display for Attacked {
         let Self { title, calm, attacked, memory: [before, most, after] } = self;
         write!(
             f,
-            "{title}: {} honest deliveries answered, half of them within {:.1} times of what {} took in the calm ({:?}), \
-             all within {:?}; memory {before}, at most {most}, then {after} KiB",
+            "{title}: {} genuine deliveries answered, with {:.1} times the median latency of {} before the attack ({:?}) \
+             and a maximum of {:?}; memory {before} KiB before, at most {most} KiB during, {after} KiB after the attack",
             attacked.len(),
             half(attacked).as_secs_f64() / half(calm).as_secs_f64(),
             calm.len(),

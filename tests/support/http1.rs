@@ -1,4 +1,4 @@
-//! HTTP/1 written by hand over a socket, so that odd requests can be sent. Every wait is bounded.
+//! HTTP/1 over a socket without a library, so that odd requests can be sent. Every wait is limited.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::{
 
 use super::{SIGNATURE, TIMESTAMP, signed};
 
-/// How long anything may take before a test fails instead of hanging.
+/// How long an operation may take before the test fails instead of hanging.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits, but not for ever.
+/// Waits for a limited time.
 #[track_caller]
 pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
@@ -28,12 +28,12 @@ pub struct Request {
     body: Vec<u8>,
 }
 
-/// A delivery as Twenty sends it, signed at [`NOW`](super::NOW).
+/// Returns a delivery as Twenty sends it, signed at [`NOW`](super::NOW).
 pub fn delivery(body: impl AsRef<[u8]>) -> Request {
     unsigned(&body).with_all(signed(body))
 }
 
-/// A delivery of a webhook that has no secret.
+/// Returns a delivery of a webhook without a secret.
 pub fn unsigned(body: impl AsRef<[u8]>) -> Request {
     let body = body.as_ref().to_vec();
     Request { line: "POST /webhooks/twenty HTTP/1.1".into(), headers: Vec::new(), body: body.clone() }
@@ -48,7 +48,7 @@ impl Request {
         self
     }
 
-    /// One more header.
+    /// Adds a header.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
         self
@@ -58,7 +58,7 @@ impl Request {
         headers.into_iter().fold(self, |request, (name, value)| request.with(&name, value))
     }
 
-    /// The headers' names in upper case.
+    /// Writes the names of headers in upper case.
     pub fn in_capitals(mut self) -> Self {
         self.headers.iter_mut().for_each(|(name, _)| name.make_ascii_uppercase());
         self
@@ -69,7 +69,7 @@ impl Request {
         self
     }
 
-    /// This header instead of the one of that name.
+    /// Replaces the header of this name.
     pub fn changed(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.without(name).with(name, value)
     }
@@ -82,19 +82,19 @@ impl Request {
         self.changed(TIMESTAMP, value)
     }
 
-    /// The value of the header of this name.
+    /// Returns the value of the header of this name.
     #[track_caller]
     pub fn get(&self, name: &str) -> Vec<u8> {
         self.headers.iter().find(|(n, _)| n == name).expect(name).1.clone()
     }
 
-    /// Another body, the headers as they are.
+    /// Replaces the body, and keeps the headers.
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         self
     }
 
-    /// The body in chunks of this size, without a declared length.
+    /// Sends the body in chunks of this size, without a declared length.
     pub fn chunked(self, size: usize) -> Self {
         let mut body = Vec::new();
         for chunk in self.body.chunks(size) {
@@ -120,7 +120,7 @@ impl Request {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -129,7 +129,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The only header of this name.
+    /// Returns the only header of this name.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
@@ -143,14 +143,14 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// Posts a delivery on a connection of its own, and tells the status.
+/// Posts a delivery on a new connection. Returns the status.
 pub async fn status(address: SocketAddr, body: impl AsRef<[u8]>) -> u16 {
     let mut connection = Connection::open(address).await;
     connection.send(delivery(body).bytes()).await;
     connection.answer().await.unwrap().status
 }
 
-/// Begins a delivery: all but the body's last byte.
+/// Sends a delivery without the last byte of its body.
 pub async fn begun(address: SocketAddr, body: impl AsRef<[u8]>) -> Connection {
     let mut connection = Connection::open(address).await;
     let mut bytes = delivery(body).bytes();
@@ -159,9 +159,9 @@ pub async fn begun(address: SocketAddr, body: impl AsRef<[u8]>) -> Connection {
     connection
 }
 
-/// Begins a long delivery, and waits until the receiver has taken so much of it that it has no room
-/// for a short one. The short ones that try it may come first and take the room of the long one,
-/// which is then refused, and begun again.
+/// Sends most of a long delivery, and waits until the receiver has read so much of it that the
+/// budget is too small for a short one. The short deliveries that test this may use the budget
+/// first, so that the long one is rejected. Then it is sent again.
 pub async fn begun_without_room_for(address: SocketAddr, long: &[u8], short: &[u8]) -> Connection {
     soon(async {
         let mut under_way = begun(address, long).await;
@@ -175,7 +175,7 @@ pub async fn begun_without_room_for(address: SocketAddr, long: &[u8], short: &[u
     .await
 }
 
-/// Posts a delivery until there is room for it again.
+/// Posts a delivery until the budget is large enough for it.
 pub async fn accepted_at_last(address: SocketAddr, body: &[u8]) {
     soon(async { while status(address, body).await != 200 {} }).await;
 }
@@ -187,31 +187,34 @@ impl Connection {
         async { opened.await.unwrap() }
     }
 
-    /// To a server that may be gone.
+    /// Connects to a server that may have stopped.
     pub async fn try_open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// Posts with these headers; the status, or `None` when the connection was closed instead.
+    /// Posts with these headers. Returns the status, or `None` if the connection was closed without
+    /// a response.
     pub async fn post(&mut self, path: &str, headers: Vec<(String, String)>, body: impl AsRef<[u8]>) -> Option<u16> {
         self.send(unsigned(body).line(&format!("POST {path} HTTP/1.1")).with_all(headers).bytes()).await;
         Some(self.answer().await?.status)
     }
 
-    /// Gets; the body, or `None` when the connection was closed instead.
+    /// Sends a GET request. Returns the body, or `None` if the connection was closed without a
+    /// response.
     pub async fn get(&mut self, path: &str) -> Option<String> {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
         Some(String::from_utf8(self.answer().await?.body).unwrap())
     }
 
-    /// Writes. A server that has answered and hung up already is no error: the answer will tell.
+    /// Writes. Ignores errors, because a server may already have answered and closed the
+    /// connection.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = soon(self.stream.get_mut().write_all(bytes.as_ref())).await;
     }
 
-    /// Writes, if the server still reads, until there is an answer to be read.
+    /// Writes until there is a response to read. Returns whether everything was written.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let (reading, mut writing) = self.stream.get_mut().split();
         tokio::select! {
@@ -221,23 +224,24 @@ impl Connection {
         }
     }
 
-    /// Says that nothing more will be written, and goes on reading.
+    /// Closes the client's half of the connection. Reading is still possible.
     pub async fn finish(&mut self) {
         let _ = soon(self.stream.get_mut().shutdown()).await;
     }
 
-    /// The next answer, interim ones (1xx) included; `None` when the connection was closed instead.
+    /// Returns the next response, including interim ones (1xx), or `None` if the connection was
+    /// closed without one.
     pub async fn answer_or_interim(&mut self) -> Option<Answer> {
         soon(self.read_answer(false)).await
     }
 
-    /// The answer to a `HEAD`, which has no body whatever its headers say; `None` when the
-    /// connection was closed instead.
+    /// Returns the response to a `HEAD`, which has no body whatever its headers say, or `None` if
+    /// the connection was closed without one.
     pub async fn answer_to_head(&mut self) -> Option<Answer> {
         soon(self.read_answer(true)).await
     }
 
-    /// The next final answer; `None` when the connection was closed instead.
+    /// Returns the next final response, or `None` if the connection was closed without one.
     pub async fn answer(&mut self) -> Option<Answer> {
         loop {
             match self.answer_or_interim().await {
@@ -247,15 +251,15 @@ impl Connection {
         }
     }
 
-    /// Whether an answer has come, or the end.
+    /// Returns whether a response has arrived or the connection has ended.
     async fn is_answered(&self) -> bool {
         timeout(Duration::ZERO, self.stream.get_ref().peek(&mut [0])).await.is_ok()
     }
 
-    /// Whether the server closes the connection, with nothing more to say.
+    /// Returns whether the server closes the connection without sending more.
     pub async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
-        // A reset closes as well.
+        // A reset closes the connection, too.
         let _ = soon(self.stream.read_to_end(&mut rest)).await;
         rest.is_empty()
     }
@@ -279,7 +283,7 @@ impl Connection {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
-        // RFC 9112, 6.3.
+        // See RFC 9112, section 6.3.
         if is_to_head || matches!(status, 100..=199 | 204 | 304) {
             return Some(answer);
         }
@@ -294,14 +298,14 @@ impl Connection {
     }
 }
 
-/// How a client leaves.
+/// The way in which a client disconnects.
 #[derive(Clone, Copy, Debug)]
 pub enum Leave {
     Fin,
     Reset,
 }
 
-/// A client that sends a request, or a part of one, and will not wait for the answer.
+/// A client that sends a request, or a part of one, and does not wait for the response.
 pub struct Leaving(TcpStream);
 
 impl Leaving {

@@ -1,10 +1,9 @@
-//! JSON texts and what is almost JSON, of the classes and under the names that `JSONTestSuite` made
-//! known: `y`, which every parser must accept, `n`, which every parser must refuse, and `i`, which
-//! RFC 8259 leaves to the parser.
+//! JSON texts and texts that are almost JSON, with the classes and names of `JSONTestSuite`: every
+//! parser must accept `y` and reject `n`, and RFC 8259 leaves `i` to the parser.
 
 #![allow(unreachable_pub, reason = "one file uses it")]
 
-/// Must be accepted.
+/// Texts that must be accepted.
 pub const Y: &[(&str, &[u8])] = &[
     ("array_arrays_with_spaces", b"[[]   ]"),
     ("array_empty_string", b"[\"\"]"),
@@ -73,7 +72,7 @@ pub const Y: &[(&str, &[u8])] = &[
     ("structure_whitespace_array", b" \t\r\n[] \t\r\n"),
 ];
 
-/// Must be refused.
+/// Texts that must be rejected.
 pub const N: &[(&str, &[u8])] = &[
     ("array_1_true_without_comma", b"[1 true]"),
     ("array_colon_instead_of_comma", b"[\"\": 1]"),
@@ -224,7 +223,7 @@ pub const N: &[(&str, &[u8])] = &[
     ("structure_whitespace_u+00a0", b"[\xc2\xa0]"),
 ];
 
-/// May be accepted or refused.
+/// Texts that may be accepted or rejected.
 pub const I: &[(&str, &[u8])] = &[
     ("number_double_huge_neg_exp", b"[123.456e-789]"),
     (
@@ -251,7 +250,7 @@ pub const I: &[(&str, &[u8])] = &[
     ("structure_utf8_bom_empty_object", b"\xef\xbb\xbf{}"),
 ];
 
-/// Those that are written as a rule: `(class, name, text)`.
+/// Returns long texts, which a rule generates: `(class, name, text)`.
 pub fn long() -> Vec<(char, &'static str, Vec<u8>)> {
     vec![
         ('i', "structure_500_nested_arrays", [vec![b'['; 500], vec![b']'; 500]].concat()),

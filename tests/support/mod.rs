@@ -1,4 +1,4 @@
-//! What several tests share.
+//! Code that several test programs share.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each program uses a part")]
 
 #[cfg(feature = "tower")]
@@ -36,41 +36,41 @@ use bytes::Bytes;
 use serde::Deserialize;
 use twenty_webhook::verify::{FixedClock, Secret, Signer, Timestamp, Verifier, VerifierBuilder};
 
-/// The secret that the test vectors are signed with.
+/// The secret of the test vectors.
 pub const SECRET: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f";
 
-/// When it is, in tests: the first vector's timestamp.
+/// The current time in tests: the first vector's timestamp.
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
 
 pub const TIMESTAMP: &str = "x-twenty-webhook-timestamp";
 pub const SIGNATURE: &str = "x-twenty-webhook-signature";
 pub const NONCE: &str = "x-twenty-webhook-nonce";
 
-/// Where a file of `tests/data` is.
+/// Returns the path of a file in `tests/data`.
 pub fn data_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// A file of `tests/data`.
+/// Reads a file in `tests/data`.
 #[track_caller]
 pub fn data(name: &str) -> Bytes {
     let path = data_path(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// A file of `tests/data`, as text.
+/// Reads a file in `tests/data` as text.
 #[track_caller]
 pub fn data_text(name: &str) -> String {
     String::from_utf8(data(name).into()).unwrap()
 }
 
-/// The names of the files of `tests/data`.
+/// Returns the names of the files in `tests/data`.
 pub fn data_names() -> Vec<String> {
     let files = std::fs::read_dir(data_path("")).unwrap();
     files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// A delivery as a sender like Twenty's signed it; see `tests/data/vectors.json`.
+/// A delivery that is signed as by Twenty: see `tests/data/vectors.json`.
 #[derive(Deserialize)]
 pub struct Vector {
     pub name: String,
@@ -100,7 +100,7 @@ pub fn vectors() -> Vec<Vector> {
     serde_json::from_slice(&data("vectors.json")).unwrap()
 }
 
-/// The vector of this name.
+/// Returns the vector of this name.
 #[track_caller]
 pub fn vector(name: &str) -> Vector {
     vectors().into_iter().find(|vector| vector.name == name).unwrap()
@@ -111,37 +111,37 @@ pub fn secret(text: &str) -> Secret {
     Secret::new(text).unwrap()
 }
 
-/// A clock that stands at [`NOW`].
+/// Returns a clock that shows [`NOW`].
 pub fn clock() -> FixedClock {
     FixedClock::at(NOW)
 }
 
-/// Set up with [`SECRET`] and a clock that stands at [`NOW`].
+/// Returns a builder with [`SECRET`] and a clock that shows [`NOW`].
 pub fn builder() -> VerifierBuilder {
     builder_with(clock())
 }
 
-/// Set up with [`SECRET`] and this clock.
+/// Returns a builder with [`SECRET`] and this clock.
 pub fn builder_with(clock: FixedClock) -> VerifierBuilder {
     Verifier::builder().secret(secret(SECRET)).clock(clock)
 }
 
-/// Verifies what [`signed`] signs.
+/// Returns a verifier for what [`signed`] signs.
 pub fn verifier() -> Verifier {
     builder().build().unwrap()
 }
 
-/// The headers of this body, signed with [`SECRET`] at [`NOW`].
+/// Returns the headers of this body, signed with [`SECRET`] at [`NOW`].
 pub fn signed(body: impl AsRef<[u8]>) -> Vec<(String, String)> {
     signed_at(NOW, body)
 }
 
-/// The headers of this body, signed with [`SECRET`].
+/// Returns the headers of this body, signed with [`SECRET`].
 pub fn signed_at(timestamp: Timestamp, body: impl AsRef<[u8]>) -> Vec<(String, String)> {
     Signer::new(SECRET).unwrap().sign_at(timestamp, body).pairs()
 }
 
-/// An event's body of exactly this many bytes.
+/// Returns an event's body of exactly this many bytes.
 #[track_caller]
 pub fn event_of(len: usize) -> Bytes {
     const HEAD: &str = r#"{"eventName":"note.created","record":{"title":""#;

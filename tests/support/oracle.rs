@@ -21,25 +21,26 @@ use twenty_webhook::{
     verify::Verified,
 };
 
-/// How many members an event reports from a record, as documented at `WebhookEvent::unexpected`.
+/// The maximum number of members that an event reports from a record, as documented at
+/// `WebhookEvent::unexpected`.
 const MAX_UNEXPECTED: usize = 64;
 
-/// What stands around a record: `$` in `body` stands for the record.
+/// The text around a record, which is `$` in `body`.
 pub(crate) struct Envelope {
     body: &'static str,
-    /// What the event reports from the envelope itself.
+    /// The members of the envelope that the event reports.
     unexpected: &'static [&'static str],
 }
 
 /// Envelopes of `rocket.created`, each with the user `u` and the webhook `w`.
 pub(crate) const ENVELOPES: [Envelope; 5] = [
     Envelope { body: r#"{"userId":"u","eventName":"rocket.created","record":$,"webhookId":"w"}"#, unexpected: &[] },
-    // The name behind the record.
+    // The name follows the record.
     Envelope {
         body: r#"{ "record" : $ , "webhookId":"w","userId":"u","eventName":"rocket.created"}"#,
         unexpected: &[],
     },
-    // The form of the documentation, with the same text in a member that nobody knows.
+    // The form of the documentation, with the same text in an unknown member.
     Envelope {
         body: r#"{"x":$,"event":"rocket.created","userId":"u","webhookId":"w","data":$,"record":{"b":"other"}}"#,
         unexpected: &[],
@@ -55,13 +56,13 @@ pub(crate) const ENVELOPES: [Envelope; 5] = [
 ];
 
 impl Envelope {
-    /// A body with that record.
+    /// Returns a body with this record.
     pub(crate) fn around(&self, record: &str) -> String {
         self.body.replace('$', record)
     }
 }
 
-/// Compares what an event of `T` has from the body that `envelope` makes of `record`. `delivery`
+/// Compares what an event of `T` reads from the body that `envelope` makes of `record`. `delivery`
 /// has that body.
 #[track_caller]
 pub(crate) fn compare<T: DeserializeOwned + PartialEq + 'static>(
@@ -73,7 +74,7 @@ pub(crate) fn compare<T: DeserializeOwned + PartialEq + 'static>(
     compare_record(record, envelope, delivery, &is_read_from, &|text| serde_json::from_str::<T>(text).is_ok());
 }
 
-/// The same for two types that are read side by side: each has what `serde_json` reads into it.
+/// Compares two types that are read side by side. Each must equal what `serde_json` reads.
 #[track_caller]
 pub(crate) fn compare_with<T: DeserializeOwned + PartialEq + 'static, C: DeserializeOwned + PartialEq + 'static>(
     record: &str,
@@ -98,7 +99,7 @@ fn compare_record<T: FromRecord + 'static>(
 ) {
     let name = std::any::type_name::<T>();
     let event = WebhookEvent::<T>::from_verified(delivery.clone());
-    // `serde_json` panics on such a key.
+    // `serde_json` panics on names of such types that are not ASCII.
     let has_bool_names = ["Map<bool", "BoolMaps", "NamedBy<bool"].iter().any(|part| name.contains(part));
     if has_bool_names && !record.is_ascii() {
         return;
@@ -109,10 +110,10 @@ fn compare_record<T: FromRecord + 'static>(
         return;
     }
     if !is_json(record.as_bytes()) {
-        return; // the record ends early, and what follows belongs to the envelope
+        return; // The record ends early, and the rest belongs to the envelope.
     }
-    // Where `serde_json` stands behind a key such as `tr` depends on its letters. The reader does
-    // not go on there, and reports more.
+    // The position of `serde_json` after an invalid name such as `tr` depends on its letters. The
+    // reader does not continue there, and reports more.
     let goes_on = ["LenientMap<bool", "BoolMaps", "Scripted<true"].iter().any(|part| name.contains(part));
     let accepts = |text: &str| !goes_on && accepts(text);
     match event {
@@ -127,19 +128,19 @@ fn compare_record<T: FromRecord + 'static>(
     }
 }
 
-/// An object's member.
+/// A member of an object.
 struct Member<'a> {
-    /// UTF-8, except for lone surrogates.
+    /// The name's bytes, which are UTF-8 except for lone surrogates.
     name: Vec<u8>,
-    /// Where it is, from name to value.
+    /// Its position, from name to value.
     place: Range<usize>,
     value: &'a str,
-    /// Whether an earlier one has the same name.
+    /// Whether an earlier member has the same name.
     is_repeated: bool,
 }
 
 impl Member<'_> {
-    /// Whether no type reads it, for its name.
+    /// Returns whether no type reads it because of its name.
     fn has_odd_name(&self) -> bool {
         self.is_repeated || str::from_utf8(&self.name).is_err()
     }
@@ -155,14 +156,14 @@ impl Member<'_> {
         }
     }
 
-    /// How its name is shown in a path.
+    /// Returns the name as a path shows it.
     fn shown(&self) -> &str {
         let is_word = self.name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         str::from_utf8(&self.name).ok().filter(|name| is_word && (1..=64).contains(&name.len())).unwrap_or("?")
     }
 }
 
-/// A member's name as bytes, which is how `serde_json` reads a string with lone surrogates.
+/// A member's name as bytes: `serde_json` reads a string with lone surrogates in this way.
 struct Name(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Name {
@@ -185,8 +186,8 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// Splits an object by another parser than the crate's, with places that count from `base`. Any
-/// other value has no members.
+/// Splits an object with another parser than the crate's. Positions count from `base`. Other values
+/// have no members.
 fn members(object: &str, base: usize) -> Vec<Member<'_>> {
     let mut members = Vec::new();
     let mut names = HashSet::new();
@@ -217,7 +218,7 @@ fn members(object: &str, base: usize) -> Vec<Member<'_>> {
     }
 }
 
-/// The object without the members at these places, at any depth.
+/// Returns the object without the members at these positions, at any depth.
 fn without(object: &str, base: usize, places: &[Range<usize>]) -> String {
     if places.is_empty() {
         return object.to_owned();
@@ -239,9 +240,9 @@ fn without(object: &str, base: usize, places: &[Range<usize>]) -> String {
     format!("{{{}}}", kept.join(","))
 }
 
-/// Where the members can be that an event reports with these paths, in the order of the text: a
-/// path shows some names as question marks. `take` is called with each possibility, until it
-/// returns `true`.
+/// Finds the members that an event reports with these paths, in the order of the text. A path shows
+/// some names as question marks, so there can be several possibilities: `take` is called with each
+/// of them until it returns `true`.
 fn find<'a>(
     reported: &[(&'a str, JsonType)],
     members: &[Member<'_>],
@@ -265,7 +266,7 @@ fn find<'a>(
     false
 }
 
-/// The place and type of the member at a path below another.
+/// Returns the position and the type of the member at a path below another one.
 fn below_member(member: &Member<'_>, path: &str) -> Option<(Range<usize>, JsonType)> {
     if path.is_empty() {
         return Some((member.place.clone(), member.found()));
@@ -275,8 +276,8 @@ fn below_member(member: &Member<'_>, path: &str) -> Option<(Range<usize>, JsonTy
     below_member(members.iter().find(|member| member.name == name.as_bytes())?, below)
 }
 
-/// Whether each name is Unicode, at any depth. `serde_json` reads other names as bytes for the few
-/// types that take these, and goes on behind some that it rejects.
+/// Returns whether all names at any depth are Unicode. `serde_json` reads other names as bytes for
+/// the few types that accept bytes, and continues after some names that it rejects.
 fn has_only_unicode_names(text: &str) -> bool {
     let mut rest = text;
     while let Some(start) = rest.find('"') {
@@ -291,7 +292,8 @@ fn has_only_unicode_names(text: &str) -> bool {
     true
 }
 
-/// Not generic, as this is compiled for hundreds of types.
+/// Checks an accepted event. It is not generic, because the generic code is compiled for hundreds
+/// of types.
 #[track_caller]
 fn check_accepted(
     name: &str,
@@ -327,7 +329,7 @@ fn check_accepted(
         if odd.iter().any(|place| !places.contains(place)) {
             return false;
         }
-        // Names that are shown alike have many possibilities. Not all are tried.
+        // Names that are shown alike have many possibilities, not all of which are tried.
         possibilities > 100 || is_read_from(&without(record, 0, &places))
     });
     assert!(is_right, "{}", case());
@@ -338,7 +340,8 @@ fn check_accepted(
     }
 }
 
-/// Not generic, as this is compiled for hundreds of types.
+/// Checks a rejected event. It is not generic, because the generic code is compiled for hundreds of
+/// types.
 #[track_caller]
 fn check_rejected(name: &str, record: &str, kind: EventErrorKind, accepts: &dyn Fn(&str) -> bool) {
     assert_ne!(kind, EventErrorKind::NotJson, "{name} from {record}");

@@ -1,5 +1,5 @@
-//! Private PostgreSQL servers: each on a socket in a directory of its own, ended by its own process
-//! id.
+//! Private PostgreSQL servers, each with a socket in its own directory. Only processes that were
+//! started here are ended.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a server may take to do as it is told.
+/// How long a server may take to react.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The server refuses to run as root; then it runs as this user, which Debian's package makes.
+/// The user that runs the server if the tests run as root, because PostgreSQL refuses to run as
+/// root. Debian's package creates it.
 const USER: &str = "postgres";
 
 pub(crate) struct Server {
@@ -24,12 +25,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with more settings, such as `["max_connections=5"]`. What it answers is on
-    /// disk only as far as its process is concerned: it does not wait for the disk.
+    /// Starts a server with additional settings, such as `["max_connections=5"]`. It does not wait
+    /// for the disk, so committed data survives a crash of its process, but not of the machine.
     pub(crate) fn start(settings: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Short: a socket's path has 107 bytes at most.
+        // A socket's path can have at most 107 bytes.
         let directory = std::env::temp_dir().join(format!("twenty-pg-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         if is_root() {
@@ -43,7 +44,7 @@ impl Server {
         server
     }
 
-    /// Of a user who may do everything.
+    /// Returns the URL for the superuser.
     pub(crate) fn url(&self) -> String {
         self.url_of(USER, "postgres")
     }
@@ -53,7 +54,7 @@ impl Server {
         format!("postgres://{user}@{socket}/{database}")
     }
 
-    /// Runs statements. Returns the rows' columns between `|`.
+    /// Runs statements. Returns the rows, with columns separated by `|`.
     #[track_caller]
     pub(crate) fn sql(&self, statements: &str) -> Vec<String> {
         let output = self.psql(statements);
@@ -67,7 +68,7 @@ impl Server {
         psql.args(options).arg("--dbname").arg(self.url()).arg("--command").arg(statements).output().unwrap()
     }
 
-    /// Copies a schema into a new database, as a backup that is restored.
+    /// Copies a schema into a new database, like a backup that is restored.
     pub(crate) fn restore(&self, schema: &str, database: &str) {
         self.sql(&format!("CREATE DATABASE {database}"));
         let mut dump = Command::new(program("pg_dump"));
@@ -80,7 +81,7 @@ impl Server {
         succeeds(Command::new(program("psql")).args(options).arg(url).arg("--file").arg(file));
     }
 
-    /// Ends the process and those that serve connections, without a goodbye.
+    /// Kills the server's process and those that serve connections.
     pub(crate) fn kill(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         for id in children(process.id()) {
@@ -90,8 +91,7 @@ impl Server {
         process.wait().unwrap();
     }
 
-    /// Ends it as it ends itself in an emergency: connections are closed, nothing is written any
-    /// more.
+    /// Ends the server as in an emergency: connections are closed, and nothing more is written.
     pub(crate) fn stop_at_once(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         succeeds(Command::new("kill").args(["-QUIT", &process.id().to_string()]));
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Starts it again, with what is on its disk.
+    /// Starts the server again with the data on its disk.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let begun = Instant::now();
@@ -127,13 +127,13 @@ impl Server {
                 assert!(begun.elapsed() < PATIENCE, "the server does not start: {}", self.log());
                 sleep(Duration::from_millis(20));
             }
-            // What a killed server left may not have ended yet.
+            // Processes of the killed server may still be running.
             assert!(begun.elapsed() < PATIENCE, "the server ends: {}", self.log());
             sleep(Duration::from_millis(50));
         }
     }
 
-    /// Stops it where it is, with all connections open.
+    /// Freezes the server, with all connections open.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
@@ -182,14 +182,14 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
 }
 
-/// Debian has the server's programs outside of the path.
+/// Returns the path of a program of the server. Debian installs these outside `PATH`.
 fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let found = versions.map(|version| version.path().join("bin").join(name)).filter(|path| path.exists());
     found.max().unwrap_or_else(|| Path::new(name).to_owned())
 }
 
-/// The processes that this one started.
+/// Returns the ids of the processes that this process started.
 fn children(id: u32) -> Vec<String> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     children.split_whitespace().map(str::to_owned).collect()

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a process may take to do as it is told.
+/// How long a process may take to react.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Process(Child);
@@ -22,13 +22,13 @@ impl Process {
         self.0.stdout.take().expect("a pipe")
     }
 
-    /// `-TERM`, `-HUP`, `-STOP`, `-CONT`.
+    /// Sends a signal: `-TERM`, `-HUP`, `-STOP` or `-CONT`.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
     }
 
-    /// Ends it without a goodbye. What it printed stays.
+    /// Kills the process. Its output is kept.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
         self.0.wait().unwrap();
@@ -38,7 +38,7 @@ impl Process {
         self.0.try_wait().unwrap()
     }
 
-    /// Waits for its end; `None` when it does not come.
+    /// Waits until it exits. Returns `None` if it does not.
     pub fn wait_for_end(&mut self) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
@@ -50,26 +50,26 @@ impl Process {
         }
     }
 
-    /// The memory that it has in use, in KiB.
+    /// Returns its memory in KiB.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// How many files and sockets it has open.
+    /// Returns the number of its open files and sockets.
     pub fn files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap().count()
     }
 
-    /// The time that it has been computing.
+    /// Returns its CPU time.
     pub fn computed(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // After the name, which is in brackets and may contain anything, come state, …, utime and
-        // stime as 14th and 15th.
+        // The fields follow the name, which is in brackets and can contain any character. `utime`
+        // and `stime` are the 14th and the 15th field.
         let (_, rest) = stat.rsplit_once(") ").unwrap();
         let ticks: u64 = rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        // A tick is a hundredth of a second, to every program on Linux.
+        // On Linux, programs see a tick of a hundredth of a second.
         Duration::from_millis(ticks * 10)
     }
 }

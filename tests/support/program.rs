@@ -1,4 +1,4 @@
-//! Programs, each in a process of its own, on loopback, ended by its own process id.
+//! Programs in separate processes, on loopback, ended by their own process ids.
 
 use std::{
     fs::{self, File},
@@ -23,23 +23,23 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts an example with arguments and variables. It listens on a port of the system's choice,
-    /// if it listens.
+    /// Starts an example with arguments and variables. If it listens, the system chooses the port.
     pub(crate) fn start(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::start_executable(&executable(name), arguments, variables)
     }
 
-    /// Starts an example and hands it this socket, as systemd does.
+    /// Starts an example with this socket, as systemd does.
     #[cfg(unix)]
     pub(crate) fn start_with_socket(name: &str, socket: &TcpListener, variables: &[(&str, &str)]) -> Self {
-        // Only a shell moves it to the descriptor 3 without unsafe code. The process keeps its id.
+        // A shell moves the socket to descriptor 3, because this requires no unsafe code. The
+        // process id stays the same.
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0""#]).arg(executable(name));
         command.stdin(OwnedFd::from(socket.try_clone().unwrap()));
         Self::start_command(command, name, variables)
     }
 
-    /// Starts any program.
+    /// Starts a program.
     pub(crate) fn start_executable(path: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(path);
         command.args(arguments).stdin(Stdio::null());
@@ -63,7 +63,7 @@ impl Program {
         Self { name: name.to_owned(), process, directory }
     }
 
-    /// Where it listens, once it says so.
+    /// Returns its address, as soon as it has printed it.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let mut found = None;
         self.until("it listens", |program| {
@@ -75,14 +75,14 @@ impl Program {
         found.unwrap()
     }
 
-    /// The lines that it has printed so far, whole ones only.
+    /// Returns the complete lines that it has printed so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         let output = self.read("output");
         let (whole, _) = output.rsplit_once('\n').unwrap_or_default();
         if whole.is_empty() { Vec::new() } else { whole.split('\n').map(str::to_owned).collect() }
     }
 
-    /// What it wrote to standard error.
+    /// Returns its standard error.
     pub(crate) fn log(&self) -> String {
         self.read("log")
     }
@@ -91,23 +91,23 @@ impl Program {
         String::from_utf8_lossy(&fs::read(self.directory.join(file)).unwrap()).into_owned()
     }
 
-    /// Waits until `done`, as long as the program runs.
+    /// Waits for `done` while the program runs.
     pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
             assert!(self.process.has_ended().is_none(), "{} ended before {what}: {}", self.name, self.log());
-            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}: {}: {}", self.name, self.log());
+            assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}: {}: {}", self.name, self.log());
             sleep(Duration::from_millis(10));
         }
     }
 
-    /// Asks it to end, and waits for that.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
         self.wait()
     }
 
-    /// Waits until it ends.
+    /// Waits for the exit.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait_for_end().unwrap_or_else(|| panic!("{} does not end: {}", self.name, self.log()))
     }
@@ -134,7 +134,8 @@ impl Drop for Program {
     }
 }
 
-/// Beside the tests' own: `target/debug/deps/test-…`, `target/debug/examples/name`.
+/// Returns the path of an example: tests are in `target/debug/deps/test-…`, and examples are in
+/// `target/debug/examples/name`.
 fn executable(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.ancestors().nth(2).unwrap().join("examples").join(name);

@@ -1,4 +1,4 @@
-//! A proxy before a Redis server that is told to answer late, or with errors.
+//! A proxy in front of a Redis server. It can delay commands or answer them with errors.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,16 +12,16 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// What becomes of a command.
+/// The treatment of a command.
 #[derive(Clone, Copy)]
 pub(crate) enum Mode {
-    /// Passed on.
+    /// Forward it.
     Pass,
-    /// Passed on after a while.
+    /// Forward it after this time.
     Delay(Duration),
-    /// Kept until the mode changes.
+    /// Keep it until the mode changes.
     Hold,
-    /// Answered with this line, and not passed on.
+    /// Answer it with this line, without forwarding it.
     Answer(&'static str),
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Before the server at this port on loopback.
+    /// Starts a proxy for the server at this port on loopback.
     pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -53,8 +53,8 @@ impl Proxy {
         format!("redis://{}", self.address)
     }
 
-    /// Holds until what was passed on is answered, so that answers cannot come in another order
-    /// than commands.
+    /// Holds commands back. Waits until forwarded commands are answered, so that answers keep the
+    /// order of the commands.
     pub(crate) async fn hold(&self) {
         self.set(Mode::Hold);
         sleep(Duration::from_millis(50)).await;
@@ -71,7 +71,7 @@ async fn connect(client: TcpStream, server: TcpStream, mode: watch::Receiver<Mod
     let (from_server, to_server) = server.into_split();
     let (arrives, arrived) = mpsc::unbounded_channel();
     let (answers, answered) = mpsc::unbounded_channel();
-    // When one side closes, so does the other.
+    // When one side closes, the proxy closes the other one.
     tokio::select! {
         () = take_in(from_client, arrives) => {}
         () = pass_on(arrived, to_server, mode, answers.clone()) => {}
@@ -80,7 +80,7 @@ async fn connect(client: TcpStream, server: TcpStream, mode: watch::Receiver<Mod
     }
 }
 
-/// Whole commands, and when they came.
+/// Reads whole commands, with their times of arrival.
 async fn take_in(mut client: OwnedReadHalf, arrives: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
     let mut bytes = Vec::new();
     while let Ok(1..) = client.read_buf(&mut bytes).await {
@@ -123,8 +123,8 @@ async fn write(mut answered: mpsc::UnboundedReceiver<Vec<u8>>, mut client: Owned
     }
 }
 
-/// How long the first command is: an array of strings, each with its length before it. `None` while
-/// it is not whole.
+/// Returns the length of the first command, which is an array of strings with their lengths, or
+/// `None` if it is incomplete.
 fn command_len(bytes: &[u8]) -> Option<usize> {
     let number = |at: usize| {
         let len = bytes.get(at..)?.windows(2).position(|end| end == b"\r\n")?;

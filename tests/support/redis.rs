@@ -1,4 +1,4 @@
-//! Private Redis servers: on loopback, with no persistence, each ended by its own process id.
+//! Private Redis servers on loopback without persistence, each ended by its own process id.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,7 +12,7 @@ use redis::{FromRedisValue, RedisResult};
 
 use super::process::Process;
 
-/// How long a server may take to do as it is told.
+/// How long a server may take to react.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
@@ -23,12 +23,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that has on disk what it has answered.
+    /// Starts a server that writes to its disk before it answers.
     pub(crate) fn durable() -> Self {
         Self::start(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// Starts a server with more options of the command line, such as `["--maxmemory", "2mb"]`.
+    /// Starts a server with additional options of the command line, such as `["--maxmemory",
+    /// "2mb"]`.
     pub(crate) fn start(options: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -48,7 +49,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A command, over a connection of its own.
+    /// Runs a command over a new connection.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         self.command_at(&self.url(), words)
     }
@@ -59,15 +60,15 @@ impl Server {
         command.arg(&words[1..]).query(&mut connection)
     }
 
-    /// Ends the process without a goodbye.
+    /// Kills the process.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// Starts it again on the same port, with what it has on disk: nothing, unless an option says
-    /// otherwise.
+    /// Starts the server again on the same port, with the data on its disk. By default there is
+    /// none.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let process = Process::start(
@@ -86,7 +87,7 @@ impl Server {
         });
     }
 
-    /// Stops the process where it is: connections stay open, nothing is answered.
+    /// Freezes the process: connections stay open, and nothing is answered.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
@@ -107,7 +108,7 @@ impl Drop for Server {
     }
 }
 
-/// Three nodes that share the slots.
+/// Starts three nodes that share the slots.
 pub(crate) fn cluster() -> Vec<Server> {
     const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
     let nodes: Vec<_> = SLOTS
@@ -136,13 +137,13 @@ pub(crate) fn cluster() -> Vec<Server> {
 pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
         sleep(Duration::from_millis(10));
     }
 }
 
-/// Free, and none that the system gives to whoever asks for any (on Linux those from 32,768 on):
-/// the connections of tests beside this one would now and then get it before the server does.
+/// Returns a free port outside the range from which the system chooses (on Linux from 32,768 on).
+/// Otherwise a connection of a concurrent test could take it before the server does.
 pub(crate) fn free_port() -> u16 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {

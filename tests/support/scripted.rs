@@ -1,6 +1,6 @@
-//! A type that does what a script says with serde's interface: it calls any method of a
-//! deserializer, for values and names, goes on after errors or not, reads a part or nothing, and
-//! records everything it sees.
+//! A type that uses serde's interface as a script says. It calls any method of a deserializer for
+//! values and names, continues after errors or not, reads everything or a part, and records
+//! everything that it sees.
 
 use std::{cell::RefCell, fmt, sync::LazyLock};
 
@@ -9,7 +9,7 @@ use serde::{
     de::{EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-/// The calls after which a type gives up.
+/// The number of calls after which a type stops.
 const MAX_CALLS: usize = 300;
 
 thread_local! {
@@ -21,7 +21,7 @@ struct Script {
     calls: usize,
 }
 
-/// Sets what [`Scripted`] types of this thread do.
+/// Sets the script for the [`Scripted`] types of this thread.
 pub(crate) fn set_script(bytes: &[u8]) {
     SCRIPT.with_borrow_mut(|script| script.bytes = bytes.to_vec());
 }
@@ -35,7 +35,7 @@ fn next_byte() -> u8 {
     })
 }
 
-/// A record that runs the script from its start. It may go on after errors if `IS_LENIENT`.
+/// A record that runs the script from its start. It may continue after errors if `IS_LENIENT`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Scripted<const IS_LENIENT: bool>(Vec<String>);
 
@@ -43,7 +43,8 @@ impl<'de, const IS_LENIENT: bool> Deserialize<'de> for Scripted<IS_LENIENT> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         SCRIPT.with_borrow_mut(|script| script.calls = 0);
         let visitor = PartVisitor::<IS_LENIENT, false>;
-        // Not as raw JSON, which also contains the repeated members that an event reports.
+        // It is not read as raw JSON, which also contains the repeated members that an event
+        // reports.
         let part = match next_byte() % 4 {
             0 => deserializer.deserialize_any(visitor),
             1 => deserializer.deserialize_struct("", &["a", "b"], visitor),
@@ -54,7 +55,7 @@ impl<'de, const IS_LENIENT: bool> Deserialize<'de> for Scripted<IS_LENIENT> {
     }
 }
 
-/// A value inside a [`Scripted`] record, or a name.
+/// A value in a [`Scripted`] record, or a name.
 struct Part<const IS_LENIENT: bool, const IS_NAME: bool>(Vec<String>);
 
 impl<'de, const IS_LENIENT: bool, const IS_NAME: bool> Deserialize<'de> for Part<IS_LENIENT, IS_NAME> {
@@ -101,7 +102,7 @@ impl<'de, const IS_LENIENT: bool, const IS_NAME: bool> Deserialize<'de> for Part
     }
 }
 
-/// Whether `serde_json`'s feature `raw_value` is on.
+/// Whether the feature `raw_value` of `serde_json` is enabled.
 static HAS_RAW_VALUES: LazyLock<bool> = LazyLock::new(|| serde_json::from_str::<Raw>("1").is_ok());
 
 /// Reads text as `serde_json`'s `RawValue`, which exists only with a feature.
@@ -156,7 +157,7 @@ fn add<E, const IS_LENIENT: bool, const IS_NAME: bool>(
     Ok(())
 }
 
-/// Returns whether the script ends an object or array here. Without leniency, all types read to the
+/// Returns whether the script ends an object or array here. Types that are not lenient read to the
 /// end.
 fn ends_here<const IS_LENIENT: bool>() -> bool {
     IS_LENIENT && next_byte().is_multiple_of(8)
@@ -211,7 +212,7 @@ impl<'de, const IS_LENIENT: bool, const IS_NAME: bool> Visitor<'de> for PartVisi
                 Ok(Some(name)) => add(&mut seen, Ok::<_, A::Error>(name))?,
                 Err(error) => add::<_, IS_LENIENT, IS_NAME>(&mut seen, Err(error))?,
             }
-            // A lenient type may ask for no value, or for another one.
+            // A lenient type may request no value, or more than one.
             let values = if IS_LENIENT { [1, 1, 1, 1, 1, 1, 0, 2][usize::from(next_byte() % 8)] } else { 1 };
             for _ in 0..values {
                 add(&mut seen, map.next_value::<Part<IS_LENIENT, false>>())?;

@@ -1,4 +1,4 @@
-//! A claim store that fails when it is told to.
+//! A claim store that fails when a test tells it to.
 
 use std::{
     collections::HashMap,
@@ -21,15 +21,15 @@ pub enum Op {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// Nothing happens, and the answer is an error.
+    /// The operation does not happen, and the answer is an error.
     Refuse,
-    /// It happens, but the answer gets lost.
+    /// The operation happens, but its answer is lost.
     LoseAnswer,
-    /// It never answers.
+    /// The store never answers.
     Hang,
 }
 
-/// Clones are the same store.
+/// A claim store with a script. Clones share their entries.
 #[derive(Clone, Debug)]
 pub struct ScriptedStore {
     inner: Arc<MemoryStore>,
@@ -41,7 +41,7 @@ struct Script {
     faults: HashMap<Op, Fault>,
     is_remote: bool,
     delay: Duration,
-    /// The time to live of each completion that was asked for.
+    /// The time to live of each requested completion.
     ttls: Vec<Duration>,
     asked: HashMap<Op, usize>,
     keys: Vec<ClaimKey>,
@@ -56,7 +56,7 @@ impl ScriptedStore {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As over a network: from now on, others run while it is asked.
+    /// From now on, other tasks run during each call, as with a store in a network.
     pub fn go_far_away(&self) {
         self.script().is_remote = true;
     }
@@ -66,12 +66,12 @@ impl ScriptedStore {
         self.script().delay = delay;
     }
 
-    /// From now on, until [`mend`](Self::mend).
+    /// From now on, the operation fails, until [`mend`](Self::mend).
     pub fn fail(&self, op: Op, fault: Fault) {
         self.script().faults.insert(op, fault);
     }
 
-    /// Nothing works.
+    /// From now on, all operations fail.
     pub fn fail_all(&self) {
         for op in [Op::Claim, Op::Renew, Op::Complete, Op::Release] {
             self.fail(op, Fault::Refuse);
@@ -82,7 +82,7 @@ impl ScriptedStore {
         self.script().faults.clear();
     }
 
-    /// How often it was asked for this.
+    /// Returns how often this operation was called.
     pub fn asked(&self, op: Op) -> usize {
         self.script().asked.get(&op).copied().unwrap_or(0)
     }
@@ -91,12 +91,12 @@ impl ScriptedStore {
         self.script().ttls.clone()
     }
 
-    /// The key that was claimed last.
+    /// Returns the key that was claimed last.
     pub fn last_key(&self) -> ClaimKey {
         *self.script().keys.last().expect("a claim")
     }
 
-    /// What a receiver elsewhere would find.
+    /// Claims a key as a receiver elsewhere does.
     pub async fn claim_elsewhere(&self, key: ClaimKey, lease: Duration) -> ClaimOutcome {
         self.inner.claim(key, lease).await.unwrap()
     }

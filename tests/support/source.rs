@@ -1,4 +1,4 @@
-//! What the crate's own source declares: so that a table of it in a test cannot leave anything out.
+//! Reads the declarations in the crate's own source, so that a table in a test cannot miss one.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Each file below `src`, without its tests: the public module that it belongs to, and its lines.
+/// Returns the files below `src` without their tests: the public module and the lines of each.
 pub fn files() -> Vec<(String, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -33,15 +33,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The identifier that a text begins with.
+/// Returns the identifier at the beginning of a text.
 pub fn identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     &text[..end]
 }
 
-/// `verify::Secret` and so on: every public struct and enum, those that macros make included, but
-/// for what is hidden in the docs. What is `pub` is reachable, as the lint `unreachable_pub` makes
-/// sure.
+/// Returns every public struct and enum, such as `verify::Secret`, including those that macros
+/// declare and excluding those that the docs hide. The lint `unreachable_pub` ensures that `pub`
+/// items are reachable.
 pub fn public_types() -> Vec<String> {
     const MACROS: [&str; 2] = ["select! {", "standard_object! {"];
     let mut types = Vec::new();
@@ -66,7 +66,7 @@ pub fn public_types() -> Vec<String> {
     types
 }
 
-/// The names of an enum's variants.
+/// Returns the names of an enum's variants.
 #[track_caller]
 pub fn variants(name: &str) -> Vec<String> {
     let head = format!("pub enum {name} {{");
@@ -78,7 +78,7 @@ pub fn variants(name: &str) -> Vec<String> {
     body.filter(is_variant).map(|line| identifier(&line[4..]).to_owned()).collect()
 }
 
-/// The public types that implement `std::error::Error`.
+/// Returns the public types that implement `std::error::Error`.
 pub fn error_types() -> Vec<String> {
     let files = files();
     let lines = || files.iter().flat_map(|(_, lines)| lines);
@@ -96,7 +96,7 @@ pub fn error_types() -> Vec<String> {
     types
 }
 
-/// Fails when a table leaves out what the source declares, or has what it does not.
+/// Fails if a table misses a declaration, or has an entry that is not declared.
 #[track_caller]
 pub fn assert_covers<'a>(table: impl IntoIterator<Item = &'a str>, declared: &'a [String]) {
     let table: BTreeSet<_> = table.into_iter().collect();

@@ -1,5 +1,5 @@
-//! One handler behind every framework: what it is called with comes out of a channel, and what it
-//! does is told it by the test.
+//! Runs one handler in every framework. A channel returns each of its calls, and the test decides
+//! how the call ends.
 
 use std::{future::pending, net::SocketAddr, panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -20,14 +20,14 @@ use crate::support::{
 
 pub use crate::support::http1::{Leave, Leaving};
 
-/// What the handler does when it is told to.
+/// The way in which a call of the handler ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     Answer(u16),
     Panic,
 }
 
-/// A call of the handler, which waits to be told what to do.
+/// A call of the handler, which waits for the test's decision.
 pub struct Call {
     pub body: Bytes,
     act: oneshot::Sender<Act>,
@@ -42,7 +42,7 @@ impl Call {
         self.act.send(Act::Panic).expect("the handler is still there");
     }
 
-    /// Until the handler was dropped without an end.
+    /// Waits until the handler has been dropped before its end.
     pub async fn cut_off(mut self) {
         soon(self.act.closed()).await;
     }
@@ -61,14 +61,14 @@ impl Handler {
         let _ = self.0.send(Call { body, act });
         match told.await {
             Ok(Act::Answer(status)) => status,
-            // Without the panic hook, which would print it.
+            // Does not run the panic hook, which would print the panic.
             Ok(Act::Panic) => resume_unwind(Box::new("the handler panics")),
             Err(_) => pending().await,
         }
     }
 }
 
-/// Where the middleware is.
+/// The place of the middleware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack {
     Axum,
@@ -77,7 +77,7 @@ pub enum Stack {
     ActixResource,
 }
 
-/// A server that runs, and its handler's calls.
+/// A running server, and the calls of its handler.
 pub struct Server {
     pub address: SocketAddr,
     pub calls: Calls,
@@ -92,17 +92,17 @@ pub enum Running {
 pub struct Calls(mpsc::UnboundedReceiver<Call>);
 
 impl Calls {
-    /// The next call of the handler.
+    /// Returns the next call of the handler.
     pub async fn next(&mut self) -> Call {
         soon(self.0.recv()).await.expect("a handler")
     }
 
-    /// The next call of the handler; `None` once its server has ended.
+    /// Returns the next call of the handler, or `None` when its server has stopped.
     pub async fn next_if_any(&mut self) -> Option<Call> {
         soon(self.0.recv()).await
     }
 
-    /// Nothing was called that was not taken out by `next`.
+    /// Checks that there are no more calls.
     #[track_caller]
     pub fn assert_none(&mut self) {
         if let Ok(call) = self.0.try_recv() {
@@ -110,7 +110,7 @@ impl Calls {
         }
     }
 
-    /// Nothing is called for a while.
+    /// Checks that there is no call for this time.
     pub async fn stay_away(&mut self, time: Duration) {
         assert!(timeout(time, self.0.recv()).await.is_err(), "the handler was called");
     }
@@ -119,7 +119,7 @@ impl Calls {
 impl Stack {
     pub const ALL: [Self; 4] = [Self::Axum, Self::ActixApp, Self::ActixScope, Self::ActixResource];
 
-    /// Plays on each stack, on all at once.
+    /// Runs a scenario on all stacks at the same time.
     pub async fn each(play: impl AsyncFn(Self)) {
         let [axum, app, scope, resource] = Self::ALL;
         tokio::join!(play(axum), play(app), play(scope), play(resource));
@@ -133,7 +133,7 @@ impl Stack {
         self.serve_with(receiver, 1).await
     }
 
-    /// `workers`: of actix.
+    /// Starts a server. `workers` is the number of actix-web's workers.
     pub async fn serve_with(self, receiver: Receiver, workers: usize) -> Server {
         let (sender, calls) = mpsc::unbounded_channel();
         let handler = Handler(sender);
@@ -148,7 +148,7 @@ impl Stack {
 }
 
 impl Stack {
-    /// With a handler that asks for a person, behind the middleware and, at `/bare`, without it.
+    /// Starts a server whose handler accepts a person. The middleware is missing at `/bare`.
     pub async fn serve_persons(self, receiver: Receiver) -> Server {
         type Event = twenty_webhook::WebhookEvent<twenty_webhook::event::record::Person>;
         let (_, calls) = mpsc::unbounded_channel();
@@ -173,7 +173,7 @@ impl Stack {
 }
 
 impl Stack {
-    /// With an event router that has a handler for `person.created`, and no fallback.
+    /// Starts a server with an event router that handles `person.created` and has no fallback.
     pub async fn serve_routed(self, receiver: Receiver) -> Server {
         let (_, calls) = mpsc::unbounded_channel();
         let (address, running) = if self.is_actix() {
@@ -197,26 +197,27 @@ impl Stack {
 }
 
 impl Server {
-    /// Sends and awaits the answer.
+    /// Sends a request and returns the response.
     pub async fn post(&self, request: Request) -> Answer {
         soon(post(self.address, request)).await.unwrap().expect("an answer")
     }
 
-    /// Sends a delivery whose handler is told to answer this, and returns what was answered.
+    /// Sends a delivery whose handler responds with this status. Returns the status of the
+    /// response.
     pub async fn post_handled(&mut self, request: Request, status: u16) -> u16 {
         let answer = post(self.address, request);
         self.calls.next().await.answer(status);
         soon(answer).await.unwrap().expect("an answer").status
     }
 
-    /// Ends it at once.
+    /// Stops the server without waiting for handlers.
     pub async fn stop(self) {
         self.running.stop().await;
     }
 }
 
 impl Running {
-    /// Ends it at once.
+    /// Stops the server without waiting for handlers.
     pub async fn stop(self) {
         match self {
             Self::Axum { task, .. } => {
@@ -231,8 +232,8 @@ impl Running {
     }
 }
 
-/// Sends on a connection of its own; gives the answer, or `None` when the connection was closed
-/// instead.
+/// Sends a request on a new connection. Returns the response, or `None` if the connection was
+/// closed without one.
 pub fn post(address: SocketAddr, request: Request) -> JoinHandle<Option<Answer>> {
     tokio::spawn(async move {
         let mut connection = Connection::open(address).await;
@@ -241,22 +242,22 @@ pub fn post(address: SocketAddr, request: Request) -> JoinHandle<Option<Answer>>
     })
 }
 
-/// The body of an event that is told from others by its title.
+/// Returns the body of an event with this title.
 pub fn event(title: &str) -> String {
     format!(r#"{{"eventName":"note.created","record":{{"title":"{title}"}}}}"#)
 }
 
-/// A delivery, signed at another time than [`NOW`].
+/// Returns a delivery that is signed at another time than [`NOW`].
 pub fn delivery_at(timestamp: Timestamp, body: impl AsRef<[u8]>) -> Request {
     signed_at(timestamp, &body).into_iter().fold(unsigned(body), |request, (name, value)| request.with(&name, value))
 }
 
-/// A later copy of a delivery: what Twenty sends again is signed anew.
+/// Returns a later duplicate of a delivery. Twenty signs each delivery anew.
 pub fn signed_anew(body: impl AsRef<[u8]>) -> Request {
     delivery_at(NOW.saturating_add(Duration::from_secs(1)), body)
 }
 
-/// What the receiver tells of its deliveries.
+/// The outcomes that the receiver reports.
 pub struct Outcomes(mpsc::UnboundedReceiver<Outcome>);
 
 impl Outcomes {

@@ -1,15 +1,15 @@
-//! A receiver in a process of its own, to be loaded and attacked: in axum or actix-web, set up by
-//! variables.
+//! A receiver in a separate process that tests load and attack. It uses axum or actix-web, and
+//! variables configure it.
 //!
-//! | variable | what |
+//! | variable | meaning |
 //! |---|---|
 //! | `FRAMEWORK` | `axum` or `actix-web` |
 //! | `DEDUPLICATE` | capacity of its `MemoryStore` |
-//! | `REDIS_URL` | deduplicates there instead |
-//! | `ACKNOWLEDGE_MS`, `BODY_DEADLINE_MS`, `BUDGET` | the receiver's settings of these names |
-//! | `CONCURRENCY_LIMIT` | tower's, inside of the receiver: in axum only |
-//! | `CLIENT_REQUEST_TIMEOUT_MS` | of actix-web, instead of its 5 seconds |
-//! | `HTTP2` | if set, actix-web speaks it, too, as axum always does |
+//! | `REDIS_URL` | the Redis server that it uses for deduplication instead |
+//! | `ACKNOWLEDGE_MS`, `BODY_DEADLINE_MS`, `BUDGET` | the receiver's settings with these names |
+//! | `CONCURRENCY_LIMIT` | the limit of tower's middleware inside the receiver, in axum only |
+//! | `CLIENT_REQUEST_TIMEOUT_MS` | actix-web's timeout, instead of 5 seconds |
+//! | `HTTP2` | if set, actix-web accepts HTTP/2, too, as axum always does |
 
 use std::{
     collections::HashSet,
@@ -41,14 +41,14 @@ use super::{
     http1::{Connection, Request, unsigned},
 };
 
-/// The frameworks: values of `FRAMEWORK`.
+/// The values of `FRAMEWORK`.
 pub const FRAMEWORKS: [&str; 2] = ["axum", "actix-web"];
 
-/// How long the handler of a slow event takes.
+/// The duration of a slow handler.
 pub const SLOW: Duration = Duration::from_millis(600);
 
-/// The body of event `number`. Its handler `does` what it is told: `well`, `slow`, or, the first
-/// time it comes, `fail` or `panic`.
+/// Returns the body of event `number`. `does` is what its handler does: `well` or `slow`, or, the
+/// first time, `fail` or `panic`.
 pub fn event(number: usize, does: &str, filler: usize) -> String {
     let filler = "x".repeat(filler);
     format!(
@@ -56,40 +56,41 @@ pub fn event(number: usize, does: &str, filler: usize) -> String {
     )
 }
 
-/// A delivery that is signed now.
+/// Returns a delivery that is signed now.
 pub fn delivery(body: impl AsRef<[u8]>) -> Request {
     let headers = Signer::new(SECRET).unwrap().sign(&body).pairs();
     unsigned(body).with_all(headers)
 }
 
-/// What runs, and where.
+/// The running receiver and its address.
 pub struct Target {
     pub child: Child,
     pub address: SocketAddr,
 }
 
-/// What it holds.
+/// The resources that the receiver holds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct State {
-    /// Tasks of the runtime; of actix-web's main one only, for its workers' are not counted.
+    /// The number of tasks of the runtime. In actix-web, this is the main runtime without the
+    /// workers.
     pub tasks: usize,
-    /// Handlers that have begun and not ended.
+    /// The number of running handlers.
     pub handlers: usize,
-    /// What the receiver shows of its budget.
+    /// The budget as the receiver's `Debug` shows it.
     pub budget: String,
-    /// Files and sockets.
+    /// The number of open files and sockets.
     pub files: usize,
 }
 
 impl Target {
-    /// Starts what the test `receiver` of the program runs: [`serve`].
+    /// Starts the program's test `receiver`, which calls [`serve`].
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let child = Child::start("receiver", variables);
         let address = child.next().parse().unwrap();
         Self { child, address }
     }
 
-    /// Asks, over a connection of its own.
+    /// Requests the state over a new connection.
     pub async fn state(&self) -> State {
         let mut connection = Connection::open(self.address).await;
         connection.send("GET /state HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
@@ -101,7 +102,7 @@ impl Target {
         State { tasks, handlers, budget: parts.next().unwrap().to_owned(), files: self.child.files() }
     }
 
-    /// What it holds when nobody wants anything of it.
+    /// Returns the state after it has stopped changing.
     pub async fn settled_for_good(&self) -> State {
         let mut state = self.state().await;
         loop {
@@ -114,7 +115,7 @@ impl Target {
         }
     }
 
-    /// Waits until it holds no more than before.
+    /// Waits until the receiver holds no more than before.
     pub async fn settled(&self, before: &State) -> State {
         let start = tokio::time::Instant::now();
         loop {
@@ -131,14 +132,14 @@ impl Target {
         }
     }
 
-    /// Asks it to end. The last it says is how many handlers it abandoned.
+    /// Sends SIGTERM. The last line of the output is the number of abandoned handlers.
     pub fn terminate(&mut self) -> ExitStatus {
         self.child.signal("-TERM");
         self.child.end()
     }
 }
 
-/// The child's part.
+/// Runs the receiver in the child process.
 pub fn serve() {
     if !is_child() {
         return;
@@ -188,7 +189,7 @@ struct Note {
 
 static HANDLERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts a handler for as long as it lives.
+/// Counts a handler while it exists.
 struct Counted;
 
 impl Counted {
@@ -204,7 +205,7 @@ impl Drop for Counted {
     }
 }
 
-/// Says the number of each event that it handles; the status.
+/// Prints the number of each event that it handles. Returns the status.
 async fn handle(event: WebhookEvent<Note>) -> u16 {
     static FAILED: Mutex<Option<HashSet<usize>>> = Mutex::new(None);
 
@@ -213,12 +214,12 @@ async fn handle(event: WebhookEvent<Note>) -> u16 {
     let is_first_time = || {
         let mut failed = FAILED.lock().unwrap();
         let failed = failed.get_or_insert_default();
-        // The second time it is forgotten.
+        // The number is removed the second time.
         !failed.remove(number) && failed.insert(*number)
     };
     match does.as_str() {
         "fail" if is_first_time() => return 500,
-        // Without the panic hook, which would print it.
+        // Does not run the panic hook, which would print the panic.
         "panic" if is_first_time() => resume_unwind(Box::new("the handler panics")),
         "slow" => sleep(SLOW).await,
         _ => {}
@@ -234,7 +235,7 @@ fn state(receiver: &Receiver, tasks: usize) -> String {
     format!("{tasks} {} {budget}", HANDLERS.load(Ordering::SeqCst))
 }
 
-/// From now on SIGTERM does not end the program; completes when it has come.
+/// Waits for SIGTERM, which no longer ends the program.
 fn terminated() -> impl Future<Output = ()> + Send + 'static {
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     async move {
@@ -265,8 +266,9 @@ async fn serve_axum() {
     let app = Router::new()
         .route("/webhooks/twenty", on_event.layer(WebhookLayer::new(receiver.clone())))
         .route("/state", get(async move || state(&for_state, Handle::current().metrics().num_alive_tasks())));
-    // With tokio's backlog of 1,024 the kernel drops the ends of handshakes under 1,200 connections,
-    // and can leave connections that no client has. axum waits for their requests for ever.
+    // With tokio's backlog of 1,024, the kernel drops the last packets of handshakes when 1,200
+    // connections are opened. It can then leave connections that no client has, and axum waits
+    // forever for their requests.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(4_096).unwrap();

@@ -1,4 +1,4 @@
-//! Recorders of metrics and of log lines.
+//! Recorders of metrics and log lines.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,10 @@ use metrics::{
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Kind, name, labels.
+/// The kind, the name and the labels of a series.
 pub type Series = (&'static str, String, Vec<(String, String)>);
 
-/// Every series with its value: a counter's or gauge's own, or how many a histogram has.
-/// Unit and help of each metric that was described.
+/// The unit and the help of each described metric, by its name.
 pub type Descriptions = BTreeMap<String, (Option<Unit>, String)>;
 
 #[derive(Clone, Default)]
@@ -26,6 +25,7 @@ pub struct Recorded(Arc<Mutex<BTreeMap<Series, Arc<Number>>>>, Arc<Mutex<Descrip
 struct Number(Mutex<f64>);
 
 impl Recorded {
+    /// Returns every series with its value. The value of a histogram is its number of samples.
     pub fn series(&self) -> BTreeMap<Series, f64> {
         let series = self.0.lock().unwrap();
         series.iter().map(|(series, number)| (series.clone(), *number.0.lock().unwrap())).collect()
@@ -103,7 +103,7 @@ impl Recorder for Recorded {
     }
 }
 
-/// What was written.
+/// The bytes that a log wrote.
 #[derive(Clone, Default)]
 pub struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -112,12 +112,12 @@ impl Written {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Takes out what was written so far.
+    /// Removes and returns what was written so far.
     pub fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 
-    /// Takes out what was written so far, a JSON object a line.
+    /// Removes and returns what was written so far, which has a JSON object on each line.
     pub fn take_json(&self) -> Vec<Value> {
         self.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -31,7 +31,7 @@ use super::{
 // --- The types
 // -------------------------------------------------------------------------------------------------------
 
-/// A field of a type, with others around it.
+/// A field of a type, between other fields.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*")]
 struct Between<T> {
@@ -181,7 +181,8 @@ impl TryFrom<u8> for EvenNumber {
     }
 }
 
-/// Tolerance as many write it: it ignores the error, wherever the deserializer stands by then.
+/// A type that ignores errors as many programs do. An error can leave the deserializer at any
+/// position.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*", bound = "T: DeserializeOwned")]
 pub(crate) struct Lenient<T> {
@@ -197,7 +198,7 @@ pub(crate) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     Ok(T::deserialize(deserializer).ok())
 }
 
-/// The same, with a nested one.
+/// A lenient type that contains another type.
 #[derive(Debug, Deserialize, PartialEq)]
 struct LenientInner {
     #[serde(default, deserialize_with = "lenient")]
@@ -207,7 +208,7 @@ struct LenientInner {
     name: Option<u8>,
 }
 
-/// Everything that is written as one value.
+/// All types that are written as one value.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*")]
 struct Scalars {
@@ -251,7 +252,7 @@ struct Collections {
     p: Option<Vec<Unread>>,
 }
 
-/// Maps with keys of each kind but `bool`.
+/// Maps with all kinds of keys except `bool`.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*")]
 struct Maps {
@@ -291,8 +292,8 @@ struct Enums {
     h: Option<EvenNumber>,
 }
 
-/// Fields that have more than one column in Twenty, whose members may be left out by themselves,
-/// and types that go on behind errors.
+/// Fields with more than one column in Twenty, whose members can be left out separately, and types
+/// that continue after errors.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename = "*")]
 struct Composites {
@@ -306,7 +307,7 @@ struct Composites {
     h: Option<InnerRequired>,
 }
 
-/// Ignores each field's error by itself.
+/// Ignores the errors of each field separately.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(rename = "*", default)]
 struct Tolerant {
@@ -329,7 +330,7 @@ struct Tolerant {
     name: Option<Value>,
 }
 
-/// A field of each type, in every place.
+/// Compares a field of each type in every place.
 macro_rules! in_every_place {
     ($record:expr, $envelope:expr, $delivery:expr; $($Type:ty),* $(,)?) => {
         $(
@@ -341,7 +342,7 @@ macro_rules! in_every_place {
     };
 }
 
-/// Each type by itself.
+/// Compares each type as the record.
 macro_rules! as_the_record {
     ($record:expr, $envelope:expr, $delivery:expr; $($Type:ty),* $(,)?) => {
         $(compare::<$Type>($record, $envelope, $delivery);)*
@@ -390,8 +391,8 @@ fn compare_records(record: &str, envelope: &Envelope, delivery: &Verified) {
 /// Compares one type.
 pub(crate) type Compare = fn(&str, &Envelope, &Verified);
 
-/// Types that have all others in them: few enough to be compiled for a fuzz target. Its seeds name
-/// them by their place, so new ones go to the end.
+/// Types that contain all others, few enough to be compiled for a fuzz target. Its seeds use
+/// positions in this list, so new types must be added at the end.
 pub(crate) const KINDS: &[Compare] = &[
     compare::<Scalars>,
     compare::<Collections>,

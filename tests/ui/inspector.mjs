@@ -78,7 +78,7 @@ driven('searches in the list, in bodies and in one body', {}, async ({ listener,
   await page.keyboard.type('NEEDLE in');
   await tab.count(1);
   assert.match(await rows.first().textContent(), /company.created/);
-  // What comes meanwhile is searched as well.
+  // New deliveries are searched, too.
   await listener.send('task.created', '--set', 'record.title=a needle in time');
   await tab.count(2);
   await page.keyboard.press('Escape');
@@ -95,7 +95,7 @@ driven('searches in the list, in bodies and in one body', {}, async ({ listener,
   assert.equal(await page.locator('#tree mark').textContent(), 'needle');
   assert.equal(await page.locator('#tree .now').count(), 1);
   assert.match(await page.locator('.bar [role=status]').textContent(), /^1 of 1$/);
-  // Also in what is folded.
+  // The search also finds text in folded members.
   await page.getByLabel('Search in this body').fill('');
   assert.equal(await page.locator('#tree .now, #tree mark').count(), 0);
   await page.getByRole('button', { name: 'Fold all', exact: true }).click();
@@ -189,7 +189,7 @@ test('the link of a delivery survives a reload and, saved, a restart', { timeout
     await title().waitFor();
     await tab.count(2);
     assert.match(await tab.rows.last().textContent(), /saved before/);
-    // The id of a delivery that is not there does no harm.
+    // The id of a missing delivery causes no error.
     await tab.page.evaluate(() => {
       location.hash = '#%00<b>';
     });
@@ -219,7 +219,7 @@ driven('a hostile name stays text and does nothing', { target: true }, async ({ 
     ...RECORD,
   );
   await listener.send('person.updated', '--set', `record.jobTitle=${turning}`, ...RECORD);
-  // In a name of a member, too, which `--set` cannot write; and in a header, a method and a path.
+  // The markup is also in a member's name, which `--set` cannot write, in a header and in a path.
   await fetch(`${listener.url}/%3Cimg%20src=x%20onerror=hacked=1%3E?a=<b>`, {
     method: 'PUT',
     headers: { 'x-odd': markup.replaceAll('"', '') },
@@ -240,7 +240,8 @@ driven('a hostile name stays text and does nothing', { target: true }, async ({ 
   await page.locator('#search').fill('<img');
   await tab.count(2);
   assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
-  // No element came of it, and no character turns the text or hides in it.
+  // The markup creates no element, and characters that change the direction or are invisible are
+  // escaped.
   const found = await page.evaluate(() => ({
     elements: document.querySelectorAll('main img, main script, main style, main b:not(.why b)').length,
     odd:
@@ -268,7 +269,7 @@ driven('the keyboard reaches everything', {}, async ({ listener, tab, page, rows
   }
   await page.keyboard.press('Enter');
   await page.locator('#detail h2', { hasText: 'company.created' }).waitFor();
-  // The details follow when both are there.
+  // With both panes on the screen, the details follow the selection.
   await page.keyboard.press('j');
   await page.locator('#detail h2', { hasText: 'person.created' }).waitFor();
   for (const [key, tabName] of [
@@ -293,7 +294,7 @@ driven('the keyboard reaches everything', {}, async ({ listener, tab, page, rows
   await page.locator('#detail').waitFor({ state: 'hidden' });
   assert.equal(await focused(), 'person.created');
   assert.equal(new URL(page.url()).hash, '');
-  // Everything that can be clicked has a name and can be reached.
+  // Every element that can be clicked has a name and can be focused.
   await page.keyboard.press('Enter');
   const nameless = await page.evaluate(
     () =>
@@ -350,7 +351,7 @@ driven('shows a thousand deliveries', {}, async ({ listener, tab, page, rows }) 
   await rows.last().scrollIntoViewIfNeeded();
   await rows.last().click();
   await page.locator('#detail h2').waitFor();
-  // What comes now is on top, and does not move what is looked at.
+  // A new delivery is inserted at the top, and does not move the selected row.
   const top = () => page.evaluate(() => document.querySelector('.row[aria-current]').getBoundingClientRect().top);
   const before = await top();
   await listener.send('company.created');
@@ -515,11 +516,11 @@ test('dead letters of an inbox are redriven and purged', { timeout: 120_000 }, a
       await dialog.getByRole('button', { name: answer, exact: true }).click();
       await dialog.waitFor({ state: 'hidden' });
     };
-    // The receiver has the file.
+    // The receiver has the file open.
     await confirmed(group.getByRole('button', { name: 'Redrive…' }), 'Redrive this dead letter?', 'Redrive');
     await page.locator('#toast.shown', { hasText: 'Stop the receiver first' }).waitFor();
     await tab.count(4);
-    // A browser reports every answer like that one.
+    // The browser reports every response with such a status as a problem.
     await until(() => tab.problems.length > 0, 'no 409');
     assert.equal(tab.problems.splice(0).filter((problem) => !problem.includes('409')).length, 0);
     await running.stop();
@@ -535,7 +536,7 @@ test('dead letters of an inbox are redriven and purged', { timeout: 120_000 }, a
     await tab.count(2);
     await confirmed(page.getByRole('button', { name: 'Purge all…' }), 'Purge all 2 dead letters?', 'Purge all');
     await page.getByRole('heading', { name: 'No dead letters' }).waitFor();
-    // The handler of the one that was redriven fails again, and the page shows it without a reload.
+    // The handler of the redriven event fails again, and the page shows this without a reload.
     started.push(await receiver(file, 'person.created'));
     await tab.count(1);
     await tab.close();

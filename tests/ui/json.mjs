@@ -1,11 +1,11 @@
-// The inspector's reading of JSON, without a browser. Run by .ci/inspector.
+// Tests how the inspector reads JSON, without a browser. Run by .ci/inspector.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { diff, nodes, parse, pretty, visible, visibleLines } from '../../src/bin/twenty-webhook/listen/ui/page/json.js';
 
-// The same values each time.
+// A generator that returns the same values each time.
 let state = 1;
 function random(below) {
   state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;

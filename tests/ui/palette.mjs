@@ -1,5 +1,5 @@
-// Writes a picture of a page as a PNG with a palette: half of the bytes of what the browser writes,
-// without another program.
+// Writes a picture of a page as a PNG with a palette. It has half as many bytes as the browser's
+// PNG, and requires no other program.
 
 import { crc32, deflateSync } from 'node:zlib';
 

@@ -1,5 +1,5 @@
-// Starts `twenty-webhook listen --ui`, a target behind it and a browser in front of it, and stops
-// them again, each by its own process id. `.ci/inspector` says where everything is.
+// Starts and stops `twenty-webhook listen --ui`, a target and a browser, each by its own process
+// id. `.ci/inspector` sets the paths.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ const PATIENCE = 60_000;
 
 let browser;
 export async function launch() {
-  // A container's root has no sandbox. Only pages of this test are opened.
+  // The browser has no sandbox as root in a container. It opens only pages of this test.
   browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'], timeout: PATIENCE });
   return browser;
 }

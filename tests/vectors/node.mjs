@@ -1,8 +1,9 @@
-// Signs bodies as Twenty's server does, with Node's own HMAC and JSON.stringify, and prints what tests/core/second_opinion.rs verifies:
+// Signs bodies as Twenty's server does, with Node's HMAC and JSON.stringify, and prints the vectors
+// that tests/core/second_opinion.rs verifies:
 //
 //   node tests/vectors/node.mjs > tests/vectors/node.json
 //
-// Nothing in it is random, so it prints the same each time; the gate compares.
+// The output is always the same. The gate compares it with the file.
 import { createHmac } from 'node:crypto';
 
 const SECRET = '5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f';
@@ -12,7 +13,7 @@ const sign = (secret, timestamp, body) => createHmac('sha256', secret).update(`$
 
 const delivery = (record) => ({ eventName: 'note.created', record });
 
-// Parsed, where an object literal would set the prototype instead.
+// The object is parsed, because an object literal would set the prototype.
 const proto = JSON.parse('{"__proto__":{"isAdmin":true},"constructor":{"prototype":1},"toString":null,"title":"a"}');
 
 const payloads = {
@@ -40,7 +41,7 @@ const vectors = Object.entries(payloads).map(([name, payload]) => {
   return { name, secret: SECRET, timestamp: TIMESTAMP, body, signature: sign(SECRET, TIMESTAMP, body) };
 });
 
-// Secrets and timestamps of other kinds.
+// Other kinds of secrets and timestamps.
 for (const [name, secret, timestamp] of [
   ['secret in Unicode', 'pässwörd 🔑', TIMESTAMP],
   ['secret between spaces', ' secret\n', TIMESTAMP],
@@ -53,7 +54,7 @@ for (const [name, secret, timestamp] of [
   vectors.push({ name, secret, timestamp, body: '{}', signature: sign(secret, timestamp, '{}') });
 }
 
-// Long bodies are written as a rule: `times` times `unit` in the middle.
+// Long bodies are written as a rule: head, `unit` repeated `times` times, tail.
 for (const [name, unit, times] of [
   ['1 MiB of ASCII', 'x', 1 << 20],
   ['1 MiB of emoji', '😀', 1 << 18],
@@ -61,7 +62,7 @@ for (const [name, unit, times] of [
 ]) {
   const [head, tail] = ['{"eventName":"note.created","record":{"title":"', '"}}'];
   const body = head + unit.repeat(times) + tail;
-  // What is signed is what Twenty would send: text that JSON.stringify gives back.
+  // Twenty sends only texts that JSON.stringify can return.
   if (JSON.stringify(JSON.parse(body)) !== body) throw new Error(name);
   const signature = sign(SECRET, TIMESTAMP, body);
   vectors.push({ name, secret: SECRET, timestamp: TIMESTAMP, body: [head, unit, times, tail], signature });
