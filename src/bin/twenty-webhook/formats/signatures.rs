@@ -29,7 +29,7 @@ pub(super) fn has_digits(text: &[u8]) -> bool {
 /// The signatures in a text that none of the deliveries has, each once. Those within the JSON text
 /// of a delivery's body are a part of that delivery.
 pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {
-    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| values(delivery, names)).map(lower).collect();
+    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| judged(delivery, names)).collect();
     let mut seen = HashSet::new();
     let places = places(text, names).into_iter().filter_map(|place| text.get(place)).map(lower);
     let mut unread: Vec<String> =
@@ -49,6 +49,18 @@ pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec
 fn values<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = &'a [u8]> {
     let headers = delivery.capture.headers.iter().filter(|(name, _)| names.role(name) == Some("signature"));
     headers.map(|(_, value)| &**value)
+}
+
+/// The signatures of a delivery. Its header may have several values, and may be there several times.
+fn judged<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = String> + use<'a> {
+    let values: Vec<_> = values(delivery, names).collect();
+    values.into_iter().flat_map(|value| digits(value).into_iter().filter_map(move |place| value.get(place))).map(lower)
+}
+
+/// How many signatures deliveries have, at least one each.
+pub(super) fn count(deliveries: &[Delivery], names: &Names) -> usize {
+    let count = |delivery| judged(delivery, names).collect::<HashSet<_>>().len().max(1);
+    deliveries.iter().map(count).fold(0, usize::saturating_add)
 }
 
 /// Whether two deliveries are the same, printed twice.
@@ -131,7 +143,7 @@ fn lower(value: &[u8]) -> String {
     String::from_utf8_lossy(value).to_ascii_lowercase()
 }
 
-/// The places of all runs of 64 hexadecimal digits, without those of an escape before them.
+/// The places of all runs of 64 hexadecimal digits, without what belongs to an escape before them.
 fn digits(text: &[u8]) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     let mut at = 0_usize;
@@ -141,11 +153,15 @@ fn digits(text: &[u8]) -> Vec<Range<usize>> {
         let before = text.get(..at).unwrap_or_default();
         let escape = match len {
             66 if before.ends_with(b"\\x") || before.ends_with(b"%") => Some(2),
-            68 if before.ends_with(b"\\u") => Some(4),
+            // An equals sign in an e-mail.
+            66 if before.ends_with(b"=") && rest.starts_with(b"3D") => Some(2),
+            67 if before.ends_with(b"\\") => Some(3),
+            68 if before.ends_with(b"\\u") || (before.ends_with(b"%") && rest.starts_with(b"25")) => Some(4),
             // `\n` and `\t` are escapes, and other letters belong to a longer word.
             64 => match before {
-                [.., b'\\', b'n' | b'r' | b't' | b'v'] => Some(0),
-                [.., last] if last.is_ascii_alphanumeric() => None,
+                // PostgreSQL writes `\x` before bytes.
+                [.., b'\\', b'n' | b'r' | b't' | b'v' | b'x'] => Some(0),
+                [.., last] if last.is_ascii_alphanumeric() && !ends_with_color(before) => None,
                 _ => Some(0),
             },
             _ => None,
@@ -155,6 +171,19 @@ fn digits(text: &[u8]) -> Vec<Range<usize>> {
         at = end.saturating_add(1);
     }
     places
+}
+
+/// Whether a text ends with a terminal's escape sequence, as it is or as a log writes it:
+/// `\u001b[32m`, `#033[32m`.
+fn ends_with_color(text: &[u8]) -> bool {
+    const ESCAPES: [&[u8]; 8] =
+        [b"\x1b", b"\\u001b", b"\\x1b", b"\\033", b"#033", b"\\e", b"^[", "\u{241b}".as_bytes()];
+    let text = text.get(text.len().saturating_sub(40)..).unwrap_or_default();
+    let Some((last, parameters)) = text.split_last() else { return false };
+    let len = parameters.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    let start = parameters.get(..parameters.len().saturating_sub(len)).and_then(|start| start.strip_suffix(b"["));
+    let start = start.map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
+    last.is_ascii_alphabetic() && ESCAPES.iter().any(|escape| start.ends_with(escape))
 }
 
 fn before<'a>(text: &'a [u8], place: &Range<usize>) -> &'a [u8] {

@@ -1,32 +1,46 @@
 //! What a log collector or a web page has put around a text: lines that a container runtime or the
 //! journal has wrapped, and escapes of HTML.
 
-use serde_json::{Value, value::RawValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::text::line_at;
+use super::{json::each, text::line_at, without_colors};
 
 /// Of Docker's `json-file` driver and `journalctl -o json`. `None` when there are no such lines.
 pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
+    /// A JSON text holds many times its length in memory, so only these members are read.
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        log: Option<&'a RawValue>,
+        #[serde(borrow, rename = "MESSAGE")]
+        message: Option<&'a RawValue>,
+    }
+
     let mut printed = Vec::new();
     let start = text.trim_ascii_start();
     if !start.starts_with(b"{") {
         return None;
     }
-    for line in serde_json::Deserializer::from_slice(start).into_iter::<&RawValue>() {
-        let line: Value = serde_json::from_str(line.ok()?.get()).ok()?;
-        match (line.get("log"), line.get("MESSAGE")) {
+    for line in serde_json::Deserializer::from_slice(start).into_iter::<Line<'_>>() {
+        let Line { log, message } = line.ok()?;
+        let string = |raw: &RawValue| serde_json::from_str::<String>(raw.get()).ok();
+        match (log.and_then(string), message) {
             // Line ends are a part of it; a long line is in several parts.
-            (Some(Value::String(part)), _) => printed.extend_from_slice(part.as_bytes()),
-            (_, Some(Value::String(message))) => printed.extend_from_slice(format!("{message}\n").as_bytes()),
-            // Text that is not ASCII, as bytes.
-            (_, Some(Value::Array(bytes))) => {
-                printed.extend(bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()));
+            (Some(part), _) => printed.extend_from_slice(part.as_bytes()),
+            (None, Some(message)) if message.get().starts_with('[') => {
+                // Text that is not ASCII, as bytes.
+                each(message, &mut |byte| {
+                    printed.extend(byte.get().parse::<u8>());
+                    true
+                });
                 printed.push(b'\n');
             }
-            _ => return None,
+            (None, Some(message)) => printed.extend_from_slice(format!("{}\n", string(message)?).as_bytes()),
+            (None, None) => return None,
         }
     }
-    (!printed.is_empty()).then_some(printed)
+    (!printed.is_empty()).then(|| without_colors(&printed).into_owned())
 }
 
 /// Of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. `None` when a line is
@@ -79,37 +93,4 @@ pub(super) fn patch(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (!added.is_empty()).then_some(added)
-}
-
-/// The members of a JSON text that are strings or numbers, each as a line with its name: a
-/// delivery's parts may be in strings that are apart from each other. `None` when the text is no
-/// JSON.
-pub(super) fn leaves(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = Vec::new();
-    for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
-        add_leaves("", &document.ok()?, &mut lines);
-    }
-    (!lines.is_empty()).then_some(lines)
-}
-
-fn add_leaves(name: &str, value: &Value, lines: &mut Vec<u8>) {
-    // What only tells a value's type.
-    let is_type = |name: &str| matches!(name, "S" | "N" | "B" | "M" | "L" | "value" | "stringValue" | "Value");
-    match value {
-        Value::Object(members) => {
-            let named = ["name", "key", "Name", "Key"].iter().find_map(|key| members.get(*key)?.as_str());
-            for (member, value) in members {
-                let inner = if is_type(member) { named.unwrap_or(name) } else { member };
-                add_leaves(inner, value, lines);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| add_leaves(name, item, lines)),
-        Value::String(text) if text.contains('\n') || matches!(name, "message" | "log" | "text") => {
-            lines.extend_from_slice(text.trim_end().as_bytes());
-            lines.push(b'\n');
-        }
-        Value::String(text) => lines.extend_from_slice(format!("{name}: {text}\n").as_bytes()),
-        Value::Number(number) => lines.extend_from_slice(format!("{name}: {number}\n").as_bytes()),
-        Value::Null | Value::Bool(_) => {}
-    }
 }
