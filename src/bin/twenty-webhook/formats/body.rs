@@ -91,12 +91,13 @@ pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 }
 
 /// Joins the chunks of a body, and returns their length in the file, too. Returns `None` if the
-/// text is not chunked.
-pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+/// text is not chunked, or if the budget of bytes to read is used up.
+pub(super) fn unchunk(text: &[u8], budget: &mut usize) -> Option<(Vec<u8>, usize)> {
     let mut body = Vec::new();
     let mut at = 0_usize;
-    loop {
+    while *budget > 0 {
         let (line, next) = line_at(text, at)?;
+        *budget = budget.saturating_sub(next.saturating_sub(at));
         let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
         if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
@@ -114,13 +115,13 @@ pub(super) fn unchunk(text: &[u8]) -> Option<(Vec<u8>, usize)> {
             return Some((body, at));
         }
         let end = next.checked_add(len)?;
-        body.extend_from_slice(text.get(next..end)?);
-        let (line, next) = line_at(text, end)?;
-        if !line.is_empty() {
-            return None;
-        }
-        at = next;
+        let (chunk, behind) = text.get(next..)?.split_at_checked(len)?;
+        *budget = budget.saturating_sub(len);
+        body.extend_from_slice(chunk);
+        let line_end = [&b"\r\n"[..], b"\n"].into_iter().find(|line_end| behind.starts_with(line_end))?;
+        at = end.checked_add(line_end.len())?;
     }
+    None
 }
 
 /// Returns the readings of a text that may be encoded, the likeliest first. `says_base64` is true

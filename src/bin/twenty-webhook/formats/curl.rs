@@ -60,7 +60,7 @@ fn delivery(words: &[Vec<u8>], number: usize, names: &Names) -> (Option<Delivery
         let mut value = || glued.or_else(|| words.next().map(Vec::as_slice)).unwrap_or_default();
         match option.unwrap_or_default() {
             b"-H" | b"--header" => {
-                headers.extend(header(value()).map(|(name, value)| (names.sent(name), value.to_vec())));
+                headers.extend(header(value()).map(|(name, value)| (name.to_owned(), value.to_vec())));
             }
             b"-X" | b"--request" => method = str::from_utf8(value()).ok(),
             b"-d" | b"--data" | b"--data-raw" | b"--data-binary" | b"--data-ascii" | b"--json" => {

@@ -1,7 +1,8 @@
 //! Chooses the reader that finds the most deliveries in a text.
 
 use super::{
-    Delivery, Found, Names, NotFound, Reading, burp, curl, follow, json, kinds, literal, log, signatures, text,
+    Delivery, Found, MAX_DELIVERIES, Names, NotFound, Reading, burp, curl, follow, json, kinds, literal, log,
+    signatures, text,
 };
 
 /// Returns the reading with fewer unread signatures, or the first one if the numbers are equal.
@@ -17,7 +18,7 @@ pub(super) fn better(one: Result<Reading, NotFound>, other: Result<Reading, NotF
 /// in the text's parts, each of which has one signature.
 pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let whole = find_whole(text, names);
-    let found = whole.as_ref().map_or(0, |reading| reading.deliveries.len());
+    let found = whole.as_ref().map_or(0, |reading| signatures::count(&reading.deliveries, names));
     let is_complete = whole.as_ref().is_ok_and(|reading| reading.unread == 0);
     let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
     if is_complete && is_json() {
@@ -32,6 +33,10 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let (mut line, mut counted, mut empty) = (1_usize, 0_usize, 0_usize);
     for part in parts {
         let Some(content) = text.get(part.clone()) else { continue };
+        if deliveries.len() >= MAX_DELIVERIES {
+            empty = empty.saturating_add(1);
+            continue;
+        }
         let before = text.get(counted..part.start).unwrap_or_default();
         line = line.saturating_add(before.iter().filter(|byte| **byte == b'\n').count());
         counted = part.start;
@@ -64,11 +69,16 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
 fn find_whole(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let start = text.trim_ascii_start();
     let is_json = start.starts_with(b"{") || start.starts_with(b"[") || start.starts_with(b"\"");
-    let mut reader = json::Reader::new(names);
+    let mut reader = json::Reader::new(names, text.len());
     let mut best: Option<Reading> = None;
     let mut add = |deliveries: Vec<Delivery>| {
         if !deliveries.is_empty() {
-            let unread = signatures::unread(text, names, &deliveries).len();
+            let mut unread = signatures::unread(text, names, &deliveries).len();
+            if deliveries.len() >= MAX_DELIVERIES {
+                // Others may have the same signatures.
+                let left = signatures::parts(text, names).len().saturating_sub(signatures::count(&deliveries, names));
+                unread = unread.max(left);
+            }
             if best.as_ref().is_none_or(|best| unread < best.unread) {
                 best = Some(Reading { deliveries, unread });
             }

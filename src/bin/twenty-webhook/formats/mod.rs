@@ -28,7 +28,7 @@ use self::find::{better, find};
 use crate::capture::{Capture, Malformed, is_token};
 
 /// The maximum number of deliveries that are read from one file.
-const MAX_DELIVERIES: usize = 10_000;
+pub(crate) const MAX_DELIVERIES: usize = 10_000;
 
 /// A delivery that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,19 +120,26 @@ impl Names {
         matches!(self.role(name), Some("signature" | "timestamp"))
     }
 
-    /// Returns the name that was sent, if the file's format has changed it.
-    fn sent(&self, name: &str) -> String {
-        let Some(role) = self.role(name) else { return name.to_owned() };
-        let expected = format!("{}-{role}", self.prefix);
-        let is_decorated = name.len() != expected.len() && squash(name).ends_with(&squash(&expected));
-        if is_decorated { expected } else { name.to_owned() }
-    }
-
-    /// Does the same for formats that change the names of all headers, such as `x_twenty_…` in a
-    /// log.
+    /// Returns the name that was sent, if the file's format has changed it, such as `x_twenty_…` in
+    /// a log or `HTTP_X_TWENTY_…` in a list of variables. `X-Original-X-Twenty-…` is another header,
+    /// which no receiver reads.
     fn header(&self, name: &str) -> String {
         let expected = self.role(name).map(|role| format!("{}-{role}", self.prefix));
-        expected.filter(|expected| squash(name).ends_with(&squash(expected))).unwrap_or_else(|| name.to_owned())
+        let is_decorated = |expected: &String| {
+            let (len, letters) =
+                (squash(expected).len(), name.char_indices().filter(|(_, c)| c.is_ascii_alphanumeric()));
+            let first = letters.rev().nth(len.saturating_sub(1));
+            let before = first.and_then(|(at, c)| Some((name.get(..at)?.chars().next_back(), c)));
+            let is_apart = before.is_some_and(|(before, first)| match before {
+                Some(before) if before.is_ascii_alphanumeric() => {
+                    first.is_ascii_uppercase() && !before.is_ascii_uppercase()
+                }
+                Some(before) => before != '-',
+                None => true,
+            });
+            is_apart && squash(name).ends_with(&squash(expected))
+        };
+        expected.filter(is_decorated).unwrap_or_else(|| name.to_owned())
     }
 
     pub(crate) fn are_in(&self, headers: &Headers) -> bool {
@@ -216,7 +223,9 @@ pub(crate) fn read(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
             delivery.declared = None;
         }
     }
+    let excess = reading.deliveries.len().saturating_sub(MAX_DELIVERIES);
     reading.deliveries.truncate(MAX_DELIVERIES);
+    reading.unread = reading.unread.saturating_add(excess);
     Ok(reading)
 }
 
@@ -258,7 +267,7 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
     // The text that a log collector put around each line hides requests of several lines.
     let mut lenient = find(&text, names);
     if lenient.as_ref().map_or(true, |reading| reading.unread > 0) {
-        for text in joined.into_iter().chain(wrapped::leaves(&text)) {
+        for text in joined.into_iter().chain(json::leaves(&text)) {
             lenient = better(lenient, find(&text, names));
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn has_digits(text: &[u8]) -> bool {
 /// Returns the signatures in a text that no delivery has, each of them once. Signatures within a
 /// delivery's JSON body belong to that delivery.
 pub(super) fn unread(text: &[u8], names: &Names, deliveries: &[Delivery]) -> Vec<String> {
-    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| values(delivery, names)).map(lower).collect();
+    let judged: HashSet<String> = deliveries.iter().flat_map(|delivery| judged(delivery, names)).collect();
     let mut seen = HashSet::new();
     let places = places(text, names).into_iter().filter_map(|place| text.get(place)).map(lower);
     let mut unread: Vec<String> =
@@ -51,7 +51,19 @@ fn values<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = &'a
     headers.map(|(_, value)| &**value)
 }
 
-/// Returns whether the deliveries are the same delivery, printed twice.
+/// Returns the signatures of a delivery. Its header may have several values, and may be repeated.
+fn judged<'a>(delivery: &'a Delivery, names: &Names) -> impl Iterator<Item = String> + use<'a> {
+    let values: Vec<_> = values(delivery, names).collect();
+    values.into_iter().flat_map(|value| digits(value).into_iter().filter_map(move |place| value.get(place))).map(lower)
+}
+
+/// Returns the number of signatures in these deliveries, at least one for each.
+pub(super) fn count(deliveries: &[Delivery], names: &Names) -> usize {
+    let count = |delivery| judged(delivery, names).collect::<HashSet<_>>().len().max(1);
+    deliveries.iter().map(count).fold(0, usize::saturating_add)
+}
+
+/// Returns whether two deliveries are the same delivery, printed twice.
 pub(super) fn is_copy(one: &Delivery, other: &Delivery, names: &Names) -> bool {
     let bodies = |delivery| {
         let Delivery { capture, other_bodies, .. }: &Delivery = delivery;
@@ -142,11 +154,15 @@ fn digits(text: &[u8]) -> Vec<Range<usize>> {
         let before = text.get(..at).unwrap_or_default();
         let escape = match len {
             66 if before.ends_with(b"\\x") || before.ends_with(b"%") => Some(2),
-            68 if before.ends_with(b"\\u") => Some(4),
+            // An equals sign in an e-mail.
+            66 if before.ends_with(b"=") && rest.starts_with(b"3D") => Some(2),
+            67 if before.ends_with(b"\\") => Some(3),
+            68 if before.ends_with(b"\\u") || (before.ends_with(b"%") && rest.starts_with(b"25")) => Some(4),
             // `\n` and `\t` are escapes, and other letters belong to a longer word.
             64 => match before {
-                [.., b'\\', b'n' | b'r' | b't' | b'v'] => Some(0),
-                [.., last] if last.is_ascii_alphanumeric() => None,
+                // PostgreSQL writes `\x` before bytes.
+                [.., b'\\', b'n' | b'r' | b't' | b'v' | b'x'] => Some(0),
+                [.., last] if last.is_ascii_alphanumeric() && !ends_with_color(before) => None,
                 _ => Some(0),
             },
             _ => None,
@@ -156,6 +172,19 @@ fn digits(text: &[u8]) -> Vec<Range<usize>> {
         at = end.saturating_add(1);
     }
     places
+}
+
+/// Whether a text ends with a terminal's escape sequence, as it is or as a log writes it:
+/// `\u001b[32m`, `#033[32m`.
+fn ends_with_color(text: &[u8]) -> bool {
+    const ESCAPES: [&[u8]; 8] =
+        [b"\x1b", b"\\u001b", b"\\x1b", b"\\033", b"#033", b"\\e", b"^[", "\u{241b}".as_bytes()];
+    let text = text.get(text.len().saturating_sub(40)..).unwrap_or_default();
+    let Some((last, parameters)) = text.split_last() else { return false };
+    let len = parameters.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    let start = parameters.get(..parameters.len().saturating_sub(len)).and_then(|start| start.strip_suffix(b"["));
+    let start = start.map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
+    last.is_ascii_alphabetic() && ESCAPES.iter().any(|escape| start.ends_with(escape))
 }
 
 fn before<'a>(text: &'a [u8], place: &Range<usize>) -> &'a [u8] {

@@ -163,6 +163,9 @@ proptest! {
 thread_local! {
     /// The number of comparisons of bodies' positions.
     pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
+
+    /// How many bytes have been searched for the end of a line.
+    pub(super) static SCANNED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// However many deliveries there are, each of them is compared with a few others only, and their
@@ -215,6 +218,7 @@ fn work_and_memory_are_bounded_by_the_file() {
         "0,",
         "{},",
         "\"\":0,",
+        "{\"\":0},",
         "curl ",
         "curl ;",
         "-d a ",
@@ -280,6 +284,142 @@ fn work_and_memory_are_bounded_by_the_file() {
     }
 }
 
+/// Many headers or heads that each lead to the same long text.
+#[test]
+fn no_text_is_read_once_for_each_head() {
+    let signed = format!("x-twenty-webhook-signature: {SIGNATURE}\n");
+    // Each head names the length up to the text behind all of them.
+    let heads = |count: usize, header: &str, width: usize, text: &str| {
+        let len = format!("POST / HTTP/1.1\n{signed}{header}{:width$}\n\n", 0).len();
+        let head = |number: usize| {
+            let left = len * (count - number - 1);
+            let number = if width == 8 { format!("{left:08}") } else { format!("\n{left:08x}\n") };
+            format!("POST / HTTP/1.1\n{signed}{header}{number}\n\n")
+        };
+        (0..count).map(head).collect::<String>() + text
+    };
+    let long = "x".repeat(100_000);
+    let chunks = "\n1\na".repeat(30_000) + "\nz\n";
+    let variable = |len: usize| format!("@v = {}\n{signed}{}\n{{}}\n", "x".repeat(len), "a: {{v}}\n".repeat(900));
+    let map = json!({"x-twenty-webhook-signature": SIGNATURE});
+    let around = |body: &str| {
+        let mut value = map.clone();
+        for _ in 0..4 {
+            value = Value::from_iter((0..6).map(|number| (format!("a{number}"), value.clone())));
+        }
+        let request = |name: &str, body: &str| {
+            let mut value = value.clone();
+            value[name] = body.into();
+            value.to_string()
+        };
+        [request("body", body), request(&format!("body{body}"), ""), request("request", body)]
+    };
+    let list = json!({ long.as_str(): vec![0; 10_000] }).to_string();
+    let mut files = vec![
+        heads(1_000, "content-length: ", 8, &long),
+        heads(1_000, "content-length: ", 8, &" ".repeat(100_000)),
+        heads(1_000, "transfer-encoding: chunked\n", 9, &chunks),
+        variable(100_000),
+        list,
+    ];
+    files.extend(around(&format!("{{{long}")));
+    for file in files {
+        SCANNED.set(0);
+        let used = allocation_counter::measure(|| drop(read(file.as_bytes(), &names())));
+        let len = file.len();
+        assert!(used.bytes_max < 40 * len as u64, "{file:.100}: {} of {len}", used.bytes_max);
+        assert!(used.bytes_total < 400 * len as u64, "{file:.100}: {} of {len} in all", used.bytes_total);
+        assert!(SCANNED.get() < 100 * len, "{file:.100}: {} of {len} read", SCANNED.get());
+    }
+}
+
+/// What is beyond the limit is counted, also when its signatures are those of other deliveries.
+#[test]
+fn no_delivery_beyond_the_limit_is_forgotten() {
+    let count = MAX_DELIVERIES + 2;
+    let own = |number: usize| format!("{number:08x}{}", &SIGNATURE[8..]);
+    let body = |number: usize| format!("{{\"eventName\":\"a.b\",\"a\":{number}}}");
+    let envelope = |number: usize, signature: &str| {
+        let headers = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": signature});
+        json!({"headers": headers, "body": body(number)}).to_string()
+    };
+    let each = |write: &dyn Fn(usize) -> String| (0..count).map(write).collect::<Vec<_>>();
+    for file in [
+        each(&|number| format!("{TIMESTAMP} {} {}\n", own(number), body(number))).concat(),
+        format!("[{}]", each(&|number| envelope(number, SIGNATURE)).join(",")),
+    ] {
+        let Reading { deliveries, unread } = super::read(file.as_bytes(), &names()).unwrap();
+        assert_eq!((deliveries.len(), unread), (MAX_DELIVERIES, 2), "{file:.100}");
+    }
+}
+
+/// A terminal's colours and other escapes do not hide a signature.
+#[test]
+fn escapes_before_a_signature_do_not_hide_it() {
+    let known = json!({"headers": {"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE}, "body": "{}"});
+    let other = signature(1);
+    for escape in [
+        "\x1b[32m",
+        "\\u001b[1;32m",
+        "\\x1B[0m",
+        "\\033[32m",
+        "#033[32m",
+        "^[[32m",
+        "\\e[m",
+        "␛[32m",
+        "\\n",
+        "\\x",
+        "\\x20",
+        "%20",
+        "%2520",
+        "=3D",
+        "\\012",
+        "\\u0020",
+        ": ",
+    ] {
+        let file = format!("{known}\nx-twenty-webhook-signature: {escape}{other}\n");
+        let Reading { deliveries, unread } = super::read(file.as_bytes(), &names()).unwrap();
+        assert_eq!((deliveries.len(), unread), (1, 1), "{escape}");
+    }
+    // Of a longer word it is a part.
+    for before in ["a", "[32m", "G", "0x"] {
+        let file = format!("{known}\nx-twenty-webhook-signature: {before}{other}\n");
+        assert_eq!(super::read(file.as_bytes(), &names()).unwrap().unread, 0, "{before}");
+    }
+}
+
+/// A log line in a string may have further JSON behind the first.
+#[test]
+fn json_behind_json_in_a_string_is_read() {
+    let headers = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE});
+    let envelope = |body: &str| json!({"headers": headers, "body": body}).to_string();
+    for between in ["", "\n", "\nsome line\n", " [x] {y} \n"] {
+        let message = envelope("{\"eventName\":1}") + between + &envelope("{\"eventName\":2}");
+        let found = read(json!({"message": message}).to_string().as_bytes(), &names()).unwrap();
+        let bodies: Vec<_> = found.iter().map(|delivery| &*delivery.capture.body).collect();
+        assert_eq!(bodies, [b"{\"eventName\":1}", b"{\"eventName\":2}"], "{between:?}");
+    }
+}
+
+/// Several signatures of one delivery are no deliveries of their own.
+#[test]
+fn a_delivery_with_two_signatures_is_one() {
+    let other = signature(1);
+    let joined = format!("{SIGNATURE}, {other}");
+    let header = |name: &str, value: &str| format!("{name}: {value}\n");
+    let twice = header("x-twenty-webhook-signature", SIGNATURE) + &header("x-twenty-webhook-signature", &other);
+    let time = header("x-twenty-webhook-timestamp", TIMESTAMP);
+    let quoted = |lines: &str| lines.lines().map(|line| format!("> {line}\n")).collect::<String>();
+    for file in [
+        format!("POST / HTTP/1.1\n{time}x-twenty-webhook-signature: {joined}\n\n{{\"eventName\":1}}"),
+        format!("{}> \n{{\"eventName\":1}}\n< HTTP/1.1 200 OK\n", quoted(&format!("POST / HTTP/1.1\n{twice}{time}"))),
+        json!({"headers": {"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": joined}, "body": "{}"}).to_string(),
+    ] {
+        let Reading { deliveries, unread } = super::read(file.as_bytes(), &names()).unwrap();
+        assert_eq!((deliveries.len(), unread), (1, 0), "{file}");
+    }
+}
+
 #[test]
 fn names_are_recognised_in_every_spelling() {
     let names = names();
@@ -293,8 +433,25 @@ fn names_are_recognised_in_every_spelling() {
     ] {
         assert_eq!(names.role(name), Some("signature"), "{name}");
     }
-    assert_eq!(names.sent("HTTP_X_TWENTY_WEBHOOK_SIGNATURE"), "x-twenty-webhook-signature");
-    assert_eq!(names.sent("x_twenty_webhook_signature"), "x_twenty_webhook_signature", "a fact about the request");
+    for name in [
+        "X-TWENTY-WEBHOOK-SIGNATURE",
+        "x_twenty_webhook_signature",
+        "HTTP_X_TWENTY_WEBHOOK_SIGNATURE",
+        "req.headers.x-twenty-webhook-signature",
+        "request_X-Twenty-Webhook-Signature",
+        "xTwentyWebhookSignature",
+        "headersXTwentyWebhookSignature",
+    ] {
+        assert_eq!(names.header(name), "x-twenty-webhook-signature", "{name}");
+    }
+    for name in [
+        "X-Original-X-Twenty-Webhook-Signature",
+        "ax-twenty-webhook-signature",
+        "X-Aston-Webhook-Signature",
+        "x-twenty-webhook-signature-2",
+    ] {
+        assert_eq!(names.header(name), name);
+    }
     assert_eq!(Names::new(Some("X-Acme")).role("x-acme-timestamp"), Some("timestamp"));
     for name in ["signature", "x-acme-signature", "", "é"] {
         assert_eq!(names.role(name), None, "{name}");

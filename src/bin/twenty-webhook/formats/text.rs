@@ -8,8 +8,16 @@ use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 /// The maximum number of variables that are read from a file.
 const MAX_VARIABLES: usize = 100;
 
+/// The maximum length of a variable's value that is inserted, in bytes. Many headers may refer to
+/// the same variable.
+const MAX_VALUE: usize = 256;
+
 /// The maximum number of lines between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
+
+/// How many bytes behind a body show whether it ends there. Many heads may declare lengths that end
+/// in front of the same text.
+const MAX_BEHIND: usize = 1_000;
 
 pub(super) const DOTS: Loss = Loss {
     is_certain: false,
@@ -24,6 +32,8 @@ pub(super) fn line_at(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
     let len = rest.iter().position(|byte| *byte == b'\n');
     let line = rest.get(..len.unwrap_or(rest.len()))?;
+    #[cfg(test)]
+    super::tests::SCANNED.set(super::tests::SCANNED.get().saturating_add(line.len()));
     let next = len.map_or(text.len(), |len| at.saturating_add(len).saturating_add(1));
     Some((line.strip_suffix(b"\r").unwrap_or(line), next))
 }
@@ -116,6 +126,8 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut head: Option<Head> = None;
     let variables = variables(text);
+    // Chunks that are none cost time, so there is an end to trying.
+    let mut budget = text.len().saturating_mul(8);
     let mut at = 0;
     while found.deliveries.len() < MAX_DELIVERIES {
         let (content, next) = line_at(text, at).unwrap_or((b"", text.len()));
@@ -154,7 +166,7 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
             Some(head) => {
                 let start = if value.is_empty() { next } else { at };
                 let number = found.deliveries.len().saturating_add(1);
-                let (delivery, end) = delivery(text, head, start, number, names);
+                let (delivery, end) = delivery(text, head, start, number, names, &mut budget);
                 found.has_headers |= delivery.is_none();
                 found.deliveries.extend(delivery);
                 end.max(next)
@@ -195,7 +207,7 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 head.waits_for_value = value.is_empty();
                 // In a request, another spelling is a fact about the request. In a list of
                 // variables, it is not.
-                let name = if head.method.is_some() { names.sent(name) } else { names.header(name) };
+                let name = if head.method.is_some() { name.to_owned() } else { names.header(name) };
                 head.is_signed |= names.is_signature(&name);
                 head.headers.push((name, unquoted(value).to_vec()));
             }
@@ -212,8 +224,8 @@ fn variables(text: &[u8]) -> Vec<(&[u8], &[u8])> {
         at = next;
         let Some(line) = line.strip_prefix(b"@") else { continue };
         let equals = line.iter().position(|byte| *byte == b'=').and_then(|at| line.split_at_checked(at));
-        variables
-            .extend(equals.map(|(name, value)| (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii())));
+        let variable = equals.map(|(name, value)| (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()));
+        variables.extend(variable.filter(|(_, value)| value.len() <= MAX_VALUE));
     }
     variables
 }
@@ -235,7 +247,14 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 /// Returns the delivery whose body begins at an offset, and where its body ends.
-fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Names) -> (Option<Delivery>, usize) {
+fn delivery(
+    text: &[u8],
+    mut head: Head,
+    start: usize,
+    number: usize,
+    names: &Names,
+    budget: &mut usize,
+) -> (Option<Delivery>, usize) {
     let named = |headers: &Headers, name: &str| {
         headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
     };
@@ -259,7 +278,7 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
             }
             (readings, 0)
         }
-        None => bodies(rest, declared, is_chunked, head.is_quoted, &mut notes),
+        None => bodies(rest, declared, is_chunked.then_some(budget), head.is_quoted, &mut notes),
     };
     if notes.is_empty() {
         head.headers.retain(|(name, _)| !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
@@ -275,21 +294,24 @@ fn delivery(text: &[u8], mut head: Head, start: usize, number: usize, names: &Na
     (delivery.map(|delivery| Delivery { notes, declared, ..delivery }), end)
 }
 
-/// Returns the readings of the body with which a text begins, and where the body ends.
+/// Returns the readings of the body with which a text begins, and where the body ends. `chunks` is
+/// the number of bytes that may be read to join chunks, if the body is chunked.
 fn bodies(
     rest: &[u8],
     declared: Option<usize>,
-    is_chunked: bool,
+    chunks: Option<&mut usize>,
     is_quoted: bool,
     notes: &mut Vec<String>,
 ) -> (Vec<Vec<u8>>, usize) {
-    if is_chunked && let Some((body, len)) = body::unchunk(rest) {
+    if let Some(budget) = chunks
+        && let Some((body, len)) = body::unchunk(rest, budget)
+    {
         return (vec![body], len);
     }
     if let Some(declared) = declared
         && let Some((body, behind)) = rest.split_at_checked(declared)
     {
-        let next = behind.trim_ascii_start();
+        let next = behind.get(..behind.len().min(MAX_BEHIND)).unwrap_or_default().trim_ascii_start();
         let is_separated = line_at(next, 0).is_none_or(|(line, _)| body::is_separator(line) || line.starts_with(b"<"));
         if is_separated && (declared > 0 || next.is_empty() || !next.starts_with(b"{")) {
             return (vec![body.to_vec()], declared);

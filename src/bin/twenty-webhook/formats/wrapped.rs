@@ -1,33 +1,47 @@
 //! Unwraps text: lines that a container runtime or the journal has wrapped, escapes of HTML, and
 //! the lines of a patch.
 
-use serde_json::{Value, value::RawValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::text::line_at;
+use super::{json::each, text::line_at, without_colors};
 
 /// Unwraps the lines of Docker's `json-file` driver and of `journalctl -o json`. Returns `None` if
 /// there are no such lines.
 pub(super) fn json_lines(text: &[u8]) -> Option<Vec<u8>> {
+    /// A JSON text holds many times its length in memory, so only these members are read.
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        log: Option<&'a RawValue>,
+        #[serde(borrow, rename = "MESSAGE")]
+        message: Option<&'a RawValue>,
+    }
+
     let mut printed = Vec::new();
     let start = text.trim_ascii_start();
     if !start.starts_with(b"{") {
         return None;
     }
-    for line in serde_json::Deserializer::from_slice(start).into_iter::<&RawValue>() {
-        let line: Value = serde_json::from_str(line.ok()?.get()).ok()?;
-        match (line.get("log"), line.get("MESSAGE")) {
+    for line in serde_json::Deserializer::from_slice(start).into_iter::<Line<'_>>() {
+        let Line { log, message } = line.ok()?;
+        let string = |raw: &RawValue| serde_json::from_str::<String>(raw.get()).ok();
+        match (log.and_then(string), message) {
             // The text includes its line end. A long line is split into several parts.
-            (Some(Value::String(part)), _) => printed.extend_from_slice(part.as_bytes()),
-            (_, Some(Value::String(message))) => printed.extend_from_slice(format!("{message}\n").as_bytes()),
-            // The journal writes text that is not ASCII as an array of bytes.
-            (_, Some(Value::Array(bytes))) => {
-                printed.extend(bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()));
+            (Some(part), _) => printed.extend_from_slice(part.as_bytes()),
+            (None, Some(message)) if message.get().starts_with('[') => {
+                // The journal writes text that is not ASCII as an array of bytes.
+                each(message, &mut |byte| {
+                    printed.extend(byte.get().parse::<u8>());
+                    true
+                });
                 printed.push(b'\n');
             }
-            _ => return None,
+            (None, Some(message)) => printed.extend_from_slice(format!("{}\n", string(message)?).as_bytes()),
+            (None, None) => return None,
         }
     }
-    (!printed.is_empty()).then_some(printed)
+    (!printed.is_empty()).then(|| without_colors(&printed).into_owned())
 }
 
 /// Unwraps the lines of Kubernetes' nodes: `2026-10-02T09:14:31.733123456Z stdout F text`. Returns
@@ -80,36 +94,4 @@ pub(super) fn patch(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (!added.is_empty()).then_some(added)
-}
-
-/// Writes each string or number in a JSON text as a line with its name, because the parts of a
-/// delivery may be in separate strings. Returns `None` if the text is not JSON.
-pub(super) fn leaves(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = Vec::new();
-    for document in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
-        add_leaves("", &document.ok()?, &mut lines);
-    }
-    (!lines.is_empty()).then_some(lines)
-}
-
-fn add_leaves(name: &str, value: &Value, lines: &mut Vec<u8>) {
-    // These names describe only the type of a value.
-    let is_type = |name: &str| matches!(name, "S" | "N" | "B" | "M" | "L" | "value" | "stringValue" | "Value");
-    match value {
-        Value::Object(members) => {
-            let named = ["name", "key", "Name", "Key"].iter().find_map(|key| members.get(*key)?.as_str());
-            for (member, value) in members {
-                let inner = if is_type(member) { named.unwrap_or(name) } else { member };
-                add_leaves(inner, value, lines);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| add_leaves(name, item, lines)),
-        Value::String(text) if text.contains('\n') || matches!(name, "message" | "log" | "text") => {
-            lines.extend_from_slice(text.trim_end().as_bytes());
-            lines.push(b'\n');
-        }
-        Value::String(text) => lines.extend_from_slice(format!("{name}: {text}\n").as_bytes()),
-        Value::Number(number) => lines.extend_from_slice(format!("{name}: {number}\n").as_bytes()),
-        Value::Null | Value::Bool(_) => {}
-    }
 }

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{body, squash},
-    value::{Members, Origin, each, members, text_of},
+    super::body,
+    headers::CONTEXT,
+    value::{Members, Object, Origin, each, members, text_of},
 };
 
 /// The squashed names of members that contain a body. Names of raw bodies come first.
@@ -45,6 +46,10 @@ const INNER: [&str; 11] =
 /// The names of members of Twenty's own bodies, in any version.
 pub(super) const EVENT: [&str; 6] = ["eventName", "eventType", "objectMetadata", "record", "workspaceId", "event"];
 
+/// The squashed name of a file's bytes in tshark's output, and the prefix of its names for a stream.
+const FILE_DATA: &str = "filedata";
+const TCP: &str = "tcp";
+
 /// A body that was found near headers.
 pub(super) struct Near {
     pub(super) bodies: Vec<Vec<u8>>,
@@ -53,40 +58,65 @@ pub(super) struct Near {
     pub(super) is_parsed: bool,
 }
 
+impl Near {
+    /// Returns whether bytes that are not UTF-8 were replaced.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some())
+    }
+}
+
+/// The squashed names of objects that contain a body.
+const REQUESTS: [&str; 8] = ["request", "req", "httprequest", "http", "event", "message", "data", CONTEXT];
+
+/// The squashed ends of the names of members with a packet's bytes.
+const SEGMENTS: [&str; 2] = ["tcpreassembleddata", "tcppayload"];
+
+/// Returns an upper estimate of the bytes that a search for a body reads in this object: all names,
+/// and the values of the members that may be a body.
+pub(super) fn looks(object: &Object<'_>) -> usize {
+    const NAME: usize = 40;
+    let may_have_body = |name: &str| {
+        BODIES.contains(&name)
+            || REQUESTS.contains(&name)
+            || name.ends_with(FILE_DATA)
+            || name.starts_with(TCP)
+            || SEGMENTS.iter().any(|end| name.ends_with(end))
+    };
+    let looks = object.iter().map(|(name, value)| if may_have_body(name) { value.get().len() } else { NAME });
+    looks.fold(0, usize::saturating_add)
+}
+
 /// Returns the body in an object, or in an inner object that describes the request.
-pub(super) fn near(object: &Members<'_>) -> Option<Near> {
+pub(super) fn near(object: &Object<'_>) -> Option<Near> {
     direct(object, 2).or_else(|| {
-        let wanted = ["request", "req", "httprequest", "http", "event", "message", "data", "requestcontext"];
-        let objects =
-            object.iter().filter(|(name, value)| value.get().starts_with('{') && wanted.contains(&&*squash(name)));
-        objects.filter_map(|(_, value)| members(value)).find_map(|inner| direct(&inner, 1))
+        let objects = object.iter().filter(|(name, value)| value.get().starts_with('{') && REQUESTS.contains(name));
+        objects.filter_map(|(_, value)| members(value)).find_map(|inner| direct(&Object::new(inner), 1))
     })
 }
 
-fn direct(object: &Members<'_>, depth: usize) -> Option<Near> {
+fn direct(object: &Object<'_>, depth: usize) -> Option<Near> {
     let says_base64 = says_base64(object);
     // Tries the names in this order. If several members have the same name, the first one with a
     // body counts.
     BODIES.iter().find_map(|wanted| {
         let named = object.iter().filter(|(name, _)| {
-            let name = squash(name);
-            name == **wanted
-                || name.strip_prefix("http").is_some_and(|rest| rest.ends_with(*wanted) && *wanted == "filedata")
+            name == wanted
+                || name.strip_prefix("http").is_some_and(|rest| rest.ends_with(*wanted) && *wanted == FILE_DATA)
         });
         named
             .filter_map(|(name, value)| {
-                let is_base64 = says_base64 || (squash(name).contains("b64") || squash(name).contains("base64"));
+                let is_base64 = says_base64 || name.contains("b64") || name.contains("base64");
                 body_of(value, is_base64, depth)
             })
             .next()
     })
 }
 
-fn says_base64(object: &Members<'_>) -> bool {
-    object.iter().any(|(name, value)| match &*squash(name) {
+fn says_base64(object: &Object<'_>) -> bool {
+    object.iter().any(|(name, value)| match name {
         "isbase64encoded" | "isbase64" | "base64encoded" | "base64" => matches!(value.get(), "true" | "1" | "\"true\""),
         "encoding" | "bodyencoding" | "contentencoding" | "payloadencoding" => {
-            text_of(value).is_some_and(|text| text.eq_ignore_ascii_case("base64"))
+            value.get().len() < 20 && text_of(value).is_some_and(|text| text.eq_ignore_ascii_case("base64"))
         }
         _ => false,
     })
@@ -119,10 +149,11 @@ fn body_of(raw: &RawValue, is_base64: bool, depth: usize) -> Option<Near> {
             if depth == 0 {
                 return None;
             }
+            let members = Object::new(members);
             let is_base64 = is_base64 || says_base64(&members);
             let inner = INNER.iter().find_map(|wanted| {
-                let (name, value) = members.iter().find(|(name, _)| squash(name) == *wanted)?;
-                body_of(value, is_base64 || squash(name) == "base64", depth.saturating_sub(1))
+                let (name, value) = members.iter().find(|(name, _)| name == wanted)?;
+                body_of(value, is_base64 || name == "base64", depth.saturating_sub(1))
             });
             inner.map(|inner| Near { origin, ..inner })
         }
@@ -154,13 +185,13 @@ fn bytes_of_map(members: &Members<'_>) -> Option<Vec<u8>> {
 
 /// Decodes the hexadecimal bytes of a TCP stream in a packet capture, of all segments or of this
 /// one.
-pub(super) fn segments(object: &Members<'_>) -> Vec<Vec<u8>> {
-    let in_object = |object: &Members<'_>, end: &str| {
-        let (_, value) = object.iter().find(|(name, _)| squash(name).ends_with(end))?;
+pub(super) fn segments(object: &Object<'_>) -> Vec<Vec<u8>> {
+    let in_object = |object: &Object<'_>, end: &str| {
+        let (_, value) = object.iter().find(|(name, _)| name.ends_with(end))?;
         body::hex(text_of(value)?.as_bytes())
     };
-    let inner: Vec<_> = object.iter().filter(|(name, _)| squash(name).starts_with("tcp")).collect();
-    let inner: Vec<_> = inner.into_iter().filter_map(|(_, value)| members(value)).collect();
-    let all = ["tcpreassembleddata", "tcppayload"].into_iter();
+    let inner = object.iter().filter(|(name, _)| name.starts_with(TCP)).filter_map(|(_, value)| members(value));
+    let inner: Vec<_> = inner.map(Object::new).collect();
+    let all = SEGMENTS.into_iter();
     all.flat_map(|end| std::iter::once(object).chain(&inner).filter_map(move |object| in_object(object, end))).collect()
 }

@@ -10,11 +10,24 @@ use super::{
 /// Finds deliveries in JSON that is part of other text, such as log lines.
 pub(in super::super) fn embedded(text: &[u8], names: &Names) -> Found {
     let Ok(text) = str::from_utf8(text) else { return Found::default() };
-    let mut reader = Reader::new(names);
+    let mut reader = Reader::new(names, text.len());
+    let mut number = 0_usize;
+    each_in(text, |document| {
+        number = number.saturating_add(1);
+        reader.document(document, number);
+    });
+    reader.shorten_places(number);
+    if let [only] = &mut *reader.found {
+        only.place = String::new();
+    }
+    Found { deliveries: reader.found, has_headers: reader.has_headers }
+}
+
+/// Calls a function with each JSON text within another text.
+pub(super) fn each_in(text: &str, mut call: impl FnMut(&RawValue)) {
     let mut at = 0_usize;
     // Text that is not JSON costs time, so the number of bytes that are tried is limited.
     let mut budget = text.len().saturating_mul(8).saturating_add(1_000);
-    let mut number = 0_usize;
     while let Some(next) = text.get(at..).and_then(|rest| rest.find(['{', '['])).and_then(|len| at.checked_add(len)) {
         let rest = text.get(next..).unwrap_or_default();
         let end = end_of_value(rest);
@@ -26,18 +39,12 @@ pub(in super::super) fn embedded(text: &[u8], names: &Names) -> Found {
         let value = json.and_then(|json| serde_json::from_str::<&RawValue>(json).ok());
         at = next.saturating_add(match (value, json) {
             (Some(value), Some(json)) => {
-                number = number.saturating_add(1);
-                reader.document(value, number);
+                call(value);
                 json.len()
             }
             _ => 1,
         });
     }
-    reader.shorten_places(number);
-    if let [only] = &mut *reader.found {
-        only.place = String::new();
-    }
-    Found { deliveries: reader.found, has_headers: reader.has_headers }
 }
 
 /// Finds deliveries in the JSON fields of a CSV table, in which each quotation mark is doubled.

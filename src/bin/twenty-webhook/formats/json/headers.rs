@@ -7,9 +7,12 @@ use serde_json::value::RawValue;
 use super::{
     super::{Headers, Names, squash},
     body_near::BODIES,
-    value::{Members, child, each, members, text_of},
+    value::{Members, Object, child, each, members, text_of},
 };
 use crate::capture::{MAX_HEADERS, is_token};
+
+/// The squashed name of the object with the method in events of AWS Lambda.
+pub(super) const CONTEXT: &str = "requestcontext";
 
 /// Reads a map of headers, or members that contain one header line each, as tshark writes them.
 pub(super) fn of_members(members: &Members<'_>, names: &Names) -> Option<Headers> {
@@ -126,17 +129,22 @@ fn values(raw: &RawValue) -> Vec<String> {
     }
 }
 
-pub(super) fn method_of(object: &Members<'_>) -> Option<String> {
-    let named = |object: &Members<'_>, wanted: &[&str]| {
-        let member = object.iter().find(|(name, _)| wanted.contains(&&*squash(name)));
-        let text = text_of(member?.1)?;
+/// How many bytes [`method_of`] reads, roughly.
+pub(super) fn context_len(object: &Object<'_>) -> usize {
+    object.iter().find(|(name, _)| *name == CONTEXT).map_or(0, |(_, value)| value.get().len())
+}
+
+pub(super) fn method_of(object: &Object<'_>) -> Option<String> {
+    let named = |object: &Object<'_>, wanted: &[&str]| {
+        let (_, value) = object.iter().find(|(name, _)| wanted.contains(name))?;
+        let text = text_of(value)?;
         let is_method = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase());
         is_method.then(|| text.into_owned())
     };
     let wanted = ["method", "httpmethod", "requestmethod", "verb"];
     // Events of an HTTP API have the method in `requestContext.http` only. `lambda_http` adds an
     // `httpMethod` that is always GET.
-    let context = child(object, "requestcontext");
+    let context = child(object, CONTEXT);
     let http = context.as_ref().and_then(|context| named(&child(context, "http")?, &wanted));
     http.or_else(|| named(object, &wanted)).or_else(|| named(&context?, &wanted))
 }

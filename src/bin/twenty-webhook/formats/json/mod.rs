@@ -5,20 +5,26 @@ mod body_near;
 mod embedded;
 mod headers;
 mod kind;
+mod leaves;
 mod value;
 
 use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::value::RawValue;
 
-pub(super) use self::embedded::{embedded, end_of_value, in_csv};
 use self::{
-    body_near::{Near, near, segments},
-    headers::{header_lines, method_of},
+    body_near::{Near, looks, near, segments},
+    embedded::each_in,
+    headers::{context_len, header_lines, method_of},
     kind::kind,
-    value::{Members, Origin, each, members, text_of},
+    value::{Object, Origin, members, text_of},
 };
-use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, body, squash, text};
+pub(super) use self::{
+    embedded::{embedded, end_of_value, in_csv},
+    leaves::leaves,
+    value::each,
+};
+use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, squash, text, without_colors};
 
 /// The maximum depth of nested objects, arrays, and strings that contain JSON.
 const MAX_DEPTH: usize = 64;
@@ -45,8 +51,8 @@ pub(super) struct Reader<'n> {
     path: Vec<String>,
     /// The previous document, if it has the headers but no body. The next document may be its body.
     headers_alone: Option<String>,
-    /// How many more members are searched for bodies. One object can surround many headers, so the
-    /// search is limited.
+    /// How many more bytes the search for bodies may read. One object can surround many headers, so
+    /// the search is limited.
     looks_left: usize,
 }
 
@@ -59,12 +65,12 @@ struct Known {
 }
 
 impl<'n> Reader<'n> {
-    const LOOKS: usize = 200_000;
-
-    pub(super) fn new(names: &'n Names) -> Self {
+    /// Creates a reader for a text of this length.
+    pub(super) fn new(names: &'n Names, len: usize) -> Self {
         let (found, bodies, path) = (Vec::new(), HashMap::new(), Vec::new());
         let (has_headers, kind, headers_alone) = (false, None, None);
-        Self { names, found, bodies, has_headers, kind, depth: 0, path, headers_alone, looks_left: Self::LOOKS }
+        let looks_left = len.saturating_mul(16).saturating_add(100_000);
+        Self { names, found, bodies, has_headers, kind, depth: 0, path, headers_alone, looks_left }
     }
 
     /// Reads consecutive JSON texts. Returns whether the text contains nothing else.
@@ -118,13 +124,17 @@ impl<'n> Reader<'n> {
         // read.
         let (depth, path, bodies) = (self.depth, self.path.clone(), std::mem::take(&mut self.bodies));
         let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let mut read = 0;
         while let Some(Ok(document)) = documents.next() {
             self.value(document, &mut Vec::new());
+            read = documents.byte_offset();
         }
+        // After the JSON texts there is other text, which may contain further JSON texts.
+        each_in(text.get(read..).unwrap_or_default(), |document| self.value(document, &mut Vec::new()));
         (self.depth, self.path, self.bodies) = (depth, path, bodies);
     }
 
-    fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+    fn value<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Object<'a>>) {
         if self.depth >= MAX_DEPTH || self.found.len() >= MAX_DELIVERIES {
             return;
         }
@@ -138,17 +148,17 @@ impl<'n> Reader<'n> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+    fn object<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Object<'a>>) {
         let Some(members) = members(raw) else { return };
         let headers = headers::of_members(&members, self.names);
         let headers = headers.or_else(|| headers::of_short_names(&members, self.names));
-        around.push(members);
+        around.push(Object::new(members));
         if let Some(headers) = headers {
             self.envelope(headers, around);
         }
         let level = around.len().saturating_sub(1);
         let mut number = 0;
-        while let Some((name, child)) = around.get(level).and_then(|members| members.get(number)).cloned() {
+        while let Some((name, child)) = around.get(level).and_then(|object| object.members.get(number)).cloned() {
             number = number.saturating_add(1);
             if matches!(&*squash(&name), "response" | "res") {
                 continue;
@@ -160,7 +170,7 @@ impl<'n> Reader<'n> {
         around.pop();
     }
 
-    fn array<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Members<'a>>) {
+    fn array<'a>(&mut self, raw: &'a RawValue, around: &mut Vec<Object<'a>>) {
         if let Some(headers) = headers::of_list(raw, self.names) {
             self.envelope(headers, around);
             return;
@@ -180,7 +190,7 @@ impl<'n> Reader<'n> {
     }
 
     /// Reads a string, because logs put JSON and whole requests into strings.
-    fn string<'a>(&mut self, raw: &'a RawValue, around: &mut [Members<'a>]) {
+    fn string<'a>(&mut self, raw: &'a RawValue, around: &mut [Object<'a>]) {
         let text = raw.get();
         let has_name = text.len() > 80 && {
             let lower = text.to_ascii_lowercase();
@@ -189,6 +199,7 @@ impl<'n> Reader<'n> {
         // The body of a delivery that was found is not an envelope.
         let is_body = self.bodies.contains_key(&Origin::of(raw));
         let Some(text) = text_of(raw).filter(|_| has_name && !is_body) else { return };
+        let text = String::from_utf8_lossy(&without_colors(text.as_bytes())).into_owned();
         let is_json = text.trim_start().starts_with(['{', '[', '"']);
         if is_json {
             let before = self.found.len();
@@ -219,17 +230,23 @@ impl<'n> Reader<'n> {
 
     /// Looks for the body of headers that were found, in the objects around them, the nearest
     /// first.
-    fn envelope(&mut self, headers: Headers, around: &[Members<'_>]) {
+    fn envelope(&mut self, headers: Headers, around: &[Object<'_>]) {
         self.has_headers = true;
-        let looks = around.iter().rev().take(5).map(Vec::len).sum();
-        let Some(left) = self.looks_left.checked_sub(looks) else { return };
-        self.looks_left = left;
-        let Some(Near { bodies, origin, is_parsed }) = around.iter().rev().take(5).find_map(|object| near(object))
-        else {
-            return;
+        let around = || around.iter().rev().take(5);
+        let mut left = self.looks_left;
+        let mut may_look = |len: usize| {
+            left = left.saturating_sub(len);
+            left > 0
         };
+        let found = around().take_while(|object| may_look(looks(object))).find_map(near);
+        let method = around().take_while(|object| may_look(context_len(object))).find_map(method_of);
+        let is_lossy = found.as_ref().is_some_and(Near::is_lossy);
+        let segments = around().take_while(|object| is_lossy && may_look(looks(object))).flat_map(segments);
+        // tshark writes U+FFFD into the body, and the original bytes into other members.
+        let whole = segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next();
+        self.looks_left = left;
+        let Some(Near { bodies, origin, is_parsed }) = found else { return };
         let count = self.names.count(&headers);
-        let method = around.iter().rev().take(5).find_map(method_of);
         let headers: Headers = headers.into_iter().map(|(name, value)| (self.names.header(&name), value)).collect();
         // The body may itself be a whole request.
         let inner = bodies.first().and_then(|body| {
@@ -237,12 +254,8 @@ impl<'n> Reader<'n> {
             text::is_request_line(line)?;
             crate::capture::Capture::parse(body).ok()
         });
-        // tshark writes U+FFFD into the body, and the original bytes into other members.
-        let is_lossy = bodies.first().is_some_and(|body| body::find(body, "\u{fffd}".as_bytes()).is_some());
-        let segments = is_lossy.then(|| around.iter().rev().take(5).flat_map(segments)).into_iter().flatten();
-        let inner = inner.or_else(|| segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next());
         let place = self.path.concat();
-        let delivery = match inner {
+        let delivery = match inner.or(whole) {
             Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
             None => Delivery::new(method.as_deref(), headers, bodies, place),
         };

@@ -15,6 +15,27 @@ const MAX_MEMBERS: usize = 20_000;
 
 pub(super) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
+/// An object that is searched for bodies.
+pub(super) struct Object<'a> {
+    pub(super) members: Members<'a>,
+    /// The squashed names of all members. A long name is empty, because no known name is long.
+    squashed: Vec<String>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn new(members: Members<'a>) -> Self {
+        const LONGEST_NAME: usize = 200;
+        let squashed = |name: &str| if name.len() > LONGEST_NAME { String::new() } else { squash(name) };
+        let squashed = members.iter().map(|(name, _)| squashed(name)).collect();
+        Self { members, squashed }
+    }
+
+    /// Iterates over the members with their squashed names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.squashed.iter().map(String::as_str).zip(self.members.iter().map(|(_, value)| *value))
+    }
+}
+
 /// Returns the text of a string, or a number as it is written.
 pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
@@ -51,7 +72,7 @@ pub(super) fn members(raw: &RawValue) -> Option<Members<'_>> {
 }
 
 /// Calls a function with each item of an array, until it returns `false`.
-pub(super) fn each<'a>(raw: &'a RawValue, call: &mut dyn FnMut(&'a RawValue) -> bool) {
+pub(in super::super) fn each<'a>(raw: &'a RawValue, call: &mut dyn FnMut(&'a RawValue) -> bool) {
     struct Items<'f, 'de>(&'f mut dyn FnMut(&'de RawValue) -> bool);
 
     impl<'de> Visitor<'de> for Items<'_, 'de> {
@@ -85,9 +106,9 @@ pub(super) fn each<'a>(raw: &'a RawValue, call: &mut dyn FnMut(&'a RawValue) -> 
     }
 }
 
-pub(super) fn child<'a>(object: &Members<'a>, wanted: &str) -> Option<Members<'a>> {
-    let (_, value) = object.iter().find(|(name, _)| squash(name) == wanted)?;
-    members(value)
+pub(super) fn child<'a>(object: &Object<'a>, wanted: &str) -> Option<Object<'a>> {
+    let (_, value) = object.iter().find(|(name, _)| *name == wanted)?;
+    members(value).map(Object::new)
 }
 
 /// The position of a value in the current text.

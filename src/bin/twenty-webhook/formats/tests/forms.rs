@@ -192,6 +192,12 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
                  X-Twenty-Webhook-Timestamp: {{{{t}}}}\nX-Twenty-Webhook-Signature: {{{{ s }}}}\n\n{body}\n"
             ),
         ),
+        json("colours of a terminal in a string", {
+            let lines: String =
+                lf.lines().map(|line| line.replace(": ", ":\u{1b}[39m \u{1b}[32m") + "\u{1b}[0m\n").collect();
+            json!({"message": format!("{lines}\n{body}\n")})
+        }),
+        json("JSON behind JSON in a string", json!({"message": format!("{{\"a\":1}}\nand then\n{record}\n")})),
         json("parsed", json!({"headers": map, "body": Value::Null, "payload": 0}))
             .clone_with(body, |body| format!("{{\"headers\":{map},\"body\":{body}}}")),
     ]
