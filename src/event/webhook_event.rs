@@ -213,7 +213,7 @@ impl<T> WebhookEvent<T> {
     /// Returns the record as it was sent, including custom fields:
     /// `event.raw_record()?.get("intro")`. It shares the body's memory.
     ///
-    /// Returns `None` for a metadata event, which has its own:
+    /// Returns `None` if the body has no record, as in a metadata event: see
     /// [`MetadataEvent::raw`](super::record::MetadataEvent::raw).
     #[must_use]
     pub fn raw_record(&self) -> Option<RawJson> {
