@@ -134,26 +134,36 @@ fn percent_encoded(text: &str) -> String {
 /// Hides the user name and password in an address. If it is unclear where they end, only the scheme
 /// is shown.
 fn without_userinfo(url: &str) -> Cow<'_, str> {
-    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let (scheme, rest) = match url.split_once("//") {
-        Some((before, rest)) if is_scheme(before.strip_suffix(':').unwrap_or(before)) => {
-            (url.strip_suffix(rest).unwrap_or_default(), rest)
-        }
-        _ => ("", url),
-    };
+    let (scheme, rest) = url.split_at_checked(scheme_len(url)).unwrap_or(("", url));
     let Some((userinfo, host)) = rest.rsplit_once('@') else { return Cow::Borrowed(url) };
     let (authority, is_whole) = match userinfo.split_once(['/', '\\', '?', '#']) {
         Some((authority, _)) => (authority, false),
         None => (userinfo, true),
     };
-    let has_port_only = |(_, port): (&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']');
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let has_port_only = |(_, port): (&str, &str)| is_port(port) || port.ends_with(']');
+    let is_host = |authority: &str| authority.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
     if is_whole {
         Cow::Owned(format!("{scheme}…@{host}"))
-    } else if !authority.contains('@') && authority.rsplit_once(':').is_none_or(has_port_only) {
+    } else if is_host(authority) && authority.rsplit_once(':').is_none_or(has_port_only) {
         Cow::Borrowed(url)
     } else {
         Cow::Owned(format!("{scheme}…"))
     }
+}
+
+/// Returns the length of a URL's scheme and of the slashes after it. Some slashes may be missing or
+/// be backslashes, because programs accept `http:/host`.
+fn scheme_len(url: &str) -> usize {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let name = url.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
+    let rest = url.as_bytes().get(name..).unwrap_or_default();
+    let colon = usize::from(rest.first() == Some(&b':'));
+    let slashes = rest.iter().skip(colon).take_while(|byte| is_slash(byte)).count();
+    if slashes.saturating_add(colon) < 2 {
+        return 0;
+    }
+    name.saturating_add(colon).saturating_add(slashes)
 }
 
 #[cfg(test)]
@@ -208,6 +218,15 @@ mod tests {
             ("https://u:p/q@a/b", "https://…"),
             ("https://u:p?q@a/b", "https://…"),
             ("https://u:p@a/b@c", "https://…"),
+            ("http:/u:p@a/b", "http:/…@a/b"),
+            ("http:/\\u:p@a/b", "http:/\\…@a/b"),
+            ("http:///u:p@a/b", "http:///…@a/b"),
+            ("http//u:p@a/b", "http//…@a/b"),
+            (" http://u:p@a/b", "…"),
+            ("http :/u:p@a/b", "…"),
+            ("\u{feff}https://u:p@a/b", "…"),
+            ("http:\n//u:p@a/b", "…"),
+            ("a/@b", "a/@b"),
             ("https://the-token.a/the-token", "https://(the API key).a/(the API key)"),
         ] {
             assert_eq!(redaction.shown_url(url), expected, "{url}");
