@@ -6,7 +6,7 @@ use crate::event::{
     field::{
         Actor, Address, Currency, Decimal, Emails, FileRef, FullName, Id, Links, Phones, RichText, select, write_time,
     },
-    json::find_member,
+    json::Members,
 };
 
 standard_object! {
@@ -42,15 +42,27 @@ standard_object! {
 /// Converts a person from the form of the official documentation, which has a flat name and e-mail
 /// address, to the form that servers send. Returns `None` if there is nothing to change.
 pub(in crate::event) fn as_sent(person: &str) -> Option<String> {
+    let [mut first_name, mut last_name, mut name, mut email, mut emails] = [None; 5];
+    for member in Members::of(person) {
+        let place = match &*member.name() {
+            b"firstName" => &mut first_name,
+            b"lastName" => &mut last_name,
+            b"name" => &mut name,
+            b"email" => &mut email,
+            b"emails" => &mut emails,
+            _ => continue,
+        };
+        place.get_or_insert(member.value);
+    }
     let is_text = |json: &&str| serde_json::from_str::<String>(json).is_ok();
-    let flat = |name| find_member(person, name).filter(is_text).map(|value| format!("\"{name}\":{value}"));
-    let names: Vec<_> = [flat("firstName"), flat("lastName")].into_iter().flatten().collect();
+    let flat = |name, value: Option<&str>| value.filter(is_text).map(|value| format!("\"{name}\":{value}"));
+    let names: Vec<_> = [flat("firstName", first_name), flat("lastName", last_name)].into_iter().flatten().collect();
     let mut sent = person.trim_ascii_end().strip_suffix('}')?.to_owned();
-    if !names.is_empty() && find_member(person, "name").is_none() {
+    if !names.is_empty() && name.is_none() {
         sent += &format!(",\"name\":{{{}}}", names.join(","));
     }
-    if let Some(email) = find_member(person, "email").filter(is_text)
-        && find_member(person, "emails").is_none()
+    if let Some(email) = email.filter(is_text)
+        && emails.is_none()
     {
         sent += &format!(",\"emails\":{{\"primaryEmail\":{email}}}");
     }
