@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use twenty_webhook::{testing::Delivery, verify::Signer};
 
 use super::{
-    Directory, Program, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send, upstream::Upstream,
+    Directory, Program, SECRET, TOOL, lines, listen, listen_with, post, run, run_with, send,
+    support::process::free_port, upstream::Upstream,
 };
 
 fn ada() -> Delivery {
@@ -315,9 +316,7 @@ fn forwards_only_verified_deliveries_and_returns_the_targets_status() {
 
 #[test]
 fn shows_that_the_target_is_unreachable() {
-    // This port was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (mut program, url) = listen(&["--forward-to", &format!("http://{address}/")]);
+    let (mut program, url) = listen(&["--forward-to", &format!("http://127.0.0.1:{}/", free_port())]);
     let done = run(&["send", "person.created", "--to", &url]);
     assert!(done.output.starts_with("502 in "), "{done:?}");
     let shown = lines(&mut program, 1);
@@ -326,16 +325,11 @@ fn shows_that_the_target_is_unreachable() {
 
 #[test]
 fn does_not_forward_to_itself() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let target = format!("http://localhost:{port}/x");
     let done = run(&["listen", "--addr", &address, "--forward-to", &target]);
     assert!(done.code == 2 && done.log.contains("is the address of this listener"), "{done:?}");
-}
-
-/// Returns a free port on an address that no other program uses, so that it stays free.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Returns the shown lines without their times, when there are this many.

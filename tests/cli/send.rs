@@ -22,7 +22,10 @@ use twenty_webhook::{
     testing::{Delivery, Forgery},
 };
 
-use super::{Directory, Program, SECRET, TOOL, lines, listen, run, run_with, stub::Stub, upstream::Upstream};
+use super::{
+    Directory, Program, SECRET, TOOL, lines, listen, run, run_with, stub::Stub, support::process::free_port,
+    upstream::Upstream,
+};
 
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
@@ -212,8 +215,8 @@ fn counts_the_answers() {
     let upstream = Upstream::start(401, Duration::ZERO);
     let done = run(&["send", "person.created", "--to", &upstream.url]);
     assert!(done.code == 1 && done.output.contains("\n401: ") && done.output.contains("listen"), "{done:?}");
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let done = run(&["send", "person.created", "--to", &format!("http://{address}/"), "--count", "3"]);
+    let nowhere = format!("http://127.0.0.1:{}/", free_port());
+    let done = run(&["send", "person.created", "--to", &nowhere, "--count", "3"]);
     assert_eq!(done.code, 1);
     assert!(done.output.contains("\n  connection refused         3\n"), "{done:?}");
     assert!(done.output.contains("nothing listens there") && !done.output.contains("latency"), "{done:?}");

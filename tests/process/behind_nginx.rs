@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -18,7 +18,7 @@ use twenty_webhook::verify::Signer;
 use crate::support::{
     data_text,
     http1::Connection,
-    process::{PATIENCE, Process},
+    process::{PATIENCE, Process, free_port},
     program::Program,
 };
 
@@ -59,7 +59,7 @@ impl Nginx {
     pub(crate) async fn start(http: impl FnOnce(u16) -> String) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let directory = std::env::temp_dir().join(format!("twenty-webhook-nginx-{}-{count}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let file = directory.join("nginx.conf");

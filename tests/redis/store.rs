@@ -12,7 +12,8 @@ use twenty_webhook::deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, Red
 use crate::support::{
     claim_store::{self, fresh, key},
     error::texts,
-    redis::{Server, cluster, free_port, until},
+    process::free_port,
+    redis::{Server, cluster, until},
 };
 
 const LONG: Duration = Duration::from_secs(300);

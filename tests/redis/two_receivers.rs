@@ -26,9 +26,10 @@ use twenty_webhook::verify::Signer;
 use crate::support::{
     data_text,
     http1::Connection,
+    process::free_port,
     program::Program,
     proxy::{Mode, Proxy},
-    redis::{self, Server},
+    redis::Server,
 };
 
 const SECRET: &str = "dev-secret";
@@ -196,7 +197,7 @@ async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, rece
         Fate::Emptied | Fate::Restored => redis.kill(),
         Fate::Frozen => redis.freeze(),
         Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
-        Fate::ReadOnly => tell(redis, &["REPLICAOF", "127.0.0.1", &redis::free_port().to_string()]),
+        Fate::ReadOnly => tell(redis, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]),
         Fate::Slow | Fate::TooSlow | Fate::Answers(_) => {}
     }
     proxy.set(match fate {

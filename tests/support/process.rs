@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, TcpStream},
     process::{Child, ChildStdout, Command, ExitStatus},
+    sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -78,5 +80,19 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Returns a port on which nothing listens, below those that the system chooses (on Linux from
+/// 32,768 on). It does not listen there to find out: a process that another thread starts would keep
+/// that socket until its `exec`, so connections to the port would still succeed.
+pub fn free_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = std::process::id().wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(count % 20_000).unwrap();
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            return port;
+        }
     }
 }

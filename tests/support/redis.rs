@@ -1,7 +1,7 @@
 //! Private Redis servers on loopback without persistence, each ended by its own process id.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use redis::{FromRedisValue, RedisResult};
 
-use super::process::Process;
+use super::process::{Process, free_port};
 
 /// How long a server may take to react.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +71,7 @@ impl Server {
     /// none.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let process = Process::start(
+        let mut process = Process::start(
             Command::new("redis-server")
                 .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
                 .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
@@ -81,10 +81,11 @@ impl Server {
                 .stdout(Stdio::null())
                 .stderr(Stdio::inherit()),
         );
-        self.process = Some(process);
         until("the server accepts connections", || {
+            assert!(process.has_ended().is_none(), "the server has ended");
             std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
         });
+        self.process = Some(process);
     }
 
     /// Freezes the process: connections stay open, and nothing is answered.
@@ -139,18 +140,5 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
         sleep(Duration::from_millis(10));
-    }
-}
-
-/// Returns a free port outside the range from which the system chooses (on Linux from 32,768 on).
-/// Otherwise a connection of a concurrent test could take it before the server does.
-pub(crate) fn free_port() -> u16 {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let count = std::process::id().wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(count % 20_000).unwrap();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }
