@@ -54,7 +54,9 @@ fuzz_target!(|file: &[u8]| {
     assert_eq!((&again.method, &again.body, again.captured_at), (&capture.method, &capture.body, Some(at)));
     let Reading { deliveries, unread } = formats::read(&written, &names).expect("just written");
     assert_eq!(unread, 0);
-    assert!(matches!(&*deliveries, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty()));
+    assert!(
+        matches!(&*deliveries, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty())
+    );
 });
 
 /// The lines before the first blank one, and what comes after it.

@@ -8,6 +8,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
+use twenty_webhook::verify::Verified;
+
+use super::oracle::{self, Envelope};
 
 /// The number of calls after which a type stops.
 const MAX_CALLS: usize = 300;
@@ -21,9 +24,11 @@ struct Script {
     calls: usize,
 }
 
-/// Sets the script for the [`Scripted`] types of this thread.
-pub(crate) fn set_script(bytes: &[u8]) {
-    SCRIPT.with_borrow_mut(|script| script.bytes = bytes.to_vec());
+/// Compares the types that follow this script, see [`oracle`].
+pub(crate) fn compare(record: &str, script: &[u8], envelope: &Envelope, delivery: &Verified) {
+    SCRIPT.with_borrow_mut(|of_thread| of_thread.bytes = script.to_vec());
+    oracle::compare::<Scripted<false>>(record, envelope, delivery);
+    oracle::compare::<Scripted<true>>(record, envelope, delivery);
 }
 
 /// Returns the next byte of the script, which repeats.
@@ -37,7 +42,7 @@ fn next_byte() -> u8 {
 
 /// A record that runs the script from its start. It may continue after errors if `IS_LENIENT`.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Scripted<const IS_LENIENT: bool>(Vec<String>);
+struct Scripted<const IS_LENIENT: bool>(Vec<String>);
 
 impl<'de, const IS_LENIENT: bool> Deserialize<'de> for Scripted<IS_LENIENT> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,11 +200,8 @@ impl<'de, const IS_LENIENT: bool, const IS_NAME: bool> Visitor<'de> for PartVisi
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut seen = vec![format!("visit_seq {:?}", seq.size_hint())];
         while !ends_here::<IS_LENIENT>() && seen.len() < MAX_CALLS {
-            match seq.next_element::<Self::Value>() {
-                Ok(None) => break,
-                Ok(Some(element)) => add(&mut seen, Ok::<_, A::Error>(element))?,
-                Err(error) => add::<_, IS_LENIENT, IS_NAME>(&mut seen, Err(error))?,
-            }
+            let Some(element) = seq.next_element::<Self::Value>().transpose() else { break };
+            add(&mut seen, element)?;
         }
         Ok(Part(seen))
     }
@@ -207,11 +209,8 @@ impl<'de, const IS_LENIENT: bool, const IS_NAME: bool> Visitor<'de> for PartVisi
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut seen = vec![format!("visit_map {:?}", map.size_hint())];
         while !ends_here::<IS_LENIENT>() && seen.len() < MAX_CALLS {
-            match map.next_key::<Part<IS_LENIENT, true>>() {
-                Ok(None) => break,
-                Ok(Some(name)) => add(&mut seen, Ok::<_, A::Error>(name))?,
-                Err(error) => add::<_, IS_LENIENT, IS_NAME>(&mut seen, Err(error))?,
-            }
+            let Some(name) = map.next_key::<Part<IS_LENIENT, true>>().transpose() else { break };
+            add(&mut seen, name)?;
             // A lenient type may request no value, or more than one.
             let values = if IS_LENIENT { [1, 1, 1, 1, 1, 1, 0, 2][usize::from(next_byte() % 8)] } else { 1 };
             for _ in 0..values {

@@ -141,11 +141,11 @@ impl<'a, 'de, E: Error> Inside<'a, 'de, E> {
 
     #[inline]
     fn read_name<K: DeserializeSeed<'de>>(&mut self, name: Cow<'de, str>, seed: K) -> Result<K::Value, E> {
-        let (mut is_read, start) = (false, self.reader.member);
-        let key = seed.deserialize(Name { name, reader: self.reader, start, is_read: &mut is_read });
+        let mut is_read = false;
+        let key = seed.deserialize(Name { name, reader: self.reader, is_read: &mut is_read });
         // As with `serde_json`, the reader stays at the name if the type did not read it.
         if !is_read {
-            self.reader.go_back_to_name(start);
+            self.reader.go_back_to_name();
         }
         key
     }
@@ -203,8 +203,6 @@ struct Name<'a, 'de, E> {
     name: Cow<'de, str>,
     /// The reader, which is after the name.
     reader: &'a mut Reader<'de, E>,
-    /// The length of the remaining text at the name's opening quote.
-    start: usize,
     is_read: &'a mut bool,
 }
 
@@ -214,7 +212,7 @@ impl<'a, 'de, E: Error> Name<'a, 'de, E> {
     #[cold]
     fn reread(self) -> &'a mut Reader<'de, E> {
         *self.is_read = true;
-        self.reader.go_back_to_name(self.start);
+        self.reader.go_back_to_name();
         self.reader
     }
 }

@@ -28,13 +28,6 @@ impl<'de, E: Error> Reader<'de, E> {
         }
     }
 
-    /// Moves back to the opening quote of a name that was read. `left` is the length of the text from
-    /// there.
-    pub(super) fn go_back_to_name(&mut self, left: usize) {
-        let start = self.text.len().wrapping_sub(left);
-        self.rest = self.text.as_bytes().get(start..).unwrap_or_default();
-    }
-
     /// Forgets hidden members inside a skipped value, because one of two types may read a value
     /// that the other ignores.
     #[inline]

@@ -41,7 +41,7 @@ impl fmt::Display for NotRead {
 /// Public because the sealed [`FromRecord`](super::FromRecord) mentions it; its path is private.
 #[doc(hidden)]
 pub struct Reader<'de, E> {
-    pub(super) text: &'de str,
+    text: &'de str,
     pub(super) rest: &'de [u8],
     /// One more than the levels of objects and arrays that may still be entered.
     pub(super) depth: usize,
@@ -207,6 +207,12 @@ impl<'de, E: Error> Reader<'de, E> {
     #[cold]
     pub(super) fn no_value(&mut self, is_malformed: bool) -> E {
         if is_malformed { self.lose() } else { E::custom("a value without a name") }
+    }
+
+    /// Moves back to the opening quote of the name that was read.
+    pub(super) fn go_back_to_name(&mut self) {
+        let start = self.text.len().wrapping_sub(self.member);
+        self.rest = self.text.as_bytes().get(start..).unwrap_or_default();
     }
 
     #[inline]
