@@ -261,6 +261,71 @@ fn short_names_and_strings_are_read() {
     }
 }
 
+/// A request with other names does not verify in a receiver either, whatever surrounds it.
+#[test]
+fn headers_with_other_names_do_not_verify() {
+    let directory = Directory::new();
+    for prefix in ["x-original-x-", "HTTP_X_", "x_"] {
+        let lines = lines().replace("x-twenty-webhook-", &format!("{prefix}twenty-webhook-"));
+        let options: String = lines.lines().map(|line| format!(" -H '{line}'")).collect();
+        let data = BODY.replace('\'', "'\\''");
+        for request in [
+            format!("POST / HTTP/1.1\n{lines}content-length: {}\n\n{BODY}", BODY.len()),
+            format!("POST / HTTP/1.1\n{lines}\n{BODY}\nHTTP/1.1 401 Unauthorized\n\n"),
+            format!("See:\n\n```http\nPOST / HTTP/1.1\n{lines}\n{BODY}\n```\n"),
+            format!("curl http://a/{options} --data-raw '{data}'\n"),
+        ] {
+            let done = run(&["verify", &directory.file("a.txt", &request)]);
+            let is_named = done.output.contains("1. headers were renamed") || done.output.contains("have other names");
+            assert!(done.code == 1 && is_named, "{request}: {done:?}");
+        }
+    }
+    // In a map of headers, only another spelling comes from the format.
+    let map = |name: &str| {
+        let value = |role: &str, value: &str| (format!("{name}{role}"), Value::from(value));
+        let headers = Value::from_iter([value("timestamp", TIME), value("signature", &signature())]);
+        directory.file("a.json", json!({"headers": headers, "body": BODY}).to_string())
+    };
+    assert_eq!(run(&["verify", &map("HTTP_X_TWENTY_WEBHOOK_")]).code, 0);
+    assert_eq!(run(&["verify", &map("X-Original-X-Twenty-Webhook-")]).code, 1);
+}
+
+/// No reader finds the signature within a header's value that a receiver rejects.
+#[test]
+fn a_decorated_signature_does_not_verify() {
+    let directory = Directory::new();
+    for (start, end) in [("sha256=", ""), ("v1=", ""), ("<", ">"), ("", ";"), ("", " x"), ("", ", 0")] {
+        let value = format!("{start}{}{end}", signature());
+        let lines = lines().replace(&signature(), &value);
+        let headers = json!({"x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": value});
+        for file in [
+            format!("POST / HTTP/1.1\n{lines}\n{BODY}"),
+            format!("POST / HTTP/1.1\n{lines}\n{BODY}\nHTTP/1.1 401 Unauthorized\n\n"),
+            json!({"headers": headers, "body": BODY}).to_string(),
+        ] {
+            let done = run(&["verify", &directory.file("a.txt", &file)]);
+            assert!(done.code == 1 && done.output.starts_with("does not verify: signature"), "{file}: {done:?}");
+        }
+    }
+}
+
+/// A file can have more deliveries than are read from one file.
+#[test]
+fn a_forgery_behind_the_last_delivery_that_is_read_is_not_hidden() {
+    let directory = Directory::new();
+    let line = |number: usize, signed: &str| {
+        let signed_at = Timestamp::from_millis(TIME.parse().unwrap());
+        let signature = Signer::new(SECRET).unwrap().sign_at(signed_at, signed).pairs()[1].1.to_string();
+        format!("{TIME} {signature} {{\"eventName\":{number}}}\n")
+    };
+    let genuine = |number: usize| line(number, &format!("{{\"eventName\":{number}}}"));
+    let lines: String = (0..10_000).map(genuine).collect();
+    let done = run(&["verify", &directory.file("a.log", lines + &line(10_000, "forged"))]);
+    let summary = "10000 verified, 0 did not, 1 could not be read\n";
+    assert!(done.code == 2 && done.output.ends_with(summary), "{}", done.log);
+    assert!(done.output.contains("Split it into smaller files"));
+}
+
 /// A program may read a request in several system calls.
 #[test]
 fn reads_of_strace_are_joined() {

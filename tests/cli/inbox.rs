@@ -193,10 +193,12 @@ fn rejects_files_that_are_not_inboxes_and_creates_none() {
             let arguments = [&["inbox", command[0], place], &command[1..]].concat();
             let done = run(&arguments);
             assert!(done.code == 2 && done.log.contains(place.as_str()), "{done:?}");
+            let is_missing = place != &other;
+            assert_eq!(done.log.contains("does not exist, or is empty"), is_missing, "{done:?}");
+            assert_eq!(done.log.contains("is damaged, or is not an inbox"), !is_missing, "{done:?}");
         }
     }
     assert!(!Path::new(&none).exists());
-    assert!(run(&["inbox", "stats", &none]).log.contains("does not exist"));
     assert!(run(&["inbox", "purge", &none]).log.contains("--all"));
     assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
     for arguments in

@@ -74,7 +74,7 @@ impl Verify {
                     continue;
                 }
             };
-            let count = deliveries.len().saturating_add(left);
+            let (count, is_full) = (deliveries.len().saturating_add(left), deliveries.len() >= formats::MAX_DELIVERIES);
             let is_one = files.len() == 1 && count == 1;
             for (delivery, number) in deliveries.into_iter().zip(1_usize..) {
                 let heading = heading(file, &delivery, number, count);
@@ -86,7 +86,7 @@ impl Verify {
             if left > 0 {
                 hidden = hidden.saturating_add(left);
                 let name = input::name(file);
-                output::print(&unread_report(&name, count, left))?;
+                output::print(&unread_report(&name, count, left, is_full))?;
             }
         }
         if genuine.saturating_add(other).saturating_add(unread).saturating_add(hidden) > 1 {
@@ -187,11 +187,16 @@ impl Verify {
     }
 }
 
-/// Reports deliveries that could not be read, although their signatures were found.
-fn unread_report(name: &str, count: usize, left: usize) -> String {
+/// Reports deliveries that could not be read, although their signatures were found. `is_full`: whether as
+/// many deliveries were read as are read from one file.
+fn unread_report(name: &str, count: usize, left: usize, is_full: bool) -> String {
     let cause = format!("{name}: found {count} deliveries, {left} could not be read");
-    let advice = "The file has other signatures, and it is unclear which body belongs to them. Put each delivery \
-                  into its own file, or capture the raw requests with `twenty-webhook listen --save`.";
+    let advice = if is_full {
+        "The file has more deliveries than are read from one file. Split it into smaller files."
+    } else {
+        "The file has other signatures, and it is unclear which body belongs to them. Put each delivery into its own \
+         file, or capture the raw requests with `twenty-webhook listen --save`."
+    };
     format!("{}\n{}", styled(style::BAD, &cause), wrapped("   ", advice))
 }
 

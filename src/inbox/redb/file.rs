@@ -33,7 +33,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 pub(super) fn open_or_create(path: &Path, options: &FileOptions, health: &Health) -> Result<Database, InboxError> {
     if !is_there(path)? {
         if !options.create_if_missing {
-            return Err(InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist"));
+            return Err(missing());
         }
         create(path, options)?;
     }
@@ -72,6 +72,11 @@ pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(unavailable("cannot open the inbox's file", error)),
     }
+}
+
+/// Returns the error if [`is_there`] returns `false` and no file may be created.
+pub(super) fn missing() -> InboxError {
+    InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist, or is empty")
 }
 
 fn log_waiting(timeout: Duration) {

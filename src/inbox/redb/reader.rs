@@ -24,8 +24,10 @@ pub(in crate::inbox) struct RedbReader {
 
 impl RedbReader {
     pub(in crate::inbox) fn open(path: &Path, cache: usize) -> Result<Self, InboxError> {
-        // This check gives a clearer error for a missing file.
-        file::is_there(path)?;
+        // This check gives a clearer error for a missing or empty file.
+        if !file::is_there(path)? {
+            return Err(file::missing());
+        }
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, Failure> {
             let database = file::builder(cache).open_read_only(path)?;
             let schema = read::schema(&database.begin_read()?)?;

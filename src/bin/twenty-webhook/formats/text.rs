@@ -150,7 +150,9 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
         let value = bare(content);
         if let Some(waiting) = head.as_mut().filter(|head| head.waits_for_value && !value.is_empty() && !is_end) {
             if let Some((_, empty)) = waiting.headers.last_mut() {
-                *empty = value.to_vec();
+                // YAML writes values as lists of one item.
+                let item = value.strip_prefix(b"- ").map(|item| unquoted(item.trim_ascii()));
+                *empty = item.unwrap_or(value).to_vec();
             }
             waiting.waits_for_value = false;
             at = next;

@@ -186,6 +186,14 @@ pub(super) fn forms(body: &str) -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         text(
+            "lists of YAML",
+            format!(
+                "- request:\n    method: POST\n    headers:\n      X-Twenty-Webhook-Timestamp:\n      - '{TIMESTAMP}'\n      \
+                 X-Twenty-Webhook-Signature:\n      - {SIGNATURE}\n    body: '{}'\n",
+                body.replace('\'', "''")
+            ),
+        ),
+        text(
             "variables",
             format!(
                 "@t = {TIMESTAMP}\n@s={SIGNATURE}\n\n###\nPOST http://localhost/\n\
