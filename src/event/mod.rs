@@ -112,12 +112,12 @@
 //! others are reported.
 //!
 //! In your own type, an unexpected value anywhere inside a field leaves out that whole field,
-//! unless the value is a member of one of Twenty's composite fields. If a type requires such a
-//! member, all composite fields with an unexpected member are left out. Make such fields `Option`.
-//! The event is rejected if a required field is missing, if `#[serde(deny_unknown_fields)]`
-//! applies, or if a name does not fit the keys of a map. It is also rejected if a value below a
-//! `#[serde(flatten)]` or in an untagged or internally tagged enum has an unexpected type, because
-//! serde does not report which member failed there.
+//! unless the value is a member of one of Twenty's composite fields. If the type around such a
+//! member requires it, the value of that type is left out. Make such fields `Option`. The event is
+//! rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or if a
+//! name does not fit the keys of a map. It is also rejected if a value below a `#[serde(flatten)]`
+//! or in an untagged or internally tagged enum has an unexpected type, because serde does not
+//! report which member failed there.
 
 mod envelope;
 mod error;

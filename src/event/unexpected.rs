@@ -98,15 +98,15 @@ pub(super) fn read<T: FromRecord>(
     T::search(&mut search)?;
     let mut odd = search.odd;
     keep_outermost(&mut odd);
-    // `T` may require a member that is hidden inside another one. In this case the whole outer
-    // member is hidden.
-    for _ in 0..2 {
-        if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
-            return Ok((record, report(odd, object.path)));
-        }
-        hide_whole(object.text, &mut odd);
+    let attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd));
+    if let Some(record) = attempt.record {
+        return Ok((record, report(odd, object.path)));
     }
-    Err(explain::<T>(payload, object, &odd))
+    hide_requiring(payload, object.text, attempt, &mut odd);
+    match Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
+        Some(record) => Ok((record, report(odd, object.path))),
+        None => Err(explain::<T>(payload, object, &odd)),
+    }
 }
 
 /// The search for the members of an object that do not fit a type.
@@ -250,15 +250,19 @@ fn innermost(text: &str, failure: Failure, outer: &mut HashMap<usize, Outer>) ->
 fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     let mut object = 0;
     let mut hidden = Vec::new();
-    for member in &odd.around {
-        let before = text.get(..*member).unwrap_or_default().trim_ascii_end();
-        if let Some(before) = before.strip_suffix(',') {
-            hidden.extend(first_member(text, object).map(|first| first..before.trim_ascii_end().len()));
-        }
-        object = Members::name_at(text, *member).map_or(object, |(_, value)| value);
+    for &member in &odd.around {
+        hidden.extend(members_before(text, object, member));
+        object = Members::name_at(text, member).map_or(object, |(_, value)| value);
     }
     hidden.extend(first_member(text, object).map(|first| first..odd.range.end));
     hidden
+}
+
+/// Returns the place of the members before the one at `member`, in the object that begins at
+/// `object`. There may be none.
+fn members_before(text: &str, object: usize, member: usize) -> Option<Range<usize>> {
+    let before = text.get(..member)?.trim_ascii_end().strip_suffix(',')?;
+    Some(first_member(text, object)?..before.trim_ascii_end().len())
 }
 
 /// Returns the position of the first member of the object that begins at `object`.
@@ -280,6 +284,39 @@ fn keep_outermost(odd: &mut Vec<Odd>) {
         end = end.max(odd.range.end);
         is_outside
     });
+}
+
+/// Hides each member whole whose type requires what is hidden inside it. `attempt` has failed.
+fn hide_requiring<T: FromRecord>(
+    payload: Payload<'_>,
+    text: &str,
+    mut attempt: Attempt<T, NotRead>,
+    odd: &mut Vec<Odd>,
+) {
+    let mut outer = HashMap::new();
+    // Each read begins with the outermost member of the last one found, so all of them together
+    // are one pass, unless the type continues after an error.
+    let mut budget = text.len().saturating_add(text.len() / 2).saturating_add(MAX_UNEXPECTED * 128);
+    let mut is_found = false;
+    while let Some(left) = budget.checked_sub(attempt.read_bytes) {
+        budget = left;
+        let failed = innermost(text, attempt.failure, &mut outer);
+        let is_requiring = |failed: &Odd| odd.iter().any(|odd| odd.around.contains(&failed.range.start));
+        let Some(failed) = failed.filter(is_requiring) else {
+            if is_found {
+                return;
+            }
+            break;
+        };
+        is_found = true;
+        odd.retain(|odd| !odd.around.contains(&failed.range.start));
+        let outermost = failed.around.first().copied().unwrap_or(failed.range.start);
+        odd.push(failed);
+        let mut hidden = ranges(odd);
+        hidden.extend(members_before(text, 0, outermost));
+        attempt = Attempt::new(payload, text, hidden);
+    }
+    hide_whole(text, odd);
 }
 
 /// Replaces each hidden member inside another member by the outermost member that contains it.

@@ -11,7 +11,7 @@ use serde::{
 use serde_json::Value;
 use twenty_webhook::{
     WebhookEvent,
-    event::{EventErrorKind, With},
+    event::{EventErrorKind, UnexpectedMember, With},
 };
 
 use crate::{
@@ -489,4 +489,72 @@ fn members_of_a_nested_object_stay_there() {
     let event = typed::<Contract>(format!(r#"{{"eventName":"contract.updated","userId":"u","record":{record}}}"#));
     assert_eq!(event.record, Contract { terms: None, approved_by: None, amount: Some(5000) });
     assert_eq!(event.unexpected().iter().map(|member| member.path.as_str()).collect::<Vec<_>>(), ["record.terms"]);
+}
+
+/// Each combination of odd values in structs that require some of their members: a member is left
+/// out whole only if its own type requires what is odd inside it.
+#[test]
+fn no_more_is_left_out_than_its_own_type_requires() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct Order {
+        number: u8,
+        buyer: Option<Loose>,
+        seller: Option<Strict>,
+        agent: Option<Loose>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Loose {
+        name: Option<u8>,
+        context: Option<LooseContext>,
+        other: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Strict {
+        name: u8,
+        context: Option<StrictContext>,
+        other: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct LooseContext {
+        provider: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct StrictContext {
+        provider: u8,
+    }
+
+    let left_out = |field: &str, [name, provider, other]: [bool; 3]| -> Vec<String> {
+        let is_strict = field == "seller";
+        // `other` is not a member of any composite field.
+        if other || is_strict && name {
+            return vec![format!("record.{field}")];
+        }
+        let context = if is_strict { "context" } else { "context.provider" };
+        let inner = [(name, "name"), (provider, context)].into_iter().filter(|(is_odd, _)| *is_odd);
+        inner.map(|(_, path)| format!("record.{field}.{path}")).collect()
+    };
+    let paths = |unexpected: &[UnexpectedMember]| unexpected.iter().map(|m| m.path.clone()).collect::<Vec<_>>();
+    for bits in 0..1_usize << 9 {
+        let fields: Vec<(&str, [bool; 3])> = ["buyer", "seller", "agent"]
+            .into_iter()
+            .enumerate()
+            .map(|(at, field)| (field, [0, 1, 2].map(|bit| bits >> (3 * at + bit) & 1 == 1)))
+            .collect();
+        let members = fields.iter().map(|(field, odd)| {
+            let [name, provider, other] = odd.map(|is_odd| if is_odd { r#""odd""# } else { "1" });
+            format!(r#""{field}":{{"name":{name},"context":{{"provider":{provider}}},"other":{other}}}"#)
+        });
+        let mut members: Vec<_> = members.collect();
+        members.insert(bits % 4, r#""number":1"#.to_owned());
+        let record = format!("{{{}}}", members.join(","));
+        let expected: Vec<_> = fields.iter().flat_map(|(field, odd)| left_out(field, *odd)).collect();
+        assert_eq!(paths(typed::<Order>(body(&record)).unexpected()), expected, "{record}");
+        assert_eq!(paths(typed::<With<Order, Order>>(body(&record)).unexpected()), expected, "{record}");
+        compare::<Order>(&record);
+    }
 }
