@@ -1,13 +1,17 @@
-//! Receives Twenty's webhooks, and serves metrics for Prometheus.
+//! Stores Twenty's webhooks in an inbox, serves metrics for Prometheus, and writes a log: all that
+//! the alerts in `docs/prometheus-alerts.yml` and the runbook in `docs/operations.md` require.
 //!
-//!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,metrics --example metrics
+//!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features axum,metrics,redb,tracing --example metrics
 //!     curl http://127.0.0.1:3000/metrics
 //!
-//! You can use any exporter for the `metrics` crate. This example uses
-//! `metrics-exporter-prometheus` with `default-features = false`, which leaves out its HTTP server.
-//! In production, allow only Prometheus to access `/metrics`.
+//! The inbox and its handler are those of the example `inbox_receiver`. You can use any exporter
+//! for the `metrics` crate. This example uses `metrics-exporter-prometheus` with
+//! `default-features = false`, which leaves out its HTTP server. In production, allow only
+//! Prometheus to access `/metrics`.
 
 mod common;
+#[path = "common/inbox.rs"]
+mod inbox;
 
 use std::{error::Error, time::Duration};
 
@@ -16,12 +20,12 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use common::escaped;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::{net::TcpListener, time::interval};
-use twenty_webhook::{Receiver, WebhookEvent, deduplicate::MemoryStore, tower::WebhookLayer};
+use tokio::time::interval;
+use twenty_webhook::{inbox::Inbox, tower::WebhookLayer};
 
-/// Bucket bounds in seconds, both for verification, which takes microseconds, and for handlers,
-/// which have 5 seconds.
+/// Bucket bounds in seconds, both for verification, which takes microseconds, and for handlers.
 const SECONDS: [f64; 8] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 5.0, 30.0];
 const BYTES: [f64; 6] = [1e3, 4e3, 16e3, 64e3, 256e3, 1e6];
 
@@ -43,28 +47,20 @@ async fn tidy_up(metrics: PrometheusHandle) {
     }
 }
 
-async fn on_event(event: WebhookEvent) -> StatusCode {
-    common::print(&event);
-    StatusCode::OK
-}
-
-fn app(receiver: Receiver, metrics: PrometheusHandle) -> Router {
+fn app(inbox: Inbox, metrics: PrometheusHandle) -> Router {
     Router::new()
-        .route("/webhooks/twenty", post(on_event).layer(WebhookLayer::new(receiver)))
+        .route("/webhooks/twenty", post(inbox).layer(WebhookLayer::new(common::verifier_from_env())))
         .route("/metrics", get(async move || metrics.render()))
         .route("/health", get(StatusCode::OK))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // Without the feature `env-filter`, this logs at the level `info` and above.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let metrics = install_recorder()?;
     tokio::spawn(tidy_up(metrics.clone()));
-    let receiver = Receiver::new(common::verifier_from_env())
-        .deduplicate(MemoryStore::new(100_000))
-        .acknowledge_within(Duration::from_millis(250));
-    let listener = TcpListener::bind(common::listen_addr()).await?;
-    eprintln!("listening on http://{}/webhooks/twenty", listener.local_addr()?);
-    common::serve(listener, app(receiver.clone(), metrics)).await?;
-    common::drain(&receiver).await;
-    Ok(())
+    let inbox = inbox::open().await?;
+    let worker = inbox::start(&inbox)?;
+    inbox::serve(worker, app(inbox, metrics)).await
 }

@@ -30,7 +30,10 @@ fn wrong_input_is_reported() {
         (&["send", "person.created", to[0], to[1], "--forge", "all"], "wrong-secret"),
         (&["send", "person.created", to[0], to[1], "--set", "a"], "PATH=VALUE"),
         (&["send", "person.created", to[0], to[1], "--set", "a.b=c"], "`a`"),
-        (&["send", "person.created", to[0], to[1], "--secret-file", &none], "none"),
+        (&["send", "person.created", to[0], to[1], "--secret-file", &none], "--secret-file: No such file"),
+        // The secret or the key itself instead of a file.
+        (&["send", "person.created", to[0], to[1], "--secret-file", SECRET], "--secret-file: No such file"),
+        (&["types", "--url", "http://127.0.0.1:9", "--token-file", SECRET], "--token-file: No such file"),
         (&["send", "person.created", to[0], to[1], "--secret-file", &blank], "blank"),
         (&["send", "person.created", to[0], to[1], "--secret", " "], "blank"),
         (&["send", "person.created", to[0], to[1], "--header-prefix", "x y"], "--header-prefix"),

@@ -27,6 +27,11 @@ fn id(number: usize) -> String {
     format!("{number:08x}-0000-4000-8000-000000000000")
 }
 
+/// Returns the path of a new inbox.
+fn inbox_path(name: &str) -> String {
+    format!("{}/{name}-{}.redb", env!("CARGO_TARGET_TMPDIR"), std::process::id())
+}
+
 async fn post(address: SocketAddr, path: &str, secret: &str, body: &str) -> u16 {
     let headers = Signer::new(secret).unwrap().sign(body).pairs();
     Connection::open(address).await.post(path, headers, body.to_owned()).await.unwrap()
@@ -92,7 +97,8 @@ async fn many_tenants_are_served_and_their_secrets_rotated() {
 
 #[tokio::test]
 async fn metrics_are_served() {
-    let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET)]);
+    let inbox = inbox_path("metrics");
+    let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET), ("INBOX", &inbox)]);
     let address = program.address();
     let path = "/webhooks/twenty";
     for number in 0..3 {
@@ -103,29 +109,32 @@ async fn metrics_are_served() {
     let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
     assert_eq!(Connection::open(address).await.post(path, stale, body(5)).await.unwrap(), 401);
 
-    // A delivery that was answered 202 is counted when its handler has completed.
+    // The worker handles the events after the responses.
     let page = soon(async {
         loop {
             let page = Connection::open(address).await.get("/metrics").await.unwrap();
-            if page.contains(r#"outcome="handled"} 3"#) && page.contains(r#"outcome="duplicate"} 1"#) {
+            if page.contains(r#"twenty_webhook_inbox_attempts_total{outcome="handled"} 3"#) {
                 break page;
             }
         }
     })
     .await;
     let has = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
-    has(r#"twenty_webhook_deliveries_total{outcome="handled"} 3"#);
+    has(r#"twenty_webhook_deliveries_total{outcome="stored"} 3"#);
     has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
     has(r#"twenty_webhook_refusals_total{kind="signature_mismatch"} 1"#);
-    has("twenty_webhook_background_handlers 0");
+    has(r#"twenty_webhook_inbox_accepted_total{outcome="stored"} 3"#);
+    has(r#"twenty_webhook_inbox_accepted_total{outcome="duplicate"} 1"#);
     // These count all verified deliveries.
     for histogram in ["body_bytes", "age_seconds", "verification_seconds"] {
         has(&format!(r#"twenty_webhook_{histogram}_bucket{{le="+Inf"}} 4"#));
         has(&format!("twenty_webhook_{histogram}_count 4"));
     }
-    assert!(page.contains("twenty_webhook_handler_seconds_bucket{"), "{page}");
-    assert!(!page.contains(SECRET));
+    assert!(page.contains("twenty_webhook_inbox_handler_seconds_bucket{"), "{page}");
+    assert!(program.log().contains("WARN twenty_webhook::"), "{}", program.log());
+    assert!(!page.contains(SECRET) && !program.log().contains(SECRET));
     assert!(program.terminate().success());
+    std::fs::remove_file(inbox).unwrap();
 }
 
 /// A client that has sent half of a head keeps its connection open for any time. The programs end
@@ -135,7 +144,9 @@ async fn an_incomplete_request_head_does_not_prevent_shutdown() {
     let file = std::env::temp_dir().join(format!("twenty-webhook-half-head-{}", std::process::id()));
     std::fs::write(&file, "acme acme-secret\n").unwrap();
     let redis = "redis://127.0.0.1:1";
-    let variables = [("TWENTY_WEBHOOK_SECRET", SECRET), ("TENANTS_FILE", file.to_str().unwrap())];
+    let inbox = inbox_path("half-head");
+    let variables =
+        [("TWENTY_WEBHOOK_SECRET", SECRET), ("TENANTS_FILE", file.to_str().unwrap()), ("INBOX", inbox.as_str())];
     let names = [
         "axum_receiver",
         "actix_receiver",
@@ -166,6 +177,7 @@ async fn an_incomplete_request_head_does_not_prevent_shutdown() {
         assert!(program.wait().success());
     }
     std::fs::remove_file(file).unwrap();
+    std::fs::remove_file(inbox).unwrap();
 }
 
 async fn enqueue(address: SocketAddr, numbers: Range<usize>) {

@@ -32,6 +32,11 @@ pub(crate) fn positive(text: &str) -> Result<NonZeroUsize, &'static str> {
 
 /// Reads the whole content of a file, or of standard input for `-`.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    read_as(file, &name(file))
+}
+
+/// Reads a file like [`read`]. Errors contain `name` instead of the file's name.
+pub(crate) fn read_as(file: &Path, name: &str) -> Result<Vec<u8>, Failure> {
     // One more byte shows that the file is too long.
     let longest = (LIMIT as u64).saturating_add(1);
     let read = || -> io::Result<Vec<u8>> {
@@ -43,9 +48,9 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
         }
         Ok(content)
     };
-    let content = read().map_err(|error| Failure::about(name(file), &error))?;
+    let content = read().map_err(|error| Failure::about(name, &error))?;
     if content.len() > LIMIT {
-        return Err(Failure::new(format!("{} is longer than {} MiB, the maximum", name(file), LIMIT >> 20)));
+        return Err(Failure::new(format!("{name} is longer than {} MiB, the maximum", LIMIT >> 20)));
     }
     Ok(content)
 }

@@ -114,7 +114,8 @@ pub(crate) fn generate() -> Result<Secret, Failure> {
 
 fn from_file(file: &Path) -> Result<Secret, Failure> {
     let name = format!("the secret in {}", input::name(file));
-    let bytes = input::read(file)?;
+    // Somebody may have given the secret itself instead of a file.
+    let bytes = input::read_as(file, "--secret-file")?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{name} is not UTF-8 text")))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if line.contains('\n') {

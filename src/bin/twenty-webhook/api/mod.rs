@@ -58,7 +58,8 @@ impl Api {
     /// Reads the key from a file.
     pub(crate) fn new(url: ApiUrl, token_file: &Path) -> Result<Self, Failure> {
         let name = format!("the API key in {}", input::name(token_file));
-        let bytes = input::read(token_file)?;
+        // Somebody may have given the key itself instead of a file.
+        let bytes = input::read_as(token_file, "--token-file")?;
         let text = bytes.trim_ascii();
         let text = text.strip_prefix(b"Bearer ").unwrap_or(text).trim_ascii();
         if text.is_empty() {

@@ -60,7 +60,7 @@ impl History {
             unread.saturating_add(u32::try_from(unverified.iter().filter(|entry| entry.is_err()).count()).unwrap_or(0));
         store.add_history(unverified.into_iter().flatten());
         if unread > 0 {
-            note(&format!("{unread} captures could not be read, so the inspector does not show them"));
+            note(&format!("captures that could not be read, and are not shown: {unread}"));
         }
     }
 
