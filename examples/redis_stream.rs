@@ -17,7 +17,7 @@
 //!
 //! Each event is handled **at least once**. It is handled again if a worker ends after handling it,
 //! but before acknowledging it. An event that fails too often is moved to the stream
-//! `twenty:gave-up`, so it is not lost, and delays no other events.
+//! `twenty:dead-letters`, so it is not lost, and delays no other events.
 
 mod common;
 
@@ -47,7 +47,7 @@ use twenty_webhook::{
 
 /// The stream of unfinished events. Finished events are deleted, so the stream must not be trimmed.
 const STREAM: &str = "twenty:events";
-const GAVE_UP: &str = "twenty:gave-up";
+const DEAD_LETTERS: &str = "twenty:dead-letters";
 const GROUP: &str = "workers";
 
 /// The number of entries that a worker takes in one call, how long it waits for the first one, and
@@ -279,12 +279,12 @@ impl Worker<'_> {
     async fn give_up(&mut self, entry: &StreamId) -> RedisResult<()> {
         redis::pipe()
             .atomic()
-            .xadd(GAVE_UP, "*", &fields(entry).collect::<Vec<_>>())
+            .xadd(DEAD_LETTERS, "*", &fields(entry).collect::<Vec<_>>())
             .xack(STREAM, GROUP, &[&entry.id])
             .xdel(STREAM, &[&entry.id])
             .exec_async(&mut self.redis)
             .await?;
-        self.say(entry, format!("gave up after {ATTEMPTS} attempts, moved to {GAVE_UP}"));
+        self.say(entry, format!("dead letter after {ATTEMPTS} attempts, moved to {DEAD_LETTERS}"));
         Ok(())
     }
 

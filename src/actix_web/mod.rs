@@ -30,8 +30,8 @@
 //!
 //! Inside the middleware, `web::Bytes`, `String` and `web::Json` can still read the body, up to the
 //! verifier's limit. A `PayloadConfig` or `JsonConfig` outside the middleware keeps its settings
-//! except for the limit. One inside the middleware (on a resource, with the middleware around the
-//! app) keeps its own limit, too.
+//! except for the limit. A configuration inside the middleware (on a resource, with the middleware
+//! around the app) keeps all its settings, including its limit.
 //!
 //! See [`EventRouter`] for a handler for each kind of event, and [`testing`](crate::testing) for
 //! tests of your handlers.

@@ -43,8 +43,8 @@ pub enum StoreErrorKind {
     Refused,
     /// The store has no capacity left, because every entry is a running claim. Nothing changed.
     Full,
-    /// A claim store would not send this response: another program uses the same names, or the
-    /// server is something else.
+    /// The response is not one of a claim store: another program uses the same keys, or the server
+    /// is another kind of program.
     Unexpected,
 }
 
@@ -76,7 +76,7 @@ impl StoreError {
     ///   afterwards: the store may be available by then, and remembers the delivery as handled.
     /// - If you do not handle it, [`release`](super::ClaimStore::release) it: if the claim was
     ///   stored after all, a duplicate does not have to wait for the lease to expire.
-    /// - [`renew`](super::ClaimStore::renew) returns whether it was stored.
+    /// - [`renew`](super::ClaimStore::renew) returns `true` if the claim was stored and still runs.
     ///
     /// The stores of this crate return it with every error of `claim`, and with no other error.
     #[must_use]

@@ -66,7 +66,7 @@ impl Cause {
                  marks."
             }
             Self::SecretPrefixed => {
-                "Remove the prefix: Twenty's secrets have none, and Twenty signs with the secret as it shows it."
+                "Remove the prefix: Twenty's secrets have none. Configure exactly the text that Twenty shows."
             }
             Self::SecretLetterCase => {
                 "Configure the secret in the letter case that Twenty shows: it is used as text, not as a number."
@@ -95,7 +95,7 @@ impl Cause {
             }
             Self::BodyRewritten { .. } => {
                 "The body was parsed and serialized again. Verify the raw bytes before any JSON parser reads them: in \
-                 axum before Json<T>, in actix-web before web::Json<T>, and without a proxy that rewrites bodies."
+                 axum before Json<T>, in actix-web before web::Json<T>. No proxy may rewrite bodies."
             }
             Self::SignedWithSpaces => {
                 "The secret is right, but the sender signs json.dumps(..) and sends another text. Sign exactly the \

@@ -59,11 +59,11 @@ pub enum Cause {
     /// The body alone was signed.
     SignedWithoutTimestamp,
     /// The configured secret has white space or other invisible characters around it. The secret
-    /// that signed does not.
+    /// that signed has none.
     SecretPadded,
-    /// The configured secret has quotation marks around it. The secret that signed does not.
+    /// The configured secret has quotation marks around it. The secret that signed has none.
     SecretQuoted,
-    /// The secret that signed has white space around it. The configured secret does not.
+    /// The secret that signed has white space around it. The configured secret has none.
     SecretTrimmed,
     /// The configured secret has the name of a variable before it, such as `NAME=` or `export
     /// NAME=`.
@@ -91,11 +91,11 @@ pub enum Cause {
     },
     /// The body ends with a newline that was not signed.
     NewlineAdded,
-    /// The body lacks a newline at its end that was signed.
+    /// The newline that was signed at the end of the body is missing.
     NewlineCut,
     /// The body begins with a byte order mark that was not signed.
     ByteOrderMarkAdded,
-    /// The body lacks a byte order mark that was signed.
+    /// The byte order mark that was signed is missing.
     ByteOrderMarkCut,
     /// The body ends with NUL bytes that were not signed.
     NulAdded,
@@ -255,7 +255,7 @@ impl fmt::Display for Cause {
                 f.write_str("the configured secret has a prefix, but the secret that signed has none")
             }
             Self::SecretLetterCase => f.write_str(
-                "the configured secret differs from the secret that signed in the letter case of its digits",
+                "the configured secret and the secret that signed differ only in the letter case of their digits",
             ),
             Self::SecretEncoded { encoding } => {
                 write!(f, "the key that signed is the configured secret, decoded from {encoding}")
@@ -295,7 +295,9 @@ impl fmt::Display for Cause {
                 f.write_str("the body contains U+FFFD, in place of bytes that could not be decoded")
             }
             Self::BodyCompressed { coding } => write!(f, "the body is compressed ({coding})"),
-            Self::BodyDecompressed { coding } => write!(f, "the body was compressed ({coding}) and no longer is"),
+            Self::BodyDecompressed { coding } => {
+                write!(f, "the body was sent compressed ({coding}), but arrived decompressed")
+            }
             Self::BodyLengthChanged { declared, received } => {
                 write!(f, "the body has {received} bytes, but was sent with {declared}")
             }
@@ -306,9 +308,9 @@ impl fmt::Display for Cause {
             Self::FromTheFuture { ahead } => {
                 write!(f, "the signature matches, but was made {} in the future", Rough(*ahead))
             }
-            Self::TestTool { tool } => write!(f, "not sent by Twenty, but by a test tool: {tool}"),
+            Self::TestTool { tool } => write!(f, "not from Twenty, but from a test: {tool}"),
             Self::Unexplained => {
-                f.write_str("no known mistake was found: another secret signed, or the delivery was altered")
+                f.write_str("no known mistake was found: the delivery was signed with another secret, or was altered")
             }
         }
     }

@@ -108,5 +108,5 @@ fn tool_by_user_agent(capture: &Capture<'_>) -> Option<&'static str> {
 fn documented_sample(body: &[u8]) -> Option<&'static str> {
     const IN_SAMPLE: [&str; 2] = ["\"abc12345\"", "\"alice@example.com\""];
     let has = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
-    IN_SAMPLE.into_iter().all(has).then_some("it is the sample of Twenty's documentation")
+    IN_SAMPLE.into_iter().all(has).then_some("the sample in Twenty's documentation")
 }

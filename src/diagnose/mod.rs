@@ -60,7 +60,7 @@ impl Diagnosis {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.verdict {
-            Ok(()) => f.write_str("verifies: the delivery is genuine and in time")?,
+            Ok(()) => f.write_str("verifies: the delivery is genuine and fresh")?,
             Err(error) => write!(f, "does not verify: {error}")?,
         }
         for (cause, number) in self.causes.iter().zip(1..) {

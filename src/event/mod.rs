@@ -111,10 +111,9 @@
 //! Unknown members are ignored. If several members have the same name, the first one counts and the
 //! others are reported.
 //!
-//! In your own type, an unexpected value anywhere inside a field leaves out that whole field,
-//! unless the value is a member of one of Twenty's composite fields. If the type around such a
-//! member requires it, the value of that type is left out. Make such fields `Option`. The event is
-//! rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or if a
+//! In your own type, an unexpected value anywhere inside a field leaves out the whole field. In one
+//! of Twenty's composite fields, only the inner member is left out. If the composite's type requires
+//! this member, the whole composite is left out. Make such fields `Option`. The event is rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or if a
 //! name does not fit the keys of a map. It is also rejected if a value below a `#[serde(flatten)]`
 //! or in an untagged or internally tagged enum has an unexpected type, because serde does not
 //! report which member failed there.

@@ -6,7 +6,7 @@ use crate::clip::{NAME, clip};
 
 /// The name of an event, such as `person.created` or `metadata.fieldMetadata.updated`.
 ///
-/// Unknown objects and actions are no error; they are kept as text. `Debug` shows the first 100
+/// Unknown objects and actions are not errors; they are kept as text. `Debug` shows the first 100
 /// bytes.
 ///
 /// ```

@@ -16,7 +16,7 @@
 //!
 //! A duplicate is a delivery with the same claim key, by default a hash of the body. It is answered
 //! 200, and is not handled again for as long as the inbox remembers the keys of completed events.
-//! It remembers them for 24 hours by default, and never for less time than a replayed delivery
+//! It remembers them for 24 hours by default, and always for at least as long as a replayed delivery
 //! verifies. If a delivery could not be stored, only the process that handled it remembers its key.
 //!
 //! Two events of the same record are not handled at the same time in one process, but no order is
@@ -74,12 +74,12 @@
 //! |---|---|
 //! | its handler succeeds | it is deleted, and its key is remembered |
 //! | its handler returns an error, panics, or takes longer than [its timeout](WorkerBuilder::timeout) | it waits for its next attempt, longer each time |
-//! | that was the last attempt, or the error is [permanent](PermanentExt) | it becomes a dead letter |
+//! | its last attempt fails, or the error is [permanent](PermanentExt) | it becomes a dead letter |
 //! | it does not fit the handler's type, or is not JSON | it becomes a dead letter ([`DeadReason::Mismatch`]) |
 //! | there is neither a handler nor a fallback for it | it is completed and counted as `unmatched`, and the first event of each name is logged |
 //! | the process is killed while its handler runs | it is ready again (in PostgreSQL after its [lease](InboxBuilder#postgresql) ends), and the attempt does not count |
-//! | the process is killed again while its handler runs | from then on it runs alone, so that an event that crashes the process affects no other events |
-//! | that happens [five times](RetryPolicy::interruptions) in a row | it becomes a dead letter ([`DeadReason::Interrupted`]) |
+//! | the process is killed twice in a row while its handler runs | from then on it runs alone, so that an event that crashes the process affects no other events |
+//! | the process is killed [five times](RetryPolicy::interruptions) in a row while its handler runs | it becomes a dead letter ([`DeadReason::Interrupted`]) |
 //! | the worker is [shut down](Worker::shutdown) | it stays in the inbox, and the attempt does not count |
 //!
 //! # Stores
@@ -105,7 +105,7 @@
 //! | `twenty_webhook_inbox_accepted_total` | counter | `outcome` | deliveries: `stored`, `duplicate`; if they could not be stored: `handled`, `failed`, `rejected` |
 //! | `twenty_webhook_inbox_store_failures_total` | counter | `kind` | failures of the store, by [`InboxErrorKind`] |
 //! | `twenty_webhook_inbox_store_seconds` | histogram | | time to store a delivery |
-//! | `twenty_webhook_inbox_attempts_total` | counter | `outcome` | attempts: `handled`, `unmatched`, `retried`, `dead`, `lost` |
+//! | `twenty_webhook_inbox_attempts_total` | counter | `outcome` | attempts: `handled`, `unmatched`, `retried`, `dead`, `lost` (the event was erased, or another worker took it, before its handler ended) |
 //! | `twenty_webhook_inbox_handler_seconds` | histogram | | time of an attempt |
 //! | `twenty_webhook_inbox_events` | gauge | `state` | events in the inbox: `ready`, `delayed`, `running`, `dead` |
 //! | `twenty_webhook_inbox_oldest_pending_seconds` | gauge | | age of the oldest event that is neither completed nor dead |

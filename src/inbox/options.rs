@@ -176,8 +176,9 @@ impl InboxBuilder {
         self
     }
 
-    /// Sets what happens to a delivery that cannot be stored within 1.5 seconds. By default a
-    /// worker handles it directly.
+    /// Sets what happens to a delivery that cannot be stored: failed attempts are repeated for 1.5
+    /// seconds, and an attempt without an answer takes at most 3 seconds. By default a worker
+    /// handles the delivery directly.
     pub const fn on_failure(mut self, failure: InboxFailure) -> Self {
         self.on_failure = failure;
         self

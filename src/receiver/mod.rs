@@ -83,7 +83,7 @@
 //! | error | the claim store failed; an extractor is used without the middleware |
 //! | warn | a verified delivery was not handled: its handler failed or was aborted, an extractor rejected it, or the middleware rejected it; or one of its members has an unexpected type |
 //! | warn, each reason at most every ten seconds | an unverified delivery was rejected, perhaps because of your configuration: no secret matches a well-formed and fresh signature, the body is too long, the budget is used up, or the resolver does not answer. `suppressed` is the number of rejections for that reason that were suppressed since the previous warning |
-//! | warn, once for each event name | no handler of an event router matches, and it has no fallback; the first thousand names of each router, further names at debug |
+//! | warn, once for each event name | an event router has neither a matching handler nor a fallback. Each router warns about its first thousand names, and logs further names at debug |
 //! | warn, when an event router is built | a pattern has an action that no known version of Twenty sends |
 //! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a newline, white space or quotation marks around it |
 //! | debug | everything else, which unauthenticated clients can cause at any time |

@@ -135,12 +135,12 @@ impl Reading {
                     if chunk.is_empty() {
                         self.empty_chunks = self.empty_chunks.saturating_add(1);
                         if self.empty_chunks > EMPTY_CHUNKS {
-                            return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff)));
+                            return Poll::Ready(Err(self.give_up(RefusalKind::BodyTruncated)));
                         }
                     }
                     self.take(chunk);
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyBrokenOff))),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(self.give_up(RefusalKind::BodyTruncated))),
                 Poll::Ready(None) => {
                     self.has_ended = true;
                     return Poll::Ready(self.finish(receiver));
@@ -187,7 +187,7 @@ impl Reading {
                 Ok(intake.finish(receiver)?.verified_by(VerifiedBy { receiver_id: receiver.id(), is_managed }))
             }
             Stage::Drain(refusal) => Err(refusal),
-            Stage::Resolve(..) | Stage::Done => Err(RefusalKind::BodyBrokenOff.into()),
+            Stage::Resolve(..) | Stage::Done => Err(RefusalKind::BodyTruncated.into()),
         }
     }
 

@@ -53,7 +53,7 @@ impl Refusal {
                 | Verify::MalformedTimestamp
                 | Verify::TimestampInSeconds,
             )
-            | RefusalKind::BodyBrokenOff => 400,
+            | RefusalKind::BodyTruncated => 400,
             RefusalKind::Verify(
                 Verify::Unsigned | Verify::TooOld | Verify::FromTheFuture | Verify::SignatureMismatch,
             )
@@ -123,7 +123,7 @@ impl fmt::Display for Refusal {
         match self.kind {
             RefusalKind::Verify(kind) => VerifyError::from(kind).fmt(f),
             RefusalKind::ContentEncoding => f.write_str("body has a Content-Encoding, but Twenty sends none"),
-            RefusalKind::BodyBrokenOff => f.write_str("truncated body"),
+            RefusalKind::BodyTruncated => f.write_str("truncated body"),
             RefusalKind::BodyTimeout => f.write_str("body did not arrive within its deadline"),
             RefusalKind::OtherWorkspace => f.write_str("verified, but from another workspace than expected"),
             RefusalKind::OtherWebhook => f.write_str("verified, but from another webhook than expected"),
@@ -158,7 +158,7 @@ pub enum RefusalKind {
     /// and the signature cannot match.
     ContentEncoding,
     /// The body ended with an error, or had more than 1,000 empty chunks.
-    BodyBrokenOff,
+    BodyTruncated,
     /// The body did not arrive in time.
     BodyTimeout,
     /// Verified, but from a workspace that was not [expected](super::Receiver::expect_workspace).
@@ -207,7 +207,7 @@ impl RefusalKind {
             Self::Verify(Verify::BodyTooLong),
             Self::Verify(Verify::SignatureMismatch),
             Self::ContentEncoding,
-            Self::BodyBrokenOff,
+            Self::BodyTruncated,
             Self::BodyTimeout,
             Self::OtherWorkspace,
             Self::OtherWebhook,
@@ -243,7 +243,7 @@ impl RefusalKind {
             Self::Verify(Verify::BodyTooLong) => "body_too_long",
             Self::Verify(Verify::SignatureMismatch) => "signature_mismatch",
             Self::ContentEncoding => "content_encoding",
-            Self::BodyBrokenOff => "body_broken_off",
+            Self::BodyTruncated => "body_truncated",
             Self::BodyTimeout => "body_timeout",
             Self::OtherWorkspace => "other_workspace",
             Self::OtherWebhook => "other_webhook",

@@ -14,8 +14,8 @@ use crate::verify::{Signer, Timestamp};
 pub enum Forgery {
     /// A digit of the body was changed after signing. The body is still valid JSON.
     Tampered,
-    /// Correctly signed, but [an hour ago](Self::STALE_BY), as in a replay. Any smaller tolerance
-    /// rejects it.
+    /// Correctly signed, but [an hour ago](Self::STALE_BY), as in a replay. A verifier with a
+    /// tolerance of less than an hour rejects it.
     Stale,
     /// Without signature headers, as from a webhook without a secret.
     Unsigned,

@@ -30,7 +30,7 @@ fn refusals() -> impl Iterator<Item = Refusal> {
         MalformedTimestamp, TimestampInSeconds, TooOld, FromTheFuture, BodyTooLong, SignatureMismatch,
     );
     let all = all!(RefusalKind:
-        Verify(VerifyErrorKind::Unsigned), ContentEncoding, BodyBrokenOff, BodyTimeout, OtherWorkspace, OtherWebhook,
+        Verify(VerifyErrorKind::Unsigned), ContentEncoding, BodyTruncated, BodyTimeout, OtherWorkspace, OtherWebhook,
         UnknownTenant, ResolverFailed, Overloaded, BeingHandled, OtherRoute, StoreFailed, BackgroundFull,
         Draining, Nested,
     );

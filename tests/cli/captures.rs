@@ -57,7 +57,11 @@ fn captures_of_real_tools_verify() {
         assert_eq!((done.code, &*done.log), (0, ""), "{name}: {done:?}");
         assert_eq!(done.output.matches("verifies: the delivery is genuine").count(), count, "{name}: {done:?}");
         assert!(!done.output.contains("does not verify"), "{name}: {done:?}");
-        assert_eq!(done.output.contains(&format!("{count} verified, 0 did not\n")), count > 1, "{name}: {done:?}");
+        assert_eq!(
+            done.output.contains(&format!("{count} verified, 0 did not verify\n")),
+            count > 1,
+            "{name}: {done:?}"
+        );
     }
     let mut names: Vec<_> = fs::read_dir(path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.retain(|name| !GENUINE.iter().any(|(genuine, _)| name == genuine));
@@ -178,7 +182,9 @@ fn forms_of_a_genuine_delivery_verify() {
             "nginx" => "the format is unknown",
             // The declared length shows that the body is complete.
             "response-behind" => "no known mistake was found",
-            _ => "the capture may not contain the exact bytes that Twenty signed, or another secret signed",
+            _ => {
+                "the capture may differ from the bytes that Twenty signed, or the delivery was signed with another secret"
+            }
         };
         assert!(done.code == 1 && done.output.contains(cause), "{name}: {done:?}");
         let words: Vec<&str> = done.output.split_whitespace().collect();
@@ -238,8 +244,8 @@ fn several_deliveries_in_text_are_judged_in_order() {
     // Deliveries that cannot be read are counted.
     let text = format!("{}\nx-twenty-webhook-signature: {}\n", one(false), signature().replace('a', "b"));
     let done = run(&["verify", &directory.file("rest.txt", text)]);
-    assert!(done.code == 2 && done.output.contains("found 2 deliveries, 1 could not be read"), "{done:?}");
-    assert!(done.output.ends_with("1 verified, 0 did not, 1 could not be read\n"), "{done:?}");
+    assert!(done.code == 2 && done.output.contains("1 of 2 deliveries could not be read"), "{done:?}");
+    assert!(done.output.ends_with("1 verified, 0 did not verify, 1 could not be read\n"), "{done:?}");
 }
 
 /// Reads JSON with short names for the headers, or with the body in separate strings.
@@ -321,7 +327,7 @@ fn a_forgery_behind_the_last_delivery_that_is_read_is_not_hidden() {
     let genuine = |number: usize| line(number, &format!("{{\"eventName\":{number}}}"));
     let lines: String = (0..10_000).map(genuine).collect();
     let done = run(&["verify", &directory.file("a.log", lines + &line(10_000, "forged"))]);
-    let summary = "10000 verified, 0 did not, 1 could not be read\n";
+    let summary = "10000 verified, 0 did not verify, 1 could not be read\n";
     assert!(done.code == 2 && done.output.ends_with(summary), "{}", done.log);
     assert!(done.output.contains("Split it into smaller files"));
 }
@@ -432,7 +438,7 @@ fn rules_between_requests_end_a_body() {
     for rule in ["---", "-----------", "======", "***", "___"] {
         let file = directory.file("a.txt", format!("{0}\n{BODY}\n{rule}\n{0}\n{BODY}\n", lines()));
         let done = run(&["verify", &file]);
-        assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not\n"), "{rule}: {done:?}");
+        assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not verify\n"), "{rule}: {done:?}");
     }
 }
 
@@ -445,7 +451,7 @@ fn many_files_and_directories_are_verified() {
     fs::write(format!("{inside}/a.har"), &forms()[1].1).unwrap();
     fs::write(format!("{inside}/.hidden"), "nothing").unwrap();
     let done = run(&["verify", &inside]);
-    assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not\n"), "{done:?}");
+    assert!(done.code == 0 && done.output.ends_with("2 verified, 0 did not verify\n"), "{done:?}");
     let (a, b) = (done.output.find("a.har").unwrap(), done.output.find("b.http").unwrap());
     assert!(a < b, "{done:?}");
 
@@ -454,13 +460,13 @@ fn many_files_and_directories_are_verified() {
     assert!(
         done.code == 1
             && done.output.contains("bad.http:\ndoes not verify")
-            && done.output.ends_with("2 verified, 1 did not\n"),
+            && done.output.ends_with("2 verified, 1 did not verify\n"),
         "{done:?}"
     );
     let none = directory.file("none.txt", "hello");
     let done = run(&["verify", &none, &inside]);
     assert!(done.code == 2 && done.log.contains("none.txt looks like text"), "{done:?}");
-    assert!(done.output.ends_with("2 verified, 0 did not, 1 files could not be read\n"), "{done:?}");
+    assert!(done.output.ends_with("2 verified, 0 did not verify, 1 files could not be read\n"), "{done:?}");
 
     let upstream = Upstream::start(200, Duration::ZERO);
     assert_eq!(run(&["replay", &inside, &bad, "--to", &upstream.url]).code, 0);

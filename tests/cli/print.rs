@@ -36,19 +36,19 @@ fn warns_about_changes_outside_the_record() {
         (
             "person.created",
             "jobTitle",
-            "--set jobTitle is outside the member record: a field of the record is record.jobTitle\n",
+            "--set jobTitle is outside the member record: to set its field, write record.jobTitle\n",
         ),
         (
             "person.created",
             "recordId",
-            "--set recordId is outside the member record: a field of the record is record.recordId\n",
+            "--set recordId is outside the member record: to set its field, write record.recordId\n",
         ),
         ("person.created", "record.jobTitle", ""),
         ("metadata.fieldMetadata.created", "event.properties.after.label", ""),
         (
             "metadata.fieldMetadata.created",
             "a",
-            "--set a is outside the member event: a field of the record is event.a\n",
+            "--set a is outside the member event: to set its field, write event.a\n",
         ),
     ] {
         let done = run(&["send", event, "--print", "--set", &format!("{path}=b")]);

@@ -91,7 +91,7 @@ fn members_of_unexpected_types_are_shown() {
     let below = shown[1..shown.len() - 1].iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let members = ["record.emails.primaryEmail (an array)", "record.position (a string)"];
     let texts = [[0, 1], [1, 0]]
-        .map(|[a, b]| format!("members of unexpected types, which read as absent: {}, {}", members[a], members[b]));
+        .map(|[a, b]| format!("members of unexpected types, read as if absent: {}, {}", members[a], members[b]));
     assert!(texts.contains(&below), "{shown:?}");
     let (mut program, url) = listen(&["--format", "json"]);
     send(&url, &odd);

@@ -691,7 +691,9 @@ fn saved_deliveries_are_there_after_a_restart() {
     assert_eq!(page.deliveries()[0]["source"], "saved");
     assert_eq!(page.details(id(&after[2]))["causes"], causes);
     assert_eq!(page.details(id(&after[1]))["previous"], after[0]["id"]);
-    second.until("it reports the unreadable capture", |program| program.log().contains("1 captures could not be read"));
+    second.until("it reports the unreadable capture", |program| {
+        program.log().contains("could not be read, and are not shown: 1")
+    });
     // A duplicate shares the capture of the first delivery, and has its own id.
     let file = format!("{captures}/{}.http", id(&after[0]));
     assert_eq!(run(&["replay", &file, "--to", &url]).code, 0);

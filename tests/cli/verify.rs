@@ -27,7 +27,7 @@ fn a_capture_is_judged_as_of_its_own_time() {
     let done = run(&["verify", &file]);
     assert_eq!((done.code, &*done.log), (0, ""));
     let lines: Vec<&str> = done.output.lines().collect();
-    assert_eq!(lines[0], "verifies: the delivery is genuine and in time");
+    assert_eq!(lines[0], "verifies: the delivery is genuine and fresh");
     assert_eq!(lines[1], "signed on 2026-10-02T09:14:31.733Z with the secret");
     assert_eq!(lines[2], "person.created  Ada\\u{1b}[2J Lovelace");
     assert_eq!(

@@ -23,7 +23,7 @@ const BODIES: [&str; 5] = [
     "documented.person.created",
 ];
 
-const SAMPLE: Cause = Cause::TestTool { tool: "it is the sample of Twenty's documentation" };
+const SAMPLE: Cause = Cause::TestTool { tool: "the sample in Twenty's documentation" };
 
 fn mac(key: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> [u8; 32] {
     Hmac::<Sha256>::new_from_slice(key.as_ref()).unwrap().chain_update(message).finalize().into_bytes().into()
@@ -196,7 +196,7 @@ fn a_genuine_delivery_verifies() {
     for name in BODIES {
         let diagnosis = Capture::of(name).diagnose();
         assert_eq!(diagnosis.verdict(), Ok(()));
-        assert_eq!(diagnosis.to_string(), "verifies: the delivery is genuine and in time");
+        assert_eq!(diagnosis.to_string(), "verifies: the delivery is genuine and fresh");
     }
 }
 
@@ -1155,7 +1155,7 @@ mod report {
             (C::SecretPrefixed, "the configured secret has a prefix, but the secret that signed has none"),
             (
                 C::SecretLetterCase,
-                "the configured secret differs from the secret that signed in the letter case of its digits",
+                "the configured secret and the secret that signed differ only in the letter case of their digits",
             ),
             (C::NulAdded, "NUL bytes were added at the end of the body"),
             (C::BodyEscaped, "the body is escaped as in a log or in a JSON string"),
@@ -1210,7 +1210,7 @@ mod report {
             (C::BodyBase64, "the body is the signed body in base64"),
             (C::BodyEmpty, "the body is empty"),
             (C::BodyCompressed { coding: "br" }, "the body is compressed (br)"),
-            (C::BodyDecompressed { coding: "br" }, "the body was compressed (br) and no longer is"),
+            (C::BodyDecompressed { coding: "br" }, "the body was sent compressed (br), but arrived decompressed"),
             (C::BodyLengthChanged { declared: 2, received: 1 }, "the body has 1 bytes, but was sent with 2"),
             (C::BodyTooLong { received: 2, limit: 1 }, "the body has 2 bytes, more than the limit of 1"),
             (C::TooOld { age: Duration::from_secs(183_605) }, "the signature matches, but was made 2 d 3 h ago"),
@@ -1218,8 +1218,8 @@ mod report {
                 C::FromTheFuture { ahead: Duration::from_millis(301_500) },
                 "the signature matches, but was made 5 min 1 s in the future",
             ),
-            (C::TestTool { tool: "curl" }, "not sent by Twenty, but by a test tool: curl"),
-            (C::Unexplained, "no known mistake was found: another secret signed, or the delivery was altered"),
+            (C::TestTool { tool: "curl" }, "not from Twenty, but from a test: curl"),
+            (C::Unexplained, "no known mistake was found: the delivery was signed with another secret, or was altered"),
         ];
         for (cause, text) in texts {
             assert_eq!(cause.to_string(), text);

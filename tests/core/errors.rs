@@ -151,7 +151,7 @@ fn receiver() -> Vec<Case> {
     let kinds = [
         (Verify(VerifyErrorKind::TooOld), "timestamp is older than the tolerance allows"),
         (ContentEncoding, "body has a Content-Encoding, but Twenty sends none"),
-        (BodyBrokenOff, "truncated body"),
+        (BodyTruncated, "truncated body"),
         (BodyTimeout, "body did not arrive within its deadline"),
         (OtherWorkspace, "verified, but from another workspace than expected"),
         (OtherWebhook, "verified, but from another webhook than expected"),

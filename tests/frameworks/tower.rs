@@ -299,7 +299,7 @@ mod bodies {
             let body = scripted(iter::repeat_n(chunk(""), many).chain([chunk("abcdef")]));
             let taken = body.taken();
             let answer = answer(receiver(), delivery("abcdef", body)).await;
-            assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
+            assert_eq!(refusal(&answer), RefusalKind::BodyTruncated);
             assert_eq!(taken.load(Relaxed), 1_001);
         }
     }
@@ -322,7 +322,7 @@ mod bodies {
     async fn a_truncated_body_is_rejected() {
         for steps in [vec![Step::Break], vec![chunk("abc"), Step::Break], vec![chunk("abcdef"), Step::Break]] {
             let answer = answer(receiver(), delivery("abcdef", scripted(steps))).await;
-            assert_eq!(refusal(&answer), RefusalKind::BodyBrokenOff);
+            assert_eq!(refusal(&answer), RefusalKind::BodyTruncated);
         }
     }
 
@@ -853,7 +853,7 @@ mod budget {
     async fn a_rejection_frees_the_budget() {
         let shared = Shared::new();
         for (steps, kind) in [
-            (vec![chunk(BODY), Step::Break], RefusalKind::BodyBrokenOff),
+            (vec![chunk(BODY), Step::Break], RefusalKind::BodyTruncated),
             (vec![chunk(BODY), Step::Stall], RefusalKind::BodyTimeout),
             (vec![chunk("9876543210")], RefusalKind::Verify(VerifyErrorKind::SignatureMismatch)),
             (vec![chunk(BODY), chunk(BODY)], RefusalKind::Overloaded),

@@ -244,7 +244,7 @@ async fn a_killed_queue_worker_loses_no_event() {
     assert_eq!(distinct.len(), EVENTS, "lost");
     assert!(doubled <= abandoned, "only events that were handled and not acknowledged are handled again");
     assert!(by_killed < EVENTS);
-    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 0);
+    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:dead-letters"]).unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,9 +263,9 @@ async fn the_queue_worker_gives_up_on_an_entry_that_does_not_verify() {
         assert_eq!(post(address, "/webhooks/twenty", SECRET, &body(number)).await, 200);
     }
     worker.until("it has done the others", |worker| worker.lines().len() == 3);
-    worker.until("it gave up the forged one", |worker| worker.log().contains("gave up after 3 attempts"));
+    worker.until("the forged one is a dead letter", |worker| worker.log().contains("dead letter after 3 attempts"));
     assert_eq!(redis.command::<usize>(&["XLEN", "twenty:events"]).unwrap(), 0);
-    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:gave-up"]).unwrap(), 1);
+    assert_eq!(redis.command::<usize>(&["XLEN", "twenty:dead-letters"]).unwrap(), 1);
 
     assert!(worker.terminate().success());
     assert_eq!(worked_on(&[&worker]), [id(0), id(1), id(2)]);

@@ -20,7 +20,8 @@ const OTHER_METHOD: &str = "Twenty's deliveries are POST requests, and receivers
                             proxy or a test tool that changes the method.";
 
 /// The cause if no mistake was found and the capture may contain other bytes than Twenty signed.
-const NOT_EXACT: &str = "the capture may not contain the exact bytes that Twenty signed, or another secret signed";
+const NOT_EXACT: &str =
+    "the capture may differ from the bytes that Twenty signed, or the delivery was signed with another secret";
 /// The advice for [`NOT_EXACT`].
 const BYTES_OR_SECRET: &str = "Escapes, redaction, parsed and rewritten JSON, wrapped or shortened lines and changed \
                                spaces all change the bytes: capture the raw request with `twenty-webhook listen --save`. \

@@ -78,7 +78,8 @@ Exit codes:
   0  success
   1  a delivery did not verify, or was not answered with a 2xx status; no dead letter has the id;
      generated types differ from the workspace's objects; a check of `doctor` failed
-  2  wrong usage, a file without a delivery, or a missing file, secret or port
+  2  wrong usage; a file without a delivery, or with one that cannot be read; a missing file or
+     secret; a port that is in use; any other error
 
 Examples:
   twenty-webhook listen

@@ -47,8 +47,8 @@ Examples:
 /// Post sample deliveries, signed as Twenty signs them.
 ///
 /// Exits with 0 if every delivery was answered with a 2xx status within 5 seconds, the time after
-/// which Twenty gives up. Otherwise, it exits with 1. A forged delivery must be rejected, so exit
-/// code 1 is the expected result. Ctrl-C prints a summary of the answers so far and exits with 1.
+/// which Twenty times out. Otherwise, it exits with 1. A correct receiver rejects a forged delivery, so
+/// exit code 1 is expected with --forge. Ctrl-C prints a summary of the answers so far and exits with 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
@@ -156,7 +156,7 @@ impl Send {
         for Change { path, .. } in &self.set {
             if path.split('.').next() != Some(record) {
                 let path = harmless_line(path);
-                note(&format!("--set {path} is outside the member {record}: a field of the record is {record}.{path}"));
+                note(&format!("--set {path} is outside the member {record}: to set its field, write {record}.{path}"));
             }
         }
     }

@@ -90,7 +90,7 @@ impl Verify {
             }
         }
         if genuine.saturating_add(other).saturating_add(unread).saturating_add(hidden) > 1 {
-            let mut summary = format!("{genuine} verified, {other} did not");
+            let mut summary = format!("{genuine} verified, {other} did not verify");
             if hidden > 0 {
                 summary += &format!(", {hidden} could not be read");
             }
@@ -187,12 +187,12 @@ impl Verify {
     }
 }
 
-/// Reports deliveries that could not be read, although their signatures were found. `is_full`: whether as
-/// many deliveries were read as are read from one file.
+/// Reports deliveries that could not be read, although their signatures were found. `is_full` means that
+/// the maximum number of deliveries was read.
 fn unread_report(name: &str, count: usize, left: usize, is_full: bool) -> String {
-    let cause = format!("{name}: found {count} deliveries, {left} could not be read");
+    let cause = format!("{name}: {left} of {count} deliveries could not be read");
     let advice = if is_full {
-        "The file has more deliveries than are read from one file. Split it into smaller files."
+        "The file has too many deliveries to read all of them. Split it into smaller files."
     } else {
         "The file has other signatures, and it is unclear which body belongs to them. Put each delivery into its own \
          file, or capture the raw requests with `twenty-webhook listen --save`."
@@ -256,10 +256,10 @@ fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
 fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool) -> String {
     let mut told = match diagnosis.verdict() {
         Ok(()) if is_post(method) => {
-            format!("{}: the delivery is genuine and in time\n", styled(style::GOOD, "verifies"))
+            format!("{}: the delivery is genuine and fresh\n", styled(style::GOOD, "verifies"))
         }
         Ok(()) => format!(
-            "{}: genuine and in time, but receivers accept only POST, and its method is {}\n",
+            "{}: genuine and fresh, but receivers accept only POST, and its method is {}\n",
             styled(style::GOOD, "verifies"),
             shortened(method)
         ),

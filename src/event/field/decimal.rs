@@ -12,7 +12,8 @@ use serde_json::Number;
 /// A number that Twenty sends as text or as a number (`NUMERIC`): PostgreSQL's exact decimals
 /// arrive as text.
 ///
-/// It keeps the text as it was sent, so nothing is rounded. It is serialized as it was sent, as a
+/// A number that was sent as text keeps this text, so it is not rounded. A JSON number keeps its
+/// text only with `serde_json`'s feature `arbitrary_precision`. It is serialized as it was sent, as
 /// text or as a number; the two forms compare as equal.
 ///
 /// ```

@@ -25,8 +25,8 @@ macro_rules! standard_object {
                 skip_serializing_if = "Option::is_none"
             )]
             pub created_at: Option<jiff::Timestamp>,
-            /// When it was last changed, put into the trash or restored. A deleted record may not
-            /// have it, so it does not suffice to order changes: see
+            /// When it was last changed, put into the trash or restored. It can be absent in a
+            /// deleted record, so it is not enough to order changes: see
             /// [mirroring](crate::guide::mirroring).
             #[serde(
                 default,

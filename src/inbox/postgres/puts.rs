@@ -193,8 +193,9 @@ fn keys_of(rows: &[tokio_postgres::Row]) -> Result<HashSet<ClaimKey>, InboxError
     rows.iter()
         .map(|row| {
             let key: &[u8] = row.try_get(0).map_err(|error| unreadable(&error))?;
-            let key =
-                key.try_into().map_err(|_| InboxError::new(InboxErrorKind::Damaged, "a claim key has 32 bytes"))?;
+            let key = key.try_into().map_err(|_| {
+                InboxError::new(InboxErrorKind::Damaged, "a claim key in the table does not have 32 bytes")
+            })?;
             Ok(ClaimKey::from_bytes(key))
         })
         .collect()

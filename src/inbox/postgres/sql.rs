@@ -62,7 +62,7 @@ impl Names {
         if is_name(&self.schema, "") && is_name(&self.table, Self::LONGEST_SUFFIX) {
             return Ok(());
         }
-        let message = "invalid name: a schema's has 1 to 63 bytes, a table's 1 to 55, without a zero byte";
+        let message = "invalid name: a schema name must have 1 to 63 bytes and a table name 1 to 55, without NUL";
         Err(InboxError::new(InboxErrorKind::Settings, message))
     }
 

@@ -245,7 +245,7 @@ impl Doctor {
                         "secret",
                         Status::Fail,
                         id,
-                        "has another secret than the receiver".to_owned(),
+                        "has a different secret from the receiver".to_owned(),
                         "Copy the whole secret from the webhook's page, without a space or a newline",
                     )?;
                 }

@@ -64,7 +64,7 @@ pub(super) async fn check_address(
             };
             add("address", Status::Warn, text, advice)
         }
-        None => add("address", Status::Ok, format!("{host} is a public address, seen from this machine"), ""),
+        None => add("address", Status::Ok, format!("{host} is a public address, as seen from this machine"), ""),
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result
     if is_https {
         report.ok("certificate", "the target's certificate is accepted")?;
     }
-    report.ok("connection", format!("the target answers, in {}", told_for(answer.latency)))?;
+    report.ok("connection", format!("the target answered in {}", told_for(answer.latency)))?;
     check_status(target, &answer, report).await?;
     Ok(clock)
 }

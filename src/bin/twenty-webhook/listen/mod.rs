@@ -54,7 +54,7 @@ identifies such deliveries, so a proxy that removes `Via` hides a loop.
 Members of the JSON objects of --format json:
   always              time, status, verified; method if it is not POST
   if it is verified   event, recordId, displayName, updatedFields, forwarded, previousSecret;
-                      unexpected: members of unexpected types, which read as absent;
+                      unexpected: members of unexpected types, read as if absent;
                       repetition: how many times the delivery was received before
   if it is rejected   rejection, causes
   if it is saved      capture
@@ -81,14 +81,14 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Save every request to a file in this directory, also unverified requests, but no duplicates
-    /// of verified requests. `verify` and `replay` read these files
+    /// Save requests to files in this directory: each unverified request, and each verified delivery
+    /// once. `verify` and `replay` read these files
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 
-    /// Maximum number of verified captures in the directory, and of unverified captures (which also
-    /// have at most 256 MiB). The oldest captures of the same kind, by the time in their names, are
-    /// removed
+    /// Maximum number of verified captures in the directory, and separately of unverified captures,
+    /// which also take at most 256 MiB. The oldest captures of the same kind, by the time in their
+    /// names, are removed
     #[arg(long, value_name = "NUMBER", default_value = "1000", requires = "save", value_parser = input::positive)]
     keep: NonZeroUsize,
 
@@ -206,7 +206,7 @@ impl Listen {
         };
         if timeout(PRINTING, end).await.is_err() {
             return Err(Failure::new(
-                "the last requests are not shown, and with --save not saved: standard output is not read, or a diagnosis \
+                "the last requests were not shown, nor saved with --save: nobody reads standard output, or a diagnosis \
                  takes too long",
             ));
         }

@@ -170,7 +170,7 @@ impl Report {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
         }
         if !self.unexpected.is_empty() {
-            let text = format!("members of unexpected types, which read as absent: {}", self.unexpected.join(", "));
+            let text = format!("members of unexpected types, read as if absent: {}", self.unexpected.join(", "));
             let text = wrapped("    ", &harmless_line(&text));
             line += &format!("{}\n", styled(style::ODD, text.trim_end()));
         }

@@ -37,7 +37,7 @@ Examples:
 /// Each object becomes a struct for `WebhookEvent<…>`. The module requires only `twenty-webhook`
 /// and `serde`. The same data model always results in the same text. --url uses GraphQL, which
 /// reports how numbers are stored and where morph relations lead. The REST response that --objects
-/// reads does not, so check a module with the same option with which it was generated.
+/// reads lacks this, so use the same option to generate a module and to check it.
 ///
 /// Exits with 1 if --check finds a difference.
 #[derive(Args)]
