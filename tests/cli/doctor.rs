@@ -252,7 +252,7 @@ fn problems_of_the_webhook_are_reported() {
     let cases: Vec<Case<'_>> = vec![
         (with("secret", json!("")), &[], &[], "secret fail", "has no secret"),
         (with("secret", json!(null)), &[], &[], "secret fail", "has no secret"),
-        (with("secret", json!(SECRET)), &[], &secret, "secret fail", "another secret"),
+        (with("secret", json!(SECRET)), &[], &secret, "secret fail", "a different secret"),
         (with("operations", json!([])), &[], &[], "operations fail", "no event"),
         (with("operations", json!(["person.created"])), &["pet.created"], &[], "operations fail", "not pet.created"),
         (with("operations", json!(["*.*"])), &["workflowRun.updated"], &[], "operations fail", "workflowRun.updated"),
