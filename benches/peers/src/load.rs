@@ -8,13 +8,9 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
-use crate::{
-    delivery,
-    process::{Server, cpu_of},
-    serve::PATH,
-};
+use crate::{delivery, process::Server, serve::PATH};
 
-/// Long beyond what any request takes.
+/// Longer than any request takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Requests, ready to be written.
@@ -25,7 +21,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// `count` persons, no two alike, signed now by `scheme`. Ids are counted from `first`.
+    /// Returns `count` different persons, signed now by `scheme`. Their ids begin with `first`.
     pub fn signed(first: u64, count: usize, scheme: fn(&[u8]) -> Vec<(String, String)>) -> Self {
         let template = delivery::recorded("person.created");
         const ID: &[u8] = b"2e6f6a2f-2f7e-4b0d-9a3b-5b6d1d2c9f01";
@@ -65,7 +61,8 @@ impl Requests {
 pub struct Run {
     pub elapsed: Duration,
     pub server_cpu: Duration,
-    pub sender_cpu: Duration,
+    /// How long the sender had nothing to do.
+    pub waited: Duration,
     /// In nanoseconds, sorted.
     pub latencies: Vec<u64>,
 }
@@ -84,7 +81,11 @@ struct Connection {
 
 /// Sends all requests over `connections` and expects 200 for each. The first tenth warms up and
 /// does not count.
-pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
+///
+/// With `may_sleep`, the sender sleeps while it waits, so that Redis can use its core. Otherwise it
+/// asks again and again: if it slept, the server would spend time to wake it, above all in a virtual
+/// machine, and this time would count as the server's.
+pub fn send(requests: &Requests, server: &Server, connections: usize, may_sleep: bool) -> Run {
     let mut poll = Poll::new().expect("a selector");
     let mut open: Vec<_> = (0..connections).map(|index| connect(&poll, requests.get(index), server, index)).collect();
     let mut buffer = [0; 4096];
@@ -92,14 +93,25 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
     let warm_up = connections + requests.len() / 10;
     let mut latencies = Vec::with_capacity(requests.len() - warm_up);
     let mut start = None;
+    let mut waited = Duration::ZERO;
     let (mut next, mut answered) = (connections, connections);
     for connection in &mut open {
         post(connection, requests.get(next));
         next += 1;
     }
     while answered < requests.len() {
-        poll.poll(&mut events, Some(PATIENCE)).expect("polled");
-        assert!(!events.is_empty(), "{}: {answered} answers to {} requests", server.route, requests.len());
+        let waiting = Instant::now();
+        loop {
+            poll.poll(&mut events, Some(if may_sleep { PATIENCE } else { Duration::ZERO })).expect("polled");
+            if !events.is_empty() {
+                break;
+            }
+            let is_late = waiting.elapsed() >= PATIENCE;
+            assert!(!is_late, "{}: {answered} answers to {} requests", server.route, requests.len());
+        }
+        if start.is_some() {
+            waited += waiting.elapsed();
+        }
         for event in &events {
             let connection = &mut open[event.token().0];
             if !event.is_readable() || !has_answer(&mut connection.stream, &mut connection.answer, &mut buffer) {
@@ -110,7 +122,7 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
             if answered > warm_up {
                 latencies.push(connection.sent.elapsed().as_nanos() as u64);
             } else if answered == warm_up {
-                start = Some((Instant::now(), server.process.cpu(), cpu_of(std::process::id())));
+                start = Some((Instant::now(), server.process.cpu()));
             }
             if next < requests.len() {
                 post(connection, requests.get(next));
@@ -118,15 +130,10 @@ pub fn send(requests: &Requests, server: &Server, connections: usize) -> Run {
             }
         }
     }
-    let (time, server_cpu, sender_cpu) = start.expect("more requests than warm up");
+    let (time, server_cpu) = start.expect("more requests than warm up");
     let elapsed = time.elapsed();
     latencies.sort_unstable();
-    Run {
-        elapsed,
-        server_cpu: server.process.cpu() - server_cpu,
-        sender_cpu: cpu_of(std::process::id()) - sender_cpu,
-        latencies,
-    }
+    Run { elapsed, server_cpu: server.process.cpu() - server_cpu, waited, latencies }
 }
 
 /// Connects, and waits for the answer to a first request. If more connections are opened at once
@@ -144,14 +151,14 @@ fn connect(poll: &Poll, first: &[u8], server: &Server, index: usize) -> Connecti
     Connection { stream, sent: Instant::now(), answer }
 }
 
-/// A request is small, and nothing is under way on its connection: the socket takes it at once.
+/// Sends a request. It is small and the connection is idle, so the socket accepts it in one write.
 fn post(connection: &mut Connection, request: &[u8]) {
     connection.sent = Instant::now();
     let written = connection.stream.write(request).expect("written");
     assert_eq!(written, request.len(), "written in part");
 }
 
-/// Reads, and says whether the answer is complete: it has no body.
+/// Reads, and returns whether the answer, which has no body, is complete.
 fn has_answer(stream: &mut impl Read, answer: &mut Vec<u8>, buffer: &mut [u8]) -> bool {
     match stream.read(buffer) {
         Ok(0) => panic!("the server closed a connection"),
@@ -162,13 +169,13 @@ fn has_answer(stream: &mut impl Read, answer: &mut Vec<u8>, buffer: &mut [u8]) -
     answer.ends_with(b"\r\n\r\n")
 }
 
-/// Expects that it is 200, and makes room for the next.
+/// Checks that the status is 200, and clears the buffer for the next answer.
 fn take_answer(answer: &mut Vec<u8>, server: &Server) {
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}: {}", server.route, String::from_utf8_lossy(answer));
     answer.clear();
 }
 
-/// Sends one request over a connection of its own, and returns the status.
+/// Sends one request over its own connection, and returns the status.
 pub fn status_of(request: &[u8], address: SocketAddr) -> u16 {
     let mut stream = std::net::TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
