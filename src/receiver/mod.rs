@@ -44,6 +44,7 @@
 //! | `twenty_webhook_refusals_total` | counter | `kind` | rejected requests, by [`RefusalKind`], such as `signature_mismatch`, `store_failed` |
 //! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, except those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded although a duplicate had been claimed elsewhere |
+//! | `twenty_webhook_previous_secret_total` | counter | | deliveries that another secret than the first verified: while you change a secret, the old one is still in use |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |

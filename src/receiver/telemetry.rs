@@ -93,6 +93,9 @@ pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
     metrics::histogram!("twenty_webhook_body_bytes").record(bytes);
     metrics::histogram!("twenty_webhook_age_seconds").record(now.saturating_since(verified.timestamp()));
     metrics::histogram!("twenty_webhook_verification_seconds").record(hashing);
+    if verified.secret_index() > 0 {
+        metrics::counter!("twenty_webhook_previous_secret_total").increment(1);
+    }
 }
 
 /// Reports the outcome of a verified delivery.
@@ -190,6 +193,10 @@ pub(super) fn describe() {
             "twenty_webhook_handled_twice_total",
             "handlers that succeeded although a duplicate had been claimed elsewhere"
         );
+        describe_counter!(
+            "twenty_webhook_previous_secret_total",
+            "deliveries that another secret than the first verified"
+        );
         describe_counter!("twenty_webhook_store_failures_total", "failures of the claim store, by call");
         describe_histogram!("twenty_webhook_body_bytes", Bytes, "size of verified bodies");
         describe_histogram!("twenty_webhook_age_seconds", Seconds, "time from signature to verification");
@@ -209,6 +216,7 @@ pub(super) fn describe() {
             metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(0);
         }
         metrics::counter!("twenty_webhook_handled_twice_total").increment(0);
+        metrics::counter!("twenty_webhook_previous_secret_total").increment(0);
     }
 }
 

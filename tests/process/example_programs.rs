@@ -98,13 +98,18 @@ async fn many_tenants_are_served_and_their_secrets_rotated() {
 #[tokio::test]
 async fn metrics_are_served() {
     let inbox = inbox_path("metrics");
-    let mut program = Program::start("metrics", &[], &[("TWENTY_WEBHOOK_SECRET", SECRET), ("INBOX", &inbox)]);
+    let mut program = Program::start(
+        "metrics",
+        &[],
+        &[("TWENTY_WEBHOOK_SECRET", SECRET), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", "previous-secret"), ("INBOX", &inbox)],
+    );
     let address = program.address();
     let path = "/webhooks/twenty";
     for number in 0..3 {
         assert!(is_accepted(post(address, path, SECRET, &body(number)).await));
     }
     assert!(is_accepted(post(address, path, SECRET, &body(0)).await));
+    assert!(is_accepted(post(address, path, "previous-secret", &body(3)).await));
     assert_eq!(post(address, path, "another-secret", &body(4)).await, 401);
     let stale = Signer::new(SECRET).unwrap().sign_at(Timestamp::from_millis(1_790_932_471_733), body(5)).pairs();
     assert_eq!(Connection::open(address).await.post(path, stale, body(5)).await.unwrap(), 401);
@@ -113,22 +118,23 @@ async fn metrics_are_served() {
     let page = soon(async {
         loop {
             let page = Connection::open(address).await.get("/metrics").await.unwrap();
-            if page.contains(r#"twenty_webhook_inbox_attempts_total{outcome="handled"} 3"#) {
+            if page.contains(r#"twenty_webhook_inbox_attempts_total{outcome="handled"} 4"#) {
                 break page;
             }
         }
     })
     .await;
     let has = |line: &str| assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
-    has(r#"twenty_webhook_deliveries_total{outcome="stored"} 3"#);
+    has(r#"twenty_webhook_deliveries_total{outcome="stored"} 4"#);
     has(r#"twenty_webhook_deliveries_total{outcome="duplicate"} 1"#);
     has(r#"twenty_webhook_refusals_total{kind="signature_mismatch"} 1"#);
-    has(r#"twenty_webhook_inbox_accepted_total{outcome="stored"} 3"#);
+    has(r#"twenty_webhook_inbox_accepted_total{outcome="stored"} 4"#);
     has(r#"twenty_webhook_inbox_accepted_total{outcome="duplicate"} 1"#);
+    has("twenty_webhook_previous_secret_total 1");
     // These count all verified deliveries.
     for histogram in ["body_bytes", "age_seconds", "verification_seconds"] {
-        has(&format!(r#"twenty_webhook_{histogram}_bucket{{le="+Inf"}} 4"#));
-        has(&format!("twenty_webhook_{histogram}_count 4"));
+        has(&format!(r#"twenty_webhook_{histogram}_bucket{{le="+Inf"}} 5"#));
+        has(&format!("twenty_webhook_{histogram}_count 5"));
     }
     assert!(page.contains("twenty_webhook_inbox_handler_seconds_bucket{"), "{page}");
     assert!(program.log().contains("WARN twenty_webhook::"), "{}", program.log());
