@@ -138,7 +138,7 @@ impl Run {
         self.good_and_bad(&mut server).await;
         server.stop().await;
         self.strangers(stack).await;
-        self.copies(stack).await;
+        self.duplicates(stack).await;
         self.store_failures(stack).await;
         self.tenants(stack).await;
         self.authentic_refusals(stack).await;
@@ -221,25 +221,25 @@ impl Run {
         self.end_of("overloaded");
     }
 
-    async fn copies(&mut self, stack: Stack) {
+    async fn duplicates(&mut self, stack: Stack) {
         let mut server = stack.serve(receiver().deduplicate(ScriptedStore::new())).await;
-        let copy = || delivery(titled("copy"));
-        let first = post(server.address, copy());
+        let duplicate = || delivery(titled("duplicate"));
+        let first = post(server.address, duplicate());
         let call = server.calls.next().await;
-        let copies = [post(server.address, copy()), post(server.address, copy())];
+        let duplicates = [post(server.address, duplicate()), post(server.address, duplicate())];
         soon(async {
-            while !copies.iter().any(tokio::task::JoinHandle::is_finished) {
+            while !duplicates.iter().any(tokio::task::JoinHandle::is_finished) {
                 sleep(Duration::from_millis(1)).await;
             }
         })
         .await;
         call.answer(200);
         assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
-        for copy in copies {
-            assert!(matches!(soon(copy).await.unwrap().unwrap().status, 200 | 409));
+        for duplicate in duplicates {
+            assert!(matches!(soon(duplicate).await.unwrap().unwrap().status, 200 | 409));
         }
         server.stop().await;
-        self.end_of("copies");
+        self.end_of("duplicates");
     }
 
     async fn store_failures(&mut self, stack: Stack) {
@@ -281,11 +281,11 @@ impl Run {
 
         let store = ScriptedStore::new();
         let mut server = stack.serve(receiver().deduplicate(store.clone())).await;
-        assert_eq!(server.post_handled(delivery(titled("told again")), 200).await, 200);
+        assert_eq!(server.post_handled(delivery(titled("handled before")), 200).await, 200);
         store.fail(Op::Claim, Fault::Refuse);
-        assert_eq!(server.post(delivery(titled("told again"))).await.status, 200);
+        assert_eq!(server.post(delivery(titled("handled before"))).await.status, 200);
         server.stop().await;
-        self.end_of("told again");
+        self.end_of("handled before");
     }
 
     async fn tenants(&mut self, stack: Stack) {
@@ -470,7 +470,7 @@ fn unauthenticated_clients_cannot_flood_the_log() {
     assert_eq!(told.count(), 2 * 5);
     let said = TOLD.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
     assert_eq!(said.filter(|error| error.starts_with("the database said")).count(), 2 * 5);
-    assert_eq!(TOLD.levels("copies").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    assert_eq!(TOLD.levels("duplicates").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
     assert_eq!(TOLD.levels("good").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
 }
 
@@ -481,8 +481,8 @@ fn lost_deliveries_are_logged_as_errors() {
     assert_eq!(TOLD.levels("twice")["WARN"], 2);
     let twice = ("counter", "twenty_webhook_handled_twice_total".to_owned(), Vec::new());
     assert_eq!(TOLD.metrics[&twice], 2.0);
-    assert_eq!(TOLD.levels("told again").get("WARN"), None, "a copy was not handled");
-    assert_eq!(TOLD.levels("told again")["ERROR"], 2, "the failure itself");
+    assert_eq!(TOLD.levels("handled before").get("WARN"), None, "the duplicate was not handled");
+    assert_eq!(TOLD.levels("handled before")["ERROR"], 2, "the failure itself");
     assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
     assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
     assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);

@@ -61,7 +61,7 @@ impl Delivery {
     /// Returns whether this process knows, without a remote store, that this is not a duplicate.
     pub(super) fn is_known_first(&self) -> bool {
         match (self.receiver.deduplication(), &self.admitted) {
-            (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_copy(),
+            (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_duplicate(),
             _ => true,
         }
     }

@@ -374,7 +374,7 @@ fn a_loop_through_another_listener_ends() {
     assert!(shown_first.len() == 2 && shown_first[0].starts_with(LOOP), "{shown_first:?}");
     assert!(shown_first[1].contains("forwarded: 508"), "{shown_first:?}");
     assert_eq!(shown(&mut second, 1).len(), 1);
-    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the copy is not saved");
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the returned delivery is not saved again");
 }
 
 #[test]

@@ -491,10 +491,9 @@ fn members_of_a_nested_object_stay_there() {
     assert_eq!(event.unexpected().iter().map(|member| member.path.as_str()).collect::<Vec<_>>(), ["record.terms"]);
 }
 
-/// Each combination of odd values in structs that require some of their members: a member is left
-/// out whole only if its own type requires what is odd inside it.
+/// Tests each combination of unexpected values in structs that require some of their members.
 #[test]
-fn no_more_is_left_out_than_its_own_type_requires() {
+fn a_whole_member_is_left_out_only_if_its_type_requires_it() {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename = "*")]
     struct Order {

@@ -51,7 +51,7 @@ fn accepted_events_are_handled_after_a_restart() {
     assert_eq!((log.entries().len(), handled.len()), (100, 100));
 }
 
-/// Runs until this many events run, and is then killed. Returns the file.
+/// Kills the process when this many events are running. Returns its file.
 fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
     let mut killed = PathBuf::new();
     life(path, async |inbox| {

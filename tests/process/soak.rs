@@ -41,7 +41,7 @@ const LANES: usize = 48;
 /// How many deliveries the receivers remember. This number is reached soon.
 const REMEMBERED: usize = 10_000;
 
-/// Duplicates are sent of one of this number of recent deliveries.
+/// How many recent deliveries may be sent again as duplicates.
 const RECENT: usize = 2_000;
 
 /// Numbers from this one on are never signed, so never handled.
@@ -206,7 +206,7 @@ impl Load {
         match dice.below(100) {
             0..45 => self.new_one("well", filler, connection).await,
             45 => self.new_one("well", 300_000, connection).await,
-            46..58 => self.late_copy(dice, connection).await,
+            46..58 => self.late_duplicate(dice, connection).await,
             58..63 => self.two_at_once(filler).await,
             63..66 => self.new_one("slow", filler, connection).await,
             66..69 => self.at_the_second_attempt("fail", filler, connection).await,
@@ -275,13 +275,13 @@ impl Load {
         }
     }
 
-    async fn late_copy(&self, dice: &mut Dice, connection: &mut Option<Connection>) {
+    async fn late_duplicate(&self, dice: &mut Dice, connection: &mut Option<Connection>) {
         let sent = {
             let ledger = self.ledger();
             ledger.recent[dice.below(ledger.recent.len())]
         };
         let answer = self.post(&sent.delivery(), connection).await;
-        self.answered("late copy", answer.as_ref(), &[Some(200)]);
+        self.answered("late duplicate", answer.as_ref(), &[Some(200)]);
     }
 
     async fn two_at_once(&self, filler: usize) {

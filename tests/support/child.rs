@@ -61,12 +61,12 @@ impl Child {
         self.said.try_iter()
     }
 
-    /// Returns all lines until the child exits that have not been read yet. Waits for its exit.
+    /// Returns all unread lines, and waits for the child's exit.
     pub fn last_words(&self) -> Iter<'_, String> {
         self.said.iter()
     }
 
-    /// Waits for its exit.
+    /// Waits for the child's exit.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
         self.process.wait_for_end().expect("it ends")

@@ -75,10 +75,10 @@ impl Deduplication {
     /// flight.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
         // Receivers can share a store.
-        let is_copy = self.settings.store.is_claimed_here(key)
+        let is_duplicate = self.settings.store.is_claimed_here(key)
             || self.unrecorded.is_completed_here(key)
             || self.recorded.is_completed_here(key);
-        self.in_flight.admit(key, is_copy)
+        self.in_flight.admit(key, is_duplicate)
     }
 
     async fn try_claim(

@@ -282,7 +282,7 @@ async fn a_locked_row_delays_no_other_event(setting: &Setting) {
     let far = now + 1_000_000_000_000;
     let mine = |store: &PgStore| store.shared.owner;
     for what in
-        ["nothing", "its lease ran out", "its lease is too long", "it is due too late", "it was never learnt of"]
+        ["nothing", "its lease ran out", "its lease is too long", "it is due too late", "this process does not know it"]
     {
         let store = setting.open(&options()).await;
         let table = &store.shared.table;

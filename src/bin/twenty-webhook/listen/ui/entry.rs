@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) at: jiff::Timestamp,
     pub(super) is_verified: bool,
-    /// A digest of what was signed in a verified delivery: its time and body. A copy has the same
+    /// A digest of the signed parts of a verified delivery: its time and body. A replay has the same
     /// digest, and only somebody with the secret can create another one.
     pub(super) signed: Option<[u8; 32]>,
     /// The id of the record, if the delivery is verified.
@@ -123,7 +123,7 @@ impl Entry {
         let capture = text(&details, "capture");
         let saved =
             capture.as_deref().and_then(|path| Some(Path::new(path).file_stem()?.to_string_lossy().into_owned()));
-        // A copy of a saved delivery has the same capture.
+        // A replay of a saved delivery has the same capture.
         let is_taken = |id: &String| matches!(source, Source::Live) && store.has(id);
         let id = saved.filter(|id| !is_taken(id));
         #[cfg(any(feature = "postgres", feature = "redb"))]

@@ -36,9 +36,9 @@ struct Shared {
 }
 
 struct State {
-    /// The verified deliveries, without copies.
+    /// The verified deliveries, without replays.
     verified: Kept,
-    /// Deliveries that anybody can send: unverified deliveries, and copies of verified deliveries.
+    /// Deliveries that anybody can send: unverified deliveries, and replays of verified ones.
     /// They have their own bounds, so that they cannot displace what Twenty sent.
     by_anybody: Kept,
     /// The digests of what was signed in the deliveries in `verified`.
@@ -247,7 +247,7 @@ mod tests {
 
         /// For any deliveries, in any order: the newest of each kind are in the store, within both
         /// bounds or a single one. Every id leads to its delivery, and each dropped delivery is
-        /// reported. Copies of a verified delivery count as deliveries that anybody can send.
+        /// reported. Replays of a verified delivery count as deliveries that anybody can send.
         #[test]
         fn the_newest_of_each_kind_stay_within_the_bounds(
             added in vec((proptest::option::of(0..8_u8), 0..50_i64, 0..400_usize), 0..80),
