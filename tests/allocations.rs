@@ -204,7 +204,7 @@ mod layer {
     const BOXES: u64 = if cfg!(feature = "axum") { 2 } else { 1 };
 
     /// The box of the delivery, if there is something to report.
-    const TOLD: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
+    const REPORTED: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
 
     /// The label of a counter.
     const COUNTED: u64 = if cfg!(feature = "metrics") { 1 } else { 0 };
@@ -213,12 +213,12 @@ mod layer {
     fn the_layer_takes_memory_for_the_extensions_that_it_adds() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
-        assert_eq!(taken(verifier(), request, 200), BOXES + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), request, 200), BOXES + REPORTED + COUNTED);
     }
 
     #[test]
     fn the_layer_takes_memory_for_an_extensions_map_if_there_is_none() {
-        assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + REPORTED + COUNTED);
     }
 
     /// The delivery takes a box, and so do two calls of the store in this process: the claim and

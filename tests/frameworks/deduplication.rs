@@ -171,7 +171,7 @@ async fn a_cancelled_delivery_is_handled_again() {
     for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
-        let body = event("cut off");
+        let body = event("aborted");
         let client = Leaving::send(server.address, delivery(&body).bytes()).await;
         let call = server.calls.next().await;
         client.leave(leave);
@@ -183,7 +183,7 @@ async fn a_cancelled_delivery_is_handled_again() {
             assert_eq!(server.post(signed_anew(&body)).await.status, 200);
             expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
         } else {
-            call.cut_off().await;
+            call.aborted().await;
             expect(&mut outcomes, [OutcomeKind::Aborted]).await;
             assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
             expect(&mut outcomes, [OutcomeKind::Handled]).await;
@@ -574,7 +574,7 @@ async fn no_lease_is_shorter_than_the_minimum() {
 mod store_failures {
     use super::*;
 
-    /// Runs a scenario on each stack, with a store that can be told to fail.
+    /// Runs a scenario on each stack, with a store that fails on request.
     async fn everywhere(
         deduplicate: impl Fn(ScriptedStore) -> Deduplicate,
         scenario: impl AsyncFn(&ScriptedStore, &mut Server, &mut Outcomes),
@@ -779,7 +779,7 @@ mod store_failures {
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             store.fail(Op::Claim, Fault::Refuse);
             assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
-            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store cannot tell");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store does not know");
             let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
         })

@@ -106,14 +106,14 @@ async fn soak(framework: &'static str, duration: Duration, rate: u64) -> Report 
                 sent: load.ledger().sent,
             });
         }
-        load.ledger().take_down(target.child.said());
+        load.ledger().take_down(target.child.unread_lines());
     }
     let took = start.elapsed();
     let after = target.settled(&before).await;
     let computed = target.child.computed();
     let memory = target.child.memory();
     assert!(target.terminate().success());
-    load.ledger().take_down(target.child.last_words());
+    load.ledger().take_down(target.child.remaining_lines());
     let ledger = std::mem::take(&mut *load.ledger());
     Report { framework, took, computed, memory, before, after, samples, ledger }
 }
@@ -213,7 +213,7 @@ impl Load {
             69..71 => self.at_the_second_attempt("panic", filler, connection).await,
             71..85 => self.forged(dice, filler, connection).await,
             85..87 => self.too_long(dice).await,
-            87..94 => self.cut_off(dice, filler).await,
+            87..94 => self.truncated(dice, filler).await,
             94..96 => self.stalled(dice, filler).await,
             96..98 => self.gone_after_the_last_byte(dice, filler).await,
             _ => self.no_request(dice).await,
@@ -342,7 +342,7 @@ impl Load {
         bytes
     }
 
-    async fn cut_off(&self, dice: &mut Dice, filler: usize) {
+    async fn truncated(&self, dice: &mut Dice, filler: usize) {
         let part = self.part_of_one(dice, filler);
         Leaving::send(self.address, part).await.leave(dice.leave());
         self.ledger().sent += 1;

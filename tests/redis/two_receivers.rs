@@ -191,13 +191,13 @@ async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, rece
     // the failure.
     proxy.hold().await;
     let gone = receivers.each_ref().map(|receiver| receiver.lines().len());
-    let tell = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
+    let command = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
     match fate {
         Fate::Well | Fate::WellAndCopiesAtOnce => {}
         Fate::Emptied | Fate::Restored => redis.kill(),
         Fate::Frozen => redis.freeze(),
-        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
-        Fate::ReadOnly => tell(redis, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]),
+        Fate::OutOfMemory => command(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
+        Fate::ReadOnly => command(redis, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]),
         Fate::Slow | Fate::TooSlow | Fate::Answers(_) => {}
     }
     proxy.set(match fate {
@@ -214,8 +214,8 @@ async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, rece
         Fate::Well | Fate::WellAndCopiesAtOnce => {}
         Fate::Emptied | Fate::Restored => redis.restart(),
         Fate::Frozen => redis.thaw(),
-        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory", "0"]),
-        Fate::ReadOnly => tell(redis, &["REPLICAOF", "NO", "ONE"]),
+        Fate::OutOfMemory => command(redis, &["CONFIG", "SET", "maxmemory", "0"]),
+        Fate::ReadOnly => command(redis, &["REPLICAOF", "NO", "ONE"]),
         Fate::Slow | Fate::TooSlow | Fate::Answers(_) => proxy.set(Mode::Pass),
     }
     sleep(FOUND_AGAIN).await;

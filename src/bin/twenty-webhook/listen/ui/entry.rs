@@ -130,14 +130,14 @@ impl Entry {
         let (id, died_at) = match &source {
             Source::Dead(dead) => {
                 let Dead { id, died_at, reason, attempts, interruptions, message } = dead.clone();
-                let told = json!({
+                let dead_letter = json!({
                     "at": died_at.as_millis(),
                     "reason": reason,
                     "attempts": attempts,
                     "interruptions": interruptions,
                     "message": message,
                 });
-                details.insert("dead".to_owned(), told);
+                details.insert("dead".to_owned(), dead_letter);
                 (Some(id), Some(died_at))
             }
             _ => (id, None),
