@@ -1,6 +1,6 @@
-//! Measures a claim in a `MemoryStore` that remembers 10 to 1,000,000 deliveries. `new` claims a new
-//! delivery and completes it, which replaces the oldest entry. `duplicate` claims a delivery that was
-//! handled.
+//! Measures a claim in a `MemoryStore` that remembers 10 to 1,000,000 deliveries. `new` claims a
+//! new delivery and completes it, which replaces the oldest entry. `duplicate` claims a delivery
+//! that was handled.
 //!
 //! ```sh
 //! cargo bench --bench claims      # results: target/criterion/claims/*/*/new/estimates.json

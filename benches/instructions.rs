@@ -1,6 +1,6 @@
-//! Counts the instructions of verification, events and claims with valgrind. The load of the machine
-//! does not change the counts. Valgrind's processor has no SHA extensions, so hashing takes several
-//! times as many instructions as on most machines.
+//! Counts the instructions of verification, events and claims with valgrind. The load of the
+//! machine does not change the counts. Valgrind's processor has no SHA extensions, so hashing takes
+//! several times as many instructions as on most machines.
 //!
 //! Each case prints a line of JSON: `{"case":"event/Person/person.created","instructions":30053}`.
 //!

@@ -136,8 +136,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Compares how long an event takes to handle with few and with many pending events. Handles one and
-/// 16 events at a time, and prints the medians and their ratios.
+/// Compares how long an event takes to handle with few and with many pending events. Handles one
+/// and 16 events at a time, and prints the medians and their ratios.
 pub async fn compare_takes(few: &Inbox, many: &Inbox, mut next: impl FnMut() -> Verified) {
     const FEW: usize = 1_000;
     const TAKEN: usize = 400;

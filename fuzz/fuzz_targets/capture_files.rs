@@ -1,6 +1,6 @@
-//! Reads any file as a capture of the command-line tool. The tool reads only what is in the file, and
-//! can read the files that it writes. It reads other files in the formats of other tools, or reports
-//! an error.
+//! Reads any file as a capture of the command-line tool. The tool reads only what is in the file,
+//! and can read the files that it writes. It reads other files in the formats of other tools, or
+//! reports an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

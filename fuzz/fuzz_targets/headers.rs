@@ -1,5 +1,5 @@
-//! Verifies any headers and body. A delivery verifies if and only if it has exactly one signature, is
-//! well-formed, and is neither too old nor from the future.
+//! Verifies any headers and body. A delivery verifies if and only if it has exactly one signature,
+//! is well-formed, and is neither too old nor from the future.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};

@@ -1,8 +1,8 @@
-//! Reads a record into a type that follows a script. The event contains what `serde_json` reads from
-//! the record without the reported members.
+//! Reads a record into a type that follows a script. The event contains what `serde_json` reads
+//! from the record without the reported members.
 //!
-//! The input is a character that chooses the envelope as for `types`, the script, a line end, and the
-//! record's text.
+//! The input is a character that chooses the envelope as for `types`, the script, a line end, and
+//! the record's text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

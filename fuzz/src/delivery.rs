@@ -1,9 +1,9 @@
 //! Parses a delivery from text. The text has lines of headers, `name:value`, an empty line, and the
 //! body.
 //!
-//! A fuzzer cannot guess a signature. So four characters in a header's value are replaced by genuine
-//! signatures: `@` by one in lower-case hexadecimal, `^` in upper case, `~` in base64, and `&` by the
-//! previous secret's signature in lower case.
+//! A fuzzer cannot guess a signature. So four characters in a header's value are replaced by
+//! genuine signatures: `@` by one in lower-case hexadecimal, `^` in upper case, `~` in base64, and
+//! `&` by the previous secret's signature in lower case.
 
 use crate::{NOW, SECRETS, hex, mac};
 

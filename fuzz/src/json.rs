@@ -21,7 +21,8 @@ pub fn members(text: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// Returns the text of a JSON string, or `None` for another value or a string with a lone surrogate.
+/// Returns the text of a JSON string, or `None` for another value or a string with a lone
+/// surrogate.
 pub fn string(value: &str) -> Option<String> {
     serde_json::from_str(value).ok()
 }

@@ -258,8 +258,8 @@ fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Returns the range of the members before the one at `member`, in the object at `object`, or `None`
-/// if there are none.
+/// Returns the range of the members before the one at `member`, in the object at `object`, or
+/// `None` if there are none.
 fn members_before(text: &str, object: usize, member: usize) -> Option<Range<usize>> {
     let before = text.get(..member)?.trim_ascii_end().strip_suffix(',')?;
     Some(first_member(text, object)?..before.trim_ascii_end().len())

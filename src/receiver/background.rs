@@ -59,8 +59,8 @@ impl Background {
             is_decided: Arc::default(),
             acknowledged: None,
         });
-        // Read after counting, so that either `drain` counts this delivery, or this call sees that the
-        // receiver is draining.
+        // Read after counting, so that either `drain` counts this delivery, or this call sees that
+        // the receiver is draining.
         if self.is_draining.load(Ordering::SeqCst) {
             return Err(RefusalKind::Draining);
         }

@@ -122,8 +122,8 @@ fn each_refusal_has_a_row() {
 fn only_statuses_of_the_table_have_rows() {
     let is_status = |cell: &&str| cell.len() == 3 && cell.bytes().all(|byte| byte.is_ascii_digit());
     let table = include_str!("../receiver/mod.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
-    // The last word of three digits is the status: "waits for it; 409 when another duplicate already
-    // waits".
+    // The last word of three digits is the status: "waits for it; 409 when another duplicate
+    // already waits".
     let answers = table.filter_map(|row| row.split('|').nth(1)?.split([' ', ',']).rfind(is_status));
     let documented: BTreeSet<_> = answers.collect();
     let here: BTreeSet<_> = rows().filter_map(|row| row.first().copied()).filter(is_status).collect();

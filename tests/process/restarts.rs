@@ -1,5 +1,6 @@
 //! Restarts the inbox examples under load, with a socket that stays open as with systemd. Tests
-//! what happens to the connections of all example receivers when the program gets the signal to stop.
+//! what happens to the connections of all example receivers when the program gets the signal to
+//! stop.
 //!
 //! To run this file alone, build the examples first: `cargo build --all-features --examples`.
 

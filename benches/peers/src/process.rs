@@ -22,7 +22,8 @@ pub fn pin(core: usize) {
     sched_setaffinity(None, &cores).expect("two cores are needed");
 }
 
-/// Raises the limit of connections, for this process and its children, as far as the machine allows.
+/// Raises the limit of connections, for this process and its children, as far as the machine
+/// allows.
 pub fn allow_connections() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })

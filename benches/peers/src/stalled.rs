@@ -1,5 +1,5 @@
-//! Measures how much memory unauthenticated clients can occupy. Each connection declares 2 MiB, sends
-//! 16 KiB, and stalls.
+//! Measures how much memory unauthenticated clients can occupy. Each connection declares 2 MiB,
+//! sends 16 KiB, and stalls.
 
 use std::io::Write;
 use std::net::TcpStream;

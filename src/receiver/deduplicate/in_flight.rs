@@ -30,8 +30,8 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Admits a delivery. Returns `None` if too many duplicates are in flight. `is_duplicate` marks a
-    /// known duplicate, even if the other delivery is no longer in flight.
+    /// Admits a delivery. Returns `None` if too many duplicates are in flight. `is_duplicate` marks
+    /// a known duplicate, even if the other delivery is no longer in flight.
     pub(super) fn admit(&self, key: ClaimKey, is_duplicate: bool) -> Option<Admitted> {
         let mut deliveries = self.lock();
         let key = if !is_duplicate && deliveries.keys.insert(key) {

@@ -31,8 +31,8 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) at: jiff::Timestamp,
     pub(super) is_verified: bool,
-    /// A digest of the signed parts of a verified delivery: its time and body. A replay has the same
-    /// digest, and only somebody with the secret can create another one.
+    /// A digest of the signed parts of a verified delivery: its time and body. A replay has the
+    /// same digest, and only somebody with the secret can create another one.
     pub(super) signed: Option<[u8; 32]>,
     /// The id of the record, if the delivery is verified.
     pub(super) record: Option<String>,
