@@ -312,7 +312,7 @@ mod stalled {
     /// A collected body is a copy, and the server keeps a buffer for the next bytes. Buffers that
     /// the server has filled must be freed.
     #[test]
-    fn stalled_clients_hold_at_most_the_received_bytes_more_than_without_the_layer() {
+    fn the_layer_adds_at_most_the_received_bytes_of_stalled_clients() {
         let layer = WebhookLayer::new(verifier());
         for (size, count) in [(16 << 10, 1), (8 << 10, 2), (1 << 10, 16), (16, 1024), (128 << 10, 1), (1 << 10, 128)] {
             let received = i64::try_from(size * count).unwrap();
@@ -328,7 +328,7 @@ mod stalled {
 
     /// Without the layer, each of these chunks holds a buffer of the server.
     #[test]
-    fn small_chunks_hold_no_buffer_each() {
+    fn small_chunks_do_not_keep_one_buffer_each() {
         let layer = WebhookLayer::new(verifier());
         let nothing = held(Some(&layer), CHUNKED, &[]);
         let chunk = b"10\r\n0123456789abcdef\r\n".to_vec();

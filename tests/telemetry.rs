@@ -444,7 +444,7 @@ fn no_secret_signature_body_or_query_is_logged() {
 }
 
 #[test]
-fn no_name_and_no_error_forges_a_line() {
+fn names_and_errors_cannot_forge_a_line() {
     assert!(REPORTED.plain.contains("all is lost"), "it was logged");
     for line in REPORTED.plain.lines() {
         let is_one = line.starts_with("20") && line.contains("twenty_webhook") | line.contains("telemetry");

@@ -659,7 +659,7 @@ fn long_texts_do_not_make_the_list_long() {
 
 /// Saved deliveries are shown after a restart, with the same ids and verdicts.
 #[test]
-fn saved_deliveries_are_there_after_a_restart() {
+fn saved_deliveries_are_shown_after_a_restart() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     let options = ["--ui", "--save", &captures];

@@ -1098,7 +1098,7 @@ mod report {
     use super::*;
 
     #[test]
-    fn the_report_says_what_was_found_and_what_to_do() {
+    fn the_report_has_causes_and_advice() {
         let mut capture = Capture::of("person.created");
         capture.secret.push('\n');
         capture.now = capture.now.saturating_add(Duration::from_secs(3725));

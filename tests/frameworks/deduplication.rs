@@ -475,7 +475,7 @@ async fn workers_of_actix_share_a_store() {
 /// The middleware is on a router and on its route, or on an app and on its resource. Each event is
 /// handled once, whether the receiver deduplicates, acknowledges early or does both.
 #[tokio::test]
-async fn the_middleware_twice_handles_each_event_once() {
+async fn nested_middleware_handles_each_event_once() {
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},

@@ -99,7 +99,7 @@ mod tests {
     /// A browser that does not read delays nothing. When it reads again, it is notified that it
     /// must fetch the list.
     #[tokio::test(start_paused = true)]
-    async fn a_slow_browser_loses_its_own_news_only() {
+    async fn a_slow_browser_misses_only_its_own_updates() {
         let (store, streams) = (Store::new(), Streams::new());
         let (mut slow, mut quick) = (streams.open(&store).into_body(), streams.open(&store).into_body());
         let mut got = 0;
