@@ -1,6 +1,6 @@
 //! Measures a claim in a `MemoryStore` that remembers 10 to 1,000,000 deliveries. `new` claims a
-//! new delivery and completes it, which replaces the oldest; `copy` claims a delivery that was
-//! handled.
+//! new delivery and completes it, which replaces the oldest entry. `duplicate` claims a delivery
+//! that was handled.
 //!
 //! ```sh
 //! cargo bench --bench claims      # results: target/criterion/claims/*/*/new/estimates.json
@@ -9,7 +9,7 @@
 mod support;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use support::claims::{full_store, handle, key, meet_copy};
+use support::claims::{claim_duplicate, full_store, handle, key};
 
 fn claims(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("claims");
@@ -23,10 +23,12 @@ fn claims(criterion: &mut Criterion) {
                 next += 1;
             });
         });
-        // From all over the table.
+        // These keys are spread over the whole table.
         let oldest = next - remembered as u64;
-        let mut copies = (oldest..next).rev().step_by((remembered / 1_000).max(1)).cycle();
-        group.bench_function(id("copy"), |bencher| bencher.iter(|| meet_copy(&store, key(copies.next().unwrap()))));
+        let mut duplicates = (oldest..next).rev().step_by((remembered / 1_000).max(1)).cycle();
+        group.bench_function(id("duplicate"), |bencher| {
+            bencher.iter(|| claim_duplicate(&store, key(duplicates.next().unwrap())))
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Measures reading events, compared with parsing the same bytes into an unverified
-//! `serde_json::Value`. Add `verify` to the others, which start from verified bytes.
+//! `serde_json::Value`. The typed events start from verified bytes, so add the time of `verify` to
+//! theirs.
 //!
 //! ```sh
 //! cargo bench --bench events      # results: target/criterion/events/*/*/new/estimates.json

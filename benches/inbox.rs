@@ -1,6 +1,10 @@
-//! Measures the inbox in a file: accepts, compared with redb itself; accepts over 1 to 1,000
-//! connections; the cost of a worker; and an inbox with a million pending events, whose file has more
-//! than 2 GB.
+//! Measures the inbox in a file:
+//!
+//! - `accepts`: many deliveries at a time, compared with commits of redb.
+//! - `connections`: the rates over 1 to 1,000 connections.
+//! - `one-connection`: the latency of one delivery at a time, compared with commits of redb.
+//! - `worker`: the CPU time of a worker.
+//! - `million`: an inbox with a million pending events, whose file has more than 2 GB.
 //!
 //! ```sh
 //! cargo bench --bench inbox --features axum,redb                  # everything
@@ -36,12 +40,12 @@ use twenty_webhook::{
     tower::WebhookLayer,
 };
 
-/// Set for the process that fills a file, to its path.
+/// The variable that is set for the process that fills a file. Its value is the path of the file.
 const FILL: &str = "INBOX_BENCH_FILL";
 
 const MILLION: usize = 1_000_000;
 
-/// redb itself: one row a commit, each on disk.
+/// A database of redb without an inbox. Each commit stores one row on disk.
 struct Bare(redb::Database);
 
 impl Bare {
@@ -63,10 +67,10 @@ impl Bare {
 
 const PATH: &str = "/webhooks/twenty";
 
-/// Reads the body, no more.
+/// The path of a route that only reads the body.
 const BARE_PATH: &str = "/bare";
 
-/// A receiver on loopback without a worker.
+/// Starts a receiver on loopback, without a worker.
 async fn serve(inbox: Inbox) -> SocketAddr {
     let layer = WebhookLayer::new(support::verifier(&[support::SECRET]));
     let app = Router::new().route(PATH, post(inbox).layer(layer)).route(BARE_PATH, post(async |_: Bytes| ()));
@@ -76,7 +80,7 @@ async fn serve(inbox: Inbox) -> SocketAddr {
     address
 }
 
-/// A delivery, ready to be sent.
+/// Returns the bytes of a signed request.
 fn request(path: &str, number: usize) -> Bytes {
     let body = body(number);
     let headers = support::headers(&body);
@@ -91,7 +95,7 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends it and waits for its 200.
+/// Sends a request and waits for the response, which must be 200.
 async fn deliver(stream: &mut TcpStream, request: &[u8]) {
     stream.write_all(request).await.unwrap();
     let mut answer = [0; 1_024];
@@ -105,7 +109,7 @@ async fn deliver(stream: &mut TcpStream, request: &[u8]) {
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..len]));
 }
 
-/// Deliveries a second over so many connections.
+/// Returns the deliveries per second over this number of connections.
 async fn delivery_rate(address: SocketAddr, connections: usize, requests: Vec<Bytes>) -> f64 {
     let count = requests.len();
     let mut streams = Vec::new();
@@ -138,7 +142,7 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
     let bare = Bare::create(&directory.0.join("bare.redb"));
     let verifier = support::verifier(&[support::SECRET]);
     let address = serve(inbox.clone()).await;
-    let (mut end_to_end, mut against_commits) = (Vec::new(), Vec::new());
+    let (mut end_to_end, mut over_commits) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let events = numbers.by_ref().take(EVENTS).map(|number| verified(&verifier, number)).collect();
         let accepts = accept_rate(&inbox, events).await;
@@ -147,16 +151,16 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
         let begun = Instant::now();
         numbers.by_ref().take(COMMITS).for_each(|number| bare.commit(number, &body(number)));
         let commits = COMMITS as f64 / begun.elapsed().as_secs_f64();
-        println!("round {round}: axum {delivered:.0}/s, accepts {accepts:.0}/s, a commit each {commits:.0}/s");
+        println!("round {round}: axum {delivered:.0}/s, accepts {accepts:.0}/s, commits of one event {commits:.0}/s");
         end_to_end.push(delivered / accepts);
-        against_commits.push(accepts / commits);
+        over_commits.push(accepts / commits);
     }
-    println!("axum over 64 connections, of accepts alone: {:.2} (target: at least 0.7)", median(end_to_end));
-    println!("accepts, of one commit each: {:.1} (target: at least 5)", median(against_commits));
+    println!("axum over 64 connections ÷ accepts alone: {:.2} (target: at least 0.7)", median(end_to_end));
+    println!("accepts ÷ commits of one event each: {:.1} (target: at least 5)", median(over_commits));
 }
 
-/// Prints the rates over 1 to 1,000 connections, beside a route that reads the body, as one line of
-/// JSON: a map of counts to rates for each round.
+/// Measures the rates over 1 to 1,000 connections, and those of a route that only reads the body.
+/// Prints one line of JSON: for each round, a map from the number of connections to the rates.
 async fn connections(numbers: &mut impl Iterator<Item = usize>) {
     const COUNTS: [usize; 6] = [1, 4, 16, 64, 256, 1_000];
     const EVENTS_EACH: usize = 400;
@@ -218,7 +222,7 @@ async fn worker(numbers: &mut impl Iterator<Item = usize>) {
     compare_cpu_of_accept_and_worker(&inbox, numbers).await;
 }
 
-/// Fills a file, prints the memory that this took, and waits until it is killed.
+/// Fills a file, prints how much memory this process used for it, and waits until it is killed.
 async fn fill(path: &str) {
     let verifier = support::verifier(&[support::SECRET]);
     let before = resident_memory();
@@ -240,7 +244,7 @@ async fn million(numbers: &mut impl Iterator<Item = usize>) {
     child.kill().unwrap();
     child.wait().unwrap();
     let filled: u64 = line.trim().trim_start_matches("filled ").trim_end_matches(" KiB").parse().unwrap();
-    println!("memory that storing a million events took: {:.1} MB (target: at most 64)", filled as f64 / 1024.0);
+    println!("memory used to store a million events: {:.1} MB (target: at most 64)", filled as f64 / 1024.0);
 
     let size = fs::metadata(&path).unwrap().len() as f64 / 1e9;
     let before = resident_memory();
@@ -252,7 +256,7 @@ async fn million(numbers: &mut impl Iterator<Item = usize>) {
     let verifier = support::verifier(&[support::SECRET]);
     compare_takes(&few, &many, || verified(&verifier, numbers.next().unwrap())).await;
     let grown = resident_memory().saturating_sub(before) as f64 / 1024.0;
-    println!("memory that handling with a million pending took, two inboxes: {grown:.1} MB");
+    println!("memory used by both inboxes to handle events with a million pending: {grown:.1} MB");
 }
 
 #[tokio::main]
@@ -262,7 +266,7 @@ async fn main() {
     }
     let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    // No event twice.
+    // Each event gets a new number, so no event is a duplicate.
     let mut numbers = 2 * MILLION..;
     if is_wanted("accepts") {
         accepts(&mut numbers).await;

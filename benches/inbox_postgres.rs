@@ -1,7 +1,11 @@
-//! Measures the inbox in PostgreSQL: accepts with 64 deliveries in flight, compared with a pool of
-//! 16 connections that insert a row for each; the cost of a worker; and an inbox with a million
-//! pending events, also with the server's own statistics. The server is a private one, which waits
-//! for its disk.
+//! Measures the inbox in PostgreSQL:
+//!
+//! - `accepts`: 64 deliveries in flight, compared with a pool of 16 connections that insert one row
+//!   for each delivery.
+//! - `worker`: the CPU time of a worker.
+//! - `million`: an inbox with a million pending events, also with the server's own statistics.
+//!
+//! The benchmark starts its own server, which syncs each commit to disk.
 //!
 //! ```sh
 //! cargo bench --bench inbox_postgres --features postgres          # everything
@@ -26,8 +30,9 @@ use twenty_webhook::{deduplicate::ClaimKey, inbox::Inbox};
 
 const SETTINGS: [&str; 2] = ["fsync=on", "shared_buffers=128MB"];
 
+/// The number of connections in the pool.
 const POOL: usize = 16;
-/// In each round, for each.
+/// The number of events in each round, for the inbox and for the pool.
 const EVENTS: usize = 20_000;
 
 async fn pool(server: &Server) -> Vec<(Client, Statement)> {
@@ -72,7 +77,7 @@ async fn accepts(numbers: &mut impl Iterator<Item = usize>) {
         println!("round {round}: inbox {accepts:.0}/s, pool of {POOL} {inserts:.0}/s, ratio {:.2}", accepts / inserts);
         ratios.push(accepts / inserts);
     }
-    println!("accepts, of inserts through a pool: {:.2} (target: at least 2)", median(ratios));
+    println!("accepts ÷ inserts through a pool: {:.2} (target: at least 2)", median(ratios));
 }
 
 async fn worker(numbers: &mut impl Iterator<Item = usize>) {
@@ -93,7 +98,7 @@ async fn million(numbers: &mut impl Iterator<Item = usize>) {
     for _ in 0..1_000 {
         let events = numbers.by_ref().take(1_000).map(|number| verified(&verifier, number)).collect();
         let many = many.clone();
-        // A slow disk can make a put exceed its time.
+        // On a slow disk, a put may time out. Then it is repeated.
         rate(events, move |_, event| {
             let many = many.clone();
             async move { while many.accept(event.clone()).await.is_err() {} }
@@ -102,7 +107,7 @@ async fn million(numbers: &mut impl Iterator<Item = usize>) {
     }
     server.sql("SELECT pg_stat_statements_reset()");
     compare_takes(&few, &many, || verified(&verifier, numbers.next().unwrap())).await;
-    println!("the server's time for a statement, without the commit, and its log:");
+    println!("the server's time for a statement without the commit, and the bytes of its log:");
     for (what, text) in [("reads candidates", "ORDER BY interruptions, id"), ("takes events", "free AS MATERIALIZED")] {
         for schema in ["few", "many"] {
             let row = server.sql(&format!(
@@ -118,7 +123,7 @@ async fn million(numbers: &mut impl Iterator<Item = usize>) {
 async fn main() {
     let wanted: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    // No event twice.
+    // Each event gets a new number, so no event is a duplicate.
     let mut numbers = 0..;
     if is_wanted("accepts") {
         accepts(&mut numbers).await;

@@ -1,9 +1,11 @@
-//! Counts the instructions of verification, events and claims with valgrind, so the load of the
-//! machine does not matter. Valgrind's processor has no SHA extensions, so hashing takes several
-//! times as many instructions as elsewhere.
+//! Counts the instructions of verification, events and claims with valgrind. The load of the
+//! machine does not change the counts. Valgrind's processor has no SHA extensions, so hashing takes
+//! several times as many instructions as on most machines.
+//!
+//! Each case prints a line of JSON: `{"case":"event/Person/person.created","instructions":30053}`.
 //!
 //! ```sh
-//! cargo bench --bench instructions      # a line of JSON each: {"case":"event/Person/person.created","instructions":30053}
+//! cargo bench --bench instructions
 //! ```
 
 mod support;
@@ -19,7 +21,7 @@ use twenty_webhook::{
     event::record::{Person, Record},
 };
 
-/// What a body is read into.
+/// The types into which a body is read, and `verify`, which only verifies it.
 const READINGS: [&str; 6] = ["Value", "verify", "Any", "Person", "FiveFields", "NoFields"];
 
 const REMEMBERED: [usize; 3] = [10, 1_000, 100_000];
@@ -39,23 +41,22 @@ fn count_all() {
         let of_a_person = if body.starts_with("person.") { READINGS.len() } else { 3 };
         READINGS[..of_a_person].iter().map(move |reading| format!("event/{reading}/{body}"))
     });
-    let claims = REMEMBERED.iter().flat_map(|n| ["new", "copy"].map(|claim| format!("claim/{claim}/{n}")));
+    let claims = REMEMBERED.iter().flat_map(|n| ["new", "duplicate"].map(|claim| format!("claim/{claim}/{n}")));
     for case in readings.chain(claims) {
-        // The difference excludes what runs only once.
+        // The difference excludes the instructions that run only once.
         let instructions = (count(&case, 60) - count(&case, 10)) / 50;
         println!("{}", serde_json::json!({ "case": case, "instructions": instructions }));
     }
 }
 
-/// Returns the instructions of this program when it runs a case `times` times.
+/// Returns how many instructions this program takes to run a case `times` times.
 fn count(case: &str, times: u64) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(env::current_exe().unwrap());
     let output = valgrind.args([case, &times.to_string()]).output().expect("valgrind should be installed");
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    let counted =
-        words.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind says what it counted");
+    let counted = words.lines().find_map(|line| line.split_once("Collected : ")).expect("callgrind prints the count");
     counted.1.trim().parse().unwrap()
 }
 
@@ -85,7 +86,7 @@ fn run_claims(claim: &str, remembered: usize, times: usize) {
     for number in 0..times as u64 {
         match claim {
             "new" => claims::handle(&store, claims::key(remembered as u64 + number)),
-            _ => claims::meet_copy(&store, claims::key(number % remembered as u64)),
+            _ => claims::claim_duplicate(&store, claims::key(number % remembered as u64)),
         }
     }
 }

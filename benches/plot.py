@@ -1,4 +1,4 @@
-"""Bar charts as SVG, readable on light and dark pages."""
+"""Draws bar charts as SVG that are readable on light and dark pages."""
 
 from html import escape
 
@@ -23,7 +23,7 @@ WIDTH, LABEL, VALUE, ROW = 810, 335, 90, 26
 
 
 def bars(title, note, panels):
-    """`panels` are (heading, [(label, value, text, is_ours)]); all share one scale."""
+    """Returns the chart. `panels` is a list of (heading, [(label, value, text, is_ours)]), with one scale for all."""
     most = max(row[1] for _, rows in panels for row in rows)
     parts, y = [], 30
     parts.append(f'<text class="title" x="16" y="{y}">{escape(title)}</text>')

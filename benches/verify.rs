@@ -1,5 +1,5 @@
-//! Measures a verification, compared with a bare HMAC over the same bytes with a prepared key, for
-//! bodies from 256 B to 1 MiB, and for 1, 2 and 4 secrets, of which the last one signed.
+//! Measures a verification, compared with a bare HMAC over the same bytes with a prepared key. The
+//! bodies have 256 B to 1 MiB. There are 1, 2 and 4 secrets, of which the last one signed.
 //!
 //! ```sh
 //! cargo bench --bench verify      # results: target/criterion/verify/*/*/new/estimates.json

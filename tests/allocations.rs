@@ -204,7 +204,7 @@ mod layer {
     const BOXES: u64 = if cfg!(feature = "axum") { 2 } else { 1 };
 
     /// The box of the delivery, if there is something to report.
-    const TOLD: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
+    const REPORTED: u64 = if cfg!(any(feature = "metrics", feature = "tracing")) { 1 } else { 0 };
 
     /// The label of a counter.
     const COUNTED: u64 = if cfg!(feature = "metrics") { 1 } else { 0 };
@@ -213,12 +213,12 @@ mod layer {
     fn the_layer_takes_memory_for_the_extensions_that_it_adds() {
         let mut request = delivery(shared(), Full::new(shared()));
         request.extensions_mut().insert("another's");
-        assert_eq!(taken(verifier(), request, 200), BOXES + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), request, 200), BOXES + REPORTED + COUNTED);
     }
 
     #[test]
     fn the_layer_takes_memory_for_an_extensions_map_if_there_is_none() {
-        assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + TOLD + COUNTED);
+        assert_eq!(taken(verifier(), delivery(shared(), Full::new(shared())), 200), BOXES + 2 + REPORTED + COUNTED);
     }
 
     /// The delivery takes a box, and so do two calls of the store in this process: the claim and
@@ -312,7 +312,7 @@ mod stalled {
     /// A collected body is a copy, and the server keeps a buffer for the next bytes. Buffers that
     /// the server has filled must be freed.
     #[test]
-    fn stalled_clients_hold_at_most_the_received_bytes_more_than_without_the_layer() {
+    fn the_layer_adds_at_most_the_received_bytes_of_stalled_clients() {
         let layer = WebhookLayer::new(verifier());
         for (size, count) in [(16 << 10, 1), (8 << 10, 2), (1 << 10, 16), (16, 1024), (128 << 10, 1), (1 << 10, 128)] {
             let received = i64::try_from(size * count).unwrap();
@@ -328,7 +328,7 @@ mod stalled {
 
     /// Without the layer, each of these chunks holds a buffer of the server.
     #[test]
-    fn small_chunks_hold_no_buffer_each() {
+    fn small_chunks_do_not_keep_one_buffer_each() {
         let layer = WebhookLayer::new(verifier());
         let nothing = held(Some(&layer), CHUNKED, &[]);
         let chunk = b"10\r\n0123456789abcdef\r\n".to_vec();

@@ -47,7 +47,7 @@ const HEADER: &str = "marker-header";
 const FORGERY: &str = "\nERROR forged: all is lost\u{1b}[2J\r";
 
 /// Everything that was reported.
-struct Told {
+struct Reported {
     /// The lines of the JSON log by the name of the act.
     logs: BTreeMap<&'static str, Vec<Value>>,
     plain: String,
@@ -56,7 +56,7 @@ struct Told {
     signatures: BTreeSet<String>,
 }
 
-static TOLD: LazyLock<Told> = LazyLock::new(|| {
+static REPORTED: LazyLock<Reported> = LazyLock::new(|| {
     let (recorded, json, plain) = (Recorded::default(), Written::default(), Written::default());
     metrics::set_global_recorder(recorded.clone()).map_err(|_| "a recorder").unwrap();
     let ours = || {
@@ -82,7 +82,7 @@ static TOLD: LazyLock<Told> = LazyLock::new(|| {
         run.in_the_background().await;
     });
     let signatures = std::mem::take(&mut *SIGNATURES.lock().unwrap());
-    Told {
+    Reported {
         logs: run.logs,
         plain: plain.text(),
         descriptions: recorded.descriptions(),
@@ -138,7 +138,7 @@ impl Run {
         self.good_and_bad(&mut server).await;
         server.stop().await;
         self.strangers(stack).await;
-        self.copies(stack).await;
+        self.duplicates(stack).await;
         self.store_failures(stack).await;
         self.tenants(stack).await;
         self.authentic_refusals(stack).await;
@@ -162,7 +162,7 @@ impl Run {
         let client = Leaving::send(server.address, delivery(titled("leaves")).bytes()).await;
         let call = server.calls.next().await;
         client.leave(Leave::Reset);
-        call.cut_off().await;
+        call.aborted().await;
         let panics = post(server.address, delivery(titled("panics")));
         server.calls.next().await.panic();
         soon(panics).await.unwrap();
@@ -189,10 +189,10 @@ impl Run {
         for (request, status) in refused {
             assert_eq!(server.post(request).await.status, status);
         }
-        let mut breaks_off = Connection::open(server.address).await;
-        breaks_off.send(&signed().bytes()[..signed().bytes().len() - 1]).await;
-        breaks_off.finish().await;
-        let _ = breaks_off.answer().await;
+        let mut truncated = Connection::open(server.address).await;
+        truncated.send(&signed().bytes()[..signed().bytes().len() - 1]).await;
+        truncated.finish().await;
+        let _ = truncated.answer().await;
         let mut stalls = Connection::open(server.address).await;
         stalls.send(signed().head_bytes()).await;
         assert_eq!(stalls.answer().await.unwrap().status, 408);
@@ -221,25 +221,25 @@ impl Run {
         self.end_of("overloaded");
     }
 
-    async fn copies(&mut self, stack: Stack) {
+    async fn duplicates(&mut self, stack: Stack) {
         let mut server = stack.serve(receiver().deduplicate(ScriptedStore::new())).await;
-        let copy = || delivery(titled("copy"));
-        let first = post(server.address, copy());
+        let duplicate = || delivery(titled("duplicate"));
+        let first = post(server.address, duplicate());
         let call = server.calls.next().await;
-        let copies = [post(server.address, copy()), post(server.address, copy())];
+        let duplicates = [post(server.address, duplicate()), post(server.address, duplicate())];
         soon(async {
-            while !copies.iter().any(tokio::task::JoinHandle::is_finished) {
+            while !duplicates.iter().any(tokio::task::JoinHandle::is_finished) {
                 sleep(Duration::from_millis(1)).await;
             }
         })
         .await;
         call.answer(200);
         assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
-        for copy in copies {
-            assert!(matches!(soon(copy).await.unwrap().unwrap().status, 200 | 409));
+        for duplicate in duplicates {
+            assert!(matches!(soon(duplicate).await.unwrap().unwrap().status, 200 | 409));
         }
         server.stop().await;
-        self.end_of("copies");
+        self.end_of("duplicates");
     }
 
     async fn store_failures(&mut self, stack: Stack) {
@@ -281,11 +281,11 @@ impl Run {
 
         let store = ScriptedStore::new();
         let mut server = stack.serve(receiver().deduplicate(store.clone())).await;
-        assert_eq!(server.post_handled(delivery(titled("told again")), 200).await, 200);
+        assert_eq!(server.post_handled(delivery(titled("handled before")), 200).await, 200);
         store.fail(Op::Claim, Fault::Refuse);
-        assert_eq!(server.post(delivery(titled("told again"))).await.status, 200);
+        assert_eq!(server.post(delivery(titled("handled before"))).await.status, 200);
         server.stop().await;
-        self.end_of("told again");
+        self.end_of("handled before");
     }
 
     async fn tenants(&mut self, stack: Stack) {
@@ -320,14 +320,14 @@ impl Run {
         // would be handled.
         let store = ScriptedStore::new();
         store.fail(Op::Claim, Fault::Refuse);
-        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
         let refusing = receiver()
             .deduplicate(Deduplicate::new(store).on_store_failure(StoreFailure::Reject))
             .acknowledge_within(Duration::from_secs(60 * 60))
-            .on_outcome(move |outcome| tell.send(outcome.kind).unwrap());
+            .on_outcome(move |outcome| sender.send(outcome.kind).unwrap());
         let server = stack.serve(refusing).await;
         assert_eq!(server.post(delivery(titled("late"))).await.status, 503);
-        assert_eq!(soon(told.recv()).await, Some(OutcomeKind::Refused(RefusalKind::StoreFailed)));
+        assert_eq!(soon(outcomes.recv()).await, Some(OutcomeKind::Refused(RefusalKind::StoreFailed)));
         server.stop().await;
         self.end_of("authentic refusals");
     }
@@ -409,7 +409,7 @@ impl Run {
     }
 }
 
-impl Told {
+impl Reported {
     /// Returns the events of an act without those of spans.
     fn events(&self, act: &str) -> impl Iterator<Item = (&str, &str)> {
         const OF_SPANS: [&str; 4] = ["new", "enter", "exit", "close"];
@@ -430,11 +430,12 @@ impl Told {
 
 #[test]
 fn no_secret_signature_body_or_query_is_logged() {
-    let json = serde_json::to_string(&TOLD.logs.values().collect::<Vec<_>>()).unwrap();
-    assert!(json.len() > 10_000 && TOLD.plain.len() > 10_000 && TOLD.signatures.len() > 10);
-    let metrics = format!("{:?}", TOLD.metrics);
-    for (what, text) in [("JSON", &json), ("plain", &TOLD.plain), ("metrics", &metrics)] {
-        for marker in ["marker", "Lovelace", "example.com"].into_iter().chain(TOLD.signatures.iter().map(|s| &s[..16]))
+    let json = serde_json::to_string(&REPORTED.logs.values().collect::<Vec<_>>()).unwrap();
+    assert!(json.len() > 10_000 && REPORTED.plain.len() > 10_000 && REPORTED.signatures.len() > 10);
+    let metrics = format!("{:?}", REPORTED.metrics);
+    for (what, text) in [("JSON", &json), ("plain", &REPORTED.plain), ("metrics", &metrics)] {
+        for marker in
+            ["marker", "Lovelace", "example.com"].into_iter().chain(REPORTED.signatures.iter().map(|s| &s[..16]))
         {
             let found = text.find(marker).map(|at| &text[at.saturating_sub(300)..(at + 100).min(text.len())]);
             assert_eq!(found, None, "{marker} in {what}");
@@ -443,9 +444,9 @@ fn no_secret_signature_body_or_query_is_logged() {
 }
 
 #[test]
-fn no_name_and_no_error_forges_a_line() {
-    assert!(TOLD.plain.contains("all is lost"), "it was logged");
-    for line in TOLD.plain.lines() {
+fn names_and_errors_cannot_forge_a_line() {
+    assert!(REPORTED.plain.contains("all is lost"), "it was logged");
+    for line in REPORTED.plain.lines() {
         let is_one = line.starts_with("20") && line.contains("twenty_webhook") | line.contains("telemetry");
         assert!(is_one, "{line:?}");
         assert!(!line.contains(char::is_control), "{line:?}");
@@ -454,55 +455,55 @@ fn no_name_and_no_error_forges_a_line() {
 
 #[test]
 fn unauthenticated_clients_cannot_flood_the_log() {
-    assert_eq!(TOLD.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    assert_eq!(REPORTED.levels("strangers").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
     // There is one warning for each receiver and period.
     for act in ["wrong secret", "too long", "overloaded", "resolver"] {
-        assert_eq!(TOLD.levels(act).get("WARN"), Some(&2), "{act}: {:?}", TOLD.events(act).collect::<Vec<_>>());
-        assert_eq!(TOLD.levels(act).get("ERROR"), None);
+        assert_eq!(REPORTED.levels(act).get("WARN"), Some(&2), "{act}: {:?}", REPORTED.events(act).collect::<Vec<_>>());
+        assert_eq!(REPORTED.levels(act).get("ERROR"), None);
     }
-    let warned = TOLD.logs["wrong secret"].iter().filter(|line| line["level"] == "WARN");
+    let warned = REPORTED.logs["wrong secret"].iter().filter(|line| line["level"] == "WARN");
     for fields in warned.map(|line| &line["fields"]) {
         assert!(fields["hint"].as_str().unwrap().contains("`twenty-webhook verify`"), "{fields}");
         assert_eq!((&fields["status"], &fields["suppressed"]), (&Value::from(401), &Value::from(0)), "{fields}");
     }
     // Each error is logged completely nevertheless.
-    let told = TOLD.events("resolver").filter(|(_, message)| *message == "failed to resolve the tenant's keys");
-    assert_eq!(told.count(), 2 * 5);
-    let said = TOLD.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
+    let errors = REPORTED.events("resolver").filter(|(_, message)| *message == "failed to resolve the tenant's keys");
+    assert_eq!(errors.count(), 2 * 5);
+    let said = REPORTED.logs["resolver"].iter().filter_map(|line| line["fields"]["error"].as_str());
     assert_eq!(said.filter(|error| error.starts_with("the database said")).count(), 2 * 5);
-    assert_eq!(TOLD.levels("copies").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
-    assert_eq!(TOLD.levels("good").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    assert_eq!(REPORTED.levels("duplicates").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
+    assert_eq!(REPORTED.levels("good").into_keys().collect::<Vec<_>>(), ["DEBUG"]);
 }
 
 #[test]
 fn lost_deliveries_are_logged_as_errors() {
     // There are two stacks, each with a failed handler, a client that disconnected, and a panic.
-    assert_eq!(TOLD.levels("failed")["WARN"], 2 * 3);
-    assert_eq!(TOLD.levels("twice")["WARN"], 2);
+    assert_eq!(REPORTED.levels("failed")["WARN"], 2 * 3);
+    assert_eq!(REPORTED.levels("twice")["WARN"], 2);
     let twice = ("counter", "twenty_webhook_handled_twice_total".to_owned(), Vec::new());
-    assert_eq!(TOLD.metrics[&twice], 2.0);
-    assert_eq!(TOLD.levels("told again").get("WARN"), None, "a copy was not handled");
-    assert_eq!(TOLD.levels("told again")["ERROR"], 2, "the failure itself");
-    assert_eq!(TOLD.levels("authentic refusals")["WARN"], 2 * 4);
-    assert_eq!(TOLD.levels("unmatched")["WARN"], 2, "the first of each name");
-    assert!(TOLD.levels("store failures")["ERROR"] >= 2 * 6);
+    assert_eq!(REPORTED.metrics[&twice], 2.0);
+    assert_eq!(REPORTED.levels("handled before").get("WARN"), None, "the duplicate was not handled");
+    assert_eq!(REPORTED.levels("handled before")["ERROR"], 2, "the failure itself");
+    assert_eq!(REPORTED.levels("authentic refusals")["WARN"], 2 * 4);
+    assert_eq!(REPORTED.levels("unmatched")["WARN"], 2, "the first of each name");
+    assert!(REPORTED.levels("store failures")["ERROR"] >= 2 * 6);
     // Three deliveries were rejected and therefore failed, one has an odd member, and one arrived
     // without the middleware.
-    assert_eq!(TOLD.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
-    assert_eq!(TOLD.levels("extractors")["ERROR"], 2);
-    let messages: BTreeSet<_> = TOLD.events("store failures").map(|(_, message)| message).collect();
+    assert_eq!(REPORTED.levels("extractors")["WARN"], 2 * (3 + 3 + 1));
+    assert_eq!(REPORTED.levels("extractors")["ERROR"], 2);
+    let messages: BTreeSet<_> = REPORTED.events("store failures").map(|(_, message)| message).collect();
     assert!(messages.contains("the claim store rejected the command"), "{messages:?}");
 }
 
 #[test]
 fn background_handlers_keep_their_span() {
-    let lines = &TOLD.logs["in the background"];
+    let lines = &REPORTED.logs["in the background"];
     let said = lines.iter().find(|line| line["fields"]["message"] == "in the handler").expect("logged");
     let names: Vec<_> = said["spans"].as_array().unwrap().iter().map(|span| span["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["outer", "delivery"]);
-    let acknowledged = &TOLD.logs["acknowledged"];
-    let told = acknowledged.iter().filter(|line| line["fields"]["acknowledged"] == true);
-    assert_eq!(told.filter(|line| line["span"]["outcome"] == "failed").count(), 2);
+    let acknowledged = &REPORTED.logs["acknowledged"];
+    let ends = acknowledged.iter().filter(|line| line["fields"]["acknowledged"] == true);
+    assert_eq!(ends.filter(|line| line["span"]["outcome"] == "failed").count(), 2);
 }
 
 /// Returns the rows of a table in the docs of `receiver`, which is found by its head.
@@ -527,7 +528,7 @@ fn metrics_equal_the_documented_table() {
         documented.insert((name.clone(), kind.clone(), labels.iter().map(ToString::to_string).collect::<Vec<_>>()));
         // The values of a label are documented, too, unless they are those of `RefusalKind`.
         let values: BTreeSet<_> = codes(what).into_iter().filter(|code| !code.contains("Receiver")).collect();
-        let series = || TOLD.metrics.iter().filter(|((_, found, _), _)| *found == name);
+        let series = || REPORTED.metrics.iter().filter(|((_, found, _), _)| *found == name);
         let registered: BTreeSet<_> =
             series().flat_map(|((.., labels), _)| labels).map(|(_, value)| &**value).collect();
         // This is what was counted, not only registered at zero.
@@ -545,7 +546,7 @@ fn metrics_equal_the_documented_table() {
         }
     }
     let is_receivers = |name: &str| !name.starts_with("twenty_webhook_inbox_");
-    let emitted: BTreeSet<_> = TOLD
+    let emitted: BTreeSet<_> = REPORTED
         .metrics
         .keys()
         .filter(|(_, name, _)| is_receivers(name))
@@ -555,7 +556,7 @@ fn metrics_equal_the_documented_table() {
         .collect();
     assert_eq!(emitted, documented);
     let names: BTreeSet<_> = documented.iter().map(|(name, ..)| name).collect();
-    let descriptions: BTreeMap<_, _> = TOLD.descriptions.iter().filter(|(name, _)| is_receivers(name)).collect();
+    let descriptions: BTreeMap<_, _> = REPORTED.descriptions.iter().filter(|(name, _)| is_receivers(name)).collect();
     assert_eq!(descriptions.keys().copied().collect::<BTreeSet<_>>(), names);
     for (name, (unit, help)) in descriptions {
         let expected = match name.rsplit_once('_').unwrap().1 {
@@ -567,14 +568,14 @@ fn metrics_equal_the_documented_table() {
         assert!(!help.is_empty() && help.chars().all(|c| c != '.'), "{name}: {help}");
     }
     let background = ("gauge", "twenty_webhook_background_handlers".to_owned(), Vec::new());
-    assert_eq!(TOLD.metrics[&background], 0.0, "all have ended");
+    assert_eq!(REPORTED.metrics[&background], 0.0, "all have ended");
 }
 
 #[test]
 fn fields_of_the_span_equal_the_documented_table() {
     let documented: BTreeSet<_> =
         table("| field | what |").iter().map(|row| codes(&row[0]).into_iter().collect::<String>()).collect();
-    let closed = TOLD.logs.values().flatten().filter(|line| line["fields"]["message"] == "close");
+    let closed = REPORTED.logs.values().flatten().filter(|line| line["fields"]["message"] == "close");
     let closed: Vec<_> = closed.filter(|line| line["span"]["name"] == "delivery").collect();
     let fields = closed.iter().flat_map(|line| line["span"].as_object().unwrap().keys());
     let found: BTreeSet<String> = fields.filter(|field| *field != "name").cloned().collect();

@@ -1,4 +1,4 @@
--- For wrk: posts deliveries that were signed beforehand, one after another. They stand in the file that is the argument.
+-- A script for wrk. It posts signed deliveries one after the other. The argument is the file that contains them.
 
 local requests, turn = {}, 0
 

@@ -11,7 +11,7 @@ use twenty_webhook::deduplicate::{ClaimKey, ClaimOutcome, ClaimStore, MemoryStor
 const LEASE: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The deliveries from 0 on, each of them handled.
+/// Creates a store that remembers the deliveries from 0 on. Each of them was handled.
 pub fn full_store(remembered: usize) -> MemoryStore {
     let store = MemoryStore::new(remembered);
     (0..remembered as u64).for_each(|number| handle(&store, key(number)));
@@ -27,14 +27,14 @@ pub fn handle(store: &MemoryStore, key: ClaimKey) {
     assert!(now(store.complete(&claim, DAY)).unwrap());
 }
 
-pub fn meet_copy(store: &MemoryStore, key: ClaimKey) {
+pub fn claim_duplicate(store: &MemoryStore, key: ClaimKey) {
     assert_eq!(now(store.claim(key, LEASE)).unwrap(), ClaimOutcome::Completed);
 }
 
-/// The store never waits.
+/// Returns the result of a future that is ready immediately, because the store never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("a store in memory waits for nothing"),
+        Poll::Pending => panic!("a store in memory never waits"),
     }
 }

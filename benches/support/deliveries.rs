@@ -1,5 +1,5 @@
-/// The deliveries of `tests/data` that are measured, here and in `benches/peers`, by the names of
-/// their files.
+/// The names of the files in `tests/data` whose deliveries are measured, here and in
+/// `benches/peers`.
 pub const DELIVERIES: [&str; 9] = [
     "person.created",
     "person.updated",

@@ -1,4 +1,4 @@
-//! What the benchmarks of the inbox share.
+//! Functions that both benchmarks of the inbox use.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 
 use std::{
@@ -22,7 +22,7 @@ use twenty_webhook::{
 pub const IN_FLIGHT: usize = 64;
 pub const ROUNDS: usize = 7;
 
-/// Of 1.5 kB, like most that Twenty sends.
+/// Returns a body of 1.5 kB, like most bodies that Twenty sends.
 pub fn body(number: usize) -> Bytes {
     let filler = "x".repeat(1_400);
     format!(r#"{{"eventName":"note.created","record":{{"id":"{number}","title":"{filler}"}}}}"#).into()
@@ -33,7 +33,8 @@ pub fn verified(verifier: &Verifier, number: usize) -> Verified {
     verifier.verify(crate::support::headers(&body), body).unwrap()
 }
 
-/// Returns the rate per second, for events that were verified before, with this many in flight.
+/// Runs `run` for each event, with [`IN_FLIGHT`] calls at a time, and returns the calls per second.
+/// The events were verified before.
 pub async fn rate<F: Future<Output = ()> + Send>(
     events: Vec<Verified>,
     run: impl Fn(usize, Verified) -> F + Clone + Send + Sync + 'static,
@@ -58,7 +59,7 @@ pub async fn rate<F: Future<Output = ()> + Send>(
     count as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// The same for an inbox that stores each.
+/// Stores each event in an inbox, and returns the events per second.
 pub async fn accept_rate(inbox: &Inbox, events: Vec<Verified>) -> f64 {
     let inbox = inbox.clone();
     rate(events, move |_, event| {
@@ -68,12 +69,13 @@ pub async fn accept_rate(inbox: &Inbox, events: Vec<Verified>) -> f64 {
     .await
 }
 
-/// Reads the body no further than needed.
+/// A record type without members, so that reading the record costs as little as possible.
 #[derive(Deserialize)]
 #[serde(rename = "note")]
 struct Nothing {}
 
-/// How long a worker whose handler does nothing takes for so many events. It is stopped afterwards.
+/// Returns how long a worker takes for this number of events. Its handler does nothing. Stops the
+/// worker afterwards.
 pub async fn work(inbox: &Inbox, concurrency: usize, count: usize) -> Duration {
     let state = Arc::new((AtomicUsize::new(0), Notify::new(), count));
     let handler = async |state: Arc<(AtomicUsize, Notify, usize)>, _: WebhookEvent<Nothing>| {
@@ -89,7 +91,7 @@ pub async fn work(inbox: &Inbox, concurrency: usize, count: usize) -> Duration {
     took
 }
 
-/// Compares what a worker costs with what an accept costs, round after round.
+/// Compares the CPU time of a worker with that of an accept in each round.
 pub async fn compare_cpu_of_accept_and_worker(inbox: &Inbox, numbers: &mut impl Iterator<Item = usize>) {
     const WORKED_ON: usize = 4_000;
 
@@ -101,7 +103,7 @@ pub async fn compare_cpu_of_accept_and_worker(inbox: &Inbox, numbers: &mut impl 
         println!("round {round}: CPU time of an accept {accept:?}, of the worker {worker:?}");
         ratios.push(worker.as_secs_f64() / accept.as_secs_f64());
     }
-    println!("CPU time of the worker, of an accept's: {:.2} (target: at most 1.5)", median(ratios));
+    println!("CPU time of the worker ÷ CPU time of an accept: {:.2} (target: at most 1.5)", median(ratios));
 }
 
 /// Returns the CPU time of this process per event, for an accept and for the worker.
@@ -115,14 +117,14 @@ async fn cpu_of_accept_and_worker(inbox: &Inbox, events: Vec<Verified>) -> [Dura
     [per_event(accepted - before), per_event(cpu() - accepted)]
 }
 
-/// The CPU time of this process's threads, none of which may have ended.
+/// Returns the CPU time of this process's threads. No thread may have ended since the last call.
 fn cpu() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("schedstat"));
     let nanos = tasks.map(|path| fs::read_to_string(path).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap());
     Duration::from_nanos(nanos.sum())
 }
 
-/// Of this process, in KiB.
+/// Returns the resident memory of this process, in KiB.
 pub fn resident_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -134,8 +136,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// How long a take and an end last with few events pending and with many, one at a time and 16 at
-/// once. Prints the medians and their ratios.
+/// Compares how long an event takes to handle with few and with many pending events. Handles one
+/// and 16 events at a time, and prints the medians and their ratios.
 pub async fn compare_takes(few: &Inbox, many: &Inbox, mut next: impl FnMut() -> Verified) {
     const FEW: usize = 1_000;
     const TAKEN: usize = 400;
@@ -158,7 +160,7 @@ pub async fn compare_takes(few: &Inbox, many: &Inbox, mut next: impl FnMut() -> 
     }
 }
 
-/// A directory for files, deleted in the end.
+/// A directory for files, which is deleted on drop.
 pub struct Directory(pub PathBuf);
 
 impl Directory {

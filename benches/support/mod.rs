@@ -1,4 +1,4 @@
-//! Bodies, and types to read them into, for several benchmarks.
+//! Bodies for several benchmarks, and types into which they are read.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses a part of it")]
 
 pub mod claims;
@@ -20,17 +20,17 @@ pub const SECRET: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_790_932_471_733);
 
-/// A file of `tests/data`, without its suffix.
+/// Reads a file of `tests/data`. The name has no suffix.
 pub fn delivery(name: &str) -> Bytes {
-    // `checks/instructions` lies deeper.
+    // `checks/instructions` uses this function, too, and is deeper in the repository.
     let roots = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let path = roots.map(|root| root.join(format!("tests/data/{name}.json"))).find(|path| path.exists());
     let path = path.expect("a delivery of tests/data");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// A note of about 200 kB, as Twenty's editor makes them: blocks as JSON in a JSON text, so quotes
-/// are escaped.
+/// Returns a note of about 200 kB, as Twenty's editor creates it. Its blocks are JSON in a JSON
+/// string, so their quotes are escaped.
 pub fn long_note() -> Bytes {
     let block = r#"{"id":"8f1c7a52-7f0e-4c57-9d0a-3c9b5f6e2d11","type":"paragraph","props":{"textColor":"default"},"content":[{"type":"text","text":"The analytical engine weaves algebraic patterns, just as the Jacquard loom weaves flowers and leaves.","styles":{}}],"children":[]}"#;
     let blocks = vec![block; 400].join(",");
@@ -50,7 +50,7 @@ pub fn verifier(secrets: &[&str]) -> Verifier {
         .unwrap()
 }
 
-/// The headers of a delivery as a server gives them, the signature's last.
+/// Returns the headers of a delivery as a server provides them. The signature headers are last.
 pub fn headers(body: &[u8]) -> Vec<(String, String)> {
     let others = [
         ("host", "hooks.example.com"),
@@ -68,7 +68,7 @@ pub fn verified(body: Bytes) -> Verified {
     verifier(&[SECRET]).verify(headers(&body), body).unwrap()
 }
 
-/// What a program that needs a person's name and address would write.
+/// The type that a program would use if it requires a person's name and address.
 #[derive(Deserialize)]
 #[serde(rename = "person", rename_all = "camelCase")]
 pub struct FiveFields {

@@ -1,5 +1,6 @@
-//! Any file as a capture of the command-line tool: the tool reads only what is in the file, and can
-//! read what it writes. Other files are read in the formats of other tools, or reported.
+//! Reads any file as a capture of the command-line tool. The tool reads only what is in the file,
+//! and can read the files that it writes. It reads other files in the formats of other tools, or
+//! reports an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +16,7 @@ mod formats;
 use capture::Capture;
 use formats::{Delivery, Names, Reading};
 
-/// What a written file leaves out.
+/// The headers that the tool does not write into a file.
 const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 fuzz_target!(|file: &[u8]| {
@@ -31,7 +32,7 @@ fuzz_target!(|file: &[u8]| {
             return;
         }
     };
-    // Without any header it may be taken for a body.
+    // A file without headers may be taken for a body.
     assert!(Capture::is_one(file) || capture.headers.is_empty());
     let (lines, rest) = head(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
     let headers: Vec<_> = lines.iter().filter_map(|line| header(line)).collect();
@@ -48,18 +49,18 @@ fuzz_target!(|file: &[u8]| {
     let headers = capture.headers.iter().map(|(name, value)| (name, value));
     let written = Capture::write(&capture.method, "/webhooks/twenty?tenant=1", headers, &capture.body, at);
     assert!(Capture::is_one(&written));
-    let again = Capture::parse(&written).expect("just written");
+    let again = Capture::parse(&written).expect("a written file");
     let is_kept = |(name, _): &&(String, Vec<u8>)| !LEFT_OUT.iter().any(|other| name.eq_ignore_ascii_case(other));
     assert!(again.headers.iter().eq(capture.headers.iter().filter(is_kept)));
     assert_eq!((&again.method, &again.body, again.captured_at), (&capture.method, &capture.body, Some(at)));
-    let Reading { deliveries, unread } = formats::read(&written, &names).expect("just written");
+    let Reading { deliveries, unread } = formats::read(&written, &names).expect("a written file");
     assert_eq!(unread, 0);
     assert!(
         matches!(&*deliveries, [Delivery { capture, other_bodies, .. }] if *capture == again && other_bodies.is_empty())
     );
 });
 
-/// The lines before the first blank one, and what comes after it.
+/// Returns the lines before the first blank line, and the text after it.
 fn head(mut text: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut lines = Vec::new();
     loop {
@@ -73,7 +74,8 @@ fn head(mut text: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     }
 }
 
-/// `None` for a request line: a header's name has no blank.
+/// Returns a header's name and value, or `None` for a request line, which has a space before its
+/// first colon.
 fn header(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let name = str::from_utf8(&line[..colon]).ok().filter(|name| !name.contains(' '))?;

@@ -1,5 +1,5 @@
-//! Any captured delivery: its diagnosis agrees with verification, explains the cause, and shows no
-//! secret.
+//! Diagnoses any captured delivery. The diagnosis agrees with verification, explains the cause, and
+//! shows no secret.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -18,14 +18,14 @@ use twenty_webhook_fuzz::{
 /// The secret of another webhook.
 const OTHER_SECRET: &str = "9c27d05b1e4f8a36";
 
-/// In the seeds' bodies, and nowhere else.
+/// A text in the bodies of the seeds. No report contains it.
 const PRIVATE: &str = "Ada Lovelace";
 
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| builder().body_limit(1_024).build().expect("two secrets"));
 static OTHERS: LazyLock<[Keys; 1]> =
     LazyLock::new(|| [Keys::new("another", Secret::new(OTHER_SECRET)).expect("one secret")]);
 
-// A letter for how the delivery is signed, then the delivery.
+// The input is a letter, which chooses how the delivery is signed, and the delivery.
 fuzz_target!(|text: &[u8]| {
     let Some((way, text)) = text.split_first() else { return };
     let mut delivery = Delivery::parse(text);
@@ -50,7 +50,7 @@ fuzz_target!(|text: &[u8]| {
         assert_eq!(unexplained, None, "{diagnosis}");
     }
 
-    // The report shows a header's name, escaped, and nothing else of the delivery.
+    // The report shows nothing of the delivery except the escaped names of headers.
     let report = format!("{diagnosis}\n{diagnosis:?}");
     for private in [SECRETS[0], SECRETS[1], OTHER_SECRET, PRIVATE, &hex(&signature)] {
         let is_name = delivery.headers.iter().any(|(name, _)| name.escape_ascii().to_string().contains(private));
@@ -58,7 +58,7 @@ fuzz_target!(|text: &[u8]| {
     }
 });
 
-/// In ways that the diagnosis knows, and perhaps one that it does not.
+/// Signs the delivery correctly, or with one of the mistakes that the diagnosis knows.
 fn sign(way: u8, delivery: &Delivery) -> [u8; 32] {
     let (secret, time, body) = (SECRETS[0].as_bytes(), &*delivery.timestamp(), &*delivery.body);
     match way {

@@ -1,5 +1,5 @@
-//! A body in any chunks: the verdict is that on the whole body, and a delivery with one flipped bit
-//! is rejected.
+//! Verifies a body in any chunks. The verdict equals the verdict on the whole body, and a delivery
+//! with one flipped bit is rejected.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +14,8 @@ const BODY_LIMIT: usize = 200;
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| builder().body_limit(BODY_LIMIT).build().expect("two secrets"));
 static SIGNERS: LazyLock<[Signer; 2]> = LazyLock::new(|| SECRETS.map(|secret| Signer::new(secret).expect("not blank")));
 
-// The secret, which bit to flip, the lengths of the pieces but the last; then the body.
+// The input is the number of the secret, the bit to flip, the lengths of all chunks except the last
+// one, and the body.
 fuzz_target!(|input: ([u8; 2], Vec<u8>, &[u8])| {
     let ([secret, bit], lengths, body) = input;
     let secret = usize::from(secret) % SECRETS.len();
@@ -37,7 +38,7 @@ fuzz_target!(|input: ([u8; 2], Vec<u8>, &[u8])| {
         _ => panic!("{whole:?} in one piece, {pieces:?} in {}", lengths.len() + 1),
     }
 
-    // One bit of the body, of the signature, of the time.
+    // Flips one bit of the body, of the signature, and of the timestamp.
     let bit = usize::from(bit);
     let mut flipped = body.to_vec();
     if let Some(byte) = flipped.len().checked_sub(1).map(|last| &mut flipped[bit * 7 % (last + 1)]) {

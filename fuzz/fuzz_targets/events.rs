@@ -1,5 +1,5 @@
-//! Any bytes, signed: the default event accepts all JSON and keeps it, and typed events are as
-//! `serde_json` reads them.
+//! Reads events from any signed bytes. The default event accepts all JSON and keeps it, and typed
+//! events equal what `serde_json` reads.
 #![no_main]
 
 use std::{collections::HashMap, sync::LazyLock};
@@ -44,7 +44,7 @@ struct Subscription {
     raw: Option<Value>,
 }
 
-/// What serde can ask a reader of JSON for.
+/// A type that uses most methods of a deserializer.
 #[derive(Deserialize, PartialEq)]
 #[serde(rename = "*", rename_all = "camelCase")]
 struct Anything {
@@ -95,12 +95,12 @@ fuzz_target!(|body: &[u8]| {
             assert_eq!(typed.map(|error| error.kind()), [EventErrorKind::NotJson; 3]);
             return;
         }
-        (text, event) => panic!("JSON: {}, taken: {}", text.is_some(), event.is_ok()),
+        (text, event) => panic!("JSON: {}, accepted: {}", text.is_some(), event.is_ok()),
     };
     assert_eq!(event.body(), body);
     let members = json::members(text);
 
-    // The name, and the handler that it leads to.
+    // The event has the first name in the body, and is routed to the most exact pattern.
     let is_name = |name: &str| matches!(name, r#""eventName""# | r#""event""#);
     if members.iter().all(|(name, _)| !name.contains('\\'))
         && let Some((r#""eventName""#, value)) = members.iter().find(|(name, _)| is_name(name))
@@ -110,7 +110,7 @@ fuzz_target!(|body: &[u8]| {
     }
     assert_eq!(routed, most_exact(&PATTERNS, event.name.as_str()), "{:?}", event.name);
 
-    // The record as it was sent.
+    // The raw record is the text of the first member `record` or `data`.
     let is_record = |name: &str| matches!(json::string(name).as_deref(), Some("record" | "data"));
     let record = members.iter().find(|(name, _)| is_record(name)).map(|(_, value)| *value);
     let raw = event.raw_record();
@@ -123,7 +123,7 @@ fuzz_target!(|body: &[u8]| {
         assert!(!member.path.is_empty() && member.path.len() < 400);
     }
 
-    // Typed events are of their object, and say the same.
+    // A typed event is accepted only for its object, and equals the default event.
     let person = WebhookEvent::<Person>::from_verified(delivery.clone());
     match (&person, &event.record) {
         (Ok(person), Record::Person(record)) => {
@@ -143,8 +143,7 @@ fuzz_target!(|body: &[u8]| {
         assert_eq!(subscription.name.object(), "subscription");
     }
 
-    // And as `serde_json` reads them, which this crate's own reader takes nothing from and adds
-    // nothing to.
+    // Typed events also equal what `serde_json` reads: this crate's reader loses and adds nothing.
     let is_object = json_type(text.trim_start()) == JsonType::Object;
     if is_object && event.name.metadata_name().is_none() {
         let record = record.unwrap_or("{}");
@@ -153,7 +152,7 @@ fuzz_target!(|body: &[u8]| {
         reads_alike::<Anything>(&delivery, record, true);
         reads_alike::<Option<Vec<Kind>>>(&delivery, record, true);
         reads_alike::<Subscription>(&delivery, record, event.name.object() == "subscription");
-        // A documented person is read as servers send it.
+        // A person in the form of the official documentation is converted before it is read.
         if members.iter().all(|(name, _)| json::string(name).as_deref() != Some("data")) {
             reads_alike::<Person>(&delivery, record, event.name.object() == "person");
         }
@@ -163,8 +162,8 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-/// Whether the record is what `serde_json` reads, unless the event says that something was left
-/// out.
+/// Checks that the record equals what `serde_json` reads, unless the event reports unexpected
+/// members.
 fn reads_alike<T: FromRecord + DeserializeOwned + PartialEq>(delivery: &Verified, record: &str, is_its_object: bool) {
     let expected = serde_json::from_str::<T>(record).ok();
     match (WebhookEvent::<T>::from_verified(delivery.clone()), expected) {
@@ -172,14 +171,15 @@ fn reads_alike<T: FromRecord + DeserializeOwned + PartialEq>(delivery: &Verified
         (Ok(event), None) => assert!(!event.unexpected().is_empty(), "{record}"),
         (Ok(_), Some(_)) => {}
         (Err(error), Some(_)) if is_its_object => {
-            // Together with the envelope it may be deeper than `serde_json` goes.
+            // With the envelope, the record may have more levels than `serde_json` reads.
             assert!(record.bytes().filter(|byte| b"{[".contains(byte)).count() > 100, "{error}: {record}");
         }
         (Err(error), _) => assert_ne!(error.kind(), EventErrorKind::NotJson),
     }
 }
 
-/// The envelope's members, of which the first that says anything counts.
+/// Checks the envelope's members. Of several members with a name, the first one that is not `null`
+/// counts.
 fn check_envelope(event: &WebhookEvent<Record>, members: &[(&str, &str)]) {
     fn first<T: DeserializeOwned>(members: &[(&str, &str)], names: &[&str]) -> Option<T> {
         let is_one = |name: &str| json::string(name).is_some_and(|name| names.contains(&&*name));
@@ -196,7 +196,7 @@ fn check_envelope(event: &WebhookEvent<Record>, members: &[(&str, &str)]) {
     }
 }
 
-/// Each member of a raw object is the piece of text that was sent.
+/// Checks that each member of a raw object is the text that was sent.
 fn check_members(raw: &RawJson, text: &str) {
     let expected = json::members(text);
     let found = raw.members();
@@ -224,7 +224,7 @@ fn json_type(text: &str) -> JsonType {
     }
 }
 
-/// Calls what a handler may call.
+/// Calls the methods that a handler may call.
 fn check_record(event: &WebhookEvent<Record>) {
     let _ = (event.record.id(), event.record.display_name(), format!("{event:?}"), event.changed("name"));
     match &event.record {

@@ -1,5 +1,5 @@
-//! Any headers and body: a delivery verifies if and only if it was signed exactly once, well-formed
-//! and in time.
+//! Verifies any headers and body. A delivery verifies if and only if it has exactly one signature,
+//! is well-formed, and is neither too old nor from the future.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};
@@ -35,7 +35,7 @@ fuzz_target!(|text: &[u8]| {
         (found, expected) => panic!("found {found:?}, expected {expected:?}"),
     }
 
-    // What is written is what was read.
+    // Parsed headers can be written and parsed again.
     if let Ok(headers) = VERIFIER.parse_headers(delivery.headers.iter().map(|(name, value)| (name, value))) {
         let again = VERIFIER.parse_headers(headers.pairs()).expect("well-formed");
         assert_eq!(headers.pairs(), again.pairs());

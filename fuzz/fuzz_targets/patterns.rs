@@ -1,5 +1,5 @@
-//! Any event name and patterns, one per line: they are parsed, matched and routed as documented, in
-//! any order.
+//! Parses, matches and routes any event name and patterns, in any order. The input has one of them
+//! per line. The results are as documented.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
         match (Router::new(patterns.iter().copied()), refused) {
             (Ok(router), None) => assert_eq!(router.route(verified.clone()), most_exact(&patterns, event), "{text:?}"),
             (Err(invalid), Some(refused)) => assert_eq!(invalid.pattern(), refused),
-            (router, refused) => panic!("built: {}, expected to refuse {refused:?}", router.is_ok()),
+            (router, refused) => panic!("built: {}, expected to reject {refused:?}", router.is_ok()),
         }
         patterns.reverse();
     }

@@ -1,8 +1,8 @@
-//! A record for a type that does what a script says: the event contains what `serde_json` reads from
-//! the record without the reported members.
+//! Reads a record into a type that follows a script. The event contains what `serde_json` reads
+//! from the record without the reported members.
 //!
-//! An input is a character for the envelope as for `types`, the script, a line end, and the
-//! record's text.
+//! The input is a character that chooses the envelope as for `types`, the script, a line end, and
+//! the record's text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ use oracle::ENVELOPES;
 use twenty_webhook_fuzz::verified;
 
 #[path = "../../tests/support/oracle.rs"]
-#[expect(dead_code, reason = "two types side by side are compared by `types`")]
+#[expect(dead_code, reason = "only `types` compares two types side by side")]
 mod oracle;
 #[path = "../../tests/support/scripted.rs"]
 mod scripted;

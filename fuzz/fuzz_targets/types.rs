@@ -1,8 +1,8 @@
-//! A record for a type of each kind, in one of a few envelopes: the event contains what
+//! Reads a record into a type of each kind, in one of a few envelopes. The event contains what
 //! `serde_json` reads from the record without the reported members.
 //!
-//! An input is a character for the type, one for the envelope, and the record's text. `0` is the
-//! first of each, then come `1`, `2` and so on in the order of ASCII.
+//! The input is a character that chooses the type, a character that chooses the envelope, and the
+//! record's text. `0` chooses the first one, `1` the second one, and so on in the order of ASCII.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,9 @@
-//! A delivery as text: header lines `name:value`, an empty line, the body.
+//! Parses a delivery from text. The text has lines of headers, `name:value`, an empty line, and the
+//! body.
 //!
-//! A fuzzer cannot guess a signature. So four characters in a header's value stand for the genuine
-//! one, as in the seeds: `@` in lower-case hexadecimal, `^` in upper case, `~` in base64, and `&`
-//! for the previous secret's in lower case.
+//! A fuzzer cannot guess a signature. So four characters in a header's value are replaced by
+//! genuine signatures: `@` by one in lower-case hexadecimal, `^` in upper case, `~` in base64, and
+//! `&` by the previous secret's signature in lower case.
 
 use crate::{NOW, SECRETS, hex, mac};
 
@@ -33,12 +34,12 @@ impl Delivery {
         Self { headers, body: rest.to_vec() }
     }
 
-    /// The values of a header, by its name in any case.
+    /// Returns the values of the headers with this name, in any case.
     pub fn values<'a>(&'a self, wanted: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| &value[..])
     }
 
-    /// The first timestamp header as it stands there; [`NOW`] when there is none.
+    /// Returns the value of the first timestamp header, or [`NOW`] if there is none.
     pub fn timestamp(&self) -> Vec<u8> {
         self.values(TIMESTAMP).next().map_or_else(|| NOW.to_string().into_bytes(), <[u8]>::to_vec)
     }
@@ -50,7 +51,7 @@ impl Delivery {
         self.fill_in(&current, &previous);
     }
 
-    /// Puts signatures where the text has its stand-ins.
+    /// Replaces the characters that stand for signatures.
     pub fn fill_in(&mut self, current: &[u8; 32], previous: &[u8; 32]) {
         for (_, value) in &mut self.headers {
             if value.iter().any(|byte| b"@^~&".contains(byte)) {

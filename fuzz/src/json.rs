@@ -1,8 +1,8 @@
 //! A second reader of JSON, for texts that serde_json accepts. It only finds where values begin and
 //! end.
 
-/// The members of an object, each with its name as it is written, quotes included. Empty for any
-/// other value.
+/// Returns the members of an object. Each name is the JSON text, including the quotes. Other values
+/// have no members.
 pub fn members(text: &str) -> Vec<(&str, &str)> {
     let mut members = Vec::new();
     let Some(mut rest) = skip_blanks(text).strip_prefix('{') else { return members };
@@ -21,7 +21,8 @@ pub fn members(text: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// The text of a JSON string; `None` for another value, and for one with a lone surrogate.
+/// Returns the text of a JSON string, or `None` for another value or a string with a lone
+/// surrogate.
 pub fn string(value: &str) -> Option<String> {
     serde_json::from_str(value).ok()
 }
@@ -30,7 +31,7 @@ fn skip_blanks(text: &str) -> &str {
     text.trim_start_matches([' ', '\t', '\n', '\r'])
 }
 
-/// The length of the value that `text` begins with.
+/// Returns the length of the value with which `text` begins.
 fn value_len(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut in_string = false;

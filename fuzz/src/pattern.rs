@@ -1,4 +1,4 @@
-//! Event patterns, from their documentation.
+//! A second implementation of event patterns, which follows their documentation.
 
 /// A valid pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// The pattern that an event goes to.
+/// Returns the pattern to which an event is routed.
 pub fn most_exact(patterns: &[&str], event: &str) -> Option<usize> {
     let ranks = patterns.iter().enumerate().filter_map(|(at, text)| Some((Pattern::parse(text)?.rank(event)?, at)));
     ranks.min().map(|(_, at)| at)

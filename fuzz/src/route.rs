@@ -15,12 +15,12 @@ use twenty_webhook::{
     verify::Verified,
 };
 
-/// Calls one handler or another.
+/// A router whose handlers return their numbers.
 #[derive(Clone)]
 pub struct Router(EventService<(), (), Infallible>);
 
 impl Router {
-    /// A router with a handler for each pattern, and one for the rest.
+    /// Creates a router with a handler for each pattern, and a fallback.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, PatternError> {
         let router = EventRouter::new().fallback(Numbered(Self::FALLBACK));
         patterns

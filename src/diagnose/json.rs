@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn any_depth_is_rewritten() {
         let deep = "[".repeat(1_000_000);
         assert_eq!(Style::JAVASCRIPT.rewrite(&deep), deep);
         assert_eq!(reorder(&deep), None);

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_from_elsewhere_is_copied() {
+    fn a_piece_of_another_text_is_copied() {
         let body = Bytes::from_static(br#"{"a":[1]}"#);
         let text = std::str::from_utf8(&body).unwrap();
         let shared = RawJson::piece_of(&body, &text[5..8]);

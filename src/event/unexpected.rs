@@ -258,8 +258,8 @@ fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Returns the place of the members before the one at `member`, in the object that begins at
-/// `object`. There may be none.
+/// Returns the range of the members before the one at `member`, in the object at `object`, or
+/// `None` if there are none.
 fn members_before(text: &str, object: usize, member: usize) -> Option<Range<usize>> {
     let before = text.get(..member)?.trim_ascii_end().strip_suffix(',')?;
     Some(first_member(text, object)?..before.trim_ascii_end().len())
@@ -286,7 +286,8 @@ fn keep_outermost(odd: &mut Vec<Odd>) {
     });
 }
 
-/// Hides each member whole whose type requires what is hidden inside it. `attempt` has failed.
+/// If a member's type requires something that is hidden inside the member, hides the whole member.
+/// `attempt` is a failed read.
 fn hide_requiring<T: FromRecord>(
     payload: Payload<'_>,
     text: &str,

@@ -36,7 +36,7 @@
 //!   the clock was set back. The correction is stored; otherwise the due time would stay out of
 //!   reach while the clock advances.
 //! - **Dead letters keep their whole body and their key.** A redrive resets the same row.
-//! - **[`Store::maintain`]** forgets due keys and dead letters in small steps, and `take` never
+//! - **[`Store::maintain`]** forgets expired keys and dead letters in small steps, and `take` never
 //!   waits for it.
 //! - A failure returns an [`InboxError`], of kind `Unavailable` or `Timeout` if a retry may
 //!   succeed. Each call has its own time limit.
@@ -107,7 +107,7 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     /// polls each second.
     fn work(&self) -> &Notify;
 
-    /// Forgets some of the due keys and dead letters. Returns `true` if there are more.
+    /// Forgets some of the expired keys and dead letters. Returns `true` if there are more.
     fn maintain(&self) -> StoreFuture<'_, bool>;
 
     /// Returns the statistics of the store.

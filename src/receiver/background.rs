@@ -59,7 +59,8 @@ impl Background {
             is_decided: Arc::default(),
             acknowledged: None,
         });
-        // Read after counting, so that either `drain` counts this delivery or this sees `drain`.
+        // Read after counting, so that either `drain` counts this delivery, or this call sees that
+        // the receiver is draining.
         if self.is_draining.load(Ordering::SeqCst) {
             return Err(RefusalKind::Draining);
         }
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_wait_for_the_writer_are_bounded() {
+    fn waiting_deliveries_are_limited() {
         let Acknowledge { background, .. } = Acknowledge::new(Duration::ZERO, 1);
         let waiting: Vec<_> = (0..WAITING_LIMIT).map(|_| slot(&background)).collect();
         assert_eq!(background.slot().unwrap_err(), RefusalKind::BackgroundFull);

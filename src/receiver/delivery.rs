@@ -41,7 +41,7 @@ impl Delivery {
     /// Starts a delivery. Only deduplication uses `route`.
     pub(crate) fn begin(receiver: Receiver, verified: Verified, route: Option<Route>) -> Self {
         let span = telemetry::span(&verified, || receiver.verifier().now());
-        let began = receiver.is_told().then(Instant::now);
+        let began = receiver.has_observers().then(Instant::now);
         let key = receiver.deduplication().map(|by| by.key(&verified, || telemetry::key_by_panicked(&span)));
         let (claim, admitted) = (key.zip(route), None);
         Self { receiver, verified, began, slot: None, claim, admitted, span, kind: OutcomeKind::Aborted }
@@ -61,7 +61,7 @@ impl Delivery {
     /// Returns whether this process knows, without a remote store, that this is not a duplicate.
     pub(super) fn is_known_first(&self) -> bool {
         match (self.receiver.deduplication(), &self.admitted) {
-            (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_copy(),
+            (Some(deduplication), Some(admitted)) => deduplication.is_in_process() && !admitted.is_duplicate(),
             _ => true,
         }
     }
@@ -153,6 +153,6 @@ impl Drop for Delivery {
         let outcome =
             Outcome { kind: self.kind, acknowledged, duration: began.elapsed(), verified: self.verified.clone() };
         telemetry::ended(&outcome, &self.span);
-        self.receiver.tell(&outcome);
+        self.receiver.notify(&outcome);
     }
 }

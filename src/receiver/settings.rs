@@ -342,11 +342,11 @@ impl Receiver {
     /// Returns whether there is nothing to do besides verification.
     pub(crate) fn only_verifies(&self) -> bool {
         let Policy { deduplicate, acknowledge, .. } = &*self.policy;
-        !self.is_told() && deduplicate.is_none() && acknowledge.is_none()
+        !self.has_observers() && deduplicate.is_none() && acknowledge.is_none()
     }
 
     /// Returns whether anything receives outcomes.
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn has_observers(&self) -> bool {
         cfg!(any(feature = "metrics", feature = "tracing")) || self.policy.on_outcome.is_some()
     }
 
@@ -366,7 +366,7 @@ impl Receiver {
         &self.policy.verifier
     }
 
-    pub(super) fn tell(&self, outcome: &Outcome) {
+    pub(super) fn notify(&self, outcome: &Outcome) {
         if let Some(on_outcome) = &self.policy.on_outcome {
             // This runs on drop, possibly during a panic, and a second panic would abort the
             // process. The panic hook has already reported it.

@@ -66,9 +66,9 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
     future
 }
 
-/// Logs and counts a rejection, before or after verification. `due` returns `Some` if a warning is
-/// due although unauthenticated clients can cause it, with the number of rejections that were
-/// suppressed since the last warning.
+/// Logs and counts a rejection, before or after verification. `due` is called for rejections that
+/// unauthenticated clients can cause. It returns the number of suppressed rejections if a warning
+/// is due.
 pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
     metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lets_one_through_in_a_period_with_the_number_of_suppressed_ones() {
+    fn allows_one_warning_per_period_and_counts_the_rest() {
         let throttle = Throttle::new();
         assert_eq!(throttle.due_or_suppressed(), Some(0));
         for _ in 0..3 {

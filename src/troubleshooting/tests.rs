@@ -119,11 +119,11 @@ fn each_refusal_has_a_row() {
 }
 
 #[test]
-fn each_status_of_the_table_has_a_row_and_no_other_has() {
+fn only_statuses_of_the_table_have_rows() {
     let is_status = |cell: &&str| cell.len() == 3 && cell.bytes().all(|byte| byte.is_ascii_digit());
     let table = include_str!("../receiver/mod.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
-    // The last three digits that begin a word are the answer: "waits for it; 409 when another one
-    // waits already".
+    // The last word of three digits is the status: "waits for it; 409 when another duplicate
+    // already waits".
     let answers = table.filter_map(|row| row.split('|').nth(1)?.split([' ', ',']).rfind(is_status));
     let documented: BTreeSet<_> = answers.collect();
     let here: BTreeSet<_> = rows().filter_map(|row| row.first().copied()).filter(is_status).collect();

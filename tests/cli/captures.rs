@@ -313,9 +313,9 @@ fn a_decorated_signature_does_not_verify() {
     }
 }
 
-/// A file can have more deliveries than are read from one file.
+/// A file can exceed the limit of 10,000 deliveries.
 #[test]
-fn a_forgery_behind_the_last_delivery_that_is_read_is_not_hidden() {
+fn a_forgery_beyond_the_limit_is_reported() {
     let directory = Directory::new();
     let line = |number: usize, signed: &str| {
         let signed_at = Timestamp::from_millis(TIME.parse().unwrap());

@@ -271,8 +271,8 @@ fn problems_of_the_webhook_are_reported() {
             doctor = doctor.with(&["--events", event]);
         }
         doctor.variables.extend_from_slice(variables);
-        let (found, told) = doctor.finding();
-        assert!(found == check && told.contains(text), "{check} {text}: {found} {told}");
+        let (found, message) = doctor.finding();
+        assert!(found == check && message.contains(text), "{check} {text}: {found} {message}");
     }
 }
 
@@ -323,8 +323,8 @@ fn problems_of_the_target_are_reported() {
         let receiver = Stub::start(respond);
         let target = format!("{}{path}{IN_ADDRESS}", receiver.url);
         let twenty = twenty(&json!([webhook(&target)]));
-        let (found, told) = Doctor::new(&twenty).with(&["--target", &target]).finding();
-        assert!(found == check && told.contains(text), "{check} {text}: {found} {told}");
+        let (found, message) = Doctor::new(&twenty).with(&["--target", &target]).finding();
+        assert!(found == check && message.contains(text), "{check} {text}: {found} {message}");
         assert!(receiver.requests().iter().all(|request| request.line.starts_with("GET ")));
     }
     let target = "http://127.0.0.1:9/hooks";
@@ -351,8 +351,8 @@ fn an_untrusted_certificate_is_reported() {
     let mut doctor = Doctor::new(&twenty).with(&["--target", &receiver.url]);
     // This certificate is unrelated, so that there is a trusted root at all.
     doctor.variables.push(("SSL_CERT_FILE", &roots));
-    let (found, told) = doctor.finding();
-    assert_eq!(found, "certificate fail", "{told}");
+    let (found, message) = doctor.finding();
+    assert_eq!(found, "certificate fail", "{message}");
 }
 
 #[test]
@@ -360,10 +360,10 @@ fn clock_differences_are_reported() {
     for (ahead, expected) in [(-7200, "clock fail"), (400, "clock fail"), (100, "clock warn")] {
         let receiver = receiver(ahead);
         let twenty = twenty(&json!([webhook(&receiver.url)]));
-        let (found, told) = Doctor::new(&twenty).with(&["--target", &receiver.url]).finding();
+        let (found, message) = Doctor::new(&twenty).with(&["--target", &receiver.url]).finding();
         assert!(
-            found == expected && told.starts_with("Twenty's and the receiver's clocks differ by "),
-            "{found} {told}"
+            found == expected && message.starts_with("Twenty's and the receiver's clocks differ by "),
+            "{found} {message}"
         );
     }
 }
@@ -384,8 +384,8 @@ fn problems_of_the_receiver_are_reported() {
             (status, vec![("date", date(0))], String::new())
         });
         let twenty = twenty(&json!([webhook(&receiver.url)]));
-        let (found, told) = Doctor::new(&twenty).with(&["--target", &receiver.url, "--send"]).finding();
-        assert!(found == check && told.contains(text), "{check} {text}: {found} {told}");
+        let (found, message) = Doctor::new(&twenty).with(&["--target", &receiver.url, "--send"]).finding();
+        assert!(found == check && message.contains(text), "{check} {text}: {found} {message}");
     }
     // Without the webhook's secret, `doctor` cannot sign.
     let receiver = receiver(0);

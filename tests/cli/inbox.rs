@@ -87,8 +87,8 @@ fn reads(place: &str, ids: &[String]) {
     let counts = stats(place);
     assert_eq!((&counts["dead"], &counts["ready"]), (&ids.len().into(), &0.into()), "{counts}");
     assert_eq!(counts.get("oldestPending"), None);
-    let told = succeeds(&["inbox", "stats", place]);
-    assert!(told.contains("dead letters") && told.ends_with("oldest pending  none\n"), "{told}");
+    let output = succeeds(&["inbox", "stats", place]);
+    assert!(output.contains("dead letters") && output.ends_with("oldest pending  none\n"), "{output}");
 
     let list = succeeds(&["inbox", "list", place]);
     let lines: Vec<_> = list.lines().collect();

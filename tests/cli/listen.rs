@@ -32,7 +32,7 @@ fn greeting(url: &str) -> String {
 
 /// Returns the line without its time.
 #[track_caller]
-fn told(line: &str) -> &str {
+fn without_time(line: &str) -> &str {
     let (time, rest) = line.split_once("  ").unwrap();
     assert!(time.len() == 9 && time.ends_with('Z'), "{line}");
     rest
@@ -49,7 +49,7 @@ fn shows_a_line_for_each_delivery() {
     assert_eq!(send(&url, &Delivery::from_body("{}")), 0);
     assert_eq!(send(&url, &Delivery::from_body("no JSON")), 1);
     let shown = lines(&mut program, 5);
-    let shown: Vec<&str> = shown.iter().map(|line| told(line)).collect();
+    let shown: Vec<&str> = shown.iter().map(|line| without_time(line)).collect();
     let event = "200  verified  person.updated  Ada Lovelace  changed: jobTitle, city";
     assert_eq!(shown[0], event);
     assert_eq!(shown[1], format!("{event}  duplicate, received once before"));
@@ -91,7 +91,7 @@ fn explains_why_a_delivery_is_rejected() {
     let shown = lines(&mut program, count + 1);
     // A forged request that arrived first does not make the delivery a duplicate.
     assert!(shown[4].contains("verified") && !shown[4].contains("duplicate"), "{shown:?}");
-    assert_eq!(told(&shown[0]), "401  rejected  no secret gives this signature for this timestamp and body");
+    assert_eq!(without_time(&shown[0]), "401  rejected  no secret gives this signature for this timestamp and body");
     assert!(shown[1].starts_with("    1. ") && shown[1].contains("white space"), "{shown:?}");
     assert!(shown[2].starts_with("       "), "{shown:?}");
 }
@@ -136,7 +136,7 @@ fn answers_as_the_receivers_do() {
     let put = format!("PUT / HTTP/1.1\r\n{}content-length: 2\r\n\r\n{{}}", signed("{}"));
     let (status, shown) = raw(&[], put.as_bytes(), 1);
     assert_eq!(status, 405);
-    assert_eq!(told(&shown[0]), "405  rejected  PUT: verified, but its method is not POST");
+    assert_eq!(without_time(&shown[0]), "405  rejected  PUT: verified, but its method is not POST");
     let (_, shown) = raw(&["--format", "json"], put.as_bytes(), 1);
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
     let members = ["method", "status", "verified"].map(|member| shown[member].clone());
@@ -152,7 +152,7 @@ fn truncated_bodies_are_neither_diagnosed_nor_saved() {
         let request = format!("POST / HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
         let (status, shown) = raw_cut(&["--save", &captures], request.as_bytes(), 1);
         assert_eq!(shown.len(), 1, "{shown:?}");
-        (status, told(&shown[0]).to_owned())
+        (status, without_time(&shown[0]).to_owned())
     };
     let expected = |status: u16, why: &str| (status, format!("{status}  rejected  {why}"));
     assert_eq!(post(&signed("x"), 100, 50), expected(400, "truncated body"));
@@ -236,7 +236,7 @@ fn generates_a_secret_and_shows_how_to_use_it() {
     assert_eq!(done.code, 0, "{done:?}");
     let secret = command.last().unwrap();
     assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
-    assert!(told(&lines(&mut program, 1)[0]).starts_with("200  verified  person.created"));
+    assert!(without_time(&lines(&mut program, 1)[0]).starts_with("200  verified  person.created"));
     // Each start generates another secret.
     let (mut another, _) = listen_with(&[], &[]);
     another.until("it tells the command", |program| program.log().contains(" send "));
@@ -334,7 +334,7 @@ fn does_not_forward_to_itself() {
 
 /// Returns the shown lines without their times, when there are this many.
 fn shown(program: &mut Program, count: usize) -> Vec<String> {
-    lines(program, count).iter().map(|line| told(line).to_owned()).collect()
+    lines(program, count).iter().map(|line| without_time(line).to_owned()).collect()
 }
 
 const LOOP: &str = "508  rejected  this listener has already forwarded the delivery: --forward-to leads back here";
@@ -374,7 +374,7 @@ fn a_loop_through_another_listener_ends() {
     assert!(shown_first.len() == 2 && shown_first[0].starts_with(LOOP), "{shown_first:?}");
     assert!(shown_first[1].contains("forwarded: 508"), "{shown_first:?}");
     assert_eq!(shown(&mut second, 1).len(), 1);
-    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the copy is not saved");
+    assert_eq!(std::fs::read_dir(&captures).unwrap().count(), 1, "the returned delivery is not saved again");
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn the_method_is_shown_saved_and_replayed() {
         let captures = directory.path(&number.to_string());
         let request = format!("{method} /a?b=c HTTP/1.1\r\nhost: a\r\n{headers}\r\n");
         let (_, shown) = raw(&["--save", &captures], request.as_bytes(), 3);
-        assert!(told(&shown[0]).starts_with(&format!("401  rejected  {method}: ")), "{shown:?}");
+        assert!(without_time(&shown[0]).starts_with(&format!("401  rejected  {method}: ")), "{shown:?}");
         assert_eq!(shown[1].trim(), expected);
         assert!(!shown.iter().any(|line| line.starts_with("    2. ")), "{shown:?}");
 

@@ -225,7 +225,7 @@ fn counts_the_answers() {
 }
 
 #[test]
-fn says_where_a_redirect_leads() {
+fn reports_where_a_redirect_leads() {
     for (status, is_followed) in [(301, true), (302, true), (307, true), (308, true), (200, false), (404, false)] {
         let target = answering(&format!(
             "HTTP/1.1 {status} a\r\nlocation: https://a.example/hooks/\r\ncontent-length: 0\r\n\r\n"

@@ -337,7 +337,7 @@ fn problems_of_the_api_are_reported() {
 
 /// If the server's response contains the API key at any position, no module is written.
 #[test]
-fn the_api_key_gets_into_no_module() {
+fn no_module_contains_the_api_key() {
     let directory = Directory::new();
     let token = directory.file("token", TOKEN);
     let file = directory.path("twenty.rs");

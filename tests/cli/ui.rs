@@ -637,7 +637,7 @@ fn duplicates_do_not_displace_verified_deliveries() {
     }
     let count = |name: &str| page.deliveries().iter().filter(|delivery| delivery["event"] == name).count();
     // The delivery itself and its newest duplicates are kept.
-    program.until("the oldest copies are dropped", |_| page.get("api/deliveries").json()["dropped"] == 9);
+    program.until("the oldest duplicates are dropped", |_| page.get("api/deliveries").json()["dropped"] == 9);
     assert_eq!((count("company.created"), count("person.updated")), (1, 1 + BOUND));
 }
 
@@ -659,7 +659,7 @@ fn long_texts_do_not_make_the_list_long() {
 
 /// Saved deliveries are shown after a restart, with the same ids and verdicts.
 #[test]
-fn saved_deliveries_are_there_after_a_restart() {
+fn saved_deliveries_are_shown_after_a_restart() {
     let directory = Directory::new();
     let captures = directory.path("captures");
     let options = ["--ui", "--save", &captures];
@@ -697,8 +697,8 @@ fn saved_deliveries_are_there_after_a_restart() {
     // A duplicate shares the capture of the first delivery, and has its own id.
     let file = format!("{captures}/{}.http", id(&after[0]));
     assert_eq!(run(&["replay", &file, "--to", &url]).code, 0);
-    let copy = page.last_of(&mut second, 4);
-    assert_ne!(copy["id"], after[0]["id"]);
+    let duplicate = page.last_of(&mut second, 4);
+    assert_ne!(duplicate["id"], after[0]["id"]);
 }
 
 #[test]

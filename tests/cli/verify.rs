@@ -69,7 +69,7 @@ fn any_body_can_be_verified() {
 }
 
 #[test]
-fn says_what_is_wrong_and_what_to_do() {
+fn reports_what_is_wrong_and_what_to_do() {
     let directory = Directory::new();
     let good = String::from_utf8(capture("", BODY)).unwrap();
     for (file, secret, expected) in [

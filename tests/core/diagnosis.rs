@@ -126,15 +126,15 @@ impl Capture {
         let diagnosis = verifier.diagnose_among(self.headers.clone(), &self.body, &self.others);
         assert_eq!(diagnosis.verdict(), verdict);
         assert_eq!(diagnosis.causes().is_empty(), verdict.is_ok());
-        self.assert_tells_no_secret(&diagnosis);
+        self.assert_reveals_no_secret(&diagnosis);
         diagnosis
     }
 
     /// Checks that neither text nor `Debug` shows a secret, half of a signature, or a text of the
     /// body.
-    fn assert_tells_no_secret(&self, diagnosis: &Diagnosis) {
-        let mut told = format!("{diagnosis} {diagnosis:?}");
-        diagnosis.causes().iter().for_each(|cause| write!(told, "{cause} {}", cause.advice()).unwrap());
+    fn assert_reveals_no_secret(&self, diagnosis: &Diagnosis) {
+        let mut shown = format!("{diagnosis} {diagnosis:?}");
+        diagnosis.causes().iter().for_each(|cause| write!(shown, "{cause} {}", cause.advice()).unwrap());
         let mut hidden = vec![self.secret.trim().to_owned(), SECRET.to_owned()];
         for (name, value) in &self.headers {
             if name.to_ascii_lowercase().ends_with("signature") && value.len() >= 64 {
@@ -145,7 +145,7 @@ impl Capture {
             texts(&body, &mut hidden);
         }
         for hidden in hidden.iter().filter(|text| text.len() >= 8) {
-            assert!(!told.contains(hidden), "{hidden} in {told}");
+            assert!(!shown.contains(hidden), "{hidden} in {shown}");
         }
     }
 }
@@ -1098,7 +1098,7 @@ mod report {
     use super::*;
 
     #[test]
-    fn the_report_says_what_was_found_and_what_to_do() {
+    fn the_report_has_causes_and_advice() {
         let mut capture = Capture::of("person.created");
         capture.secret.push('\n');
         capture.now = capture.now.saturating_add(Duration::from_secs(3725));

@@ -282,12 +282,12 @@ fn every_variant_has_its_message() {
 fn no_source_is_repeated() {
     let mut sources = 0;
     for Case { of, variant, error, .. } in cases() {
-        let mut told = vec![error.to_string()];
+        let mut shown = vec![error.to_string()];
         let mut next = error.source();
         while let Some(source) = next {
             let text = source.to_string();
-            assert!(told.iter().all(|earlier| !earlier.contains(&text)), "{of}::{variant}: {told:?}, then {text:?}");
-            told.push(text);
+            assert!(shown.iter().all(|earlier| !earlier.contains(&text)), "{of}::{variant}: {shown:?}, then {text:?}");
+            shown.push(text);
             next = source.source();
             sources += 1;
         }

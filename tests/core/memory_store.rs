@@ -40,7 +40,7 @@ async fn a_full_store_forgets_the_entry_that_completed_first() {
 }
 
 #[tokio::test]
-async fn a_store_full_of_running_claims_rejects_and_forgets_none() {
+async fn a_store_full_of_running_claims_rejects_claims_and_forgets_nothing() {
     for capacity in [0, 1, 2, 100] {
         let store = MemoryStore::new(capacity);
         let mut claims = Vec::new();
@@ -62,7 +62,7 @@ async fn a_store_full_of_running_claims_rejects_and_forgets_none() {
 
 /// Every future is ready when it is first polled, without tokio or another runtime.
 #[test]
-fn needs_no_runtime() {
+fn requires_no_runtime() {
     fn now<T>(mut future: StoreFuture<'_, T>) -> T {
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => result.unwrap(),

@@ -248,7 +248,7 @@ fn depths_around_the_limit_are_read_as_by_serde_json() {
 /// `serde_json` reads such a type from these texts, because it relies on the type to require a
 /// value.
 #[test]
-fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
+fn invalid_json_is_rejected_even_if_the_type_reads_nothing() {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename_all = "lowercase")]
     enum Variant {
@@ -292,7 +292,7 @@ fn a_type_that_reads_nothing_accepts_no_body_that_is_not_json() {
 }
 
 #[test]
-fn a_type_may_leave_objects_with_odd_names_unopened() {
+fn a_type_may_skip_objects_with_odd_names() {
     for record in [
         r#"{"\ud800":1}"#,
         r#"{ "\ud800" : 1 , "\udc00":[2] }"#,
@@ -469,7 +469,7 @@ fn invalid_json_is_rejected_for_every_type() {
 }
 
 #[test]
-fn members_of_a_nested_object_stay_there() {
+fn nested_members_are_not_read_as_outer_members() {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename = "*", rename_all = "camelCase")]
     struct Contract {
@@ -491,10 +491,9 @@ fn members_of_a_nested_object_stay_there() {
     assert_eq!(event.unexpected().iter().map(|member| member.path.as_str()).collect::<Vec<_>>(), ["record.terms"]);
 }
 
-/// Each combination of odd values in structs that require some of their members: a member is left
-/// out whole only if its own type requires what is odd inside it.
+/// Tests each combination of unexpected values in structs that require some of their members.
 #[test]
-fn no_more_is_left_out_than_its_own_type_requires() {
+fn a_whole_member_is_left_out_only_if_its_type_requires_it() {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename = "*")]
     struct Order {

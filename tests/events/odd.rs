@@ -571,18 +571,18 @@ fn other_types_are_read() {
 
 #[test]
 fn errors_state_what_was_expected() {
-    fn told<T: DeserializeOwned>(odd: &str) -> String {
+    fn message<T: DeserializeOwned>(odd: &str) -> String {
         serde_json::from_str::<T>(odd).err().expect("an error").to_string()
     }
 
-    for (told, expected) in [
-        (told::<Actor>("5"), "an actor"),
-        (told::<Currency>(r#"{"amountMicros":[]}"#), "a whole number of millionths, or one as text"),
-        (told::<Decimal>("[]"), "a number, or a number as text"),
-        (told::<Id>("5"), "an id"),
-        (told::<Person>(r#"{"createdAt":"soon"}"#), "a time"),
+    for (message, expected) in [
+        (message::<Actor>("5"), "an actor"),
+        (message::<Currency>(r#"{"amountMicros":[]}"#), "a whole number of millionths, or one as text"),
+        (message::<Decimal>("[]"), "a number, or a number as text"),
+        (message::<Id>("5"), "an id"),
+        (message::<Person>(r#"{"createdAt":"soon"}"#), "a time"),
     ] {
-        assert!(told.contains(&format!(", expected {expected} at line 1 column ")), "{told}");
+        assert!(message.contains(&format!(", expected {expected} at line 1 column ")), "{message}");
     }
 }
 

@@ -437,18 +437,18 @@ async fn a_panic_closes_the_connection_before_the_deadline_and_is_only_reported_
 #[tokio::test]
 async fn a_panic_of_the_outcome_hook_is_contained() {
     Stack::each(async |stack| {
-        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut reported) = tokio::sync::mpsc::unbounded_channel();
         let receiver = receiver(LONG).on_outcome(move |outcome| {
             let _ = sender.send(outcome.kind);
             std::panic::resume_unwind(Box::new("the hook panics"));
         });
         let mut server = stack.serve(receiver).await;
         assert_eq!(server.post_handled(delivery(event("hook")), 200).await, 200);
-        assert_eq!(told.recv().await, Some(OutcomeKind::Handled));
+        assert_eq!(reported.recv().await, Some(OutcomeKind::Handled));
         let first = post(server.address, delivery(event("both")));
         server.calls.next().await.panic();
         assert!(soon(first).await.unwrap().is_none());
-        assert_eq!(told.recv().await, Some(OutcomeKind::Aborted));
+        assert_eq!(reported.recv().await, Some(OutcomeKind::Aborted));
         assert_eq!(server.post_handled(delivery(event("both")), 200).await, 200);
         server.stop().await;
     })
@@ -459,14 +459,14 @@ async fn a_panic_of_the_outcome_hook_is_contained() {
 /// the deadline passes in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_reported_outcome_equals_the_response() {
-    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut reported) = tokio::sync::mpsc::unbounded_channel();
     let receiver = receiver(SHORT).on_outcome(move |outcome| {
         let _ = sender.send(outcome.acknowledged);
         std::thread::sleep(SHORT * 3);
     });
     let mut server = Stack::Axum.serve(receiver).await;
-    let status = server.post_handled(delivery(event("slow to tell")), 200).await;
-    assert_eq!(soon(told.recv()).await, Some(status == 202));
+    let status = server.post_handled(delivery(event("slow to report")), 200).await;
+    assert_eq!(soon(reported.recv()).await, Some(status == 202));
     server.stop().await;
 }
 
@@ -484,7 +484,7 @@ mod draining {
                     let receiver = receiver.clone();
                     async move { receiver.drain(LONG).await.abandoned }
                 });
-                let told = Instant::now();
+                let start = Instant::now();
                 let refused = OutcomeKind::Refused(RefusalKind::Draining);
                 // Draining begins when its task starts.
                 soon(async {
@@ -497,7 +497,7 @@ mod draining {
                 })
                 .await;
                 expect(outcomes, refused, false).await;
-                assert!(!draining.is_finished(), "{:?}", told.elapsed());
+                assert!(!draining.is_finished(), "{:?}", start.elapsed());
                 call.answer(200);
                 assert_eq!(soon(draining).await.unwrap(), 0);
                 // The outcome was reported before the drain ended.
@@ -595,7 +595,7 @@ mod draining {
         assert_eq!(server.post(delivery(event("long"))).await.status, 202);
         let call = server.calls.next().await;
         server.stop().await;
-        call.cut_off().await;
+        call.aborted().await;
         expect(&mut outcomes, OutcomeKind::Aborted, true).await;
         assert_eq!(soon(receiver.drain(LONG)).await.abandoned, 0);
     }
@@ -623,12 +623,12 @@ async fn middleware_outside_of_actix_sees_the_request() {
         let response = next.call(request).await?;
         let request = response.request();
         let is_known = request.peer_addr().is_some();
-        let told = (response.status().as_u16(), request.method().to_string(), request.uri().to_string(), is_known);
-        seen.send(told).unwrap();
+        let reported = (response.status().as_u16(), request.method().to_string(), request.uri().to_string(), is_known);
+        seen.send(reported).unwrap();
         Ok(response)
     }
 
-    let (seen, mut told): (Seen, _) = tokio::sync::mpsc::unbounded_channel();
+    let (seen, mut reported): (Seen, _) = tokio::sync::mpsc::unbounded_channel();
     let seen = web::Data::new(seen);
     let (receiver, mut outcomes) = Outcomes::of(receiver(SHORT));
     let server = HttpServer::new(move || {
@@ -653,7 +653,7 @@ async fn middleware_outside_of_actix_sees_the_request() {
     for (status, kind, acknowledged) in [(202, OutcomeKind::Handled, true), (200, OutcomeKind::Duplicate, false)] {
         assert_eq!(soon(post(address, request())).await.unwrap().unwrap().status, status);
         let expected = (status, "POST".to_owned(), "/webhooks/twenty?a=b".to_owned(), true);
-        assert_eq!(told.recv().await.unwrap(), expected);
+        assert_eq!(reported.recv().await.unwrap(), expected);
         expect(&mut outcomes, kind, acknowledged).await;
     }
     soon(handle.stop(false)).await;

@@ -366,7 +366,7 @@ mod servers {
 
     /// No part of the receiver outlives the server.
     #[tokio::test]
-    async fn a_stopped_server_keeps_nothing_of_the_receiver() {
+    async fn a_stopped_server_drops_the_receiver() {
         let marker = Arc::new(());
         let held = Arc::clone(&marker);
         let receiver = Receiver::new(verifier()).respond_with(move |refusal| {

@@ -82,7 +82,7 @@ enum Script {
     /// Writes a part of a request, then nothing more.
     Stall(Vec<u8>),
     /// Writes a part of a request, then closes its half of the connection.
-    BreakOff(Vec<u8>),
+    Truncate(Vec<u8>),
 }
 
 struct Case {
@@ -106,8 +106,8 @@ fn stalled(name: &'static str, request: Request, len: usize) -> (&'static str, S
 }
 
 /// Sends only `len` bytes of the body, then closes the client's half of the connection.
-fn broken_off(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
-    (name, Script::BreakOff(cut(&request.with("x-case", name), len)))
+fn truncated(name: &'static str, request: Request, len: usize) -> (&'static str, Script) {
+    (name, Script::Truncate(cut(&request.with("x-case", name), len)))
 }
 
 fn cut(request: &Request, len: usize) -> Vec<u8> {
@@ -219,10 +219,10 @@ fn cases() -> Vec<Case> {
                 request("malformed, encoded and too long", {
                     delivery(&over_the_limit).timestamp("soon").with("content-encoding", "gzip")
                 }),
-                broken_off("truncated", delivery(&event), 100),
-                broken_off("truncated before the first byte", delivery(&event), 0),
-                broken_off("truncated in a chunk", delivery(&event).chunked(100), 150),
-                broken_off("truncated before the last chunk", delivery(&event).chunked(event.len()), {
+                truncated("truncated", delivery(&event), 100),
+                truncated("truncated before the first byte", delivery(&event), 0),
+                truncated("truncated in a chunk", delivery(&event).chunked(100), 150),
+                truncated("truncated before the last chunk", delivery(&event).chunked(event.len()), {
                     event.len() + 7
                 }),
             ],
@@ -415,7 +415,7 @@ async fn play_one(address: SocketAddr, case: &Case, handled: &Handled) -> Result
                 connection.send([*byte]).await;
             }
         }
-        Script::BreakOff(bytes) => {
+        Script::Truncate(bytes) => {
             connection.send(bytes).await;
             connection.finish().await;
         }

@@ -273,11 +273,11 @@ mod clients_that_leave {
                 let _ = self.0.send("gone");
             }
         }
-        let (tell, told) = mpsc::unbounded_channel();
+        let (sender, steps) = mpsc::unbounded_channel();
         let on_event = move |event: WebhookEvent| {
-            let told = Dropped(tell.clone());
+            let dropped = Dropped(sender.clone());
             async move {
-                let _ = told.0.send("started");
+                let _ = dropped.0.send("started");
                 if event.name == *"note.created" {
                     std::future::pending::<()>().await;
                 }
@@ -287,27 +287,27 @@ mod clients_that_leave {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        (address, told)
+        (address, steps)
     }
 
     #[tokio::test]
     async fn a_client_that_leaves_in_the_body_frees_its_part_of_the_budget() {
-        let (address, mut told) = serve(Receiver::new(verifier()).unverified_budget(1000)).await;
+        let (address, mut steps) = serve(Receiver::new(verifier()).unverified_budget(1000)).await;
         let body = data("company.deleted.2025-partial.json");
         drop(begun_without_room_for(address, &event_of(1000), &body).await);
         accepted_at_last(address, &body).await;
-        assert_eq!(soon(told.recv()).await, Some("started"));
+        assert_eq!(soon(steps.recv()).await, Some("started"));
     }
 
     /// Without `acknowledge_within`, hyper drops the handler, and nothing is left behind.
     #[tokio::test]
     async fn a_client_that_leaves_in_the_handler_aborts_it() {
-        let (address, mut told) = serve(Receiver::new(verifier())).await;
+        let (address, mut steps) = serve(Receiver::new(verifier())).await;
         let mut leaver = Connection::open(address).await;
         leaver.send(http1::delivery(event_of(1000)).bytes()).await;
-        assert_eq!(soon(told.recv()).await, Some("started"));
+        assert_eq!(soon(steps.recv()).await, Some("started"));
         drop(leaver);
-        assert_eq!(soon(told.recv()).await, Some("gone"));
+        assert_eq!(soon(steps.recv()).await, Some("gone"));
     }
 }
 

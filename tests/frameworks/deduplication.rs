@@ -64,9 +64,9 @@ async fn an_unmatched_event_has_its_own_outcome() {
                 expect(&mut outcomes, [kind]).await;
             }
             assert_eq!(server.post(delivery(event("unmatched"))).await.status, 200);
-            let copy = outcomes.next().await.kind;
+            let duplicate = outcomes.next().await.kind;
             server.stop().await;
-            copy
+            duplicate
         };
         assert_eq!(acknowledged(Receiver::new(verifier())).await, OutcomeKind::Unmatched);
         let deduplicating = Receiver::new(verifier()).deduplicate(MemoryStore::new(100));
@@ -109,8 +109,8 @@ async fn a_handled_delivery_is_not_handled_again() {
             let body = event("once");
             assert_eq!(server.post_handled(delivery(&body), 201).await, 201);
             // A replay has the same bytes. A duplicate from Twenty has a new signature.
-            for copy in [delivery(&body), signed_anew(&body), signed_anew(&body).chunked(7)] {
-                let answer = server.post(copy).await;
+            for duplicate in [delivery(&body), signed_anew(&body), signed_anew(&body).chunked(7)] {
+                let answer = server.post(duplicate).await;
                 assert_eq!((answer.status, answer.body.len()), (200, 0));
             }
             assert_eq!(server.post_handled(delivery(event("another")), 204).await, 204);
@@ -171,7 +171,7 @@ async fn a_cancelled_delivery_is_handled_again() {
     for (stack, leave) in Stack::ALL.into_iter().flat_map(|stack| [(stack, Leave::Fin), (stack, Leave::Reset)]) {
         let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(MemoryStore::new(1000))));
         let mut server = stack.serve(receiver).await;
-        let body = event("cut off");
+        let body = event("aborted");
         let client = Leaving::send(server.address, delivery(&body).bytes()).await;
         let call = server.calls.next().await;
         client.leave(leave);
@@ -183,7 +183,7 @@ async fn a_cancelled_delivery_is_handled_again() {
             assert_eq!(server.post(signed_anew(&body)).await.status, 200);
             expect(&mut outcomes, [OutcomeKind::Duplicate]).await;
         } else {
-            call.cut_off().await;
+            call.aborted().await;
             expect(&mut outcomes, [OutcomeKind::Aborted]).await;
             assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
             expect(&mut outcomes, [OutcomeKind::Handled]).await;
@@ -215,22 +215,22 @@ async fn one_duplicate_waits_and_further_ones_do_not() {
 
 /// Returns a duplicate that waits: two other duplicates have been rejected because of it.
 async fn waiting(server: &Server, body: &str, outcomes: &mut Outcomes) -> JoinHandle<Option<Answer>> {
-    let mut copies: Vec<_> = (0..3).map(|_| post(server.address, signed_anew(body))).collect();
+    let mut duplicates: Vec<_> = (0..3).map(|_| post(server.address, signed_anew(body))).collect();
     for _ in 0..2 {
         expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
         let refused = soon(async {
             loop {
-                match copies.iter().position(JoinHandle::is_finished) {
+                match duplicates.iter().position(JoinHandle::is_finished) {
                     Some(refused) => break refused,
                     None => sleep(Duration::from_millis(1)).await,
                 }
             }
         });
         let refused = refused.await;
-        let answer = copies.remove(refused).await.unwrap().unwrap();
+        let answer = duplicates.remove(refused).await.unwrap().unwrap();
         assert_eq!((answer.status, answer.body.len()), (409, 0));
     }
-    copies.remove(0)
+    duplicates.remove(0)
 }
 
 #[tokio::test]
@@ -271,14 +271,14 @@ async fn a_waiting_duplicate_whose_client_leaves_makes_room_for_another() {
             let body = event("waits");
             let first = post(server.address, delivery(&body));
             let call = server.calls.next().await;
-            let copies = [
+            let duplicates = [
                 Leaving::send(server.address, signed_anew(&body).bytes()).await,
                 Leaving::send(server.address, delivery(&body).bytes()).await,
             ];
             // The rejection shows that the other one waits.
             expect(outcomes, [OutcomeKind::Refused(RefusalKind::BeingHandled)]).await;
-            for copy in copies {
-                copy.leave(Leave::Reset);
+            for duplicate in duplicates {
+                duplicate.leave(Leave::Reset);
             }
             expect(outcomes, [OutcomeKind::Aborted]).await;
             // Then another one waits.
@@ -308,10 +308,10 @@ async fn the_fallback_store_replaces_a_full_store() {
             first_call.answer(200);
             assert_eq!(soon(first).await.unwrap().unwrap().status, 200);
             expect(outcomes, [OutcomeKind::Handled]).await;
-            let copy = waiting(server, &does_not, outcomes).await;
+            let duplicate = waiting(server, &does_not, outcomes).await;
             server.calls.assert_none();
             second_call.answer(200);
-            for answer in [second, copy] {
+            for answer in [second, duplicate] {
                 assert_eq!(soon(answer).await.unwrap().unwrap().status, 200);
             }
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
@@ -475,7 +475,7 @@ async fn workers_of_actix_share_a_store() {
 /// The middleware is on a router and on its route, or on an app and on its resource. Each event is
 /// handled once, whether the receiver deduplicates, acknowledges early or does both.
 #[tokio::test]
-async fn the_middleware_twice_handles_each_event_once() {
+async fn nested_middleware_handles_each_event_once() {
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -574,7 +574,7 @@ async fn no_lease_is_shorter_than_the_minimum() {
 mod store_failures {
     use super::*;
 
-    /// Runs a scenario on each stack, with a store that can be told to fail.
+    /// Runs a scenario on each stack, with a store that fails on request.
     async fn everywhere(
         deduplicate: impl Fn(ScriptedStore) -> Deduplicate,
         scenario: impl AsyncFn(&ScriptedStore, &mut Server, &mut Outcomes),
@@ -682,11 +682,11 @@ mod store_failures {
     async fn concurrent_duplicates_of_a_handled_delivery_are_all_recognised() {
         everywhere(never_expiring, async |store, server, outcomes| {
             store.go_far_away();
-            let body = event("copies at once");
+            let body = event("duplicates at once");
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
-            let copies: Vec<_> = (0..60).map(|_| post(server.address, signed_anew(&body))).collect();
-            for copy in copies {
-                assert_eq!(soon(copy).await.unwrap().unwrap().status, 200);
+            let duplicates: Vec<_> = (0..60).map(|_| post(server.address, signed_anew(&body))).collect();
+            for duplicate in duplicates {
+                assert_eq!(soon(duplicate).await.unwrap().unwrap().status, 200);
             }
             let duplicates = [OutcomeKind::Duplicate; 60];
             expect(outcomes, [OutcomeKind::Handled].into_iter().chain(duplicates).collect::<Vec<_>>()).await;
@@ -779,7 +779,7 @@ mod store_failures {
             assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
             store.fail(Op::Claim, Fault::Refuse);
             assert_eq!(server.post(delivery(&body)).await.status, 200, "this process knows");
-            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store cannot tell");
+            assert_eq!(server.post(delivery(event("another"))).await.status, 503, "the store does not know");
             let unknown = OutcomeKind::Refused(RefusalKind::StoreFailed);
             expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate, unknown]).await;
         })

@@ -47,7 +47,7 @@ where
 {
     let (mut parts, body) = request.into_parts();
     parts.uri = format!("http://{address}/webhooks/twenty").parse().unwrap();
-    Request::from_parts(parts, UnsyncBoxBody::new(body.map_err(|_| "broken off")))
+    Request::from_parts(parts, UnsyncBoxBody::new(body.map_err(|_| "aborted")))
 }
 
 /// Sends all requests at the same time over one connection.

@@ -10,7 +10,7 @@
 //! | webhook-verify 0.1.0: genuine delivery of Twenty's, with a custom scheme | rejected as outside the tolerance | `everywhere::milliseconds_are_within_the_tolerance` |
 //! | webhook-verify 0.1.0: 64 MiB unsigned | buffered, then 400 | `everywhere::an_unsigned_body_is_rejected_without_being_buffered` |
 //! | webhook-verify 0.1.0: `ConcurrencyLimit` inside | panic | `in_tower::an_inner_service_is_called_when_it_is_ready`, `in_axum::an_inner_service_is_called_when_it_is_ready` |
-//! | webhook-verify 0.1.0: around an axum `Router`, as in its README | does not compile | `in_axum::the_layer_goes_around_a_router` |
+//! | webhook-verify 0.1.0: around an axum `Router`, as in its README | does not compile | `in_axum::the_layer_wraps_a_router` |
 //! | tower-github-webhook 0.2.0: slow body | busy loop | `everywhere::a_slow_body_is_awaited` |
 //! | tower-github-webhook 0.2.0: any prefix before the signature | accepted | `everywhere::a_signature_with_a_prefix_is_rejected` |
 //! | tower-github-webhook 0.2.0: declared length of 2^64 - 4 | capacity overflow | `in_tower::a_declared_length_is_not_reserved`, `everywhere::a_declared_length_is_not_reserved` |
@@ -272,7 +272,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn the_layer_goes_around_a_router() {
+    async fn the_layer_wraps_a_router() {
         let request = delivery(data("person.created.json"), Body::from(data("person.created.json")));
         assert_eq!(status(verifier(), request).await, StatusCode::OK);
     }

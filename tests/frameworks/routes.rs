@@ -36,7 +36,7 @@ enum Ends {
     With(u16),
     Panics,
     /// The client disconnects.
-    IsCutOff,
+    IsAborted,
 }
 
 fn ends() -> impl Strategy<Value = Ends> {
@@ -44,7 +44,7 @@ fn ends() -> impl Strategy<Value = Ends> {
     prop_oneof![
         8 => proptest::sample::select(statuses).prop_map(Ends::With),
         1 => Just(Ends::Panics),
-        1 => Just(Ends::IsCutOff),
+        1 => Just(Ends::IsAborted),
     ]
 }
 
@@ -64,7 +64,7 @@ impl Handlers {
             Ends::With(status) => Ok(Response::builder().status(status).body(Full::default()).unwrap()),
             // Does not run the panic hook, which would print the panic.
             Ends::Panics => resume_unwind(Box::new("the handler panics")),
-            Ends::IsCutOff => pending().await,
+            Ends::IsAborted => pending().await,
         }
     }
 }
@@ -150,7 +150,7 @@ async fn play(receiver: Receiver, steps: &[(usize, Ends)]) -> Result<(), TestCas
         let service = service.clone();
         let answering = tokio::spawn(async move {
             let mut answering = pin!(service.oneshot(request(ROUTES[route])));
-            if ends == Ends::IsCutOff {
+            if ends == Ends::IsAborted {
                 let is_done = tokio::time::timeout(Duration::from_secs(1), answering.as_mut()).await;
                 return is_done.ok();
             }
@@ -190,8 +190,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let mut receiver = Receiver::new(verifier()).deduplicate(stores()[store]().lease(Duration::from_secs(300)));
         // With acknowledgement, no handler is aborted.
-        let is_cut_off = steps.iter().any(|(_, ends)| *ends == Ends::IsCutOff);
-        if acknowledges && !is_cut_off {
+        let is_aborted = steps.iter().any(|(_, ends)| *ends == Ends::IsAborted);
+        if acknowledges && !is_aborted {
             receiver = receiver.acknowledge_within(Duration::from_secs(4));
         }
         runtime.block_on(play(receiver, &steps))?;

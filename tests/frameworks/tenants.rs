@@ -119,7 +119,7 @@ async fn each_tenant_is_verified_with_its_own_keys() {
 
 /// The keys that stand for those of an unknown tenant have a secret, too, and it verifies nothing.
 #[tokio::test]
-async fn unknown_tenants_are_rejected_like_wrong_signatures_and_no_sooner() {
+async fn unknown_tenants_are_rejected_like_wrong_signatures_and_after_the_same_work() {
     everywhere(
         |tenants| tenants.receiver(builder()),
         async |_, server, _| {

@@ -210,7 +210,7 @@ mod readiness {
     }
 
     #[tokio::test]
-    async fn an_inner_load_sheds_error_passes() {
+    async fn an_error_of_an_inner_load_shed_is_returned() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -225,7 +225,7 @@ mod readiness {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_inner_timeouts_error_passes() {
+    async fn an_error_of_an_inner_timeout_is_returned() {
         let never =
             service_fn(|_: Request<VerifiedBody>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
         let layer = WebhookLayer::new(receiver());
@@ -1009,7 +1009,7 @@ mod nested {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_receiver_twice_handles_each_event_once() {
+    async fn nested_layers_of_one_receiver_handle_each_event_once() {
         for with in settings() {
             let same = with(receiver());
             assert!(success_means_handled([same.clone(), same.clone(), same]).await);

@@ -272,7 +272,7 @@ mod event_router {
     }
 
     #[tokio::test]
-    async fn a_routes_error_passes() {
+    async fn an_error_of_a_route_is_returned() {
         let (route, mut handle) = mock::pair::<Verified, Answer>();
         let routed: Routed = EventRouter::new().fallback(route).build().unwrap();
         let ((), answer) = tokio::join!(

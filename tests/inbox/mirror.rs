@@ -180,7 +180,7 @@ fn each_order_of_a_persons_events_ends_in_twentys_state() {
 
 /// The samples for `updated` and later actions have equal `updatedAt` and `eventDate`.
 #[test]
-fn each_order_of_the_samples_ends_as_their_actions_say() {
+fn each_order_of_the_samples_ends_in_the_right_state() {
     let actions = ["created", "updated", "deleted", "restored", "destroyed"];
     let samples = actions.map(|action| change(&Delivery::sample(format!("person.{action}"))).unwrap());
     for (len, is_live) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {

@@ -51,7 +51,7 @@ fn accepted_events_are_handled_after_a_restart() {
     assert_eq!((log.entries().len(), handled.len()), (100, 100));
 }
 
-/// Runs until this many events run, and is then killed. Returns the file.
+/// Kills the process when this many events are running. Returns its file.
 fn interrupted(path: &Path, log: &Log<(usize, u32)>, runs: u64) -> PathBuf {
     let mut killed = PathBuf::new();
     life(path, async |inbox| {
@@ -168,7 +168,7 @@ fn child_that_is_killed() {
     let Ok(arguments) = std::env::var(CHILD) else { return };
     let (path, first) = arguments.split_once('|').unwrap();
     let first: usize = first.parse().unwrap();
-    let say = |what: &str, number: usize| {
+    let log_line = |what: &str, number: usize| {
         let mut out = std::io::stdout().lock();
         // The line is written by one call and not through the test harness, so that it is not split.
         out.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
@@ -177,12 +177,12 @@ fn child_that_is_killed() {
     life(Path::new(path), async |inbox| {
         let handler = move |event: WebhookEvent| async move {
             let number = event.raw_record().unwrap().get("position").unwrap().parse().unwrap();
-            say("handled", number);
+            log_line("handled", number);
         };
         let _worker = inbox.worker(()).fallback(handler).start().unwrap();
         for number in first.. {
             inbox.accept(note(number)).await.unwrap();
-            say("accepted", number);
+            log_line("accepted", number);
         }
     });
 }

@@ -49,7 +49,7 @@ async fn an_event_is_retried_after_growing_pauses_until_it_succeeds() {
 
 /// A pause of any length is observed, even if no other event wakes the worker.
 #[tokio::test(start_paused = true)]
-async fn a_pause_shorter_than_a_second_is_observed() {
+async fn a_pause_shorter_than_a_second_is_respected() {
     for pause in [0, 1, 10, 300].map(Duration::from_millis) {
         let inbox = in_memory();
         inbox.accept(note(1)).await.unwrap();
@@ -155,7 +155,7 @@ async fn an_event_is_retried_after_a_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_the_handler_requests_is_observed() {
+async fn a_pause_that_the_handler_requests_is_respected() {
     let times = written_down(async |log: Log<Instant>, _: WebhookEvent, attempt: Attempt| {
         log.push(Instant::now());
         if attempt.number == 1 { Err(HandlerError::retry_after(SECONDS(42), "busy")) } else { Ok(()) }

@@ -198,7 +198,7 @@ async fn answers(connection: &mut Connection, address: SocketAddr) -> Vec<u16> {
 fn handled(mut target: Target) -> BTreeSet<usize> {
     assert!(target.terminate().success());
     let numbers: Vec<usize> =
-        target.child.last_words().filter_map(|line| line.strip_prefix("handled ")?.parse().ok()).collect();
+        target.child.remaining_lines().filter_map(|line| line.strip_prefix("handled ")?.parse().ok()).collect();
     let distinct: BTreeSet<_> = numbers.iter().copied().collect();
     assert_eq!(distinct.len(), numbers.len(), "handled twice: {numbers:?}");
     distinct

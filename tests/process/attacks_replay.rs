@@ -59,7 +59,7 @@ async fn replayed(framework: &str, store: (&str, &str), size: Size) {
         let line = format!("handled {}", CAPTURED + place);
         let mut target = target;
         assert!(target.terminate().success());
-        assert_eq!(target.child.last_words().filter(|said| *said == line).count(), 1);
+        assert_eq!(target.child.remaining_lines().filter(|said| *said == line).count(), 1);
     }
 }
 

@@ -157,7 +157,7 @@ async fn ended_in_mid_load(framework: &str, end: impl Fn(&mut Target)) -> Tally 
     load.until_sent(300).await;
     end(&mut target);
     let mut tally = tally(sending).await;
-    tally.count_handled(handled(target.child.last_words()));
+    tally.count_handled(handled(target.child.remaining_lines()));
     tally
 }
 
@@ -233,7 +233,7 @@ async fn a_delivery_whose_handler_panicked_is_handled_again() {
                 tally.answers.entry(number % EVENTS).or_default().extend(answers);
             }
             assert!(target.terminate().success());
-            tally.count_handled(handled(target.child.last_words()));
+            tally.count_handled(handled(target.child.remaining_lines()));
             tally.report(&format!("{framework}, handlers panic the first time"));
             assert_eq!(tally.handled.len(), EVENTS);
             assert!(tally.answered(|answer| answer.is_none()) >= EVENTS);

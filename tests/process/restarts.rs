@@ -1,5 +1,6 @@
 //! Restarts the inbox examples under load, with a socket that stays open as with systemd. Tests
-//! what happens to the connections of all example receivers when the program is told to stop.
+//! what happens to the connections of all example receivers when the program gets the signal to
+//! stop.
 //!
 //! To run this file alone, build the examples first: `cargo build --all-features --examples`.
 
@@ -231,8 +232,8 @@ async fn receivers_refuse_connections_after_the_signal() {
     }
 }
 
-/// Connections wait in the socket when the program is told to stop: a frozen program gets both at
-/// the same time. Which one it sees first is random, so this is repeated.
+/// Connections wait in the socket when the program gets the signal, because a frozen program sees
+/// both at the same time. Which one it sees first is random, so this is repeated.
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_answer_connections_that_wait_in_the_socket_at_the_signal() {
     const CONNECTIONS: usize = 32;

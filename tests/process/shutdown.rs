@@ -13,7 +13,7 @@ use std::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use twenty_webhook::{Verifier, WebhookEvent, verify::Signer};
 
-use crate::support::child::{Child, is_child, say};
+use crate::support::child::{Child, is_child, print_line};
 
 fn receiver() -> twenty_webhook::Receiver {
     twenty_webhook::Receiver::new(Verifier::new("secret").unwrap()).acknowledge_within(Duration::from_millis(100))
@@ -24,10 +24,10 @@ fn terminate() -> Signal {
 }
 
 async fn slow(_: WebhookEvent) -> &'static str {
-    say("begun");
+    print_line("begun");
     let seconds = std::env::var("HANDLER_SECONDS").map_or(2, |seconds| seconds.parse().unwrap());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    say("done");
+    print_line("done");
     "all right"
 }
 
@@ -45,13 +45,13 @@ fn axum_program() {
         let receiver = receiver();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut terminate = terminate();
-        say(&listener.local_addr().unwrap().to_string());
+        print_line(&listener.local_addr().unwrap().to_string());
         let app = Router::new().route("/", post(slow).layer(WebhookLayer::new(receiver.clone())));
         axum::serve(listener, app)
             .with_graceful_shutdown(async move { terminate.recv().await.unwrap() })
             .await
             .unwrap();
-        say(&format!("abandoned {}", receiver.drain(Duration::from_secs(60)).await.abandoned));
+        print_line(&format!("abandoned {}", receiver.drain(Duration::from_secs(60)).await.abandoned));
     });
 }
 
@@ -71,13 +71,13 @@ fn actix_program() {
         let app = move || App::new().service(web::resource("/").wrap(middleware.clone()).route(web::post().to(slow)));
         let server = HttpServer::new(app).workers(2).disable_signals().bind("127.0.0.1:0").unwrap();
         let mut terminate = terminate();
-        say(&server.addrs()[0].to_string());
+        print_line(&server.addrs()[0].to_string());
         let server = server.run();
         let handle = server.handle();
         rt::spawn(async move {
             terminate.recv().await.unwrap();
             handle.pause().await;
-            say(&format!("abandoned {}", receiver.drain(Duration::from_secs(60)).await.abandoned));
+            print_line(&format!("abandoned {}", receiver.drain(Duration::from_secs(60)).await.abandoned));
             handle.stop(true).await;
         });
         server.await.unwrap();

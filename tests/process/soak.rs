@@ -41,7 +41,7 @@ const LANES: usize = 48;
 /// How many deliveries the receivers remember. This number is reached soon.
 const REMEMBERED: usize = 10_000;
 
-/// Duplicates are sent of one of this number of recent deliveries.
+/// How many recent deliveries may be sent again as duplicates.
 const RECENT: usize = 2_000;
 
 /// Numbers from this one on are never signed, so never handled.
@@ -106,14 +106,14 @@ async fn soak(framework: &'static str, duration: Duration, rate: u64) -> Report 
                 sent: load.ledger().sent,
             });
         }
-        load.ledger().take_down(target.child.said());
+        load.ledger().take_down(target.child.unread_lines());
     }
     let took = start.elapsed();
     let after = target.settled(&before).await;
     let computed = target.child.computed();
     let memory = target.child.memory();
     assert!(target.terminate().success());
-    load.ledger().take_down(target.child.last_words());
+    load.ledger().take_down(target.child.remaining_lines());
     let ledger = std::mem::take(&mut *load.ledger());
     Report { framework, took, computed, memory, before, after, samples, ledger }
 }
@@ -206,14 +206,14 @@ impl Load {
         match dice.below(100) {
             0..45 => self.new_one("well", filler, connection).await,
             45 => self.new_one("well", 300_000, connection).await,
-            46..58 => self.late_copy(dice, connection).await,
+            46..58 => self.late_duplicate(dice, connection).await,
             58..63 => self.two_at_once(filler).await,
             63..66 => self.new_one("slow", filler, connection).await,
             66..69 => self.at_the_second_attempt("fail", filler, connection).await,
             69..71 => self.at_the_second_attempt("panic", filler, connection).await,
             71..85 => self.forged(dice, filler, connection).await,
             85..87 => self.too_long(dice).await,
-            87..94 => self.cut_off(dice, filler).await,
+            87..94 => self.truncated(dice, filler).await,
             94..96 => self.stalled(dice, filler).await,
             96..98 => self.gone_after_the_last_byte(dice, filler).await,
             _ => self.no_request(dice).await,
@@ -275,13 +275,13 @@ impl Load {
         }
     }
 
-    async fn late_copy(&self, dice: &mut Dice, connection: &mut Option<Connection>) {
+    async fn late_duplicate(&self, dice: &mut Dice, connection: &mut Option<Connection>) {
         let sent = {
             let ledger = self.ledger();
             ledger.recent[dice.below(ledger.recent.len())]
         };
         let answer = self.post(&sent.delivery(), connection).await;
-        self.answered("late copy", answer.as_ref(), &[Some(200)]);
+        self.answered("late duplicate", answer.as_ref(), &[Some(200)]);
     }
 
     async fn two_at_once(&self, filler: usize) {
@@ -342,7 +342,7 @@ impl Load {
         bytes
     }
 
-    async fn cut_off(&self, dice: &mut Dice, filler: usize) {
+    async fn truncated(&self, dice: &mut Dice, filler: usize) {
         let part = self.part_of_one(dice, filler);
         Leaving::send(self.address, part).await.leave(dice.leave());
         self.ledger().sent += 1;

@@ -326,7 +326,7 @@ async fn a_read_only_replica_is_an_error() {
     works(&store).await;
 }
 
-/// Forwards bytes to a server. When told to, drops the next answer and closes the connection.
+/// Forwards bytes to a server. On request, drops the next answer and closes the connection.
 struct Cutter {
     port: u16,
     cut: Arc<AtomicBool>,

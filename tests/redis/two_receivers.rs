@@ -191,13 +191,13 @@ async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, rece
     // the failure.
     proxy.hold().await;
     let gone = receivers.each_ref().map(|receiver| receiver.lines().len());
-    let tell = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
+    let command = |redis: &Server, words: &[&str]| assert_eq!(redis.command::<String>(words).unwrap(), "OK");
     match fate {
         Fate::Well | Fate::WellAndCopiesAtOnce => {}
         Fate::Emptied | Fate::Restored => redis.kill(),
         Fate::Frozen => redis.freeze(),
-        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
-        Fate::ReadOnly => tell(redis, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]),
+        Fate::OutOfMemory => command(redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]),
+        Fate::ReadOnly => command(redis, &["REPLICAOF", "127.0.0.1", &free_port().to_string()]),
         Fate::Slow | Fate::TooSlow | Fate::Answers(_) => {}
     }
     proxy.set(match fate {
@@ -214,8 +214,8 @@ async fn befall(fate: Fate, load: &Load, redis: &mut Server, proxy: &Proxy, rece
         Fate::Well | Fate::WellAndCopiesAtOnce => {}
         Fate::Emptied | Fate::Restored => redis.restart(),
         Fate::Frozen => redis.thaw(),
-        Fate::OutOfMemory => tell(redis, &["CONFIG", "SET", "maxmemory", "0"]),
-        Fate::ReadOnly => tell(redis, &["REPLICAOF", "NO", "ONE"]),
+        Fate::OutOfMemory => command(redis, &["CONFIG", "SET", "maxmemory", "0"]),
+        Fate::ReadOnly => command(redis, &["REPLICAOF", "NO", "ONE"]),
         Fate::Slow | Fate::TooSlow | Fate::Answers(_) => proxy.set(Mode::Pass),
     }
     sleep(FOUND_AGAIN).await;
@@ -292,7 +292,7 @@ impl Load {
                 Some(status) => {
                     *answers.by_status.entry(status).or_default() += 1;
                     if status == 409 {
-                        *answers.waited_for_by_another.entry(body).or_default() += 1;
+                        *answers.rejected_duplicates.entry(body).or_default() += 1;
                     }
                 }
                 None => answers.broken += 1,
@@ -324,7 +324,7 @@ struct Answers {
     /// Connections that were closed without an answer.
     broken: usize,
     /// The number of duplicates of each body that were answered with 409.
-    waited_for_by_another: BTreeMap<usize, usize>,
+    rejected_duplicates: BTreeMap<usize, usize>,
     slowest: Duration,
 }
 
@@ -333,8 +333,8 @@ impl Answers {
         for (status, count) in other.by_status {
             *self.by_status.entry(status).or_default() += count;
         }
-        for (body, count) in other.waited_for_by_another {
-            *self.waited_for_by_another.entry(body).or_default() += count;
+        for (body, count) in other.rejected_duplicates {
+            *self.rejected_duplicates.entry(body).or_default() += count;
         }
         self.broken += other.broken;
         self.slowest = self.slowest.max(other.slowest);
@@ -463,7 +463,7 @@ impl fmt::Display for Report<'_> {
         }
         row("  not answered", answers.broken)?;
         row("distinct bodies", handled.bodies)?;
-        let but_one = answers.waited_for_by_another.values().filter(|count| **count >= COPIES - 1).count();
+        let but_one = answers.rejected_duplicates.values().filter(|count| **count >= COPIES - 1).count();
         row("  of which all copies but one were answered 409", but_one)?;
         row("  handled", handled.bodies - handled.lost)?;
         row("  lost", handled.lost)?;

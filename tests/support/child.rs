@@ -20,13 +20,13 @@ pub fn is_child() -> bool {
 }
 
 /// Prints a line for the parent, marked so that it differs from the output of the test harness.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     println!("child: {line}");
 }
 
 pub struct Child {
     process: Process,
-    said: Receiver<String>,
+    lines: Receiver<String>,
 }
 
 impl Child {
@@ -40,33 +40,33 @@ impl Child {
                 .stdout(Stdio::piped()),
         );
         let lines = BufReader::new(process.stdout()).lines();
-        let (says, said) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             // The test harness may have written the beginning of the line.
             let of_child =
                 lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("child: ")?.1.to_owned()));
-            of_child.for_each(|line| drop(says.send(line)));
+            of_child.for_each(|line| drop(sender.send(line)));
         });
-        Self { process, said }
+        Self { process, lines: receiver }
     }
 
     /// Waits for the next line.
     #[track_caller]
     pub fn next(&self) -> String {
-        self.said.recv_timeout(PATIENCE).unwrap()
+        self.lines.recv_timeout(PATIENCE).unwrap()
     }
 
     /// Returns the lines that have not been read yet.
-    pub fn said(&self) -> TryIter<'_, String> {
-        self.said.try_iter()
+    pub fn unread_lines(&self) -> TryIter<'_, String> {
+        self.lines.try_iter()
     }
 
-    /// Returns all lines until the child exits that have not been read yet. Waits for its exit.
-    pub fn last_words(&self) -> Iter<'_, String> {
-        self.said.iter()
+    /// Returns all unread lines, and waits for the child's exit.
+    pub fn remaining_lines(&self) -> Iter<'_, String> {
+        self.lines.iter()
     }
 
-    /// Waits for its exit.
+    /// Waits for the child's exit.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
         self.process.wait_for_end().expect("it ends")

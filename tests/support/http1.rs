@@ -159,9 +159,8 @@ pub async fn begun(address: SocketAddr, body: impl AsRef<[u8]>) -> Connection {
     connection
 }
 
-/// Sends most of a long delivery, and waits until the receiver has read so much of it that the
-/// budget is too small for a short one. The short deliveries that test this may use the budget
-/// first, so that the long one is rejected. Then it is sent again.
+/// Sends most of a long delivery until a short one no longer fits into the budget. If the short
+/// delivery took the budget first and the long one was rejected, sends the long one again.
 pub async fn begun_without_room_for(address: SocketAddr, long: &[u8], short: &[u8]) -> Connection {
     soon(async {
         let mut under_way = begun(address, long).await;

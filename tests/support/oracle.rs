@@ -3,11 +3,14 @@
 //!
 //! For each type, record and envelope:
 //!
-//! 1. An accepted event holds what `serde_json` reads from the record without exactly the members that the event reports.
-//!    With any one of these members put back, `serde_json` rejects the record.
-//! 2. Each member with the name of an earlier one is reported as repeated, and each whose name is not Unicode is reported.
-//! 3. If `serde_json` accepts the record without these, the event is accepted and reports no others. More than 64 are too many.
-//! 4. The envelope's members are those of the envelope, whatever is in the record.
+//! 1. An accepted event equals what `serde_json` reads from the record without the reported
+//!    members. If any of these members, except those of rule 2, is put back, `serde_json` rejects
+//!    the record.
+//! 2. Each member with the name of an earlier member is reported as repeated. Each member whose
+//!    name is not Unicode is reported.
+//! 3. If `serde_json` accepts the record without the members of rule 2, the event is accepted and
+//!    reports no others. More than 64 are an error.
+//! 4. The members of the envelope do not depend on the record.
 //! 5. A body that is not JSON is rejected as such.
 
 use std::{collections::HashSet, fmt, ops::Range};

@@ -35,13 +35,13 @@ impl Proxy {
     pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (mode, told) = watch::channel(Mode::Pass);
+        let (mode, modes) = watch::channel(Mode::Pass);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let told = told.clone();
+                let modes = modes.clone();
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await {
-                        connect(client, server, told).await;
+                        connect(client, server, modes).await;
                     }
                 });
             }

@@ -1,4 +1,4 @@
-//! A claim store that fails when a test tells it to.
+//! A claim store that fails when a test requests it.
 
 use std::{
     collections::HashMap,

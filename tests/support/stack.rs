@@ -43,7 +43,7 @@ impl Call {
     }
 
     /// Waits until the handler has been dropped before its end.
-    pub async fn cut_off(mut self) {
+    pub async fn aborted(mut self) {
         soon(self.act.closed()).await;
     }
 
@@ -57,9 +57,9 @@ struct Handler(mpsc::UnboundedSender<Call>);
 
 impl Handler {
     async fn handle(&self, body: Bytes) -> u16 {
-        let (act, told) = oneshot::channel();
+        let (act, decided) = oneshot::channel();
         let _ = self.0.send(Call { body, act });
-        match told.await {
+        match decided.await {
             Ok(Act::Answer(status)) => status,
             // Does not run the panic hook, which would print the panic.
             Ok(Act::Panic) => resume_unwind(Box::new("the handler panics")),
@@ -276,7 +276,7 @@ impl Outcomes {
     #[track_caller]
     pub fn assert_none(&mut self) {
         if let Ok(outcome) = self.0.try_recv() {
-            panic!("told {outcome:?}");
+            panic!("reported {outcome:?}");
         }
     }
 }

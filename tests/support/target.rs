@@ -37,7 +37,7 @@ use twenty_webhook::{Receiver, Verifier, WebhookEvent, deduplicate::MemoryStore,
 
 use super::{
     SECRET,
-    child::{Child, is_child, say},
+    child::{Child, is_child, print_line},
     http1::{Connection, Request, unsigned},
 };
 
@@ -224,7 +224,7 @@ async fn handle(event: WebhookEvent<Note>) -> u16 {
         "slow" => sleep(SLOW).await,
         _ => {}
     }
-    say(&format!("handled {number}"));
+    print_line(&format!("handled {number}"));
     200
 }
 
@@ -244,7 +244,7 @@ fn terminated() -> impl Future<Output = ()> + Send + 'static {
 }
 
 async fn drain(receiver: &Receiver) {
-    say(&format!("abandoned {}", receiver.drain(Duration::from_secs(30)).await.abandoned));
+    print_line(&format!("abandoned {}", receiver.drain(Duration::from_secs(30)).await.abandoned));
 }
 
 async fn serve_axum() {
@@ -273,7 +273,7 @@ async fn serve_axum() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(4_096).unwrap();
     let terminated = terminated();
-    say(&listener.local_addr().unwrap().to_string());
+    print_line(&listener.local_addr().unwrap().to_string());
     ::axum::serve(listener, app).with_graceful_shutdown(terminated).await.unwrap();
     drain(&receiver).await;
 }
@@ -303,7 +303,7 @@ async fn serve_actix() {
     let server =
         if env::var_os("HTTP2").is_some() { server.bind_auto_h2c(address) } else { server.bind(address) }.unwrap();
     let terminated = terminated();
-    say(&server.addrs()[0].to_string());
+    print_line(&server.addrs()[0].to_string());
     let server = server.run();
     let handle = server.handle();
     rt::spawn(async move {

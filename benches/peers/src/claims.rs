@@ -1,5 +1,5 @@
-//! The claim stores: `RedisStore` compared with a bare client, and `MemoryStore` with increasing
-//! numbers of entries.
+//! Measures the claim stores: `RedisStore`, compared with a bare client, and `MemoryStore` with
+//! increasing numbers of entries.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub fn run() -> Value {
     process::pin(process::SENDER);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    // a process's memory only grows, so this comes first
+    // This is measured first, because the memory of a process only grows.
     let memory = runtime.block_on(memory());
     let redis = runtime.block_on(redis());
     json!({ "memory": memory, "redis": redis })
 }
 
-/// Keys that nobody had before.
+/// Returns a key that was not used before.
 fn new_key() -> ClaimKey {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     ClaimKey::from_parts("peers", "default", [COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes()])
 }
 
-/// A delivery's two calls: claimed, then completed.
+/// Claims and completes a key, as a receiver does for each delivery.
 async fn claim_and_complete(store: &dyn ClaimStore, key: ClaimKey) {
     let Ok(ClaimOutcome::Fresh(claim)) = store.claim(key, LEASE).await else { panic!("a new key is free") };
     assert!(store.complete(&claim, DAY).await.expect("completed"));
@@ -40,8 +40,9 @@ async fn claim_and_complete(store: &dyn ClaimStore, key: ClaimKey) {
 async fn memory() -> Value {
     const REMEMBERED: [usize; 6] = [10, 100, 1_000, 10_000, 100_000, 1_000_000];
     const ROUNDS: usize = 30;
-    /// Few beside ten, so that ten remain what is measured: so few are timed at once, and so often.
+    /// The number of claims that are timed together. It is not larger than the smallest store.
     const BATCH: usize = 10;
+    /// The number of batches per round.
     const BATCHES: usize = 200;
 
     eprintln!("claims: memory");
@@ -53,7 +54,7 @@ async fn memory() -> Value {
     let mut nanoseconds = vec![Vec::new(); REMEMBERED.len()];
     let mut stores = Vec::new();
     for remembered in REMEMBERED {
-        // full, so that each new entry takes the place of the oldest and the number stays
+        // The store is full, so each new entry replaces the oldest, and the number does not change.
         stores.push(filled(remembered, remembered).await);
     }
     for _ in 0..ROUNDS {
@@ -96,7 +97,7 @@ async fn redis() -> Value {
     for in_flight in IN_FLIGHT {
         eprintln!("claims: Redis, {in_flight} in flight");
         let mut rounds = Vec::new();
-        // one at a time is slow
+        // One claim at a time is slow.
         let claims = if in_flight == 1 { CLAIMS / 10 } else { CLAIMS };
         for round in 0..ROUNDS {
             let mut figures = serde_json::Map::new();
@@ -138,7 +139,7 @@ async fn redis() -> Value {
     json!({ "cases": cases, "memory": redis_memory(&redis, &mut bare.clone(), &store).await })
 }
 
-/// The same command that a claim is, by the client alone.
+/// Sends the command of a claim with the client alone.
 async fn set_nx(mut connection: MultiplexedConnection) {
     let key = new_key();
     let name = format!("bare:{}", hex::encode(key.as_bytes()));
@@ -153,7 +154,7 @@ async fn claim(store: Arc<RedisStore>) {
     assert!(matches!(outcome, ClaimOutcome::Fresh(_)), "a new key is free");
 }
 
-/// Does `count` operations, so many at a time.
+/// Runs `count` operations, `at_a_time` of them concurrently.
 async fn in_parallel<F>(at_a_time: usize, count: usize, operation: impl Fn() -> F + Clone + Send + 'static)
 where
     F: Future<Output = ()> + Send,
@@ -173,7 +174,7 @@ where
     }
 }
 
-/// What Redis holds for deliveries that were completed.
+/// Returns how much memory Redis uses for completed deliveries.
 async fn redis_memory(redis: &Redis, connection: &mut MultiplexedConnection, store: &Arc<RedisStore>) -> Value {
     let mut points = Vec::new();
     for completed in [100_000, 1_000_000] {

@@ -1,4 +1,4 @@
-//! Deliveries as Twenty sends them, and the same bodies signed in other schemes.
+//! Creates deliveries as Twenty sends them, and signs the same bodies in other schemes.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,14 +13,14 @@ pub const SECRET: &str = "5b0c2f7d9e1a4c3b8d6f0e2a1c4b7d9f5b0c2f7d9e1a4c3b8d6f0e
 
 const MESSAGE_ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
 
-/// A delivery of `tests/data`.
+/// Reads a delivery of `tests/data`.
 pub fn recorded(name: &str) -> Bytes {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/data/{name}.json"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
 }
 
-/// A note of about 200 kB as Twenty's editor makes them: blocks as JSON in a JSON text, and the
-/// same as Markdown.
+/// Returns a note of about 200 kB, as Twenty's editor creates it. It contains blocks as JSON in a
+/// JSON string, and the same text as Markdown.
 pub fn long_note() -> Bytes {
     const TEXT: &str = "The engine weaves algebraic patterns, just as the Jacquard loom weaves flowers and leaves.";
     let block = json!({
@@ -36,20 +36,20 @@ pub fn long_note() -> Bytes {
     note.to_string().into()
 }
 
-/// An event whose body has exactly this many bytes.
+/// Returns the body of an event with exactly this length in bytes.
 pub fn event_of(length: usize) -> Bytes {
     const HEAD: &str = r#"{"eventName":"note.created","record":{"title":""#;
     const TAIL: &str = r#""}}"#;
     [HEAD, &"x".repeat(length - HEAD.len() - TAIL.len()), TAIL].concat().into()
 }
 
-/// Twenty's signature headers.
+/// Returns Twenty's signature headers.
 pub fn twenty(secret: &str, body: &[u8]) -> Vec<(String, String)> {
     Signer::new(secret).expect("a secret").sign(body).pairs()
 }
 
-/// The headers of a [Standard Webhooks](https://www.standardwebhooks.com) delivery, whose names
-/// begin with `prefix`.
+/// Returns the headers of a [Standard Webhooks](https://www.standardwebhooks.com) delivery. Their
+/// names begin with `prefix`.
 pub fn standard(prefix: &str, secret: &str, body: &[u8]) -> Vec<(String, String)> {
     let now = unix_seconds();
     let webhook = Webhook::from_bytes(secret.into()).expect("a secret");
@@ -63,7 +63,7 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
 }
 
-/// The headers of a request of Twenty's server, with these among them.
+/// Returns the headers of a request of Twenty's server, including these signature headers.
 pub fn request_headers(signature: &[(String, String)], body: &[u8]) -> HeaderMap {
     let length = body.len().to_string();
     let others = [

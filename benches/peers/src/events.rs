@@ -1,4 +1,4 @@
-//! Verified, typed events, compared with an unverified `serde_json::Value`.
+//! Measures verified, typed events, compared with an unverified `serde_json::Value`.
 
 #[path = "../../support/deliveries.rs"]
 mod deliveries;
@@ -30,9 +30,9 @@ pub fn run() -> Value {
 }
 
 /// Five members that every record has.
-#[expect(dead_code, reason = "reading is what is measured")]
+#[expect(dead_code, reason = "only reading is measured")]
 #[derive(Deserialize)]
-#[serde(rename = "*", rename_all = "camelCase")] // of any object
+#[serde(rename = "*", rename_all = "camelCase")] // `*` accepts the records of any object.
 struct FiveFields {
     id: Option<String>,
     created_at: Option<String>,
@@ -41,7 +41,7 @@ struct FiveFields {
     created_by: Option<Author>,
 }
 
-#[expect(dead_code, reason = "reading is what is measured")]
+#[expect(dead_code, reason = "only reading is measured")]
 #[derive(Deserialize)]
 struct Author {
     source: Option<String>,
@@ -49,7 +49,7 @@ struct Author {
 }
 
 /// A handwritten envelope.
-#[expect(dead_code, reason = "reading is what is measured")]
+#[expect(dead_code, reason = "only reading is measured")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Plain {
@@ -64,7 +64,7 @@ struct Delivery {
 }
 
 impl Delivery {
-    /// Verifies, then reads. `None` when the record is no `T`.
+    /// Verifies the delivery and reads the event. Returns `None` if the record is not a `T`.
     fn event<T: DeserializeOwned>(&self) -> Option<WebhookEvent<T>> {
         let verified = self.verifier.verify(&self.headers, self.body.clone()).expect("genuine");
         WebhookEvent::from_verified(verified).ok()
@@ -72,7 +72,7 @@ impl Delivery {
 
     fn contender<'a, T: DeserializeOwned + 'a>(&'a self, name: &str) -> Option<Contender<'a>> {
         let event = self.event::<T>()?;
-        assert!(event.unexpected().is_empty(), "{name}: the slow path is not what is measured");
+        assert!(event.unexpected().is_empty(), "{name}: the slow path must not be measured");
         Some(Contender::new(name, || self.event::<T>()))
     }
 }
@@ -84,7 +84,7 @@ fn case(name: &str, body: Bytes) -> Value {
     let Delivery { verifier, headers, body } = &delivery;
     let verify = || verifier.verify(headers, body.clone()).expect("genuine");
     let default = || <WebhookEvent>::from_verified(verify()).expect("JSON");
-    assert!(default().unexpected().is_empty(), "{name}: the slow path is not what is measured");
+    assert!(default().unexpected().is_empty(), "{name}: the slow path must not be measured");
     let typed = match name.split('.').next() {
         Some("person") => delivery.contender::<Person>("standard type"),
         Some("company") => delivery.contender::<Company>("standard type"),

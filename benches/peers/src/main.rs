@@ -1,4 +1,4 @@
-//! Compares twenty-webhook with its peers. `BENCHMARKS.md` explains what is measured, and how.
+//! Compares twenty-webhook with similar crates. `BENCHMARKS.md` explains the measurements.
 //!
 //! `peers GROUP` measures one group and prints the figures of each round as JSON.
 

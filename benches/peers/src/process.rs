@@ -1,4 +1,4 @@
-//! Processes, each on its own core, with their cost and their end.
+//! Starts processes on their own cores, measures their CPU time and memory, and ends them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,21 +15,22 @@ pub const SENDER: usize = 0;
 /// The core of the server under test.
 pub const SERVER: usize = 1;
 
-/// Keeps this thread, and those it starts, on one core.
+/// Keeps this thread, and the threads that it starts, on one core.
 pub fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).expect("two cores are needed");
 }
 
-/// Lets this process and those it starts have as many connections as the machine allows.
+/// Raises the limit of connections, for this process and its children, as far as the machine
+/// allows.
 pub fn allow_connections() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
         .expect("the soft limit may be raised to the hard one");
 }
 
-/// A process that ends with its owner.
+/// A process that is killed on drop.
 pub struct Process(Child);
 
 impl Process {
@@ -37,22 +38,22 @@ impl Process {
         Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// The processor time used so far, in all threads that still run.
+    /// Returns the CPU time of all threads that still run.
     pub fn cpu(&self) -> Duration {
         cpu_of(self.0.id())
     }
 
-    /// The most memory it held so far, in bytes.
+    /// Returns the peak resident memory, in bytes.
     pub fn peak_rss(&self) -> u64 {
         status(self.0.id(), "VmHWM")
     }
 
-    /// How many files it has open, connections among them.
+    /// Returns the number of open files, including connections.
     pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.0.id())).expect("the process runs").count()
     }
 
-    /// The memory it holds, in bytes.
+    /// Returns the resident memory, in bytes.
     pub fn rss(&self) -> u64 {
         status(self.0.id(), "VmRSS")
     }
@@ -65,12 +66,12 @@ impl Drop for Process {
     }
 }
 
-/// The processor time of a process, by the kernel's scheduler, in nanoseconds.
+/// Returns the CPU time of a process, as the kernel's scheduler counted it.
 pub fn cpu_of(id: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
     let nanoseconds = tasks.map(|task| {
         let path = task.expect("a thread").path().join("schedstat");
-        let text = fs::read_to_string(path).expect("a kernel that counts");
+        let text = fs::read_to_string(path).expect("a kernel with schedstat");
         text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).expect("nanoseconds on the processor")
     });
     Duration::from_nanos(nanoseconds.sum())
@@ -82,12 +83,12 @@ fn status(id: u32, field: &str) -> u64 {
     line.trim_matches([':', '\t', ' ']).split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).expect("kB") * 1024
 }
 
-/// The memory that this process holds, in bytes.
+/// Returns the resident memory of this process, in bytes.
 pub fn own_rss() -> u64 {
     status(std::process::id(), "VmRSS")
 }
 
-/// A server under test: this program again, with one route.
+/// A server under test. It is another process of this program, with one route.
 pub struct Server {
     pub route: String,
     pub process: Process,
@@ -105,7 +106,7 @@ impl Server {
     }
 }
 
-/// A private Redis on loopback, on the sender's core or another, without persistence.
+/// A private Redis on loopback, without persistence.
 pub struct Redis {
     pub process: Process,
     port: u16,
@@ -151,7 +152,7 @@ impl Drop for Redis {
     }
 }
 
-/// Free a moment ago.
+/// Returns a port that was free at the time of the call.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address").port()

@@ -1,15 +1,15 @@
-//! Compares contenders: each runs for a slice of every round, so that noise affects all in the same
-//! way.
+//! Compares contenders. Each contender runs for a slice of every round, so that noise affects all
+//! contenders in the same way.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long a contender runs in a round: short, so that most slices pass without an interruption.
+/// How long a contender runs in a round. A slice is short, so that most slices are not interrupted.
 const SLICE: Duration = Duration::from_micros(200);
 
-/// One of those that are compared, and the nanoseconds that an operation took in each round.
+/// A contender, with the nanoseconds that its operation took in each round.
 pub struct Contender<'a> {
     name: String,
     run: Box<dyn FnMut(u64) + 'a>,
@@ -32,7 +32,7 @@ impl<'a> Contender<'a> {
         start.elapsed()
     }
 
-    /// How many operations fill a slice. Warms up on the way.
+    /// Returns how many operations fill a slice. This also warms the contender up.
     fn calibrate(&mut self) -> u64 {
         let mut times = 1;
         loop {
@@ -45,7 +45,7 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Lets all run `rounds` times, each time beginning with another.
+/// Runs all contenders in each of `rounds` rounds. Each round begins with another contender.
 pub fn race(mut contenders: Vec<Contender<'_>>, rounds: usize) -> Value {
     let times: Vec<u64> = contenders.iter_mut().map(Contender::calibrate).collect();
     let count = contenders.len();

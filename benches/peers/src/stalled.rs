@@ -1,5 +1,5 @@
-//! Memory that unauthenticated clients can occupy: connections that each declare 2 MiB, send 16
-//! KiB, and stall.
+//! Measures how much memory unauthenticated clients can occupy. Each connection declares 2 MiB,
+//! sends 16 KiB, and stalls.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -33,10 +33,10 @@ pub fn run() -> Value {
     json!({ "connections": CONNECTIONS, "declared": DECLARED, "sent": SENT, "rounds": rounds })
 }
 
-/// What a stalled connection adds to the server's memory at its peak.
+/// Returns how much a stalled connection adds to the server's peak memory, in bytes.
 fn bytes_a_connection(route: &str) -> f64 {
     let server = Server::start(route, "");
-    // what the first request takes, no matter of which kind, is not counted
+    // The memory that the first request of any kind takes is not counted.
     let first = Requests::signed(0, 1, |body| delivery::twenty(SECRET, body));
     assert_eq!(status_of(first.get(0), server.address), 200);
     std::thread::sleep(Duration::from_millis(300));
@@ -49,7 +49,7 @@ fn bytes_a_connection(route: &str) -> f64 {
     let files = server.process.open_files();
     let mut stalled = Vec::with_capacity(CONNECTIONS);
     for index in 0..CONNECTIONS {
-        // the queue of those that wait to be accepted holds 128, and drops more
+        // The queue of connections that are not accepted yet holds 128, and drops further ones.
         while server.process.open_files() + 64 < files + index {
             std::thread::yield_now();
         }
@@ -58,7 +58,7 @@ fn bytes_a_connection(route: &str) -> f64 {
         stream.write_all(&[b' '; SENT]).expect("written");
         stalled.push(stream);
     }
-    // until the server has read it all and waits for more; well before it loses patience
+    // Waits until the server has read everything, long before its deadline for the rest.
     let mut peak = 0;
     loop {
         std::thread::sleep(Duration::from_millis(300));
@@ -68,7 +68,7 @@ fn bytes_a_connection(route: &str) -> f64 {
         }
         peak = now;
     }
-    assert_eq!(server.process.open_files(), files + CONNECTIONS, "connections that {route} accepted");
+    assert_eq!(server.process.open_files(), files + CONNECTIONS, "{route} must accept all connections");
     drop(stalled);
     (peak - before) as f64 / CONNECTIONS as f64
 }

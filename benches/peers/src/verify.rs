@@ -1,4 +1,4 @@
-//! Compares `Verifier::verify` with the libraries that you could use instead.
+//! Compares `Verifier::verify` with other libraries that verify signatures.
 
 use std::{
     cell::RefCell,
@@ -31,7 +31,7 @@ pub fn run() -> Value {
             eprintln!("verify: {size} bytes, {secret_count} secrets");
             let secrets: Vec<String> = (0..secret_count).map(|index| format!("{}{index}", delivery::SECRET)).collect();
             let body = delivery::event_of(size);
-            must_refuse_forgeries(&secrets, &body);
+            must_reject_forgeries(&secrets, &body);
             let contenders = contenders(&secrets, &body, &body);
             let contenders = contenders.into_iter().map(|(name, verify)| Contender::new(name, verify)).collect();
             cases.push(json!({ "bytes": size, "secrets": secret_count, "nanoseconds": race(contenders, ROUNDS) }));
@@ -40,36 +40,36 @@ pub fn run() -> Value {
     Value::Array(cases)
 }
 
-/// Checks that each contender accepts a genuine delivery, and rejects another body and another
-/// signer.
-fn must_refuse_forgeries(secrets: &[String], body: &Bytes) {
+/// Checks that each contender accepts a genuine delivery, and rejects a changed body and the
+/// signature of another secret.
+fn must_reject_forgeries(secrets: &[String], body: &Bytes) {
     let mut changed = body.to_vec();
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
-    let stranger = vec!["a stranger's secret".to_owned()];
+    let other_secret = vec!["another secret".to_owned()];
     for (name, verify) in contenders(secrets, body, body) {
-        assert!(verify(), "{name} refuses a genuine delivery");
+        assert!(verify(), "{name} rejects a genuine delivery");
     }
     for (name, verify) in contenders(secrets, body, &changed.into()) {
-        assert!(!verify(), "{name} takes a changed body");
+        assert!(!verify(), "{name} accepts a changed body");
     }
     let signed = |(_, verify): &(&str, Verify<'_>)| verify();
     let own = signers(secrets, body);
-    let theirs = signers(&stranger, body);
+    let theirs = signers(&other_secret, body);
     assert!(verifiers(secrets, &own, body).iter().all(signed));
     for (name, verify) in verifiers(secrets, &theirs, body) {
-        assert!(!verify(), "{name} takes a stranger's signature");
+        assert!(!verify(), "{name} accepts the signature of another secret");
     }
 }
 
 type Verify<'a> = Box<dyn Fn() -> bool + 'a>;
 
-/// Those who verify `received`, which the last secret's owner signed as `sent`.
+/// Returns the contenders. They verify `received`, with a signature of `sent` by the last secret.
 fn contenders<'a>(secrets: &[String], sent: &Bytes, received: &Bytes) -> Vec<(&'static str, Verify<'a>)> {
     verifiers(secrets, &signers(secrets, sent), received)
 }
 
-/// One delivery's headers, in each scheme.
+/// The headers of one delivery in each scheme.
 struct Signed {
     twenty: HeaderMap,
     timestamp: String,
@@ -83,7 +83,7 @@ fn signers(secrets: &[String], body: &Bytes) -> Signed {
     let secret = secrets.last().expect("one at least");
     let pairs = delivery::twenty(secret, body);
     let value = |name| pairs.iter().find(|pair| pair.0 == name).expect("a header").1.clone();
-    // webhook-verify reads seconds only, so its sender signs seconds
+    // webhook-verify reads only seconds, so the timestamp for it is in seconds.
     let seconds = delivery::unix_seconds().to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
     mac.update(format!("{seconds}:").as_bytes());
@@ -124,8 +124,8 @@ fn twenty_webhook<'a>(secrets: &[String], headers: HeaderMap, body: Bytes) -> Ve
     Box::new(move || verifier.verify(&headers, body.clone()).is_ok())
 }
 
-/// A contender that gets timestamp, body and decoded signature, so it neither searches headers nor
-/// reads a clock.
+/// Returns a contender that gets the timestamp, the body and the decoded signature. So it neither
+/// searches headers nor reads a clock.
 fn bare<'a>(matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a, signed: &Signed, body: &Bytes) -> Verify<'a> {
     let Signed { timestamp, signature, .. } = signed;
     let (timestamp, signature, body) = (timestamp.clone(), signature.clone(), body.clone());
@@ -135,7 +135,8 @@ fn bare<'a>(matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a, signed: &Sig
     })
 }
 
-/// The minimum for a request: look up the two headers, check the age, keep the body.
+/// Returns a contender that does the minimum for a request: it looks up the two headers, checks the
+/// age and keeps the body.
 fn from_request<'a>(
     matches: impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + 'a,
     headers: HeaderMap,
@@ -179,7 +180,7 @@ fn with_ring(secrets: &[String]) -> impl Fn(&[u8], &[u8], &[u8; 32]) -> bool + u
             mac.update(timestamp);
             mac.update(b":");
             mac.update(body);
-            // ring has deprecated its own comparison
+            // ring has deprecated its own comparison.
             mac.sign().as_ref().ct_eq(expected).into()
         })
     }

@@ -155,7 +155,7 @@ fn run(path: &str, times: usize) {
         }
         "claim: duplicate" => {
             let store = claims::full_store(1_000);
-            each((0..).take(times).collect(), |number| claims::meet_copy(&store, claims::key(number)));
+            each((0..).take(times).collect(), |number| claims::claim_duplicate(&store, claims::key(number)));
         }
         "axum: layer and Person" => serve(Receiver::new(verifier(&[SECRET])), times),
         "axum: layer, deduplication and Person" => {

@@ -107,7 +107,7 @@ pub(crate) enum FetchError {
     /// The body is longer than the limit.
     TooLong,
     /// The body was truncated.
-    BrokenOff,
+    Truncated,
 }
 
 impl Answer {
@@ -166,7 +166,7 @@ impl Client {
             let response = self.connections.request(request).await;
             let (head, body) = response.map_err(|error| FetchError::Post(PostError::Failed(error)))?.into_parts();
             let body = Limited::new(body, limit).collect().await.map_err(|error| {
-                if error.is::<LengthLimitError>() { FetchError::TooLong } else { FetchError::BrokenOff }
+                if error.is::<LengthLimitError>() { FetchError::TooLong } else { FetchError::Truncated }
             })?;
             Ok(Response { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
         };

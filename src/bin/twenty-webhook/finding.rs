@@ -44,9 +44,9 @@ pub(crate) fn is_post(method: &str) -> bool {
 }
 
 /// Returns all findings about a captured delivery. A certain loss in the file comes first, and a
-/// possible loss comes last. In both cases, no finding blames the secret. Unless `is_exact` is
-/// true, because the capture contains the exact bytes, findings without a proof name the capture
-/// before the secret.
+/// possible loss comes last. In both cases, no finding blames the secret. If `is_exact` is false,
+/// the capture may not contain the exact bytes, so findings without a proof name the capture before
+/// the secret.
 pub(crate) fn of_capture(method: &str, diagnosis: &Diagnosis, loss: Option<Loss>, is_exact: bool) -> Vec<Finding> {
     let is_damaged = loss.is_some() || diagnosis.causes().contains(&Cause::BodyHasReplacements);
     let causes: Vec<_> = unanswered(method, diagnosis.causes())

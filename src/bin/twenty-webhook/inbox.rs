@@ -212,7 +212,7 @@ fn no_letter(id: EventId) -> String {
 
 async fn stats(inbox: &Inbox, format: Format) -> Result<ExitCode, Failure> {
     let stats = inbox.stats().await.map_err(failed)?;
-    let oldest = stats.oldest_pending.map(time::told);
+    let oldest = stats.oldest_pending.map(time::format);
     output::print(&match format {
         Format::Pretty => {
             let row = |name, number: u64| format!("{name:<16}{number:>12}\n");
@@ -261,8 +261,8 @@ impl Entry {
             id: letter.id().to_string(),
             event: letter.name().to_string(),
             record_id: event.ok().and_then(|event| Some(event.record.id()?.to_string())),
-            received_at: time::told(letter.received_at()),
-            died_at: time::told(letter.died_at()),
+            received_at: time::format(letter.received_at()),
+            died_at: time::format(letter.died_at()),
             reason: letter.reason().as_str(),
             attempts: letter.attempts(),
             interruptions: letter.interruptions(),

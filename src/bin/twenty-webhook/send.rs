@@ -134,8 +134,8 @@ impl Send {
         if has_own_date {
             let later = jiff::SignedDuration::from_millis(i64::try_from(number).unwrap_or_default());
             let date = time::now().checked_add(later).unwrap_or(jiff::Timestamp::MAX);
-            let told = format!("{date:.3}");
-            let set = delivery.set("eventDate", told);
+            let text = format!("{date:.3}");
+            let set = delivery.set("eventDate", text);
             delivery = set.map_err(|error| Failure::about("--count cannot set the event's date", &error))?;
         }
         if self.count > NonZeroUsize::MIN {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use crate::{
     client::{Answer, PostError},
     output::{harmless_line, shortened, style, styled, wrapped},
-    time::told_for,
+    time::format_duration,
 };
 
 /// Counts answers.
@@ -59,7 +59,7 @@ impl Tally {
         self.latencies.sort_unstable();
         let mut summary = match (self.total, self.latencies.first(), self.answers.keys().next()) {
             (1, Some(latency), Some(status)) => {
-                format!("{} in {}\n", styled(Self::style(status), status), told_for(*latency))
+                format!("{} in {}\n", styled(Self::style(status), status), format_duration(*latency))
             }
             // The rest of the summary says everything.
             (1, ..) => String::new(),
@@ -88,7 +88,7 @@ impl Tally {
     }
 
     fn table(&self, took: Duration) -> String {
-        let mut table = format!("{} deliveries in {}\n", self.total, told_for(took));
+        let mut table = format!("{} deliveries in {}\n", self.total, format_duration(took));
         for (label, count) in &self.answers {
             let padded = format_args!("{label:<20}").to_string();
             table += &format!("  {}{count:>8}\n", styled(Self::style(label), padded));
@@ -133,9 +133,9 @@ impl Percentiles<'_> {
 impl fmt::Display for Percentiles<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for percent in [50, 90, 99] {
-            write!(f, "p{percent} {}  ", told_for(self.at(percent)))?;
+            write!(f, "p{percent} {}  ", format_duration(self.at(percent)))?;
         }
-        write!(f, "max {}", told_for(self.at(100)))
+        write!(f, "max {}", format_duration(self.at(100)))
     }
 }
 

@@ -51,13 +51,13 @@ pub(crate) fn from_civil(time: jiff::Timestamp) -> Option<Timestamp> {
 }
 
 /// Formats a time as `2026-10-02T09:14:31.733Z`, or in milliseconds after the year 9999.
-pub(crate) fn told(time: Timestamp) -> String {
+pub(crate) fn format(time: Timestamp) -> String {
     to_civil(time)
         .map_or_else(|| format!("{time} ms after 1970"), |civil| civil.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
 /// Formats a duration: `0.8 ms`, `12 ms`, `1.25 s`.
-pub(crate) fn told_for(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1000.0;
     match millis {
         ..10.0 => format!("{millis:.1} ms"),
@@ -84,10 +84,10 @@ mod tests {
 
     #[test]
     fn times_are_formatted() {
-        assert_eq!(told(Timestamp::from_millis(1_790_932_471_733)), "2026-10-02T09:14:31.733Z");
-        assert_eq!(told(Timestamp::from_millis(u64::MAX)), "18446744073709551615 ms after 1970");
-        assert_eq!(told_for(Duration::from_micros(1_234)), "1.2 ms");
-        assert_eq!(told_for(Duration::from_millis(123)), "123 ms");
-        assert_eq!(told_for(Duration::from_millis(1_250)), "1.25 s");
+        assert_eq!(format(Timestamp::from_millis(1_790_932_471_733)), "2026-10-02T09:14:31.733Z");
+        assert_eq!(format(Timestamp::from_millis(u64::MAX)), "18446744073709551615 ms after 1970");
+        assert_eq!(format_duration(Duration::from_micros(1_234)), "1.2 ms");
+        assert_eq!(format_duration(Duration::from_millis(123)), "123 ms");
+        assert_eq!(format_duration(Duration::from_millis(1_250)), "1.25 s");
     }
 }

@@ -128,13 +128,13 @@ impl Verify {
         let is_exact = declared == Some(capture.body.len())
             && !has_loss
             && (capture.captured_at.is_some() || !shows_changes(&diagnosis));
-        let mut report = told(&capture.method, &diagnosis, lost, is_exact);
+        let mut report = verdict_report(&capture.method, &diagnosis, lost, is_exact);
         let headers = capture.headers.iter().map(|(name, value)| (name, value));
         let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
-            report += &tell(verified);
+            report += &description(verified);
         }
-        notes.push(format!("judged as of {}{reason}", time::told(now)));
+        notes.push(format!("judged as of {}{reason}", time::format(now)));
         for note in notes {
             report += &format!("{}\n", harmless_line(&note));
         }
@@ -253,8 +253,8 @@ fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
 }
 
 /// Returns the verdict in its colour, and what to do.
-fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool) -> String {
-    let mut told = match diagnosis.verdict() {
+fn verdict_report(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool) -> String {
+    let mut report = match diagnosis.verdict() {
         Ok(()) if is_post(method) => {
             format!("{}: the delivery is genuine and fresh\n", styled(style::GOOD, "verifies"))
         }
@@ -268,15 +268,15 @@ fn told(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_exact: bool)
     let findings = diagnosis.verdict().err().map(|_| finding::of_capture(method, diagnosis, lost, is_exact));
     for (Finding { cause, advice }, number) in findings.iter().flatten().zip(1..) {
         let name = wrapped(&format!("{number}. "), &harmless_line(cause));
-        told += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", advice));
+        report += &format!("{}\n{}", styled(style::ODD, name.trim_end()), wrapped("   ", advice));
     }
-    told
+    report
 }
 
 /// Describes the verified delivery.
-fn tell(verified: &Verified) -> String {
+fn description(verified: &Verified) -> String {
     let secret = if verified.secret_index() == 0 { "the secret" } else { "the previous secret" };
-    let signed = format!("signed on {} with {secret}\n", time::told(verified.timestamp()));
+    let signed = format!("signed on {} with {secret}\n", time::format(verified.timestamp()));
     match WebhookEvent::<twenty_webhook::event::Record>::from_verified(verified.clone()) {
         Ok(event) => {
             let name = event.record.display_name().unwrap_or_else(|| "-".to_owned());

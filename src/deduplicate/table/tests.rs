@@ -272,7 +272,7 @@ fn few_steps(entries: u64) {
 }
 
 #[test]
-fn expired_entries_are_removed_before_the_table_grows() {
+fn expired_slots_are_reused_before_new_ones() {
     let mut table = Table::new(100_000);
     for now in 0..10_000 {
         assert_eq!(table.claim(key(now), token(1), now, now + 10), Ok(None));
@@ -289,7 +289,7 @@ fn the_capacity_is_limited() {
 }
 
 #[test]
-fn eighty_bytes_an_entry() {
+fn an_entry_takes_at_most_80_bytes() {
     for capacity in [1_000_000, 1 << 20, (1 << 20) + 1, 100_000, 1] {
         let table = Table::new(capacity);
         assert_eq!(table.slots.capacity(), capacity);

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_come_as_numbers_and_as_text() {
+    fn amounts_are_read_from_numbers_and_text() {
         assert_eq!(amount("5000000000").unwrap(), Some(5_000_000_000));
         assert_eq!(amount("-15").unwrap(), Some(-15));
         assert_eq!(amount(r#""5000000000""#).unwrap(), Some(5_000_000_000));

@@ -66,8 +66,8 @@ pub struct Reader<'de, E> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::event) struct Failure {
     starts: [Option<usize>; LEVELS],
-    /// The loss of the reader fixed this level and all inner levels. Later errors do not change
-    /// them.
+    /// The outermost level that became final when the reader was lost. Later errors change neither
+    /// this level nor inner ones.
     fixed: Option<usize>,
 }
 

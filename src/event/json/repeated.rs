@@ -10,7 +10,7 @@ impl Names {
         Self { words: [0; 32] }
     }
 
-    /// Adds a name. Returns `true` if it was added before, and in rare cases although it was not.
+    /// Adds a name. Returns `true` if it was added before, and in rare cases also for a new name.
     #[inline]
     pub(super) fn insert(&mut self, name: &[u8]) -> bool {
         let [word, bit, other_bit, ..] = hash(name).to_be_bytes();

@@ -51,7 +51,7 @@ impl Changes {
             changes.kinds.push(kind);
             changes.delays.push(millis(delay));
             changes.reasons.push(dead.map(|(reason, _)| reason.to_byte().into()));
-            // A text in PostgreSQL cannot contain a zero.
+            // A text in PostgreSQL cannot contain a NUL.
             changes.messages.push(dead.map(|(_, message)| message.replace('\0', "\u{fffd}")));
         }
         changes

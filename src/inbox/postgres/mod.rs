@@ -80,7 +80,7 @@ struct Shared {
     bounds: Bounds,
     lease: Duration,
     work: Arc<Notify>,
-    /// Tells the task [`announce`] that it must notify other processes.
+    /// Notifies the task [`announce`], which notifies other processes.
     announce: Notify,
     /// The tokens of the leases that this process holds.
     held: Mutex<HashMap<u64, u64>>,

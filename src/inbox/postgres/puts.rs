@@ -264,7 +264,7 @@ mod tests {
     use super::{super::super::store::NewEvent, *};
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewed_count_is_valid_again_without_the_capacity_that_was_used() {
+    async fn a_renewed_count_keeps_used_capacity() {
         let bounds = Bounds { max_pending: 3, max_bytes: 1_000, ..crate::inbox::model::BOUNDS };
         let queued = Arc::new(tokio::sync::Semaphore::new(10));
         let job = || {

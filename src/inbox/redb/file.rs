@@ -74,7 +74,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, InboxError> {
     }
 }
 
-/// Returns the error if [`is_there`] returns `false` and no file may be created.
+/// Returns the error for a missing or empty file, if no file may be created.
 pub(super) fn missing() -> InboxError {
     InboxError::new(InboxErrorKind::Unavailable, "the inbox's file does not exist, or is empty")
 }

@@ -139,7 +139,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 Ok(()) => return true,
                 Err(error) => telemetry::worker_failed("begin", &error),
             }
-            self.unless_told(Order::Run, sleep(POLL)).await;
+            self.unless_ordered(Order::Run, sleep(POLL)).await;
         }
         false
     }
@@ -308,7 +308,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     /// Waits after the store failed.
     async fn back_off(&mut self, order: Order) {
         if let Some(pause) = self.pause {
-            self.unless_told(order, sleep(pause)).await;
+            self.unless_ordered(order, sleep(pause)).await;
         }
     }
 
@@ -318,7 +318,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
     }
 
     /// Awaits a future as long as the order does not change.
-    async fn unless_told<T>(&mut self, order: Order, future: impl Future<Output = T>) -> Option<T> {
+    async fn unless_ordered<T>(&mut self, order: Order, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             _ = self.orders.wait_for(|now| *now != order) => None,

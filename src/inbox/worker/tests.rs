@@ -33,7 +33,7 @@ async fn the_worker_pauses_between_takes_that_return_nothing() {
 /// The ends of some handlers cannot be written. Other deliveries must still be handled directly,
 /// even deliveries about the same record.
 #[tokio::test(start_paused = true)]
-async fn ends_that_cannot_be_written_keep_nothing_from_being_handled_at_once() {
+async fn unwritten_ends_do_not_block_direct_handling() {
     for fault in [Fault::FailsWhileTheyRun, Fault::EverythingFails] {
         let store = Arc::new(Faulty::new(fault));
         let inbox = Inbox::new(Arc::clone(&store) as Arc<dyn Store>, InboxBuilder::new());
@@ -111,7 +111,7 @@ async fn a_directly_handled_event_is_not_handled_concurrently_by_a_take() {
 /// A recorder that always panics ends neither the worker nor its maintenance.
 #[cfg(feature = "metrics")]
 #[test]
-fn a_recorder_that_panics_ends_no_worker() {
+fn a_panicking_recorder_does_not_end_the_worker() {
     use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
     struct Panics;

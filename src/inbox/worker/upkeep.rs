@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::super::{Inner, telemetry};
 
-/// The interval at which due keys and dead letters are forgotten, and gauges are set.
+/// The interval at which expired keys and dead letters are forgotten, and gauges are set.
 const MAINTAIN: Duration = Duration::from_secs(10);
 
 /// The place of an inbox's only worker in a process.
@@ -22,7 +22,7 @@ impl Drop for Place {
     }
 }
 
-/// Forgets due keys and dead letters, and sets gauges, in a loop.
+/// Forgets expired keys and dead letters, and sets gauges, in a loop.
 pub(super) async fn maintain(inbox: Arc<Inner>) {
     loop {
         loop {

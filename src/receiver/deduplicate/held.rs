@@ -63,7 +63,7 @@ impl Held {
             if let Some(claim) = &self.claim
                 && let Err(error) = store.renew(claim, *lease).await
             {
-                self.deduplication.say_failure("renew", &error);
+                self.deduplication.log_failure("renew", &error);
             }
         }
     }

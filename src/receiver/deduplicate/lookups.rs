@@ -30,7 +30,7 @@ impl Lookups {
             let mut theirs = match self.begin(key) {
                 Lookup::Ours(ours) => {
                     let found = look_up().await;
-                    ours.tell(match found {
+                    ours.notify(match found {
                         // If the key was free, this delivery has claimed it, so for the other
                         // deliveries the key is running. Each delivery checks its own route.
                         Ok(_) | Err(Duplicate::OtherRoute) => Duplicate::Running,
@@ -73,7 +73,7 @@ struct Ours<'a> {
 }
 
 impl Ours<'_> {
-    fn tell(self, found: Duplicate) {
+    fn notify(self, found: Duplicate) {
         self.found.send_replace(Some(found));
     }
 }

@@ -75,10 +75,10 @@ impl Deduplication {
     /// flight.
     pub(super) fn admit(&self, key: ClaimKey) -> Option<Admitted> {
         // Receivers can share a store.
-        let is_copy = self.settings.store.is_claimed_here(key)
+        let is_duplicate = self.settings.store.is_claimed_here(key)
             || self.unrecorded.is_completed_here(key)
             || self.recorded.is_completed_here(key);
-        self.in_flight.admit(key, is_copy)
+        self.in_flight.admit(key, is_duplicate)
     }
 
     async fn try_claim(
@@ -103,7 +103,7 @@ impl Deduplication {
                 return Err(Duplicate::Handled);
             }
             Err(error) => {
-                self.say_failure("claim", &error);
+                self.log_failure("claim", &error);
                 // The claim may have been stored. If not, the store accepts the completion of a
                 // free key when it is available again.
                 (error.into_claim().unwrap_or_else(|| Claim::new(key)), false)
@@ -136,28 +136,28 @@ impl Deduplication {
     async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
         if end == End::NotHandled {
             if let Err(error) = self.settings.store.release(claim).await {
-                self.say_failure("release", &error);
+                self.log_failure("release", &error);
             }
             return;
         }
-        let told = self.settings.store.complete(claim, remember_for).await;
-        if let Err(error) = &told {
-            self.say_failure("complete", error);
+        let completed = self.settings.store.complete(claim, remember_for).await;
+        if let Err(error) = &completed {
+            self.log_failure("complete", error);
         }
         let is_handled_now = end == End::Handled;
-        if told.is_err() || is_handled_now && matches!(told, Ok(false)) {
+        if completed.is_err() || is_handled_now && matches!(completed, Ok(false)) {
             // The store failed, or a duplicate has claimed the key since. At least this process
             // remembers that the delivery was handled.
             let here = self.unrecorded.complete(claim, remember_for).await;
-            if is_handled_now && (matches!(told, Ok(false)) || matches!(here, Ok(false))) {
+            if is_handled_now && (matches!(completed, Ok(false)) || matches!(here, Ok(false))) {
                 telemetry::handled_twice();
             }
-        } else if !self.is_in_process() && matches!(told, Ok(true)) {
+        } else if !self.is_in_process() && matches!(completed, Ok(true)) {
             let _ = self.recorded.complete(claim, remember_for).await;
         }
     }
 
-    fn say_failure(&self, call: &'static str, error: &StoreError) {
+    fn log_failure(&self, call: &'static str, error: &StoreError) {
         telemetry::store_failed(call, error, self.settings.on_failure);
     }
 }

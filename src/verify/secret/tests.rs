@@ -105,8 +105,8 @@ fn detects_what_configuration_adds_to_a_secret() {
     }
 }
 
-/// Reads the memory where a secret was through the operating system, without `unsafe`, only on
-/// Linux.
+/// Reads, through the operating system, the memory in which a secret was. This requires no
+/// `unsafe`, and works only on Linux.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod memory {
     use std::{fs::File, os::unix::fs::FileExt};

@@ -1,4 +1,4 @@
-//! actix-web's routes.
+//! The routes of actix-web.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::delivery::SECRET;
 pub async fn run(route: &str, listener: std::net::TcpListener, receiver: Receiver) {
     match route {
         "actix-bytes" => {
-            // as long as the middleware allows
+            // This is the limit of the middleware, too.
             let limit = PayloadConfig::new(Verifier::DEFAULT_BODY_LIMIT);
             serve(listener, move || web::resource(PATH).app_data(limit.clone()).route(web::post().to(bytes))).await;
         }
@@ -38,7 +38,7 @@ where
     F: HttpServiceFactory + 'static,
 {
     let server = HttpServer::new(move || App::new().service(service())).workers(1);
-    // a thousand connections are opened before the first of them sends
+    // A thousand connections are opened before the first one sends a request.
     let server = server.client_request_timeout(Duration::from_secs(60));
     server.listen(listener).expect("a socket").run().await.expect("served");
 }

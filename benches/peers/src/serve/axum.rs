@@ -1,4 +1,4 @@
-//! axum's routes.
+//! The routes of axum.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Verification as in typical handwritten handlers.
+//! Verifies deliveries as a typical handwritten handler does.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

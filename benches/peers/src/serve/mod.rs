@@ -1,4 +1,4 @@
-//! The servers under test: one route each, on one core.
+//! The servers under test. Each server has one route and runs on one core.
 
 mod actix;
 mod axum;
@@ -35,10 +35,10 @@ pub const ROUTES: [&str; 15] = [
     "actix-redis",
 ];
 
-/// More than a run sends, so that nothing is forgotten on the way.
+/// The capacity of the store. It exceeds the deliveries of a run, so that no delivery is forgotten.
 const REMEMBERED: usize = 500_000;
 
-/// Serves one route until it is killed, and says on standard output where.
+/// Serves one route until the process is killed. Prints the address on standard output.
 pub fn run(route: &str, redis_url: &str) {
     process::pin(process::SERVER);
     process::allow_connections();

@@ -14,7 +14,7 @@ pub(crate) enum ApiError {
     /// The address is invalid.
     Url(String),
     NoConnection(PostError),
-    BrokenOff,
+    Truncated,
     TooLong,
     Redirect {
         status: u16,
@@ -40,14 +40,14 @@ impl From<FetchError> for ApiError {
         match error {
             FetchError::Post(error) => Self::NoConnection(error),
             FetchError::TooLong => Self::TooLong,
-            FetchError::BrokenOff => Self::BrokenOff,
+            FetchError::Truncated => Self::Truncated,
         }
     }
 }
 
 impl ApiError {
     /// Returns the error with advice, and without the API key.
-    pub(crate) fn told(&self, api: &Api) -> String {
+    pub(crate) fn message(&self, api: &Api) -> String {
         let text = api.redaction.hide_in_sentence(&format!("{}: {self}", api.base()));
         match self.advice() {
             Some(advice) => format!("{}. {advice}", text.trim_end_matches('.')),
@@ -60,7 +60,7 @@ impl ApiError {
         match self {
             Self::Url(_) | Self::NotAsked(_) => None,
             Self::Server { .. } => Some("Try again later, or look at the server's log"),
-            Self::NoConnection(_) | Self::BrokenOff => Some("Check the address, and whether the server is running"),
+            Self::NoConnection(_) | Self::Truncated => Some("Check the address, and whether the server is running"),
             Self::TooLong | Self::NotTwenty(_) => Some(
                 "Use the address at which people open Twenty, such as https://crm.example.com; for Twenty's cloud, use \
                  https://api.twenty.com",
@@ -90,7 +90,7 @@ impl fmt::Display for ApiError {
             Self::Url(error) => f.write_str(error),
             Self::NoConnection(PostError::TooLate) => write!(f, "no answer within {} s", PATIENCE.as_secs()),
             Self::NoConnection(error) => error.fmt(f),
-            Self::BrokenOff => f.write_str("the connection closed before the end of the response"),
+            Self::Truncated => f.write_str("the connection closed before the end of the response"),
             Self::TooLong => write!(f, "the answer is longer than {} MiB", LIMIT >> 20),
             Self::Redirect { status, location } => write!(f, "answered {status}, a redirect to {location}"),
             Self::Token(said) => write!(f, "the API key was not accepted: {said}"),

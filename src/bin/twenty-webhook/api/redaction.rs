@@ -110,8 +110,8 @@ fn longest_at(known: &Known, mut text: &[u8]) -> Option<(usize, &'static str)> {
         if text.starts_with(before) {
             return Some((before.len(), shown_as));
         }
-        // Any other known text with which `text` begins sorts before `before`, which begins with
-        // it, too.
+        // `before` sorts last among the known texts up to `text`. So a shorter known text that
+        // starts `text` also starts `before`, and lies within their common prefix.
         let common = text.iter().zip(before).take_while(|(a, b)| a == b).count();
         text = text.get(..common)?;
     }

@@ -14,7 +14,7 @@ use crate::{
     client::{Answer, Client, PostError},
     output::Failure,
     target::Target,
-    time::told_for,
+    time::format_duration,
 };
 
 /// Checks the scheme and the host. If `resolves` is true, the host's name is resolved.
@@ -108,7 +108,7 @@ pub(super) async fn check_answer(target: &Target, report: &mut Report) -> Result
     if is_https {
         report.ok("certificate", "the target's certificate is accepted")?;
     }
-    report.ok("connection", format!("the target answered in {}", told_for(answer.latency)))?;
+    report.ok("connection", format!("the target answered in {}", format_duration(answer.latency)))?;
     check_status(target, &answer, report).await?;
     Ok(clock)
 }

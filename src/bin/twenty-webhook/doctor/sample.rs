@@ -17,7 +17,7 @@ use crate::{
     client::{Answer, Client, PostError, header_map},
     output::Failure,
     target::Target,
-    time::{self, told_for},
+    time::{self, format_duration},
 };
 
 /// An object that no workspace has, and an action that Twenty does not have.
@@ -71,24 +71,24 @@ fn judge_genuine(answer: Result<Answer, PostError>) -> Judgement {
         Ok(answer) => answer,
         Err(error) => return (Status::Fail, format!("a signed sample: {error}"), "Look at the receiver's log"),
     };
-    let told = format!("a signed sample was answered {} in {}", answer.status, told_for(answer.latency));
+    let message = format!("a signed sample was answered {} in {}", answer.status, format_duration(answer.latency));
     match answer.status {
-        200..=299 if answer.latency <= SOON => (Status::Ok, told, ""),
+        200..=299 if answer.latency <= SOON => (Status::Ok, message, ""),
         200..=299 => (
             Status::Warn,
-            told,
+            message,
             "Twenty waits for this answer before it sends the next change, and gives up after 5 seconds. Answer \
              immediately and work later: see `acknowledge_within` and the inbox",
         ),
         401 => (
             Status::Fail,
-            told,
+            message,
             "The receiver has another secret, its clock is off by more than 5 minutes, or something on the way \
              changes the body. Its log has the reason at `debug`. To see an explanation, run `twenty-webhook listen` in its place",
         ),
-        404 | 405 => (Status::Fail, told, "There is no receiver for POST requests at this path"),
-        403 => (Status::Fail, told, "Perhaps a firewall or a bot protection answered instead of the receiver"),
-        _ => (Status::Fail, told, "Look at the receiver's log"),
+        404 | 405 => (Status::Fail, message, "There is no receiver for POST requests at this path"),
+        403 => (Status::Fail, message, "Perhaps a firewall or a bot protection answered instead of the receiver"),
+        _ => (Status::Fail, message, "Look at the receiver's log"),
     }
 }
 
@@ -103,16 +103,16 @@ fn judge_forged(answer: Result<Answer, PostError>) -> Judgement {
             );
         }
     };
-    let told = format!("a sample signed with another secret was answered {}", answer.status);
+    let message = format!("a sample signed with another secret was answered {}", answer.status);
     match answer.status {
-        401 => (Status::Ok, told, ""),
+        401 => (Status::Ok, message, ""),
         200..=299 => (
             Status::Fail,
-            told,
+            message,
             "The receiver accepts deliveries without verifying them, so anybody can post to it. Wrap its route in \
              the middleware",
         ),
-        _ => (Status::Warn, told, "A receiver of this crate answers 401"),
+        _ => (Status::Warn, message, "A receiver of this crate answers 401"),
     }
 }
 

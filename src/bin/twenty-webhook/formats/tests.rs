@@ -168,8 +168,8 @@ thread_local! {
     pub(super) static SCANNED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// However many deliveries there are, each of them is compared with a few others only, and their
-/// order stays.
+/// Each delivery is compared with only a few others, however many deliveries there are. Their order
+/// does not change.
 #[test]
 fn work_is_linear_in_the_number_of_deliveries() {
     let map = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE});
@@ -284,11 +284,11 @@ fn work_and_memory_are_bounded_by_the_file() {
     }
 }
 
-/// Many headers or heads that each lead to the same long text.
+/// Many headers or heads can each lead to the same long text.
 #[test]
-fn no_text_is_read_once_for_each_head() {
+fn a_text_after_many_heads_is_read_once() {
     let signed = format!("x-twenty-webhook-signature: {SIGNATURE}\n");
-    // Each head names the length up to the text behind all of them.
+    // Each head declares a length that ends at the text after all heads.
     let heads = |count: usize, header: &str, width: usize, text: &str| {
         let len = format!("POST / HTTP/1.1\n{signed}{header}{:width$}\n\n", 0).len();
         let head = |number: usize| {
@@ -333,7 +333,7 @@ fn no_text_is_read_once_for_each_head() {
     }
 }
 
-/// What is beyond the limit is counted, also when its signatures are those of other deliveries.
+/// Deliveries beyond the limit are counted, even if they have the signatures of other deliveries.
 #[test]
 fn no_delivery_beyond_the_limit_is_forgotten() {
     let count = MAX_DELIVERIES + 2;
@@ -381,14 +381,14 @@ fn escapes_before_a_signature_do_not_hide_it() {
         let Reading { deliveries, unread } = super::read(file.as_bytes(), &names()).unwrap();
         assert_eq!((deliveries.len(), unread), (1, 1), "{escape}");
     }
-    // Of a longer word it is a part.
+    // As a part of a longer word, it is not a signature.
     for before in ["a", "[32m", "G", "0x"] {
         let file = format!("{known}\nx-twenty-webhook-signature: {before}{other}\n");
         assert_eq!(super::read(file.as_bytes(), &names()).unwrap().unread, 0, "{before}");
     }
 }
 
-/// A log line in a string may have further JSON behind the first.
+/// A log line in a string may contain more JSON after the first value.
 #[test]
 fn json_behind_json_in_a_string_is_read() {
     let headers = json!({"x-twenty-webhook-timestamp": TIMESTAMP, "x-twenty-webhook-signature": SIGNATURE});
@@ -401,7 +401,7 @@ fn json_behind_json_in_a_string_is_read() {
     }
 }
 
-/// Several signatures of one delivery are no deliveries of their own.
+/// A delivery with several signatures is still one delivery.
 #[test]
 fn a_delivery_with_two_signatures_is_one() {
     let other = signature(1);

@@ -15,8 +15,8 @@ const MAX_VALUE: usize = 256;
 /// The maximum number of lines between the headers and the body.
 const MAX_LINES_BETWEEN: usize = 16;
 
-/// How many bytes behind a body show whether it ends there. Many heads may declare lengths that end
-/// in front of the same text.
+/// How many bytes after a declared body are read to decide whether it ends there. This is limited,
+/// because many heads may declare lengths that end before the same text.
 const MAX_BEHIND: usize = 1_000;
 
 pub(super) const DOTS: Loss = Loss {
@@ -126,7 +126,7 @@ pub(super) fn requests(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let mut head: Option<Head> = None;
     let variables = variables(text);
-    // Chunks that are none cost time, so there is an end to trying.
+    // Text that only looks chunked costs time, so the number of bytes that are tried is limited.
     let mut budget = text.len().saturating_mul(8);
     let mut at = 0;
     while found.deliveries.len() < MAX_DELIVERIES {

@@ -1,9 +1,9 @@
 //! `listen`: receives deliveries and shows them.
 
+mod duplicates;
 mod forward;
 mod observe;
 mod printer;
-mod repetition;
 mod report;
 mod save;
 mod show;

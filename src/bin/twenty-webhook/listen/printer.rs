@@ -21,8 +21,8 @@ use tokio::sync::{
 use twenty_webhook::{Verifier, receiver::RefusalKind};
 
 use super::{
+    duplicates::Duplicates,
     observe::{Observed, Verdict},
-    repetition::Repetitions,
     report::Report,
     save::Captures,
     show::View,
@@ -145,10 +145,10 @@ impl Printer {
             // Dropped if the output fails, or when the thread ends, even with a panic.
             let mut closing: Option<oneshot::Sender<()>> = Some(closing);
             let mut printed = Ok(());
-            let mut repetitions = Repetitions::default();
+            let mut duplicates = Duplicates::default();
             while let Some(Some(waiting)) = deliveries.blocking_recv() {
                 let Waiting { observed, findings, room } = waiting;
-                let mut report = report(&observed, &verifier, &mut repetitions, captures.as_mut());
+                let mut report = report(&observed, &verifier, &mut duplicates, captures.as_mut());
                 report.findings = findings;
                 if room.as_ref().is_some_and(|room| room.bytes.is_none()) {
                     report.add_to_rejection("too many long requests at a time: not diagnosed, not saved");
@@ -222,7 +222,7 @@ pub(super) fn is_too_long(body: &[u8]) -> bool {
 fn report(
     observed: &Observed,
     verifier: &Verifier,
-    repetitions: &mut Repetitions,
+    duplicates: &mut Duplicates,
     captures: Option<&mut Captures>,
 ) -> Report {
     let method = observed.method.as_str();
@@ -250,7 +250,7 @@ fn report(
         let digest = Sha256::digest(body).into();
         // Only verified deliveries count: an attacker can send a body any number of times.
         if let Verdict::Accepted(_) = observed.verdict {
-            report.repetition = repetitions.count(digest);
+            report.repetition = duplicates.count(digest);
         }
         if let Some(captures) = captures {
             let headers = observed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));

@@ -16,7 +16,7 @@ pub(super) struct Doc(Vec<String>);
 
 impl Doc {
     /// Adds a sentence of this tool.
-    pub(super) fn say(&mut self, text: &str) {
+    pub(super) fn add(&mut self, text: &str) {
         self.0.extend(text.split(' ').map(str::to_owned));
     }
 
@@ -129,7 +129,7 @@ mod tests {
             options in prop::collection::vec("([a-z \n`*/\"]|\\\\|\u{202e}){0,10}", 0..4),
         ) {
             let mut doc = Doc::default();
-            doc.say("The object");
+            doc.add("The object");
             doc.quote(&text);
             for option in &options {
                 doc.code(option, ",");

@@ -62,7 +62,7 @@ fn header(options: &str) -> String {
 
 fn write_struct(module: &mut String, name: &str, object: &Object) {
     let mut doc = Doc::default();
-    doc.say(if object.is_custom { "The custom object" } else { "The object" });
+    doc.add(if object.is_custom { "The custom object" } else { "The object" });
     doc.code(&object.name, if object.about.trim().is_empty() { "." } else { ":" });
     doc.quote(&object.about);
     module.push('\n');

@@ -134,7 +134,7 @@ impl Types {
 
 /// Queries GraphQL, which reports more, or REST if the server's GraphQL does not support the query.
 fn ask(api: &Api) -> Result<Vec<Object>, Failure> {
-    let failed = |error: &ApiError| Failure::new(error.told(api));
+    let failed = |error: &ApiError| Failure::new(error.message(api));
     let read = |source: &str, answer: Json| {
         // A key in a name or a description would get into the module, which people commit.
         if api.has_token_in(&answer) {

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_answer_is_an_error() {
+    fn other_responses_are_errors() {
         let object = |name: &str, field: &str| {
             let fields = json!([{ "name": field, "type": "TEXT" }]);
             json!({ "data": { "objects": [{ "nameSingular": name, "fields": fields }] } }).to_string()

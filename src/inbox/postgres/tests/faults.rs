@@ -135,7 +135,7 @@ async fn a_server_that_is_killed_or_stopped_and_started_again_loses_nothing() {
 /// The server is frozen for longer than a lease, and for longer than any call takes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn a_server_that_is_frozen_and_goes_on_loses_nothing() {
+async fn a_server_that_is_frozen_and_resumed_loses_nothing() {
     let mut server = Server::start(&[]);
     survives(&mut server, "frozen for 15 s", async |server| {
         server.freeze();
@@ -177,7 +177,7 @@ async fn each_call_has_a_time_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn connections_that_are_ended_or_refused_come_back() {
+async fn ended_and_refused_connections_are_opened_again() {
     let mut server = Server::start(&["max_connections=8", "superuser_reserved_connections=1"]);
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
     for _ in 0..3 {

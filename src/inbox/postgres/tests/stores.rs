@@ -57,7 +57,7 @@ async fn several_stores_share_a_table() {
     a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
     the_limits_apply_to_the_counted_events(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
-    a_zero_in_a_message_keeps_no_event_running(&setting).await;
+    a_nul_in_a_message_does_not_prevent_its_end(&setting).await;
     a_locked_row_delays_no_other_event(&setting).await;
 }
 
@@ -264,7 +264,7 @@ async fn duplicates_within_a_batch_are_found(setting: &Setting) {
     assert_eq!((stored, store.stats().await.unwrap().ready), (10, 10));
 }
 
-async fn a_zero_in_a_message_keeps_no_event_running(setting: &Setting) {
+async fn a_nul_in_a_message_does_not_prevent_its_end(setting: &Setting) {
     let store = setting.open(&options()).await;
     store.put(event(1)).await.unwrap();
     let Lease { event, token } = store.take(take(1)).await.unwrap().events.remove(0).lease;
@@ -282,7 +282,7 @@ async fn a_locked_row_delays_no_other_event(setting: &Setting) {
     let far = now + 1_000_000_000_000;
     let mine = |store: &PgStore| store.shared.owner;
     for what in
-        ["nothing", "its lease ran out", "its lease is too long", "it is due too late", "it was never learnt of"]
+        ["nothing", "its lease ran out", "its lease is too long", "it is due too late", "this process does not know it"]
     {
         let store = setting.open(&options()).await;
         let table = &store.shared.table;

@@ -18,7 +18,7 @@ async fn connect(server: &Server, options: &PostgresOptions) -> Result<PgStore, 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn tables_are_created_once_found_again_and_refused() {
+async fn tables_are_created_reused_or_rejected() {
     let server = Server::start(&[]);
     processes_that_migrate_concurrently_create_one_table(&server).await;
     names_may_contain_anything(&server).await;

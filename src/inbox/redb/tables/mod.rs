@@ -271,7 +271,7 @@ impl<'t> Tables<'t> {
         Ok(u64::try_from(pending.len().saturating_add(dead.len())).unwrap_or(u64::MAX))
     }
 
-    /// Forgets some of the due keys and dead letters, and returns whether there are more.
+    /// Forgets some of the expired keys and dead letters, and returns whether there are more.
     pub(super) fn maintain(&mut self, now: Timestamp, bounds: &Bounds) -> Result<bool> {
         let end = now.as_millis().saturating_add(1).to_be_bytes();
         let mut expired = Vec::new();

@@ -158,7 +158,7 @@ fn disks() -> u64 {
 }
 
 #[test]
-fn no_power_cut_loses_what_was_promised() {
+fn a_power_cut_breaks_no_promise() {
     let Promises { lost, came_back, checks, cuts, .. } = lives(disks(), Disk::after_cut, created);
     eprintln!("{cuts} cuts, {checks} checks");
     assert_eq!((lost, came_back), (0, 0), "in {checks} checks after {cuts} cuts");
@@ -167,7 +167,7 @@ fn no_power_cut_loses_what_was_promised() {
 
 /// Control: a disk that reports a sync that did not happen loses events.
 #[test]
-fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
+fn the_simulation_detects_a_disk_that_does_not_sync() {
     let lying = || {
         let disk = Disk::lying();
         file::initialise(disk.clone(), CACHE).unwrap();
@@ -179,7 +179,7 @@ fn the_simulation_sees_the_loss_of_a_disk_that_lies() {
 /// A snapshot by the file system contains everything that was written before it, like the file of a
 /// killed process.
 #[test]
-fn a_snapshot_at_any_instant_has_what_was_promised() {
+fn a_snapshot_breaks_no_promise() {
     let Promises { lost, came_back, checks, cuts, .. } = lives(disks() / 3, |disk, _| disk.after_kill(), created);
     assert_eq!((lost, came_back), (0, 0), "in {checks} checks after {cuts} snapshots");
     assert!(checks > cuts, "something was stored");

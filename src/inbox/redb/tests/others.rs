@@ -1,4 +1,4 @@
-//! Mistakes of other inboxes and queues that concern the store. Tests for further ones are in
+//! Mistakes of other inboxes and queues that concern the store. Other such tests are in
 //! `tests/inbox`.
 
 use super::{
@@ -29,7 +29,7 @@ fn a_stale_owner_changes_nothing() {
 
 /// When a put is answered, its event is on disk, not in a buffer.
 #[test]
-fn what_was_answered_is_on_disk() {
+fn an_answered_put_is_on_disk() {
     block_on(async {
         let disk = created();
         let store = open(&disk, BOUNDS, &clock()).unwrap();
@@ -41,7 +41,7 @@ fn what_was_answered_is_on_disk() {
     });
 }
 
-/// Due keys are forgotten in steps, and events are taken in between.
+/// Expired keys are forgotten in steps, and events are taken in between.
 #[test]
 fn forgetting_a_lot_delays_no_event() {
     block_on(async {

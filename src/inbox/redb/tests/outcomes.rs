@@ -152,7 +152,7 @@ fn a_path_that_is_not_a_file_is_rejected_without_waiting() {
 }
 
 #[test]
-fn a_directory_that_is_read_only_is_refused() {
+fn a_read_only_directory_is_rejected() {
     let refused = Inbox::open("/proc/inbox.redb").unwrap_err();
     assert_eq!(refused.kind(), InboxErrorKind::Unavailable);
     assert_eq!(refused.to_string(), "cannot create the inbox's file");

@@ -414,7 +414,7 @@ fn a_file_that_was_replaced_before_it_was_locked_counts_as_locked() {
 
 /// A file that another process has opened must not be replaced.
 #[test]
-fn a_file_that_another_process_has_is_not_replaced() {
+fn a_file_that_another_process_has_open_is_not_replaced() {
     let place = Place::new("other");
     let (path, health) = (place.inbox(), Health::default());
     let other = file::open_or_create(&path, &OPTIONS, &Health::default()).unwrap();

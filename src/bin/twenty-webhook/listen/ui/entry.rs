@@ -31,8 +31,8 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) at: jiff::Timestamp,
     pub(super) is_verified: bool,
-    /// A digest of what was signed in a verified delivery: its time and body. A copy has the same
-    /// digest, and only somebody with the secret can create another one.
+    /// A digest of the signed parts of a verified delivery: its time and body. A replay has the
+    /// same digest, and only somebody with the secret can create another one.
     pub(super) signed: Option<[u8; 32]>,
     /// The id of the record, if the delivery is verified.
     pub(super) record: Option<String>,
@@ -123,21 +123,21 @@ impl Entry {
         let capture = text(&details, "capture");
         let saved =
             capture.as_deref().and_then(|path| Some(Path::new(path).file_stem()?.to_string_lossy().into_owned()));
-        // A copy of a saved delivery has the same capture.
+        // A replay of a saved delivery has the same capture.
         let is_taken = |id: &String| matches!(source, Source::Live) && store.has(id);
         let id = saved.filter(|id| !is_taken(id));
         #[cfg(any(feature = "postgres", feature = "redb"))]
         let (id, died_at) = match &source {
             Source::Dead(dead) => {
                 let Dead { id, died_at, reason, attempts, interruptions, message } = dead.clone();
-                let told = json!({
+                let dead_letter = json!({
                     "at": died_at.as_millis(),
                     "reason": reason,
                     "attempts": attempts,
                     "interruptions": interruptions,
                     "message": message,
                 });
-                details.insert("dead".to_owned(), told);
+                details.insert("dead".to_owned(), dead_letter);
                 (Some(id), Some(died_at))
             }
             _ => (id, None),

@@ -59,12 +59,12 @@ impl Streams {
             // Sending fails if the browser has disconnected. If the browser is slow, sending waits,
             // and the browser fetches the whole list if it missed any news.
             while sender.send(Bytes::from(next)).await.is_ok() {
-                let told = tokio::select! {
-                    told = timeout(SILENCE, news.recv()) => told,
+                let update = tokio::select! {
+                    update = timeout(SILENCE, news.recv()) => update,
                     () = sender.closed() => return,
                 };
-                next = match told {
-                    Ok(Ok(told)) => format!("data: {told}\n\n"),
+                next = match update {
+                    Ok(Ok(update)) => format!("data: {update}\n\n"),
                     Ok(Err(RecvError::Lagged(_))) => format!("data: {RESYNC}\n\n"),
                     Ok(Err(RecvError::Closed)) => return,
                     Err(_) => ":\n\n".to_owned(),
@@ -99,7 +99,7 @@ mod tests {
     /// A browser that does not read delays nothing. When it reads again, it is notified that it
     /// must fetch the list.
     #[tokio::test(start_paused = true)]
-    async fn a_slow_browser_loses_its_own_news_only() {
+    async fn a_slow_browser_misses_only_its_own_updates() {
         let (store, streams) = (Store::new(), Streams::new());
         let (mut slow, mut quick) = (streams.open(&store).into_body(), streams.open(&store).into_body());
         let mut got = 0;
@@ -110,11 +110,11 @@ mod tests {
                 got += usize::from(text.starts_with(b"data: {\"added\""));
             }
         }
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         while let Ok(Some(Ok(frame))) = timeout(Duration::from_secs(1), slow.frame()).await {
-            told.push(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap());
+            received.push(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap());
         }
-        assert!(told.len() < 400 && told.contains(&format!("data: {RESYNC}\n\n")), "{}", told.len());
+        assert!(received.len() < 400 && received.contains(&format!("data: {RESYNC}\n\n")), "{}", received.len());
         assert_eq!(store.all().len(), 1_000, "the unverified deliveries, up to their bound");
     }
 

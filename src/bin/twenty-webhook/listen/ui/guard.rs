@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_come_from_the_own_page_only() {
+    fn only_the_inspectors_page_can_change_anything() {
         let guard = guard("127.0.0.1", "");
         let (host, json) = (("host", "localhost:4040"), ("content-type", "application/json"));
         let (own, site) = (("origin", "http://localhost:4040"), ("sec-fetch-site", "same-origin"));

@@ -139,7 +139,7 @@ fn status(stats: &Stats) -> serde_json::Value {
         "delayed": stats.delayed,
         "running": stats.running,
         "dead": stats.dead,
-        "oldestPending": stats.oldest_pending.map(time::told),
+        "oldestPending": stats.oldest_pending.map(time::format),
     })
 }
 

@@ -36,9 +36,9 @@ struct Shared {
 }
 
 struct State {
-    /// The verified deliveries, without copies.
+    /// The verified deliveries, without replays.
     verified: Kept,
-    /// Deliveries that anybody can send: unverified deliveries, and copies of verified deliveries.
+    /// Deliveries that anybody can send: unverified deliveries, and replays of verified ones.
     /// They have their own bounds, so that they cannot displace what Twenty sent.
     by_anybody: Kept,
     /// The digests of what was signed in the deliveries in `verified`.
@@ -80,7 +80,7 @@ impl Store {
         let removed = self.state().add(Arc::clone(&entry));
         let removed: Vec<_> = removed.iter().map(|entry| entry.id.as_str()).collect();
         let removed = serde_json::to_string(&removed).unwrap_or_default();
-        self.tell(&format!(r#"{{"added":{},"dropped":{removed}}}"#, entry.summary));
+        self.notify(&format!(r#"{{"added":{},"dropped":{removed}}}"#, entry.summary));
         entry
     }
 
@@ -93,7 +93,7 @@ impl Store {
                 state.add(Arc::new(entry));
             }
         }
-        self.tell(RESYNC);
+        self.notify(RESYNC);
     }
 
     /// Removes deliveries, and reports it.
@@ -101,7 +101,7 @@ impl Store {
     pub(super) fn remove(&self, ids: &[String]) {
         let removed: Vec<&String> = ids.iter().filter(|id| self.state().remove(id)).collect();
         if !removed.is_empty() {
-            self.tell(&serde_json::json!({ "removed": removed }).to_string());
+            self.notify(&serde_json::json!({ "removed": removed }).to_string());
         }
     }
 
@@ -111,7 +111,7 @@ impl Store {
         let status: Arc<str> = status.to_string().into();
         let before = self.state().status.replace(Arc::clone(&status));
         if before.as_ref() != Some(&status) {
-            self.tell(&format!(r#"{{"inbox":{status}}}"#));
+            self.notify(&format!(r#"{{"inbox":{status}}}"#));
         }
     }
 
@@ -155,7 +155,7 @@ impl Store {
         self.0.news.subscribe()
     }
 
-    fn tell(&self, news: &str) {
+    fn notify(&self, news: &str) {
         // This fails if no browser is connected.
         let _ = self.0.news.send(news.into());
     }
@@ -190,8 +190,8 @@ impl State {
         let key = (entry.at, self.next);
         self.next = self.next.saturating_add(1);
         self.keys.insert(entry.id.clone(), key);
-        let is_copy = entry.signed.is_some_and(|signed| self.signed.contains(&signed));
-        let is_twentys = entry.is_verified && !is_copy;
+        let is_replay = entry.signed.is_some_and(|signed| self.signed.contains(&signed));
+        let is_twentys = entry.is_verified && !is_replay;
         if is_twentys {
             self.signed.extend(entry.signed);
         }
@@ -247,7 +247,7 @@ mod tests {
 
         /// For any deliveries, in any order: the newest of each kind are in the store, within both
         /// bounds or a single one. Every id leads to its delivery, and each dropped delivery is
-        /// reported. Copies of a verified delivery count as deliveries that anybody can send.
+        /// reported. Replays of a verified delivery count as deliveries that anybody can send.
         #[test]
         fn the_newest_of_each_kind_stay_within_the_bounds(
             added in vec((proptest::option::of(0..8_u8), 0..50_i64, 0..400_usize), 0..80),
@@ -255,27 +255,27 @@ mod tests {
             let limits = Limits { count: 5, bytes: 2_000 };
             let store = Store::bounded(limits, limits);
             let mut news = store.news();
-            let mut told = BTreeSet::new();
+            let mut listed = BTreeSet::new();
             for (number, (signed, at, length)) in added.into_iter().enumerate() {
                 let number = number as u64;
                 let entry = entry(number, at, signed.is_some(), length);
                 let signed = signed.map(|signed| [signed; 32]);
                 let [verified, by_anybody] = store.ids();
-                let is_copy = signed.is_some() && verified.values().any(|kept| *kept == signed);
+                let is_replay = signed.is_some() && verified.values().any(|kept| *kept == signed);
                 store.add(Entry { summary: format!("\"{number}\""), signed, ..entry });
                 let now = store.ids();
-                if signed.is_some() && !is_copy {
+                if signed.is_some() && !is_replay {
                     prop_assert_eq!(&now[1], &by_anybody, "no delivery that anybody can send is dropped");
                 } else {
                     prop_assert_eq!(&now[0], &verified, "no verified delivery is dropped");
                 }
                 let message: serde_json::Value = serde_json::from_str(&news.try_recv().unwrap()).unwrap();
-                told.insert(message["added"].as_str().unwrap().to_owned());
+                listed.insert(message["added"].as_str().unwrap().to_owned());
                 for id in message["dropped"].as_array().unwrap() {
-                    prop_assert!(told.remove(id.as_str().unwrap()));
+                    prop_assert!(listed.remove(id.as_str().unwrap()));
                 }
                 let all = store.all();
-                prop_assert_eq!(&all.iter().map(|e| e.id.clone()).collect::<BTreeSet<_>>(), &told);
+                prop_assert_eq!(&all.iter().map(|e| e.id.clone()).collect::<BTreeSet<_>>(), &listed);
                 prop_assert!(all.windows(2).all(|pair| pair[0].at <= pair[1].at));
                 prop_assert!(all.iter().all(|e| store.get(&e.id).is_some_and(|found| found.id == e.id)));
                 for kept in &now {

@@ -7,12 +7,12 @@ const LIMIT: usize = 100_000;
 
 /// Counts bodies by their digests. Twenty signs a duplicate again, so only the body is the same.
 #[derive(Default)]
-pub(super) struct Repetitions {
+pub(super) struct Duplicates {
     counts: HashMap<[u8; 32], u64>,
     order: VecDeque<[u8; 32]>,
 }
 
-impl Repetitions {
+impl Duplicates {
     /// Returns how many times the body was received before.
     pub(super) fn count(&mut self, digest: [u8; 32]) -> u64 {
         if let Some(count) = self.counts.get_mut(&digest) {
@@ -40,13 +40,13 @@ mod tests {
 
     #[test]
     fn the_oldest_delivery_is_forgotten() {
-        let mut repetitions = Repetitions::default();
-        assert_eq!([0, 0, 0].map(|number| repetitions.count(digest(number))), [0, 1, 2]);
+        let mut duplicates = Duplicates::default();
+        assert_eq!([0, 0, 0].map(|number| duplicates.count(digest(number))), [0, 1, 2]);
         for number in 1..=LIMIT {
-            assert_eq!(repetitions.count(digest(number)), 0);
+            assert_eq!(duplicates.count(digest(number)), 0);
         }
-        assert_eq!(repetitions.count(digest(LIMIT)), 1);
-        assert_eq!(repetitions.count(digest(0)), 0);
-        assert_eq!(repetitions.counts.len(), LIMIT);
+        assert_eq!(duplicates.count(digest(LIMIT)), 1);
+        assert_eq!(duplicates.count(digest(0)), 0);
+        assert_eq!(duplicates.counts.len(), LIMIT);
     }
 }
