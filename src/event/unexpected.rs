@@ -298,18 +298,11 @@ fn hide_requiring<T: FromRecord>(
     // Each read begins with the outermost member of the last one found, so all of them together
     // are one pass, unless the type continues after an error.
     let mut budget = text.len().saturating_add(text.len() / 2).saturating_add(MAX_UNEXPECTED * 128);
-    let mut is_found = false;
     while let Some(left) = budget.checked_sub(attempt.read_bytes) {
         budget = left;
         let failed = innermost(text, attempt.failure, &mut outer);
         let is_requiring = |failed: &Odd| odd.iter().any(|odd| odd.around.contains(&failed.range.start));
-        let Some(failed) = failed.filter(is_requiring) else {
-            if is_found {
-                return;
-            }
-            break;
-        };
-        is_found = true;
+        let Some(failed) = failed.filter(is_requiring) else { return };
         odd.retain(|odd| !odd.around.contains(&failed.range.start));
         let outermost = failed.around.first().copied().unwrap_or(failed.range.start);
         odd.push(failed);
@@ -317,22 +310,6 @@ fn hide_requiring<T: FromRecord>(
         hidden.extend(members_before(text, 0, outermost));
         attempt = Attempt::new(payload, text, hidden);
     }
-    hide_whole(text, odd);
-}
-
-/// Replaces each hidden member inside another member by the outermost member that contains it.
-fn hide_whole(text: &str, odd: &mut Vec<Odd>) {
-    let mut end = 0;
-    odd.sort_by_key(|odd| odd.range.start);
-    odd.retain_mut(|odd| {
-        let is_in_the_one_before = odd.range.start < end;
-        let outermost = odd.around.first().filter(|_| !is_in_the_one_before);
-        if let Some(member) = outermost.and_then(|start| Members::member_at(text, *start)) {
-            *odd = Odd::new(&member);
-        }
-        end = end.max(odd.range.end);
-        !is_in_the_one_before
-    });
 }
 
 fn report(mut odd: Vec<Odd>, path: &str) -> Vec<UnexpectedMember> {
