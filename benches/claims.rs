@@ -27,7 +27,7 @@ fn claims(criterion: &mut Criterion) {
         let oldest = next - remembered as u64;
         let mut duplicates = (oldest..next).rev().step_by((remembered / 1_000).max(1)).cycle();
         group.bench_function(id("duplicate"), |bencher| {
-            bencher.iter(|| claim_duplicate(&store, key(duplicates.next().unwrap())))
+            bencher.iter(|| claim_duplicate(&store, key(duplicates.next().unwrap())));
         });
     }
 }
