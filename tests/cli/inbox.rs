@@ -48,12 +48,19 @@ impl Receiver {
 
     /// Accepts events and waits until all of them are dead letters. Returns their ids.
     pub(super) fn dead_letters(&self, count: usize) -> Vec<String> {
+        let note = data_text("note.created.json");
+        let body = |number| note.replace("\"title\":\"", &format!("\"title\":\"{number} "));
+        self.dead_letters_of(&(0..count).map(body).collect::<Vec<_>>())
+    }
+
+    /// Does the same with these bodies.
+    pub(super) fn dead_letters_of(&self, bodies: &[String]) -> Vec<String> {
         let verifier = Verifier::new(SECRET).unwrap();
+        let count = bodies.len();
         self.runtime.block_on(async {
-            for number in 0..count {
-                let body = data_text("note.created.json").replace("\"title\":\"", &format!("\"title\":\"{number} "));
-                let headers = Signer::new(SECRET).unwrap().sign(&body).pairs();
-                self.inbox.accept(verifier.verify(headers, body).unwrap()).await.unwrap();
+            for body in bodies {
+                let headers = Signer::new(SECRET).unwrap().sign(body).pairs();
+                self.inbox.accept(verifier.verify(headers, body.clone()).unwrap()).await.unwrap();
             }
             let all_are_dead = async {
                 while self.inbox.stats().await.unwrap().dead < count as u64 {

@@ -125,6 +125,36 @@ fn another_site_changes_no_dead_letter() {
     assert_eq!(ids(&page), all);
 }
 
+/// Dead letters that are no events were verified, too, so they have the bound of verified
+/// deliveries.
+#[test]
+fn keeps_dead_letters_that_are_no_events() {
+    keeps_what_fits(9, 9);
+}
+
+/// What fits stays, however often the inbox is read.
+fn keeps_what_fits(count: u8, fitting: usize) {
+    // Without their headers, 33 of these bodies would fit into the page's 64 MiB.
+    const LONG: usize = (64 << 20) / 33;
+    let directory = Directory::new();
+    let file = directory.path("inbox.redb");
+    let receiver = Receiver::in_file(&file);
+    let body = |number| format!("{number}{}", "x".repeat(LONG - 2));
+    let all = receiver.dead_letters_of(&(10..10 + count).map(body).collect::<Vec<_>>());
+    drop(receiver);
+    let (_program, page) = start(&file);
+    for _ in 0..2 {
+        let shown = page.deliveries();
+        assert!(shown.iter().all(|letter| letter["verified"] == true), "{shown:?}");
+        assert_eq!(ids(&page), all[..fitting]);
+        let about = page.get("api/deliveries").json();
+        assert_eq!((&about["dropped"], &about["inbox"]["dead"]), (&json!(0), &json!(count)));
+        // The inbox is read again before this is answered.
+        let unknown = page.post("api/deliveries/00000000000000000000000000000000/redrive", &json!({}));
+        assert_eq!(unknown.status, 404);
+    }
+}
+
 #[test]
 fn serves_no_page_for_a_file_that_is_not_an_inbox() {
     let directory = Directory::new();
@@ -132,4 +162,14 @@ fn serves_no_page_for_a_file_that_is_not_an_inbox() {
     let done = run(&["inbox", "ui", &none]);
     assert!(done.code == 2 && done.log.contains("does not exist"), "{done:?}");
     assert!(!Path::new(&none).exists() && !done.log.contains("inspector:"));
+}
+
+mod at_length {
+    use super::*;
+
+    #[test]
+    #[ignore = "long: the gate runs it"]
+    fn keeps_the_dead_letters_that_fit() {
+        keeps_what_fits(34, 32);
+    }
 }

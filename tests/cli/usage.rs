@@ -124,6 +124,32 @@ fn prints_completions_for_each_shell() {
 }
 
 #[test]
+fn bash_completes_what_follows_a_subcommand() {
+    // `complete -p` prints the function's name after `-F`.
+    let complete = r#"
+        set -- $(complete -p twenty-webhook) -- "$@"
+        while [ "$1" != -F ]; do shift; done
+        function=$2
+        while [ "$1" != -- ]; do shift; done
+        COMP_WORDS=("${@:2}") COMP_CWORD=$(($# - 2))
+        $function twenty-webhook "${@: -1}" "${@: -2:1}"
+        echo "${COMPREPLY[@]}""#;
+    let script = format!("source <({TOOL} completions bash); {complete}");
+    for (words, expected) in [
+        (&["lis"][..], "listen"),
+        (&["listen", "--forw"], "--forward-to"),
+        (&["send", "person.created", "--forge", "tamp"], "tampered"),
+        (&["inbox", "st"], "stats"),
+        (&["inbox", "stats", "--form"], "--format"),
+        (&["inbox", "stats", "inbox.redb", "--format", "j"], "json"),
+        (&["completions", "fi"], "fish"),
+    ] {
+        let bash = Command::new("bash").args(["-c", &script, "bash", "twenty-webhook"]).args(words).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&bash.stdout).trim_end(), expected, "{words:?}: {bash:?}");
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_not_a_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -366,6 +366,66 @@ driven('shows a thousand deliveries', {}, async ({ listener, tab, page, rows }) 
   await tab.count(1001);
 });
 
+driven('a search ends although deliveries arrive all the time', {}, async ({ listener, tab, page, rows }) => {
+  await listener.send('person.created', '--set', 'record.city=Needleville');
+  await tab.count(1);
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) await listener.send('company.created', '--count', '5');
+  })();
+  try {
+    await page.locator('#search').fill('needleville');
+    await until(async () => (await rows.count()) === 1, 'the search does not end');
+    // A delivery that arrives later is found as well.
+    await listener.send('person.created', '--set', 'record.city=Needleville');
+    await tab.count(2);
+  } finally {
+    isOver = true;
+    await load;
+  }
+});
+
+driven('tabs in the background do not stop the visible tab', {}, async ({ listener, tab, page, rows }) => {
+  // A browser without a window has no tabs in the background.
+  const hide = (isHidden) => {
+    Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  };
+  for (let count = 0; count < 7; count += 1) {
+    const other = await page.context().newPage();
+    await other.addInitScript(() => Object.defineProperty(document, 'hidden', { value: true }));
+    await other.goto(listener.page, { timeout: 10_000 });
+  }
+  await listener.send('person.created', ...ADA);
+  await rows.first().click();
+  await page.getByRole('heading', { name: /Ada Lovelace/ }).waitFor({ timeout: 10_000 });
+  // When the tab is visible again, it shows what has arrived meanwhile.
+  await page.evaluate(hide, true);
+  await listener.send('company.created');
+  await page.evaluate(hide, false);
+  await tab.count(2);
+  await listener.send('company.created');
+  await tab.count(3);
+});
+
+driven('a search in any body that anybody sent ends', {}, async ({ listener, tab, page, rows }) => {
+  const headers = { 'x-twenty-webhook-timestamp': `${Date.now()}`, 'x-twenty-webhook-signature': 'a'.repeat(64) };
+  const bodies = [
+    `${'['.repeat(100_000)}"needle"${']'.repeat(100_000)}`,
+    `[${'1,'.repeat(1_000_000)}"needle"]`,
+  ];
+  for (const body of bodies) assert.equal((await fetch(listener.url, { method: 'POST', body, headers })).status, 401);
+  await tab.count(2);
+  for (const row of [rows.first(), rows.last()]) {
+    await row.click();
+    await page.locator('#tree .line').first().waitFor();
+    await page.getByLabel('Search in this body').fill('needle', { timeout: 20_000 });
+    assert.equal(await page.locator('.bar [role=status]').textContent(), '1 of 1');
+    assert.ok(await page.locator('#tree .now').isVisible());
+    assert.ok((await page.evaluate(() => document.querySelectorAll('*').length)) < 10_000);
+  }
+});
+
 driven('a body of 2 MiB stays usable', { target: true }, async ({ listener, upstream, tab, page, rows }) => {
   const directory = await mkdtemp(join(tmpdir(), 'twenty-webhook-ui-'));
   try {

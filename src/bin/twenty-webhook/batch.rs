@@ -40,11 +40,9 @@ pub(crate) fn post(
     hint: Option<&str>,
 ) -> Result<ExitCode, Failure> {
     let client = Client::new(target.clone())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::about("the runtime", &error))?;
     let began = Instant::now();
     let progress = progress_bar(count);
-    let tally = runtime.block_on(async {
+    let tally = output::run_async(async {
         let mut tally = Tally::default();
         tokio::select! {
             biased;
@@ -52,7 +50,8 @@ pub(crate) fn post(
             posted = post_all(&client, concurrency, &progress, deliveries, &mut tally) => posted?,
         }
         Ok::<_, Failure>(tally)
-    })?;
+    })
+    .flatten()?;
     progress.finish_and_clear();
     let missing = count.saturating_sub(tally.total());
     if missing > 0 {
@@ -101,5 +100,25 @@ fn progress_bar(count: u64) -> ProgressBar {
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    /// The resolution of a name cannot be cancelled, and takes up to half a minute.
+    #[test]
+    fn the_end_does_not_wait_for_the_resolution_of_names() {
+        let deliveries = std::iter::once_with(|| {
+            tokio::task::spawn_blocking(|| sleep(Duration::from_secs(30)));
+            Err(Failure::new("the end"))
+        });
+        let began = Instant::now();
+        let target = "http://127.0.0.1:9/".parse().unwrap();
+        assert!(post(&target, NonZeroUsize::MIN, 1, deliveries, None).is_err());
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }

@@ -149,6 +149,9 @@ fn completions(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    output::print(&String::from_utf8_lossy(&script))?;
+    // In bash, clap_complete spells a name with a hyphen in two ways, so that nothing would be
+    // completed after a subcommand (clap's issue 6421).
+    let script = String::from_utf8_lossy(&script).replace("twenty__subcmd__webhook", "twenty__webhook");
+    output::print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

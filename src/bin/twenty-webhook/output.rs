@@ -101,7 +101,11 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 /// Runs a future on a new runtime.
 pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(work))
+    let runtime = runtime.map_err(|error| Failure::about("the runtime", &error))?;
+    let done = runtime.block_on(work);
+    // Dropping the runtime would wait for the resolution of a name, which cannot be cancelled.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Prints to standard output. A closed pipe is not an error, because the exit code still has the

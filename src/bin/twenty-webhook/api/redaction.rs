@@ -20,6 +20,10 @@ type Known = BTreeMap<Vec<u8>, &'static str>;
 /// be a word in them.
 const SHORTEST_IN_SENTENCES: usize = 8;
 
+/// The maximum number of bytes that are read of a text from elsewhere: enough for the beginning that
+/// is shown. The work grows faster than the text, and a server can list any secrets.
+const LONGEST: usize = 500;
+
 impl Redaction {
     pub(super) fn of_token(token: &str) -> Self {
         let redaction = Self::default();
@@ -52,14 +56,14 @@ impl Redaction {
         }
     }
 
-    /// Hides the secrets in a text from elsewhere.
-    pub(crate) fn hide(&self, text: &str) -> String {
-        self.replace(text, 0)
+    /// Hides the secrets in the beginning of a text from elsewhere.
+    fn hide(&self, text: &str) -> String {
+        self.replace(text, 0, LONGEST)
     }
 
     /// Hides the secrets in a sentence of this tool, which may contain text from elsewhere.
     pub(crate) fn hide_in_sentence(&self, text: &str) -> String {
-        self.replace(text, SHORTEST_IN_SENTENCES)
+        self.replace(text, SHORTEST_IN_SENTENCES, usize::MAX)
     }
 
     /// Returns the beginning of a text from elsewhere on one line, without secrets.
@@ -70,6 +74,10 @@ impl Redaction {
     /// Does the same for an address. Also hides the user name and password, and the part after `?`,
     /// in which many people have a token.
     pub(crate) fn shown_url(&self, url: &str) -> String {
+        // The user name and password may be longer than what is read.
+        if url.len() > LONGEST && url.contains('@') {
+            return "…".to_owned();
+        }
         let url = self.hide(url);
         let url = without_userinfo(&url);
         match url.find(['?', '#']) {
@@ -80,12 +88,21 @@ impl Redaction {
 
     /// Replaces the texts that have at least `shortest` bytes. Overlapping texts are hidden
     /// together, so that hiding one of them does not show the rest of another.
-    fn replace(&self, text: &str, shortest: usize) -> String {
+    ///
+    /// Reads about `longest` bytes of the text, and ends earlier where a hidden text may begin that
+    /// continues behind them.
+    fn replace(&self, text: &str, shortest: usize, longest: usize) -> String {
         let known = self.0.borrow();
-        let mut shown = String::with_capacity(text.len());
+        let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= longest);
+        let read = end.map_or(text, |end| text.get(..end).unwrap_or_default());
+        let mut shown = String::with_capacity(read.len());
         let mut hidden_to = 0;
-        for (at, letter) in text.char_indices() {
-            let found = longest_at(&known, text.as_bytes().get(at..).unwrap_or_default());
+        for (at, letter) in read.char_indices() {
+            let rest = read.as_bytes().get(at..).unwrap_or_default();
+            if end.is_some() && may_begin(&known, rest) {
+                break;
+            }
+            let found = longest_at(&known, rest);
             if let Some((length, shown_as)) = found.filter(|(length, _)| *length >= shortest) {
                 if at >= hidden_to {
                     shown.push_str(shown_as);
@@ -94,6 +111,9 @@ impl Redaction {
             } else if at >= hidden_to {
                 shown.push(letter);
             }
+        }
+        if end.is_some() {
+            shown.push('…');
         }
         shown
     }
@@ -115,6 +135,12 @@ fn longest_at(known: &Known, mut text: &[u8]) -> Option<(usize, &'static str)> {
         let common = text.iter().zip(before).take_while(|(a, b)| a == b).count();
         text = text.get(..common)?;
     }
+}
+
+/// Returns whether a known text begins with `text`.
+fn may_begin(known: &Known, text: &[u8]) -> bool {
+    let from_it_on = (Bound::Included(text), Bound::Unbounded);
+    known.range::<[u8], _>(from_it_on).next().is_some_and(|(next, _)| next.starts_with(text))
 }
 
 /// Encodes a text as in a part of an address.
@@ -233,7 +259,31 @@ mod tests {
         }
     }
 
+    /// A server can list any secrets. The beginning of a text that is shown contains no part of them.
+    #[test]
+    fn long_texts_take_little_time_and_show_no_part_of_a_secret() {
+        let long = "a".repeat(1_000_000);
+        let redaction = knowing(&[&format!("{long}b"), &format!("x@{long}")]);
+        let began = std::time::Instant::now();
+        assert_eq!(redaction.shown(&long), "…");
+        assert_eq!(redaction.shown(&format!("c{long}")), "c…");
+        assert_eq!(redaction.shown(&format!("{}{long}", "c".repeat(101))), format!("{}…", "c".repeat(100)));
+        assert_eq!(redaction.shown_url(&format!("https://u:{}@host", "p".repeat(1_000_000))), "…");
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+
     proptest! {
+        /// A text that is read only in part is shown as the whole text, up to some letter.
+        #[test]
+        fn the_beginning_of_a_text_has_no_part_of_a_secret(
+            secrets in prop::collection::vec("[aé%]{1,4}", 0..6), text in "[abé%]{0,30}", longest in 0..30_usize,
+        ) {
+            let redaction = Redaction::default();
+            secrets.iter().for_each(|secret| redaction.add_secret(secret));
+            let (whole, part) = (redaction.replace(&text, 0, usize::MAX), redaction.replace(&text, 0, longest));
+            prop_assert!(whole.starts_with(part.trim_end_matches('…')), "{} {}", whole, part);
+        }
+
         /// Compares the result with a search for each text in turn.
         #[test]
         fn covers_every_occurrence(secrets in prop::collection::vec("[aé%]{1,4}", 0..6), text in "[abé%]{0,30}") {

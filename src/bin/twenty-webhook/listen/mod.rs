@@ -39,7 +39,7 @@ use self::{
 use crate::{
     doctor::is_private,
     input,
-    output::{Failure, Format, harmless_line, note, style, styled},
+    output::{Failure, Format, harmless_line, note, run_async, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
 };
@@ -128,8 +128,7 @@ const PRINTING: Duration = Duration::from_secs(3);
 
 impl Listen {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| Failure::about("the runtime", &error))?.block_on(self.listen())
+        run_async(self.listen()).flatten()
     }
 
     async fn listen(self) -> Result<ExitCode, Failure> {

@@ -52,7 +52,7 @@ impl Resender {
         let verified = self.verifier.verify(present.iter().map(|(name, value)| (name, value)), body.clone());
         match verified.map(WebhookEvent::from_verified) {
             Ok(Ok(event)) => report.accepted(&event),
-            Ok(Err(error)) => report.rejected(error.to_string()),
+            Ok(Err(error)) => report.verified_but_rejected(error.to_string()),
             Err(error) => report.rejected(error.to_string()),
         }
         let pairs = headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));

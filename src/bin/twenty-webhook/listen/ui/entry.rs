@@ -195,8 +195,13 @@ impl Entry {
         const REST: usize = 200;
         let headers =
             self.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(REST));
-        let lengths =
-            [self.target.len(), self.summary.len().saturating_mul(3), self.body.as_ref().map_or(0, Bytes::len), REST];
+        let lengths = [
+            self.method.len(),
+            self.target.len(),
+            self.summary.len().saturating_mul(3),
+            self.body.as_ref().map_or(0, Bytes::len),
+            REST,
+        ];
         headers.chain(lengths).fold(0, usize::saturating_add)
     }
 
@@ -283,5 +288,42 @@ mod tests {
         assert_eq!((value["b"].as_array().unwrap().len(), &value["b"][12]), (13, &json!("… 288 more")));
         assert_eq!(value["c"][0]["d"], format!("{}…", "y".repeat(160)));
         assert!(value.to_string().len() < 1_000);
+    }
+
+    /// The bounds of the store count on it.
+    #[test]
+    fn an_entry_takes_no_more_memory_than_its_size() {
+        const LEN: usize = 400_000;
+        let long = "a".repeat(LEN);
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let store = Store::new();
+        for (what, method, target, headers, body) in [
+            ("method", &*long, "/", vec![], ""),
+            ("target", "POST", &long, vec![], ""),
+            ("name", "POST", "/", vec![header(&long, "")], ""),
+            ("value", "POST", "/", vec![header("a", &long)], ""),
+            ("headers", "POST", "/", vec![header("a", ""); 1_000], ""),
+            ("credentials", "POST", "/", vec![header("cookie", &long); 100], ""),
+            ("body", "POST", "/", vec![], &long),
+        ] {
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            let report = Report::new(at, method, 401);
+            let mut entry = Entry::default();
+            let used = allocation_counter::measure(|| {
+                let received = Received {
+                    at,
+                    method: method.to_owned(),
+                    target: target.to_owned(),
+                    headers: headers.clone(),
+                    body: Some(Bytes::from(body.to_owned())),
+                    signed_at: None,
+                    source: Source::Live,
+                    is_event: false,
+                };
+                entry = Entry::new(&report, received, &store);
+            });
+            let taken = usize::try_from(used.bytes_current).unwrap();
+            assert!(taken <= entry.size() + 32_000, "{what}: {taken} bytes, and the size is {}", entry.size());
+        }
     }
 }

@@ -84,7 +84,7 @@ impl History {
                     is_event = true;
                     report.accepted(&event);
                 }
-                Err(error) => report.rejected(error.to_string()),
+                Err(error) => report.verified_but_rejected(error.to_string()),
             },
             Err(error) => {
                 report.rejected(harmless_line(&error.to_string()).into_owned());

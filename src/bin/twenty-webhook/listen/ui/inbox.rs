@@ -3,7 +3,7 @@
 //! One task reads and changes the inbox. Like the other commands, it opens the inbox each time, so
 //! that it and a receiver of the same file block each other only for a moment.
 
-use std::{collections::HashSet, process::ExitCode, time::Duration};
+use std::{collections::HashSet, process::ExitCode, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -106,16 +106,19 @@ impl Watch {
             let mut found = HashSet::new();
             let mut bytes = 0_usize;
             while let Some(letter) = letters.next().await.map_err(failed)? {
-                bytes = bytes.saturating_add(letter.body().len());
+                let id = letter.id().to_string();
+                // A dead letter that was redriven and died again counts as a new one.
+                let known = self.store.get(&id).filter(|entry| entry.died_at == Some(letter.died_at()));
+                let is_new = known.is_none();
+                let entry = known.unwrap_or_else(|| Arc::new(entry(&letter, &self.store)));
+                bytes = bytes.saturating_add(entry.size());
+                // The store would drop the oldest ones, and they would be added again each time.
                 if found.len() >= VERIFIED.count || bytes > VERIFIED.bytes {
                     break;
                 }
-                let id = letter.id().to_string();
-                // A dead letter that was redriven and died again counts as a new one.
-                let died_at = letter.died_at();
-                if self.store.get(&id).is_none_or(|entry| entry.died_at != Some(died_at)) {
+                if is_new {
                     self.store.remove(std::slice::from_ref(&id));
-                    self.store.add(entry(&letter, &self.store));
+                    self.store.add(entry);
                 }
                 found.insert(id);
             }
@@ -148,7 +151,7 @@ fn entry(letter: &DeadLetter, store: &Store) -> Entry {
     let mut report = Report::new(at, "POST", 0);
     match WebhookEvent::from_verified(letter.verified().clone()) {
         Ok(event) => report.accepted(&event),
-        Err(error) => report.rejected(error.to_string()),
+        Err(error) => report.verified_but_rejected(error.to_string()),
     }
     let received = Received {
         at,

@@ -75,8 +75,8 @@ impl Store {
 
     /// Adds a delivery, drops the oldest ones of the same kind when there are too many, and reports
     /// both to the browsers.
-    pub(super) fn add(&self, entry: Entry) -> Arc<Entry> {
-        let entry = Arc::new(entry);
+    pub(super) fn add(&self, entry: impl Into<Arc<Entry>>) -> Arc<Entry> {
+        let entry = entry.into();
         let removed = self.state().add(Arc::clone(&entry));
         let removed: Vec<_> = removed.iter().map(|entry| entry.id.as_str()).collect();
         let removed = serde_json::to_string(&removed).unwrap_or_default();

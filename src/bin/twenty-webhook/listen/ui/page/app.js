@@ -231,8 +231,13 @@ async function fetchList() {
   mark();
 }
 
+let source = null;
 function listenToNews() {
-  const source = new EventSource('api/events');
+  source?.close();
+  source = null;
+  // A browser opens only six connections to a server, so tabs in the background must leave theirs to the others.
+  if (document.hidden) return;
+  source = new EventSource('api/events');
   const status = (state, text) => {
     $('status').dataset.state = state;
     $('status').textContent = text;
@@ -243,8 +248,8 @@ function listenToNews() {
     status('live', 'live');
     if (!open) route();
   });
-  source.addEventListener('error', () =>
-    status('lost', source.readyState === EventSource.CLOSED ? 'ended' : 'reconnecting'),
+  source.addEventListener('error', (event) =>
+    status('lost', event.target.readyState === EventSource.CLOSED ? 'ended' : 'reconnecting'),
   );
   source.addEventListener('message', async (event) => {
     const news = JSON.parse(event.data);
@@ -261,7 +266,8 @@ function listenToNews() {
     if (news.added && !rows.has(news.added.id)) {
       place(addRow(news.added), true);
       announce(news.added);
-      if (query()) searchSoon(600);
+      // A search that is waiting stays, so that it runs even if deliveries arrive all the time.
+      if (query() && !searching) searchSoon(600);
     }
     refreshSoon();
     mark();
@@ -270,10 +276,11 @@ function listenToNews() {
 
 // ---- search
 
-let searching;
+let searching = null;
 function searchSoon(wait) {
   clearTimeout(searching);
   searching = setTimeout(async () => {
+    searching = null;
     const text = query();
     if (!text) return;
     try {
@@ -959,4 +966,5 @@ document.addEventListener('keydown', (event) => {
 
 $('help-open').addEventListener('click', () => $('help').showModal());
 
+document.addEventListener('visibilitychange', listenToNews);
 listenToNews();

@@ -6,6 +6,10 @@ import { isContainer, nodes, visible } from './json.js';
 /** The number of items of a list that are shown in one step. */
 export const STEP = 200;
 
+/** A browser fails to lay out elements that are nested a few thousand times, or a million of them. */
+const DEEPEST = 500;
+const FARTHEST = 50_000;
+
 /** The number of characters from which a text is shortened. */
 export const LONG = 2000;
 
@@ -188,7 +192,9 @@ export class Tree {
     this.now?.classList.remove('now');
     if (this.matches.length === 0) return this.query ? 'no match' : '';
     this.at = (this.at + by + this.matches.length) % this.matches.length;
-    const node = this.matches[this.at];
+    let node = this.matches[this.at];
+    // A match that is too deep or too far is not unfolded: the part that contains it is shown.
+    for (let up = node; up.parent; up = up.parent) if (up.depth > DEEPEST || up.index >= FARTHEST) node = up.parent;
     const path = [];
     for (let up = node; up.parent; up = up.parent) path.push(up);
     for (const inner of path.reverse()) this.open(inner.parent, inner.index);
