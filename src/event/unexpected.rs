@@ -8,13 +8,14 @@
 //! If two types are read from one object ([`With`](super::With)), failed members are searched
 //! separately for each type. A member that does not fit one of them is hidden from both.
 //!
-//! In one of Twenty's composite fields, only the inner member is hidden. Any other member is hidden
-//! as a whole, because keys inside it may be data, which must not be in a path.
+//! In one of Twenty's composite fields, only the inner member is hidden. If a type requires it, the
+//! value of that type fails in the next search, and is hidden instead. Any other member is hidden as
+//! a whole, because keys inside it may be data, which must not be in a path.
 
 use std::{
     cmp::Reverse,
     collections::{HashMap, HashSet},
-    fmt,
+    fmt, mem,
     ops::Range,
 };
 
@@ -23,7 +24,7 @@ use serde::de::Error;
 use super::{
     EventError, FromRecord, JsonType, UnexpectedMember,
     field::COMPOSITE_MEMBERS,
-    json::{self, Failure, Member, Members, NotRead, OddName, Reader},
+    json::{self, Failure, LEVELS, Member, Members, NotRead, OddName, Reader},
     record::Payload,
 };
 
@@ -68,6 +69,12 @@ impl Odd {
             around: Vec::new(),
         }
     }
+
+    /// Returns the outermost member that contains it.
+    fn outermost(self, text: &str) -> Self {
+        let member = self.around.first().and_then(|start| Members::member_at(text, *start));
+        member.map_or(self, |member| Self::new(&member))
+    }
 }
 
 /// Returns a member's name for a path. A name that no field can have may be data, and is not shown.
@@ -83,7 +90,7 @@ pub(super) fn printable(name: &[u8]) -> String {
 ///
 /// Fails if `T` rejects the object for another reason than a member's value, or if more than
 /// [`MAX_UNEXPECTED`] members would be left out. Also fails if finding the members would require
-/// reading more than three times the length of the object plus 8 KiB.
+/// reading much more than twice the length of the object.
 #[cold]
 pub(super) fn read<T: FromRecord>(
     payload: Payload<'_>,
@@ -94,19 +101,16 @@ pub(super) fn read<T: FromRecord>(
     if let Some(too_many) = odd.get(MAX_UNEXPECTED) {
         return Err(too_odd(object, too_many));
     }
-    let mut search = Search { payload, object, odd };
-    T::search(&mut search)?;
-    let mut odd = search.odd;
-    keep_outermost(&mut odd);
-    let attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd));
-    if let Some(record) = attempt.record {
-        return Ok((record, report(odd, object.path)));
+    let mut search = Search { payload, object, odd, is_first: true };
+    for _ in 0..LEVELS {
+        T::search(&mut search)?;
+        if let Some(record) = Attempt::<T, NotRead>::new(payload, object.text, ranges(&search.odd)).record {
+            return Ok((record, report(search.odd, object.path)));
+        }
+        // A type may reject a value without what was left out inside it. The next search finds it.
+        search.is_first = false;
     }
-    hide_requiring(payload, object.text, attempt, &mut odd);
-    match Attempt::<T, NotRead>::new(payload, object.text, ranges(&odd)).record {
-        Some(record) => Ok((record, report(odd, object.path))),
-        None => Err(explain::<T>(payload, object, &odd)),
-    }
+    Err(explain::<T>(payload, object, &search.odd))
 }
 
 /// The search for the members of an object that do not fit a type.
@@ -118,6 +122,7 @@ pub struct Search<'a> {
     object: Object<'a>,
     /// The members found so far.
     odd: Vec<Odd>,
+    is_first: bool,
 }
 
 impl fmt::Debug for Search<'_> {
@@ -129,7 +134,7 @@ impl fmt::Debug for Search<'_> {
 impl Search<'_> {
     /// Finds further members that do not fit `T`.
     pub(super) fn find<T: FromRecord>(&mut self) -> Result<(), EventError> {
-        let Self { payload, object, ref mut odd } = *self;
+        let Self { payload, object, ref mut odd, is_first } = *self;
         let mut attempt = Attempt::<T, NotRead>::new(payload, object.text, ranges(odd));
         if attempt.record.is_some() {
             return Ok(());
@@ -137,19 +142,27 @@ impl Search<'_> {
         let mut from = 0;
         // If a type continues after an error, each read goes to the end of the object. Each read
         // also begins with the names of the objects around the failed member.
-        let mut budget = object.text.len().saturating_mul(3).saturating_add(MAX_UNEXPECTED * 128);
+        let passes = if is_first { 2 } else { 1 };
+        let mut budget = object.text.len().saturating_mul(passes).saturating_add(MAX_UNEXPECTED * 128);
         let mut outer = HashMap::new();
-        while let Some(failed) = innermost(object.text, attempt.failure, &mut outer) {
+        while let Some(mut failed) = innermost(object.text, attempt.failure, &mut outer) {
+            // The first search finds all members that do not fit, unless the type continues after
+            // an error. In this case the outermost member is left out.
+            if !is_first && !odd.iter().any(|odd| failed.range.contains(&odd.range.start)) {
+                failed = failed.outermost(object.text);
+            }
             let Some(left) = budget.checked_sub(attempt.read_bytes) else {
                 return Err(too_odd(object, &failed));
             };
             budget = left;
             let mut hidden = before(object.text, &failed);
             hidden.extend(ranges(odd));
-            // A member may fail because members inside it are hidden. Such a failure is not new.
+            // A member may fail because earlier members inside it are hidden. Such a failure is not
+            // new.
             let is_new = failed.range.start >= from;
             from = failed.range.end;
             if is_new {
+                odd.retain(|odd| !failed.range.contains(&odd.range.start));
                 if odd.len() == MAX_UNEXPECTED {
                     return Err(too_odd(object, &failed));
                 }
@@ -157,7 +170,17 @@ impl Search<'_> {
             }
             attempt = Attempt::new(payload, object.text, hidden);
         }
-        if from == 0 { Err(explain::<T>(payload, object, odd)) } else { Ok(()) }
+        if from != 0 {
+            return Ok(());
+        }
+        // The record may require something inside one of its members.
+        if is_first || odd.iter().all(|odd| odd.around.is_empty()) {
+            return Err(explain::<T>(payload, object, odd));
+        }
+        *odd = mem::take(odd).into_iter().map(|odd| odd.outermost(object.text)).collect();
+        odd.sort_by_key(|odd| odd.range.start);
+        odd.dedup_by_key(|odd| odd.range.start);
+        Ok(())
     }
 }
 
@@ -258,8 +281,8 @@ fn before(text: &str, odd: &Odd) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Returns the range of the members before the one at `member`, in the object at `object`, or
-/// `None` if there are none.
+/// Returns the range of the members before the one at `member`, in the object that begins at
+/// `object`. Returns `None` if there are none.
 fn members_before(text: &str, object: usize, member: usize) -> Option<Range<usize>> {
     let before = text.get(..member)?.trim_ascii_end().strip_suffix(',')?;
     Some(first_member(text, object)?..before.trim_ascii_end().len())
@@ -273,43 +296,6 @@ fn first_member(text: &str, object: usize) -> Option<usize> {
 
 fn ranges(odd: &[Odd]) -> Vec<Range<usize>> {
     odd.iter().map(|odd| odd.range.clone()).collect()
-}
-
-/// Drops members that are inside others, which can happen if two types read a member differently.
-fn keep_outermost(odd: &mut Vec<Odd>) {
-    odd.sort_by_key(|odd| (odd.range.start, Reverse(odd.range.end)));
-    let mut end = 0;
-    odd.retain(|odd| {
-        let is_outside = odd.range.start >= end;
-        end = end.max(odd.range.end);
-        is_outside
-    });
-}
-
-/// If a member's type requires something that is hidden inside the member, hides the whole member.
-/// `attempt` is a failed read.
-fn hide_requiring<T: FromRecord>(
-    payload: Payload<'_>,
-    text: &str,
-    mut attempt: Attempt<T, NotRead>,
-    odd: &mut Vec<Odd>,
-) {
-    let mut outer = HashMap::new();
-    // Each read begins with the outermost member of the last one found, so all of them together
-    // are one pass, unless the type continues after an error.
-    let mut budget = text.len().saturating_add(text.len() / 2).saturating_add(MAX_UNEXPECTED * 128);
-    while let Some(left) = budget.checked_sub(attempt.read_bytes) {
-        budget = left;
-        let failed = innermost(text, attempt.failure, &mut outer);
-        let is_requiring = |failed: &Odd| odd.iter().any(|odd| odd.around.contains(&failed.range.start));
-        let Some(failed) = failed.filter(is_requiring) else { return };
-        odd.retain(|odd| !odd.around.contains(&failed.range.start));
-        let outermost = failed.around.first().copied().unwrap_or(failed.range.start);
-        odd.push(failed);
-        let mut hidden = ranges(odd);
-        hidden.extend(members_before(text, 0, outermost));
-        attempt = Attempt::new(payload, text, hidden);
-    }
 }
 
 fn report(mut odd: Vec<Odd>, path: &str) -> Vec<UnexpectedMember> {

@@ -557,3 +557,99 @@ fn a_whole_member_is_left_out_only_if_its_type_requires_it() {
         compare::<Order>(&record);
     }
 }
+
+/// Each of two types requires a member of another field.
+#[test]
+fn each_of_two_types_leaves_out_what_it_requires() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct First {
+        a: Option<Named>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct Last {
+        z: Option<Named>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Named {
+        name: u8,
+    }
+
+    let record = r#"{"a":{"name":"odd"},"z":{"name":"odd"}}"#;
+    let delivery = verified(body(record));
+    oracle::compare_with::<First, Last>(record, &ENVELOPES[0], &delivery);
+    oracle::compare_with::<Last, First>(record, &ENVELOPES[0], &delivery);
+    for unexpected in [
+        typed::<With<First, Last>>(body(record)).unexpected().to_vec(),
+        typed::<With<Last, First>>(body(record)).unexpected().to_vec(),
+    ] {
+        assert_eq!(unexpected.iter().map(|m| m.path.as_str()).collect::<Vec<_>>(), ["record.a", "record.z"]);
+    }
+}
+
+/// A field whose types require members at two levels is read several times. Its length does not
+/// change what is left out of other fields.
+#[test]
+fn a_long_field_leaves_others_as_they_are() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct Order {
+        a: Option<Outer>,
+        b: Option<HashMap<String, u8>>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Outer {
+        context: Inner,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Inner {
+        provider: u8,
+    }
+
+    for length in [10, 100_000] {
+        let long = "x".repeat(length);
+        let record = format!(r#"{{"b":{{"name":"odd"}},"a":{{"long":"{long}","context":{{"provider":"odd"}}}}}}"#);
+        let event = typed::<Order>(body(&record));
+        let paths: Vec<_> = event.unexpected().iter().map(|m| m.path.as_str()).collect();
+        assert_eq!(paths, ["record.b.name", "record.a"], "{length}");
+        compare::<Order>(&record);
+    }
+}
+
+/// A record may require what is odd inside one of its members. In this case no inner member is left
+/// out alone.
+#[test]
+fn a_record_may_require_what_is_inside_its_members() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename = "*")]
+    struct Order {
+        a: Option<HashMap<String, u8>>,
+        b: Option<HashMap<String, u8>>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(try_from = "Order")]
+    struct Valid(Order);
+
+    impl TryFrom<Order> for Valid {
+        type Error = &'static str;
+
+        fn try_from(order: Order) -> Result<Self, &'static str> {
+            let is_valid = order.a.as_ref().is_none_or(|a| a.contains_key("name"));
+            if is_valid { Ok(Self(order)) } else { Err("no name") }
+        }
+    }
+
+    let record = r#"{"a":{"name":"odd","source":"odd"},"b":{"name":"odd"}}"#;
+    compare::<Valid>(record);
+    let event = typed::<Valid>(body(record));
+    let paths: Vec<_> = event.unexpected().iter().map(|m| m.path.as_str()).collect();
+    assert_eq!(paths, ["record.a", "record.b"]);
+    compare::<Valid>(r#"{"a":{"source":1},"b":{"name":"odd"}}"#);
+    assert!(WebhookEvent::<Valid>::from_verified(verified(body(r#"{"a":{"source":1},"b":{"name":"odd"}}"#))).is_err());
+}

@@ -22,7 +22,7 @@ pub(super) use access::Inside;
 pub(super) use deserializer::RAW_JSON;
 pub(super) use members::{Member, OddName, odd_names};
 pub(crate) use members::{Members, check_is_json, find_member};
-pub(super) use reader::{Failure, NotRead, Reader};
+pub(super) use reader::{Failure, LEVELS, NotRead, Reader};
 
 #[cfg(test)]
 mod tests;

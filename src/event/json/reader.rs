@@ -16,7 +16,7 @@ pub(super) const LIMIT: usize = 128;
 
 /// How many levels of members a [`Failure`] names: `record.createdBy.context.provider` has three
 /// below the record.
-const LEVELS: usize = 3;
+pub(in crate::event) const LEVELS: usize = 3;
 
 /// An error without content, which costs least to create.
 #[derive(Debug)]
