@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{LazyLock, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use support::{
     NONCE, NOW, SIGNATURE, TIMESTAMP, clock,
     http1::{Connection, Request, soon, unsigned},
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpListener, sync::Notify, time::sleep};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -392,10 +392,15 @@ impl Run {
         use twenty_webhook::tower::{VerifiedBody, WebhookLayer};
 
         let receiver = receiver().acknowledge_within(Duration::ZERO);
-        let service = WebhookLayer::new(receiver.clone()).layer(service_fn(|_: Request<VerifiedBody>| async {
-            sleep(Duration::from_millis(20)).await;
-            tracing::info!(target: "telemetry", "in the handler");
-            Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+        let answered = Arc::new(Notify::new());
+        let gate = Arc::clone(&answered);
+        let service = WebhookLayer::new(receiver.clone()).layer(service_fn(move |_: Request<VerifiedBody>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.notified().await;
+                tracing::info!(target: "telemetry", "in the handler");
+                Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+            }
         }));
         let body = titled("spans");
         let mut request = Request::post("/").body(Full::<bytes::Bytes>::from(body.clone())).unwrap();
@@ -404,6 +409,7 @@ impl Run {
         }
         let outer = tracing::info_span!(target: "telemetry", "outer");
         assert_eq!(service.oneshot(request).instrument(outer).await.unwrap().status(), 202);
+        answered.notify_one();
         assert_eq!(soon(receiver.drain(Duration::from_secs(20))).await.abandoned, 0);
         self.end_of("in the background");
     }

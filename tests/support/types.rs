@@ -24,7 +24,7 @@ use twenty_webhook::{
 };
 
 use super::{
-    handwritten::{AnyVariant, Bytes, First, LenientMap, NamedBy, Twice, Unopened, Unread, Visited},
+    handwritten::{AnyVariant, Bytes, First, LenientMap, NamedBy, Names, Twice, Unopened, Unread, Visited},
     oracle::{Envelope, compare, compare_with},
 };
 
@@ -359,7 +359,7 @@ macro_rules! each_field {
             BTreeMap<u128, Value>, BTreeMap<i128, u8>, BTreeMap<Option<u8>, u8>, BTreeMap<External, u8>,
             BTreeMap<Bytes, u8>, BTreeSet<u8>, Value, IgnoredAny, PathBuf, Duration, IpAddr, Range<u8>,
             Result<u8, String>, Bytes, External, Internal, Adjacent, Untagged, Inner, InnerRequired, LenientInner,
-            EvenNumber, First, LenientMap<String, u8>, LenientMap<u8, Inner>, LenientMap<bool, u8>,
+            EvenNumber, First, Names, LenientMap<String, u8>, LenientMap<u8, Inner>, LenientMap<bool, u8>,
             LenientMap<Unread, u8>, LenientMap<String, Unread>, NamedBy<String>, NamedBy<u8>, NamedBy<bool>,
             NamedBy<Value>, NamedBy<IgnoredAny>, BTreeMap<NamedBy<u8>, u8>, BTreeMap<NamedBy<String>, u8>,
             BTreeMap<NamedBy<Option<String>>, u8>, BTreeMap<NamedBy<Unread>, u8>, Vec<Unread>, Twice,
