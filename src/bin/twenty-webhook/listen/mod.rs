@@ -185,12 +185,17 @@ impl Listen {
             }
             let _ = stopping.send(());
         };
+        let serve = async {
+            let served = axum::serve(listener, app).with_graceful_shutdown(stop).await;
+            queue.idle().await;
+            served
+        };
         let late = async {
             let _ = stopped.await;
             sleep(GRACE).await;
         };
         tokio::select! {
-            served = axum::serve(listener, app).with_graceful_shutdown(stop) => {
+            served = serve => {
                 served.map_err(|error| Failure::about("the listener", &error))?;
             }
             () = late => {}
