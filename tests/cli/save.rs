@@ -2,16 +2,18 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
-use twenty_webhook::testing::Delivery;
+use twenty_webhook::{testing::Delivery, verify::Signer};
 
-use super::{Directory, Program, SECRET, TOOL, lines, listen, run, send};
+use super::{Directory, Program, SECRET, TOOL, lines, listen, run, send, upstream::Upstream};
 
 fn names(directory: &str) -> Vec<String> {
     let mut names: Vec<_> =
@@ -234,4 +236,23 @@ fn credentials_are_not_saved() {
     assert_endings(&found, &[b"{}"]);
     let saved = fs::read_to_string(directory.path(&found[0])).unwrap();
     assert_eq!(saved.matches("credential").count(), 1, "{saved}");
+}
+
+/// The sender of a delivery gives up before the target answers, and then the listener ends.
+#[test]
+fn saves_a_delivery_that_is_being_forwarded_at_the_end() {
+    let directory = Directory::new();
+    let captures = directory.path("captures");
+    let upstream = Upstream::start(200, Duration::from_secs(3));
+    let (mut program, _) = listen(&["--save", &captures, "--forward-to", &upstream.url]);
+    let delivery = Delivery::sample("person.created").sign(&Signer::new(SECRET).unwrap());
+    let headers: String = delivery.headers().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{headers}content-length: {}\r\n\r\n", delivery.body().len());
+    let mut sender = TcpStream::connect(program.address()).unwrap();
+    sender.write_all(&[head.as_bytes(), delivery.body()].concat()).unwrap();
+    program.until("it is forwarded", |_| upstream.requests().len() == 1);
+    drop(sender);
+    assert!(program.terminate().success());
+    assert_eq!(fs::read_dir(&captures).unwrap().count(), 1);
+    assert_eq!(program.lines().len(), 1);
 }

@@ -558,6 +558,17 @@ fn sends_again_unchanged_or_edited_with_a_new_signature() {
 }
 
 #[test]
+fn the_command_on_the_page_works_in_a_shell() {
+    let directory = Directory::new();
+    let secret = directory.file("the user's secret.txt", SECRET);
+    let (mut program, _) = listen(&["--ui", "--secret-file", &secret]);
+    let page = Page::of(&mut program);
+    let command = page.get("api/deliveries").json()["send"].as_str().unwrap().to_owned();
+    let done = std::process::Command::new("bash").args(["-c", &command]).output().unwrap();
+    assert!(done.status.success(), "{command}: {done:?}");
+}
+
+#[test]
 fn without_a_target_the_page_sends_nothing() {
     let (mut program, url) = listen(&["--ui"]);
     let page = Page::of(&mut program);

@@ -144,6 +144,9 @@ fn bash_completes_what_follows_a_subcommand() {
         (&["inbox", "stats", "inbox.redb", "--format", "j"], "json"),
         (&["completions", "fi"], "fish"),
     ] {
+        if words[0] == "inbox" && !cfg!(any(feature = "postgres", feature = "redb")) {
+            continue;
+        }
         let bash = Command::new("bash").args(["-c", &script, "bash", "twenty-webhook"]).args(words).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&bash.stdout).trim_end(), expected, "{words:?}: {bash:?}");
     }

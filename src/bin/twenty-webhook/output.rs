@@ -200,6 +200,12 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Returns a text as one word of a shell, for a command that people copy.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c) || (cfg!(windows) && c == '\\');
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Creates a file that only its owner can read: captures contain records.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -260,6 +266,17 @@ mod tests {
         let expected = "Ada\\u{a}2026 verified\\u{d}\\u{9}\\u{1b}[31m\\u{9b}2J\\u{7f}\\u{202e}\\u{2028}é🙂";
         assert_eq!(harmless_line(text), expected);
         assert_eq!(harmless("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_word_of_a_shell_stays_one_word() {
+        assert_eq!(shell_word("/etc/a-b_c.txt"), "/etc/a-b_c.txt");
+        for text in ["my secret", "it's", "$(id)`id`", "a;b", "~", "*", "\\", "!", "é b"] {
+            let script = format!("printf %s {}", shell_word(text));
+            let printed = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&printed.stdout), text, "{script}");
+        }
     }
 
     #[test]

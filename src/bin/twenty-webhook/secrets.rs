@@ -12,7 +12,10 @@ use twenty_webhook::{
 };
 use uuid::Uuid;
 
-use crate::{input, output::Failure};
+use crate::{
+    input,
+    output::{Failure, shell_word},
+};
 
 const VARIABLE: &str = "TWENTY_WEBHOOK_SECRET";
 const PREVIOUS: &str = "TWENTY_WEBHOOK_PREVIOUS_SECRET";
@@ -53,7 +56,9 @@ impl SecretOptions {
     /// itself. Empty if the secret is in the environment.
     pub(crate) fn hint(&self, is_new: bool) -> String {
         let secret = match &self.secret_file {
-            Some(file) if !input::is_standard_input(file) => format!(" --secret-file {}", input::name(file)),
+            Some(file) if !input::is_standard_input(file) => {
+                format!(" --secret-file {}", shell_word(&input::name(file)))
+            }
             None if self.secret.is_none() && !is_new => String::new(),
             _ => " --secret SECRET".to_owned(),
         };

@@ -39,7 +39,7 @@ use self::{
 use crate::{
     doctor::is_private,
     input,
-    output::{Failure, Format, harmless_line, note, run_async, style, styled},
+    output::{Failure, Format, harmless_line, note, run_async, shell_word, style, styled},
     secrets::{self, SecretOptions},
     target::Target,
 };
@@ -185,12 +185,17 @@ impl Listen {
             }
             let _ = stopping.send(());
         };
+        let serve = async {
+            let served = axum::serve(listener, app).with_graceful_shutdown(stop).await;
+            queue.idle().await;
+            served
+        };
         let late = async {
             let _ = stopped.await;
             sleep(GRACE).await;
         };
         tokio::select! {
-            served = axum::serve(listener, app).with_graceful_shutdown(stop) => {
+            served = serve => {
                 served.map_err(|error| Failure::about("the listener", &error))?;
             }
             () = late => {}
@@ -246,7 +251,8 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
 /// Returns the command that sends a sample to this listener. `options` are the options that it
 /// requires in addition to the address.
 fn send_command(address: SocketAddr, options: &str) -> String {
-    format!("{} send person.created --to http://{address}/webhooks/twenty{options}", harmless_line(&program()))
+    let program = shell_word(&harmless_line(&program()));
+    format!("{program} send person.created --to http://{address}/webhooks/twenty{options}")
 }
 
 /// Completes an address that is only a port with the host of the default.

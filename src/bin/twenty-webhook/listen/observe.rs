@@ -100,7 +100,9 @@ async fn accept(State(forward): State<Option<Forward>>, headers: HeaderMap, even
 /// Observes a request on a separate task, so that it is shown even if its sender disconnects early.
 async fn observe(State(queue): State<Queue>, request: Request, next: Next) -> Response {
     let at = time::now();
+    let handled = queue.begin().await;
     let observed = tokio::spawn(async move {
+        let _handled = handled;
         let method = request.method().clone();
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let headers = request.headers().clone();

@@ -45,6 +45,10 @@ const UNVERIFIED: usize = QUEUE / 2;
 /// diagnosed: twice a receiver's default limit of 2 MiB.
 const UNVERIFIED_BYTES: u32 = 4 << 20;
 
+/// The maximum number of requests that are handled at the same time: more than a process has
+/// connections.
+const AT_ONCE: u32 = 1 << 20;
+
 /// The reason for rejecting a request that this process has already forwarded.
 const LOOP: &str = "this listener has already forwarded the delivery: --forward-to leads back here, by a name of this \
                     machine or through another listener";
@@ -58,6 +62,8 @@ pub(super) struct Queue {
     diagnoser: Sender<Option<Waiting>>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// A place for each request that is being handled.
+    handled: Arc<Semaphore>,
     /// The number of unverified requests that were omitted since the last note.
     omitted: Arc<AtomicU64>,
 }
@@ -83,8 +89,18 @@ impl Queue {
         // The additional place is for the `None` that ends the queue.
         let (diagnoser, diagnosed) = mpsc::channel(UNVERIFIED.saturating_add(1));
         let places = Arc::new(Semaphore::new(UNVERIFIED));
-        let bytes = Arc::new(Semaphore::new(usize::try_from(UNVERIFIED_BYTES).unwrap_or(usize::MAX)));
-        (Self { printer, diagnoser, places, bytes, omitted: Arc::default() }, diagnosed, shown)
+        let [bytes, handled] = [UNVERIFIED_BYTES, AT_ONCE].map(|count| Arc::new(Semaphore::new(count as usize)));
+        (Self { printer, diagnoser, places, bytes, handled, omitted: Arc::default() }, diagnosed, shown)
+    }
+
+    /// Begins to handle a request, until the result is dropped.
+    pub(super) async fn begin(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.handled).acquire_owned().await.ok()
+    }
+
+    /// Waits until no request is being handled, not even one whose sender has disconnected.
+    pub(super) async fn idle(&self) {
+        let _ = self.handled.acquire_many(AT_ONCE).await;
     }
 
     /// Queues a request to be shown.
