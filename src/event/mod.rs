@@ -112,11 +112,12 @@
 //! others are reported.
 //!
 //! In your own type, an unexpected value anywhere inside a field leaves out the whole field. In one
-//! of Twenty's composite fields, only the inner member is left out. If the composite's type requires
-//! this member, the whole composite is left out. Make such fields `Option`. The event is rejected if a required field is missing, if `#[serde(deny_unknown_fields)]` applies, or if a
-//! name does not fit the keys of a map. It is also rejected if a value below a `#[serde(flatten)]`
-//! or in an untagged or internally tagged enum has an unexpected type, because serde does not
-//! report which member failed there.
+//! of Twenty's composite fields, only the inner member is left out. If the composite's type
+//! requires this member, the whole composite is left out. So make all fields of your types
+//! `Option`. The event is rejected if a required field is missing, if
+//! `#[serde(deny_unknown_fields)]` applies, or if a name does not fit the keys of a map. It is also
+//! rejected if a value below a `#[serde(flatten)]` or in an untagged or internally tagged enum has
+//! an unexpected type, because serde does not report which member failed there.
 
 mod envelope;
 mod error;

@@ -9,8 +9,8 @@
 //! separately for each type. A member that does not fit one of them is hidden from both.
 //!
 //! In one of Twenty's composite fields, only the inner member is hidden. If a type requires it, the
-//! value of that type fails in the next search, and is hidden instead. Any other member is hidden as
-//! a whole, because keys inside it may be data, which must not be in a path.
+//! value of that type fails in the next search, and is hidden instead. Any other member is hidden
+//! as a whole, because keys inside it may be data, which must not be in a path.
 
 use std::{
     cmp::Reverse,

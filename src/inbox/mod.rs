@@ -16,8 +16,9 @@
 //!
 //! A duplicate is a delivery with the same claim key, by default a hash of the body. It is answered
 //! 200, and is not handled again for as long as the inbox remembers the keys of completed events.
-//! It remembers them for 24 hours by default, and always for at least as long as a replayed delivery
-//! verifies. If a delivery could not be stored, only the process that handled it remembers its key.
+//! It remembers them for 24 hours by default, and always for at least as long as a replayed
+//! delivery verifies. If a delivery could not be stored, only the process that handled it remembers
+//! its key.
 //!
 //! Two events of the same record are not handled at the same time in one process, but no order is
 //! guaranteed. The guarantee does not cover deliveries that Twenty never sends, disks that lie

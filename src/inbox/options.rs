@@ -176,9 +176,9 @@ impl InboxBuilder {
         self
     }
 
-    /// Sets what happens to a delivery that cannot be stored: failed attempts are repeated for 1.5
-    /// seconds, and an attempt without an answer takes at most 3 seconds. By default a worker
-    /// handles the delivery directly.
+    /// Sets what happens to a delivery that cannot be stored. Before that, the inbox repeats failed
+    /// attempts for 1.5 seconds if a retry may succeed, and waits for the store for at most 3
+    /// seconds in total. By default a worker handles the delivery directly.
     pub const fn on_failure(mut self, failure: InboxFailure) -> Self {
         self.on_failure = failure;
         self

@@ -49,7 +49,8 @@ pub(super) fn describe() {
         );
         describe_gauge!("twenty_webhook_inbox_bytes", Bytes, "bytes of pending events and dead letters");
 
-        // Counters start at zero, so that Prometheus' `increase` sees the first event after the first scrape.
+        // Counters start at zero, so that Prometheus' `increase` sees the first event after the
+        // first scrape.
         for outcome in ["stored", "duplicate", "handled", "failed", "rejected"] {
             metrics::counter!("twenty_webhook_inbox_accepted_total", "outcome" => outcome).increment(0);
         }

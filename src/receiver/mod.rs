@@ -44,7 +44,7 @@
 //! | `twenty_webhook_refusals_total` | counter | `kind` | rejected requests, by [`RefusalKind`], such as `signature_mismatch`, `store_failed` |
 //! | `twenty_webhook_deliveries_total` | counter | `outcome` | verified deliveries, except those of another workspace or webhook than expected, by [`OutcomeKind`]: `handled`, `unmatched`, `stored`, `failed`, `aborted`, `duplicate`, `refused` |
 //! | `twenty_webhook_handled_twice_total` | counter | | handlers that succeeded although a duplicate had been claimed elsewhere |
-//! | `twenty_webhook_previous_secret_total` | counter | | deliveries that another secret than the first verified: while you change a secret, the old one is still in use |
+//! | `twenty_webhook_previous_secret_total` | counter | | deliveries that were verified with a secret other than the first one: while you change a secret, the old one is still in use |
 //! | `twenty_webhook_store_failures_total` | counter | `call` | failures of the claim store: `claim`, `renew`, `complete`, `release` |
 //! | `twenty_webhook_body_bytes` | histogram | | size of verified bodies |
 //! | `twenty_webhook_age_seconds` | histogram | | from signature to verification |
@@ -87,7 +87,7 @@
 //! | warn, once for each event name | an event router has neither a matching handler nor a fallback. Each router warns about its first thousand names, and logs further names at debug |
 //! | warn, when an event router is built | a pattern has an action that no known version of Twenty sends |
 //! | warn, when a [`Verifier`](crate::Verifier) is built; for a tenant's keys at most every ten seconds | a secret has a newline, white space or quotation marks around it |
-//! | debug | everything else, which unauthenticated clients can cause at any time |
+//! | debug | everything else: outcomes such as `handled` and `duplicate`, and rejections that unauthenticated clients can cause at any time |
 
 mod background;
 mod budget;

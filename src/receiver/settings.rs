@@ -145,8 +145,9 @@ impl Receiver {
     ///
     /// The time counts from the request's arrival. If the client disconnects, the handler
     /// continues. At most [`background_limit`](Self::background_limit) handlers run concurrently.
-    /// After a 202, only [`on_outcome`](Self::on_outcome) reports the outcome of the delivery. Call
-    /// [`drain`](Self::drain) before the program exits, because accepted events are in memory only.
+    /// After a 202, the response no longer shows the outcome: [`on_outcome`](Self::on_outcome), the
+    /// log and the metrics report it. Call [`drain`](Self::drain) before the program exits, because
+    /// accepted events are in memory only.
     ///
     /// Each handler runs on its own task: on the tokio runtime with tower and axum, on the worker
     /// with actix-web.
@@ -167,8 +168,8 @@ impl Receiver {
     /// - At most 100 of them are duplicates of deliveries that are in flight, or that this process
     ///   knows to have been handled. Further duplicates are answered with 409.
     ///
-    /// A delivery that was answered 202 while it waited is always handled, even if this limit has
-    /// been reached meanwhile.
+    /// A delivery that was answered 202 while it waited is handled even if this limit has been
+    /// reached meanwhile, unless a duplicate that already waits takes its place.
     pub fn background_limit(mut self, handlers: usize) -> Self {
         let policy = self.policy_mut();
         policy.background_limit = handlers;
@@ -177,8 +178,7 @@ impl Receiver {
         self
     }
 
-    /// Calls this function once with the outcome of each verified delivery. After a 202 it is the
-    /// only report.
+    /// Calls this function once with the outcome of each verified delivery, even after a 202.
     ///
     /// The function runs where the handler ran, so it must be quick and must not block. A panic in
     /// it is caught. It is not called for deliveries of another [workspace](Self::expect_workspace)

@@ -195,7 +195,7 @@ pub(super) fn describe() {
         );
         describe_counter!(
             "twenty_webhook_previous_secret_total",
-            "deliveries that another secret than the first verified"
+            "deliveries that were verified with a secret other than the first one"
         );
         describe_counter!("twenty_webhook_store_failures_total", "failures of the claim store, by call");
         describe_histogram!("twenty_webhook_body_bytes", Bytes, "size of verified bodies");

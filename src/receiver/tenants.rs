@@ -95,9 +95,9 @@ impl Receiver {
     ///
     /// `None` means an unknown tenant. An error, a panic or a timeout is answered with 503. An
     /// unknown tenant is answered with 401 after the same work as a wrong signature for a tenant
-    /// with one secret, so the response does not show whether a tenant exists. A wrong signature for a tenant
-    /// with several secrets takes longer, so an attacker who measures the time can detect a
-    /// rotation.
+    /// with one secret, so the response does not show whether a tenant exists. A wrong signature
+    /// for a tenant with several secrets takes longer, so an attacker who measures the time can
+    /// detect a rotation.
     ///
     /// Give the keys of each tenant their own id, which distinguishes tenants in logs and in
     /// deduplication.

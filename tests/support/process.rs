@@ -84,8 +84,8 @@ impl Drop for Process {
 }
 
 /// Returns a port on which nothing listens, below those that the system chooses (on Linux from
-/// 32,768 on). It does not listen there to find out: a process that another thread starts would keep
-/// that socket until its `exec`, so connections to the port would still succeed.
+/// 32,768 on). It does not listen there to find out: a process that another thread starts would
+/// keep that socket until its `exec`, so connections to the port would still succeed.
 pub fn free_port() -> u16 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {

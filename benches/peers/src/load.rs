@@ -83,8 +83,8 @@ struct Connection {
 /// does not count.
 ///
 /// With `may_sleep`, the sender sleeps while it waits, so that Redis can use its core. Otherwise it
-/// asks again and again: if it slept, the server would spend time to wake it, above all in a virtual
-/// machine, and this time would count as the server's.
+/// asks again and again: if it slept, the server would spend time to wake it, above all in a
+/// virtual machine, and this time would count as the server's.
 pub fn send(requests: &Requests, server: &Server, connections: usize, may_sleep: bool) -> Run {
     let mut poll = Poll::new().expect("a selector");
     let mut open: Vec<_> = (0..connections).map(|index| connect(&poll, requests.get(index), server, index)).collect();

@@ -47,8 +47,9 @@ Examples:
 /// Post sample deliveries, signed as Twenty signs them.
 ///
 /// Exits with 0 if every delivery was answered with a 2xx status within 5 seconds, the time after
-/// which Twenty times out. Otherwise, it exits with 1. A correct receiver rejects a forged delivery, so
-/// exit code 1 is expected with --forge. Ctrl-C prints a summary of the answers so far and exits with 1.
+/// which Twenty times out. Otherwise, it exits with 1. A correct receiver rejects a forged
+/// delivery, so exit code 1 is expected with --forge. Ctrl-C prints a summary of the answers so far
+/// and exits with 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {

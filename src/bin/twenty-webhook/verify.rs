@@ -187,8 +187,8 @@ impl Verify {
     }
 }
 
-/// Reports deliveries that could not be read, although their signatures were found. `is_full` means that
-/// the maximum number of deliveries was read.
+/// Reports deliveries that could not be read, although their signatures were found. `is_full` means
+/// that the maximum number of deliveries was read.
 fn unread_report(name: &str, count: usize, left: usize, is_full: bool) -> String {
     let cause = format!("{name}: {left} of {count} deliveries could not be read");
     let advice = if is_full {

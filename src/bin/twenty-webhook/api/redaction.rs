@@ -20,8 +20,8 @@ type Known = BTreeMap<Vec<u8>, &'static str>;
 /// be a word in them.
 const SHORTEST_IN_SENTENCES: usize = 8;
 
-/// The maximum number of bytes that are read of a text from elsewhere: enough for the beginning that
-/// is shown. The work grows faster than the text, and a server can list any secrets.
+/// The maximum number of bytes that are read of a text from elsewhere: enough for the beginning
+/// that is shown. The work grows faster than the text, and a server can list any secrets.
 const LONGEST: usize = 500;
 
 impl Redaction {
@@ -259,7 +259,8 @@ mod tests {
         }
     }
 
-    /// A server can list any secrets. The beginning of a text that is shown contains no part of them.
+    /// A server can list any secrets. The beginning of a text that is shown contains no part of
+    /// them.
     #[test]
     fn long_texts_take_little_time_and_show_no_part_of_a_secret() {
         let long = "a".repeat(1_000_000);

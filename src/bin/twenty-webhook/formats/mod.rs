@@ -121,8 +121,8 @@ impl Names {
     }
 
     /// Returns the name that was sent, if the file's format has changed it, such as `x_twenty_…` in
-    /// a log or `HTTP_X_TWENTY_…` in a list of variables. `X-Original-X-Twenty-…` is another header,
-    /// which no receiver reads.
+    /// a log or `HTTP_X_TWENTY_…` in a list of variables. `X-Original-X-Twenty-…` is another
+    /// header, which no receiver reads.
     fn header(&self, name: &str) -> String {
         let expected = self.role(name).map(|role| format!("{}-{role}", self.prefix));
         let is_decorated = |expected: &String| {

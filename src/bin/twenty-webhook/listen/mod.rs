@@ -81,8 +81,8 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL")]
     forward_to: Option<Target>,
 
-    /// Save requests to files in this directory: each unverified request, and each verified delivery
-    /// once. `verify` and `replay` read these files
+    /// Save requests to files in this directory: each unverified request, and each verified
+    /// delivery once. `verify` and `replay` read these files
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 

@@ -46,7 +46,8 @@ const INNER: [&str; 11] =
 /// The names of members of Twenty's own bodies, in any version.
 pub(super) const EVENT: [&str; 6] = ["eventName", "eventType", "objectMetadata", "record", "workspaceId", "event"];
 
-/// The squashed name of a file's bytes in tshark's output, and the prefix of its names for a stream.
+/// The squashed name of a file's bytes in tshark's output, and the prefix of its names for a
+/// stream.
 const FILE_DATA: &str = "filedata";
 const TCP: &str = "tcp";
 
