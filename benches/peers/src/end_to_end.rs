@@ -38,7 +38,7 @@ pub fn run() -> Value {
             for turn in 0..servers.len() {
                 let (route, server) = &servers[(round + turn) % servers.len()];
                 let requests = if is_standard(route) { &standard } else { &twenty };
-                let run = send(requests, server, connections, route.ends_with("redis"));
+                let run = send(requests, server, connections);
                 figures.insert((*route).to_owned(), figures_of(&run));
             }
             rounds.push(Value::Object(figures));
@@ -113,7 +113,7 @@ fn cross_check() -> Value {
         for route in CROSS_CHECKED {
             eprintln!("end to end: wrk, round {}, {route}", round + 1);
             let server = Server::start(route, "");
-            let own = figures_of(&send(&requests, &server, CONNECTIONS, false));
+            let own = figures_of(&send(&requests, &server, CONNECTIONS));
             let before = server.process.cpu();
             let output = Command::new("wrk")
                 .args(["--threads", "1", "--connections", &CONNECTIONS.to_string(), "--duration", "1s", "--script"])
