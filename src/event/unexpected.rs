@@ -15,7 +15,7 @@
 use std::{
     cmp::Reverse,
     collections::{HashMap, HashSet},
-    fmt, mem,
+    fmt,
     ops::Range,
 };
 
@@ -70,10 +70,9 @@ impl Odd {
         }
     }
 
-    /// Returns the outermost member that contains it.
-    fn outermost(self, text: &str) -> Self {
-        let member = self.around.first().and_then(|start| Members::member_at(text, *start));
-        member.map_or(self, |member| Self::new(&member))
+    /// Returns the outermost member that contains it, or `None` if it is in no other member.
+    fn outermost(&self, text: &str) -> Option<Self> {
+        Some(Self::new(&Members::member_at(text, *self.around.first()?)?))
     }
 }
 
@@ -149,7 +148,7 @@ impl Search<'_> {
             // The first search finds all members that do not fit, unless the type continues after
             // an error. In this case the outermost member is left out.
             if !is_first && !odd.iter().any(|odd| failed.range.contains(&odd.range.start)) {
-                failed = failed.outermost(object.text);
+                failed = failed.outermost(object.text).unwrap_or(failed);
             }
             let Some(left) = budget.checked_sub(attempt.read_bytes) else {
                 return Err(too_odd(object, &failed));
@@ -177,9 +176,18 @@ impl Search<'_> {
         if is_first || odd.iter().all(|odd| odd.around.is_empty()) {
             return Err(explain::<T>(payload, object, odd));
         }
-        *odd = mem::take(odd).into_iter().map(|odd| odd.outermost(object.text)).collect();
+        let mut end = 0;
         odd.sort_by_key(|odd| odd.range.start);
-        odd.dedup_by_key(|odd| odd.range.start);
+        odd.retain_mut(|odd| {
+            let is_outside = odd.range.start >= end;
+            if is_outside {
+                if let Some(outermost) = odd.outermost(object.text) {
+                    *odd = outermost;
+                }
+                end = odd.range.end;
+            }
+            is_outside
+        });
         Ok(())
     }
 }
