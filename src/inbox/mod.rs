@@ -116,10 +116,17 @@
 //!
 //! # Logs
 //!
-//! With the feature `tracing`, a failed attempt is logged as a warning, a dead letter and a failure
-//! of the store as errors, and everything else at debug. At the start, the inbox warns about a file
-//! that other users can read, and about a database with `fsync` or `full_page_writes` off. The text
-//! of your handler's errors is logged, quoted and truncated after 500 bytes.
+//! With the feature `tracing`, these are logged:
+//!
+//! | level | what |
+//! |---|---|
+//! | error | a dead letter, a failure of the store, a failed sync of the file, a panic in `key_by` |
+//! | warn | a failed attempt, an unmatched event, an event that another worker took or that was erased, a file that was moved, replaced or deleted |
+//! | warn, at the start | a file that other users can read, a database with `fsync` or `full_page_writes` off |
+//! | info | waiting for another process, a file that was rewritten |
+//! | debug | everything else |
+//!
+//! The text of your handler's errors is logged, quoted and truncated after 500 bytes.
 
 mod accept;
 mod dead_letter;

@@ -81,7 +81,8 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | error | the claim store failed; an extractor is used without the middleware |
+//! | error | the claim store failed; `key_by` panicked; an extractor or an inbox is used without the middleware; two receivers that deduplicate or acknowledge wrap one route, or one of them wraps an inbox |
+//! | warn | the claim's lease expired before the handler ended; a `MemoryStore` is full and forgets handled deliveries, at most once a minute |
 //! | warn | a verified delivery was not handled: its handler failed or was aborted, an extractor rejected it, or the middleware rejected it; or one of its members has an unexpected type |
 //! | warn, each reason at most every ten seconds | an unverified delivery was rejected, perhaps because of your configuration: no secret matches a well-formed and fresh signature, the body is too long, the budget is used up, or the resolver does not answer. `suppressed` is the number of rejections for that reason that were suppressed since the previous warning |
 //! | warn, once for each event name | an event router has neither a matching handler nor a fallback. Each router warns about its first thousand names, and logs further names at debug |

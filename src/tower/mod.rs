@@ -6,7 +6,8 @@
 //!
 //! # axum
 //!
-//! You can wrap one route, all routes of a router, or the routes that it has so far:
+//! You can wrap one route, or the routes that a router has so far. `layer` also wraps the router's
+//! fallback, so an unsigned request to an unknown path gets 401. With `route_layer` it gets 404:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -20,12 +21,12 @@
 //!
 //! let layer = WebhookLayer::new(Receiver::new(Verifier::new("secret")?));
 //! let one_route: Router = Router::new().route("/webhooks/twenty", post(on_event).layer(layer.clone()));
-//! let all_routes: Router = Router::new().route("/webhooks/twenty", post(on_event)).layer(layer.clone());
-//! let those_so_far: Router = Router::new()
+//! let with_fallback: Router = Router::new().route("/webhooks/twenty", post(on_event)).layer(layer.clone());
+//! let routes_only: Router = Router::new()
 //!     .route("/webhooks/twenty", post(on_event))
 //!     .route_layer(layer)
 //!     .route("/health", get(|| async { "ok" }));
-//! # let _ = (one_route, all_routes, those_so_far);
+//! # let _ = (one_route, with_fallback, routes_only);
 //! # }
 //! # Ok::<(), twenty_webhook::verify::ConfigError>(())
 //! ```

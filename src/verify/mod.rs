@@ -2,7 +2,8 @@
 //!
 //! This module depends on no framework. It takes header pairs and the bytes of the body, and
 //! returns a [`Verified`], which proves that exactly these bytes were recently signed with one of
-//! your secrets. Nothing else creates a `Verified`.
+//! your secrets. Only an inbox also creates a `Verified`, when it reads a delivery that it has
+//! stored, and `testing::Delivery::into_event`, for tests.
 //!
 //! ```
 //! use twenty_webhook::verify::{Signer, Verifier};

@@ -7,9 +7,10 @@ use super::{SignatureHeaders, Signer, Timestamp, Verifier, headers::SignatureVal
 /// A verified delivery: proof that exactly these bytes were recently signed with one of your
 /// secrets.
 ///
-/// Only a successful verification creates one (and, in tests, `testing::Delivery::into_event`), so
-/// code that has one needs no checks. The middleware puts it into the request's extensions, and it
-/// is an extractor.
+/// Only a successful verification creates one, so code that has one needs no checks. There are two
+/// exceptions: an inbox restores it from its store, without verifying again, and
+/// `testing::Delivery::into_event` creates one for tests. The middleware puts it into the request's
+/// extensions, and it is an extractor.
 ///
 /// Clones share the body. `Debug` shows lengths and ids, but no content.
 ///
