@@ -67,7 +67,7 @@ impl Drop for Process {
 }
 
 /// Returns the CPU time of a process, as the kernel's scheduler counted it.
-pub fn cpu_of(id: u32) -> Duration {
+fn cpu_of(id: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
     let nanoseconds = tasks.map(|task| {
         let path = task.expect("a thread").path().join("schedstat");
