@@ -31,8 +31,8 @@ pub(crate) fn compare(record: &str, script: &[u8], envelope: &Envelope, delivery
     oracle::compare::<Scripted<true>>(record, envelope, delivery);
 }
 
-/// Returns whether serde_json's feature `arbitrary_precision` is on. Its numbers are then maps, and
-/// serde_json panics if a type reads their value twice. serde's contract permits this panic.
+/// Returns whether the feature `arbitrary_precision` of `serde_json` is on. Its numbers are then
+/// maps, and `serde_json` panics if a type reads their value twice, as serde's contract permits.
 fn has_number_maps() -> bool {
     serde_json::from_str::<serde_json::Number>("1.00").is_ok_and(|number| number.to_string() == "1.00")
 }
