@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use super::entry::Entry;
-use crate::capture::{Capture, FRAMING};
+use crate::{
+    capture::{Capture, FRAMING},
+    output::single_quoted,
+};
 
 /// The maximum length of a body in a command. Linux limits an argument of a program to 128 KiB.
 const LONGEST_ARGUMENT: usize = 120 << 10;
@@ -64,7 +67,7 @@ pub(super) fn curl(entry: &Entry, origin: &str) -> Result<String, NoCommand> {
 /// interpreted by the terminal into which it is pasted.
 fn quoted(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
-        Ok(text) if !text.contains(is_odd) => format!("'{}'", text.replace('\'', r"'\''")),
+        Ok(text) if !text.contains(is_odd) => single_quoted(text),
         _ => {
             let mut word = "$'".to_owned();
             for chunk in bytes.utf8_chunks() {
