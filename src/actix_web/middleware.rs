@@ -116,7 +116,11 @@ where
             match poll_fn(|cx| reading.poll(&receiver, cx, |cx| Pin::new(&mut payload).poll_next(cx))).await {
                 Ok(verified) => {
                     give_back(&mut request, verified.clone());
-                    deliver(receiver, service, request, verified, arrival).await
+                    if receiver.only_verifies() {
+                        return Ok(service.call(request).await?.map_into_left_body());
+                    }
+                    // Boxed, because the size would otherwise be added to every request's future.
+                    Box::pin(deliver(receiver, service, request, verified, arrival)).await
                 }
                 Err(refusal) => {
                     let unread = reading.leaves_body_unread().then_some(Unread(payload));
@@ -127,7 +131,7 @@ where
     }
 }
 
-/// Delivers a verified delivery to the handler.
+/// Delivers a verified delivery to the handler if more than verification is configured.
 async fn deliver<S, B>(
     receiver: Receiver,
     service: Rc<S>,
@@ -139,9 +143,6 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    if receiver.only_verifies() {
-        return Ok(service.call(request).await?.map_into_left_body());
-    }
     let head = Head::of(&request);
     let route = receiver.deduplicates().then(|| Route::new(request.method().as_str(), request.path()));
     // The handler takes the request when it starts. If no handler starts, the request is left for

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{
     Outcome, OutcomeKind, Receiver, Refusal, RefusalKind,
     background::Slot,
-    deduplicate::{Admitted, Route},
+    deduplicate::{Admitted, Attempt, Held, Route},
     telemetry::{self, Span},
 };
 use crate::{deduplicate::ClaimKey, verify::Verified};
@@ -110,7 +110,8 @@ impl Delivery {
             let must_handle = || self.slot.as_mut().is_some_and(Slot::was_acknowledged);
             let held = match (self.receiver.deduplication(), self.claim) {
                 (Some(deduplicate), Some((key, route))) => {
-                    match deduplicate.claim(key, route, fresh_for, must_handle).await {
+                    let attempt = Attempt { key, route, fresh_for };
+                    match deduplicate.claim(&attempt, must_handle).await {
                         Ok(held) => Some(held),
                         Err(duplicate) => {
                             return match duplicate.refusal() {
@@ -128,17 +129,10 @@ impl Delivery {
                 }
                 return self.refuse(RefusalKind::BackgroundFull);
             }
-            let handler = pin!(call());
-            let answer = match &held {
-                Some(held) => held.renewed_during(handler).await,
-                None => handler.await,
-            };
-            match (self.answered(outcome(&answer)), held) {
-                // The router answers with these statuses if it has no handler.
-                (OutcomeKind::Failed { status: 404 | 405 }, Some(held)) => held.release_for_every_route().await,
-                (OutcomeKind::Failed { .. }, Some(held)) => held.release().await,
-                (_, Some(held)) => held.complete().await,
-                (_, None) => {}
+            let answer = Held::renewed_during(held.as_ref(), pin!(call())).await;
+            let kind = self.answered(outcome(&answer));
+            if let Some(held) = held {
+                held.end(kind).await;
             }
             Delivered::Handled(answer)
         })

@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -37,12 +36,42 @@ pin_project! {
         Refuse { refusal: Refusal, version: Version },
         /// Reads the body.
         Read { #[pin] body: B, reading: Reading, head: Option<Parts>, inner: Option<S>, arrival: Option<Arrival> },
-        /// If only verification is configured, waits until the inner service is ready.
-        Ready { inner: S, request: Option<Request<VerifiedBody>> },
-        /// If only verification is configured, waits for the inner service's response.
-        Call { #[pin] future: F },
+        /// If only verification is configured, calls the inner service.
+        Call { #[pin] call: Call<S, F> },
         /// If more than verification is configured, waits for the delivery.
         Deliver { future: Delivering<A>, version: Version },
+    }
+}
+
+pin_project! {
+    /// Waits until the inner service is ready, and calls it.
+    #[project = CallProjection]
+    enum Call<S, F> {
+        Ready { inner: S, request: Option<Request<VerifiedBody>> },
+        Respond { #[pin] future: F },
+    }
+}
+
+impl<S: Service<Request<VerifiedBody>>> Call<S, S::Future> {
+    fn new(inner: S, request: Request<VerifiedBody>) -> Self {
+        Self::Ready { inner, request: Some(request) }
+    }
+}
+
+impl<S: Service<Request<VerifiedBody>>> Future for Call<S, S::Future> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let CallProjection::Ready { inner, request } = self.as_mut().project() {
+            ready!(inner.poll_ready(cx))?;
+            let Some(request) = request.take() else { return Poll::Pending };
+            let future = inner.call(request);
+            self.set(Self::Respond { future });
+        }
+        match self.project() {
+            CallProjection::Ready { .. } => Poll::Pending,
+            CallProjection::Respond { future } => future.poll(cx),
+        }
     }
 }
 
@@ -62,7 +91,7 @@ where
     /// done everything.
     pub(super) fn pass_through(head: Parts, verified: &Verified, receiver: Receiver, inner: S) -> Self {
         let body = VerifiedBody::new(verified.body().clone());
-        Self { phase: Phase::Ready { inner, request: Some(Request::from_parts(head, body)) }, receiver }
+        Self { phase: Phase::Call { call: Call::new(inner, Request::from_parts(head, body)) }, receiver }
     }
 
     pub(super) fn refuse(version: Version, refusal: Refusal, receiver: Receiver) -> Self {
@@ -87,15 +116,11 @@ where
                 }
                 PhaseProjection::Read { mut body, reading, head, inner, arrival } => {
                     let verdict = ready!(reading.poll(this.receiver, cx, |cx| poll_chunk(body.as_mut(), cx)));
-                    let (Some(head), Some(mut inner)) = (head.take(), inner.take()) else { return Poll::Pending };
+                    let (Some(head), Some(inner)) = (head.take(), inner.take()) else { return Poll::Pending };
                     let version = head.version;
                     match verdict {
                         Ok(verified) if this.receiver.only_verifies() => {
-                            let request = verified_request(head, verified);
-                            match inner.poll_ready(cx)? {
-                                Poll::Ready(()) => Phase::Call { future: inner.call(request) },
-                                Poll::Pending => Phase::Ready { inner, request: Some(request) },
-                            }
+                            Phase::Call { call: Call::new(inner, verified_request(head, verified)) }
                         }
                         Ok(verified) => {
                             let future = deliver(this.receiver.clone(), inner, head, verified, arrival.take());
@@ -107,13 +132,8 @@ where
                         }
                     }
                 }
-                PhaseProjection::Ready { inner, request } => {
-                    ready!(inner.poll_ready(cx))?;
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    Phase::Call { future: inner.call(request) }
-                }
-                PhaseProjection::Call { future } => {
-                    let response = ready!(future.poll(cx))?;
+                PhaseProjection::Call { call } => {
+                    let response = ready!(call.poll(cx))?;
                     return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 PhaseProjection::Deliver { future, version } => {
@@ -133,7 +153,7 @@ where
 /// Delivers a verified delivery if more than verification is configured.
 fn deliver<S, R>(
     receiver: Receiver,
-    mut inner: S,
+    inner: S,
     head: Parts,
     verified: Verified,
     arrival: Option<Arrival>,
@@ -144,10 +164,7 @@ where
 {
     let route = receiver.deduplicates().then(|| route(&head));
     let request = verified_request(head, verified.clone());
-    let call = || async move {
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
-        inner.call(request).await
-    };
+    let call = || Call::new(inner, request);
     let outcome = |answer: &Result<Response<R>, S::Error>| match answer {
         Ok(response) => OutcomeKind::of_answer(response.status().as_u16(), response.extensions().get::<Became>()),
         Err(_) => OutcomeKind::Failed { status: 500 },

@@ -10,7 +10,10 @@ use std::{
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
 use super::{Deduplication, routes::Holder};
-use crate::deduplicate::{Claim, Deduplicate};
+use crate::{
+    deduplicate::{Claim, Deduplicate},
+    receiver::OutcomeKind,
+};
 
 /// A claimed delivery.
 ///
@@ -43,10 +46,14 @@ impl Held {
     }
 
     /// Waits for `handler` and renews the claim while it runs.
-    pub(in crate::receiver) async fn renewed_during<R>(&self, mut handler: Pin<&mut impl Future<Output = R>>) -> R {
+    pub(in crate::receiver) async fn renewed_during<R>(
+        held: Option<&Self>,
+        mut handler: Pin<&mut impl Future<Output = R>>,
+    ) -> R {
+        let Some(held) = held else { return handler.await };
         // The renewal must not wait, so it is polled even if the handler has used up the task's
         // budget.
-        let mut renewal = pin!(unconstrained(self.keep_renewing()));
+        let mut renewal = pin!(unconstrained(held.keep_renewing()));
         poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer),
             Poll::Pending => renewal.as_mut().poll(cx).map(|never| match never {}),
@@ -68,47 +75,65 @@ impl Held {
         }
     }
 
-    /// Records that the delivery was handled, so that duplicates are not handled again.
-    pub(in crate::receiver) async fn complete(self) {
-        self.complete_as(End::Handled).await;
+    /// Records how the handler ended.
+    pub(in crate::receiver) fn end(mut self, outcome: OutcomeKind) -> impl Future<Output = ()> {
+        match outcome {
+            // The router answers with these statuses if it has no handler.
+            OutcomeKind::Failed { status: 404 | 405 } => self.not_found(),
+            OutcomeKind::Failed { .. } => self.not_handled(),
+            _ => self.completed(End::Handled),
+        }
+        self.settle()
     }
 
     /// Records again that a duplicate was handled. A store that has just failed may have lost the
     /// first record.
-    pub(super) async fn complete_again(self) {
-        self.complete_as(End::HandledBefore).await;
-    }
-
-    async fn complete_as(mut self, end: End) {
-        self.end = end;
-        if let Some(holder) = &mut self.holder {
-            holder.completed();
-        }
-        self.settle().await;
+    pub(super) fn complete_again(mut self) -> impl Future<Output = ()> {
+        self.completed(End::HandledBefore);
+        self.settle()
     }
 
     /// Records that the delivery was not handled. A duplicate that arrives at this route can be
     /// handled.
-    pub(in crate::receiver) async fn release(mut self) {
-        // The failure is recorded for this route before the store frees the key, so that a
-        // duplicate at another route is not handled first.
-        self.holder = None;
-        self.settle().await;
+    pub(super) fn release(mut self) -> impl Future<Output = ()> {
+        self.not_handled();
+        self.settle()
     }
 
     /// Records that no handler was found. A duplicate that arrives at any route can be handled.
-    pub(in crate::receiver) async fn release_for_every_route(mut self) {
+    pub(in crate::receiver) fn release_for_every_route(mut self) -> impl Future<Output = ()> {
+        self.not_found();
+        self.settle()
+    }
+
+    fn completed(&mut self, end: End) {
+        self.end = end;
+        if let Some(holder) = &mut self.holder {
+            holder.completed();
+        }
+    }
+
+    fn not_handled(&mut self) {
+        // The failure is recorded for this route before the store frees the key, so that a
+        // duplicate at another route is not handled first.
+        self.holder = None;
+    }
+
+    fn not_found(&mut self) {
         if let Some(holder) = &mut self.holder {
             holder.not_found();
         }
-        self.release().await;
+        self.not_handled();
     }
 
-    async fn settle(&mut self) {
-        if let Some(claim) = &self.claim {
-            self.deduplication.settle(claim, self.end, self.remember_for).await;
+    #[expect(clippy::manual_async_fn, reason = "the future of an `async fn` contains its arguments twice")]
+    fn settle(mut self) -> impl Future<Output = ()> {
+        async move {
+            if let Some(claim) = &self.claim {
+                self.deduplication.settle(claim, self.end, self.remember_for).await;
+            }
+            let _ = self.claim.take();
         }
-        self.claim = None;
     }
 }
 
@@ -117,7 +142,7 @@ impl Drop for Held {
         let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
-        // As in `release`, the failure is recorded first if the delivery was not handled. Otherwise
+        // As in `not_handled`, the failure is recorded first if the delivery was not handled. Otherwise
         // the route holds the delivery until the store has recorded the completion.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,30 +15,16 @@ type Found = watch::Sender<Option<Duplicate>>;
 #[derive(Clone, Default)]
 pub(super) struct Lookups(Arc<Mutex<HashMap<ClaimKey, Arc<Found>>>>);
 
-enum Lookup<'a> {
-    Ours(Ours<'a>),
-    Theirs(watch::Receiver<Option<Duplicate>>),
-}
-
 impl Lookups {
-    /// Looks up the key, or waits for the result of a running lookup.
-    pub(super) async fn share<T, F>(&self, key: ClaimKey, look_up: impl FnOnce() -> F) -> Result<T, Duplicate>
-    where
-        F: Future<Output = Result<T, Duplicate>>,
-    {
+    /// Begins to look up the key, or waits for the result of a running lookup.
+    pub(super) async fn begin(&self, key: ClaimKey) -> Result<Lookup<'_>, Duplicate> {
         loop {
-            let mut theirs = match self.begin(key) {
-                Lookup::Ours(ours) => {
-                    let found = look_up().await;
-                    ours.notify(match found {
-                        // If the key was free, this delivery has claimed it, so for the other
-                        // deliveries the key is running. Each delivery checks its own route.
-                        Ok(_) | Err(Duplicate::OtherRoute) => Duplicate::Running,
-                        Err(duplicate) => duplicate,
-                    });
-                    return found;
+            let mut theirs = match self.lock().entry(key) {
+                Entry::Occupied(running) => running.get().subscribe(),
+                Entry::Vacant(place) => {
+                    let found = Arc::clone(place.insert(Arc::default()));
+                    return Ok(Lookup { lookups: self, key, found });
                 }
-                Lookup::Theirs(theirs) => theirs,
             };
             // An error means that the lookup was cancelled.
             let found = theirs.wait_for(Option::is_some).await.ok().and_then(|found| *found);
@@ -48,37 +34,31 @@ impl Lookups {
         }
     }
 
-    fn begin(&self, key: ClaimKey) -> Lookup<'_> {
-        let mut lookups = self.lock();
-        match lookups.get(&key) {
-            Some(found) => Lookup::Theirs(found.subscribe()),
-            None => {
-                let found = Arc::new(watch::Sender::new(None));
-                lookups.insert(key, Arc::clone(&found));
-                Lookup::Ours(Ours { lookups: self, key, found })
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<ClaimKey, Arc<Found>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// This delivery's lookup. It ends when this is dropped.
-struct Ours<'a> {
+/// A running lookup. It ends when this is dropped.
+pub(super) struct Lookup<'a> {
     lookups: &'a Lookups,
     key: ClaimKey,
     found: Arc<Found>,
 }
 
-impl Ours<'_> {
-    fn notify(self, found: Duplicate) {
-        self.found.send_replace(Some(found));
+impl Lookup<'_> {
+    /// Ends the lookup. `found` is `None` if the key was free.
+    pub(super) fn end(self, found: Option<Duplicate>) {
+        self.found.send_replace(Some(match found {
+            // If the key was free, this delivery has claimed it, so for the other deliveries the
+            // key is running. Each delivery checks its own route.
+            None | Some(Duplicate::OtherRoute) => Duplicate::Running,
+            Some(duplicate) => duplicate,
+        }));
     }
 }
 
-impl Drop for Ours<'_> {
+impl Drop for Lookup<'_> {
     fn drop(&mut self) {
         self.lookups.lock().remove(&self.key);
     }
@@ -105,12 +85,11 @@ mod tests {
         async fn ask(&self) -> JoinHandle<Result<(), Duplicate>> {
             let store = self.clone();
             let asking = tokio::spawn(async move {
-                let look_up = || async {
-                    store.asked.fetch_add(1, Ordering::Relaxed);
-                    let mut answers = store.answers.subscribe();
-                    answers.wait_for(Option::is_some).await.unwrap().unwrap()
-                };
-                store.lookups.share(ClaimKey::new("", "", &[0; 32]), look_up).await
+                let lookup = store.lookups.begin(ClaimKey::new("", "", &[0; 32])).await?;
+                store.asked.fetch_add(1, Ordering::Relaxed);
+                let found = store.answers.subscribe().wait_for(Option::is_some).await.unwrap().unwrap();
+                lookup.end(found.err());
+                found
             });
             for _ in 0..3 {
                 yield_now().await;

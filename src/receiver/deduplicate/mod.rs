@@ -13,7 +13,8 @@ use std::{
 };
 
 use duplicate::Duplicate;
-use held::{End, Held};
+use held::End;
+pub(super) use held::Held;
 pub(super) use in_flight::Admitted;
 use in_flight::InFlight;
 use lookups::Lookups;
@@ -25,6 +26,14 @@ use crate::{
     deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, Deduplicate, MemoryStore, StoreError, StoreFailure},
     verify::Verified,
 };
+
+/// A delivery that is to be claimed for a route.
+pub(super) struct Attempt {
+    pub(super) key: ClaimKey,
+    pub(super) route: Route,
+    /// How long duplicates can still verify, including the time in which their bodies arrive.
+    pub(super) fresh_for: Duration,
+}
 
 /// Ensures that each delivery is handled once; configured by [`Deduplicate`].
 pub(super) struct Deduplication {
@@ -83,11 +92,10 @@ impl Deduplication {
 
     async fn try_claim(
         self: &Arc<Self>,
-        key: ClaimKey,
-        route: Route,
-        fresh_for: Duration,
+        attempt: &Attempt,
         must_handle: impl FnOnce() -> bool,
     ) -> Result<Held, Duplicate> {
+        let Attempt { key, route, fresh_for } = *attempt;
         if self.unrecorded.is_completed_here(key) {
             return Err(Duplicate::Handled);
         }
@@ -118,15 +126,15 @@ impl Deduplication {
         };
         let taken = taken.map(|holder| held.holder = Some(holder));
         // A duplicate may have been handled during the lookup. From here on, no duplicate can be
-        // handled.
+        // handled. Rare futures are boxed, because their size would be added to every delivery's.
         if self.unrecorded.is_completed_here(key) || !is_known && self.recorded.is_completed_here(key) {
-            held.complete_again().await;
+            Box::pin(held.complete_again()).await;
             return Err(Duplicate::Handled);
         }
         match taken {
             Ok(()) => Ok(held),
             Err(duplicate) => {
-                held.release().await;
+                Box::pin(held.release()).await;
                 Err(duplicate)
             }
         }

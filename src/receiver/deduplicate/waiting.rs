@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Deduplication, Duplicate, Route, held::Held};
+use super::{Attempt, Deduplication, Duplicate, held::Held};
 use crate::deduplicate::ClaimKey;
 
 /// The interval at which a waiting duplicate queries the store.
@@ -18,32 +18,25 @@ impl Deduplication {
     /// Claims a delivery. If a duplicate is being handled, waits for the result: if its handler
     /// fails, this delivery may be the last one that arrives.
     ///
-    /// `fresh_for` is how long duplicates can still verify, including the time in which their
-    /// bodies arrive. `must_handle` returns whether the delivery must be handled even if the store
-    /// fails and [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
+    /// `must_handle` returns whether the delivery must be handled even if the store fails and
+    /// [`StoreFailure::Reject`](crate::deduplicate::StoreFailure::Reject) is set.
     pub(in crate::receiver) async fn claim(
         self: &Arc<Self>,
-        key: ClaimKey,
-        route: Route,
-        fresh_for: Duration,
+        attempt: &Attempt,
         mut must_handle: impl FnMut() -> bool,
     ) -> Result<Held, Duplicate> {
         let mut waiting = None;
         loop {
-            let claimed = match self.holders.look(key, route) {
-                Some(duplicate) => Err(duplicate),
-                None if self.is_in_process() => self.try_claim(key, route, fresh_for, &mut must_handle).await,
-                // While one duplicate queries the store, the others wait for its result.
-                None => self.lookups.share(key, || self.try_claim(key, route, fresh_for, &mut must_handle)).await,
-            };
-            match claimed {
-                Err(Duplicate::Running) if waiting.is_none() => {
-                    // A duplicate at another route must not take the place of a duplicate at the
-                    // handler's own route.
-                    let place = (key, self.holders.is_held_by_another(key, route));
-                    waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
+            match self.look_up(attempt, &mut must_handle).await {
+                Err(Duplicate::Running) => {
+                    if waiting.is_none() {
+                        // A duplicate at another route must not take the place of a duplicate at
+                        // the handler's own route.
+                        let is_elsewhere = self.holders.is_held_by_another(attempt.key, attempt.route);
+                        let place = (attempt.key, is_elsewhere);
+                        waiting = Some(Listed::enter(&self.waited_for, place).ok_or(Duplicate::Running)?);
+                    }
                 }
-                Err(Duplicate::Running) => {}
                 // The duplicate that made the lookup may be rejected. This one must be handled, so
                 // it makes its own lookup.
                 Err(Duplicate::Unknown) if must_handle() => continue,
@@ -51,6 +44,25 @@ impl Deduplication {
             }
             sleep(ASK_AGAIN).await;
         }
+    }
+
+    /// Claims a delivery, unless this process knows that it must not be handled now.
+    async fn look_up(
+        self: &Arc<Self>,
+        attempt: &Attempt,
+        must_handle: impl FnOnce() -> bool,
+    ) -> Result<Held, Duplicate> {
+        if let Some(duplicate) = self.holders.look(attempt.key, attempt.route) {
+            return Err(duplicate);
+        }
+        if self.is_in_process() {
+            return self.try_claim(attempt, must_handle).await;
+        }
+        // While one duplicate queries the store, the others wait for its result.
+        let lookup = self.lookups.begin(attempt.key).await?;
+        let claimed = self.try_claim(attempt, must_handle).await;
+        lookup.end(claimed.as_ref().err().copied());
+        claimed
     }
 }
 
