@@ -51,8 +51,7 @@ impl Changes {
             changes.kinds.push(kind);
             changes.delays.push(millis(delay));
             changes.reasons.push(dead.map(|(reason, _)| reason.to_byte().into()));
-            // A text in PostgreSQL cannot contain a NUL.
-            changes.messages.push(dead.map(|(_, message)| message.replace('\0', "\u{fffd}")));
+            changes.messages.push(dead.map(|(_, message)| storable(message, shared.stores_any_text)));
         }
         changes
     }
@@ -100,6 +99,18 @@ impl Changes {
         let leases = leases.map(|(id, token)| Lease { event: unsigned(*id), token: unsigned(*token) });
         Changed::new(shared, leases, changed).await
     }
+}
+
+/// Returns a message as a text that the database accepts: a text in PostgreSQL cannot contain a NUL,
+/// and not every encoding has every character. If a statement failed because of its message, the
+/// worker would repeat it forever.
+fn storable(message: &str, stores_any_text: bool) -> String {
+    let message = message.replace('\0', "\u{fffd}");
+    if stores_any_text {
+        return message;
+    }
+    let escaped = |c: char| if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() };
+    message.chars().map(escaped).collect()
 }
 
 /// The results of ending or renewing leases.

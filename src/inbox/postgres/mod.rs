@@ -42,7 +42,7 @@ use changes::Renewal;
 pub(super) use link::Connector;
 use link::{Link, Listener};
 use puts::{PutJob, Puts, Room};
-use setup::{PLANS, SET_UP, SET_UP_PUTS, SET_UP_WORK, migrate, set_up, warn_of_its_settings};
+use setup::{PLANS, SET_UP, SET_UP_PUTS, SET_UP_WORK, migrate, set_up, stores_any_text, warn_of_its_settings};
 pub(super) use sql::Names;
 use sql::{SERVER_CLOCK, Sql};
 
@@ -79,6 +79,8 @@ struct Shared {
     owner: i64,
     bounds: Bounds,
     lease: Duration,
+    /// Whether a text in the database can contain any character.
+    stores_any_text: bool,
     work: Arc<Notify>,
     /// Notifies the task [`announce`], which notifies other processes.
     announce: Notify,
@@ -134,7 +136,10 @@ impl PgStore {
         let listen = format!("{SET_UP_WORK}; {PLANS}; LISTEN {channel}");
         let link = Link::new(connector, listener, set_up(listen, &version));
         putting.session().await?;
-        warn_of_its_settings(&*link.session().await?).await?;
+        let session = link.session().await?;
+        warn_of_its_settings(&session).await?;
+        let stores_any_text = stores_any_text(&session).await?;
+        drop(session);
         let shared = Arc::new(Shared {
             sql: Sql::new(names, now),
             table: format!("{}.{}", sql::quoted(&names.schema), sql::quoted(&names.table)),
@@ -143,6 +148,7 @@ impl PgStore {
             owner,
             bounds,
             lease: *lease,
+            stores_any_text,
             work,
             announce: Notify::new(),
             held: Mutex::default(),

@@ -76,6 +76,15 @@ pub(super) async fn warn_of_its_settings(session: &Session) -> Result<(), InboxE
     Ok(())
 }
 
+/// Returns whether a text in the database can contain any character. In another encoding, such as
+/// `LATIN1`, the server rejects each statement that has a parameter with another character.
+pub(super) async fn stores_any_text(session: &Session) -> Result<bool, InboxError> {
+    const ENCODING: &str = "SELECT current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII')";
+
+    let rows = session.query(ENCODING, &[], SET_UP).await?;
+    rows.first().ok_or_else(no_row)?.try_get(0).map_err(|error| link::unreadable(&error))
+}
+
 /// Creates the table if it is missing. An existing table is not changed, so that a user without the
 /// permission to create tables can use it.
 pub(super) async fn migrate(

@@ -58,6 +58,7 @@ async fn several_stores_share_a_table() {
     the_limits_apply_to_the_counted_events(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
     a_nul_in_a_message_does_not_prevent_its_end(&setting).await;
+    a_message_in_any_encoding_does_not_prevent_its_end(&setting).await;
     a_locked_row_delays_no_other_event(&setting).await;
 }
 
@@ -262,6 +263,23 @@ async fn duplicates_within_a_batch_are_found(setting: &Setting) {
         stored += usize::from(put.await.unwrap() == Put::Stored);
     }
     assert_eq!((stored, store.stats().await.unwrap().ready), (10, 10));
+}
+
+async fn a_message_in_any_encoding_does_not_prevent_its_end(setting: &Setting) {
+    let text = "Müller, 日本, \u{1f980}";
+    let escaped = r"M\u{fc}ller, \u{65e5}\u{672c}, \u{1f980}";
+    for (encoding, expected) in [("UTF8", text), ("SQL_ASCII", text), ("LATIN1", escaped), ("EUC_JP", escaped)] {
+        let database = format!("encoding_{}", encoding.to_lowercase());
+        setting.server.sql(&format!("CREATE DATABASE {database} ENCODING '{encoding}' TEMPLATE template0"));
+        let connector = Connector::without_tls(&setting.server.url_of("postgres", &database)).unwrap();
+        let store = PgStore::connect(connector, &options(), BOUNDS).await.unwrap();
+        store.put(event(1)).await.unwrap();
+        let lease = store.take(take(1)).await.unwrap().events[0].lease;
+        let dead = End::Dead { reason: DeadReason::Permanent, message: text.into() };
+        assert!(store.end(lease, dead).await.unwrap(), "{encoding}");
+        let letters = store.dead_letters(0, 10).await.unwrap();
+        assert_eq!(letters[0].1.message(), expected, "{encoding}");
+    }
 }
 
 async fn a_nul_in_a_message_does_not_prevent_its_end(setting: &Setting) {
