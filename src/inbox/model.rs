@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     DeadLetter, DeadReason, EventId, InboxBuilder, RecordKey, StoredEvent,
     memory::MemoryInbox,
-    store::{Bounds, End, Lease, Store, StoreFuture, Take, Taken, Which},
+    store::{Bounds, End, Lease, PAGE_BYTES, Store, StoreFuture, Take, Taken, Which},
 };
 use crate::{
     deduplicate::ClaimKey,
@@ -38,8 +38,15 @@ pub(super) fn clock() -> FixedClock {
 /// Returns the event with this number. Every fifth event has no record, and the others are about
 /// one of four records.
 pub(super) fn event(number: u64) -> StoredEvent {
+    padded_event(number, 0)
+}
+
+/// Returns an event whose body ends with this many spaces.
+fn padded_event(number: u64, spaces: usize) -> StoredEvent {
     let body = format!(r#"{{"eventName":"note.created","record":{{"id":"{}","n":{number}}}}}"#, number % 5);
-    let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock()).build().unwrap();
+    let body = body + &" ".repeat(spaces);
+    let verifier = Verifier::builder().secret(Secret::new("secret").unwrap()).clock(clock());
+    let verifier = verifier.body_limit(PAGE_BYTES).build().unwrap();
     let verified = verifier.verify(Signer::new("secret").unwrap().sign_at(NOW, &body).pairs(), body).unwrap();
     let record = if number % 5 == 4 { RecordKey::NONE } else { RecordKey::of_body(verified.body()) };
     StoredEvent { key: key(number), record, accepted_at: NOW, verified }
@@ -196,6 +203,23 @@ struct Both<S> {
     clock: FixedClock,
     /// Pairs of leases from the same take: the store's and the model's.
     leases: Vec<(Lease, Lease)>,
+}
+
+/// Long dead letters take several pages, and each letter is in one of them.
+pub(super) async fn pages_of_long_dead_letters_are_short(store: &impl Store) {
+    for number in 0..5 {
+        store.put(padded_event(number, PAGE_BYTES * 2 / 3)).await.unwrap();
+    }
+    for taken in store.take(take(5)).await.unwrap().events {
+        let end = End::Dead { reason: DeadReason::Permanent, message: "why".into() };
+        assert!(store.end(taken.lease, end).await.unwrap());
+    }
+    let (mut after, mut pages) = (0, Vec::new());
+    while let page @ [.., (last, _)] = &*store.dead_letters(after, 16).await.unwrap() {
+        after = *last;
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [2, 2, 1]);
 }
 
 /// Performs the operations with both stores, and compares all results.

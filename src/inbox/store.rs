@@ -73,6 +73,10 @@ pub(crate) type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Inbox
 /// The number of interruptions from which an event runs alone.
 pub(crate) const ALONE_FROM: u32 = 2;
 
+/// The number of bytes from which a page of dead letters has no further letter. Bodies can be long,
+/// and a page is in memory.
+pub(crate) const PAGE_BYTES: usize = 8 << 20;
+
 /// How long a key is kept after a duplicate no longer verifies: the time in which the body may
 /// arrive, and a margin for clocks.
 pub(crate) const KEY_MARGIN: Duration = Duration::from_secs(60);
@@ -114,7 +118,8 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     fn stats(&self) -> StoreFuture<'_, Stats>;
 
     /// Returns at most `limit` dead letters after this position, in the order of acceptance, each
-    /// with its position.
+    /// with its position. Returns fewer if they are longer than [`PAGE_BYTES`], but at least one if
+    /// there is any.
     fn dead_letters(&self, after: u64, limit: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>>;
 
     /// Returns a dead letter.

@@ -74,8 +74,7 @@ pub(super) async fn dead_letters(
 ) -> Result<Vec<(u64, DeadLetter)>, InboxError> {
     let mut letters = Vec::new();
     loop {
-        let missing = limit.saturating_sub(letters.len());
-        let (position, most) = (signed(after), i64::try_from(missing).unwrap_or(i64::MAX));
+        let (position, most) = (signed(after), i64::try_from(limit).unwrap_or(i64::MAX));
         let parameters: [Parameter<'_>; 2] = [(&position, Type::INT8), (&most, Type::INT8)];
         let rows = shared.link.query(&shared.sql.dead_letters, &parameters, WITHIN).await?;
         for row in &rows {
@@ -83,8 +82,8 @@ pub(super) async fn dead_letters(
             after = position;
             letters.extend(letter.map(|letter| (position, letter)));
         }
-        // Unreadable rows are left out.
-        if rows.len() < missing || letters.len() >= limit {
+        // Unreadable rows are left out. A page without any letter would be the last one.
+        if rows.is_empty() || !letters.is_empty() {
             return Ok(letters);
         }
     }

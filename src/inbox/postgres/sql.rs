@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::{
     InboxError, InboxErrorKind,
-    store::{ALONE_FROM, KEY_MARGIN},
+    store::{ALONE_FROM, KEY_MARGIN, PAGE_BYTES},
 };
 use crate::verify::whole_millis;
 
@@ -262,7 +262,11 @@ impl Sql {
                  WHERE id = (SELECT min(first) FROM counted)"
             )),
             estimate: sql("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)".to_owned()),
-            dead_letters: sql(format!("SELECT {letter} FROM {t} WHERE state = 4 AND id > $1 ORDER BY id LIMIT $2")),
+            // `before`: the bytes of the page's earlier rows
+            dead_letters: sql(format!(
+                "SELECT {letter} FROM (SELECT {letter}, sum(size) OVER (ORDER BY id) - size AS before FROM {t} \
+                 WHERE state = 4 AND id > $1 ORDER BY id LIMIT $2) AS page WHERE before < {PAGE_BYTES} ORDER BY id"
+            )),
             dead_letter: sql(format!(
                 "SELECT {letter} FROM {t} WHERE state = 4 AND claim_key BETWEEN $1 AND $2 LIMIT 1"
             )),

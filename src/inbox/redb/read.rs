@@ -8,7 +8,7 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use super::{
     super::{
         DeadLetter, EventId, Stats, StoredEvent,
-        store::{Take, Taken},
+        store::{PAGE_BYTES, Take, Taken},
     },
     Failure,
     rows::{Dead, KeyState, Progress, time_key, time_of},
@@ -77,11 +77,14 @@ pub(super) fn dead_letters(transaction: &ReadTransaction, after: u64, limit: usi
     let dead = transaction.open_table(DEAD)?;
     let events = transaction.open_table(DEAD_EVENTS)?;
     let mut letters = Vec::new();
+    let mut bytes = 0_usize;
     for entry in dead.range(after.saturating_add(1)..)? {
         let (place, value) = entry?;
         let place = place.value();
-        letters.extend(dead_letter_at(&events, place, value.value())?.map(|letter| (place, letter)));
-        if letters.len() == limit {
+        let Some(letter) = dead_letter_at(&events, place, value.value())? else { continue };
+        bytes = bytes.saturating_add(letter.body().len());
+        letters.push((place, letter));
+        if letters.len() == limit || bytes >= PAGE_BYTES {
             break;
         }
     }

@@ -8,7 +8,7 @@ use super::{
     super::{
         super::{
             DeadReason, RecordKey,
-            model::{BOUNDS, EndOne as _, clock, event, take},
+            model::{self, BOUNDS, EndOne as _, clock, event, take},
             store::{End, Lease, Put, Store, Take},
         },
         LONGEST_LEASE, PLANS,
@@ -59,6 +59,7 @@ async fn several_stores_share_a_table() {
     duplicates_within_a_batch_are_found(&setting).await;
     a_nul_in_a_message_does_not_prevent_its_end(&setting).await;
     a_message_in_any_encoding_does_not_prevent_its_end(&setting).await;
+    model::pages_of_long_dead_letters_are_short(&setting.open(&options()).await).await;
     a_locked_row_delays_no_other_event(&setting).await;
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     super::super::store::{End, Put, Store},
-    super::super::{Inbox, InboxBuilder},
+    super::super::{Inbox, InboxBuilder, model},
     disk::Random,
     *,
 };
@@ -38,6 +38,14 @@ fn an_answered_put_is_on_disk() {
             let after = open(&disk.after_cut(&mut Random(number)), BOUNDS, &clock()).unwrap();
             assert_eq!(after.stats().await.unwrap().ready, number + 1);
         }
+    });
+}
+
+#[test]
+fn pages_of_long_dead_letters_are_short() {
+    block_on(async {
+        let store = open(&created(), BOUNDS, &clock()).unwrap();
+        model::pages_of_long_dead_letters_are_short(&store).await;
     });
 }
 
