@@ -192,6 +192,33 @@ async fn a_cancelled_delivery_is_handled_again() {
     }
 }
 
+/// The client disconnects after the store has recorded the claim, and before it has answered.
+#[tokio::test]
+async fn a_delivery_that_is_cancelled_during_its_claim_is_handled_again() {
+    Stack::each(async |stack| {
+        let store = ScriptedStore::new();
+        store.fail(Op::Claim, Fault::AnswerLate);
+        let (receiver, mut outcomes) = Outcomes::of(receiver(never_expiring(store.clone())));
+        let mut server = stack.serve(receiver).await;
+        let body = event("cancelled");
+        let client = Leaving::send(server.address, delivery(&body).bytes()).await;
+        soon(async {
+            while store.asked(Op::Claim) == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        client.leave(Leave::Reset);
+        expect(&mut outcomes, [OutcomeKind::Aborted]).await;
+        server.calls.assert_none();
+        store.mend();
+        assert_eq!(server.post_handled(signed_anew(&body), 200).await, 200);
+        expect(&mut outcomes, [OutcomeKind::Handled]).await;
+        server.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn one_duplicate_waits_and_further_ones_do_not() {
     everywhere(

@@ -25,6 +25,8 @@ pub enum Fault {
     Refuse,
     /// The operation happens, but its answer is lost.
     LoseAnswer,
+    /// The operation happens at once, but its answer takes a second.
+    AnswerLate,
     /// The store never answers.
     Hang,
 }
@@ -127,6 +129,11 @@ impl ScriptedStore {
             None => work.await,
             Some(Fault::Refuse) => Err(StoreErrorKind::Refused.into()),
             Some(Fault::LoseAnswer) => Err(lose(work.await?, StoreErrorKind::Timeout.into())),
+            Some(Fault::AnswerLate) => {
+                let answer = work.await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                answer
+            }
             Some(Fault::Hang) => pending().await,
         }
     }

@@ -1,3 +1,4 @@
+mod claiming;
 mod duplicate;
 mod held;
 mod in_flight;
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use claiming::Claiming;
 use duplicate::Duplicate;
 use held::End;
 pub(super) use held::Held;
@@ -99,7 +101,13 @@ impl Deduplication {
         if self.unrecorded.is_completed_here(key) {
             return Err(Duplicate::Handled);
         }
-        let (claim, is_known) = match self.settings.store.claim(key, self.settings.lease).await {
+        // A store in this process answers immediately.
+        let claimed = if self.is_in_process() {
+            self.settings.store.claim(key, self.settings.lease).await
+        } else {
+            Claiming::new(self, key).await
+        };
+        let (claim, is_known) = match claimed {
             Ok(ClaimOutcome::Fresh(claim)) => (claim, true),
             Ok(ClaimOutcome::Running) => return Err(Duplicate::Running),
             Ok(ClaimOutcome::Completed) => {
