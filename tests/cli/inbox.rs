@@ -292,6 +292,17 @@ fn an_error_about_an_unsupported_url_does_not_repeat_it() {
     assert!(done.code == 2 && done.log.contains("standard input is empty"), "{done:?}");
 }
 
+/// The tool cannot do what the library's error advises.
+#[test]
+fn a_url_that_requires_tls_is_rejected() {
+    for command in [&["stats"][..], &["purge", "--all"], &["ui"]] {
+        let url = "postgres://ada:hunter2@localhost/crm?sslmode=require";
+        let done = run(&[&["inbox", command[0], url], &command[1..]].concat());
+        assert!(done.code == 2 && done.log.contains("this tool connects without TLS"), "{done:?}");
+        assert!(!done.log.contains("connect_with_tls") && !done.log.contains("hunter2"), "{done:?}");
+    }
+}
+
 #[test]
 fn reads_the_place_from_standard_input() {
     let directory = Directory::new();

@@ -8,9 +8,9 @@ use std::{
 };
 
 use clap::Args;
-use twenty_webhook::inbox::Inbox;
 #[cfg(feature = "redb")]
 use twenty_webhook::inbox::InboxError;
+use twenty_webhook::inbox::{Inbox, InboxErrorKind};
 
 use crate::{input, output::Failure};
 
@@ -78,7 +78,16 @@ impl Place {
     #[cfg(feature = "postgres")]
     async fn connect(&self, url: &str) -> Result<Inbox, Failure> {
         let builder = Inbox::builder().schema(&self.schema).table(&self.table).create_if_missing(false);
-        builder.connect(url).await.map_err(|error| Failure::about("the database", &error))
+        builder.connect(url).await.map_err(|error| {
+            if error.kind() == InboxErrorKind::Settings && url.contains("sslmode=require") {
+                // The message of the library names a function.
+                return Failure::new(
+                    "the database's URL requires TLS (sslmode=require), but this tool connects without TLS: omit it, \
+                     and connect to the database on its own machine or through a tunnel, such as ssh -L",
+                );
+            }
+            Failure::about("the database", &error)
+        })
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -98,8 +107,6 @@ fn may_have_password(inbox: &OsStr) -> bool {
 #[cfg(feature = "redb")]
 fn open_file(path: &Path, access: Access) -> Result<Inbox, Failure> {
     use std::{thread::sleep, time::Instant};
-
-    use twenty_webhook::inbox::InboxErrorKind;
 
     let builder = || Inbox::builder().create_if_missing(false);
     let opened = match access {
@@ -134,8 +141,6 @@ fn open_to_read<T>(
     write: impl Fn() -> Result<T, InboxError>,
     wait: impl Fn() -> bool,
 ) -> Result<T, InboxError> {
-    use twenty_webhook::inbox::InboxErrorKind;
-
     loop {
         let opened = match read() {
             // If the process that wrote it was killed, opening the file for writing recovers it. A
