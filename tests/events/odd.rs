@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use twenty_webhook::event::{
-    Action, EventErrorKind, EventName, JsonType, RawJson, Record, WebhookEvent,
+    Action, EventErrorKind, EventName, JsonType, RawJson, Record, WebhookEvent, With,
     field::{Actor, ActorSource, Currency, Decimal, Id},
     record::*,
 };
@@ -280,6 +280,21 @@ fn raw_values_share_the_bodys_memory() {
     }
     let event = event(data_text("metadata.fieldMetadata.updated.json"));
     shares(&event, record!(event, Record::Metadata).diff()[0].before.as_ref().unwrap());
+}
+
+/// One half of a record reads a field that the other half keeps raw.
+#[test]
+fn a_raw_field_contains_what_the_other_half_leaves_out() {
+    #[derive(Deserialize)]
+    struct RawName {
+        name: Option<RawJson>,
+    }
+
+    let name = r#"{"firstName":5,"lastName":"Lovelace"}"#;
+    let event = typed::<With<Person, RawName>>(person(&format!(r#"{{"name":{name}}}"#)));
+    assert_eq!(unexpected(&event), [("record.name.firstName", "a number".to_owned())]);
+    assert_eq!(event.record.name.as_ref().and_then(|name| name.last_name.as_deref()), Some("Lovelace"));
+    assert_eq!(event.record.custom.name.as_ref().map(RawJson::as_str), Some(name));
 }
 
 #[test]

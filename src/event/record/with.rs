@@ -40,7 +40,9 @@ use crate::event::{EventError, EventName, json::Reader, unexpected::Search};
 ///
 /// [`unexpected`](crate::WebhookEvent::unexpected) reports the members that do not fit either half,
 /// and both halves are read without them. If both halves read the same member, and one of them
-/// rejects it, it is left out of both. So declare each field in one half only.
+/// rejects it, it is left out of both. So declare each field in one half only. A field of type
+/// [`RawJson`](crate::event::RawJson) is different: it contains its text as it was sent, including
+/// the inner members that the other half rejects.
 ///
 /// # Not `#[serde(flatten)]`
 ///
