@@ -22,7 +22,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -84,6 +84,8 @@ struct Shared {
     work: Arc<Notify>,
     /// Notifies the task [`announce`], which notifies other processes.
     announce: Notify,
+    /// The number of events that this process has redriven and that no [`Room`] has counted yet.
+    redriven: AtomicU64,
     /// The tokens of the leases that this process holds.
     held: Mutex<HashMap<u64, u64>>,
 }
@@ -151,6 +153,7 @@ impl PgStore {
             stores_any_text,
             work,
             announce: Notify::new(),
+            redriven: AtomicU64::new(0),
             held: Mutex::default(),
         });
         let (puts, put_jobs) = mpsc::channel(puts::BATCH);

@@ -1,6 +1,6 @@
 //! The commands of operators, and the removal of expired rows.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::Bytes;
 use tokio_postgres::{Row, types::Type};
@@ -136,6 +136,7 @@ pub(super) async fn redrive(shared: &Shared, which: Which) -> Result<Step, Inbox
         }
     };
     if !rows.is_empty() {
+        shared.redriven.fetch_add(u64::try_from(rows.len()).unwrap_or(u64::MAX), Relaxed);
         shared.work.notify_one();
         shared.announce.notify_one();
     }

@@ -1,6 +1,10 @@
 //! Stores deliveries. Deliveries that arrive at the same time share a statement.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -128,13 +132,14 @@ impl Puts {
         ];
         // The capacity is used in any case, because a statement that fails may still have been
         // committed.
-        batch.iter().for_each(|job| self.room.use_up(job));
+        batch.iter().for_each(|job| self.room.use_up_for(job));
         let rows = self.link.query(&self.shared.sql.put, &parameters, WITHIN).await?;
         keys_of(&rows)
     }
 
     /// Rejects events for which there is no capacity. Duplicates require none.
     async fn admit(&mut self, batch: Vec<PutJob>) -> Result<Vec<PutJob>, (InboxError, Vec<PutJob>)> {
+        self.room.use_up(self.shared.redriven.swap(0, Relaxed), 0);
         if self.room.is_for(&batch) {
             return Ok(batch);
         }
@@ -161,7 +166,7 @@ impl Puts {
             }
             let is_room = left.is_for(std::slice::from_ref(job));
             if is_room {
-                left.use_up(job);
+                left.use_up_for(job);
                 admitted.insert(job.event.key);
             }
             is_room
@@ -253,9 +258,13 @@ impl Room {
             && u64::try_from(bytes).unwrap_or(u64::MAX) <= self.bytes
     }
 
-    fn use_up(&mut self, job: &PutJob) {
-        self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(u64::try_from(job.event.bytes.len()).unwrap_or(u64::MAX));
+    fn use_up_for(&mut self, job: &PutJob) {
+        self.use_up(1, u64::try_from(job.event.bytes.len()).unwrap_or(u64::MAX));
+    }
+
+    fn use_up(&mut self, events: u64, bytes: u64) {
+        self.events = self.events.saturating_sub(events);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -281,8 +290,8 @@ mod tests {
         assert!(!room.is_for(&[job()]));
         room.renew();
         assert!(room.is_for(&[job(), job()]));
-        room.use_up(&job());
-        room.use_up(&job());
+        room.use_up_for(&job());
+        room.use_up_for(&job());
         assert!(!room.is_for(&[job()]));
     }
 }

@@ -264,8 +264,9 @@ impl Sql {
             estimate: sql("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)".to_owned()),
             // `before`: the bytes of the page's earlier rows
             dead_letters: sql(format!(
-                "SELECT {letter} FROM (SELECT {letter}, sum(size) OVER (ORDER BY id) - size AS before FROM {t} \
-                 WHERE state = 4 AND id > $1 ORDER BY id LIMIT $2) AS page WHERE before < {PAGE_BYTES} ORDER BY id"
+                "SELECT {letter} FROM (SELECT {letter}, sum(size) OVER (ORDER BY id) - size AS before \
+                 FROM (SELECT {letter}, size FROM {t} WHERE state = 4 AND id > $1 ORDER BY id LIMIT $2) AS page) AS sums \
+                 WHERE before < {PAGE_BYTES} ORDER BY id"
             )),
             dead_letter: sql(format!(
                 "SELECT {letter} FROM {t} WHERE state = 4 AND claim_key BETWEEN $1 AND $2 LIMIT 1"

@@ -9,7 +9,7 @@ use super::{
         super::{
             DeadReason, RecordKey,
             model::{self, BOUNDS, EndOne as _, clock, event, take},
-            store::{End, Lease, Put, Store, Take},
+            store::{End, Lease, Put, Store, Take, Which},
         },
         LONGEST_LEASE, PLANS,
     },
@@ -56,6 +56,7 @@ async fn several_stores_share_a_table() {
     events_of_busy_records_are_skipped(&setting).await;
     a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
     the_limits_apply_to_the_counted_events(&setting).await;
+    redriven_events_use_up_capacity(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
     a_nul_in_a_message_does_not_prevent_its_end(&setting).await;
     a_message_in_any_encoding_does_not_prevent_its_end(&setting).await;
@@ -253,6 +254,22 @@ async fn the_limits_apply_to_the_counted_events(setting: &Setting) {
     assert_eq!(other.put(event(100)).await.unwrap_err().kind(), super::super::InboxErrorKind::Full);
 }
 
+async fn redriven_events_use_up_capacity(setting: &Setting) {
+    let (options, bounds) = (options(), Bounds { max_pending: 3, ..BOUNDS });
+    let store = open(&setting.server, &options, bounds).await.unwrap();
+    for number in 0..2 {
+        store.put(event(number)).await.unwrap();
+        let lease = store.take(take(1)).await.unwrap().events[0].lease;
+        let dead = End::Dead { reason: DeadReason::Permanent, message: "why".into() };
+        assert!(store.end(lease, dead).await.unwrap());
+    }
+    // This process counts while they are dead.
+    let store = open(&setting.server, &options, bounds).await.unwrap();
+    assert_eq!(store.put(event(2)).await.unwrap(), Put::Stored);
+    assert_eq!(store.redrive(Which::SomeAfter(0)).await.unwrap().count, 2);
+    assert_eq!(store.put(event(3)).await.unwrap_err().kind(), super::super::InboxErrorKind::Full);
+}
+
 async fn duplicates_within_a_batch_are_found(setting: &Setting) {
     let store = Arc::new(setting.open(&options()).await);
     let puts = (0..200).map(|number| {
@@ -348,10 +365,11 @@ async fn a_locked_row_delays_no_other_event(setting: &Setting) {
 }
 
 /// With any content, and before the table was ever analyzed. A plan that reads the whole table
-/// would make each take slower with each waiting event.
+/// would make each take slower with each waiting event, and each page of dead letters with each dead
+/// letter.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
-async fn a_take_reads_indexes_only() {
+async fn takes_and_pages_read_indexes_only() {
     let server = Server::start(&["autovacuum=off"]);
     let options = options();
     let store = PgStore::connect(Connector::without_tls(&server.url()).unwrap(), &options, BOUNDS).await.unwrap();
@@ -365,7 +383,7 @@ async fn a_take_reads_indexes_only() {
         ));
     };
     fill(0, 1_000);
-    for (state, rows) in [(1, 20_000), (0, 20_000), (5, 20_000)] {
+    for (state, rows) in [(1, 20_000), (0, 20_000), (5, 20_000), (4, 20_000)] {
         fill(state, rows);
         let sql = &store.shared.sql;
         let plan = |prepared: &str, types: &str, arguments: &str| {
@@ -380,6 +398,7 @@ async fn a_take_reads_indexes_only() {
                 "bigint, bigint[], bigint[], smallint[], bigint[], smallint[], text[], bigint[], bigint, bigint",
                 "0, '{1,2}', '{1,1}', '{0,0}', '{0,0}', '{NULL,NULL}', '{NULL,NULL}', '{3,4,5}', 60000, 7",
             ),
+            plan(&sql.dead_letters, "bigint, bigint", "7, 16"),
         ];
         for plan in plans {
             assert!(!plan.contains("Seq Scan"), "{rows} of {state}: {plan}");
