@@ -203,9 +203,9 @@ impl<T> WebhookEvent<T> {
     /// name. Their fields are `None`.
     ///
     /// The record is exactly what `serde_json` would read from its text if these members were
-    /// missing. Only raw JSON has its whole text, including these members: a raw record, and a field
-    /// of type [`RawJson`]. If there are more than 64, the default type keeps the whole record raw,
-    /// and any other type rejects it.
+    /// missing. Only raw JSON has its whole text, including these members: a raw record, and a
+    /// field of type [`RawJson`]. If more than 64 members would be left out, the default type keeps
+    /// the whole record raw, and any other type rejects it.
     #[must_use]
     pub fn unexpected(&self) -> &[UnexpectedMember] {
         &self.unexpected

@@ -171,7 +171,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The maximum number of dead letters in memory at a time. Long ones are fewer.
+    /// The maximum number of dead letters in memory at a time. If they are long, there are fewer.
     const PAGE: usize = 16;
 
     pub(super) fn new(store: Arc<dyn Store>) -> Self {

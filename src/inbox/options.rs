@@ -62,8 +62,8 @@ pub enum InboxFailure {
 /// [`clock`](Self::clock) is used only for the time of acceptance.
 ///
 /// [`max_pending`](Self::max_pending) and [`max_bytes`](Self::max_bytes) can be exceeded by the
-/// events that other processes store within ten seconds. Above 100,000, the number of remembered
-/// keys in [`Stats`](super::Stats) is the server's estimate.
+/// events that other processes store or redrive within ten seconds. Above 100,000, the number of
+/// remembered keys in [`Stats`](super::Stats) is the server's estimate.
 ///
 /// Each row is written three times, so the table depends on autovacuum and has its own settings for
 /// it. A transaction that stays open anywhere in the database blocks autovacuum: set

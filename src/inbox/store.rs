@@ -118,8 +118,8 @@ pub(crate) trait Store: Send + Sync + fmt::Debug + 'static {
     fn stats(&self) -> StoreFuture<'_, Stats>;
 
     /// Returns at most `limit` dead letters after this position, in the order of acceptance, each
-    /// with its position. Returns fewer if they are longer than [`PAGE_BYTES`], but at least one if
-    /// there is any.
+    /// with its position. May return fewer; only an empty page is the end. A page ends with the letter
+    /// that reaches [`PAGE_BYTES`].
     fn dead_letters(&self, after: u64, limit: usize) -> StoreFuture<'_, Vec<(u64, DeadLetter)>>;
 
     /// Returns a dead letter.

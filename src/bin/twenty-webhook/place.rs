@@ -79,11 +79,11 @@ impl Place {
     async fn connect(&self, url: &str) -> Result<Inbox, Failure> {
         let builder = Inbox::builder().schema(&self.schema).table(&self.table).create_if_missing(false);
         builder.connect(url).await.map_err(|error| {
-            if error.kind() == InboxErrorKind::Settings && url.contains("sslmode=require") {
-                // The message of the library names a function.
+            // The message of the library names a function.
+            if error.to_string().contains("connect_with_tls") {
                 return Failure::new(
-                    "the database's URL requires TLS (sslmode=require), but this tool connects without TLS: omit it, \
-                     and connect to the database on its own machine or through a tunnel, such as ssh -L",
+                    "the database's URL requires TLS, but this tool connects without TLS: remove `sslmode=require`, \
+                     and run the tool on the database's machine or through a tunnel, such as ssh -L",
                 );
             }
             Failure::about("the database", &error)

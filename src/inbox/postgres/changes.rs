@@ -101,9 +101,9 @@ impl Changes {
     }
 }
 
-/// Returns a message as a text that the database accepts: a text in PostgreSQL cannot contain a NUL,
-/// and not every encoding has every character. If a statement failed because of its message, the
-/// worker would repeat it forever.
+/// Returns a message as a text that the database accepts. A text in PostgreSQL cannot contain a
+/// NUL, and not every encoding has every character. If a statement failed because of its message,
+/// the worker would repeat it forever.
 fn storable(message: &str, stores_any_text: bool) -> String {
     let message = message.replace('\0', "\u{fffd}");
     if stores_any_text {

@@ -2,7 +2,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,8 +14,8 @@ use crate::deduplicate::{ClaimKey, ClaimOutcome, StoreError, StoreFuture};
 /// A call that claims a delivery in a remote store.
 ///
 /// If this is dropped before the store has answered, for example because the client disconnected,
-/// the store may have recorded the claim nevertheless. Redeliveries would then be rejected until
-/// the lease expires. So a task waits for the answer, and releases the claim.
+/// the store may have recorded the claim nevertheless. Redeliveries would then wait or be rejected
+/// until the lease expires. So a task waits for the answer, and releases the claim.
 pub(super) struct Claiming {
     deduplication: Arc<Deduplication>,
     /// `None` when the store has answered.
@@ -34,10 +34,13 @@ impl Future for Claiming {
     type Output = Result<ClaimOutcome, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(call) = &mut self.call else { return Poll::Pending };
-        let answer = ready!(call.as_mut().poll(cx));
-        self.call = None;
-        Poll::Ready(answer)
+        // If the store panics, the call is over.
+        let Some(mut call) = self.call.take() else { return Poll::Pending };
+        let answer = call.as_mut().poll(cx);
+        if answer.is_pending() {
+            self.call = Some(call);
+        }
+        answer
     }
 }
 
@@ -48,7 +51,7 @@ impl Drop for Claiming {
         let Ok(runtime) = Handle::try_current() else { return };
         let deduplication = Arc::clone(&self.deduplication);
         runtime.spawn(async move {
-            // After the lease, there is nothing to release.
+            // The limit is for a store that never answers.
             let claim = match timeout(deduplication.settings.lease, call).await {
                 Ok(Ok(ClaimOutcome::Fresh(claim))) => Some(claim),
                 // The claim may have been recorded.

@@ -142,8 +142,8 @@ impl Drop for Held {
         let Self { deduplication, claim, remember_for, end, holder } = self;
         let (holder, end, remember_for) = (holder.take(), *end, *remember_for);
         let Some(claim) = claim.take() else { return };
-        // As in `not_handled`, the failure is recorded first if the delivery was not handled. Otherwise
-        // the route holds the delivery until the store has recorded the completion.
+        // As in `not_handled`, the failure is recorded first if the delivery was not handled.
+        // Otherwise the route holds the delivery until the store has recorded the completion.
         let holder = holder.filter(|_| end != End::NotHandled);
         if let Ok(runtime) = Handle::try_current() {
             let deduplication = Arc::clone(deduplication);

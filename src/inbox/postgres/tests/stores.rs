@@ -365,8 +365,8 @@ async fn a_locked_row_delays_no_other_event(setting: &Setting) {
 }
 
 /// With any content, and before the table was ever analyzed. A plan that reads the whole table
-/// would make each take slower with each waiting event, and each page of dead letters with each dead
-/// letter.
+/// would make each take slower with each waiting event, and each page of dead letters slower with
+/// each row.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a private postgres"]
 async fn takes_and_pages_read_indexes_only() {
@@ -400,6 +400,7 @@ async fn takes_and_pages_read_indexes_only() {
             ),
             plan(&sql.dead_letters, "bigint, bigint", "7, 16"),
         ];
+        assert!(plans[3].contains("_dead"), "{rows} of {state}: {}", plans[3]);
         for plan in plans {
             assert!(!plan.contains("Seq Scan"), "{rows} of {state}: {plan}");
             // The plan may sort suspects, because there are few of them.
