@@ -34,7 +34,8 @@
 //!   interruption is not an attempt. [`End::Retry`] sets `interruptions` to 0.
 //! - **A due time further away than [`Take::longest_delay`]** is corrected to that delay, because
 //!   the clock was set back. The correction is stored; otherwise the due time would stay out of
-//!   reach while the clock advances.
+//!   reach while the clock advances. If several processes share the store, a process must not
+//!   shorten the longer delays of another one.
 //! - **Dead letters keep their whole body and their key.** A redrive resets the same row.
 //! - **[`Store::maintain`]** forgets expired keys and dead letters in small steps, and `take` never
 //!   waits for it.

@@ -183,7 +183,9 @@ impl Sql {
             "UPDATE {t} SET state = 0, due = 0, attempts = 0, interruptions = 0, reason = NULL, message = NULL"
         );
         let ready_again = format!("CASE WHEN interruptions >= {ALONE_FROM} THEN 3 ELSE 0 END");
-        // `$1`: how long keys are remembered; the other parameters: the changes
+        // `$1`: how long keys are remembered; the other parameters: the changes. The owner of a
+        // delayed event is its delay, which another process with a shorter longest delay must not
+        // correct.
         let change = format!(
             "UPDATE {t} AS e SET \
                  state = CASE kind WHEN 0 THEN 5 WHEN 1 THEN 1 WHEN 2 THEN 4 WHEN 3 THEN {ready_again} ELSE 2 END, \
@@ -191,7 +193,7 @@ impl Sql {
                  ELSE {now} + delay END, \
                  attempts = attempts + CASE WHEN kind = 1 OR kind = 2 AND c.reason <> {interrupted} THEN 1 ELSE 0 END, \
                  interruptions = CASE kind WHEN 1 THEN 0 ELSE interruptions END, \
-                 owner = CASE kind WHEN 4 THEN owner ELSE 0 END, \
+                 owner = CASE kind WHEN 1 THEN delay WHEN 4 THEN owner ELSE 0 END, \
                  size = CASE kind WHEN 0 THEN 0 ELSE size END, \
                  reason = CASE kind WHEN 2 THEN c.reason END, \
                  message = CASE kind WHEN 2 THEN c.message END, \
@@ -226,9 +228,9 @@ impl Sql {
                  RETURNING e.id"
             )),
             correct: sql(format!(
-                "WITH far AS MATERIALIZED (SELECT id, CASE state WHEN 1 THEN $1 ELSE $2 END AS most FROM {t} \
-                 WHERE state = 1 AND due > {now} + $1 OR state = 2 AND due > {now} + $2 \
-                 ORDER BY due DESC LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
+                "WITH far AS MATERIALIZED (SELECT id, CASE state WHEN 1 THEN greatest(owner, $1) ELSE $2 END AS most \
+                 FROM {t} WHERE state = 1 AND due > {now} + $1 AND due > {now} + owner \
+                 OR state = 2 AND due > {now} + $2 ORDER BY due DESC LIMIT {CORRECT} FOR UPDATE SKIP LOCKED) \
                  UPDATE {t} AS e SET due = {now} + most FROM far WHERE e.id = far.id RETURNING e.id"
             )),
             // `$8`: the chosen events; `$9`: the lease's duration; `$10`: this process
@@ -313,8 +315,9 @@ fn candidates(t: &str, now: &str) -> Box<str> {
          ORDER BY due LIMIT 1) \
          UNION ALL (SELECT 5::smallint, {none} WHERE EXISTS (SELECT FROM {t} WHERE state = 2 AND due <= {now} \
          AND NOT (owner = $2 AND id = ANY($3)))) \
-         UNION ALL (SELECT 6::smallint, {none} WHERE EXISTS (SELECT FROM {t} WHERE state = 1 AND due > {now} + $4) \
-         OR EXISTS (SELECT FROM {t} WHERE state = 2 AND due > {now} + $5))"
+         UNION ALL (SELECT 6::smallint, {none} FROM (SELECT due, owner FROM {t} WHERE state = 1 \
+         ORDER BY due DESC LIMIT 1) AS farthest WHERE due > {now} + greatest(owner, $4)) \
+         UNION ALL (SELECT 6::smallint, {none} WHERE EXISTS (SELECT FROM {t} WHERE state = 2 AND due > {now} + $5))"
     )
     .into_boxed_str()
 }

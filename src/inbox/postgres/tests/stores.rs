@@ -55,6 +55,7 @@ async fn several_stores_share_a_table() {
     an_event_is_taken_by_one_process(&setting).await;
     events_of_busy_records_are_skipped(&setting).await;
     a_clock_that_is_set_back_keeps_no_lease_alive(&setting).await;
+    the_pauses_of_one_process_do_not_shorten_anothers(&setting).await;
     the_limits_apply_to_the_counted_events(&setting).await;
     redriven_events_use_up_capacity(&setting).await;
     duplicates_within_a_batch_are_found(&setting).await;
@@ -233,6 +234,28 @@ async fn a_clock_that_is_set_back_keeps_no_lease_alive(setting: &Setting) {
     assert!(other.take(take(5)).await.unwrap().events.is_empty());
     setting.advance(LONGEST_LEASE + SECOND).await;
     assert_eq!(other.take(take(5)).await.unwrap().events.len(), 1);
+}
+
+/// The processes have different retry policies, as while a new version replaces an old one.
+async fn the_pauses_of_one_process_do_not_shorten_anothers(setting: &Setting) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let options = options();
+    let (patient, hasty) = (setting.open(&options).await, setting.open(&options).await);
+    let with_short_pauses = || Take { longest_delay: SECOND, ..take(5) };
+    patient.put(event(1)).await.unwrap();
+    let lease = patient.take(take(5)).await.unwrap().events[0].lease;
+    assert!(patient.end(lease, End::Retry { delay: HOUR }).await.unwrap());
+    for _ in 0..2 {
+        assert!(hasty.take(with_short_pauses()).await.unwrap().events.is_empty());
+        setting.advance(HOUR / 2 - SECOND).await;
+    }
+    assert_eq!(hasty.take(with_short_pauses()).await.unwrap().next_due, Some(2 * SECOND));
+    // A clock that was set back makes the event wait for no longer than its own pause.
+    setting.clock.set(setting.clock.now().saturating_sub(24 * HOUR));
+    setting.hand.follow(&setting.clock).await;
+    assert_eq!(hasty.take(with_short_pauses()).await.unwrap().next_due, Some(HOUR));
+    setting.advance(HOUR).await;
+    assert_eq!(hasty.take(with_short_pauses()).await.unwrap().events.len(), 1);
 }
 
 async fn the_limits_apply_to_the_counted_events(setting: &Setting) {
