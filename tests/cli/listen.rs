@@ -143,6 +143,23 @@ fn answers_as_the_receivers_do() {
     assert_eq!(members, [json!("PUT"), json!(405), json!(true)]);
 }
 
+/// The listener accepts longer bodies than a receiver does by default, and says so.
+#[test]
+fn a_body_that_receivers_reject_by_default_is_marked() {
+    for (padding, is_marked) in [(2_000_000, false), (2_100_000, true)] {
+        let body = format!(r#"{{"eventName":"person.created","record":{{"id":"{}"}}}}"#, "x".repeat(padding));
+        let head = format!("POST / HTTP/1.1\r\n{}content-length: {}\r\n\r\n", signed(&body), body.len());
+        let request = head + &body;
+        let (status, shown) = raw(&[], request.as_bytes(), if is_marked { 2 } else { 1 });
+        assert_eq!(status, 200);
+        let mark = format!("the body has {} bytes, and receivers accept 2097152 by default", body.len());
+        assert_eq!(shown.iter().any(|line| line.contains(&mark)), is_marked, "{padding}");
+        let (_, shown) = raw(&["--format", "json"], request.as_bytes(), 1);
+        let shown: Value = serde_json::from_str(&shown[0]).unwrap();
+        assert_eq!(shown["longBody"], if is_marked { json!(body.len()) } else { Value::Null });
+    }
+}
+
 #[test]
 fn truncated_bodies_are_neither_diagnosed_nor_saved() {
     let directory = Directory::new();

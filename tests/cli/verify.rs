@@ -57,6 +57,17 @@ fn a_capture_is_judged_as_of_its_own_time() {
 }
 
 #[test]
+fn a_body_that_receivers_reject_by_default_is_marked() {
+    let directory = Directory::new();
+    for (padding, is_marked) in [(2_000_000, false), (2_100_000, true)] {
+        let body = format!(r#"{{"eventName":"person.created","record":{{"id":"{}"}}}}"#, "x".repeat(padding));
+        let done = run(&["verify", &directory.file("long.http", capture("", &body))]);
+        let mark = format!("the body has {} bytes, and receivers accept 2097152 by default", body.len());
+        assert_eq!((done.code, done.output.contains(&mark)), (0, is_marked), "{done:?}");
+    }
+}
+
+#[test]
 fn any_body_can_be_verified() {
     let directory = Directory::new();
     for body in [&b"\xff\xfe\0\r\n\r\n"[..], b"\xef\xbb\xbf{}", b"{}\n", b"", b"\r\n", &vec![b'x'; 3 << 20]] {

@@ -1,7 +1,10 @@
 //! Why a request does not verify: the library's diagnosis, and findings about the request's method.
 
 use serde::Serialize;
-use twenty_webhook::diagnose::{Cause, Diagnosis, Rewriting};
+use twenty_webhook::{
+    Verifier,
+    diagnose::{Cause, Diagnosis, Rewriting},
+};
 
 use crate::{formats::Loss, output::shortened};
 
@@ -41,6 +44,15 @@ const NO_HEADERS: &str = "The file may not be a request from Twenty, or the capt
 /// Returns whether Twenty uses this method.
 pub(crate) fn is_post(method: &str) -> bool {
     method == "POST"
+}
+
+/// Returns a warning about a body that verifies here, but is longer than receivers accept by
+/// default.
+pub(crate) fn too_long_by_default(bytes: usize) -> Option<String> {
+    let limit = Verifier::DEFAULT_BODY_LIMIT;
+    let is_too_long = bytes > limit;
+    is_too_long
+        .then(|| format!("the body has {bytes} bytes, and receivers accept {limit} by default: raise `body_limit`"))
 }
 
 /// Returns all findings about a captured delivery. A certain loss in the file comes first, and a

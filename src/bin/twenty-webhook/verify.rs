@@ -277,6 +277,8 @@ fn verdict_report(method: &str, diagnosis: &Diagnosis, lost: Option<Loss>, is_ex
 fn description(verified: &Verified) -> String {
     let secret = if verified.secret_index() == 0 { "the secret" } else { "the previous secret" };
     let signed = format!("signed on {} with {secret}\n", time::format(verified.timestamp()));
+    let long = finding::too_long_by_default(verified.body().len());
+    let signed = signed + &long.map(|long| wrapped("", &long)).unwrap_or_default();
     match WebhookEvent::<twenty_webhook::event::Record>::from_verified(verified.clone()) {
         Ok(event) => {
             let name = event.record.display_name().unwrap_or_else(|| "-".to_owned());

@@ -55,6 +55,7 @@ Members of the JSON objects of --format json:
   always              time, status, verified; method if it is not POST
   if it is verified   event, recordId, displayName, updatedFields, forwarded, previousSecret;
                       unexpected: members of unexpected types, read as if absent;
+                      longBody: the body's length, if receivers reject it by default;
                       repetition: how many times the delivery was received before
   if it is rejected   rejection, causes
   if it is saved      capture

@@ -11,7 +11,7 @@ use twenty_webhook::{
 use super::show::Shown;
 use crate::{
     client::{Answer, PostError},
-    finding::{Finding, is_post},
+    finding::{Finding, is_post, too_long_by_default},
     output::{self, harmless_line, shortened, style, styled, wrapped},
 };
 
@@ -45,6 +45,9 @@ pub(super) struct Report {
     pub(super) repetition: u64,
     #[serde(skip_serializing_if = "is_false")]
     previous_secret: bool,
+    /// The length of a body that is longer than receivers accept by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    long_body: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarded: Option<Forwarded>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ impl Report {
             unexpected: Vec::new(),
             repetition: 0,
             previous_secret: false,
+            long_body: None,
             forwarded: None,
             capture: None,
             capture_error: None,
@@ -104,6 +108,8 @@ impl Report {
         };
         self.unexpected = event.unexpected().iter().map(unexpected).collect();
         self.previous_secret = event.verified().secret_index() > 0;
+        let bytes = event.verified().body().len();
+        self.long_body = too_long_by_default(bytes).map(|_| bytes);
     }
 
     /// Adds the target's answer.
@@ -168,6 +174,9 @@ impl Report {
         line.push('\n');
         if let Some(error) = &self.capture_error {
             line += &format!("    {}\n", styled(style::BAD, format_args!("not saved: {}", harmless_line(error))));
+        }
+        if let Some(text) = self.long_body.and_then(too_long_by_default) {
+            line += &format!("{}\n", styled(style::ODD, wrapped("    ", &text).trim_end()));
         }
         if !self.unexpected.is_empty() {
             let text = format!("members of unexpected types, read as if absent: {}", self.unexpected.join(", "));
