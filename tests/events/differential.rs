@@ -86,7 +86,7 @@ const SCALARS: [&str; 44] = [
     r#"{"secs":1,"nanos":2}"#,
 ];
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "a",
     "a",
     "a",
@@ -99,6 +99,8 @@ const NAMES: [&str; 17] = [
     "é",
     "1",
     "-1",
+    "-",
+    "1e",
     "true",
     r"\u0061",
     r"\ud800",
