@@ -27,7 +27,7 @@ pub struct Deduplicate {
 }
 
 /// What to do with a delivery when the [`ClaimStore`] fails with any [kind](super::StoreErrorKind)
-/// of error.
+/// of error, or panics.
 ///
 /// A [`MemoryStore`](super::MemoryStore) fails only with [`Full`](super::StoreErrorKind::Full), if
 /// deliveries that are being handled occupy all of its entries. If it is full of handled

@@ -835,6 +835,42 @@ mod store_failures {
         .await;
     }
 
+    /// The store is the user's code, so its panic counts as a failure.
+    #[tokio::test]
+    async fn a_store_that_panics_neither_loses_nor_repeats_a_delivery() {
+        let short = |store| Deduplicate::new(store).lease(Duration::from_millis(200));
+        everywhere(short, async |store, server, outcomes| {
+            for op in [Op::Claim, Op::Renew, Op::Complete] {
+                let body = event(&format!("{op:?} panics"));
+                store.fail(op, Fault::Panic);
+                let first = post(server.address, delivery(&body));
+                let call = server.calls.next().await;
+                let before = store.asked(Op::Renew);
+                soon(async {
+                    while op == Op::Renew && store.asked(Op::Renew) < before + 3 {
+                        sleep(Duration::from_millis(5)).await;
+                    }
+                })
+                .await;
+                call.answer(200);
+                let answer = soon(first).await.unwrap();
+                assert_eq!(answer.map(|answer| answer.status), Some(200), "{op:?}");
+                store.mend();
+                // The claim of a panicked completion has expired.
+                sleep(Duration::from_millis(250)).await;
+                assert_eq!(server.post(signed_anew(&body)).await.status, 200, "{op:?}");
+                expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
+            }
+            let body = event("release panics");
+            store.fail(Op::Release, Fault::Panic);
+            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+            store.mend();
+            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+            expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn a_failed_completion_is_remembered_in_this_process() {
         everywhere(never_expiring, async |store, server, outcomes| {

@@ -29,6 +29,8 @@ pub enum Fault {
     AnswerLate,
     /// The store never answers.
     Hang,
+    /// The operation does not happen, and the store panics.
+    Panic,
 }
 
 /// A claim store with a script. Clones share their entries.
@@ -135,6 +137,7 @@ impl ScriptedStore {
                 answer
             }
             Some(Fault::Hang) => pending().await,
+            Some(Fault::Panic) => panic!("the store has a defect"),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Claiming {
 impl Claiming {
     pub(super) fn new(deduplication: &Arc<Deduplication>, key: ClaimKey) -> Self {
         let by = Arc::clone(deduplication);
-        let call = async move { by.settings.store.claim(key, by.settings.lease).await };
+        let call = async move { by.call(|store| store.claim(key, by.settings.lease)).await };
         Self { deduplication: Arc::clone(deduplication), call: Some(Box::pin(call)) }
     }
 }
@@ -34,13 +34,10 @@ impl Future for Claiming {
     type Output = Result<ClaimOutcome, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // If the store panics, the call is over.
-        let Some(mut call) = self.call.take() else { return Poll::Pending };
-        let answer = call.as_mut().poll(cx);
-        if answer.is_pending() {
-            self.call = Some(call);
-        }
-        answer
+        let Some(call) = &mut self.call else { return Poll::Pending };
+        let answer = ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(answer)
     }
 }
 

@@ -10,10 +10,7 @@ use std::{
 use tokio::{runtime::Handle, task::unconstrained, time::sleep};
 
 use super::{Deduplication, routes::Holder};
-use crate::{
-    deduplicate::{Claim, Deduplicate},
-    receiver::OutcomeKind,
-};
+use crate::{deduplicate::Claim, receiver::OutcomeKind};
 
 /// A claimed delivery.
 ///
@@ -62,13 +59,13 @@ impl Held {
     }
 
     async fn keep_renewing(&self) -> Infallible {
-        let Deduplicate { store, lease, .. } = &self.deduplication.settings;
+        let lease = self.deduplication.settings.lease;
         // Two renewals may fail before the lease expires.
-        let interval = lease.checked_div(3).unwrap_or(*lease);
+        let interval = lease.checked_div(3).unwrap_or(lease);
         loop {
             sleep(interval).await;
             if let Some(claim) = &self.claim
-                && let Err(error) = store.renew(claim, *lease).await
+                && let Err(error) = self.deduplication.call(|store| store.renew(claim, lease)).await
             {
                 self.deduplication.log_failure("renew", &error);
             }

@@ -25,7 +25,11 @@ pub(crate) use routes::Route;
 
 use super::telemetry;
 use crate::{
-    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, Deduplicate, MemoryStore, StoreError, StoreFailure},
+    caught::caught,
+    deduplicate::{
+        Claim, ClaimKey, ClaimOutcome, ClaimStore, Deduplicate, MemoryStore, StoreError, StoreErrorKind, StoreFailure,
+        StoreFuture,
+    },
     verify::Verified,
 };
 
@@ -103,7 +107,7 @@ impl Deduplication {
         }
         // A store in this process answers immediately.
         let claimed = if self.is_in_process() {
-            self.settings.store.claim(key, self.settings.lease).await
+            self.call(|store| store.claim(key, self.settings.lease)).await
         } else {
             Claiming::new(self, key).await
         };
@@ -151,12 +155,12 @@ impl Deduplication {
     /// Completes the claim if the delivery was handled, and otherwise releases it.
     async fn settle(&self, claim: &Claim, end: End, remember_for: Duration) {
         if end == End::NotHandled {
-            if let Err(error) = self.settings.store.release(claim).await {
+            if let Err(error) = self.call(|store| store.release(claim)).await {
                 self.log_failure("release", &error);
             }
             return;
         }
-        let completed = self.settings.store.complete(claim, remember_for).await;
+        let completed = self.call(|store| store.complete(claim, remember_for)).await;
         if let Err(error) = &completed {
             self.log_failure("complete", error);
         }
@@ -171,6 +175,24 @@ impl Deduplication {
         } else if !self.is_in_process() && matches!(completed, Ok(true)) {
             let _ = self.recorded.complete(claim, remember_for).await;
         }
+    }
+
+    /// Calls the store. If it panics, the call has failed, so that the panic neither loses nor
+    /// repeats a delivery. The stores of this crate that are in this process do not panic.
+    fn call<'a, T: 'a>(
+        &'a self,
+        call: impl FnOnce(&'a dyn ClaimStore) -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        let store = &*self.settings.store;
+        if self.is_in_process() {
+            return call(store);
+        }
+        Box::pin(async move {
+            let answer = caught(async move { call(store).await }).await;
+            answer.unwrap_or_else(|panic| {
+                Err(StoreError::new(StoreErrorKind::Unexpected, format!("the store panicked: {panic}")))
+            })
+        })
     }
 
     fn log_failure(&self, call: &'static str, error: &StoreError) {
