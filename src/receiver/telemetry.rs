@@ -164,9 +164,10 @@ pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFa
     metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1);
     #[cfg(feature = "tracing")]
     {
-        // Text is quoted, so that it cannot forge a line.
+        // Text is quoted and truncated, so that it can neither forge a line nor flood the log.
         let source = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(call, source, ?then, "{error}");
+        let source = source.as_deref().map(|source| clip(source, MESSAGE));
+        tracing::error!(call, source = source.as_deref(), ?then, "{error}");
     }
 }
 

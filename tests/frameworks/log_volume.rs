@@ -11,7 +11,7 @@ use tracing_subscriber::{
 };
 use twenty_webhook::{
     Receiver, WebhookEvent,
-    deduplicate::MemoryStore,
+    deduplicate::{Claim, ClaimKey, ClaimOutcome, ClaimStore, MemoryStore, StoreError, StoreErrorKind, StoreFuture},
     event::record::{MetadataEvent, Person},
 };
 
@@ -256,5 +256,55 @@ async fn the_log_of_an_unverified_delivery_is_bounded() {
         let answer = app.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 503);
         log.assert_little("a resolver's error");
+    }
+}
+
+/// A claim store that fails with this text.
+#[derive(Debug)]
+struct Failing(String);
+
+impl Failing {
+    fn fail<T: Send + 'static>(&self) -> StoreFuture<'_, T> {
+        Box::pin(async { Err(StoreError::new(StoreErrorKind::Refused, &*self.0)) })
+    }
+}
+
+impl ClaimStore for Failing {
+    fn claim(&self, _: ClaimKey, _: std::time::Duration) -> StoreFuture<'_, ClaimOutcome> {
+        self.fail()
+    }
+
+    fn renew<'a>(&'a self, _: &'a Claim, _: std::time::Duration) -> StoreFuture<'a, bool> {
+        self.fail()
+    }
+
+    fn complete<'a>(&'a self, _: &'a Claim, _: std::time::Duration) -> StoreFuture<'a, bool> {
+        self.fail()
+    }
+
+    fn release<'a>(&'a self, _: &'a Claim) -> StoreFuture<'a, bool> {
+        self.fail()
+    }
+
+    fn forget(&self, _: ClaimKey) -> StoreFuture<'_, bool> {
+        self.fail()
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_a_claim_stores_error_is_bounded() {
+    use tower::{Layer as _, ServiceExt as _};
+
+    let log = Log::new();
+    for text in texts() {
+        let handler = tower::service_fn(async |_: http::Request<twenty_webhook::tower::VerifiedBody>| {
+            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::<bytes::Bytes>::default()))
+        });
+        let receiver = Receiver::new(support::verifier()).deduplicate(Failing(text));
+        let request = support::bodies::delivery("{}", http_body_util::Full::<bytes::Bytes>::from("{}"));
+        let response =
+            twenty_webhook::tower::WebhookLayer::new(receiver).layer(handler).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        log.assert_little("the claim store fails");
     }
 }
