@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -101,7 +101,7 @@ impl Captures {
     }
 
     /// Writes a verified capture, and removes the oldest verified capture if there are too many. A
-    /// duplicate of a kept capture is not written again.
+    /// duplicate of a kept capture is not written again, except for a POST after other methods.
     ///
     /// `digest` is the body's SHA-256.
     ///
@@ -132,7 +132,14 @@ impl Captures {
         let path = self.directory.join(&name.file);
         match write_private(&path, capture) {
             // This process or another one saved it before.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if !is_post(capture) || is_post(&beginning_of(&path)?) {
+                    return Ok(path);
+                }
+                // Twenty sends only POST, so the copy with another method is not the delivery.
+                fs::remove_file(&path)?;
+                write_private(&path, capture)?;
+            }
             written => written?,
         }
         if self.add(is_verified, name, u64::try_from(capture.len()).unwrap_or(u64::MAX)) {
@@ -195,6 +202,17 @@ impl Name {
     }
 }
 
+fn is_post(capture: &[u8]) -> bool {
+    capture.starts_with(b"POST ")
+}
+
+/// Returns the first bytes of a file.
+fn beginning_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(16).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn make_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -234,6 +252,23 @@ mod tests {
         ] {
             assert!(Name::parse(name.to_owned()).is_none(), "{name}");
         }
+    }
+
+    /// Anyone who captured a delivery can send it with another method first.
+    #[test]
+    fn a_post_replaces_a_copy_with_another_method() {
+        let directory = Directory::new();
+        let mut captures = directory.open(5);
+        let mut save = |capture: &str| {
+            let path = captures.save_verified(Timestamp::from_millis(1), [0; 32], capture.as_bytes()).unwrap();
+            fs::read_to_string(path).unwrap()
+        };
+        assert_eq!(save("PUT / HTTP/1.1"), "PUT / HTTP/1.1");
+        assert_eq!(save("GET / HTTP/1.1"), "PUT / HTTP/1.1");
+        assert_eq!(save("POST / HTTP/1.1"), "POST / HTTP/1.1");
+        assert_eq!(save("POST /again HTTP/1.1"), "POST / HTTP/1.1");
+        assert_eq!(save("PUT / HTTP/1.1"), "POST / HTTP/1.1");
+        assert_eq!(directory.names().len(), 1);
     }
 
     /// A directory for one test, which is removed when this value is dropped.
