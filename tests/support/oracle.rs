@@ -116,8 +116,8 @@ fn compare_record<T: FromRecord + 'static>(
     if !is_json(record.as_bytes()) {
         return; // The record ends early, and the rest belongs to the envelope.
     }
-    // The position of `serde_json` after an invalid name such as `tr` or `1e` depends on its letters.
-    // The reader does not continue there, and reports more.
+    // The position of `serde_json` after an invalid name such as `tr` or `1e` depends on its
+    // letters. The reader does not continue there, and reports more.
     let reads_by = |types: &[&str]| types.iter().any(|part| name.contains(part));
     let goes_on = reads_by(&["LenientMap<bool", "BoolMaps", "Scripted<true"])
         || reads_by(&["LenientMap<", "Maps"]) && has_unfinished_number(record);

@@ -1,4 +1,5 @@
-//! Why a request does not verify: the library's diagnosis, and findings about the request's method.
+//! Why a request does not verify, or may not reach a handler: the library's diagnosis, and findings
+//! about the request's method and length.
 
 use serde::Serialize;
 use twenty_webhook::{
@@ -50,8 +51,7 @@ pub(crate) fn is_post(method: &str) -> bool {
 /// default.
 pub(crate) fn too_long_by_default(bytes: usize) -> Option<String> {
     let limit = Verifier::DEFAULT_BODY_LIMIT;
-    let is_too_long = bytes > limit;
-    is_too_long
+    (bytes > limit)
         .then(|| format!("the body has {bytes} bytes, and receivers accept {limit} by default: raise `body_limit`"))
 }
 

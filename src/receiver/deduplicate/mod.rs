@@ -107,7 +107,7 @@ impl Deduplication {
         }
         // A store in this process answers immediately.
         let claimed = if self.is_in_process() {
-            self.call(|store| store.claim(key, self.settings.lease)).await
+            self.settings.store.claim(key, self.settings.lease).await
         } else {
             Claiming::new(self, key).await
         };
@@ -177,8 +177,8 @@ impl Deduplication {
         }
     }
 
-    /// Calls the store. If it panics, the call has failed, so that the panic neither loses nor
-    /// repeats a delivery. The stores of this crate that are in this process do not panic.
+    /// Calls the store. A panic counts as a failure of the call. The stores of this crate that are
+    /// in this process do not panic.
     fn call<'a, T: 'a>(
         &'a self,
         call: impl FnOnce(&'a dyn ClaimStore) -> StoreFuture<'a, T> + Send + 'a,

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use serde::Serialize;
 use twenty_webhook::{
-    WebhookEvent,
+    Verifier, WebhookEvent,
     event::{Record, UnexpectedMember},
 };
 
@@ -109,7 +109,7 @@ impl Report {
         self.unexpected = event.unexpected().iter().map(unexpected).collect();
         self.previous_secret = event.verified().secret_index() > 0;
         let bytes = event.verified().body().len();
-        self.long_body = too_long_by_default(bytes).map(|_| bytes);
+        self.long_body = (bytes > Verifier::DEFAULT_BODY_LIMIT).then_some(bytes);
     }
 
     /// Adds the target's answer.

@@ -80,10 +80,14 @@ impl Captures {
 
     fn check(&self) -> io::Result<()> {
         make_directory(&self.directory)?;
-        // A new name each time, so that files of other processes do not matter.
-        let trial = self.directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()));
+        let trial = self.unused_path();
         create_private(&trial)?;
         fs::remove_file(&trial)
+    }
+
+    /// Returns a new path each time, so that files of other processes do not matter.
+    fn unused_path(&self) -> PathBuf {
+        self.directory.join(format!(".twenty-webhook-trial-{}", Uuid::new_v4().simple()))
     }
 
     fn find(&mut self) -> io::Result<()> {
@@ -101,7 +105,7 @@ impl Captures {
     }
 
     /// Writes a verified capture, and removes the oldest verified capture if there are too many. A
-    /// duplicate of a kept capture is not written again, except for a POST after other methods.
+    /// duplicate of a kept capture is not written again, except for a POST after another method.
     ///
     /// `digest` is the body's SHA-256.
     ///
@@ -136,9 +140,10 @@ impl Captures {
                 if !is_post(capture) || is_post(&beginning_of(&path)?) {
                     return Ok(path);
                 }
-                // Twenty sends only POST, so the copy with another method is not the delivery.
-                fs::remove_file(&path)?;
-                write_private(&path, capture)?;
+                // Twenty sends only POST, so the duplicate with another method is not the delivery.
+                let written = self.unused_path();
+                let replaced = write_private(&written, capture).and_then(|()| fs::rename(&written, &path));
+                replaced.inspect_err(|_| _ = fs::remove_file(&written))?;
             }
             written => written?,
         }
@@ -256,7 +261,7 @@ mod tests {
 
     /// Anyone who captured a delivery can send it with another method first.
     #[test]
-    fn a_post_replaces_a_copy_with_another_method() {
+    fn a_post_replaces_a_duplicate_with_another_method() {
         let directory = Directory::new();
         let mut captures = directory.open(5);
         let mut save = |capture: &str| {

@@ -488,6 +488,8 @@ function oddities(details) {
   if (details.captureError) notes.push(`Not saved: ${visible(details.captureError)}`);
   if (details.repetition) notes.push(`Duplicate: the same body was received ${times(details.repetition)} before.`);
   if (details.previousSecret) notes.push('Signed with the previous secret.');
+  if (details.longBody)
+    notes.push(`The body has ${details.longBody} bytes, more than receivers accept by default: raise body_limit.`);
   return notes.length
     ? el(
         'section',
