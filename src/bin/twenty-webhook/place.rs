@@ -8,9 +8,9 @@ use std::{
 };
 
 use clap::Args;
+use twenty_webhook::inbox::Inbox;
 #[cfg(feature = "redb")]
-use twenty_webhook::inbox::InboxError;
-use twenty_webhook::inbox::{Inbox, InboxErrorKind};
+use twenty_webhook::inbox::{InboxError, InboxErrorKind};
 
 use crate::{input, output::Failure};
 
