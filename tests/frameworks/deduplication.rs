@@ -861,12 +861,6 @@ mod store_failures {
                 assert_eq!(server.post(signed_anew(&body)).await.status, 200, "{op:?}");
                 expect(outcomes, [OutcomeKind::Handled, OutcomeKind::Duplicate]).await;
             }
-            let body = event("release panics");
-            store.fail(Op::Release, Fault::Panic);
-            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
-            store.mend();
-            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
-            expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
         })
         .await;
     }
@@ -888,13 +882,15 @@ mod store_failures {
     async fn a_failed_release_waits_for_the_end_of_the_lease() {
         let short = |store| Deduplicate::new(store).lease(Duration::from_millis(200));
         everywhere(short, async |store, server, outcomes| {
-            let body = event("release fails");
-            store.fail(Op::Release, Fault::Refuse);
-            assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
-            store.mend();
-            // The delivery waits until the lease ends, and then is handled.
-            assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
-            expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
+            for (fault, title) in [(Fault::Refuse, "release fails"), (Fault::Panic, "release panics")] {
+                let body = event(title);
+                store.fail(Op::Release, fault);
+                assert_eq!(server.post_handled(delivery(&body), 500).await, 500);
+                store.mend();
+                // The delivery waits until the lease ends, and then is handled.
+                assert_eq!(server.post_handled(delivery(&body), 200).await, 200);
+                expect(outcomes, [FAILED, OutcomeKind::Handled]).await;
+            }
         })
         .await;
     }
