@@ -179,19 +179,17 @@ impl Deduplication {
 
     /// Calls the store. A panic counts as a failure of the call. The stores of this crate that are
     /// in this process do not panic.
-    fn call<'a, T: 'a>(
+    async fn call<'a, T>(
         &'a self,
-        call: impl FnOnce(&'a dyn ClaimStore) -> StoreFuture<'a, T> + Send + 'a,
-    ) -> StoreFuture<'a, T> {
+        call: impl FnOnce(&'a dyn ClaimStore) -> StoreFuture<'a, T>,
+    ) -> Result<T, StoreError> {
         let store = &*self.settings.store;
         if self.is_in_process() {
-            return call(store);
+            return call(store).await;
         }
-        Box::pin(async move {
-            let answer = caught(async move { call(store).await }).await;
-            answer.unwrap_or_else(|panic| {
-                Err(StoreError::new(StoreErrorKind::Unexpected, format!("the store panicked: {panic}")))
-            })
+        let answer = caught(async move { call(store).await }).await;
+        answer.unwrap_or_else(|panic| {
+            Err(StoreError::new(StoreErrorKind::Unexpected, format!("the store panicked: {panic}")))
         })
     }
 
