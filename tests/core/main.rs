@@ -6,6 +6,7 @@ mod support;
 
 #[cfg(all(feature = "actix-web", feature = "axum", feature = "inbox", feature = "redis"))]
 mod auto_traits;
+mod defaults;
 mod diagnosis;
 #[cfg(all(feature = "inbox", feature = "tower"))]
 mod errors;
