@@ -147,3 +147,22 @@ fn no_body_signature_or_record_is_logged_and_no_error_forges_a_line() {
     assert!(text.contains("an event of the inbox became a dead letter"));
     assert!(text.contains("an event could not be stored in the inbox"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_open_causes_a_warning() {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    let path = path("looser_mode");
+    drop(Inbox::open(&path).unwrap());
+    for mode in [0o600, 0o700, 0o640, 0o660, 0o604, 0o606] {
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let written = Written::default();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(written.clone()).finish();
+        tracing::subscriber::with_default(log, || drop(Inbox::open(&path).unwrap()));
+        let warning = format!(
+            "WARN twenty_webhook::inbox::redb::file: other users than the owner can open the inbox's file: set its mode to 600 mode=\"{mode:o}\""
+        );
+        assert_eq!(written.text().contains(&warning), mode & 0o077 != 0, "{}", written.text());
+    }
+}
