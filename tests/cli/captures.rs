@@ -352,6 +352,31 @@ fn reads_of_strace_are_joined() {
     }
 }
 
+/// Other times in milliseconds, such as that of a log line, are not taken for the timestamp.
+#[test]
+fn the_timestamp_is_found_among_other_times() {
+    let directory = Directory::new();
+    let signature = signature();
+    let (other, quoted) = ("1790932471799", BODY.replace('"', "\"\""));
+    let named = format!("x-twenty-webhook-timestamp={TIME} x-twenty-webhook-signature={signature}");
+    for line in [
+        format!("{other} INFO {named} body={BODY}\n"),
+        format!("INFO {named} body={BODY} finished={other}\n"),
+        format!("{named}\nbody={BODY}\nat={other}\n"),
+        format!("X-Twenty-Webhook-Signature={signature} at={other} X-Twenty-Webhook-Timestamp={TIME} {BODY}\n"),
+        format!("{other} INFO ts={TIME} sig={signature} {BODY}\n"),
+        format!(
+            "at,x_twenty_webhook_timestamp,x_twenty_webhook_signature,body\n{other},{TIME},{signature},\"{quoted}\"\n"
+        ),
+        format!(
+            "1) 1) \"{other}-0\"\n 2) 1) \"X-Twenty-Webhook-Timestamp\"\n 2) \"{TIME}\"\n 3) \"X-Twenty-Webhook-Signature\"\n 4) \"{signature}\"\n 5) {BODY}\n"
+        ),
+    ] {
+        let done = run(&["verify", &directory.file("a.log", &line)]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
+    }
+}
+
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {
