@@ -377,6 +377,35 @@ fn the_timestamp_is_found_among_other_times() {
     }
 }
 
+/// Clients of databases write the name of the column before the body, and PostgreSQL's bytes in
+/// hexadecimal.
+#[test]
+fn rows_of_databases_are_read() {
+    let directory = Directory::new();
+    let signature = signature();
+    let row = |separator: &str, body: &str| {
+        format!(
+            "x_twenty_webhook_timestamp{separator}{TIME}\nx_twenty_webhook_signature{separator}{signature}\n\
+             body      {separator}{body}\n"
+        )
+    };
+    let digits: String = BODY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let headers = json!({ "x_twenty_webhook_timestamp": TIME, "x_twenty_webhook_signature": signature });
+    for text in [
+        format!("-[ RECORD 1 ]---\n{}", row(" | ", BODY)),
+        row(" = ", BODY),
+        row(" = ", &format!("'''{BODY}'''")),
+        json!({ "headers": headers, "body": format!("\\x{digits}") }).to_string(),
+    ] {
+        let file = directory.file("a.txt", &text);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{text}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{text}");
+    }
+}
+
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {

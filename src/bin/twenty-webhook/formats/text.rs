@@ -338,12 +338,16 @@ fn bodies(
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
     }
-    // Another reading omits the text after the JSON.
-    if let Some(json) = str::from_utf8(trimmed).ok().and_then(|text| text.get(..end_of_value(text)?))
+    // Another reading omits the text around the JSON, such as the name of a column.
+    if let Ok(text) = str::from_utf8(trimmed)
+        && let Some(text) = text.find('{').and_then(|start| text.get(start..))
+        && let Some(json) = end_of_value(text).and_then(|end| text.get(..end))
         && json.len() < trimmed.len()
     {
         all.push(json.as_bytes().to_vec());
     }
+    // Whole JSON texts are the likeliest, so they come first.
+    all.sort_by_key(|body| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err());
     if let Some(declared) = declared.filter(|_| !is_none)
         && all.iter().all(|body| body.len() != declared)
     {
