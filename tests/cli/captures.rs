@@ -406,6 +406,21 @@ fn rows_of_databases_are_read() {
     }
 }
 
+/// Editors append a line end, which is neither the cause of a rejection nor sent.
+#[test]
+fn a_line_end_after_the_body_is_not_replayed() {
+    let directory = Directory::new();
+    for end in ["\n", "\r\n", "\n\n"] {
+        let file = directory.file("a.http", format!("POST / HTTP/1.1\n{}\n{BODY}{end}", lines()));
+        assert_eq!(run(&["verify", &file]).code, 0, "{end:?}");
+        let done = run(&["verify", &file, "--as-of", "now"]);
+        assert!(done.output.contains("\n1. the signature matches, but was made"), "{end:?}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{end:?}");
+    }
+}
+
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {
