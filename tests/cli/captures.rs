@@ -421,6 +421,23 @@ fn a_line_end_after_the_body_is_not_replayed() {
     }
 }
 
+/// A program that handles two requests at a time may log both heads before the bodies. The headers
+/// are not taken for those of one delivery.
+#[test]
+fn heads_of_two_deliveries_are_not_one_head() {
+    let directory = Directory::new();
+    let head = |signature: &str| json!({ "headers": { "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature } });
+    let other = BODY.replace("Zo\u{eb}", "Ada");
+    let heads = [head(&signature()), head(&"0".repeat(64))];
+    let bodies = [BODY, &other].map(|body| json!({ "body": body }));
+    let lines = heads.iter().chain(&bodies).map(|line| format!("{line}\n")).collect::<String>();
+    let done = run(&["verify", &directory.file("a.jsonl", lines)]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.output.contains("\n1. the headers of several deliveries precede the body"), "{done:?}");
+    assert!(done.output.contains("1 of 2 deliveries could not be read"), "{done:?}");
+    assert!(!done.output.contains("more than one"), "{done:?}");
+}
+
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {

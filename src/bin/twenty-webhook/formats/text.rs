@@ -260,6 +260,13 @@ fn delivery(
     let named = |headers: &Headers, name: &str| {
         headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
     };
+    // Without a request line, the lines may be the headers of several deliveries, as in a log.
+    let values =
+        |role| head.headers.iter().filter(move |(name, _)| names.role(name) == Some(role)).map(|(_, value)| value);
+    let is_first = |value| values("signature").next() == Some(value);
+    if head.method.is_none() && values("timestamp").count() > 1 && !values("signature").all(is_first) {
+        return (None, start);
+    }
     let declared = named(&head.headers, "content-length").and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
     let is_chunked = named(&head.headers, "transfer-encoding").is_some();
     let rest = text.get(start..).unwrap_or_default();
