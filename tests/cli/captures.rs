@@ -406,6 +406,19 @@ fn rows_of_databases_are_read() {
     }
 }
 
+/// Text before the JSON of a request was received, so it is not taken for a column's name.
+#[test]
+fn text_before_the_body_is_not_ignored() {
+    let directory = Directory::new();
+    for before in ["\u{feff}", "payload=", "payload = ", "body: ", "\0"] {
+        let body = format!("{}\n{before}{BODY}\n", lines());
+        for text in [format!("POST / HTTP/1.1\n{body}"), format!("POST / HTTP/1.1\n{body}\nHTTP/1.1 200 OK\n\n")] {
+            let done = run(&["verify", &directory.file("a.txt", text)]);
+            assert!(done.code == 1 && done.output.contains("\n1. "), "{before:?}: {done:?}");
+        }
+    }
+}
+
 /// Editors append a line end, which is neither the cause of a rejection nor sent.
 #[test]
 fn a_line_end_after_the_body_is_not_replayed() {

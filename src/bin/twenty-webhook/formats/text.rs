@@ -287,7 +287,7 @@ fn delivery(
             }
             (readings, 0)
         }
-        None => bodies(rest, declared, is_chunked.then_some(budget), head.is_quoted, &mut notes),
+        None => bodies(rest, declared, is_chunked.then_some(budget), &head, &mut notes),
     };
     if notes.is_empty() {
         head.headers.retain(|(name, _)| !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
@@ -309,7 +309,7 @@ fn bodies(
     rest: &[u8],
     declared: Option<usize>,
     chunks: Option<&mut usize>,
-    is_quoted: bool,
+    head: &Head,
     notes: &mut Vec<String>,
 ) -> (Vec<Vec<u8>>, usize) {
     if let Some(budget) = chunks
@@ -326,7 +326,7 @@ fn bodies(
             return (vec![body.to_vec()], declared);
         }
     }
-    let skipped = between(rest, is_quoted);
+    let skipped = between(rest, head.is_quoted);
     let text = rest.get(skipped..).unwrap_or_default();
     // If a separator comes first, there is no body.
     let is_none = line_at(text, 0).is_none_or(|(line, _)| body::is_separator(line) && !line.starts_with(b"> {"));
@@ -345,9 +345,9 @@ fn bodies(
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
     }
-    // Another reading omits the text around the JSON, such as the name of a column.
+    // Another reading omits the text after the JSON, and the name of the column before it.
     if let Ok(text) = str::from_utf8(trimmed)
-        && let Some(text) = text.find('{').and_then(|start| text.get(start..))
+        && let Some(text) = text.get(column(text).filter(|_| head.method.is_none()).unwrap_or(0)..)
         && let Some(json) = end_of_value(text).and_then(|end| text.get(..end))
         && json.len() < trimmed.len()
     {
@@ -361,6 +361,15 @@ fn bodies(
         notes.push(format!("content-length says {declared} bytes, but the file has {}", found.len()));
     }
     (all, skipped.saturating_add(len))
+}
+
+/// Returns the length of a column's name before JSON, as clients of databases write it: `body | {…}`
+/// or `body = {…}`. Anything else before the JSON belongs to the body.
+fn column(text: &str) -> Option<usize> {
+    let start = text.find('{')?;
+    let name = text.get(..start)?.rsplit('\n').next()?.trim_end_matches('\'').trim_end().strip_suffix(['|', '='])?;
+    let is_name = name.ends_with(' ') && !name.trim().is_empty() && name.trim().bytes().all(is_token);
+    is_name.then_some(start)
 }
 
 /// Returns the number of bytes before the body: curl's remarks, a fence, a heading.
