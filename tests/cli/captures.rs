@@ -352,6 +352,105 @@ fn reads_of_strace_are_joined() {
     }
 }
 
+/// Other times in milliseconds, such as that of a log line, are not taken for the timestamp.
+#[test]
+fn the_timestamp_is_found_among_other_times() {
+    let directory = Directory::new();
+    let signature = signature();
+    let (other, quoted) = ("1790932471799", BODY.replace('"', "\"\""));
+    let named = format!("x-twenty-webhook-timestamp={TIME} x-twenty-webhook-signature={signature}");
+    for line in [
+        format!("{other} INFO {named} body={BODY}\n"),
+        format!("INFO {named} body={BODY} finished={other}\n"),
+        format!("{named}\nbody={BODY}\nat={other}\n"),
+        format!("X-Twenty-Webhook-Signature={signature} at={other} X-Twenty-Webhook-Timestamp={TIME} {BODY}\n"),
+        format!("{other} INFO ts={TIME} sig={signature} {BODY}\n"),
+        format!(
+            "at,x_twenty_webhook_timestamp,x_twenty_webhook_signature,body\n{other},{TIME},{signature},\"{quoted}\"\n"
+        ),
+        format!(
+            "1) 1) \"{other}-0\"\n 2) 1) \"X-Twenty-Webhook-Timestamp\"\n 2) \"{TIME}\"\n 3) \"X-Twenty-Webhook-Signature\"\n 4) \"{signature}\"\n 5) {BODY}\n"
+        ),
+    ] {
+        let done = run(&["verify", &directory.file("a.log", &line)]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
+    }
+}
+
+/// Clients of databases write the name of the column before the body, and PostgreSQL's bytes in
+/// hexadecimal.
+#[test]
+fn rows_of_databases_are_read() {
+    let directory = Directory::new();
+    let signature = signature();
+    let row = |separator: &str, body: &str| {
+        format!(
+            "x_twenty_webhook_timestamp{separator}{TIME}\nx_twenty_webhook_signature{separator}{signature}\n\
+             body      {separator}{body}\n"
+        )
+    };
+    let digits: String = BODY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let headers = json!({ "x_twenty_webhook_timestamp": TIME, "x_twenty_webhook_signature": signature });
+    for text in [
+        format!("-[ RECORD 1 ]---\n{}", row(" | ", BODY)),
+        row(" = ", BODY),
+        row(" = ", &format!("'''{BODY}'''")),
+        json!({ "headers": headers, "body": format!("\\x{digits}") }).to_string(),
+    ] {
+        let file = directory.file("a.txt", &text);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{text}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{text}");
+    }
+}
+
+/// Text before the JSON of a request was received, so it is not taken for a column's name.
+#[test]
+fn text_before_the_body_is_not_ignored() {
+    let directory = Directory::new();
+    for before in ["\u{feff}", "payload=", "payload = ", "body: ", "\0"] {
+        let body = format!("{}\n{before}{BODY}\n", lines());
+        for text in [format!("POST / HTTP/1.1\n{body}"), format!("POST / HTTP/1.1\n{body}\nHTTP/1.1 200 OK\n\n")] {
+            let done = run(&["verify", &directory.file("a.txt", text)]);
+            assert!(done.code == 1 && done.output.contains("\n1. "), "{before:?}: {done:?}");
+        }
+    }
+}
+
+/// Editors append a line end, which is neither the cause of a rejection nor sent.
+#[test]
+fn a_line_end_after_the_body_is_not_replayed() {
+    let directory = Directory::new();
+    for end in ["\n", "\r\n", "\n\n"] {
+        let file = directory.file("a.http", format!("POST / HTTP/1.1\n{}\n{BODY}{end}", lines()));
+        assert_eq!(run(&["verify", &file]).code, 0, "{end:?}");
+        let done = run(&["verify", &file, "--as-of", "now"]);
+        assert!(done.output.contains("\n1. the signature matches, but was made"), "{end:?}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{end:?}");
+    }
+}
+
+/// A program that handles two requests at a time may log both heads before the bodies. The headers
+/// are not taken for those of one delivery.
+#[test]
+fn heads_of_two_deliveries_are_not_one_head() {
+    let directory = Directory::new();
+    let head = |signature: &str| json!({ "headers": { "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature } });
+    let other = BODY.replace("Zo\u{eb}", "Ada");
+    let heads = [head(&signature()), head(&"0".repeat(64))];
+    let bodies = [BODY, &other].map(|body| json!({ "body": body }));
+    let lines = heads.iter().chain(&bodies).map(|line| format!("{line}\n")).collect::<String>();
+    let done = run(&["verify", &directory.file("a.jsonl", lines)]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.output.contains("\n1. the headers of several deliveries precede the body"), "{done:?}");
+    assert!(done.output.contains("1 of 2 deliveries could not be read"), "{done:?}");
+    assert!(!done.output.contains("more than one"), "{done:?}");
+}
+
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.
 #[test]
 fn text_that_is_not_a_request_gets_no_advice_about_requests() {

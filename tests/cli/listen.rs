@@ -458,13 +458,17 @@ fn a_port_without_a_host_means_loopback() {
 }
 
 #[test]
-fn suggests_a_tunnel_to_an_address_that_accepts_connections() {
+fn suggests_commands_with_an_address_that_accepts_connections() {
     for (any, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]")] {
-        let arguments = ["listen", "--addr", any, "--secret", SECRET];
-        let mut program = Program::start_executable(Path::new(TOOL), &arguments, &[]);
-        program.until("it tells of a tunnel", |program| program.log().contains("ALLOWED_INTERNAL_HOSTS\n"));
-        let tunnel = format!("cloudflared tunnel --url http://{local}:{}\n", program.address().port());
-        assert!(program.log().contains(&tunnel), "{}", program.log());
+        let mut program = Program::start_executable(Path::new(TOOL), &["listen", "--addr", any], &[]);
+        program.until("it suggests a command", |program| program.log().contains(" --secret "));
+        let origin = format!("http://{local}:{}", program.address().port());
+        for command in [
+            format!("cloudflared tunnel --url {origin}\n"),
+            format!("send person.created --to {origin}/webhooks/twenty "),
+        ] {
+            assert!(program.log().contains(&command), "{}", program.log());
+        }
     }
 }
 

@@ -136,7 +136,8 @@ pub(super) fn readings(text: &[u8], says_base64: bool) -> Vec<Vec<u8>> {
     }
     let decoded = base64(text)
         .filter(|decoded| says_base64 || is_body(decoded))
-        .or_else(|| hex(text).filter(|decoded| is_body(decoded)));
+        // PostgreSQL writes `\x` before the digits.
+        .or_else(|| hex(plain.strip_prefix(b"\\x").unwrap_or(plain)).filter(|decoded| is_body(decoded)));
     decoded.into_iter().chain([text.to_vec()]).collect()
 }
 

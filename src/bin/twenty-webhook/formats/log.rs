@@ -1,7 +1,9 @@
 //! Reads lines of access logs. Their formats vary, so timestamp, signature and body are found by
 //! their shapes. The verification shows whether they belong together.
 
-use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, text::line_at};
+use std::ops::Range;
+
+use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, signatures, text::line_at};
 
 /// Returns the deliveries in lines that have one signature, a timestamp and a body.
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
@@ -10,7 +12,7 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         number = number.saturating_add(1);
         at = next;
-        let Some((signature, timestamp)) = shapes(line) else { continue };
+        let Some((signature, timestamp)) = shapes(line, names) else { continue };
         let Some(body) = body_in(line) else {
             found.has_headers = true;
             continue;
@@ -33,7 +35,7 @@ pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     if text.len() > MAX_TEXT || !names_in(text, names) {
         return found;
     }
-    let Some((signature, timestamp)) = shapes(text) else { return found };
+    let Some((signature, timestamp)) = shapes(text, names) else { return found };
     found.has_headers = true;
     let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
     let headers = vec![header("timestamp", timestamp), header("signature", signature)];
@@ -78,13 +80,16 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     words.any(|word| names.is_signature(word))
 }
 
-/// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body.
-/// Returns `None` if one of them is missing, or if there are several signatures.
-fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let outside = body_in(line).and_then(|body| {
-        let start = body.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
-        Some([line.get(..start)?, line.get(start.checked_add(body.len())?..)?])
-    });
+/// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
+/// there are several times, the timestamp is the one with the header's name, or else the one that
+/// is nearest to the signature. Returns `None` if one of them is missing, or if there are several
+/// signatures.
+fn shapes<'a>(line: &'a [u8], names: &Names) -> Option<(&'a [u8], &'a [u8])> {
+    let range = |part: &[u8]| {
+        let start = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
+        start..start.saturating_add(part.len())
+    };
+    let outside = body_in(line).map(range).and_then(|body| Some([line.get(..body.start)?, line.get(body.end..)?]));
     let parts = outside.unwrap_or([line, b""]);
     let words = || parts.into_iter().flat_map(|part| part.split(|byte| !byte.is_ascii_alphanumeric()));
     let mut signatures = words().filter(|word| word.len() == 64 && word.iter().all(u8::is_ascii_hexdigit));
@@ -93,7 +98,15 @@ fn shapes(line: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     }
     let is_time = |word: &&[u8]| word.len() == 13 && word.starts_with(b"1") && word.iter().all(u8::is_ascii_digit);
-    Some((signature, words().find(is_time)?))
+    let place = range(signature);
+    let distance = |time: &Range<usize>| {
+        let between = if time.start < place.start { time.end..place.start } else { place.end..time.start };
+        between.len()
+    };
+    let is_named = |time: &Range<usize>| signatures::role_before(line, time, names) == Some("timestamp");
+    let times = words().filter(is_time).map(range);
+    let time = times.min_by_key(|time| (!is_named(time), distance(time)))?;
+    Some((signature, line.get(time)?))
 }
 
 /// Returns the text from the brace that opens an object to the last closing brace.

@@ -248,9 +248,10 @@ fn read_text(file: &[u8], names: &Names) -> Result<Reading, NotFound> {
         let is_raw =
             is_request(text) && text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"\r"));
         delivery.declared = is_raw.then_some(capture.body.len());
-        let trimmed = body::without_line_ends(&delivery.capture.body);
+        // Twenty's bodies have no line end, but editors append one.
+        let trimmed = body::without_line_ends(&delivery.capture.body).to_vec();
         if trimmed.len() < delivery.capture.body.len() {
-            delivery.other_bodies.push(trimmed.to_vec());
+            delivery.other_bodies.push(std::mem::replace(&mut delivery.capture.body, trimmed));
         }
         let deliveries = vec![delivery];
         // A further signature would mean that the body contains more than one body.

@@ -18,7 +18,9 @@ const MARKERS: [&[u8]; 2] = [b"eventName", b"eventType"];
 /// the header's name or next to a timestamp.
 pub(super) fn places(text: &[u8], names: &Names) -> Vec<Range<usize>> {
     let all = digits(text);
-    all.into_iter().filter(|place| is_named(text, place, names) || is_beside_a_timestamp(text, place)).collect()
+    all.into_iter()
+        .filter(|place| role_before(text, place, names) == Some("signature") || is_beside_a_timestamp(text, place))
+        .collect()
 }
 
 /// Returns whether a text has 64 hexadecimal digits anywhere.
@@ -191,19 +193,19 @@ fn before<'a>(text: &'a [u8], place: &Range<usize>) -> &'a [u8] {
     text.get(place.start.saturating_sub(NEAR)..place.start).unwrap_or_default()
 }
 
-/// Returns whether the last name of a header before a value is that of the signature.
-fn is_named(text: &[u8], place: &Range<usize>, names: &Names) -> bool {
+/// Returns which of the headers the last name before a value means.
+pub(super) fn role_before(text: &[u8], place: &Range<usize>, names: &Names) -> Option<&'static str> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let words = before(text, place).rsplit(|byte| !is_name(byte)).filter(|word| !word.is_empty());
     for word in words.take(MAX_WORDS_BETWEEN) {
         let is_value = word.len() >= 13 && word.iter().all(u8::is_ascii_hexdigit);
         match str::from_utf8(word).ok().and_then(|word| names.role(word)) {
-            Some(role) => return role == "signature",
-            None if is_value => return false,
+            Some(role) => return Some(role),
+            None if is_value => return None,
             None => {}
         }
     }
-    false
+    None
 }
 
 /// Returns whether a value is next to a timestamp, perhaps with the nonce between them, or follows

@@ -260,6 +260,13 @@ fn delivery(
     let named = |headers: &Headers, name: &str| {
         headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
     };
+    // Without a request line, the lines may be the headers of several deliveries, as in a log.
+    let values =
+        |role| head.headers.iter().filter(move |(name, _)| names.role(name) == Some(role)).map(|(_, value)| value);
+    let is_first = |value| values("signature").next() == Some(value);
+    if head.method.is_none() && values("timestamp").count() > 1 && !values("signature").all(is_first) {
+        return (None, start);
+    }
     let declared = named(&head.headers, "content-length").and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
     let is_chunked = named(&head.headers, "transfer-encoding").is_some();
     let rest = text.get(start..).unwrap_or_default();
@@ -280,7 +287,7 @@ fn delivery(
             }
             (readings, 0)
         }
-        None => bodies(rest, declared, is_chunked.then_some(budget), head.is_quoted, &mut notes),
+        None => bodies(rest, declared, is_chunked.then_some(budget), &head, &mut notes),
     };
     if notes.is_empty() {
         head.headers.retain(|(name, _)| !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)));
@@ -302,7 +309,7 @@ fn bodies(
     rest: &[u8],
     declared: Option<usize>,
     chunks: Option<&mut usize>,
-    is_quoted: bool,
+    head: &Head,
     notes: &mut Vec<String>,
 ) -> (Vec<Vec<u8>>, usize) {
     if let Some(budget) = chunks
@@ -319,7 +326,7 @@ fn bodies(
             return (vec![body.to_vec()], declared);
         }
     }
-    let skipped = between(rest, is_quoted);
+    let skipped = between(rest, head.is_quoted);
     let text = rest.get(skipped..).unwrap_or_default();
     // If a separator comes first, there is no body.
     let is_none = line_at(text, 0).is_none_or(|(line, _)| body::is_separator(line) && !line.starts_with(b"> {"));
@@ -338,18 +345,31 @@ fn bodies(
     if trimmed.len() < found.len() {
         all.push(found.to_vec());
     }
-    // Another reading omits the text after the JSON.
-    if let Some(json) = str::from_utf8(trimmed).ok().and_then(|text| text.get(..end_of_value(text)?))
+    // Another reading omits the text after the JSON, and the name of the column before it.
+    if let Ok(text) = str::from_utf8(trimmed)
+        && let Some(text) = text.get(column(text).filter(|_| head.method.is_none()).unwrap_or(0)..)
+        && let Some(json) = end_of_value(text).and_then(|end| text.get(..end))
         && json.len() < trimmed.len()
     {
         all.push(json.as_bytes().to_vec());
     }
+    // Whole JSON texts are the likeliest, so they come first.
+    all.sort_by_key(|body| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err());
     if let Some(declared) = declared.filter(|_| !is_none)
         && all.iter().all(|body| body.len() != declared)
     {
         notes.push(format!("content-length says {declared} bytes, but the file has {}", found.len()));
     }
     (all, skipped.saturating_add(len))
+}
+
+/// Returns the length of a column's name before JSON, as clients of databases write it: `body | {…}`
+/// or `body = {…}`. Anything else before the JSON belongs to the body.
+fn column(text: &str) -> Option<usize> {
+    let start = text.find('{')?;
+    let name = text.get(..start)?.rsplit('\n').next()?.trim_end_matches('\'').trim_end().strip_suffix(['|', '='])?;
+    let is_name = name.ends_with(' ') && !name.trim().is_empty() && name.trim().bytes().all(is_token);
+    is_name.then_some(start)
 }
 
 /// Returns the number of bytes before the body: curl's remarks, a fence, a heading.

@@ -244,7 +244,7 @@ fn greet(address: SocketAddr, forward: Option<&Forward>, new_secret: Option<&str
              enter it in Twenty, under Settings > APIs & Webhooks, on the webhook's page; or try it from another terminal:\n  \
              {}",
             styled(style::STRONG, secret),
-            send_command(address, &format!(" --secret {secret}{options}")),
+            send_command(from_this_machine(address), &format!(" --secret {secret}{options}")),
         ));
     }
 }

@@ -37,6 +37,13 @@ const PARSED: Loss = Loss {
              Twenty again.",
 };
 
+const UNCLEAR: Loss = Loss {
+    is_certain: false,
+    what: "the headers of several deliveries precede the body",
+    advice: "It is unclear which of them belong to this body: put each delivery into its own file. If they do belong to \
+             it, copy the secret from this webhook in Twenty again.",
+};
+
 /// Finds deliveries in JSON texts.
 pub(super) struct Reader<'n> {
     names: &'n Names,
@@ -50,7 +57,8 @@ pub(super) struct Reader<'n> {
     depth: usize,
     path: Vec<String>,
     /// The previous document, if it has the headers but no body. The next document may be its body.
-    headers_alone: Option<String>,
+    /// `true` means that other headers without a body precede it.
+    headers_alone: Option<(String, bool)>,
     /// How many more bytes the search for bodies may read. One object can surround many headers, so
     /// the search is limited.
     looks_left: usize,
@@ -108,11 +116,15 @@ impl<'n> Reader<'n> {
         self.value(document, &mut Vec::new());
         let is_found = self.found.len() > before;
         let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
-        if let Some(headers) = alone.filter(|_| !self.has_headers && document.get().starts_with('{')) {
+        if self.has_headers && !is_found && is_small {
+            self.headers_alone = Some((document.get().to_owned(), alone.is_some()));
+        } else if let Some((headers, is_unclear)) =
+            alone.filter(|_| !self.has_headers && document.get().starts_with('{'))
+        {
             // Some programs print the headers as one document and the body as the next one.
             self.nested(&format!("{{\"headers\":{headers},\"body\":{}}}", document.get()));
-        } else if self.has_headers && !is_found && is_small {
-            self.headers_alone = Some(document.get().to_owned());
+            let paired = self.found.iter_mut().skip(before).filter(|_| is_unclear);
+            paired.for_each(|delivery| delivery.lost = Some(UNCLEAR));
         }
         self.has_headers |= had_headers;
         self.path.clear();
