@@ -67,6 +67,19 @@ fn a_body_that_receivers_reject_by_default_is_marked() {
     }
 }
 
+/// A proxy may decompress a body and leave the header as it was.
+#[test]
+fn a_content_encoding_that_receivers_reject_is_marked() {
+    let directory = Directory::new();
+    for (header, is_marked) in
+        [("", false), ("Content-Encoding: Identity\r\n", false), ("content-encoding: br\r\n", true)]
+    {
+        let done = run(&["verify", &directory.file("encoded.http", capture(header, BODY))]);
+        let mark = "the request has a Content-Encoding, which Twenty does not send";
+        assert_eq!((done.code, done.output.contains(mark)), (0, is_marked), "{header} {done:?}");
+    }
+}
+
 #[test]
 fn any_body_can_be_verified() {
     let directory = Directory::new();

@@ -133,6 +133,9 @@ impl Verify {
         let verified = verifier.verify(headers, capture.body);
         if let Ok(verified) = &verified {
             report += &description(verified);
+            if capture.headers.iter().any(is_encoding) {
+                report += &wrapped("", ENCODED);
+            }
         }
         notes.push(format!("judged as of {}{reason}", time::format(now)));
         for note in notes {
@@ -250,6 +253,14 @@ fn may_have_dots(capture: &Capture, diagnosis: &Diagnosis) -> bool {
     let body = &capture.body;
     let is_unexplained = diagnosis.causes().contains(&Cause::Unexplained);
     is_unexplained && capture.captured_at.is_none() && body.is_ascii() && body.windows(2).any(|pair| pair == b"..")
+}
+
+const ENCODED: &str = "the request has a Content-Encoding, which Twenty does not send, and receivers reject it with 415: \
+                       let the proxy in between forward bodies unchanged";
+
+/// Returns whether a header names an encoding for which receivers reject the request.
+fn is_encoding((name, value): &(String, Vec<u8>)) -> bool {
+    name.eq_ignore_ascii_case("content-encoding") && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
 /// Returns the verdict in its colour, and what to do.
