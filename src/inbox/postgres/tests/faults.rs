@@ -212,6 +212,22 @@ async fn ended_and_refused_connections_are_opened_again() {
     .await;
 }
 
+/// A connection that was opened while the database accepted no changes, or to a standby, stays like
+/// that.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_connection_that_is_read_only_is_opened_again() {
+    let mut server = Server::start(&[]);
+    survives(&mut server, "read-only for a second", async |server| {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
+        server.sql("ALTER ROLE receiver SET default_transaction_read_only = on");
+        server.sql(end);
+        sleep(SECOND).await;
+        server.sql("ALTER ROLE receiver RESET default_transaction_read_only");
+    })
+    .await;
+}
+
 /// The store notices that an idle connection has ended, before something is stored and while a
 /// worker waits.
 #[tokio::test(flavor = "multi_thread")]
