@@ -297,9 +297,9 @@ impl InboxBuilder {
     }
 
     /// Sets the lease in PostgreSQL: how long an event belongs to a process that does not renew the
-    /// lease. A worker renews it while a handler runs. After the lease ends, another process
-    /// handles the event, and the first process can no longer change it. From a second to ten
-    /// minutes. Default: [`Self::DEFAULT_LEASE`].
+    /// lease. A worker renews it while a handler runs, unless handlers block all threads of the
+    /// runtime. After the lease ends, another process handles the event, and the first process can
+    /// no longer change it. From a second to ten minutes. Default: [`Self::DEFAULT_LEASE`].
     #[cfg(feature = "postgres")]
     pub fn lease(mut self, time: Duration) -> Self {
         self.postgres.lease = time.clamp(Duration::from_secs(1), super::postgres::LONGEST_LEASE);
