@@ -30,7 +30,7 @@ use axum::{
     routing::{get, post},
 };
 use redis::{
-    AsyncCommands, Client, RedisError, RedisResult, Value,
+    AsyncCommands, Client, RedisResult, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     streams::{
         StreamAutoClaimOptions, StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamReadOptions,
