@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     super::{
-        DeadReason, Inner, RecordKey, StoredEvent,
+        DeadReason, InboxError, InboxErrorKind, Inner, RecordKey, StoredEvent,
         accept::DirectHandler,
         store::{End, Lease, TakenEvent},
         telemetry::{self, About, Ended},
@@ -231,7 +231,10 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         renewal.spawn(async move {
             loop {
                 sleep(interval).await;
-                match inbox.store.renew(lease).await {
+                let renewed = caught(async { inbox.store.renew(lease).await }).await.unwrap_or_else(|panic| {
+                    Err(InboxError::because(InboxErrorKind::Unavailable, "renewing the lease panicked", panic))
+                });
+                match renewed {
                     Ok(true) => {}
                     // The handler continues, because its work cannot be undone, but its result
                     // changes nothing in the store.
