@@ -30,7 +30,7 @@ use axum::{
     routing::{get, post},
 };
 use redis::{
-    AsyncCommands, Client, RedisError, RedisResult, Value,
+    AsyncCommands, Client, RedisResult, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     streams::{
         StreamAutoClaimOptions, StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamReadOptions,
@@ -55,6 +55,9 @@ const GROUP: &str = "workers";
 const BATCH: usize = 10;
 const WAIT: Duration = Duration::from_secs(1);
 const ATTEMPTS: usize = 3;
+
+/// How long the receiver waits for a response of Redis.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -84,7 +87,7 @@ fn connect(patience: Duration) -> RedisResult<ConnectionManager> {
 // The receiver.
 
 async fn receive() -> Result<(), BoxError> {
-    let mut redis = connect(Duration::from_secs(2))?;
+    let mut redis = connect(PATIENCE)?;
     requires_durability(&mut redis).await?;
     let queue = Queue { knows_waitaof: knows_waitaof(&mut redis).await?, redis };
     // `acknowledge_within` is not set, because it would respond with 202 before Redis has the
@@ -134,9 +137,10 @@ impl Queue {
             add.cmd("WAITAOF").arg(1).arg(0).arg(1_000);
         }
         let mut added = add.query_async(&mut self.redis).await;
-        if added.as_ref().is_err_and(RedisError::is_connection_dropped) {
-            // The connection may have broken long ago, after the last event. It reconnects now.
-            added = add.query_async(&mut self.redis).await;
+        if added.as_ref().is_err_and(|error| error.is_connection_dropped() || error.code() == Some("READONLY")) {
+            // The connection may have broken long ago, after the last event, or it may lead to a
+            // server that has become a replica in a failover.
+            added = add.query_async(&mut connect(PATIENCE)?).await;
         }
         let on_disk: Vec<(u64, u64)> = added?;
         if on_disk.iter().any(|(here, _)| *here == 0) {
@@ -183,6 +187,8 @@ async fn work(name: &str) -> Result<(), BoxError> {
         if let Err(error) = worker.work_until(|| stop.is_finished()).await {
             eprintln!("{name}: {error}");
             sleep(WAIT).await;
+            // After a failover, the old connection may lead to a server that is now a replica.
+            worker.redis = connect(2 * WAIT)?;
         }
     }
     // The consumer stays in the group, because deleting it would delete its unfinished entries.

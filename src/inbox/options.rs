@@ -52,11 +52,13 @@ pub enum InboxFailure {
 /// With the feature `postgres`, several processes on several machines share an inbox in a table.
 /// One process never handles two events of the same record at the same time, but two processes may.
 ///
-/// The inbox opens two connections, and reconnects when one ends. Connect to the server itself, or
-/// through a pool in session mode, because `LISTEN` requires a session. With a pool in transaction
-/// mode (`pool_mode = transaction`), events of other processes are found up to a second later, and
-/// session settings may not apply to the connection that stores an event. Then set
-/// `synchronous_commit` to `on` for the database or the user, so that accepted events are on disk.
+/// The inbox opens two connections, and reconnects when one ends or is read-only. If the URL names
+/// several hosts, add `target_session_attrs=read-write`, so that it finds the primary. Connect to
+/// the server itself, or through a pool in session mode, because `LISTEN` requires a session. With
+/// a pool in transaction mode (`pool_mode = transaction`), events of other processes are found up
+/// to a second later, and session settings may not apply to the connection that stores an event.
+/// Then set `synchronous_commit` to `on` for the database or the user, so that accepted events are
+/// on disk.
 ///
 /// The server's clock decides which events are due and which leases have ended.
 /// [`clock`](Self::clock) is used only for the time of acceptance.
@@ -295,9 +297,9 @@ impl InboxBuilder {
     }
 
     /// Sets the lease in PostgreSQL: how long an event belongs to a process that does not renew the
-    /// lease. A worker renews it while a handler runs. After the lease ends, another process
-    /// handles the event, and the first process can no longer change it. From a second to ten
-    /// minutes. Default: [`Self::DEFAULT_LEASE`].
+    /// lease. A worker renews it while a handler runs, unless handlers block all threads of the
+    /// runtime. After the lease ends, another process handles the event, and the first process can
+    /// no longer change it. From a second to ten minutes. Default: [`Self::DEFAULT_LEASE`].
     #[cfg(feature = "postgres")]
     pub fn lease(mut self, time: Duration) -> Self {
         self.postgres.lease = time.clamp(Duration::from_secs(1), super::postgres::LONGEST_LEASE);

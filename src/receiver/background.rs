@@ -206,8 +206,11 @@ impl Receiver {
                 one_ended.await;
             }
         };
-        // The result does not matter, because the count below shows how many are left.
-        let _ = timeout(limit, idle).await;
+        // `timeout` requires a timer even if there is nothing to wait for.
+        if background.total() > 0 {
+            // The result does not matter, because the count below shows how many are left.
+            let _ = timeout(limit, idle).await;
+        }
         Drained { abandoned: background.total() }
     }
 
@@ -272,7 +275,22 @@ fn joined<R>(ended: Result<Delivered<R>, JoinError>) -> Delivered<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
+    use crate::Verifier;
+
+    /// For example after the runtime has ended.
+    #[test]
+    fn an_idle_receiver_drains_without_a_runtime() {
+        let receiver = Receiver::new(Verifier::new("secret").unwrap()).acknowledge_within(Duration::ZERO);
+        let drained = pin!(receiver.drain(Duration::from_secs(1))).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(drained, Poll::Ready(Drained { abandoned: 0 }));
+        assert_eq!(receiver.acknowledge().unwrap().background.slot().unwrap_err(), RefusalKind::Draining);
+    }
 
     fn slot(background: &Arc<Background>) -> Slot {
         background.slot().unwrap()

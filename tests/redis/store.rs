@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -326,22 +326,44 @@ async fn a_read_only_replica_is_an_error() {
     works(&store).await;
 }
 
+/// After a failover, the address leads to another server, but the old one, now a replica, keeps its
+/// connections.
+#[tokio::test]
+#[ignore = "needs redis-server (Debian package redis-server)"]
+async fn a_server_that_became_a_replica_is_left() {
+    let [old, new] = [Server::start(&[]), Server::start(&[])];
+    let address = Cutter::before(&old);
+    let store = RedisStore::connect(&address.url()).await.unwrap();
+    works(&store).await;
+    address.move_to(&new);
+    let () = old.command(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]).unwrap();
+    let start = Instant::now();
+    while let Err(error) = store.claim(key(), LONG).await {
+        assert_eq!(error.kind(), StoreErrorKind::Refused);
+        assert!(start.elapsed() < 4 * SLACK, "the new server is reached: {}", texts(&error));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    works(&store).await;
+}
+
 /// Forwards bytes to a server. On request, drops the next answer and closes the connection.
 struct Cutter {
     port: u16,
+    upstream: Arc<AtomicU16>,
     cut: Arc<AtomicBool>,
 }
 
 impl Cutter {
     fn before(server: &Server) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (port, upstream) = (listener.local_addr().unwrap().port(), server.port());
+        let port = listener.local_addr().unwrap().port();
+        let upstream = Arc::new(AtomicU16::new(server.port()));
         let cut = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&cut);
+        let (to, flag) = (Arc::clone(&upstream), Arc::clone(&cut));
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).unwrap();
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, to.load(Ordering::SeqCst))).unwrap();
                 let (to_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let never = Arc::new(AtomicBool::new(false));
                 thread::spawn(move || Self::pass(client, to_server, &never));
@@ -349,7 +371,16 @@ impl Cutter {
                 thread::spawn(move || Self::pass(server, to_client, &flag));
             }
         });
-        Self { port, cut }
+        Self { port, upstream, cut }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Forwards new connections to this server. Open connections stay.
+    fn move_to(&self, server: &Server) {
+        self.upstream.store(server.port(), Ordering::SeqCst);
     }
 
     fn pass(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
@@ -372,7 +403,7 @@ impl Cutter {
 async fn an_answer_lost_with_the_connection_is_requested_again() {
     let server = Server::start(&[]);
     let cutter = Cutter::before(&server);
-    let store = RedisStore::connect(&format!("redis://127.0.0.1:{}", cutter.port)).await.unwrap();
+    let store = RedisStore::connect(&cutter.url()).await.unwrap();
     works(&store).await;
 
     cutter.cut_next_answer();

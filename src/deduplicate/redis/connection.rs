@@ -5,13 +5,16 @@ use std::{
 };
 
 use ::redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisResult,
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterConfig},
     cluster_async::ClusterConnection,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
-use tokio::runtime::{Handle, Id};
+use tokio::{
+    runtime::{Handle, Id},
+    time::Instant,
+};
 
 use super::builder::Address;
 
@@ -34,8 +37,14 @@ pub(super) enum Connection {
 /// another runtime would wake two threads.
 pub(super) struct Server {
     client: Client,
-    managers: Mutex<HashMap<Option<Id>, ConnectionManager>>,
+    managers: Mutex<HashMap<Option<Id>, Managed>>,
 }
+
+/// A connection, and when it was first used.
+type Managed = (ConnectionManager, Instant);
+
+/// For at least this time, a connection to a read-only server is used again.
+const READ_ONLY: Duration = Duration::from_secs(1);
 
 /// The maximum number of runtimes with a connection. Nothing reports the end of a runtime, so
 /// beyond this number all connections are dropped. Runtimes that still run then connect again.
@@ -50,20 +59,22 @@ impl Server {
     fn manager(&self) -> RedisResult<ConnectionManager> {
         let runtime = current_runtime();
         let mut managers = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(manager) = managers.get(&runtime) {
+        if let Some((manager, _)) = managers.get(&runtime) {
             return Ok(manager.clone());
         }
         let manager = manager(&self.client)?;
         if managers.len() >= MAX_RUNTIMES {
             managers.clear();
         }
-        managers.insert(runtime, manager.clone());
+        managers.insert(runtime, (manager.clone(), Instant::now()));
         Ok(manager)
     }
 
-    /// Lets the next command of the current runtime open a new connection.
-    fn forget_manager(&self) {
-        self.managers.lock().unwrap_or_else(PoisonError::into_inner).remove(&current_runtime());
+    /// Lets the next command of the current runtime open a new connection, if the present one is at
+    /// least this old.
+    fn forget_manager(&self, age: Duration) {
+        let mut managers = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
+        managers.retain(|runtime, (_, since)| *runtime != current_runtime() || since.elapsed() < age);
     }
 }
 
@@ -101,12 +112,14 @@ impl Connection {
         match self {
             Self::Server(server) => {
                 let answer = command.query_async(&mut server.manager()?).await;
-                // After a failure to connect, the manager retries. After a failure to log in, it
-                // returns the same error forever.
-                if let Err(error) = &answer
-                    && error.kind() == ErrorKind::AuthenticationFailed
-                {
-                    server.forget_manager();
+                match answer.as_ref().map_err(RedisError::kind) {
+                    // After a failure to connect, the manager retries. After a failure to log in, it
+                    // returns the same error forever.
+                    Err(ErrorKind::AuthenticationFailed) => server.forget_manager(Duration::ZERO),
+                    // After a failover, the address may lead to another server, while the old one,
+                    // now a replica, keeps its connections.
+                    Err(ErrorKind::Server(ServerErrorKind::ReadOnly)) => server.forget_manager(READ_ONLY),
+                    _ => {}
                 }
                 answer
             }

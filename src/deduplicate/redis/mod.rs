@@ -56,7 +56,9 @@ use super::{Claim, ClaimKey, ClaimOutcome, ClaimStore, StoreError, StoreErrorKin
 /// node. Connections reconnect automatically. A command that fails because the connection broke is
 /// sent once more, and the token shows whether the first one took effect. Each call ends within the
 /// deadline, which includes connecting. After a timeout the command may have been executed, or may
-/// still be executed by a stalled server. The lease of such a claim expires.
+/// still be executed by a stalled server. The lease of such a claim expires. A connection to a
+/// server that rejects writes as a replica is replaced, at most once a second, because after a
+/// failover the address may lead to another server.
 ///
 /// The store requires a tokio runtime with time and I/O enabled. In a cluster, the runtime in which
 /// the store was connected must keep running.

@@ -18,6 +18,7 @@ use tokio::{
 use tokio_postgres::{
     AsyncMessage, Client, Config, Error, NoTls, Row, Socket,
     config::SslMode,
+    error::SqlState,
     tls::{MakeTlsConnect, TlsConnect},
     types::{ToSql, Type},
 };
@@ -112,12 +113,17 @@ fn parse(url: &str) -> Result<Config, InboxError> {
 /// A connection.
 pub(super) struct Session {
     client: Client,
+    opened: Instant,
     driver: AbortHandle,
     closed: watch::Receiver<()>,
 }
 
 impl Session {
-    /// Runs a statement. A connection that does not answer in time is closed.
+    /// For at least this time, a connection that is read-only stays open.
+    const READ_ONLY: Duration = Duration::from_secs(1);
+
+    /// Runs a statement. A connection that does not answer in time is closed. So is one that is
+    /// read-only: it may lead to a standby, and a new one to the primary.
     pub(super) async fn query(
         &self,
         sql: &str,
@@ -139,7 +145,13 @@ impl Session {
     ) -> Result<T, InboxError> {
         match timeout(within, answer).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failure(&error)),
+            Ok(Err(error)) => {
+                let is_read_only = error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
+                if is_read_only && self.opened.elapsed() >= Self::READ_ONLY {
+                    self.driver.abort();
+                }
+                Err(failure(&error))
+            }
             Err(_) => {
                 self.driver.abort();
                 Err(InboxError::new(InboxErrorKind::Timeout, "the inbox's database did not answer in time"))
@@ -264,7 +276,7 @@ impl Inner {
             driver.await;
             drop(is_open);
         });
-        let session = Session { client, driver: driver.abort_handle(), closed };
+        let session = Session { client, opened: Instant::now(), driver: driver.abort_handle(), closed };
         (self.set_up)(&session).await?;
         Ok(session)
     }

@@ -47,6 +47,7 @@ pub(super) struct Faulty {
     has_taken: AtomicBool,
     has_taken_late: AtomicBool,
     pub(super) maintained: AtomicUsize,
+    pub(super) renewals: AtomicUsize,
     pub(super) taken_few: AtomicUsize,
     work: Notify,
     pub(super) ends: Mutex<Vec<(Lease, End)>>,
@@ -61,6 +62,7 @@ impl Faulty {
             has_taken: AtomicBool::new(false),
             has_taken_late: AtomicBool::new(false),
             maintained: AtomicUsize::new(0),
+            renewals: AtomicUsize::new(0),
             taken_few: AtomicUsize::new(0),
             work: Notify::new(),
             ends: Mutex::default(),
@@ -150,6 +152,7 @@ impl Store for Faulty {
     }
 
     fn renew(&self, _: Lease) -> StoreFuture<'_, bool> {
+        self.renewals.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { panic!("as a user's recorder could") })
     }
 

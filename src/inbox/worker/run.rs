@@ -296,9 +296,12 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 self.done.push(Done { lease, end: End::Release, report: None });
                 continue;
             };
+            // The renewal is spawned first: a task that is spawned last waits for the thread that
+            // spawned it, even if another task blocks this thread.
+            let renewal = self.shared.renew(lease);
             let (run, place) = (Arc::clone(&self.shared).run(event, busy, alone), Arc::clone(&self.place));
             let task = self.tasks.spawn(async move {
-                let _place = place;
+                let _held = (place, renewal);
                 run.await
             });
             self.running.insert(task.id(), lease);

@@ -13,12 +13,13 @@ use std::{
 
 use tokio::{
     sync::{Notify, Semaphore},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     super::{
-        DeadReason, Inner, RecordKey, StoredEvent,
+        DeadReason, InboxError, InboxErrorKind, Inner, RecordKey, StoredEvent,
         accept::DirectHandler,
         store::{End, Lease, TakenEvent},
         telemetry::{self, About, Ended},
@@ -153,7 +154,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             let report = Report { event, number, took: Duration::ZERO, error: Some(message), ended: Ended::Dead };
             return Done { lease, end, report: Some(report) };
         }
-        let (verdict, took) = self.renewed_during(lease, self.handle_taken(&event, number, alone)).await;
+        let (verdict, took) = self.handle_taken(&event, number, alone).await;
         drop(busy);
         let (end, ended, error) = self.judge(verdict, number);
         Done { lease, end, report: Some(Report { event, number, took, error, ended }) }
@@ -219,28 +220,30 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
         (End::Dead { reason, message: message.clone() }, Ended::Dead, Some(message))
     }
 
-    /// Awaits a handler. If the store has leases, renews the event's lease meanwhile.
-    async fn renewed_during<T>(&self, lease: Lease, handler: impl Future<Output = T>) -> T {
-        let Some(time) = self.inbox.store.lease() else { return handler.await };
+    /// If the store has leases, renews the event's lease until the returned set is dropped. This
+    /// happens on a separate task, because a handler may block its thread.
+    pub(super) fn renew(&self, lease: Lease) -> JoinSet<()> {
+        let mut renewal = JoinSet::new();
+        let Some(time) = self.inbox.store.lease() else { return renewal };
         // Two renewals may fail before the lease ends.
         let interval = time.checked_div(3).unwrap_or(time);
-        let renewal = async {
+        let inbox = Arc::clone(&self.inbox);
+        renewal.spawn(async move {
             loop {
                 sleep(interval).await;
-                match self.inbox.store.renew(lease).await {
+                let renewed = caught(async { inbox.store.renew(lease).await }).await.unwrap_or_else(|panic| {
+                    Err(InboxError::because(InboxErrorKind::Unavailable, "renewing the lease panicked", panic))
+                });
+                match renewed {
                     Ok(true) => {}
                     // The handler continues, because its work cannot be undone, but its result
                     // changes nothing in the store.
-                    Ok(false) => std::future::pending().await,
+                    Ok(false) => return,
                     Err(error) => telemetry::worker_failed("renew", &error),
                 }
             }
-        };
-        tokio::select! {
-            biased;
-            result = handler => result,
-            () = renewal => std::future::pending().await,
-        }
+        });
+        renewal
     }
 }
 

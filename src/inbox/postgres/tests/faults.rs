@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     super::super::{
-        Accepted, Attempt, Inbox, InboxFailure, Stats, Worker,
+        Accepted, Attempt, Handler, Inbox, InboxFailure, Stats, Worker,
         model::{self, EndOne as _, Outcome},
         store::End,
     },
@@ -212,6 +212,22 @@ async fn ended_and_refused_connections_are_opened_again() {
     .await;
 }
 
+/// A connection that was opened while the database accepted no changes, or to a standby, stays like
+/// that.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_connection_that_is_read_only_is_opened_again() {
+    let mut server = Server::start(&[]);
+    survives(&mut server, "read-only for a second", async |server| {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'twenty-webhook'";
+        server.sql("ALTER ROLE receiver SET default_transaction_read_only = on");
+        server.sql(end);
+        sleep(SECOND).await;
+        server.sql("ALTER ROLE receiver RESET default_transaction_read_only");
+    })
+    .await;
+}
+
 /// The store notices that an idle connection has ended, before something is stored and while a
 /// worker waits.
 #[tokio::test(flavor = "multi_thread")]
@@ -254,13 +270,24 @@ async fn another_process_is_notified_of_stored_events() {
 
 const CHILD: &str = "TWENTY_WEBHOOK_TEST_POSTGRES_CHILD";
 
-/// Not a test: a worker in a separate process, whose handler does not end. Another test runs it.
+/// Not a test: a worker in a separate process, whose handler takes longer than its lease. Another
+/// test runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by another test"]
 async fn child_that_works() {
+    work_in_child(async |_: WebhookEvent| sleep(3 * SECOND).await).await;
+}
+
+/// Not a test: the same, with a handler that blocks its thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "run by another test"]
+async fn child_that_blocks() {
+    work_in_child(async |_: WebhookEvent| std::thread::sleep(5 * SECOND)).await;
+}
+
+async fn work_in_child<Args>(handler: impl Handler<(), Args>) {
     let Ok(url) = std::env::var(CHILD) else { return };
     let inbox = Inbox::builder().lease(SECOND).connect(&url).await.unwrap();
-    let handler = async |_: WebhookEvent| sleep(3 * SECOND).await;
     let _worker = inbox.worker(()).fallback(handler).start().unwrap();
     sleep(PATIENCE).await;
 }
@@ -268,9 +295,10 @@ async fn child_that_works() {
 struct Process(Child);
 
 impl Process {
-    fn start(url: &str) -> Self {
+    fn start(child: &str, url: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", "inbox::postgres::tests::faults::child_that_works"]).env(CHILD, url);
+        let test = format!("inbox::postgres::tests::faults::{child}");
+        command.args(["--ignored", "--exact", &test]).env(CHILD, url);
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 
@@ -293,7 +321,7 @@ impl Drop for Process {
 async fn a_worker_that_was_stopped_beyond_its_lease_changes_nothing() {
     let server = Server::start(&[]);
     let inbox = connect(&server).await;
-    let stopped = Process::start(&server.url_of("receiver", "postgres"));
+    let stopped = Process::start("child_that_works", &server.url_of("receiver", "postgres"));
     inbox.accept(model::event(1).verified).await.unwrap();
     until_stats(&inbox, |stats| stats.running == 1).await;
     stopped.signal("-STOP");
@@ -336,6 +364,22 @@ async fn the_lease_of_a_handler_that_takes_longer_is_renewed() {
     let stats = until_stats(&inbox, |stats| stats.running + stats.ready == 0).await;
     assert_eq!((stats.remembered_keys, stats.delayed, *runs.lock().unwrap()), (1, 0, 1));
     assert_eq!(server.sql("SELECT token FROM twenty_webhook.inbox"), ["1"], "it was taken once");
+    drop(worker);
+}
+
+/// The lease is also renewed while a handler blocks its thread.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn no_other_process_takes_an_event_whose_handler_blocks_its_thread() {
+    let server = Server::start(&[]);
+    let inbox = connect(&server).await;
+    let _blocked = Process::start("child_that_blocks", &server.url_of("receiver", "postgres"));
+    inbox.accept(model::event(1).verified).await.unwrap();
+    until_stats(&inbox, |stats| stats.running == 1).await;
+    let handled = Handled::default();
+    let worker = work(&inbox, &handled);
+    let stats = until_empty(&inbox).await;
+    assert_eq!((stats.remembered_keys, handled.lock().unwrap().len()), (1, 0));
     drop(worker);
 }
 
