@@ -3,6 +3,8 @@
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_event_router
 
+#[path = "common/actix.rs"]
+mod actix;
 mod common;
 
 use std::error::Error;
@@ -73,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     rt::spawn(async move {
         common::shutdown_signal().await;
-        common::stop_accepting(&handle, own).await;
+        actix::stop_accepting(&handle, own).await;
         handle.stop(true).await;
     });
     server.await?;

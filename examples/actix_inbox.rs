@@ -8,6 +8,8 @@
 //! two attempts of each event fail. With `FAIL_ALWAYS=person.created`, these events fail
 //! permanently. With `HANDLER_MS=500`, each attempt takes half a second.
 
+#[path = "common/actix.rs"]
+mod actix;
 mod common;
 #[path = "common/inbox.rs"]
 mod inbox;
@@ -44,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         common::shutdown_signal().await;
         // The worker is stopped first, because it takes longer. Deliveries are accepted meanwhile.
         inbox::stop(worker).await;
-        common::stop_accepting(&handle, own).await;
+        actix::stop_accepting(&handle, own).await;
         handle.stop(true).await;
     });
     server.await?;

@@ -3,6 +3,8 @@
 //!
 //!     TWENTY_WEBHOOK_SECRET=dev-secret cargo run --features actix-web --example actix_receiver
 
+#[path = "common/actix.rs"]
+mod actix;
 mod common;
 
 use std::time::Duration;
@@ -46,7 +48,7 @@ async fn main() -> std::io::Result<()> {
     rt::spawn(async move {
         common::shutdown_signal().await;
         // The order matters: stop new requests, wait for background handlers, stop the workers.
-        common::stop_accepting(&handle, own).await;
+        actix::stop_accepting(&handle, own).await;
         common::drain(&receiver).await;
         handle.stop(true).await;
     });

@@ -23,11 +23,24 @@ use axum::{
 use common::escaped;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::interval;
+use tracing_subscriber::{
+    filter::{ParseError, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 use twenty_webhook::{inbox::Inbox, tower::WebhookLayer};
 
 /// Bucket bounds in seconds, both for verification, which takes microseconds, and for handlers.
 const SECONDS: [f64; 8] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 5.0, 30.0];
 const BYTES: [f64; 6] = [1e3, 4e3, 16e3, 64e3, 256e3, 1e6];
+
+/// Logs to the standard error, at the levels in `RUST_LOG`, such as `info,twenty_webhook=debug`.
+fn install_log() -> Result<(), ParseError> {
+    let levels: Targets = std::env::var("RUST_LOG").as_deref().unwrap_or("info").parse()?;
+    tracing_subscriber::registry().with(fmt::layer().with_writer(std::io::stderr)).with(levels).init();
+    Ok(())
+}
 
 /// Installs the recorder of this process.
 fn install_recorder() -> Result<PrometheusHandle, BuildError> {
@@ -56,8 +69,7 @@ fn app(inbox: Inbox, metrics: PrometheusHandle) -> Router {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Without the feature `env-filter`, this logs at the level `info` and above.
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    install_log()?;
     let metrics = install_recorder()?;
     tokio::spawn(tidy_up(metrics.clone()));
     let inbox = inbox::open().await?;

@@ -47,9 +47,11 @@ async fn on_event(behaviour: Behaviour, event: WebhookEvent, attempt: Attempt) -
 /// Opens the inbox at `INBOX`: a file, or a `postgres://` URL.
 pub(crate) async fn open() -> Result<Inbox, Box<dyn Error>> {
     let place = std::env::var("INBOX").unwrap_or_else(|_| "twenty-inbox.redb".to_owned());
-    #[cfg(feature = "postgres")]
     if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+        #[cfg(feature = "postgres")]
         return Ok(Inbox::connect(&place).await?);
+        #[cfg(not(feature = "postgres"))]
+        return Err("INBOX is the URL of a database: build with the feature `postgres`".into());
     }
     Ok(Inbox::open(place)?)
 }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use actix_web::dev::ServerHandle;
 use axum::{
     http::{HeaderValue, header::CONNECTION},
     middleware::map_response,
@@ -23,28 +22,28 @@ use tokio::{
     sync::{oneshot, watch},
     time::sleep,
 };
-use twenty_webhook::{
-    Receiver, Verifier, WebhookEvent,
-    verify::{ConfigError, Secret},
-};
+use twenty_webhook::{Receiver, Verifier, WebhookEvent, verify::Secret};
 
 /// Creates a verifier with the secrets of `TWENTY_WEBHOOK_SECRET` and, during a rotation,
 /// `TWENTY_WEBHOOK_PREVIOUS_SECRET`.
 ///
-/// Exits if there is no secret, because a receiver without a secret would reject every delivery.
+/// Exits if a secret is invalid, because a receiver without the right secrets would reject
+/// deliveries.
 pub(crate) fn verifier_from_env() -> Verifier {
-    let variable = |name| std::env::var(name).unwrap_or_default();
-    let build = || -> Result<Verifier, ConfigError> {
-        let mut builder = Verifier::builder().secret(Secret::new(variable("TWENTY_WEBHOOK_SECRET"))?);
-        if let Ok(previous) = Secret::new(variable("TWENTY_WEBHOOK_PREVIOUS_SECRET")) {
-            builder = builder.secret(previous);
-        }
-        builder.build()
-    };
-    build().unwrap_or_else(|error| {
-        eprintln!(
-            "TWENTY_WEBHOOK_SECRET: {error}. Twenty shows the secret under Settings > APIs & Webhooks, on the webhook's page."
-        );
+    let mut builder = Verifier::builder().secret(secret("TWENTY_WEBHOOK_SECRET"));
+    if std::env::var_os("TWENTY_WEBHOOK_PREVIOUS_SECRET").is_some_and(|value| !value.is_empty()) {
+        builder = builder.secret(secret("TWENTY_WEBHOOK_PREVIOUS_SECRET"));
+    }
+    builder.build().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        exit(2)
+    })
+}
+
+/// Reads a secret from the environment, or exits.
+fn secret(name: &str) -> Secret {
+    Secret::new(std::env::var(name).unwrap_or_default()).unwrap_or_else(|error| {
+        eprintln!("{name}: {error}. Twenty shows the secret under Settings > APIs & Webhooks, on the webhook's page.");
         exit(2)
     })
 }
@@ -54,7 +53,7 @@ pub(crate) fn listen_addr() -> String {
 }
 
 /// Returns the listening socket: the one that systemd has passed, or a new one at [`listen_addr`].
-/// For a new socket, also returns a second handle, for [`stop_accepting`].
+/// For a new socket, also returns a second handle, which the actix-web examples shut down.
 ///
 /// A socket that systemd has passed stays open while the program restarts, and connections wait in
 /// it.
@@ -215,42 +214,6 @@ impl Listener for Accepting {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
     }
-}
-
-/// Starts the shutdown of an actix-web server: it accepts no more connections, and accepted ones
-/// get [`FIRST_REQUEST`] to send their request.
-///
-/// A paused server leaves its socket open until it stops. Meanwhile the kernel accepts further
-/// connections, and resets them when the server stops. So, on Linux, this function shuts down the
-/// program's own socket. It does not shut down a socket that systemd has passed, in which
-/// connections wait for the next process.
-pub(crate) async fn stop_accepting(handle: &ServerHandle, own: Option<std::net::TcpListener>) {
-    #[cfg(target_os = "linux")]
-    if let Some(own) = own {
-        refuse_connections(&own).await;
-    }
-    handle.pause().await;
-    sleep(FIRST_REQUEST).await;
-}
-
-/// Waits until actix-web has accepted the waiting connections, because shutting the socket down
-/// resets them. Afterwards the kernel refuses connections. actix-web may log that it cannot accept.
-#[cfg(target_os = "linux")]
-async fn refuse_connections(socket: &std::net::TcpListener) {
-    use rustix::{
-        event::{PollFd, PollFlags, Timespec, poll},
-        net::{Shutdown, shutdown},
-    };
-
-    // The wait is limited, because actix-web accepts nothing while it serves its maximum of
-    // connections.
-    for _ in 0..1_000 {
-        if let Ok(0) = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&Timespec::default())) {
-            break;
-        }
-        sleep(Duration::from_millis(1)).await;
-    }
-    let _ = shutdown(socket, Shutdown::Read);
 }
 
 /// Waits for the background handlers. Together with [`GRACE`], the program ends within 20 seconds.

@@ -101,7 +101,12 @@ async fn metrics_are_served() {
     let mut program = Program::start(
         "metrics",
         &[],
-        &[("TWENTY_WEBHOOK_SECRET", SECRET), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", "previous-secret"), ("INBOX", &inbox)],
+        &[
+            ("TWENTY_WEBHOOK_SECRET", SECRET),
+            ("TWENTY_WEBHOOK_PREVIOUS_SECRET", "previous-secret"),
+            ("INBOX", &inbox),
+            ("RUST_LOG", "info,twenty_webhook=debug"),
+        ],
     );
     let address = program.address();
     let path = "/webhooks/twenty";
@@ -137,10 +142,24 @@ async fn metrics_are_served() {
         has(&format!("twenty_webhook_{histogram}_count 5"));
     }
     assert!(page.contains("twenty_webhook_inbox_handler_seconds_bucket{"), "{page}");
-    assert!(program.log().contains("WARN twenty_webhook::"), "{}", program.log());
+    for level in ["WARN", "DEBUG"] {
+        assert!(program.log().contains(&format!("{level} twenty_webhook::")), "{}", program.log());
+    }
     assert!(!page.contains(SECRET) && !program.log().contains(SECRET));
     assert!(program.terminate().success());
     std::fs::remove_file(inbox).unwrap();
+}
+
+#[test]
+fn a_blank_previous_secret_is_an_error_and_an_empty_one_is_ignored() {
+    let variables = |previous| [("TWENTY_WEBHOOK_SECRET", SECRET), ("TWENTY_WEBHOOK_PREVIOUS_SECRET", previous)];
+    let mut program = Program::start("axum_receiver", &[], &variables(" "));
+    assert_eq!(program.wait().code(), Some(2));
+    assert!(program.log().starts_with("TWENTY_WEBHOOK_PREVIOUS_SECRET: "), "{}", program.log());
+
+    let mut program = Program::start("axum_receiver", &[], &variables(""));
+    program.address();
+    assert!(program.terminate().success());
 }
 
 /// A client that has sent half of a head keeps its connection open for any time. The programs end
