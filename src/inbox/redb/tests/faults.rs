@@ -1,9 +1,11 @@
 //! A full disk, damaged files, and files of other programs.
 
+use redb::ReadableTable as _;
+
 use super::{
     super::super::{
-        Accepted, Inbox, InboxBuilder, InboxErrorKind, StoredEvent,
-        store::{End, Put, Store},
+        Accepted, DeadReason, Inbox, InboxBuilder, InboxErrorKind, StoredEvent,
+        store::{End, Put, Store, Which},
     },
     *,
 };
@@ -27,6 +29,65 @@ fn a_full_disk_fails_and_recovers_once_there_is_space() {
         assert_eq!(store.put(event(0)).await.unwrap(), Put::Duplicate);
         let stats = store.stats().await.unwrap();
         assert_eq!((stats.ready, stats.running), (1, 0));
+    });
+}
+
+/// A worker that was replaced may still end its events.
+#[test]
+fn an_end_with_an_old_lease_does_not_free_the_event_when_the_file_is_opened_again() {
+    block_on(async {
+        let disk = created();
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        store.put(event(0)).await.unwrap();
+        let old = store.take(take(1)).await.unwrap().events.pop().unwrap();
+        store.begin().await.unwrap();
+        let taken = store.take(take(1)).await.unwrap().events.pop().unwrap();
+        assert!(!store.end(old.lease, End::Complete).await.unwrap());
+        disk.set_full(true);
+        store.put(event(1)).await.unwrap_err();
+        disk.set_full(false);
+        assert_eq!(store.put(event(1)).await.unwrap(), Put::Stored);
+        let others = store.take(take(2)).await.unwrap().events;
+        assert_eq!(others.iter().map(|other| other.event.key).collect::<Vec<_>>(), [key(1)]);
+        assert!(store.end(taken.lease, End::Complete).await.unwrap());
+    });
+}
+
+/// After it is purged, only its own key is forgotten.
+#[test]
+fn an_event_that_cannot_be_read_becomes_a_dead_letter() {
+    block_on(async {
+        let disk = created();
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        for number in 0..3 {
+            store.put(event(number)).await.unwrap();
+        }
+        drop(store);
+        {
+            let database = file::open_backend(disk.clone(), CACHE).unwrap();
+            let transaction = database.begin_write().unwrap();
+            {
+                let mut events = transaction.open_table(super::super::tables::EVENTS).unwrap();
+                let places: Vec<_> = events.iter().unwrap().map(|entry| entry.unwrap().0.value()).collect();
+                events.insert(places[1], &[0xff; 40][..]).unwrap();
+            }
+            transaction.commit().unwrap();
+        }
+        let store = open(&disk, BOUNDS, &clock()).unwrap();
+        let taken = store.take(take(3)).await.unwrap();
+        let keys: Vec<_> = taken.events.iter().map(|taken| taken.event.key).collect();
+        assert_eq!((keys, taken.unreadable.len()), (vec![key(0), key(2)], 1));
+        for taken in taken.events {
+            assert!(store.end(taken.lease, End::Complete).await.unwrap());
+        }
+        let end = End::Dead { reason: DeadReason::Unreadable, message: "the stored event cannot be read".into() };
+        assert!(store.end(taken.unreadable[0], end).await.unwrap());
+        assert_eq!(store.stats().await.unwrap().dead, 1);
+        assert_eq!(store.put(event(1)).await.unwrap(), Put::Duplicate);
+        assert_eq!(store.purge(Which::SomeAfter(0)).await.unwrap().count, 1);
+        for (number, put) in [(0, Put::Duplicate), (2, Put::Duplicate), (1, Put::Stored)] {
+            assert_eq!(store.put(event(number)).await.unwrap(), put, "{number}");
+        }
     });
 }
 
