@@ -371,6 +371,13 @@ fn the_timestamp_is_found_among_other_times() {
         format!(
             "1) 1) \"{other}-0\"\n 2) 1) \"X-Twenty-Webhook-Timestamp\"\n 2) \"{TIME}\"\n 3) \"X-Twenty-Webhook-Signature\"\n 4) \"{signature}\"\n 5) {BODY}\n"
         ),
+        // The names of the columns show which of the times it is.
+        format!(
+            "x_twenty_webhook_timestamp,at,x_twenty_webhook_signature,body\n{TIME},{other},{signature},\"{quoted}\"\n"
+        ),
+        format!(
+            "\"at\",\"x_twenty_webhook_signature\",\"x_twenty_webhook_timestamp\",\"body\"\n\"{other}\",\"{signature}\",\"{TIME}\",\"{quoted}\"\n"
+        ),
     ] {
         let done = run(&["verify", &directory.file("a.log", &line)]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");

@@ -9,10 +9,11 @@ use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_val
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let (mut at, mut number) = (0, 0_usize);
+    let column = line_at(text, 0).and_then(|(names_of_columns, _)| column(names_of_columns, names));
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         number = number.saturating_add(1);
         at = next;
-        let Some((signature, timestamp)) = shapes(line, names) else { continue };
+        let Some((signature, timestamp)) = shapes(line, names, column) else { continue };
         let Some(body) = body_in(line) else {
             found.has_headers = true;
             continue;
@@ -35,7 +36,7 @@ pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     if text.len() > MAX_TEXT || !names_in(text, names) {
         return found;
     }
-    let Some((signature, timestamp)) = shapes(text, names) else { return found };
+    let Some((signature, timestamp)) = shapes(text, names, None) else { return found };
     found.has_headers = true;
     let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
     let headers = vec![header("timestamp", timestamp), header("signature", signature)];
@@ -80,11 +81,18 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     words.any(|word| names.is_signature(word))
 }
 
+/// Returns the position of the timestamp's column in a table with commas, whose first line has the
+/// names of the columns.
+fn column(line: &[u8], names: &Names) -> Option<usize> {
+    let is_timestamp = |name: &[u8]| str::from_utf8(name).is_ok_and(|name| names.role(name) == Some("timestamp"));
+    line.split(|byte| *byte == b',').position(|name| is_timestamp(name))
+}
+
 /// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
-/// there are several times, the timestamp is the one with the header's name, or else the one that
-/// is nearest to the signature. Returns `None` if one of them is missing, or if there are several
-/// signatures.
-fn shapes<'a>(line: &'a [u8], names: &Names) -> Option<(&'a [u8], &'a [u8])> {
+/// there are several times, the timestamp is the one with the header's name or in this column,
+/// or else the one that is nearest to the signature. Returns `None` if one of them is missing, or
+/// if there are several signatures.
+fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<usize>) -> Option<(&'a [u8], &'a [u8])> {
     let range = |part: &[u8]| {
         let start = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
         start..start.saturating_add(part.len())
@@ -103,7 +111,11 @@ fn shapes<'a>(line: &'a [u8], names: &Names) -> Option<(&'a [u8], &'a [u8])> {
         let between = if time.start < place.start { time.end..place.start } else { place.end..time.start };
         between.len()
     };
-    let is_named = |time: &Range<usize>| signatures::role_before(line, time, names) == Some("timestamp");
+    let field = column.and_then(|column| line.split(|byte| *byte == b',').nth(column)).map(range);
+    let is_named = |time: &Range<usize>| {
+        field.as_ref().is_some_and(|field| field.contains(&time.start))
+            || signatures::role_before(line, time, names) == Some("timestamp")
+    };
     let times = words().filter(is_time).map(range);
     let time = times.min_by_key(|time| (!is_named(time), distance(time)))?;
     Some((signature, line.get(time)?))
