@@ -384,6 +384,31 @@ fn the_timestamp_is_found_among_other_times() {
     }
 }
 
+/// Text in quotes may have escapes, and other text has none.
+#[test]
+fn log_lines_are_replayed_with_the_bytes_that_verify() {
+    let directory = Directory::new();
+    let quotes = r#"{"eventName":"person.created","record":{"id":"1","jobTitle":"''"}}"#;
+    let slash = r#"{"eventName":"person.created","record":{"id":"1","city":"a\\b"}}"#;
+    for (body, written) in [
+        (quotes, quotes.to_owned()),
+        (slash, slash.to_owned()),
+        (quotes, format!("'{}'", quotes.replace('\'', "''"))),
+        (slash, format!("b'{}'", slash.replace('\\', "\\\\"))),
+    ] {
+        let signed_at = Timestamp::from_millis(TIME.parse().unwrap());
+        let signature = Signer::new(SECRET).unwrap().sign_at(signed_at, body).pairs()[1].1.to_string();
+        let line =
+            format!("INFO x-twenty-webhook-timestamp={TIME} x-twenty-webhook-signature={signature} body={written}\n");
+        let file = directory.file("a.log", &line);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, body.as_bytes(), "{line}");
+    }
+}
+
 /// Clients of databases write the name of the column before the body, and PostgreSQL's bytes in
 /// hexadecimal.
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn lines(text: &[u8], names: &Names) -> Found {
         };
         let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
         let headers = vec![header("timestamp", timestamp), header("signature", signature)];
-        let bodies = readings(body);
+        let bodies = readings(line, body);
         let delivery = Delivery::new(method(line), headers, bodies, format!("line {number}"));
         let note = "headers and body were found in a log line by their shapes".to_owned();
         let lost = Some(BY_SHAPES);
@@ -41,20 +41,27 @@ pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
     let headers = vec![header("timestamp", timestamp), header("signature", signature)];
     let Some(body) = body_in(text) else { return found };
-    let delivery = Delivery::new(method(text), headers, readings(body), String::new());
+    let delivery = Delivery::new(method(text), headers, readings(text, body), String::new());
     found.deliveries.extend(delivery.map(|delivery| Delivery { lost: Some(BY_SHAPES), ..delivery }));
     found
 }
 
-/// Returns the readings of a body: with and without the escapes of a format, and with and without
-/// the text after the JSON.
-fn readings(body: &[u8]) -> Vec<Vec<u8>> {
+/// Returns the readings of a body in a text: with and without the escapes of a format, and with and
+/// without the text after the JSON.
+fn readings(text: &[u8], body: &[u8]) -> Vec<Vec<u8>> {
     let undoubled = |quote: &str| {
         let text = str::from_utf8(body).ok()?;
         Some(text.replace(&quote.repeat(2), quote).into_bytes()).filter(|undone| undone != body)
     };
     let mut readings = Vec::new();
-    for reading in [unescaped(body), undoubled("\""), undoubled("'"), Some(body.to_vec())].into_iter().flatten() {
+    let mut all = [unescaped(body), undoubled("\""), undoubled("'"), Some(body.to_vec())];
+    // JSON that is not in quotes was probably not changed.
+    let start = body.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    let is_quoted = text.get(..start).is_some_and(|before| before.ends_with(b"'") || before.ends_with(b"`"));
+    if !is_quoted {
+        all.rotate_right(1);
+    }
+    for reading in all.into_iter().flatten() {
         let json = str::from_utf8(&reading).ok().and_then(|text| text.get(..end_of_value(text)?));
         readings.extend(json.filter(|json| json.len() < reading.len()).map(|json| json.as_bytes().to_vec()));
         readings.push(reading);
@@ -85,7 +92,7 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
 /// names of the columns.
 fn column(line: &[u8], names: &Names) -> Option<usize> {
     let is_timestamp = |name: &[u8]| str::from_utf8(name).is_ok_and(|name| names.role(name) == Some("timestamp"));
-    line.split(|byte| *byte == b',').position(|name| is_timestamp(name))
+    line.split(|byte| *byte == b',').position(is_timestamp)
 }
 
 /// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
