@@ -371,9 +371,41 @@ fn the_timestamp_is_found_among_other_times() {
         format!(
             "1) 1) \"{other}-0\"\n 2) 1) \"X-Twenty-Webhook-Timestamp\"\n 2) \"{TIME}\"\n 3) \"X-Twenty-Webhook-Signature\"\n 4) \"{signature}\"\n 5) {BODY}\n"
         ),
+        // The names of the columns show which of the times it is.
+        format!(
+            "x_twenty_webhook_timestamp,at,x_twenty_webhook_signature,body\n{TIME},{other},{signature},\"{quoted}\"\n"
+        ),
+        format!(
+            "\"at\",\"x_twenty_webhook_signature\",\"x_twenty_webhook_timestamp\",\"body\"\n\"{other}\",\"{signature}\",\"{TIME}\",\"{quoted}\"\n"
+        ),
     ] {
         let done = run(&["verify", &directory.file("a.log", &line)]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
+    }
+}
+
+/// Text in quotes may have escapes, and other text has none.
+#[test]
+fn log_lines_are_replayed_with_the_bytes_that_verify() {
+    let directory = Directory::new();
+    let quotes = r#"{"eventName":"person.created","record":{"id":"1","jobTitle":"''"}}"#;
+    let slash = r#"{"eventName":"person.created","record":{"id":"1","city":"a\\b"}}"#;
+    for (body, written) in [
+        (quotes, quotes.to_owned()),
+        (slash, slash.to_owned()),
+        (quotes, format!("'{}'", quotes.replace('\'', "''"))),
+        (slash, format!("b'{}'", slash.replace('\\', "\\\\"))),
+    ] {
+        let signed_at = Timestamp::from_millis(TIME.parse().unwrap());
+        let signature = Signer::new(SECRET).unwrap().sign_at(signed_at, body).pairs()[1].1.to_string();
+        let line =
+            format!("INFO x-twenty-webhook-timestamp={TIME} x-twenty-webhook-signature={signature} body={written}\n");
+        let file = directory.file("a.log", &line);
+        let done = run(&["verify", &file]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
+        let upstream = Upstream::start(200, Duration::ZERO);
+        assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+        assert_eq!(upstream.requests()[0].body, body.as_bytes(), "{line}");
     }
 }
 
@@ -449,6 +481,67 @@ fn heads_of_two_deliveries_are_not_one_head() {
     assert!(done.output.contains("\n1. the headers of several deliveries precede the body"), "{done:?}");
     assert!(done.output.contains("1 of 2 deliveries could not be read"), "{done:?}");
     assert!(!done.output.contains("more than one"), "{done:?}");
+}
+
+/// The lines before a body are one head if they have one pair of the headers that receivers read.
+#[test]
+fn other_headers_do_not_make_a_second_head() {
+    let directory = Directory::new();
+    let pair = |prefix: &str, time: &str, signature: &str| {
+        format!("{prefix}x-twenty-webhook-timestamp: {time}\n{prefix}x-twenty-webhook-signature: {signature}\n")
+    };
+    let other = ("1790932471799", "0".repeat(64));
+    let original = pair("x-original-", other.0, &other.1);
+    for text in [format!("\n{original}{}\n{BODY}\n", lines()), format!("\n{}{original}\n{BODY}\n", lines())] {
+        let done = run(&["verify", &directory.file("a.txt", &text)]);
+        assert!(done.code == 0 && done.output.starts_with("verifies: "), "{text}: {done:?}");
+    }
+    // Each header was repeated in one head.
+    let both = |name: &str, one: &str, two: &str| format!("{name}: {one}\n{name}: {two}\n");
+    let times = both("x-twenty-webhook-timestamp", TIME, other.0);
+    let signatures = both("x-twenty-webhook-signature", &signature(), &other.1);
+    let done = run(&["verify", &directory.file("a.txt", format!("\n{times}{signatures}\n{BODY}\n"))]);
+    assert!(done.code == 1 && done.output.contains("\n1. more than one signature"), "{done:?}");
+    // These are two heads. It is unclear which bodies belong to them.
+    let heads = format!("\n{}{}", lines(), pair("", other.0, &other.1));
+    let done = run(&["verify", &directory.file("a.txt", format!("{heads}\n{BODY}\n{BODY}\n"))]);
+    assert!(done.code == 2 && !done.output.contains("there is a signature header, but"), "{done:?}");
+}
+
+/// A whole request in JSON may be chunked, and may have a line end after the body.
+#[test]
+fn whole_requests_in_json_are_read_as_in_text() {
+    let directory = Directory::new();
+    let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
+    let chunks = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    for (header, body) in [
+        ("", BODY.to_owned()),
+        ("", format!("{BODY}\n")),
+        ("", format!("{BODY}\r\n\r\n")),
+        ("transfer-encoding: chunked\r\n", BODY.to_owned()),
+        ("transfer-encoding: chunked\r\n", chunks),
+    ] {
+        let request = format!("POST / HTTP/1.1\r\n{}{header}\r\n{body}", lines().replace('\n', "\r\n"));
+        for json in [json!({ "raw": request }), json!({ "headers": headers, "body": request })] {
+            let file = directory.file("a.json", json.to_string());
+            let done = run(&["verify", &file]);
+            assert!(done.code == 0 && done.output.starts_with("verifies: "), "{json}: {done:?}");
+            let upstream = Upstream::start(200, Duration::ZERO);
+            assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
+            assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{json}");
+        }
+    }
+}
+
+/// A program may log the headers of one delivery twice.
+#[test]
+fn repeated_headers_of_one_delivery_are_clear() {
+    let directory = Directory::new();
+    let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
+    let head = json!({ "level": 30, "headers": headers });
+    let text = format!("{head}\n{}\n{}\n", json!({ "level": 20, "headers": headers }), json!({ "body": BODY }));
+    let done = run_with(&["verify", &directory.file("a.jsonl", text)], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
+    assert!(done.code == 1 && done.output.contains("\n1. the capture may differ"), "{done:?}");
 }
 
 /// Text that only begins like a request causes no advice about proxies or Twenty's settings.

@@ -71,9 +71,14 @@ fn a_body_that_receivers_reject_by_default_is_marked() {
 #[test]
 fn a_content_encoding_that_receivers_reject_is_marked() {
     let directory = Directory::new();
-    for (header, is_marked) in
-        [("", false), ("Content-Encoding: Identity\r\n", false), ("content-encoding: br\r\n", true)]
-    {
+    for (header, is_marked) in [
+        ("", false),
+        ("Content-Encoding: Identity\r\n", false),
+        ("content-encoding:\r\n", false),
+        ("content-encoding: identity, , identity\r\n", false),
+        ("content-encoding: br\r\n", true),
+        ("content-encoding: identity, br\r\n", true),
+    ] {
         let done = run(&["verify", &directory.file("encoded.http", capture(header, BODY))]);
         let mark = "the request has a Content-Encoding, which Twenty does not send";
         assert_eq!((done.code, done.output.contains(mark)), (0, is_marked), "{header} {done:?}");

@@ -260,7 +260,9 @@ const ENCODED: &str = "the request has a Content-Encoding, which Twenty does not
 
 /// Returns whether a header names an encoding for which receivers reject the request.
 fn is_encoding((name, value): &(String, Vec<u8>)) -> bool {
-    name.eq_ignore_ascii_case("content-encoding") && !value.trim_ascii().eq_ignore_ascii_case(b"identity")
+    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_encoded = codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    is_encoded && name.eq_ignore_ascii_case("content-encoding")
 }
 
 /// Returns the verdict in its colour, and what to do.

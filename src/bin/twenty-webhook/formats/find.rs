@@ -31,6 +31,7 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
     let count = parts.len();
     let mut deliveries: Vec<Delivery> = Vec::new();
     let (mut line, mut counted, mut empty) = (1_usize, 0_usize, 0_usize);
+    let mut is_after_head = false;
     for part in parts {
         let Some(content) = text.get(part.clone()) else { continue };
         if deliveries.len() >= MAX_DELIVERIES {
@@ -42,8 +43,17 @@ pub(super) fn find(text: &[u8], names: &Names) -> Result<Reading, NotFound> {
         counted = part.start;
         let Ok(Reading { deliveries: in_part, .. }) = find_whole(content, names) else {
             empty = empty.saturating_add(1);
+            is_after_head = true;
             continue;
         };
+        // After headers without a body, the part may begin within a head.
+        let has_timestamp = |delivery: &Delivery| {
+            delivery.capture.headers.iter().any(|(name, _)| names.role(name) == Some("timestamp"))
+        };
+        if std::mem::take(&mut is_after_head) && !in_part.iter().all(has_timestamp) {
+            empty = empty.saturating_add(1);
+            continue;
+        }
         for mut delivery in in_part {
             delivery.place = format!("from line {line} on");
             // A program may have printed the same delivery twice.

@@ -9,17 +9,18 @@ use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_val
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let (mut at, mut number) = (0, 0_usize);
+    let column = line_at(text, 0).and_then(|(names_of_columns, _)| column(names_of_columns, names));
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         number = number.saturating_add(1);
         at = next;
-        let Some((signature, timestamp)) = shapes(line, names) else { continue };
+        let Some((signature, timestamp)) = shapes(line, names, column) else { continue };
         let Some(body) = body_in(line) else {
             found.has_headers = true;
             continue;
         };
         let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
         let headers = vec![header("timestamp", timestamp), header("signature", signature)];
-        let bodies = readings(body);
+        let bodies = readings(line, body);
         let delivery = Delivery::new(method(line), headers, bodies, format!("line {number}"));
         let note = "headers and body were found in a log line by their shapes".to_owned();
         let lost = Some(BY_SHAPES);
@@ -35,25 +36,32 @@ pub(super) fn whole(text: &[u8], names: &Names) -> Found {
     if text.len() > MAX_TEXT || !names_in(text, names) {
         return found;
     }
-    let Some((signature, timestamp)) = shapes(text, names) else { return found };
+    let Some((signature, timestamp)) = shapes(text, names, None) else { return found };
     found.has_headers = true;
     let header = |role: &str, value: &[u8]| (format!("{}-{role}", names.prefix), value.to_vec());
     let headers = vec![header("timestamp", timestamp), header("signature", signature)];
     let Some(body) = body_in(text) else { return found };
-    let delivery = Delivery::new(method(text), headers, readings(body), String::new());
+    let delivery = Delivery::new(method(text), headers, readings(text, body), String::new());
     found.deliveries.extend(delivery.map(|delivery| Delivery { lost: Some(BY_SHAPES), ..delivery }));
     found
 }
 
-/// Returns the readings of a body: with and without the escapes of a format, and with and without
-/// the text after the JSON.
-fn readings(body: &[u8]) -> Vec<Vec<u8>> {
+/// Returns the readings of a body in a text: with and without the escapes of a format, and with and
+/// without the text after the JSON.
+fn readings(text: &[u8], body: &[u8]) -> Vec<Vec<u8>> {
     let undoubled = |quote: &str| {
         let text = str::from_utf8(body).ok()?;
         Some(text.replace(&quote.repeat(2), quote).into_bytes()).filter(|undone| undone != body)
     };
     let mut readings = Vec::new();
-    for reading in [unescaped(body), undoubled("\""), undoubled("'"), Some(body.to_vec())].into_iter().flatten() {
+    let mut all = [unescaped(body), undoubled("\""), undoubled("'"), Some(body.to_vec())];
+    // JSON that is not in quotes was probably not changed.
+    let start = body.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    let is_quoted = text.get(..start).is_some_and(|before| before.ends_with(b"'") || before.ends_with(b"`"));
+    if !is_quoted {
+        all.rotate_right(1);
+    }
+    for reading in all.into_iter().flatten() {
         let json = str::from_utf8(&reading).ok().and_then(|text| text.get(..end_of_value(text)?));
         readings.extend(json.filter(|json| json.len() < reading.len()).map(|json| json.as_bytes().to_vec()));
         readings.push(reading);
@@ -80,11 +88,18 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     words.any(|word| names.is_signature(word))
 }
 
+/// Returns the position of the timestamp's column in a table with commas, whose first line has the
+/// names of the columns.
+fn column(line: &[u8], names: &Names) -> Option<usize> {
+    let is_timestamp = |name: &[u8]| str::from_utf8(name).is_ok_and(|name| names.role(name) == Some("timestamp"));
+    line.split(|byte| *byte == b',').position(is_timestamp)
+}
+
 /// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
-/// there are several times, the timestamp is the one with the header's name, or else the one that
-/// is nearest to the signature. Returns `None` if one of them is missing, or if there are several
-/// signatures.
-fn shapes<'a>(line: &'a [u8], names: &Names) -> Option<(&'a [u8], &'a [u8])> {
+/// there are several times, the timestamp is the one with the header's name or in this column,
+/// or else the one that is nearest to the signature. Returns `None` if one of them is missing, or
+/// if there are several signatures.
+fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<usize>) -> Option<(&'a [u8], &'a [u8])> {
     let range = |part: &[u8]| {
         let start = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
         start..start.saturating_add(part.len())
@@ -103,7 +118,11 @@ fn shapes<'a>(line: &'a [u8], names: &Names) -> Option<(&'a [u8], &'a [u8])> {
         let between = if time.start < place.start { time.end..place.start } else { place.end..time.start };
         between.len()
     };
-    let is_named = |time: &Range<usize>| signatures::role_before(line, time, names) == Some("timestamp");
+    let field = column.and_then(|column| line.split(|byte| *byte == b',').nth(column)).map(range);
+    let is_named = |time: &Range<usize>| {
+        field.as_ref().is_some_and(|field| field.contains(&time.start))
+            || signatures::role_before(line, time, names) == Some("timestamp")
+    };
     let times = words().filter(is_time).map(range);
     let time = times.min_by_key(|time| (!is_named(time), distance(time)))?;
     Some((signature, line.get(time)?))

@@ -260,11 +260,7 @@ fn delivery(
     let named = |headers: &Headers, name: &str| {
         headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
     };
-    // Without a request line, the lines may be the headers of several deliveries, as in a log.
-    let values =
-        |role| head.headers.iter().filter(move |(name, _)| names.role(name) == Some(role)).map(|(_, value)| value);
-    let is_first = |value| values("signature").next() == Some(value);
-    if head.method.is_none() && values("timestamp").count() > 1 && !values("signature").all(is_first) {
+    if head.method.is_none() && is_several(&head.headers, names) {
         return (None, start);
     }
     let declared = named(&head.headers, "content-length").and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
@@ -301,6 +297,19 @@ fn delivery(
     let is_elsewhere = bodies.first().is_some_and(|body| body.starts_with(b"< ") || body.starts_with(b"@"));
     let delivery = Delivery::new(method, head.headers, bodies, format!("request {number}")).filter(|_| !is_elsewhere);
     (delivery.map(|delivery| Delivery { notes, declared, ..delivery }), end)
+}
+
+/// Returns whether lines are the headers of several deliveries, as in a log: there are several
+/// timestamps, and different signatures before and after one of them.
+fn is_several(headers: &Headers, names: &Names) -> bool {
+    let named = |(name, value)| Some((str::strip_prefix(name, &*names.prefix)?, value));
+    let fields: Vec<(&str, &Vec<u8>)> =
+        headers.iter().map(|(name, value)| (&**name, value)).filter_map(named).collect();
+    let heads = fields.split(|(name, _)| *name == "-timestamp");
+    let count = heads.clone().count();
+    let mut signatures = heads.filter_map(|head| head.iter().find(|(name, _)| *name == "-signature"));
+    let first = signatures.next();
+    count > 2 && signatures.any(|other| Some(other) != first)
 }
 
 /// Returns the readings of the body with which a text begins, and where the body ends. `chunks` is

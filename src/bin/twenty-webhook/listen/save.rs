@@ -13,7 +13,10 @@ use twenty_webhook::verify::Timestamp;
 use uuid::Uuid;
 
 use super::ui::Saved;
-use crate::output::{Failure, create_private, harmless_line, write_private};
+use crate::{
+    capture::{Capture, MAX_HEAD},
+    output::{Failure, create_private, harmless_line, write_private},
+};
 
 /// The maximum size of all unverified captures, in bytes. Anybody can send them, and on a full disk
 /// verified deliveries could not be saved.
@@ -105,7 +108,8 @@ impl Captures {
     }
 
     /// Writes a verified capture, and removes the oldest verified capture if there are too many. A
-    /// duplicate of a kept capture is not written again, except for a POST after another method.
+    /// duplicate of a kept capture is not written again, except for a POST after another method, or
+    /// if the kept capture is truncated.
     ///
     /// `digest` is the body's SHA-256.
     ///
@@ -137,10 +141,13 @@ impl Captures {
         match write_private(&path, capture) {
             // This process or another one saved it before.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if !is_post(capture) || is_post(&beginning_of(&path)?) {
+                // Twenty sends only POST, so the duplicate with another method is not the delivery.
+                // A crash can leave a truncated file.
+                if saved_in(&path, capture.len())?
+                    .is_some_and(|saved| saved.method == "POST" || !capture.starts_with(b"POST "))
+                {
                     return Ok(path);
                 }
-                // Twenty sends only POST, so the duplicate with another method is not the delivery.
                 let written = self.unused_path();
                 let replaced = write_private(&written, capture).and_then(|()| fs::rename(&written, &path));
                 replaced.inspect_err(|_| _ = fs::remove_file(&written))?;
@@ -207,15 +214,13 @@ impl Name {
     }
 }
 
-fn is_post(capture: &[u8]) -> bool {
-    capture.starts_with(b"POST ")
-}
-
-/// Returns the first bytes of a file.
-fn beginning_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(16).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Returns the capture in a file, or `None` if it is truncated. `len` is the length of a duplicate,
+/// which has the same body.
+fn saved_in(path: &Path, len: usize) -> io::Result<Option<Capture>> {
+    let longest = u64::try_from(len.saturating_add(MAX_HEAD)).unwrap_or(u64::MAX);
+    let mut file = Vec::new();
+    fs::File::open(path)?.take(longest).read_to_end(&mut file)?;
+    Ok(Capture::parse(&file).ok())
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {
@@ -268,11 +273,27 @@ mod tests {
             let path = captures.save_verified(Timestamp::from_millis(1), [0; 32], capture.as_bytes()).unwrap();
             fs::read_to_string(path).unwrap()
         };
-        assert_eq!(save("PUT / HTTP/1.1"), "PUT / HTTP/1.1");
-        assert_eq!(save("GET / HTTP/1.1"), "PUT / HTTP/1.1");
-        assert_eq!(save("POST / HTTP/1.1"), "POST / HTTP/1.1");
-        assert_eq!(save("POST /again HTTP/1.1"), "POST / HTTP/1.1");
-        assert_eq!(save("PUT / HTTP/1.1"), "POST / HTTP/1.1");
+        assert_eq!(save("PUT / HTTP/1.1\n\n"), "PUT / HTTP/1.1\n\n");
+        assert_eq!(save("GET / HTTP/1.1\n\n"), "PUT / HTTP/1.1\n\n");
+        assert_eq!(save("POST / HTTP/1.1\n\n"), "POST / HTTP/1.1\n\n");
+        assert_eq!(save("POST /again HTTP/1.1\n\n"), "POST / HTTP/1.1\n\n");
+        assert_eq!(save("PUT / HTTP/1.1\n\n"), "POST / HTTP/1.1\n\n");
+        assert_eq!(directory.names().len(), 1);
+    }
+
+    /// A crash while a capture is written leaves only its beginning.
+    #[test]
+    fn a_truncated_capture_is_replaced() {
+        let directory = Directory::new();
+        let whole = b"POST / HTTP/1.1\ncontent-length: 2\n\n{}";
+        for (method, len) in [("POST", 0), ("POST", 10), ("POST", whole.len() - 1), ("PUT", whole.len() - 1)] {
+            let mut captures = directory.open(5);
+            let path = captures.save_verified(Timestamp::from_millis(1), [0; 32], whole).unwrap();
+            fs::write(&path, &whole[..len]).unwrap();
+            let sent = String::from_utf8(whole.to_vec()).unwrap().replace("POST", method);
+            captures.save_verified(Timestamp::from_millis(1), [0; 32], sent.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), sent, "{method} {len}");
+        }
         assert_eq!(directory.names().len(), 1);
     }
 
@@ -373,12 +394,13 @@ mod tests {
     fn a_duplicate_is_written_only_once_by_all_processes() {
         let directory = Directory::new();
         let (mut first, mut second) = (directory.open(3), directory.open(3));
-        let path = save_verified(&mut first, 1, 1).unwrap();
+        let whole = b"POST / HTTP/1.1\n\n{}";
+        let path = first.save_verified(Timestamp::from_millis(1), [1; 32], whole).unwrap();
         for captures in [&mut first, &mut second, &mut directory.open(3)] {
             let again = captures.save_verified(Timestamp::from_millis(1), [1; 32], b"other headers").unwrap();
             assert_eq!(again, path);
         }
-        assert_eq!(fs::read(&path).unwrap(), [1]);
+        assert_eq!(fs::read(&path).unwrap(), whole);
         assert_eq!(directory.names().len(), 1);
         // A capture that the user removed can be written again.
         fs::remove_file(&path).unwrap();

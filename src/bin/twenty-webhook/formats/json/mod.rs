@@ -24,7 +24,7 @@ pub(super) use self::{
     leaves::leaves,
     value::each,
 };
-use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, squash, text, without_colors};
+use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, signatures, squash, text, without_colors};
 
 /// The maximum depth of nested objects, arrays, and strings that contain JSON.
 const MAX_DEPTH: usize = 64;
@@ -57,7 +57,7 @@ pub(super) struct Reader<'n> {
     depth: usize,
     path: Vec<String>,
     /// The previous document, if it has the headers but no body. The next document may be its body.
-    /// `true` means that other headers without a body precede it.
+    /// `true` means that the headers of another delivery precede it.
     headers_alone: Option<(String, bool)>,
     /// How many more bytes the search for bodies may read. One object can surround many headers, so
     /// the search is limited.
@@ -117,7 +117,13 @@ impl<'n> Reader<'n> {
         let is_found = self.found.len() > before;
         let (alone, is_small) = (self.headers_alone.take(), document.get().len() < 1_000_000);
         if self.has_headers && !is_found && is_small {
-            self.headers_alone = Some((document.get().to_owned(), alone.is_some()));
+            let signature = |text: &str| {
+                let place = signatures::places(text.as_bytes(), self.names).into_iter().next();
+                place.and_then(|place| text.get(place)).map(str::to_owned)
+            };
+            let is_other =
+                |(before, is_unclear): (String, bool)| is_unclear || signature(&before) != signature(document.get());
+            self.headers_alone = Some((document.get().to_owned(), alone.is_some_and(is_other)));
         } else if let Some((headers, is_unclear)) =
             alone.filter(|_| !self.has_headers && document.get().starts_with('{'))
         {
@@ -264,13 +270,17 @@ impl<'n> Reader<'n> {
         let inner = bodies.first().and_then(|body| {
             let (line, _) = text::line_at(body, 0)?;
             text::is_request_line(line)?;
-            crate::capture::Capture::parse(body).ok()
+            match &mut *text::requests(body, self.names).deliveries {
+                [only] => {
+                    let others = std::mem::take(&mut only.other_bodies);
+                    Some(std::iter::once(std::mem::take(&mut only.capture.body)).chain(others).collect())
+                }
+                _ => crate::capture::Capture::parse(body).ok().map(|capture| vec![capture.body]),
+            }
         });
         let place = self.path.concat();
-        let delivery = match inner.or(whole) {
-            Some(capture) => Delivery::new(method.as_deref(), headers, vec![capture.body], place),
-            None => Delivery::new(method.as_deref(), headers, bodies, place),
-        };
+        let bodies = inner.or_else(|| whole.map(|capture| vec![capture.body])).unwrap_or(bodies);
+        let delivery = Delivery::new(method.as_deref(), headers, bodies, place);
         let Some(mut delivery) = delivery else { return };
         if is_parsed {
             delivery
