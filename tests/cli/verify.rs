@@ -76,6 +76,7 @@ fn a_content_encoding_that_receivers_reject_is_marked() {
         ("Content-Encoding: Identity\r\n", false),
         ("content-encoding:\r\n", false),
         ("content-encoding: identity, , identity\r\n", false),
+        ("content-encoding: base64\r\n", false),
         ("content-encoding: br\r\n", true),
         ("content-encoding: identity, br\r\n", true),
     ] {
