@@ -260,11 +260,11 @@ const ENCODED: &str = "the request has a Content-Encoding, which Twenty does not
 
 /// Returns whether a header names an encoding for which receivers reject the request.
 fn is_encoding((name, value): &(String, Vec<u8>)) -> bool {
-    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     // In JSON, `base64` is how the file contains the body.
-    let is_encoding =
-        |coding: &&[u8]| !["", "identity", "base64"].iter().any(|other| coding.eq_ignore_ascii_case(other.as_bytes()));
-    name.eq_ignore_ascii_case("content-encoding") && codings.any(|coding| is_encoding(&coding))
+    let is_plain =
+        |coding: &[u8]| ["", "identity", "base64"].iter().any(|plain| coding.eq_ignore_ascii_case(plain.as_bytes()));
+    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    name.eq_ignore_ascii_case("content-encoding") && !codings.all(is_plain)
 }
 
 /// Returns the verdict in its colour, and what to do.
