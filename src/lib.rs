@@ -123,6 +123,8 @@ pub mod inbox;
 mod lower_hex;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+#[cfg(any(feature = "receiver", feature = "tracing"))]
+mod report;
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -138,11 +138,13 @@ impl MemoryStore {
         let due = next_warning.load(Relaxed);
         let next = now.saturating_add(nanoseconds(Duration::from_secs(60)));
         if now >= due && next_warning.compare_exchange(due, next, Relaxed, Relaxed).is_ok() {
-            tracing::warn!(
-                forgotten,
-                capacity,
-                "the claim store is full and forgets handled deliveries: increase its capacity"
-            );
+            crate::report::report(|| {
+                tracing::warn!(
+                    forgotten,
+                    capacity,
+                    "the claim store is full and forgets handled deliveries: increase its capacity"
+                );
+            });
         }
     }
 }

@@ -68,6 +68,7 @@ mod log {
     use crate::{
         clip::{NAME, clip},
         event::{EventName, EventPattern},
+        report::report,
     };
 
     /// The maximum number of remembered names of unmatched events, each of at most [`NAME`] bytes.
@@ -105,17 +106,19 @@ mod log {
                 let mut names = self.unmatched.lock().unwrap_or_else(PoisonError::into_inner);
                 names.len() < MAX_NAMES && !names.contains(&*text) && names.insert((&*text).into())
             };
-            if is_first {
-                tracing::warn!(
-                    twenty.event.name = &*text,
-                    "unmatched event: no pattern matches its name, and there is no fallback"
-                );
-            } else {
-                tracing::debug!(
-                    twenty.event.name = &*text,
-                    "unmatched event: no pattern matches its name, and there is no fallback"
-                );
-            }
+            report(|| {
+                if is_first {
+                    tracing::warn!(
+                        twenty.event.name = &*text,
+                        "unmatched event: no pattern matches its name, and there is no fallback"
+                    );
+                } else {
+                    tracing::debug!(
+                        twenty.event.name = &*text,
+                        "unmatched event: no pattern matches its name, and there is no fallback"
+                    );
+                }
+            });
         }
     }
 }

@@ -96,12 +96,14 @@ impl<T: FromRecord> WebhookEvent<T> {
             let first = event.unexpected.iter().take(5);
             let first: Vec<_> =
                 first.map(|member| format!("{} ({})", clip(&member.path, NAME), member.found)).collect();
-            tracing::warn!(
-                twenty.event.name = &*clip(event.name.as_str(), NAME),
-                count = event.unexpected.len(),
-                first = first.join(", "),
-                "event has members of unexpected types"
-            );
+            crate::report::report(|| {
+                tracing::warn!(
+                    twenty.event.name = &*clip(event.name.as_str(), NAME),
+                    count = event.unexpected.len(),
+                    first = first.join(", "),
+                    "event has members of unexpected types"
+                );
+            });
         }
         Ok(event)
     }

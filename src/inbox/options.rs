@@ -53,12 +53,14 @@ pub enum InboxFailure {
 /// One process never handles two events of the same record at the same time, but two processes may.
 ///
 /// The inbox opens two connections, and reconnects when one ends or is read-only. If the URL names
-/// several hosts, add `target_session_attrs=read-write`, so that it finds the primary. Connect to
-/// the server itself, or through a pool in session mode, because `LISTEN` requires a session. With
-/// a pool in transaction mode (`pool_mode = transaction`), events of other processes are found up
-/// to a second later, and session settings may not apply to the connection that stores an event.
-/// Then set `synchronous_commit` to `on` for the database or the user, so that accepted events are
-/// on disk.
+/// several hosts, add `target_session_attrs=read-write`, so that it finds the primary. Each host
+/// has a part of the 5 seconds that connecting may take, even if `connect_timeout` is longer.
+///
+/// Connect to the server itself, or through a pool in session mode, because `LISTEN` requires a
+/// session. With a pool in transaction mode (`pool_mode = transaction`), events of other processes
+/// are found up to a second later, and session settings may not apply to the connection that stores
+/// an event. Then set `synchronous_commit` to `on` for the database or the user, so that accepted
+/// events are on disk.
 ///
 /// The server's clock decides which events are due and which leases have ended.
 /// [`clock`](Self::clock) is used only for the time of acceptance.

@@ -6,26 +6,18 @@
     expect(unused_variables, reason = "used by these features only")
 )]
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 #[cfg(feature = "metrics")]
 use super::InboxErrorKind;
 use super::{EventId, InboxError, Stats, store::Put};
-use crate::verify::Timestamp;
 #[cfg(feature = "tracing")]
 use crate::{
     clip::{NAME, clip},
     event::Heading,
     verify::Verified,
 };
-
-/// Runs a report, and catches panics of the user's recorder or subscriber.
-fn report(report: impl FnOnce()) {
-    _ = catch_unwind(AssertUnwindSafe(report));
-}
+use crate::{report::report, verify::Timestamp};
 
 /// Gives the installed recorder the help text and the unit of each metric.
 pub(super) fn describe() {
@@ -133,8 +125,10 @@ pub(super) fn file_replaced(is_first: bool) {
 
 /// Reports that the user's function for claim keys panicked.
 pub(super) fn key_by_panicked() {
-    #[cfg(feature = "tracing")]
-    tracing::error!("key_by panicked: the event is deduplicated by its body");
+    report(|| {
+        #[cfg(feature = "tracing")]
+        tracing::error!("key_by panicked: the event is deduplicated by its body");
+    });
 }
 
 /// How an attempt ended.

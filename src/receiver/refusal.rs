@@ -379,7 +379,7 @@ impl WebhookRejection {
 impl WebhookRejection {
     pub(crate) fn log(&self) {
         #[cfg(feature = "tracing")]
-        match self {
+        crate::report::report(|| match self {
             Self::MissingMiddleware | Self::InboxBehindManaged => tracing::error!("{self}"),
             // The inbox has logged it.
             Self::NotStored => {}
@@ -387,7 +387,7 @@ impl WebhookRejection {
             Self::Event(_) => {
                 tracing::warn!(status = self.status(), "an extractor rejected a verified delivery: {self}");
             }
-        }
+        });
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
 };
 use crate::{
     deduplicate::StoreError,
+    report::report,
     verify::{Timestamp, Verified},
 };
 
@@ -34,22 +35,25 @@ pub(super) fn span(verified: &Verified, now: impl FnOnce() -> Timestamp) -> Span
     {
         use tracing::field::{Empty, debug};
 
-        let span = tracing::info_span!(
-            "delivery",
-            twenty.event.name = Empty,
-            keys.id = verified.keys_id(),
-            secret.index = verified.secret_index(),
-            body.len = verified.body().len(),
-            age_ms = whole_millis(now().saturating_since(verified.timestamp())),
-            outcome = Empty,
-            status = Empty,
-            duration_ms = Empty,
-            error.type = Empty,
-            otel.status_code = Empty,
-        );
-        let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
-        // `Debug` quotes the name, so that it cannot forge a line, and truncates it.
-        span.record("twenty.event.name", name.map(debug));
+        let mut span = Span::none();
+        report(|| {
+            span = tracing::info_span!(
+                "delivery",
+                twenty.event.name = Empty,
+                keys.id = verified.keys_id(),
+                secret.index = verified.secret_index(),
+                body.len = verified.body().len(),
+                age_ms = whole_millis(now().saturating_since(verified.timestamp())),
+                outcome = Empty,
+                status = Empty,
+                duration_ms = Empty,
+                error.type = Empty,
+                otel.status_code = Empty,
+            );
+            let name = (!span.is_disabled()).then(|| crate::event::Heading::read_name(verified.body())).flatten();
+            // `Debug` quotes the name, so that it cannot forge a line, and truncates it.
+            span.record("twenty.event.name", name.map(debug));
+        });
         span
     }
     #[cfg(not(feature = "tracing"))]
@@ -71,42 +75,52 @@ pub(super) fn in_span<F: Future>(_: Span, future: F) -> F {
 /// is due.
 pub(super) fn refused(refusal: &Refusal, due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1);
+    report(|| metrics::counter!("twenty_webhook_refusals_total", "kind" => refusal.kind().label()).increment(1));
     #[cfg(feature = "tracing")]
-    if refusal.kind() == super::RefusalKind::Nested {
-        // This is a mistake in the program, and all deliveries are lost.
-        tracing::error!(status = refusal.status(), "rejected a verified delivery: {refusal}");
-    } else if refusal.is_of_authentic() {
-        tracing::warn!(status = refusal.status(), "rejected a verified delivery: {refusal}");
-    } else if let Some(suppressed) = due() {
-        tracing::warn!(status = refusal.status(), suppressed, hint = refusal.hint(), "rejected a delivery: {refusal}");
-    } else {
-        // Unauthenticated clients can cause these at any time.
-        tracing::debug!(status = refusal.status(), "rejected a delivery: {refusal}");
-    }
+    report(|| {
+        let status = refusal.status();
+        if refusal.kind() == super::RefusalKind::Nested {
+            // This is a mistake in the program, and all deliveries are lost.
+            tracing::error!(status, "rejected a verified delivery: {refusal}");
+        } else if refusal.is_of_authentic() {
+            tracing::warn!(status, "rejected a verified delivery: {refusal}");
+        } else if let Some(suppressed) = due() {
+            tracing::warn!(status, suppressed, hint = refusal.hint(), "rejected a delivery: {refusal}");
+        } else {
+            // Unauthenticated clients can cause these at any time.
+            tracing::debug!(status, "rejected a delivery: {refusal}");
+        }
+    });
 }
 
 /// Records a verified delivery and the time that hashing it took.
 #[cfg(feature = "metrics")]
 pub(super) fn verified(verified: &Verified, now: Timestamp, hashing: Duration) {
-    let bytes = u32::try_from(verified.body().len()).unwrap_or(u32::MAX);
-    metrics::histogram!("twenty_webhook_body_bytes").record(bytes);
-    metrics::histogram!("twenty_webhook_age_seconds").record(now.saturating_since(verified.timestamp()));
-    metrics::histogram!("twenty_webhook_verification_seconds").record(hashing);
-    if verified.secret_index() > 0 {
-        metrics::counter!("twenty_webhook_previous_secret_total").increment(1);
-    }
+    report(|| {
+        let bytes = u32::try_from(verified.body().len()).unwrap_or(u32::MAX);
+        metrics::histogram!("twenty_webhook_body_bytes").record(bytes);
+        metrics::histogram!("twenty_webhook_age_seconds").record(now.saturating_since(verified.timestamp()));
+        metrics::histogram!("twenty_webhook_verification_seconds").record(hashing);
+        if verified.secret_index() > 0 {
+            metrics::counter!("twenty_webhook_previous_secret_total").increment(1);
+        }
+    });
 }
 
-/// Reports the outcome of a verified delivery.
+/// Reports the outcome of a verified delivery. This runs on drop, possibly during a panic, and a
+/// second panic would abort the process.
 pub(super) fn ended(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "metrics")]
-    {
+    report(|| {
         metrics::counter!("twenty_webhook_deliveries_total", "outcome" => outcome.kind.label()).increment(1);
         if matches!(outcome.kind, OutcomeKind::Handled | OutcomeKind::Failed { .. } | OutcomeKind::Aborted) {
             metrics::histogram!("twenty_webhook_handler_seconds").record(outcome.duration);
         }
-    }
+    });
+    report(|| log_end(outcome, span));
+}
+
+fn log_end(outcome: &Outcome, span: &Span) {
     #[cfg(feature = "tracing")]
     let _in_span = {
         span.record("outcome", outcome.kind.label());
@@ -142,41 +156,43 @@ pub(super) fn ended(outcome: &Outcome, span: &Span) {
 /// can neither forge a line nor flood the log.
 pub(super) fn resolver_failed(error: &(dyn std::error::Error + Send + Sync), due: impl FnOnce() -> Option<u64>) {
     #[cfg(feature = "tracing")]
-    {
+    report(|| {
         let error = error.to_string();
         let error = &*clip(&error, MESSAGE);
         match due() {
             Some(suppressed) => tracing::warn!(suppressed, error, "failed to resolve the tenant's keys"),
             None => tracing::debug!(error, "failed to resolve the tenant's keys"),
         }
-    }
+    });
 }
 
 /// Logs that the user's function for claim keys panicked.
 pub(super) fn key_by_panicked(span: &Span) {
     #[cfg(feature = "tracing")]
-    span.in_scope(|| tracing::error!("key_by panicked: the delivery is deduplicated by its body"));
+    report(|| span.in_scope(|| tracing::error!("key_by panicked: the delivery is deduplicated by its body")));
 }
 
 /// Reports a failure of the claim store.
 pub(super) fn store_failed(call: &'static str, error: &StoreError, then: StoreFailure) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1);
+    report(|| metrics::counter!("twenty_webhook_store_failures_total", "call" => call).increment(1));
     #[cfg(feature = "tracing")]
-    {
+    report(|| {
         // Text is quoted and truncated, so that it can neither forge a line nor flood the log.
         let source = std::error::Error::source(error).map(ToString::to_string);
         let source = source.as_deref().map(|source| clip(source, MESSAGE));
         tracing::error!(call, source = source.as_deref(), ?then, "{error}");
-    }
+    });
 }
 
 /// Reports that a handler succeeded after its claim had expired and a duplicate had been claimed.
 pub(super) fn handled_twice() {
     #[cfg(feature = "metrics")]
-    metrics::counter!("twenty_webhook_handled_twice_total").increment(1);
+    report(|| metrics::counter!("twenty_webhook_handled_twice_total").increment(1));
     #[cfg(feature = "tracing")]
-    tracing::warn!("the claim's lease expired before the handler ended: a duplicate may have been handled, too");
+    report(|| {
+        tracing::warn!("the claim's lease expired before the handler ended: a duplicate may have been handled, too");
+    });
 }
 
 /// Gives the installed recorder the help text and the unit of each metric.
@@ -225,5 +241,5 @@ pub(super) fn describe() {
 pub(super) fn in_background(more: i8) {
     // `set` could leave an outdated number, because two concurrent calls may run in either order.
     #[cfg(feature = "metrics")]
-    metrics::gauge!("twenty_webhook_background_handlers").increment(more);
+    report(|| metrics::gauge!("twenty_webhook_background_handlers").increment(more));
 }

@@ -103,12 +103,14 @@ impl Keys {
         for (index, secret) in self.secrets.iter().enumerate() {
             let found = secret.oddities();
             if !found.is_empty() && is_due() {
-                tracing::warn!(
-                    keys.id = self.id(),
-                    secret.index = index,
-                    found,
-                    "the webhook secret looks misconfigured: compare it with the secret in Twenty"
-                );
+                crate::report::report(|| {
+                    tracing::warn!(
+                        keys.id = self.id(),
+                        secret.index = index,
+                        found,
+                        "the webhook secret looks misconfigured: compare it with the secret in Twenty"
+                    );
+                });
             }
         }
     }

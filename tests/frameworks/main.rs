@@ -25,6 +25,8 @@ mod json_bodies;
 mod known_defects;
 #[cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
 mod log_volume;
+#[cfg(all(feature = "actix-web", feature = "axum", feature = "metrics", feature = "tracing"))]
+mod observers;
 #[cfg(all(feature = "actix-web", feature = "axum"))]
 mod refusal_responses;
 #[cfg(feature = "tower")]

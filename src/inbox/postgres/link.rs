@@ -64,9 +64,12 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("twenty-webhook");
         }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Self::CONNECT);
-        }
+        // This limit applies to each address of each host. Without it, a machine that does not
+        // answer would use up the time for the next address.
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        let parts = u32::try_from(hosts).unwrap_or(u32::MAX).saturating_mul(2);
+        let limit = Self::CONNECT.checked_div(parts).unwrap_or(Self::CONNECT);
+        config.connect_timeout(config.get_connect_timeout().map_or(limit, |wanted| limit.min(*wanted)));
         // With the default settings, it takes two hours to detect that the server is gone.
         if config.get_keepalives_idle() > Self::KEEP_ALIVE {
             config.keepalives_idle(Self::KEEP_ALIVE);

@@ -332,15 +332,17 @@ fn keep_owner_and_mode(old: &File, new: &File) -> io::Result<()> {
 
 fn log_rewriting(file: &File) {
     #[cfg(feature = "tracing")]
-    tracing::error!(
-        bytes = file.metadata().map(|metadata| metadata.len()).unwrap_or_default(),
-        "the inbox's file could not be synced: rewriting it"
-    );
+    crate::report::report(|| {
+        tracing::error!(
+            bytes = file.metadata().map(|metadata| metadata.len()).unwrap_or_default(),
+            "the inbox's file could not be synced: rewriting it"
+        );
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = file;
 }
 
 fn log_rewritten() {
     #[cfg(feature = "tracing")]
-    tracing::info!("the inbox's file was rewritten");
+    crate::report::report(|| tracing::info!("the inbox's file was rewritten"));
 }

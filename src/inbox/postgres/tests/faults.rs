@@ -228,6 +228,29 @@ async fn a_connection_that_is_read_only_is_opened_again() {
     .await;
 }
 
+/// Of several hosts, the first one can be a machine that no longer answers.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn a_host_that_does_not_answer_does_not_hide_the_next_one() {
+    let server = Server::start(&[]);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = socket.listen(1).unwrap();
+    let address = silent.local_addr().unwrap();
+    // While its queue is full, the listener answers no further connection.
+    let mut queue = Vec::new();
+    while let Ok(connected) = timeout(SECOND / 2, tokio::net::TcpStream::connect(address)).await {
+        queue.push(connected.unwrap());
+    }
+    let url = server.url().replace('@', &format!("@{address},"));
+    for setting in ["", "&connect_timeout=60"] {
+        let url = format!("{url}?target_session_attrs=read-write{setting}");
+        let inbox = Inbox::connect(&url).await.unwrap();
+        assert!(inbox.accept(model::event(1).verified).await.is_ok());
+    }
+    drop(queue);
+}
+
 /// The store notices that an idle connection has ended, before something is stored and while a
 /// worker waits.
 #[tokio::test(flavor = "multi_thread")]
