@@ -122,8 +122,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// For at least this time, a connection that is read-only stays open.
-    const READ_ONLY: Duration = Duration::from_secs(1);
+    /// The age from which on a read-only connection is closed.
+    const CLOSED_FROM: Duration = Duration::from_secs(1);
 
     /// Runs a statement. A connection that does not answer in time is closed. So is one that is
     /// read-only: it may lead to a standby, and a new one to the primary.
@@ -150,7 +150,7 @@ impl Session {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 let is_read_only = error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
-                if is_read_only && self.opened.elapsed() >= Self::READ_ONLY {
+                if is_read_only && self.opened.elapsed() >= Self::CLOSED_FROM {
                     self.driver.abort();
                 }
                 Err(failure(&error))

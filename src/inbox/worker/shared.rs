@@ -225,7 +225,7 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
     pub(super) fn renew(&self, lease: Lease) -> JoinSet<()> {
         let mut renewal = JoinSet::new();
         let Some(time) = self.inbox.store.lease() else { return renewal };
-        // Two renewals may fail before the lease ends.
+        // Before the lease ends, two renewals may fail, or one may time out.
         let interval = time.checked_div(3).unwrap_or(time);
         let inbox = Arc::clone(&self.inbox);
         renewal.spawn(async move {
