@@ -378,6 +378,10 @@ fn the_timestamp_is_found_among_other_times() {
         format!(
             "\"at\",\"x_twenty_webhook_signature\",\"x_twenty_webhook_timestamp\",\"body\"\n\"{other}\",\"{signature}\",\"{TIME}\",\"{quoted}\"\n"
         ),
+        // A comma in quotes does not separate columns.
+        format!(
+            "x_twenty_webhook_signature,body,at,x_twenty_webhook_timestamp\n{signature},\"{quoted}\",{other},{TIME}\n"
+        ),
     ] {
         let done = run(&["verify", &directory.file("a.log", &line)]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
@@ -506,6 +510,39 @@ fn other_headers_do_not_make_a_second_head() {
     let heads = format!("\n{}{}", lines(), pair("", other.0, &other.1));
     let done = run(&["verify", &directory.file("a.txt", format!("{heads}\n{BODY}\n{BODY}\n"))]);
     assert!(done.code == 2 && !done.output.contains("there is a signature header, but"), "{done:?}");
+}
+
+/// Heads without a body may precede or follow a delivery in a log. In each form, the delivery is
+/// read with its own headers.
+#[test]
+fn heads_without_a_body_leave_other_deliveries_as_they_are() {
+    let directory = Directory::new();
+    let (time, signature) = ("1790932471799", "0".repeat(64));
+    let line = |prefix: &str, time: &str, signature: &str, body: &str| {
+        format!("{prefix}x-twenty-webhook-signature={signature} x-twenty-webhook-timestamp={time} body={body}\n")
+    };
+    let (own, other) = (line("", TIME, &self::signature(), BODY), line("INFO ", time, &signature, "-"));
+    let head = format!("x-twenty-webhook-timestamp: {time}\nx-twenty-webhook-signature: {signature}\n");
+    let row = |number: usize, time: &str, signature: &str| {
+        format!(
+            "-[ RECORD {number} ]---\nx_twenty_webhook_timestamp | {time}\nx_twenty_webhook_signature | {signature}\n"
+        )
+    };
+    for text in [
+        format!("{own}{other}"),
+        format!("{other}{own}{other}"),
+        own.replace("=", ": ") + &other,
+        format!("{head}INFO done\n{}\n{BODY}\n", lines()),
+        format!(
+            "{}{}body                       | {BODY}\n",
+            row(1, time, &signature),
+            row(2, TIME, &self::signature())
+        ),
+    ] {
+        let done = run(&["verify", &directory.file("a.log", &text)]);
+        assert!(done.output.contains("verifies: ") && done.code > 0, "{text}: {done:?}");
+        assert!(!done.output.contains("there is a signature header, but"), "{text}: {done:?}");
+    }
 }
 
 /// A whole request in JSON may be chunked, and may have a line end after the body.
