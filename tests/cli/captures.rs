@@ -570,6 +570,18 @@ fn whole_requests_in_json_are_read_as_in_text() {
     }
 }
 
+/// In JSON it is clear where a whole request ends, so text after the body belongs to it.
+#[test]
+fn text_after_the_body_of_a_request_in_json_is_not_ignored() {
+    let directory = Directory::new();
+    let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
+    for (after, code) in [("garbage", 1), ("\ngarbage", 1), ("\n", 0), ("\nHTTP/1.1 200 OK\n\n", 0)] {
+        let json = json!({ "headers": headers, "body": format!("POST / HTTP/1.1\n{}\n{BODY}{after}", lines()) });
+        let done = run(&["verify", &directory.file("a.json", json.to_string())]);
+        assert_eq!(done.code, code, "{after:?}: {done:?}");
+    }
+}
+
 /// A program may log the headers of one delivery twice.
 #[test]
 fn repeated_headers_of_one_delivery_are_clear() {
