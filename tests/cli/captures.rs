@@ -378,6 +378,10 @@ fn the_timestamp_is_found_among_other_times() {
         format!(
             "\"at\",\"x_twenty_webhook_signature\",\"x_twenty_webhook_timestamp\",\"body\"\n\"{other}\",\"{signature}\",\"{TIME}\",\"{quoted}\"\n"
         ),
+        // A comma in quotes does not separate columns.
+        format!(
+            "x_twenty_webhook_signature,body,at,x_twenty_webhook_timestamp\n{signature},\"{quoted}\",{other},{TIME}\n"
+        ),
     ] {
         let done = run(&["verify", &directory.file("a.log", &line)]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
@@ -508,6 +512,39 @@ fn other_headers_do_not_make_a_second_head() {
     assert!(done.code == 2 && !done.output.contains("there is a signature header, but"), "{done:?}");
 }
 
+/// Heads without a body may precede or follow a delivery in a log. In each form, the delivery is
+/// read with its own headers.
+#[test]
+fn heads_without_a_body_leave_other_deliveries_as_they_are() {
+    let directory = Directory::new();
+    let (time, signature) = ("1790932471799", "0".repeat(64));
+    let line = |prefix: &str, time: &str, signature: &str, body: &str| {
+        format!("{prefix}x-twenty-webhook-signature={signature} x-twenty-webhook-timestamp={time} body={body}\n")
+    };
+    let (own, other) = (line("", TIME, &self::signature(), BODY), line("INFO ", time, &signature, "-"));
+    let head = format!("x-twenty-webhook-timestamp: {time}\nx-twenty-webhook-signature: {signature}\n");
+    let row = |number: usize, time: &str, signature: &str| {
+        format!(
+            "-[ RECORD {number} ]---\nx_twenty_webhook_timestamp | {time}\nx_twenty_webhook_signature | {signature}\n"
+        )
+    };
+    for text in [
+        format!("{own}{other}"),
+        format!("{other}{own}{other}"),
+        own.replace("=", ": ") + &other,
+        format!("{head}INFO done\n{}\n{BODY}\n", lines()),
+        format!(
+            "{}{}body                       | {BODY}\n",
+            row(1, time, &signature),
+            row(2, TIME, &self::signature())
+        ),
+    ] {
+        let done = run(&["verify", &directory.file("a.log", &text)]);
+        assert!(done.output.contains("verifies: ") && done.code > 0, "{text}: {done:?}");
+        assert!(!done.output.contains("there is a signature header, but"), "{text}: {done:?}");
+    }
+}
+
 /// A whole request in JSON may be chunked, and may have a line end after the body.
 #[test]
 fn whole_requests_in_json_are_read_as_in_text() {
@@ -530,6 +567,18 @@ fn whole_requests_in_json_are_read_as_in_text() {
             assert_eq!(run(&["replay", &file, "--to", &upstream.url]).code, 0);
             assert_eq!(upstream.requests()[0].body, BODY.as_bytes(), "{json}");
         }
+    }
+}
+
+/// In JSON it is clear where a whole request ends, so text after the body belongs to it.
+#[test]
+fn text_after_the_body_of_a_request_in_json_is_not_ignored() {
+    let directory = Directory::new();
+    let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
+    for (after, code) in [("garbage", 1), ("\ngarbage", 1), ("\n", 0), ("\nHTTP/1.1 200 OK\n\n", 0)] {
+        let json = json!({ "headers": headers, "body": format!("POST / HTTP/1.1\n{}\n{BODY}{after}", lines()) });
+        let done = run(&["verify", &directory.file("a.json", json.to_string())]);
+        assert_eq!(done.code, code, "{after:?}: {done:?}");
     }
 }
 

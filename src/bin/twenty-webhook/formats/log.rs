@@ -92,7 +92,16 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
 /// names of the columns.
 fn column(line: &[u8], names: &Names) -> Option<usize> {
     let is_timestamp = |name: &[u8]| str::from_utf8(name).is_ok_and(|name| names.role(name) == Some("timestamp"));
-    line.split(|byte| *byte == b',').position(is_timestamp)
+    cells(line).position(is_timestamp)
+}
+
+/// Returns the cells of a row. In quotes, a comma belongs to the cell.
+fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut is_quoted = false;
+    line.split(move |byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    })
 }
 
 /// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
@@ -118,7 +127,7 @@ fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<usize>) -> Option<(&
         let between = if time.start < place.start { time.end..place.start } else { place.end..time.start };
         between.len()
     };
-    let field = column.and_then(|column| line.split(|byte| *byte == b',').nth(column)).map(range);
+    let field = column.and_then(|column| cells(line).nth(column)).map(range);
     let is_named = |time: &Range<usize>| {
         field.as_ref().is_some_and(|field| field.contains(&time.start))
             || signatures::role_before(line, time, names) == Some("timestamp")

@@ -99,14 +99,32 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
             None => groups.push(place.clone()),
         }
     }
+    let are_times_first = text.get(..first.start).is_some_and(|head| last_timestamp(head, names).is_some());
     let mut starts = vec![0];
     for (before, after) in groups.iter().zip(groups.iter().skip(1)) {
         let between = text.get(before.end..after.start).unwrap_or_default();
-        let cut = if is_body_first { start_of_body(between) } else { end_of_body(between) };
+        // Between two heads without a body, the second one begins with its timestamp.
+        let is_head = are_times_first && !between.contains(&b'}');
+        let head = last_timestamp(between, names).filter(|start| is_head && *start > 0);
+        let cut = if is_body_first { start_of_body(between) } else { head.unwrap_or_else(|| end_of_body(between)) };
         starts.push(before.end.saturating_add(cut));
     }
     let ends = starts.iter().copied().skip(1).chain([text.len()]);
     starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
+/// Returns the start of the last line with the name of the timestamp.
+fn last_timestamp(text: &[u8], names: &Names) -> Option<usize> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let is_timestamp = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| names.role(word) == Some("timestamp"));
+    let mut start = 0_usize;
+    let starts = text.split(|byte| *byte == b'\n').map(|line| {
+        let this = start;
+        start = start.saturating_add(line.len()).saturating_add(1);
+        (this, line)
+    });
+    let named = starts.filter(|(_, line)| line.split(|byte| !is_name(byte)).any(is_timestamp));
+    named.last().map(|(start, _)| start)
 }
 
 /// Returns the line of the first marker, with its line end.

@@ -2,7 +2,7 @@
 //! pseudo-headers, a request line without a version, and responses or further requests after the
 //! body.
 
-use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, literal};
+use super::{Delivery, Found, Headers, Loss, MAX_DELIVERIES, Names, body, json::end_of_value, literal, log};
 use crate::capture::{FRAMING, MAX_HEAD, MAX_HEADERS, header, is_token, method};
 
 /// The maximum number of variables that are read from a file.
@@ -79,9 +79,17 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
         return Some(method.filter(|_| name == "method").map_or(Line::Other, Line::Request));
     }
     let is_quoted = |name: &str| name.contains(['\'', '"', '`']);
+    // A log line may have several headers and the body. A variable may have the name of a header.
+    let is_several = |name: &str, value: &[u8]| {
+        let is_value = value.first().is_some_and(|byte| byte.is_ascii_hexdigit() || b"\"'".contains(byte));
+        is_value && names.is_signature(name) && log::names_in(value, names)
+    };
     if let Some((name, value)) = header(text)
         && !is_quoted(name)
     {
+        if is_several(name, value) {
+            return None;
+        }
         return Some(Line::Header(name, value));
     }
     // `HTTP_X_TWENTY_WEBHOOK_TIMESTAMP=1790932471733`,
@@ -93,7 +101,7 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     let value = value.get(1..)?.trim_ascii();
     // The end of a row in a Markdown table.
     let value = value.strip_suffix(b"|").unwrap_or(value).trim_ascii();
-    (is_name && names.is_signature(name)).then_some(Line::Header(name, value))
+    (is_name && names.is_signature(name) && !is_several(name, value)).then_some(Line::Header(name, value))
 }
 
 /// Removes the prefix that curl or Markdown puts before a line.

@@ -24,7 +24,12 @@ pub(super) use self::{
     leaves::leaves,
     value::each,
 };
-use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, signatures, squash, text, without_colors};
+use super::{
+    Delivery, Headers, Loss, MAX_DELIVERIES, Names,
+    body::{end, without_line_ends},
+    signatures, squash, text, without_colors,
+};
+use crate::capture::Capture;
 
 /// The maximum depth of nested objects, arrays, and strings that contain JSON.
 const MAX_DEPTH: usize = 64;
@@ -261,7 +266,7 @@ impl<'n> Reader<'n> {
         let is_lossy = found.as_ref().is_some_and(Near::is_lossy);
         let segments = around().take_while(|object| is_lossy && may_look(looks(object))).flat_map(segments);
         // tshark writes U+FFFD into the body, and the original bytes into other members.
-        let whole = segments.filter_map(|bytes| crate::capture::Capture::parse(&bytes).ok()).next();
+        let whole = segments.filter_map(|bytes| Capture::parse(&bytes).ok()).next();
         self.looks_left = left;
         let Some(Near { bodies, origin, is_parsed }) = found else { return };
         let count = self.names.count(&headers);
@@ -270,12 +275,16 @@ impl<'n> Reader<'n> {
         let inner = bodies.first().and_then(|body| {
             let (line, _) = text::line_at(body, 0)?;
             text::is_request_line(line)?;
-            match &mut *text::requests(body, self.names).deliveries {
-                [only] => {
+            let strict = Capture::parse_with_length(body).ok().map(|(capture, has_length)| (capture.body, has_length));
+            match (strict, &mut *text::requests(body, self.names).deliveries) {
+                (Some((body, true)), _) => Some(vec![body]),
+                // All text in the string was received, except a line end that an editor appended.
+                (Some((body, false)), _) if end(&body).is_none() => Some(vec![without_line_ends(&body).to_vec(), body]),
+                (_, [only]) => {
                     let others = std::mem::take(&mut only.other_bodies);
                     Some(std::iter::once(std::mem::take(&mut only.capture.body)).chain(others).collect())
                 }
-                _ => crate::capture::Capture::parse(body).ok().map(|capture| vec![capture.body]),
+                (strict, _) => strict.map(|(body, _)| vec![body]),
             }
         });
         let place = self.path.concat();
