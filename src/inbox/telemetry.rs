@@ -131,6 +131,17 @@ pub(super) fn key_by_panicked() {
     });
 }
 
+/// Reports that a stored event cannot be read, and becomes a dead letter. `event` is its position in
+/// the store.
+pub(super) fn unreadable(event: u64) {
+    report(|| {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => Ended::Dead.label()).increment(1);
+        #[cfg(feature = "tracing")]
+        tracing::error!(position = event, "a stored event cannot be read, and becomes a dead letter");
+    });
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {

@@ -100,7 +100,11 @@ impl Puts {
     async fn put(&mut self, batch: Vec<PutJob>) {
         let batch = match self.admit(batch).await {
             Ok(batch) if batch.is_empty() => return,
-            Ok(batch) => batch,
+            // Without an order, two processes that store the same keys could deadlock.
+            Ok(mut batch) => {
+                batch.sort_by_key(|job| job.event.key);
+                batch
+            }
             Err((error, batch)) => {
                 answer(batch, |_| Err(error.clone()));
                 return;

@@ -171,10 +171,9 @@ pub(super) fn builder(cache: usize) -> Builder {
     builder
 }
 
-/// Creates the inbox under a temporary name, and links it to its final name when it is on disk.
-/// Without this, a power cut while redb creates the file can leave a file that never opens. Until
-/// the link is made, an empty file has the final name, and the process that creates the inbox holds
-/// its lock.
+/// Creates the inbox under a temporary name, and renames it when it is on disk. Without this, a
+/// power cut while redb creates the file can leave a file that never opens. Until then, an empty
+/// file has the final name, and the process that creates the inbox holds its lock.
 fn create(path: &Path, options: &FileOptions) -> Result<(), InboxError> {
     let cannot = |error| unavailable("cannot create the inbox's file", error);
     let empty = open_private(OpenOptions::new().create(true), path).map_err(cannot)?;

@@ -34,6 +34,10 @@ pub(super) enum Fault {
     RenewalPanics,
     /// There is one event, whose row another transaction has locked for a minute.
     EndIsLocked,
+    /// There is one event. Its end is stored, but the answer is lost.
+    EndIsNotConfirmed,
+    /// There is one event, which cannot be read.
+    EventIsUnreadable,
     /// A take of more than three events times out.
     FewCanBeTaken,
     /// Events are stored after their callers have stopped waiting.
@@ -117,7 +121,9 @@ impl Store for Faulty {
         let is_late = self.begun.elapsed() > Duration::from_secs(4);
         let had_late = is_late && take.limit > 0 && self.has_taken_late.swap(true, Ordering::Relaxed);
         let is_locked = matches!(self.fault, Fault::EndIsLocked) && self.begun.elapsed() < Duration::from_secs(60);
-        let ended = vec![!is_locked; take.ends.len()];
+        let is_stored = matches!(self.fault, Fault::EndIsNotConfirmed) && !self.ends.lock().unwrap().is_empty();
+        let is_confirmed = take.ends.is_empty() || is_stored;
+        let ended = vec![!is_locked && !is_stored; take.ends.len()];
         let locked = take.ends.iter().map(|(lease, _)| *lease).filter(|_| is_locked).collect();
         self.ends.lock().unwrap().extend(take.ends);
         Box::pin(async move {
@@ -132,16 +138,25 @@ impl Store for Faulty {
                     Ok(Taken { events: (0..take.limit).map(taken).collect(), ..Taken::default() })
                 }
                 Fault::RenewalPanics if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
-                Fault::EndIsLocked if !had_taken => Ok(Taken { events: vec![taken(0)], ..Taken::default() }),
+                Fault::EventIsUnreadable if !had_taken => {
+                    Ok(Taken { unreadable: vec![taken(0).lease], ..Taken::default() })
+                }
+                Fault::EndIsLocked | Fault::EndIsNotConfirmed if !had_taken => {
+                    Ok(Taken { events: vec![taken(0)], ..Taken::default() })
+                }
                 Fault::StoresTooLate if take.limit > 0 && is_late && !had_late => {
                     let TakenEvent { event, .. } = taken(0);
                     let event = TakenEvent { event: StoredEvent { record: RecordKey::NONE, ..event }, ..taken(0) };
                     Ok(Taken { events: vec![event], ended, ..Taken::default() })
                 }
                 Fault::FewCanBeTaken if take.limit > 3 => Err(unavailable()),
-                Fault::RenewalPanics | Fault::EndIsLocked | Fault::StoresTooLate | Fault::FewCanBeTaken => {
-                    Ok(Taken { ended, locked, ..Taken::default() })
-                }
+                Fault::EndIsNotConfirmed if !is_confirmed => Err(unavailable()),
+                Fault::RenewalPanics
+                | Fault::EndIsLocked
+                | Fault::EndIsNotConfirmed
+                | Fault::EventIsUnreadable
+                | Fault::StoresTooLate
+                | Fault::FewCanBeTaken => Ok(Taken { ended, locked, ..Taken::default() }),
                 Fault::TakesFail | Fault::EverythingFails | Fault::FailsWhileTheyRun => Err(unavailable()),
             }
         })

@@ -232,6 +232,7 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Ok(taken) => taken,
             Err(error) => {
                 telemetry::worker_failed("take", &error);
+                self.done.iter_mut().for_each(|done| done.has_failed = true);
                 if limit > 0 {
                     self.most = limit.div_ceil(2);
                 }
@@ -286,14 +287,15 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
         self.started = events.len();
         for lease in unreadable {
             let end = End::Dead { reason: DeadReason::Unreadable, message: "the stored event cannot be read".into() };
-            self.done.push(Done { lease, end, report: None });
+            telemetry::unreadable(lease.event);
+            self.done.push(Done::new(lease, end, None));
         }
         for event in events {
             let lease = event.lease;
             // Meanwhile an event that is handled directly may have occupied the record. In this
             // case, the taken event waits for its next turn.
             let Some(busy) = self.shared.occupy(event.event.record) else {
-                self.done.push(Done { lease, end: End::Release, report: None });
+                self.done.push(Done::new(lease, End::Release, None));
                 continue;
             };
             // The renewal is spawned first: a task that is spawned last waits for the thread that
@@ -336,12 +338,12 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 Some(done)
             }
             Err(error) if error.is_cancelled() => {
-                self.running.remove(&error.id()).map(|lease| Done { lease, end: End::Release, report: None })
+                self.running.remove(&error.id()).map(|lease| Done::new(lease, End::Release, None))
             }
             // The panic was outside the handler, in a recorder or subscriber of the user.
             Err(error) => self.running.remove(&error.id()).map(|lease| {
                 let end = End::Retry { delay: self.shared.policy.longest };
-                Done { lease, end, report: None }
+                Done::new(lease, end, None)
             }),
         };
         self.is_alone &= !self.running.is_empty();

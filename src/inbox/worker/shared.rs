@@ -64,6 +64,8 @@ enum Verdict {
 pub(super) struct Done {
     pub(super) lease: Lease,
     pub(super) end: End,
+    /// Whether a call that was to store the end has failed.
+    pub(super) has_failed: bool,
     pub(super) report: Option<Report>,
 }
 
@@ -77,10 +79,16 @@ pub(super) struct Report {
 }
 
 impl Done {
+    pub(super) const fn new(lease: Lease, end: End, report: Option<Report>) -> Self {
+        Self { lease, end, has_failed: false, report }
+    }
+
     /// Reports the attempt. Call this when its end is in the store. `is_held` is `false` if its
     /// lease was lost.
     pub(super) fn report(self, is_held: bool) {
         let Some(Report { event, number, took, error, ended }) = self.report else { return };
+        // A failed call may have stored the end, which ends the lease.
+        let is_held = is_held || self.has_failed;
         let retry_in = if let End::Retry { delay } = self.end { Some(delay) } else { None };
         let about = About {
             id: event.key.into(),
@@ -152,12 +160,12 @@ impl<S: Clone + Send + Sync + 'static> Shared<S> {
             let message: Box<str> = "the process ended each time while this event was handled".into();
             let end = End::Dead { reason: DeadReason::Interrupted, message: message.clone() };
             let report = Report { event, number, took: Duration::ZERO, error: Some(message), ended: Ended::Dead };
-            return Done { lease, end, report: Some(report) };
+            return Done::new(lease, end, Some(report));
         }
         let (verdict, took) = self.handle_taken(&event, number, alone).await;
         drop(busy);
         let (end, ended, error) = self.judge(verdict, number);
-        Done { lease, end, report: Some(Report { event, number, took, error, ended }) }
+        Done::new(lease, end, Some(Report { event, number, took, error, ended }))
     }
 
     /// Waits for a permit and calls the handler of a taken event. Returns how long the handler

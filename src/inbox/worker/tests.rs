@@ -234,3 +234,48 @@ async fn the_slots_limit_the_number_of_concurrent_handlers() {
     assert_eq!(running.1.load(Ordering::Relaxed), 4);
     drop(worker);
 }
+
+/// Runs a worker for a minute, and returns its log.
+#[cfg(feature = "tracing")]
+async fn log_with(fault: Fault) -> String {
+    let (sender, lines) = std::sync::mpsc::channel();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(sender.clone())).finish();
+    let _log = tracing::subscriber::set_default(log);
+    let inbox = Inbox::new(Arc::new(Faulty::new(fault)), InboxBuilder::new());
+    let handler = async |_: crate::WebhookEvent| Err::<(), _>(super::super::HandlerError::permanent("wrong"));
+    let worker = inbox.worker(()).fallback(handler).start().unwrap();
+    sleep(Duration::from_secs(60)).await;
+    drop(worker);
+    lines.try_iter().collect()
+}
+
+#[cfg(feature = "tracing")]
+struct Lines(std::sync::mpsc::Sender<String>);
+
+#[cfg(feature = "tracing")]
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A call that stores an end can fail although it took effect.
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_stored_without_an_answer_is_not_reported_as_lost() {
+    let log = log_with(Fault::EndIsNotConfirmed).await;
+    assert_eq!(log.matches("an event of the inbox became a dead letter").count(), 1, "{log}");
+    assert!(!log.contains("erased or taken by another worker"), "{log}");
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_event_is_reported() {
+    let log = log_with(Fault::EventIsUnreadable).await;
+    assert_eq!(log.matches("a stored event cannot be read, and becomes a dead letter position=0").count(), 1, "{log}");
+}

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     super::super::{
@@ -226,6 +229,33 @@ async fn a_connection_that_is_read_only_is_opened_again() {
         server.sql("ALTER ROLE receiver RESET default_transaction_read_only");
     })
     .await;
+}
+
+/// The same deliveries reach both in different orders, for example from two webhooks whose filters
+/// overlap.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "starts a private postgres"]
+async fn processes_that_store_the_same_events_do_not_deadlock() {
+    let server = Server::start(&[]);
+    let inboxes = [connect(&server).await, connect(&server).await];
+    for round in 0..20 {
+        let mut puts = JoinSet::new();
+        for (inbox, is_reversed) in inboxes.iter().zip([false, true]) {
+            let mut numbers: Vec<_> = (0..500).map(|number| round * 500 + number).collect();
+            if is_reversed {
+                numbers.reverse();
+            }
+            for number in numbers {
+                let inbox = inbox.clone();
+                puts.spawn(async move { inbox.accept(model::event(number).verified).await.unwrap() });
+            }
+        }
+        let accepted = puts.join_all().await;
+        assert_eq!(accepted.into_iter().filter(|put| *put == Accepted::Stored).count(), 500);
+    }
+    // The server counts with a delay.
+    sleep(2 * SECOND).await;
+    assert_eq!(server.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), ["0"]);
 }
 
 /// Of several hosts, the first one can be a machine that no longer answers.
