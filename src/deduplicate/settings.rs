@@ -102,7 +102,7 @@ impl Deduplicate {
     /// expired when its handler starts. A second machine that receives a duplicate then handles it
     /// at the same time. With a lease of ten times the store's time, a claim stays valid even if
     /// one renewal fails at its deadline. Add the longest time for which a process may be
-    /// suspended, or a handler may block its thread.
+    /// suspended or a handler may block its thread.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Self::MIN_LEASE);
         self

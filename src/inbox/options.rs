@@ -53,8 +53,10 @@ pub enum InboxFailure {
 /// One process never handles two events of the same record at the same time, but two processes may.
 ///
 /// The inbox opens two connections, and reconnects when one ends or is read-only. If the URL names
-/// several hosts, add `target_session_attrs=read-write`, so that it finds the primary. Each host
-/// has a part of the 5 seconds that connecting may take, even if `connect_timeout` is longer.
+/// several hosts, add `target_session_attrs=read-write`, so that it finds the primary. Connecting
+/// takes at most 5 seconds in total. The TCP connection to each address takes at most 5 seconds
+/// divided by twice the number of hosts, even if `connect_timeout` is longer. A host that accepts
+/// the connection but does not answer can use up the 5 seconds.
 ///
 /// Connect to the server itself, or through a pool in session mode, because `LISTEN` requires a
 /// session. With a pool in transaction mode (`pool_mode = transaction`), events of other processes

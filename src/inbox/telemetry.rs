@@ -131,14 +131,13 @@ pub(super) fn key_by_panicked() {
     });
 }
 
-/// Reports that a stored event cannot be read, and becomes a dead letter. `event` is its position in
-/// the store.
-pub(super) fn unreadable(event: u64) {
+/// Reports that a stored event cannot be read, and becomes a dead letter.
+pub(super) fn unreadable(position: u64) {
     report(|| {
         #[cfg(feature = "metrics")]
         metrics::counter!("twenty_webhook_inbox_attempts_total", "outcome" => Ended::Dead.label()).increment(1);
         #[cfg(feature = "tracing")]
-        tracing::error!(position = event, "a stored event cannot be read, and becomes a dead letter");
+        tracing::error!(position, "a stored event cannot be read, and becomes a dead letter");
     });
 }
 

@@ -382,6 +382,14 @@ fn the_timestamp_is_found_among_other_times() {
         format!(
             "x_twenty_webhook_signature,body,at,x_twenty_webhook_timestamp\n{signature},\"{quoted}\",{other},{TIME}\n"
         ),
+        format!(
+            "sep=;\nx_twenty_webhook_timestamp;at;x_twenty_webhook_signature;body\n{TIME};{other};{signature};\"{quoted}\"\n"
+        ),
+        format!("timestamp\tat\tx_twenty_webhook_signature\tbody\n{TIME}\t{other}\t{signature}\t{BODY}\n"),
+        format!(
+            " x_twenty_webhook_timestamp | at | x_twenty_webhook_signature | body\n----+----\n {TIME} | {other} | {signature} | {BODY}\n"
+        ),
+        format!("body,at,x_twenty_webhook_signature,x_twenty_webhook_timestamp\n{BODY},{other},{signature},{TIME}\n"),
     ] {
         let done = run(&["verify", &directory.file("a.log", &line)]);
         assert!(done.code == 0 && done.output.starts_with("verifies: "), "{line}: {done:?}");
@@ -448,7 +456,8 @@ fn text_before_the_body_is_not_ignored() {
     let directory = Directory::new();
     for before in ["\u{feff}", "payload=", "payload = ", "body: ", "\0"] {
         let body = format!("{}\n{before}{BODY}\n", lines());
-        for text in [format!("POST / HTTP/1.1\n{body}"), format!("POST / HTTP/1.1\n{body}\nHTTP/1.1 200 OK\n\n")] {
+        let answered = format!("{body}\nHTTP/1.1 200 OK\n\n");
+        for text in [format!("POST / HTTP/1.1\n{body}"), format!("POST / HTTP/1.1\n{answered}"), answered.clone()] {
             let done = run(&["verify", &directory.file("a.txt", text)]);
             assert!(done.code == 1 && done.output.contains("\n1. "), "{before:?}: {done:?}");
         }
@@ -575,10 +584,22 @@ fn whole_requests_in_json_are_read_as_in_text() {
 fn text_after_the_body_of_a_request_in_json_is_not_ignored() {
     let directory = Directory::new();
     let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
-    for (after, code) in [("garbage", 1), ("\ngarbage", 1), ("\n", 0), ("\nHTTP/1.1 200 OK\n\n", 0)] {
-        let json = json!({ "headers": headers, "body": format!("POST / HTTP/1.1\n{}\n{BODY}{after}", lines()) });
-        let done = run(&["verify", &directory.file("a.json", json.to_string())]);
-        assert_eq!(done.code, code, "{after:?}: {done:?}");
+    for (after, code) in [
+        ("garbage", 1),
+        ("\ngarbage", 1),
+        ("\n---", 1),
+        ("\n```\n", 1),
+        ("garbage\nHTTP/1.1 200 OK\n\n", 1),
+        ("\n", 0),
+        ("\nHTTP/1.1 200 OK\n\n", 0),
+    ] {
+        // The chunks may have been joined, although the header says otherwise.
+        for head in ["", "transfer-encoding: chunked\n"] {
+            let body = format!("POST / HTTP/1.1\n{head}{}\n{BODY}{after}", lines());
+            let json = json!({ "headers": headers, "body": body });
+            let done = run(&["verify", &directory.file("a.json", json.to_string())]);
+            assert_eq!(done.code, code, "{head}{after:?}: {done:?}");
+        }
     }
 }
 
@@ -589,6 +610,10 @@ fn repeated_headers_of_one_delivery_are_clear() {
     let headers = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": signature() });
     let head = json!({ "level": 30, "headers": headers });
     let text = format!("{head}\n{}\n{}\n", json!({ "level": 20, "headers": headers }), json!({ "body": BODY }));
+    let done = run_with(&["verify", &directory.file("a.jsonl", text)], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
+    assert!(done.code == 1 && done.output.contains("\n1. the capture may differ"), "{done:?}");
+    let redacted = json!({ "x-twenty-webhook-timestamp": TIME, "x-twenty-webhook-signature": "[REDACTED]" });
+    let text = format!("{}\n{head}\n{}\n", json!({ "headers": redacted }), json!({ "body": BODY }));
     let done = run_with(&["verify", &directory.file("a.jsonl", text)], &[("TWENTY_WEBHOOK_SECRET", "another")], b"");
     assert!(done.code == 1 && done.output.contains("\n1. the capture may differ"), "{done:?}");
 }

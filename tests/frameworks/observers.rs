@@ -1,6 +1,7 @@
 //! A recorder or a subscriber of the user that panics loses no delivery.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     sync::{
         Arc,
@@ -27,6 +28,16 @@ use crate::support::{
     signed, verifier,
 };
 
+thread_local! {
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Panics, and counts it.
+fn observe(what: &str) -> ! {
+    PANICS.set(PANICS.get() + 1);
+    panic!("{what}")
+}
+
 struct Panics;
 
 impl Recorder for Panics {
@@ -34,13 +45,13 @@ impl Recorder for Panics {
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-        panic!("a counter")
+        observe("a counter")
     }
     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        panic!("a gauge")
+        observe("a gauge")
     }
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        panic!("a histogram")
+        observe("a histogram")
     }
 }
 
@@ -59,7 +70,7 @@ impl tracing::Subscriber for ClosedPipe {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, _: &tracing::Event<'_>) {
-        panic!("failed printing to stderr: Broken pipe")
+        observe("failed printing to stderr: Broken pipe")
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -99,11 +110,11 @@ async fn send(receiver: Receiver, is_signed: bool, panics: bool) -> (Option<Stat
     (answered.await.ok(), runs.load(Ordering::Relaxed))
 }
 
-async fn no_delivery_is_lost<G>(observe: impl Fn() -> G) {
+async fn no_delivery_is_lost<G>(install: impl Fn() -> G) {
     // The observer is not installed while a receiver is built, because a panic would then be
     // visible when the program starts.
     let send = async |receiver, is_signed, panics| {
-        let _guard = observe();
+        let _guard = install();
         send(receiver, is_signed, panics).await
     };
     let plain = || Receiver::new(verifier());
@@ -123,10 +134,12 @@ async fn no_delivery_is_lost<G>(observe: impl Fn() -> G) {
         ("release", &|| background().deduplicate(failing(Op::Release))),
     ];
     for (name, receiver) in receivers {
+        let before = PANICS.get();
         assert_eq!(send(receiver(), true, false).await, (Some(StatusCode::OK), 1), "{name}");
         assert_eq!(send(receiver(), false, false).await, (Some(StatusCode::UNAUTHORIZED), 0), "{name}");
         // A second panic while the first one unwinds would end the process.
         assert_eq!(send(receiver(), true, true).await, (None, 1), "{name}");
+        assert!(PANICS.get() >= before + 3, "{name}: each request is observed");
     }
     let receiver = background();
     assert_eq!(send(receiver.clone(), true, false).await, (Some(StatusCode::OK), 1));

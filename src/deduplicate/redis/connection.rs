@@ -43,8 +43,9 @@ pub(super) struct Server {
 /// A connection, and when it was first used.
 type Managed = (ConnectionManager, Instant);
 
-/// The age from which on a connection to a read-only server is replaced.
-const REPLACED_FROM: Duration = Duration::from_secs(1);
+/// The minimum age of a connection to a read-only server before it is replaced, so that not every
+/// command reconnects.
+const MIN_AGE: Duration = Duration::from_secs(1);
 
 /// The maximum number of runtimes with a connection. Nothing reports the end of a runtime, so
 /// beyond this number all connections are dropped. Runtimes that still run then connect again.
@@ -118,7 +119,7 @@ impl Connection {
                     Err(ErrorKind::AuthenticationFailed) => server.forget_manager(Duration::ZERO),
                     // After a failover, the address may lead to another server, while the old one,
                     // now a replica, keeps its connections.
-                    Err(ErrorKind::Server(ServerErrorKind::ReadOnly)) => server.forget_manager(REPLACED_FROM),
+                    Err(ErrorKind::Server(ServerErrorKind::ReadOnly)) => server.forget_manager(MIN_AGE),
                     _ => {}
                 }
                 answer

@@ -64,8 +64,9 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("twenty-webhook");
         }
-        // This limit applies to each address of each host. Without it, a machine that does not
-        // answer would use up the time for the next address.
+        // This limits the TCP connection to each address. Otherwise an unreachable machine would
+        // use up the time for the next address. Twice, because a name can have an IPv6 and an IPv4
+        // address.
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let parts = u32::try_from(hosts).unwrap_or(u32::MAX).saturating_mul(2);
         let limit = Self::CONNECT.checked_div(parts).unwrap_or(Self::CONNECT);
@@ -122,8 +123,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The age from which on a read-only connection is closed.
-    const CLOSED_FROM: Duration = Duration::from_secs(1);
+    /// The minimum age of a read-only connection before it is replaced, so that not every statement
+    /// reconnects.
+    const MIN_AGE: Duration = Duration::from_secs(1);
 
     /// Runs a statement. A connection that does not answer in time is closed. So is one that is
     /// read-only: it may lead to a standby, and a new one to the primary.
@@ -150,7 +152,7 @@ impl Session {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 let is_read_only = error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
-                if is_read_only && self.opened.elapsed() >= Self::CLOSED_FROM {
+                if is_read_only && self.opened.elapsed() >= Self::MIN_AGE {
                     self.driver.abort();
                 }
                 Err(failure(&error))

@@ -298,8 +298,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
                 self.done.push(Done::new(lease, End::Release, None));
                 continue;
             };
-            // The renewal is spawned first: a task that is spawned last waits for the thread that
-            // spawned it, even if another task blocks this thread.
+            // tokio reserves the last spawned task for the thread that spawned it. If the renewal
+            // were last, a handler that blocks this thread would delay it.
             let renewal = self.shared.renew(lease);
             let (run, place) = (Arc::clone(&self.shared).run(event, busy, alone), Arc::clone(&self.place));
             let task = self.tasks.spawn(async move {
@@ -340,7 +340,8 @@ impl<S: Clone + Send + Sync + 'static> Supervisor<S> {
             Err(error) if error.is_cancelled() => {
                 self.running.remove(&error.id()).map(|lease| Done::new(lease, End::Release, None))
             }
-            // The panic was outside the handler, in a recorder or subscriber of the user.
+            // All code of the user runs inside `caught` or `report`, so this is a mistake in this
+            // crate.
             Err(error) => self.running.remove(&error.id()).map(|lease| {
                 let end = End::Retry { delay: self.shared.policy.longest };
                 Done::new(lease, end, None)

@@ -9,11 +9,14 @@ use super::{Delivery, Found, Loss, MAX_DELIVERIES, Names, body, json::end_of_val
 pub(super) fn lines(text: &[u8], names: &Names) -> Found {
     let mut found = Found::default();
     let (mut at, mut number) = (0, 0_usize);
-    let column = line_at(text, 0).and_then(|(names_of_columns, _)| column(names_of_columns, names));
+    let mut column = None;
     while let Some((line, next)) = line_at(text, at).filter(|_| found.deliveries.len() < MAX_DELIVERIES) {
         number = number.saturating_add(1);
         at = next;
-        let Some((signature, timestamp)) = shapes(line, names, column) else { continue };
+        let Some((signature, timestamp)) = shapes(line, names, column) else {
+            column = column_in(line, names).or(column);
+            continue;
+        };
         let Some(body) = body_in(line) else {
             found.has_headers = true;
             continue;
@@ -88,32 +91,55 @@ pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
     words.any(|word| names.is_signature(word))
 }
 
-/// Returns the position of the timestamp's column in a table with commas, whose first line has the
-/// names of the columns.
-fn column(line: &[u8], names: &Names) -> Option<usize> {
-    let is_timestamp = |name: &[u8]| str::from_utf8(name).is_ok_and(|name| names.role(name) == Some("timestamp"));
-    cells(line).position(is_timestamp)
+/// The column of the timestamp in a table.
+#[derive(Clone, Copy)]
+struct Column {
+    separator: u8,
+    number: usize,
 }
 
-/// Returns the cells of a row. In quotes, a comma belongs to the cell.
-fn cells(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut is_quoted = false;
-    line.split(move |byte| {
-        is_quoted ^= *byte == b'"';
-        *byte == b',' && !is_quoted
+/// Returns the timestamp's column, if a line has the names of a table's columns.
+fn column_in(line: &[u8], names: &Names) -> Option<Column> {
+    let is_timestamp = |cell: &[u8]| {
+        let name = str::from_utf8(cell).unwrap_or_default().trim().trim_matches('"');
+        names.role(name) == Some("timestamp") || name.eq_ignore_ascii_case("timestamp")
+    };
+    b",;\t|".iter().find_map(|separator| {
+        let number = line.split(|byte| byte == separator).position(is_timestamp)?;
+        (number > 0 || line.contains(separator)).then_some(Column { separator: *separator, number })
     })
+}
+
+impl Column {
+    /// Returns the cell of this column in a row. A separator in quotes or in the body belongs to
+    /// its cell.
+    fn cell(self, row: &[u8], body: &Range<usize>) -> Option<Range<usize>> {
+        let mut is_quoted = false;
+        let mut left = self.number;
+        let mut start = 0;
+        for (at, byte) in row.iter().enumerate().filter(|(at, _)| !body.contains(at)) {
+            is_quoted ^= *byte == b'"';
+            if *byte == self.separator && !is_quoted {
+                let Some(fewer) = left.checked_sub(1) else { return Some(start..at) };
+                (left, start) = (fewer, at.saturating_add(1));
+            }
+        }
+        (left == 0).then_some(start..row.len())
+    }
 }
 
 /// Returns the 64 digits of a signature and the 13 digits of a timestamp, outside of the body. If
 /// there are several times, the timestamp is the one with the header's name or in this column,
 /// or else the one that is nearest to the signature. Returns `None` if one of them is missing, or
 /// if there are several signatures.
-fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<usize>) -> Option<(&'a [u8], &'a [u8])> {
+fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<Column>) -> Option<(&'a [u8], &'a [u8])> {
     let range = |part: &[u8]| {
         let start = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
         start..start.saturating_add(part.len())
     };
-    let outside = body_in(line).map(range).and_then(|body| Some([line.get(..body.start)?, line.get(body.end..)?]));
+    let body = body_in(line).map_or(0..0, range);
+    let outside = if body.is_empty() { None } else { line.get(..body.start).zip(line.get(body.end..)) };
+    let outside = outside.map(|(before, behind)| [before, behind]);
     let parts = outside.unwrap_or([line, b""]);
     let words = || parts.into_iter().flat_map(|part| part.split(|byte| !byte.is_ascii_alphanumeric()));
     let mut signatures = words().filter(|word| word.len() == 64 && word.iter().all(u8::is_ascii_hexdigit));
@@ -127,7 +153,7 @@ fn shapes<'a>(line: &'a [u8], names: &Names, column: Option<usize>) -> Option<(&
         let between = if time.start < place.start { time.end..place.start } else { place.end..time.start };
         between.len()
     };
-    let field = column.and_then(|column| cells(line).nth(column)).map(range);
+    let field = column.and_then(|column| column.cell(line, &body));
     let is_named = |time: &Range<usize>| {
         field.as_ref().is_some_and(|field| field.contains(&time.start))
             || signatures::role_before(line, time, names) == Some("timestamp")

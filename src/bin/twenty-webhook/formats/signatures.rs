@@ -106,6 +106,7 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
         // Between two heads without a body, the second one begins with its timestamp.
         let is_head = are_times_first && !between.contains(&b'}');
         let head = last_timestamp(between, names).filter(|start| is_head && *start > 0);
+        let head = head.map(|start| start_of_head(between, start));
         let cut = if is_body_first { start_of_body(between) } else { head.unwrap_or_else(|| end_of_body(between)) };
         starts.push(before.end.saturating_add(cut));
     }
@@ -125,6 +126,30 @@ fn last_timestamp(text: &[u8], names: &Names) -> Option<usize> {
     });
     let named = starts.filter(|(_, line)| line.split(|byte| !is_name(byte)).any(is_timestamp));
     named.last().map(|(start, _)| start)
+}
+
+/// Returns the start of the first of the headers directly before a line. If nothing separates them
+/// from the text's start, they may belong to another head, so the line itself is returned.
+fn start_of_head(text: &[u8], line: usize) -> usize {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let is_header = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.len() < line.len() && !name.is_empty() && name.iter().all(is_name)
+    };
+    let mut start = line;
+    while let Some(end) = start.checked_sub(1) {
+        let before = text.get(..end).unwrap_or_default();
+        let previous = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
+        if previous == 0 {
+            return line;
+        }
+        let this = before.get(previous..).unwrap_or_default();
+        if !is_header(this) && super::text::is_request_line(this).is_none() {
+            break;
+        }
+        start = previous;
+    }
+    start
 }
 
 /// Returns the line of the first marker, with its line end.

@@ -127,6 +127,8 @@ struct Head {
     is_quoted: bool,
     /// Whether one of the headers is the signature or the timestamp.
     is_signed: bool,
+    /// `|` or `=`, with which clients of databases separate the names of columns from the values.
+    separator: Option<u8>,
 }
 
 /// Returns the requests in a text that have signature headers.
@@ -218,12 +220,22 @@ fn add(head: &mut Head, line: Line<'_>, content: &[u8], names: &Names) {
                 // In a request, another spelling is a fact about the request. In a list of
                 // variables, it is not.
                 let name = if head.method.is_some() { name.to_owned() } else { names.header(name) };
-                head.is_signed |= names.is_signature(&name);
+                if names.is_signature(&name) {
+                    head.is_signed = true;
+                    head.separator = separator(content);
+                }
                 head.headers.push((name, unquoted(value).to_vec()));
             }
         }
         Line::Other => {}
     }
+}
+
+/// Returns the separator between a column's name and its value.
+fn separator(line: &[u8]) -> Option<u8> {
+    let at = line.iter().position(|byte| b":=|".contains(byte))?;
+    let is_column = line.get(..at)?.ends_with(b" ");
+    line.get(at).copied().filter(|separator| is_column && *separator != b':')
 }
 
 /// Returns the names and values of a REST Client file's variables: `@name = value`.
@@ -364,7 +376,8 @@ fn bodies(
     }
     // Another reading omits the text after the JSON, and the name of the column before it.
     if let Ok(text) = str::from_utf8(trimmed)
-        && let Some(text) = text.get(column(text).filter(|_| head.method.is_none()).unwrap_or(0)..)
+        && let Some(text) =
+            text.get(column(text).filter(|(_, with)| head.separator == Some(*with)).map_or(0, |(start, _)| start)..)
         && let Some(json) = end_of_value(text).and_then(|end| text.get(..end))
         && json.len() < trimmed.len()
     {
@@ -380,13 +393,15 @@ fn bodies(
     (all, skipped.saturating_add(len))
 }
 
-/// Returns the length of a column's name before JSON, as clients of databases write it: `body | {…}`
-/// or `body = {…}`. Anything else before the JSON belongs to the body.
-fn column(text: &str) -> Option<usize> {
+/// Returns the length of a column's name before JSON, and the separator after the name, as clients
+/// of databases write it: `body | {…}` or `body = {…}`. Anything else before the JSON belongs to the
+/// body.
+fn column(text: &str) -> Option<(usize, u8)> {
     let start = text.find('{')?;
-    let name = text.get(..start)?.rsplit('\n').next()?.trim_end_matches('\'').trim_end().strip_suffix(['|', '='])?;
+    let before = text.get(..start)?.rsplit('\n').next()?.trim_end_matches('\'').trim_end();
+    let name = before.strip_suffix(['|', '='])?;
     let is_name = name.ends_with(' ') && !name.trim().is_empty() && name.trim().bytes().all(is_token);
-    is_name.then_some(start)
+    before.bytes().last().filter(|_| is_name).map(|separator| (start, separator))
 }
 
 /// Returns the number of bytes before the body: curl's remarks, a fence, a heading.

@@ -328,19 +328,19 @@ const CHILD: &str = "TWENTY_WEBHOOK_TEST_POSTGRES_CHILD";
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by another test"]
 async fn child_that_works() {
-    work_in_child(async |_: WebhookEvent| sleep(3 * SECOND).await).await;
+    work_in_child(SECOND, async |_: WebhookEvent| sleep(3 * SECOND).await).await;
 }
 
 /// Not a test: the same, with a handler that blocks its thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "run by another test"]
 async fn child_that_blocks() {
-    work_in_child(async |_: WebhookEvent| std::thread::sleep(5 * SECOND)).await;
+    work_in_child(3 * SECOND, async |_: WebhookEvent| std::thread::sleep(12 * SECOND)).await;
 }
 
-async fn work_in_child<Args>(handler: impl Handler<(), Args>) {
+async fn work_in_child<Args>(lease: Duration, handler: impl Handler<(), Args>) {
     let Ok(url) = std::env::var(CHILD) else { return };
-    let inbox = Inbox::builder().lease(SECOND).connect(&url).await.unwrap();
+    let inbox = Inbox::builder().lease(lease).connect(&url).await.unwrap();
     let _worker = inbox.worker(()).fallback(handler).start().unwrap();
     sleep(PATIENCE).await;
 }

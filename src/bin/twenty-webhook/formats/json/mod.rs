@@ -26,7 +26,7 @@ pub(super) use self::{
 };
 use super::{
     Delivery, Headers, Loss, MAX_DELIVERIES, Names,
-    body::{end, without_line_ends},
+    body::{end, find, without_line_ends},
     signatures, squash, text, without_colors,
 };
 use crate::capture::Capture;
@@ -126,8 +126,11 @@ impl<'n> Reader<'n> {
                 let place = signatures::places(text.as_bytes(), self.names).into_iter().next();
                 place.and_then(|place| text.get(place)).map(str::to_owned)
             };
-            let is_other =
-                |(before, is_unclear): (String, bool)| is_unclear || signature(&before) != signature(document.get());
+            let differs = |before: &str| {
+                let both = signature(before).zip(signature(document.get()));
+                both.is_some_and(|(one, other)| !one.eq_ignore_ascii_case(&other))
+            };
+            let is_other = |(before, is_unclear): (String, bool)| is_unclear || differs(&before);
             self.headers_alone = Some((document.get().to_owned(), alone.is_some_and(is_other)));
         } else if let Some((headers, is_unclear)) =
             alone.filter(|_| !self.has_headers && document.get().starts_with('{'))
@@ -282,7 +285,9 @@ impl<'n> Reader<'n> {
                 (Some((body, false)), _) if end(&body).is_none() => Some(vec![without_line_ends(&body).to_vec(), body]),
                 (_, [only]) => {
                     let others = std::mem::take(&mut only.other_bodies);
-                    Some(std::iter::once(std::mem::take(&mut only.capture.body)).chain(others).collect())
+                    let all = std::iter::once(std::mem::take(&mut only.capture.body)).chain(others);
+                    Some(all.filter(|reading| is_all_of(body, reading)).collect())
+                        .filter(|all: &Vec<_>| !all.is_empty())
                 }
                 (strict, _) => strict.map(|(body, _)| vec![body]),
             }
@@ -313,4 +318,20 @@ impl<'n> Reader<'n> {
             }
         }
     }
+}
+
+/// Returns whether a body contains all text after a request's head, up to a line end that an editor
+/// appended, a response, or the end of the only chunk. A body that was joined from several chunks is
+/// not a part of the text.
+fn is_all_of(request: &[u8], body: &[u8]) -> bool {
+    let Some(at) = find(request, body) else { return true };
+    let (before, behind) = request.split_at_checked(at).unwrap_or_default();
+    let behind = behind.get(body.len()..).unwrap_or_default();
+    let is_chunk = || {
+        let size = before.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        let size = size.and_then(|size| usize::from_str_radix(str::from_utf8(size).ok()?, 16).ok());
+        size == Some(body.len()) && behind.trim_ascii() == b"0"
+    };
+    let text = behind.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).and_then(|start| behind.get(start..));
+    text.is_none_or(|text| text.starts_with(b"HTTP/")) || is_chunk()
 }
