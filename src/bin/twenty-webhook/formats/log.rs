@@ -86,9 +86,13 @@ const BY_SHAPES: Loss = Loss {
 
 /// Returns whether a text contains the name of a signature header.
 pub(super) fn names_in(text: &[u8], names: &Names) -> bool {
+    words(text).any(|word| names.is_signature(word))
+}
+
+/// Returns the words of a text that can be names of headers.
+pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &str> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let mut words = text.split(|byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok());
-    words.any(|word| names.is_signature(word))
+    text.split(move |byte| !is_name(byte)).filter_map(|word| str::from_utf8(word).ok())
 }
 
 /// The column of the timestamp in a table.
@@ -104,9 +108,9 @@ fn column_in(line: &[u8], names: &Names) -> Option<Column> {
         let name = str::from_utf8(cell).unwrap_or_default().trim().trim_matches('"');
         names.role(name) == Some("timestamp") || name.eq_ignore_ascii_case("timestamp")
     };
-    b",;\t|".iter().find_map(|separator| {
+    b",;\t|".iter().filter(|separator| line.contains(separator)).find_map(|separator| {
         let number = line.split(|byte| byte == separator).position(is_timestamp)?;
-        (number > 0 || line.contains(separator)).then_some(Column { separator: *separator, number })
+        Some(Column { separator: *separator, number })
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, ops::Range};
 
-use super::{Delivery, Names, body};
+use super::{Delivery, Names, body, log::words};
 
 /// The number of bytes before a value that are searched for its name.
 const NEAR: usize = 300;
@@ -116,15 +116,14 @@ pub(super) fn parts(text: &[u8], names: &Names) -> Vec<Range<usize>> {
 
 /// Returns the start of the last line with the name of the timestamp.
 fn last_timestamp(text: &[u8], names: &Names) -> Option<usize> {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let is_timestamp = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| names.role(word) == Some("timestamp"));
+    let is_timestamp = |word: &str| names.role(word) == Some("timestamp");
     let mut start = 0_usize;
     let starts = text.split(|byte| *byte == b'\n').map(|line| {
         let this = start;
         start = start.saturating_add(line.len()).saturating_add(1);
         (this, line)
     });
-    let named = starts.filter(|(_, line)| line.split(|byte| !is_name(byte)).any(is_timestamp));
+    let named = starts.filter(|(_, line)| words(line).any(is_timestamp));
     named.last().map(|(start, _)| start)
 }
 

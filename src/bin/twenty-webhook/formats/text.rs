@@ -80,14 +80,14 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     }
     let is_quoted = |name: &str| name.contains(['\'', '"', '`']);
     // A log line may have several headers and the body. A variable may have the name of a header.
-    let is_several = |name: &str, value: &[u8]| {
+    let names_another = |name: &str, value: &[u8]| {
         let is_value = value.first().is_some_and(|byte| byte.is_ascii_hexdigit() || b"\"'".contains(byte));
         is_value && names.is_signature(name) && log::names_in(value, names)
     };
     if let Some((name, value)) = header(text)
         && !is_quoted(name)
     {
-        if is_several(name, value) {
+        if names_another(name, value) {
             return None;
         }
         return Some(Line::Header(name, value));
@@ -101,7 +101,7 @@ fn line<'a>(text: &'a [u8], names: &Names) -> Option<Line<'a>> {
     let value = value.get(1..)?.trim_ascii();
     // The end of a row in a Markdown table.
     let value = value.strip_suffix(b"|").unwrap_or(value).trim_ascii();
-    (is_name && names.is_signature(name) && !is_several(name, value)).then_some(Line::Header(name, value))
+    (is_name && names.is_signature(name) && !names_another(name, value)).then_some(Line::Header(name, value))
 }
 
 /// Removes the prefix that curl or Markdown puts before a line.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::ui::Saved;
 use crate::{
     capture::{Capture, MAX_HEAD},
+    finding::is_post,
     output::{Failure, create_private, harmless_line, write_private},
 };
 
@@ -144,7 +145,7 @@ impl Captures {
                 // Twenty sends only POST, so the duplicate with another method is not the delivery.
                 // A crash can leave a truncated file.
                 if saved_in(&path, capture.len())?
-                    .is_some_and(|saved| saved.method == "POST" || !capture.starts_with(b"POST "))
+                    .is_some_and(|saved| is_post(&saved.method) || !capture.starts_with(b"POST "))
                 {
                     return Ok(path);
                 }

@@ -24,11 +24,7 @@ pub(super) use self::{
     leaves::leaves,
     value::each,
 };
-use super::{
-    Delivery, Headers, Loss, MAX_DELIVERIES, Names,
-    body::{end, find, without_line_ends},
-    signatures, squash, text, without_colors,
-};
+use super::{Delivery, Headers, Loss, MAX_DELIVERIES, Names, body::find, signatures, squash, text, without_colors};
 use crate::capture::Capture;
 
 /// The maximum depth of nested objects, arrays, and strings that contain JSON.
@@ -281,8 +277,6 @@ impl<'n> Reader<'n> {
             let strict = Capture::parse_with_length(body).ok().map(|(capture, has_length)| (capture.body, has_length));
             match (strict, &mut *text::requests(body, self.names).deliveries) {
                 (Some((body, true)), _) => Some(vec![body]),
-                // All text in the string was received, except a line end that an editor appended.
-                (Some((body, false)), _) if end(&body).is_none() => Some(vec![without_line_ends(&body).to_vec(), body]),
                 (_, [only]) => {
                     let others = std::mem::take(&mut only.other_bodies);
                     let all = std::iter::once(std::mem::take(&mut only.capture.body)).chain(others);
